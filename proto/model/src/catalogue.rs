@@ -1,0 +1,278 @@
+//! Tool servers and the catalogue of their tools (contracts.md, section 5).
+
+use crate::ids::{ServerId, ToolName};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a tool does, as the tenant's operator labelled it. Never taken from the tool's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Reads.
+    Read,
+    /// Changes something. The default for a tool without a label.
+    #[default]
+    Write,
+    /// Deletes or overwrites without a way back.
+    Destructive,
+    /// Moves money or makes obligations.
+    Financial,
+    /// Sends data out of the tenant.
+    Outbound,
+    /// Runs code or commands.
+    Execute,
+}
+
+impl Verb {
+    /// Name as in the catalogue, in token caveats and in policy input.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Destructive => "destructive",
+            Self::Financial => "financial",
+            Self::Outbound => "outbound",
+            Self::Execute => "execute",
+        }
+    }
+}
+
+impl std::str::FromStr for Verb {
+    type Err = crate::ids::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Read, Self::Write, Self::Destructive, Self::Financial, Self::Outbound, Self::Execute]
+            .into_iter()
+            .find(|verb| verb.as_str() == text)
+            .ok_or(crate::ids::IdError {
+                kind: "verb",
+                rule: "one of read, write, destructive, financial, outbound, execute",
+            })
+    }
+}
+
+/// Whether values in a tool's results may be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// A system of record.
+    Trusted,
+    /// Anything that outsiders can write to. The default.
+    #[default]
+    Untrusted,
+}
+
+/// What an argument is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the contract's own words")]
+pub enum Role {
+    Target,
+    Command,
+    Credential,
+    Selector,
+    Amount,
+    Currency,
+    RowLimit,
+    Content,
+    Tenant,
+    MemoryKey,
+    Control,
+}
+
+/// How a tool deals with memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum MemoryUse {
+    Read,
+    Write,
+}
+
+/// A tool's definition: everything of it that a model or a client reads.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolDefinition {
+    /// The tool's name, as its server spells it.
+    pub name: ToolName,
+    /// Title for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Description for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema of the arguments.
+    pub input_schema: Value,
+    /// JSON Schema of `structuredContent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+    /// The server's own claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Value>,
+    /// All other members of the definition (`icons`, `_meta`, `execution`, …), pinned as well.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub other: serde_json::Map<String, Value>,
+}
+
+impl ToolDefinition {
+    /// From one element of a `tools/list` result (MCP spelling).
+    ///
+    /// # Errors
+    /// If it has no name of the right form, or `inputSchema` is missing or no object.
+    pub fn from_mcp(tool: &Value) -> Result<Self, DefinitionError> {
+        let mut members = tool.as_object().cloned().ok_or(DefinitionError::Shape)?;
+        let mut text = |key: &str| match members.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(DefinitionError::Shape),
+        };
+        let name = text("name")?.ok_or(DefinitionError::Shape)?.parse()?;
+        let title = text("title")?;
+        let description = text("description")?;
+        let input_schema =
+            members.remove("inputSchema").filter(Value::is_object).ok_or(DefinitionError::Shape)?;
+        let output_schema = members.remove("outputSchema").filter(|value| !value.is_null());
+        let annotations = members.remove("annotations").filter(|value| !value.is_null());
+        Ok(Self { name, title, description, input_schema, output_schema, annotations, other: members })
+    }
+
+    /// As one element of a `tools/list` result, under the name the client is to see.
+    #[must_use]
+    pub fn to_mcp(&self, shown_name: &str) -> Value {
+        let mut tool = serde_json::Map::new();
+        tool.insert("name".into(), shown_name.into());
+        if let Some(title) = &self.title {
+            tool.insert("title".into(), title.as_str().into());
+        }
+        if let Some(description) = &self.description {
+            tool.insert("description".into(), description.as_str().into());
+        }
+        tool.insert("inputSchema".into(), self.input_schema.clone());
+        if let Some(schema) = &self.output_schema {
+            tool.insert("outputSchema".into(), schema.clone());
+        }
+        if let Some(annotations) = &self.annotations {
+            tool.insert("annotations".into(), annotations.clone());
+        }
+        tool.extend(self.other.clone());
+        Value::Object(tool)
+    }
+
+    /// SHA-256 over the canonical JSON (RFC 8785) of the definition, as `sha256:` and hex digits: what is pinned.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        crate::audit::digest_of(&self.to_mcp(self.name.as_str()))
+    }
+}
+
+/// A `tools/list` element that is no tool definition.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// A member is missing or has the wrong type.
+    #[error("a tool definition needs a name and an object inputSchema")]
+    Shape,
+    /// The name is outside MCP's alphabet.
+    #[error(transparent)]
+    Name(#[from] crate::ids::IdError),
+}
+
+/// One tool of a server, with the operator's labels.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueEntry {
+    /// The definition that was approved.
+    pub definition: ToolDefinition,
+    /// `definition.digest()` at approval. An entry without it is known but held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition_digest: Option<String>,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub verb: Verb,
+    /// Whether its results may be believed.
+    #[serde(default)]
+    pub output: Trust,
+    /// Arguments (JSON Pointers) whose value decides what happens to whom. Absent: every string argument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consequential: Option<Vec<String>>,
+    /// Roles of arguments, by JSON Pointer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Role>,
+    /// Whether the result echoes arguments.
+    #[serde(default)]
+    pub reflects: bool,
+    /// Whether it reads or writes memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryUse>,
+    /// JSON Pointer, in the result, of the array whose elements count as rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+    /// Free labels, visible to policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+impl CatalogueEntry {
+    /// Whether the operator approved exactly this definition.
+    #[must_use]
+    pub fn is_approved(&self) -> bool {
+        self.definition_digest.as_deref() == Some(self.definition.digest().as_str())
+    }
+}
+
+/// How the edge reaches a tool server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Upstream {
+    /// MCP over streamable HTTP.
+    McpHttp {
+        /// The endpoint (`http://127.0.0.1:3001/mcp`). No user information, no fragment.
+        url: String,
+    },
+    /// MCP over the standard streams of a child process that the edge supervises.
+    McpStdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Its environment: this and nothing else, but for `PATH` and `HOME`.
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+    },
+}
+
+/// A tool server of a tenant, with its catalogue.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolServer {
+    /// Its id: the part before the slash in `server/tool`.
+    pub id: ServerId,
+    /// Where it is.
+    pub upstream: Upstream,
+    /// Time limit of one call, in milliseconds.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u32,
+    /// Largest answer, in bytes.
+    #[serde(default = "default_result_bytes_max")]
+    pub result_bytes_max: u32,
+    /// Its tools.
+    #[serde(default)]
+    pub tools: Vec<CatalogueEntry>,
+    /// When it was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+}
+
+fn default_timeout_ms() -> u32 {
+    30_000
+}
+
+fn default_result_bytes_max() -> u32 {
+    4 * 1024 * 1024
+}

@@ -1,0 +1,274 @@
+//! The one registry of ids. Each is a checked string (or UUID), parsed once at the door.
+
+use crate::limits::{ID_BYTES_MAX, TOOL_NAME_BYTES_MAX};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Why a text is no id of the kind that was asked for. Holds the kind, never the text.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error("not a valid {kind}: {rule}")]
+pub struct IdError {
+    /// What was expected, as users call it (`tenant id`).
+    pub kind: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+}
+
+const NAME_RULE: &str = "1 to 63 of a-z 0-9 - _, beginning with a letter or digit";
+
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes.first(), Some(b'a'..=b'z' | b'0'..=b'9'))
+        && bytes.len() <= ID_BYTES_MAX
+        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+const LABEL_RULE: &str = "1 to 128 of A-Z a-z 0-9 - _ . : @ +";
+
+fn is_label(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b))
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:expr, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(IdError { kind: $kind, rule: $rule })
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A customer. `_platform` is reserved for the operators' own chain.
+    TenantId, "tenant id", NAME_RULE, |text| text == TenantId::PLATFORM || is_name(text)
+);
+text_id!(
+    /// An agent, as its tenant registered it.
+    AgentId, "agent id", NAME_RULE, is_name
+);
+text_id!(
+    /// A tool server of a tenant. Has no `__`, which separates server and tool in joined names.
+    ServerId, "tool server id", "1 to 63 of a-z 0-9 - _, beginning with a letter or digit, without '__'",
+    |text| is_name(text) && !text.contains("__")
+);
+text_id!(
+    /// A tool's name within its server, as the server spells it.
+    ToolName, "tool name", "1 to 128 of A-Z a-z 0-9 _ - . /",
+    |text| (1..=TOOL_NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+);
+text_id!(
+    /// An enrolled edge (`edge_…`), or `control` for the control plane's own audit lane.
+    EdgeId, "edge id", NAME_RULE, is_name
+);
+text_id!(
+    /// A declared intent (`int_…`).
+    IntentId, "intent id", LABEL_RULE, |text| text.starts_with("int_") && is_label(text)
+);
+text_id!(
+    /// A policy of a tenant.
+    PolicyId, "policy id", NAME_RULE, is_name
+);
+text_id!(
+    /// The id of a token key (of one tenant) or of a signing key.
+    KeyId, "key id", LABEL_RULE, is_label
+);
+text_id!(
+    /// One run of an agent for one user, named by the application back end.
+    SessionId, "session id", LABEL_RULE, is_label
+);
+text_id!(
+    /// The user on whose behalf an agent acts.
+    UserId, "user id", LABEL_RULE, is_label
+);
+text_id!(
+    /// A region label of an edge (`eu-west`).
+    Region, "region", NAME_RULE, is_name
+);
+text_id!(
+    /// A revocation id: SHA-256("proctor-revocation-v1" ‖ tag) of a token prefix, 64 lower-case hex digits.
+    /// The revocation id of the last prefix names the token itself.
+    RevocationId, "revocation id", "64 lower-case hex digits",
+    |text| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+);
+text_id!(
+    /// The name of an installation, the origin of its audit checkpoints (`proctor.example.com`).
+    DeploymentId, "deployment id", "1 to 128 of a-z 0-9 . -",
+    |text| (1..=128).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+);
+
+impl TenantId {
+    const PLATFORM: &'static str = "_platform";
+
+    /// The reserved tenant whose chain holds the operators' own events.
+    #[must_use]
+    pub fn platform() -> Self {
+        Self(Self::PLATFORM.into())
+    }
+
+    /// Whether this is the reserved platform chain.
+    #[must_use]
+    pub fn is_platform(&self) -> bool {
+        &*self.0 == Self::PLATFORM
+    }
+}
+
+impl EdgeId {
+    /// The control plane's own audit lane.
+    #[must_use]
+    pub fn control() -> Self {
+        Self("control".into())
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl $name {
+            /// The id as a UUID.
+            #[must_use]
+            pub fn as_uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Uuid::try_parse(text).map(Self).map_err(|_| IdError { kind: stringify!($name), rule: "a UUID" })
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// One decision about one call (UUIDv7).
+    DecisionId
+);
+uuid_id!(
+    /// One audit event (UUIDv7).
+    EventId
+);
+
+/// A tool by its full name, `server/tool`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ToolRef {
+    /// The tool server.
+    pub server: ServerId,
+    /// The tool within it.
+    pub name: ToolName,
+}
+
+impl fmt::Display for ToolRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.server, self.name)
+    }
+}
+
+impl FromStr for ToolRef {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (server, name) = text
+            .split_once('/')
+            .ok_or(IdError { kind: "tool", rule: "server/tool" })?;
+        Ok(Self { server: server.parse()?, name: name.parse()? })
+    }
+}
+
+impl Serialize for ToolRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_to_their_alphabet() {
+        assert!("acme".parse::<TenantId>().is_ok());
+        assert!("_platform".parse::<TenantId>().unwrap().is_platform());
+        for bad in ["", "_x", "Acme", "a b", "a.b", "a/b", "a>", "*", "é", &"a".repeat(64)] {
+            assert!(bad.parse::<TenantId>().is_err(), "{bad}");
+        }
+        assert!("a__b".parse::<ServerId>().is_err());
+        assert_eq!("bank/send_money".parse::<ToolRef>().unwrap().to_string(), "bank/send_money");
+        assert!("bank".parse::<ToolRef>().is_err());
+    }
+}

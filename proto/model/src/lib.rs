@@ -1,0 +1,22 @@
+//! What every part of Proctor agrees on to the byte: ids, refusal reasons, audit events and their
+//! canonical bytes, signed documents.
+//!
+//! This crate does no I/O, reads no clock and knows no role. Its formats are promises
+//! (`docs/contracts.md`): a change needs a version field and a CHANGELOG entry.
+//!
+//! Reading order: [`ids`], [`reason`], [`catalogue`], [`intent`], [`config`], [`signed`], [`audit`].
+
+pub mod audit;
+pub mod catalogue;
+pub mod config;
+pub mod ids;
+pub mod intent;
+pub mod limits;
+pub mod principal;
+pub mod reason;
+pub mod signed;
+pub mod time;
+
+pub use ids::*;
+pub use reason::{Control, Reason};
+pub use time::Timestamp;

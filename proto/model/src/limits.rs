@@ -1,0 +1,20 @@
+//! Limits on the shared documents, each with its unit and reason.
+
+/// Longest id of a tenant, agent or server, in bytes: fits a NATS subject token and a DNS label.
+pub const ID_BYTES_MAX: usize = 63;
+/// Longest tool name, in bytes (MCP 2025-11-25 recommends at most 128).
+pub const TOOL_NAME_BYTES_MAX: usize = 128;
+/// Most actions in one intent declaration: it is searched linearly for each call.
+pub const INTENT_ACTIONS_MAX: usize = 64;
+/// Longest life of an intent, in seconds: intents are for one task, not for a standing order.
+pub const INTENT_LIFE_S_MAX: u32 = 24 * 3600;
+/// Most tools in one server's catalogue.
+pub const CATALOGUE_TOOLS_MAX: usize = 512;
+/// Largest signed document, in bytes: below nats-server's default `max_payload` of 1 MiB.
+pub const SIGNED_BYTES_MAX: usize = 1_000_000;
+/// Most events in one audit batch.
+pub const BATCH_EVENTS_MAX: usize = 512;
+/// Largest audit batch, in bytes of its events.
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+
+const _: () = assert!(BATCH_BYTES_MAX < SIGNED_BYTES_MAX);

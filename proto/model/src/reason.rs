@@ -1,0 +1,269 @@
+//! Why a call was refused: the closed list, with the code of each protocol in one place.
+
+use serde::{Deserialize, Serialize};
+
+/// The control that decided.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// The message itself: JSON, JSON-RPC, MCP, HTTP.
+    Protocol,
+    /// Capability token.
+    Capability,
+    /// Declared intent and value provenance.
+    Intent,
+    /// Rego policy.
+    Policy,
+    /// Budgets and counts.
+    Budget,
+    /// Memory provenance.
+    Provenance,
+    /// Content filter.
+    Content,
+    /// Checks of the tool's answer.
+    Output,
+    /// Tenant isolation.
+    Tenant,
+    /// Something needed is missing, late or broken: fail closed.
+    Unavailable,
+    /// Escalated to a person.
+    Approval,
+}
+
+impl Control {
+    /// Name as in `data.control` of an error.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::Capability => "capability",
+            Self::Intent => "intent",
+            Self::Policy => "policy",
+            Self::Budget => "budget",
+            Self::Provenance => "provenance",
+            Self::Content => "content",
+            Self::Output => "output",
+            Self::Tenant => "tenant",
+            Self::Unavailable => "unavailable",
+            Self::Approval => "approval",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $control:ident, $rpc:literal, $http:literal, $message:literal;)+) => {
+        /// A stable reason for a refusal. `code` (snake_case) is what outsiders match on.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Reason { $($(#[$doc])* $name,)+ }
+
+        impl Reason {
+            /// Every reason, for tests and the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The stable identifier, `data.reason`.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The control it belongs to.
+            #[must_use]
+            pub fn control(self) -> Control {
+                match self { $(Self::$name => Control::$control,)+ }
+            }
+
+            /// JSON-RPC error code, for MCP up to 2025-11-25 and the plain endpoint.
+            #[must_use]
+            pub fn rpc_code(self) -> i32 {
+                match self { $(Self::$name => $rpc,)+ }
+            }
+
+            /// HTTP status on the plain endpoint.
+            #[must_use]
+            pub fn http_status(self) -> u16 {
+                match self { $(Self::$name => $http,)+ }
+            }
+
+            /// A sentence that a developer can act on. Holds no value of the call.
+            #[must_use]
+            pub fn message(self) -> &'static str {
+                match self { $(Self::$name => $message,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The body is not one strict JSON text.
+    InvalidJson = "invalid_json", Protocol, -32700, 400, "The body is not valid JSON: send one UTF-8 JSON text without trailing bytes.";
+    /// A key is there twice at one level.
+    DuplicateKey = "duplicate_key", Protocol, -32700, 400, "An object has the same key twice: send each key once.";
+    /// A key folds (case, NFKC) onto another or onto a known one.
+    AmbiguousKey = "ambiguous_key", Protocol, -32700, 400, "A key differs from another or from a known one only by case or Unicode form: spell it exactly.";
+    /// A number does not survive a round trip.
+    UnsafeNumber = "unsafe_number", Protocol, -32700, 400, "A number cannot be represented exactly: use integers within 2^53, or a string.";
+    /// Nested too deeply.
+    TooDeep = "too_deep", Protocol, -32700, 400, "The JSON is nested too deeply.";
+    /// Larger than the limit.
+    TooLarge = "too_large", Protocol, -32600, 413, "The message is larger than the limit.";
+    /// JSON, but no JSON-RPC 2.0 request.
+    InvalidRequest = "invalid_request", Protocol, -32600, 400, "Not a JSON-RPC 2.0 request.";
+    /// HTTP method, path, header or content type is not one of ours.
+    InvalidTransport = "invalid_transport", Protocol, -32600, 400, "The HTTP request is not one this endpoint takes: see its method, content type and headers.";
+    /// Header and body disagree, or a required header is missing (MCP 2026-07-28).
+    HeaderMismatch = "header_mismatch", Protocol, -32020, 400, "A header does not say the same as the body, or is missing.";
+    /// The protocol version is not supported.
+    UnsupportedVersion = "unsupported_version", Protocol, -32022, 400, "This protocol version is not supported.";
+    /// The MCP session is unknown or over.
+    UnknownSession = "unknown_session", Protocol, -32600, 404, "This MCP session does not exist (any more): initialize anew.";
+    /// Method unknown.
+    UnknownMethod = "unknown_method", Protocol, -32601, 404, "This method is not known here.";
+    /// Parameters do not fit the method.
+    InvalidParams = "invalid_params", Protocol, -32602, 400, "The parameters do not fit the method.";
+    /// The arguments do not fit the tool's input schema.
+    InvalidArguments = "invalid_arguments", Protocol, -32602, 400, "The arguments do not fit the tool's input schema.";
+
+    /// No token.
+    TokenMissing = "token_missing", Capability, -32010, 401, "No capability token: send 'Authorization: Bearer pct_…'.";
+    /// Not a token at all.
+    TokenMalformed = "token_malformed", Capability, -32010, 401, "The capability token is malformed.";
+    /// Signed with a key we don't hold.
+    TokenUnknownKey = "token_unknown_key", Capability, -32010, 401, "The capability token was made with a key that is unknown here, or no longer valid.";
+    /// The HMAC chain does not verify.
+    TokenForged = "token_forged", Capability, -32010, 401, "The capability token does not verify.";
+    /// A caveat that we can't parse or can't enforce.
+    TokenUnknownCaveat = "token_unknown_caveat", Capability, -32010, 401, "The capability token has a caveat that is unknown or cannot be enforced here.";
+    /// A caveat that each token needs is missing.
+    TokenIncomplete = "token_incomplete", Capability, -32010, 401, "The capability token lacks a required caveat (an expiry and a tool list).";
+    /// Over.
+    TokenExpired = "token_expired", Capability, -32010, 401, "The capability token has expired.";
+    /// Not yet.
+    TokenNotYetValid = "token_not_yet_valid", Capability, -32010, 401, "The capability token is not valid yet.";
+    /// It, or a token it derives from, was revoked.
+    TokenRevoked = "token_revoked", Capability, -32010, 401, "The capability token, or one that it derives from, was revoked.";
+    /// The agent is disabled or gone.
+    AgentDisabled = "agent_disabled", Capability, -32010, 403, "The agent is disabled or no longer registered.";
+    /// Tool caveat.
+    ToolNotInToken = "tool_not_in_token", Capability, -32010, 403, "The capability token does not cover this tool.";
+    /// Verb caveat.
+    VerbNotInToken = "verb_not_in_token", Capability, -32010, 403, "The capability token does not cover this kind of operation.";
+    /// Argument caveat.
+    ArgumentNotInToken = "argument_not_in_token", Capability, -32010, 403, "An argument is outside what the capability token allows.";
+    /// Session or agent caveat.
+    TokenWrongContext = "token_wrong_context", Capability, -32010, 403, "The capability token is bound to another agent or session.";
+    /// Region or edge caveat.
+    TokenWrongPlace = "token_wrong_place", Capability, -32010, 403, "The capability token is not valid at this place.";
+    /// The tool is not in the catalogue (or hidden: held back, or of another tenant).
+    UnknownTool = "unknown_tool", Capability, -32010, 403, "No such tool is available to this token.";
+    /// A bare tool name that several servers have.
+    AmbiguousTool = "ambiguous_tool", Capability, -32010, 403, "Several servers have a tool of this name: use its full name.";
+    /// The definition differs from the approved one.
+    DefinitionChanged = "definition_changed", Capability, -32010, 403, "The tool's definition changed after it was approved: an operator has to approve it anew.";
+
+    /// The token names no intent and the tenant requires one.
+    IntentMissing = "intent_missing", Intent, -32011, 403, "No declared intent: the application has to declare what the user asked for.";
+    /// The intent isn't known here.
+    IntentUnknown = "intent_unknown", Intent, -32011, 403, "The declared intent is unknown, or no longer valid.";
+    /// Over.
+    IntentExpired = "intent_expired", Intent, -32011, 403, "The declared intent is over.";
+    /// Declared for another agent, user or session.
+    IntentWrongContext = "intent_wrong_context", Intent, -32011, 403, "The intent was declared for another agent or session.";
+    /// No action has this tool.
+    ToolNotInIntent = "tool_not_in_intent", Intent, -32011, 403, "The user did not ask for anything that needs this tool.";
+    /// Arguments outside each action with this tool.
+    ArgumentNotInIntent = "argument_not_in_intent", Intent, -32011, 403, "The arguments are outside what the user asked for.";
+    /// `max_calls` of the action used up.
+    IntentCallsExhausted = "intent_calls_exhausted", Intent, -32011, 403, "The user's request does not need more calls of this tool.";
+    /// A consequential value that did not come from an accepted origin.
+    OriginNotAccepted = "origin_not_accepted", Intent, -32011, 403, "A consequential argument does not come from an origin that the intent accepts.";
+
+    /// A policy said no.
+    PolicyDenied = "policy_denied", Policy, -32012, 403, "A policy of the tenant denies this call.";
+    /// A policy failed: error, undefined or malformed decision.
+    PolicyError = "policy_error", Policy, -32012, 403, "A policy of the tenant could not be evaluated: the call is refused.";
+    /// A policy ran out of time, instructions or memory.
+    PolicyTimeout = "policy_timeout", Policy, -32012, 403, "A policy of the tenant took too long: the call is refused.";
+    /// No active policy.
+    PolicyMissing = "policy_missing", Policy, -32012, 403, "The tenant has no active policy: the call is refused.";
+    /// An effect or obligation that this edge can't enforce.
+    PolicyUnenforceable = "policy_unenforceable", Policy, -32012, 403, "A policy asks for an obligation that cannot be enforced here: the call is refused.";
+
+    /// `calls <=` of the token used up.
+    CallsExhausted = "calls_exhausted", Budget, -32013, 429, "The capability token's own ceiling of calls is reached.";
+
+    /// The tool's answer breaks its output schema.
+    OutputInvalid = "output_invalid", Output, -32016, 502, "The tool's answer is not valid, or does not fit its declared schema.";
+    /// The tool's answer is too large.
+    OutputTooLarge = "output_too_large", Output, -32016, 502, "The tool's answer is larger than the limit.";
+    /// The tool took too long.
+    OutputTimeout = "output_timeout", Output, -32016, 502, "The tool did not answer in time.";
+
+    /// Not this tenant's, or not served by this edge.
+    TenantNotServed = "tenant_not_served", Tenant, -32017, 403, "This edge does not serve the tenant of this token.";
+
+    /// The tool server can't be reached.
+    UpstreamUnavailable = "upstream_unavailable", Unavailable, -32018, 503, "The tool server cannot be reached.";
+    /// Config too old.
+    StaleConfig = "stale_config", Unavailable, -32018, 503, "This edge has not heard from the control plane for too long: the call is refused.";
+    /// Nothing loaded yet.
+    NotReady = "not_ready", Unavailable, -32018, 503, "This edge is still loading its configuration.";
+    /// The spool can't take the event.
+    AuditUnavailable = "audit_unavailable", Unavailable, -32018, 503, "The audit record cannot be written: the call is refused.";
+    /// Too much at once.
+    Overloaded = "overloaded", Unavailable, -32018, 503, "Too many calls are in flight.";
+    /// A defect; the cause is in the log under the decision id.
+    Internal = "internal", Unavailable, -32018, 503, "An internal error: the call is refused.";
+
+    /// Escalated, and approvals are not available.
+    ApprovalRequired = "approval_required", Approval, -32019, 202, "A person has to approve this call.";
+}
+
+impl Reason {
+    /// JSON-RPC error code in MCP 2026-07-28, where -32000 to -32019 are not for new use: ours are
+    /// shifted from -3201x to -3101x.
+    #[must_use]
+    pub fn rpc_code_2026(self) -> i32 {
+        match self.rpc_code() {
+            code @ -32019..=-32010 => code + 1000,
+            code => code,
+        }
+    }
+
+    /// The reason with this stable identifier.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| serde::de::Error::custom("unknown reason"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_fit_their_control() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            let ours = (-32019..=-32010).contains(&reason.rpc_code());
+            assert_eq!(ours, reason.control() != Control::Protocol, "{}", reason.code());
+            let shifted = (-31019..=-31010).contains(&reason.rpc_code_2026());
+            assert_eq!(ours, shifted, "{}", reason.code());
+        }
+    }
+}
