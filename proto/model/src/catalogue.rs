@@ -7,7 +7,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a tool does, as the tenant's operator labelled it. Never taken from the tool's name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Reads.
@@ -44,13 +46,20 @@ impl std::str::FromStr for Verb {
     type Err = crate::ids::IdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Read, Self::Write, Self::Destructive, Self::Financial, Self::Outbound, Self::Execute]
-            .into_iter()
-            .find(|verb| verb.as_str() == text)
-            .ok_or(crate::ids::IdError {
-                kind: "verb",
-                rule: "one of read, write, destructive, financial, outbound, execute",
-            })
+        [
+            Self::Read,
+            Self::Write,
+            Self::Destructive,
+            Self::Financial,
+            Self::Outbound,
+            Self::Execute,
+        ]
+        .into_iter()
+        .find(|verb| verb.as_str() == text)
+        .ok_or(crate::ids::IdError {
+            kind: "verb",
+            rule: "one of read, write, destructive, financial, outbound, execute",
+        })
     }
 }
 
@@ -132,11 +141,25 @@ impl ToolDefinition {
         let name = text("name")?.ok_or(DefinitionError::Shape)?.parse()?;
         let title = text("title")?;
         let description = text("description")?;
-        let input_schema =
-            members.remove("inputSchema").filter(Value::is_object).ok_or(DefinitionError::Shape)?;
-        let output_schema = members.remove("outputSchema").filter(|value| !value.is_null());
-        let annotations = members.remove("annotations").filter(|value| !value.is_null());
-        Ok(Self { name, title, description, input_schema, output_schema, annotations, other: members })
+        let input_schema = members
+            .remove("inputSchema")
+            .filter(Value::is_object)
+            .ok_or(DefinitionError::Shape)?;
+        let output_schema = members
+            .remove("outputSchema")
+            .filter(|value| !value.is_null());
+        let annotations = members
+            .remove("annotations")
+            .filter(|value| !value.is_null());
+        Ok(Self {
+            name,
+            title,
+            description,
+            input_schema,
+            output_schema,
+            annotations,
+            other: members,
+        })
     }
 
     /// As one element of a `tools/list` result, under the name the client is to see.

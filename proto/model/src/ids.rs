@@ -23,14 +23,18 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     matches!(bytes.first(), Some(b'a'..=b'z' | b'0'..=b'9'))
         && bytes.len() <= ID_BYTES_MAX
-        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+        && bytes
+            .iter()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
 const LABEL_RULE: &str = "1 to 128 of A-Z a-z 0-9 - _ . : @ +";
 
 fn is_label(text: &str) -> bool {
     (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b))
 }
 
 macro_rules! text_id {
@@ -236,10 +240,14 @@ impl FromStr for ToolRef {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (server, name) = text
-            .split_once('/')
-            .ok_or(IdError { kind: "tool", rule: "server/tool" })?;
-        Ok(Self { server: server.parse()?, name: name.parse()? })
+        let (server, name) = text.split_once('/').ok_or(IdError {
+            kind: "tool",
+            rule: "server/tool",
+        })?;
+        Ok(Self {
+            server: server.parse()?,
+            name: name.parse()?,
+        })
     }
 }
 
@@ -264,11 +272,25 @@ mod tests {
     fn ids_keep_to_their_alphabet() {
         assert!("acme".parse::<TenantId>().is_ok());
         assert!("_platform".parse::<TenantId>().unwrap().is_platform());
-        for bad in ["", "_x", "Acme", "a b", "a.b", "a/b", "a>", "*", "é", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "_x",
+            "Acme",
+            "a b",
+            "a.b",
+            "a/b",
+            "a>",
+            "*",
+            "é",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<TenantId>().is_err(), "{bad}");
         }
         assert!("a__b".parse::<ServerId>().is_err());
-        assert_eq!("bank/send_money".parse::<ToolRef>().unwrap().to_string(), "bank/send_money");
+        assert_eq!(
+            "bank/send_money".parse::<ToolRef>().unwrap().to_string(),
+            "bank/send_money"
+        );
         assert!("bank".parse::<ToolRef>().is_err());
     }
 }

@@ -232,7 +232,10 @@ impl Reason {
     /// The reason with this stable identifier.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
     }
 }
 
@@ -261,7 +264,12 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
             let ours = (-32019..=-32010).contains(&reason.rpc_code());
-            assert_eq!(ours, reason.control() != Control::Protocol, "{}", reason.code());
+            assert_eq!(
+                ours,
+                reason.control() != Control::Protocol,
+                "{}",
+                reason.code()
+            );
             let shifted = (-31019..=-31010).contains(&reason.rpc_code_2026());
             assert_eq!(ours, shifted, "{}", reason.code());
         }

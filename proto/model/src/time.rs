@@ -1,10 +1,10 @@
 //! Points in time as the documents carry them.
 
+use ::time::format_description::well_known::Rfc3339;
+use ::time::{OffsetDateTime, UtcOffset};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
-use ::time::format_description::well_known::Rfc3339;
-use ::time::{OffsetDateTime, UtcOffset};
 
 /// Microseconds since the Unix epoch, written as RFC 3339 in UTC (`2026-11-23T21:00:00Z`,
 /// with a fraction only where it isn't zero).
@@ -107,7 +107,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), expect);
         }
-        for bad in ["", "2026-11-23", "2026-11-23T21:00:00", "1969-12-31T23:59:59Z", "x"] {
+        for bad in [
+            "",
+            "2026-11-23",
+            "2026-11-23T21:00:00",
+            "1969-12-31T23:59:59Z",
+            "x",
+        ] {
             assert_eq!(bad.parse::<Timestamp>(), Err(TimestampError), "{bad}");
         }
     }

@@ -1,0 +1,149 @@
+//! What the user asked for, as the application declared it (contracts.md, section 4).
+
+use crate::ids::{AgentId, IntentId, SessionId, TenantId, ToolRef, UserId};
+use crate::limits::{INTENT_ACTIONS_MAX, INTENT_LIFE_S_MAX};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What happens to a call that breaks an action's rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnViolation {
+    /// Refuse.
+    #[default]
+    Deny,
+    /// Ask a person.
+    Escalate,
+}
+
+/// One thing that the user's request needs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The tool.
+    pub tool: ToolRef,
+    /// JSON Schema 2020-12 over the arguments. Absent: any arguments that fit the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Value>,
+    /// Accepted origins (`goal`, `trusted`, `memory:verified`, `tool:<server/tool>`, `file:<name>`, `any`) by
+    /// JSON Pointer into the arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, Vec<String>>,
+    /// Most calls. Absent: no ceiling of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_calls: Option<u32>,
+    /// What happens to a call with this tool that is outside.
+    #[serde(default)]
+    pub on_violation: OnViolation,
+}
+
+/// An intent as the application declares it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntentDeclaration {
+    /// The agent that is to act.
+    pub agent: AgentId,
+    /// The user it acts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// The run of the agent that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The request in the user's words.
+    pub goal: String,
+    /// What it needs. A tool that is in no action is refused.
+    pub actions: Vec<Action>,
+    /// Life in seconds from the declaration.
+    pub expires_in_s: u32,
+}
+
+/// A declaration that can't be accepted; names the member.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum IntentError {
+    /// No action.
+    #[error("actions: at least one action is needed")]
+    NoActions,
+    /// Too many actions.
+    #[error("actions: at most {INTENT_ACTIONS_MAX} actions")]
+    TooManyActions,
+    /// Expiry out of range.
+    #[error("expires_in_s: from 1 to {INTENT_LIFE_S_MAX} seconds")]
+    Expiry,
+    /// Goal empty or too long.
+    #[error("goal: from 1 to 4096 bytes")]
+    Goal,
+    /// An origin that isn't one.
+    #[error(
+        "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, tool:<server/tool> or file:<name>"
+    )]
+    Origin(usize),
+    /// A call count of zero.
+    #[error("actions[{0}].max_calls: at least 1")]
+    MaxCalls(usize),
+}
+
+impl IntentDeclaration {
+    /// Checks everything that serde does not. (The schemas in `args` are compiled by the engine.)
+    ///
+    /// # Errors
+    /// The first member that is out of range.
+    pub fn check(&self) -> Result<(), IntentError> {
+        if self.actions.is_empty() {
+            return Err(IntentError::NoActions);
+        }
+        if self.actions.len() > INTENT_ACTIONS_MAX {
+            return Err(IntentError::TooManyActions);
+        }
+        if !(1..=INTENT_LIFE_S_MAX).contains(&self.expires_in_s) {
+            return Err(IntentError::Expiry);
+        }
+        if !(1..=4096).contains(&self.goal.len()) {
+            return Err(IntentError::Goal);
+        }
+        for (index, action) in self.actions.iter().enumerate() {
+            if action.max_calls == Some(0) {
+                return Err(IntentError::MaxCalls(index));
+            }
+            let known = |origin: &String| {
+                matches!(
+                    origin.as_str(),
+                    "goal" | "trusted" | "any" | "memory:verified"
+                ) || origin
+                    .strip_prefix("tool:")
+                    .is_some_and(|tool| tool.parse::<ToolRef>().is_ok())
+                    || origin
+                        .strip_prefix("file:")
+                        .is_some_and(|name| !name.is_empty())
+            };
+            let sound = |(pointer, origins): (&String, &Vec<String>)| {
+                pointer.starts_with('/') && !origins.is_empty() && origins.iter().all(known)
+            };
+            if !action.origins.iter().all(sound) {
+                return Err(IntentError::Origin(index));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A declared intent: the payload of a `proctor.intent+jws`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// Format version, 1.
+    pub v: u8,
+    /// Its id.
+    pub id: IntentId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// When it was declared.
+    pub declared_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Who declared it (principal).
+    pub declared_by: String,
+    /// The declaration.
+    pub declaration: IntentDeclaration,
+}
