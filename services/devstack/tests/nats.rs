@@ -1,0 +1,141 @@
+//! A private nats-server on the real server.
+
+use async_nats::jetstream::{self, stream};
+use proctor_devstack::{DevstackError, Nats, NatsOptions, Supervision};
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/tmp").unwrap()
+}
+
+async fn jetstream(nats: &Nats) -> jetstream::Context {
+    jetstream::new(async_nats::connect(nats.url()).await.unwrap())
+}
+
+async fn make_stream(js: &jetstream::Context) {
+    let config = stream::Config {
+        name: "T".into(),
+        subjects: vec!["t.>".into()],
+        ..Default::default()
+    };
+    js.create_stream(config).await.unwrap();
+    js.publish("t.a", "x".into()).await.unwrap().await.unwrap();
+}
+
+async fn messages(nats: &Nats) -> Option<u64> {
+    let mut stream = jetstream(nats).await.get_stream("T").await.ok()?;
+    Some(stream.info().await.unwrap().state.messages)
+}
+
+#[tokio::test]
+async fn keeps_its_streams_over_kill_9_and_loses_them_with_its_store() {
+    let dir = dir();
+    let nats = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    make_stream(&jetstream(&nats).await).await;
+    nats.kill9().await;
+    assert_eq!(nats.pid(), None);
+    nats.restart().await.unwrap();
+    assert_eq!(messages(&nats).await, Some(1));
+    nats.wipe_store().await.unwrap();
+    assert_eq!(messages(&nats).await, None);
+    make_stream(&jetstream(&nats).await).await;
+}
+
+#[tokio::test]
+async fn a_client_comes_back_after_a_supervised_restart() {
+    let dir = dir();
+    let options = NatsOptions {
+        supervision: Supervision::Restart,
+        ..NatsOptions::new(dir.path())
+    };
+    let nats = Nats::start(options).await.unwrap();
+    let js = jetstream(&nats).await;
+    make_stream(&js).await;
+    let port = nats.port();
+    nats.kill9().await;
+    nats.wait_ready().await.unwrap();
+    assert_eq!((nats.starts(), nats.port()), (2, port));
+    // The client reconnects by itself; publishes before that wait for it or fail, and are repeated.
+    while js.publish("t.b", "y".into()).await.is_err() {}
+    while messages(&nats).await != Some(2) {}
+}
+
+#[tokio::test]
+async fn stays_down_after_stop_though_supervised_and_wiping_does_not_wake_it() {
+    let dir = dir();
+    let options = NatsOptions {
+        supervision: Supervision::Restart,
+        ..NatsOptions::new(dir.path())
+    };
+    let nats = Nats::start(options).await.unwrap();
+    nats.stop().await;
+    nats.wipe_store().await.unwrap();
+    assert_eq!((nats.pid(), nats.starts()), (None, 1));
+    nats.restart().await.unwrap();
+    assert_eq!(nats.starts(), 2);
+}
+
+#[tokio::test]
+async fn nobody_enters_without_the_password_and_nothing_shows_it() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = dir();
+    let nats = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    let port = nats.port();
+    for url in [
+        format!("nats://127.0.0.1:{port}"),
+        format!("nats://proctor:wrong@127.0.0.1:{port}"),
+    ] {
+        assert!(async_nats::connect(url).await.is_err());
+    }
+    let url = nats.url();
+    let secret = url.split(['@', ':']).nth(2).unwrap();
+    assert_eq!(secret.len(), 64);
+    assert!(!format!("{nats:?}").contains(secret));
+    assert!(
+        !std::fs::read_to_string(nats.log())
+            .unwrap()
+            .contains(secret)
+    );
+    for name in ["nats.conf", "nats.password", "nats.log"] {
+        assert_eq!(
+            std::fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777,
+            0o600,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner_and_a_new_owner_keeps_the_credentials() {
+    let dir = dir();
+    let first = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    let port = first.port();
+    let url = first.url();
+    let second = Nats::start(NatsOptions::new(dir.path())).await.unwrap_err();
+    assert!(
+        matches!(second, DevstackError::DirectoryInUse { .. }),
+        "{second}"
+    );
+    drop(first);
+    let options = NatsOptions {
+        port: Some(port),
+        ..NatsOptions::new(dir.path())
+    };
+    assert_eq!(Nats::start(options).await.unwrap().url(), url);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_says_so() {
+    let dir = dir();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = Nats::start(NatsOptions {
+        port: Some(port),
+        ..NatsOptions::new(dir.path())
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("address already in use"),
+        "{error}"
+    );
+}
