@@ -222,7 +222,10 @@ impl<S: Server> Inner<S> {
         let log_start = std::fs::metadata(&launch.log).map_or(0, |meta| meta.len());
         let child = Child::spawn(launch)?;
         loop {
-            let answer = self.probe().await;
+            let answer = tokio::select! {
+                answer = self.probe() => answer,
+                () = child.ended() => Err("it ended".to_owned()),
+            };
             // Asked after the probe: a stranger on our port must not make a dead child look ready.
             if let Some(status) = child.status() {
                 return Err(DevstackError::EndedEarly {

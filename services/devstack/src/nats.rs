@@ -93,10 +93,18 @@ impl Nats {
     }
 
     /// `nats://` URL with user and password: never log it.
+    ///
+    /// async-nats ignores the credentials of a URL; `proctor_runtime::nats::connect` reads them.
     #[must_use]
     pub fn url(&self) -> String {
         let NatsServer { port, password, .. } = self.daemon.server();
         format!("nats://{USER}:{password}@127.0.0.1:{port}")
+    }
+
+    /// The user name and the password by themselves.
+    #[must_use]
+    pub fn user_and_password(&self) -> (String, String) {
+        (USER.to_owned(), self.daemon.server().password.clone())
     }
 
     /// The loopback port; stays the same over restarts.
