@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make run` and `make test`.
+
+CARGO ?= cargo
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help run demo test check lint unit doctest regen fmt clean install
+
+help: ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
+
+install: ## Install what is missing on this machine
+	@deploy/dev/install.sh
+
+run: install ## Build, start everything, show the demo, keep serving
+	$(CARGO) build -p proctor
+	./target/debug/proctor dev --demo
+
+demo: install ## The same, but stop after the demo; fails if a step is not as it should be
+	$(CARGO) build -p proctor
+	./target/debug/proctor dev --demo --exit
+
+test: ## All checks and tests
+	@deploy/dev/install.sh test
+	$(MAKE) lint unit doctest
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# One Postgres cluster for all tests, each with a database of its own.
+unit:
+	$(CARGO) build --workspace --bins
+ifeq ($(NEXTEST),yes)
+	./target/debug/proctor-with-servers --postgres-only $(CARGO) nextest run --workspace --no-fail-fast
+else
+	./target/debug/proctor-with-servers --postgres-only $(CARGO) test --workspace --lib --bins --tests --no-fail-fast
+endif
+
+doctest:
+	$(CARGO) test --doc -p proctor-engine -p proctor-edge
+
+regen: ## Renew generated files: gRPC bindings, openapi.json
+	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap
+	PROCTOR_REGEN=1 $(CARGO) test -p proctor-web-api openapi
+
+fmt: ## Format
+	$(CARGO) fmt --all
+
+clean: ## Remove the development data (not the build)
+	rm -rf .proctor
