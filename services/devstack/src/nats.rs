@@ -18,10 +18,6 @@ use crate::{DevstackError, Supervision, ports};
 /// The one user of every private server.
 pub const USER: &str = "proctor";
 
-/// Largest message the server takes, bytes. More than nats-server's own default (1 MiB), because a
-/// tenant's configuration is one message; not more than the 8 MiB that NATS advises.
-pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-
 /// A start may have to read back a large store.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const PORT_TRIES: usize = 5;
@@ -236,7 +232,6 @@ fn config_text(port: u16, password: &str, pid_file: &Path, store: &Path) -> Stri
          listen: \"127.0.0.1:{port}\"\n\
          server_name: \"proctor-devstack-{port}\"\n\
          pid_file: {pid_file:?}\n\
-         max_payload: {MESSAGE_BYTES_MAX}\n\
          authorization {{ user: \"{USER}\", password: \"{password}\" }}\n\
          jetstream {{ store_dir: {store:?} }}\n"
     )

@@ -1,5 +1,10 @@
 //! A private nats-server on the real server.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helper functions too"
+)]
+
 use async_nats::jetstream::{self, stream};
 use proctor_devstack::{DevstackError, Nats, NatsOptions, Supervision};
 

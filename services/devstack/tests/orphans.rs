@@ -1,5 +1,10 @@
 //! What is left when the owner of the servers is killed.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helper functions too"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 

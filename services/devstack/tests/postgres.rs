@@ -1,5 +1,10 @@
 //! A private Postgres on the real server.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helper functions too"
+)]
+
 use proctor_devstack::{
     DevstackError, Durability, Postgres, PostgresOptions, Supervision, TestPostgres,
 };
