@@ -13,19 +13,19 @@
 //!
 //! Reading order: [`subjects`], [`nats`], [`seal`], [`config`], [`admin`]; the rest as needed.
 
-//pub mod admin;
+pub mod admin;
 pub mod backoff;
 pub mod clock;
-//pub mod config;
-//pub mod grpc;
+pub mod config;
+pub mod grpc;
 pub mod keyfile;
 pub mod nats;
 pub mod random;
 pub mod seal;
 pub mod secret;
-//pub mod shutdown;
+pub mod shutdown;
 pub mod subjects;
-//pub mod telemetry;
+pub mod telemetry;
 
 pub use clock::Clock;
 pub use random::Random;
