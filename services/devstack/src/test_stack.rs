@@ -267,8 +267,7 @@ fn postgres_template() -> Result<PathBuf, DevstackError> {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    let cache = cache_dir();
-    create_dir(&cache, 0o700)?;
+    let cache = template_cache()?;
     let template = cache.join(installation);
     if template.is_dir() {
         return Ok(template);
@@ -290,18 +289,27 @@ fn postgres_template() -> Result<PathBuf, DevstackError> {
     Ok(template)
 }
 
-/// In the build directory of the test that runs (the one cargo has tagged), else below `/tmp`.
-fn cache_dir() -> PathBuf {
-    let tagged = std::env::current_exe().ok().and_then(|exe| {
-        exe.ancestors()
-            .find(|dir| dir.join("CACHEDIR.TAG").is_file())
-            .map(Path::to_owned)
-    });
-    match tagged {
-        Some(target) => target.join("devstack-templates"),
-        None => PathBuf::from(format!(
-            "/tmp/proctor-devstack-templates-{}",
-            nix::unistd::geteuid().as_raw()
-        )),
+/// In the build directory of the test that runs (the one cargo has tagged), else below `/tmp`,
+/// where it must be ours: the servers of all tests start from what is in it.
+fn template_cache() -> Result<PathBuf, DevstackError> {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let target = exe
+        .ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    if let Some(cache) = target.map(|target| target.join("devstack-templates"))
+        && create_dir(&cache, 0o700).is_ok()
+    {
+        return Ok(cache);
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    let cache = PathBuf::from(format!("/tmp/proctor-devstack-templates-{me}"));
+    create_dir(&cache, 0o700)?;
+    let owner = std::fs::symlink_metadata(&cache).map_err(DevstackError::io("inspect", &cache))?;
+    if owner.is_dir() && owner.uid() == me {
+        Ok(cache)
+    } else {
+        Err(DevstackError::io("trust", &cache)(
+            std::io::ErrorKind::PermissionDenied.into(),
+        ))
     }
 }

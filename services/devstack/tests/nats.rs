@@ -5,6 +5,8 @@
     reason = "a test fails by panicking, its helper functions too"
 )]
 
+use std::time::Duration;
+
 use async_nats::jetstream::{self, stream};
 use proctor_devstack::{DevstackError, Nats, NatsOptions, Supervision};
 
@@ -62,8 +64,13 @@ async fn a_client_comes_back_after_a_supervised_restart() {
     nats.wait_ready().await.unwrap();
     assert_eq!((nats.starts(), nats.port()), (2, port));
     // The client reconnects by itself; publishes before that wait for it or fail, and are repeated.
-    while js.publish("t.b", "y".into()).await.is_err() {}
-    while messages(&nats).await != Some(2) {}
+    let returned = async {
+        while js.publish("t.b", "y".into()).await.is_err() {}
+        while messages(&nats).await != Some(2) {}
+    };
+    tokio::time::timeout(Duration::from_secs(30), returned)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -6,11 +6,14 @@
 )]
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use proctor_devstack::{Nats, NatsOptions, TestStack};
+use proctor_devstack::{Durability, Nats, NatsOptions, Postgres, PostgresOptions, TestStack};
 
 /// Starts both servers in another process and returns it with their ports.
 fn owner() -> (std::process::Child, Vec<u16>) {
@@ -36,6 +39,15 @@ fn port_of(url: &str) -> u16 {
     after.split('/').next().unwrap().parse().unwrap()
 }
 
+/// Waits for what must come about, but not for ever.
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
 fn listening(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -46,8 +58,15 @@ fn the_servers_die_with_an_owner_that_is_killed() {
     assert!(ports.len() == 2 && ports.iter().all(|port| listening(*port)));
     owner.kill().unwrap();
     owner.wait().unwrap();
-    while ports.iter().any(|port| listening(*port)) {
-        std::thread::yield_now();
+    eventually("the servers end", || {
+        !ports.iter().any(|port| listening(*port))
+    });
+    // Nobody was left to do this; otherwise a later test would, when they are old enough.
+    for entry in std::fs::read_dir("/tmp").unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&format!("proctor-test-{}-", owner.id())) {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+        }
     }
 }
 
@@ -78,10 +97,39 @@ async fn a_server_left_behind_is_ended_by_the_next_owner() {
     .spawn()
     .unwrap();
     let pid_file = dir.path().join("nats.pid");
-    while std::fs::read_to_string(&pid_file).ok() != Some(orphan.id().to_string()) {}
+    let written = || std::fs::read_to_string(&pid_file).ok() == Some(orphan.id().to_string());
+    eventually("the orphan writes its pid file", written);
     let nats = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
     assert!(nats.pid().is_some());
     assert!(orphan.try_wait().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_postgres_left_behind_is_ended_by_the_next_owner() {
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let options = PostgresOptions {
+        durability: Durability::Fast,
+        ..PostgresOptions::new(dir.path())
+    };
+    let first = Postgres::start(options.clone()).await.unwrap();
+    let process = format!("/proc/{}", first.pid().unwrap());
+    let meta = std::fs::metadata(&process).unwrap();
+    let line = std::fs::read_to_string(format!("{process}/cmdline")).unwrap();
+    let port = first.port();
+    drop(first);
+    let mut words = line.split('\0');
+    let mut orphan = Command::new(words.next().unwrap())
+        .args(words.filter(|word| !word.is_empty()))
+        .gid(meta.gid())
+        .uid(meta.uid())
+        .current_dir("/")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the orphan listens", || listening(port));
+    let next = Postgres::start(options).await.unwrap();
+    assert!(orphan.try_wait().unwrap().is_some());
+    next.create_database("works").await.unwrap();
 }
 
 /// A number in a pid file proves nothing: that process may be anybody today.

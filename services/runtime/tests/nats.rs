@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
 use proctor_devstack::TestNats;
 use proctor_runtime::nats::{NatsSettings, connect, wait_connected};
@@ -48,9 +49,12 @@ async fn a_server_that_starts_later_is_found_and_one_that_returns_too() {
         wait_connected(&client, PATIENCE).await.unwrap();
         client.flush().await.unwrap();
         server.kill9().await;
-        while client.connection_state() == async_nats::connection::State::Connected {
-            tokio::task::yield_now().await;
-        }
+        let noticed = async {
+            while client.connection_state() == State::Connected {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, noticed).await.unwrap();
     }
 }
 
