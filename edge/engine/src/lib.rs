@@ -1,1 +1,49 @@
-//! Placeholder.
+//! # proctor-engine: may this agent make *this* call?
+//!
+//! [`decide`](decide()) takes a [`Call`] and a [`World`] and returns a [`Decision`]: a [`Permit`] to make exactly that
+//! call, or a [`Refusal`] with its [`Reason`](proctor_model::Reason).
+//!
+//! **It promises** that a decision is a function of the call and the world alone; that anything missing, late or
+//! broken is a refusal; that narrowing a token or an intent never turns a refusal into a permit; that time and memory of a
+//! decision are bounded whatever tenants and agents write; and that no value of a call, no token and no policy text
+//! leaves it in a refusal or in the facts for audit.
+//!
+//! **It must never know** a network, a file, a database, an async runtime, a clock or a source of randomness:
+//! time, nonces and the stopwatch are parameters. (The one exception is inside the policy machine, which reads a
+//! monotonic clock to stop a policy that runs too long.)
+//!
+//! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
+//! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`],
+//! [`policy`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        clippy::as_conversions
+    )
+)]
+
+pub mod call;
+pub mod catalogue;
+pub mod decide;
+pub mod decision;
+pub mod intent;
+pub mod json;
+pub mod limits;
+pub mod policy;
+pub mod schema;
+pub mod token;
+pub mod world;
+
+pub use call::Call;
+pub use catalogue::{Catalogue, Tool, ToolQuery};
+pub use decide::{admit, decide, visible_tools};
+pub use decision::{Charge, Decision, Facts, Permit, Refusal, Step, Verdict};
+pub use intent::CompiledIntent;
+pub use policy::Evaluator;
+pub use world::{
+    CompiledTenant, CountKey, Freshness, LiveDefinitions, Revocations, SessionView, World,
+};

@@ -151,6 +151,8 @@ reasons! {
     ArgumentNotInToken = "argument_not_in_token", Capability, -32010, 403, "An argument is outside what the capability token allows.";
     /// Session or agent caveat.
     TokenWrongContext = "token_wrong_context", Capability, -32010, 403, "The capability token is bound to another agent or session.";
+    /// Delegated more often than a `depth` caveat allows.
+    DelegationTooDeep = "delegation_too_deep", Capability, -32010, 403, "The capability token was delegated further than it allows.";
     /// Region or edge caveat.
     TokenWrongPlace = "token_wrong_place", Capability, -32010, 403, "The capability token is not valid at this place.";
     /// The tool is not in the catalogue (or hidden: held back, or of another tenant).

@@ -1,0 +1,4 @@
+//! One whole decision.
+fn main() {
+    divan::main();
+}

@@ -1,0 +1,30 @@
+# Business hours: `settings.hours` = {"from": 8, "to": 18, "days": ["Monday", …], "verbs": ["financial", …],
+# "utc_offset_s": 3600}. Calls with one of these verbs are refused outside.
+package proctor.policy
+
+import rego.v1
+
+hours_bind if {
+	data.settings.hours
+	some verb in data.settings.hours.verbs
+	verb == input.tool.verb
+}
+
+local_ns := time.parse_rfc3339_ns(input.time) + (object.get(data.settings.hours, "utc_offset_s", 0) * 1000000000)
+
+within_hours if {
+	clock := time.clock(local_ns)
+	clock[0] >= data.settings.hours.from
+	clock[0] < data.settings.hours.to
+	time.weekday(local_ns) in data.settings.hours.days
+}
+
+deny contains "outside_business_hours" if {
+	hours_bind
+	not within_hours
+}
+
+deny contains "setting_malformed" if {
+	data.settings.hours
+	not is_array(data.settings.hours.verbs)
+}

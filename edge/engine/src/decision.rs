@@ -1,0 +1,276 @@
+//! What comes out: a permit, or a refusal with its reason; both with the facts for audit.
+
+use crate::call::Call;
+use crate::world::CountKey;
+use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
+use proctor_model::config::PolicyMode;
+use proctor_model::{
+    AgentId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, ToolRef, UserId,
+};
+use serde_json::{Map, Value};
+
+/// The decision about one call.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision {
+    /// The call may be forwarded, once its event is durable.
+    Permit(Box<Permit>),
+    /// It may not.
+    Refusal(Box<Refusal>),
+}
+
+impl Decision {
+    /// The facts for audit.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        match self {
+            Self::Permit(permit) => &permit.facts,
+            Self::Refusal(refusal) => &refusal.facts,
+        }
+    }
+}
+
+/// Leave to make exactly one call. Only [`decide`](crate::decide()) makes one, and it can't be copied:
+///
+/// ```compile_fail
+/// fn forge(facts: proctor_engine::Facts) -> proctor_engine::Permit {
+///     proctor_engine::Permit { facts }
+/// }
+/// ```
+/// ```compile_fail
+/// fn copy(permit: &proctor_engine::Permit) -> proctor_engine::Permit {
+///     permit.clone()
+/// }
+/// ```
+/// ```compile_fail
+/// fn make() -> proctor_engine::Permit {
+///     Default::default()
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    facts: Facts,
+    tool: ToolRef,
+    arguments: Map<String, Value>,
+    charges: Vec<Charge>,
+    result_bytes_max: u64,
+}
+
+/// One more call on a count. The edge draws all charges of a permit at once, before it records it; if one has
+/// reached its ceiling in the meantime, the permit becomes a refusal ([`Permit::refuse`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// The count.
+    pub key: CountKey,
+    /// Its ceiling: the charge is good if the count was below.
+    pub most: u64,
+    /// The reason if it was not.
+    pub reason: Reason,
+}
+
+impl Permit {
+    pub(crate) fn new(
+        facts: Facts,
+        tool: ToolRef,
+        arguments: Map<String, Value>,
+        charges: Vec<Charge>,
+        result_bytes_max: u64,
+    ) -> Self {
+        Self {
+            facts,
+            tool,
+            arguments,
+            charges,
+            result_bytes_max,
+        }
+    }
+
+    /// The facts for audit.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The tool that may be called.
+    #[must_use]
+    pub fn tool(&self) -> &ToolRef {
+        &self.tool
+    }
+
+    /// The arguments that were checked. These, written anew, are what goes upstream.
+    #[must_use]
+    pub fn arguments(&self) -> &Map<String, Value> {
+        &self.arguments
+    }
+
+    /// What to count.
+    #[must_use]
+    pub fn charges(&self) -> &[Charge] {
+        &self.charges
+    }
+
+    /// Obligation: an answer larger than this is withheld. The least of the server's limit and the policies'.
+    #[must_use]
+    pub fn result_bytes_max(&self) -> u64 {
+        self.result_bytes_max
+    }
+
+    /// Gives the permit up: something needed after the decision failed.
+    pub fn refuse(self, reason: Reason) -> Refusal {
+        let mut refusal = Refusal::new(self.facts, reason);
+        refusal.facts.effect = Effect::Deny;
+        refusal
+    }
+}
+
+/// A refused call.
+#[derive(Clone, PartialEq, Debug)]
+#[must_use]
+pub struct Refusal {
+    /// The facts for audit.
+    pub facts: Facts,
+    /// The reason.
+    pub reason: Reason,
+    /// Where it failed (`/amount: maximum`): names of the call at most, never values.
+    pub detail: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal for a reason.
+    pub fn new(facts: Facts, reason: Reason) -> Self {
+        Self {
+            facts,
+            reason,
+            detail: None,
+        }
+    }
+
+    /// The control that refused.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.reason.control()
+    }
+
+    /// A sentence for the developer: the reason's, and where it failed.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{} ({detail})", self.reason.message()),
+            None => self.reason.message().to_owned(),
+        }
+    }
+}
+
+/// How one control judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It let the call pass.
+    Passed,
+    /// It refused the call.
+    Refused(Reason),
+}
+
+/// One control's part in a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The control.
+    pub control: Control,
+    /// How it judged.
+    pub verdict: Verdict,
+    /// How long it took, in microseconds of the world's stopwatch.
+    pub took_us: u64,
+}
+
+/// What a decision was about and how it came about, without any value of the call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Facts {
+    /// The decision.
+    pub decision_id: DecisionId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What was decided.
+    pub effect: Effect,
+    /// The agent.
+    pub agent: AgentId,
+    /// The user it acts for, from the intent.
+    pub user: Option<UserId>,
+    /// The session the token is bound to.
+    pub session: Option<SessionId>,
+    /// Sub-agents the token was handed on to.
+    pub delegation: Vec<String>,
+    /// The token.
+    pub token_id: Option<RevocationId>,
+    /// The intent, and the action that matched.
+    pub intent: Option<EventIntent>,
+    /// The tool, once it was found.
+    pub tool: Option<EventTool>,
+    /// Top-level names of the arguments, at most 64, each cut to 64 bytes.
+    pub arg_names: Vec<String>,
+    /// Keyed digest of the arguments: `hmac-sha256:` and hex.
+    pub args_digest: Option<String>,
+    /// What each policy said.
+    pub policies: Vec<EventPolicy>,
+    /// `monitor` if a policy in monitor mode would have refused.
+    pub mode: PolicyMode,
+    /// Version of the configuration.
+    pub config_version: u64,
+    /// The controls that judged, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Facts {
+    pub(crate) fn of(call: &Call, config_version: u64, digest_key: &[u8; 32]) -> Self {
+        let token = &call.token;
+        Self {
+            decision_id: call.decision_id,
+            tenant: token.tenant().clone(),
+            effect: Effect::Deny,
+            agent: token.agent().clone(),
+            user: None,
+            session: token.session().cloned(),
+            delegation: token.delegation().iter().map(ToString::to_string).collect(),
+            token_id: token.id().cloned(),
+            intent: token.intent().map(|id| EventIntent {
+                id: id.clone(),
+                action: None,
+            }),
+            tool: None,
+            arg_names: arg_names(&call.arguments),
+            args_digest: args_digest(&call.arguments, digest_key),
+            policies: Vec::new(),
+            mode: PolicyMode::Enforce,
+            config_version,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Microseconds by control, for `timings_us` of the audit event.
+    #[must_use]
+    pub fn timings_us(&self) -> std::collections::BTreeMap<String, u64> {
+        let mut timings = std::collections::BTreeMap::new();
+        for step in &self.steps {
+            let sum: &mut u64 = timings.entry(step.control.as_str().to_owned()).or_default();
+            *sum = sum.saturating_add(step.took_us);
+        }
+        timings
+    }
+}
+
+fn arg_names(arguments: &Map<String, Value>) -> Vec<String> {
+    use crate::limits::{ARG_NAME_BYTES_MAX, ARG_NAMES_MAX};
+    let cut = |name: &String| {
+        let end = name.floor_char_boundary(ARG_NAME_BYTES_MAX);
+        name.get(..end).unwrap_or_default().to_owned()
+    };
+    arguments.keys().take(ARG_NAMES_MAX).map(cut).collect()
+}
+
+/// `hmac-sha256:` and the hex HMAC of the arguments' canonical JSON (RFC 8785) under the tenant's digest key, so
+/// that few possible values can't be tried out by a reader of the audit chain.
+#[must_use]
+pub fn args_digest(arguments: &Map<String, Value>, key: &[u8; 32]) -> Option<String> {
+    let bytes = serde_json_canonicalizer::to_vec(arguments).ok()?;
+    let tag = crate::token::keyed_digest(key, &bytes);
+    Some(format!("hmac-sha256:{}", hex::encode(tag)))
+}

@@ -1,0 +1,66 @@
+//! Every limit of the engine, with its unit and its reason.
+
+/// Deepest nesting of a JSON text: real tool calls stay below 10.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Largest JSON text, in bytes.
+pub const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// Most keys and array elements in one JSON text: bounds memory at some 100 bytes each.
+pub const JSON_NODES_MAX: usize = 50_000;
+/// 2^53: from here on doubles skip integers, so that two implementations may read one number differently.
+pub const JSON_FLOAT_END: f64 = 9_007_199_254_740_992.0;
+/// Most significant digits of a JSON number: what an IEEE 754 double can hold.
+pub const JSON_DIGITS_MAX: usize = 17;
+
+/// Largest token, in bytes of its binary form: its text form must fit an HTTP header.
+pub const TOKEN_BYTES_MAX: usize = 6 * 1024;
+/// Largest token identifier, in bytes.
+pub const IDENTIFIER_BYTES_MAX: usize = 512;
+/// Most caveats in a token: an agent may append as it likes, each costs an HMAC.
+pub const CAVEATS_MAX: usize = 64;
+/// Largest caveat, in bytes.
+pub const CAVEAT_BYTES_MAX: usize = 2048;
+/// Most entries in a caveat's list.
+pub const CAVEAT_LIST_MAX: usize = 64;
+/// Most `matches` tests in a token: each is a compiled automaton in the verified token.
+pub const CAVEAT_PATTERNS_MAX: usize = 8;
+/// Largest compiled pattern of a caveat, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 256 * 1024;
+
+/// Largest JSON Schema, in bytes of its JSON text.
+pub const SCHEMA_BYTES_MAX: usize = 128 * 1024;
+/// Deepest nesting of a JSON Schema.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Largest compiled `pattern` of a JSON Schema, in bytes.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest Rego module, in bytes.
+pub const MODULE_BYTES_MAX: usize = 64 * 1024;
+/// Most modules in a policy.
+pub const MODULES_MAX: usize = 32;
+/// Largest data document of a policy, in bytes of JSON.
+pub const POLICY_DATA_BYTES_MAX: usize = 128 * 1024;
+/// Most policies of a tenant that are active at once.
+pub const POLICIES_MAX: usize = 16;
+/// Time limit of one policy's decision, in microseconds. Checked between instructions, so that a built-in
+/// may overrun it: hence the allow-list and [`POLICY_STRING_BYTES_MAX`].
+pub const POLICY_TIME_US_MAX: u64 = 3_000;
+/// Most instructions of one policy's decision.
+pub const POLICY_INSTRUCTIONS_MAX: usize = 50_000;
+/// Longest string among the arguments that a policy with built-ins of more than trivial cost is given, in bytes.
+pub const POLICY_STRING_BYTES_MAX: usize = 64 * 1024;
+/// Most values among the arguments that such a policy is given.
+pub const POLICY_NODES_MAX: usize = 4_096;
+/// Most reasons in a policy's decision, and the longest one in bytes: they go into audit events.
+pub const POLICY_REASONS_MAX: usize = 16;
+/// Longest reason, in bytes.
+pub const POLICY_REASON_BYTES_MAX: usize = 128;
+/// Most virtual machines that one worker keeps warm.
+pub const EVALUATOR_MACHINES_MAX: usize = 256;
+
+/// Most argument names in a decision's facts.
+pub const ARG_NAMES_MAX: usize = 64;
+/// Longest argument name in a decision's facts, in bytes; a longer one is cut.
+pub const ARG_NAME_BYTES_MAX: usize = 64;
+
+const _: () = assert!(CAVEAT_BYTES_MAX < TOKEN_BYTES_MAX);
+const _: () = assert!(POLICY_STRING_BYTES_MAX < JSON_BYTES_MAX);

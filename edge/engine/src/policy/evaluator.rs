@@ -1,0 +1,173 @@
+//! Running policies. One evaluator per worker: it keeps a warm machine for each policy it has seen.
+
+use super::ENTRY_POINT;
+use super::compile::CompiledPolicy;
+use super::verdict::{Effect, PolicyDecision};
+use super::view::Subject;
+use crate::limits::{EVALUATOR_MACHINES_MAX, POLICY_INSTRUCTIONS_MAX, POLICY_TIME_US_MAX};
+use crate::world::World;
+use proctor_model::Reason;
+use proctor_model::audit::EventPolicy;
+use proctor_model::config::PolicyMode;
+use regorus::Value;
+use regorus::rvm::vm::{RegoVM, VmError};
+use regorus::utils::limits::ExecutionTimerConfig;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs policies for one worker.
+#[derive(Default)]
+pub struct Evaluator {
+    /// By the program's address; each machine keeps its program alive, so that no address is used twice.
+    machines: HashMap<usize, RegoVM>,
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Evaluator({} machines)", self.machines.len())
+    }
+}
+
+/// What all policies together say about a call.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// The refusal of the first enforcing policy that doesn't allow, with its reasons.
+    pub refusal: Option<(Reason, Option<String>)>,
+    /// The least of the policies' limits on the answer, in bytes.
+    pub bytes_max: Option<u64>,
+    /// What each policy said, for audit.
+    pub events: Vec<EventPolicy>,
+    /// Whether a policy in monitor mode would have refused.
+    pub monitored: bool,
+}
+
+impl Evaluator {
+    /// An evaluator without machines.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks every policy of the world's tenant. All are asked, so that audit shows all of them.
+    #[must_use]
+    pub fn judge(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
+        let policies = &world.tenant.policies().policies;
+        let mut judgement = Judgement::default();
+        if !policies
+            .iter()
+            .any(|policy| policy.mode == PolicyMode::Enforce)
+        {
+            // Monitoring alone is no policy: something has to say yes.
+            judgement.refusal = Some((Reason::PolicyMissing, None));
+        }
+        let input = subject.input(world);
+        for policy in policies {
+            let said = if policy.heavy && !subject.is_moderate() {
+                Err(Reason::PolicyError)
+            } else {
+                self.ask(policy, input.clone())
+            };
+            judgement.add(policy, said);
+        }
+        judgement
+    }
+
+    /// One policy's decision about one input.
+    ///
+    /// # Errors
+    /// [`Reason::PolicyError`] or [`Reason::PolicyTimeout`].
+    pub fn ask(&mut self, policy: &CompiledPolicy, input: Value) -> Result<PolicyDecision, Reason> {
+        let key = Arc::as_ptr(&policy.program).addr();
+        if !self.machines.contains_key(&key) && self.machines.len() >= EVALUATOR_MACHINES_MAX {
+            self.machines.clear(); // Old configurations pile up slowly; starting over costs microseconds.
+        }
+        let machine = match self.machines.entry(key) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(machine(policy)?),
+        };
+        machine.set_input(input);
+        let result = machine
+            .execute_entry_point_by_name(ENTRY_POINT)
+            .map_err(|error| reason(&error))
+            .and_then(|value| PolicyDecision::read(&value, policy));
+        if result.is_err() {
+            self.machines.remove(&key); // Whatever state the error left behind goes with it.
+        }
+        result
+    }
+}
+
+fn machine(policy: &CompiledPolicy) -> Result<RegoVM, Reason> {
+    let mut machine = RegoVM::new_with_policy(policy.policy.clone());
+    machine.set_max_instructions(POLICY_INSTRUCTIONS_MAX);
+    machine.set_strict_builtin_errors(true);
+    machine.set_execution_timer_config(Some(ExecutionTimerConfig {
+        limit: Duration::from_micros(POLICY_TIME_US_MAX),
+        check_interval: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
+    }));
+    machine.load_program(Arc::clone(&policy.program));
+    machine
+        .set_data(policy.data.clone())
+        .map_err(|_| Reason::PolicyError)?;
+    Ok(machine)
+}
+
+fn reason(error: &VmError) -> Reason {
+    match error {
+        VmError::InstructionLimitExceeded { .. }
+        | VmError::TimeLimitExceeded { .. }
+        | VmError::MemoryLimitExceeded { .. }
+        | VmError::MemoryBudgetExceeded { .. } => Reason::PolicyTimeout,
+        _ => Reason::PolicyError,
+    }
+}
+
+impl Judgement {
+    fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
+        let (effect, rules, bytes_max, refusal) = match said {
+            Err(reason) => ("error", Vec::new(), None, Some(reason)),
+            Ok(decision) => {
+                let refusal = match decision.effect {
+                    Effect::Deny => Some(Reason::PolicyDenied),
+                    Effect::Escalate | Effect::Defer => Some(Reason::ApprovalRequired),
+                    Effect::Allow | Effect::Modify if decision.unenforceable => {
+                        Some(Reason::PolicyUnenforceable)
+                    }
+                    Effect::Allow | Effect::Modify => None,
+                };
+                let effect = decision.effect.as_str();
+                (effect, decision.reasons, decision.bytes_max, refusal)
+            }
+        };
+        match policy.mode {
+            PolicyMode::Monitor => self.monitored |= refusal.is_some(),
+            PolicyMode::Enforce => {
+                self.refuse(refusal, &rules);
+                if let Some(bytes) = bytes_max {
+                    self.bytes_max = Some(self.bytes_max.map_or(bytes, |least| least.min(bytes)));
+                }
+            }
+        }
+        self.events.push(EventPolicy {
+            id: policy.id.to_string(),
+            version: policy.version,
+            mode: policy.mode,
+            effect: effect.to_owned(),
+            rules,
+        });
+    }
+
+    /// A denial outweighs an escalation: what one policy forbids, no person may approve for another.
+    fn refuse(&mut self, refusal: Option<Reason>, rules: &[String]) {
+        let weaker = match &self.refusal {
+            None => true,
+            Some((reason, _)) => *reason == Reason::ApprovalRequired,
+        };
+        if let (Some(reason), true) = (refusal, weaker) {
+            let detail = (!rules.is_empty()).then(|| rules.join(", "));
+            self.refusal = Some((reason, detail));
+        }
+    }
+}

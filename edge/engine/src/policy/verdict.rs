@@ -1,0 +1,142 @@
+//! Reading what a policy said. Anything but a well-formed decision object is an error.
+
+use super::compile::CompiledPolicy;
+use crate::limits::{POLICY_REASON_BYTES_MAX, POLICY_REASONS_MAX};
+use proctor_model::Reason;
+use regorus::Value;
+
+/// What a policy decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Let it pass.
+    Allow,
+    /// Refuse.
+    Deny,
+    /// Ask a person.
+    Escalate,
+    /// Let it pass with obligations.
+    Modify,
+    /// Wait for a condition.
+    Defer,
+}
+
+impl Effect {
+    /// Name as in the policy's decision and in audit.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Escalate => "escalate",
+            Self::Modify => "modify",
+            Self::Defer => "defer",
+        }
+    }
+}
+
+/// A well-formed decision of one policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PolicyDecision {
+    /// What it decided.
+    pub effect: Effect,
+    /// Its reasons. Only texts that stand in the policy's source; another one, which could carry a value of the
+    /// call, shows as `(computed)`.
+    pub reasons: Vec<String>,
+    /// Largest answer, in bytes.
+    pub bytes_max: Option<u64>,
+    /// Whether it asks for an obligation that this version can't enforce (`redact`, `limits.rows`).
+    pub unenforceable: bool,
+}
+
+impl PolicyDecision {
+    /// Reads the value of the entry point.
+    pub(super) fn read(value: &Value, policy: &CompiledPolicy) -> Result<Self, Reason> {
+        let Value::Object(members) = value else {
+            return Err(Reason::PolicyError);
+        };
+        let mut decision = Self {
+            effect: Effect::Deny,
+            reasons: Vec::new(),
+            bytes_max: None,
+            unenforceable: false,
+        };
+        let mut effect = None;
+        for (key, value) in members.iter() {
+            match text(key) {
+                Some("effect") => effect = Some(read_effect(value)?),
+                Some("reasons") => decision.reasons = read_reasons(value, policy)?,
+                Some("redact") => decision.unenforceable |= has_elements(value)?,
+                Some("limits") => decision.read_limits(value)?,
+                _ => return Err(Reason::PolicyError),
+            }
+        }
+        decision.effect = effect.ok_or(Reason::PolicyError)?;
+        Ok(decision)
+    }
+
+    fn read_limits(&mut self, value: &Value) -> Result<(), Reason> {
+        let Value::Object(members) = value else {
+            return Err(Reason::PolicyError);
+        };
+        for (key, value) in members.iter() {
+            let limit = value.as_u64().map_err(|_| Reason::PolicyError)?;
+            match text(key) {
+                Some("bytes") => self.bytes_max = Some(limit),
+                Some("rows") => self.unenforceable = true,
+                _ => return Err(Reason::PolicyError),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn read_effect(value: &Value) -> Result<Effect, Reason> {
+    let name = text(value).ok_or(Reason::PolicyError)?;
+    [
+        Effect::Allow,
+        Effect::Deny,
+        Effect::Escalate,
+        Effect::Modify,
+        Effect::Defer,
+    ]
+    .into_iter()
+    .find(|effect| effect.as_str() == name)
+    .ok_or(Reason::PolicyError)
+}
+
+/// The elements of an array or a set (a partial rule gives a set).
+fn elements(value: &Value) -> Result<Vec<&Value>, Reason> {
+    match value {
+        Value::Array(elements) => Ok(elements.iter().collect()),
+        Value::Set(elements) => Ok(elements.iter().collect()),
+        _ => Err(Reason::PolicyError),
+    }
+}
+
+fn has_elements(value: &Value) -> Result<bool, Reason> {
+    elements(value).map(|elements| !elements.is_empty())
+}
+
+fn read_reasons(value: &Value, policy: &CompiledPolicy) -> Result<Vec<String>, Reason> {
+    let elements = elements(value)?;
+    if elements.len() > POLICY_REASONS_MAX {
+        return Err(Reason::PolicyError);
+    }
+    let read = |reason: &&Value| {
+        let reason = text(reason).ok_or(Reason::PolicyError)?;
+        let written = policy.literals.contains(reason);
+        if written && reason.len() <= POLICY_REASON_BYTES_MAX {
+            Ok(reason.to_owned())
+        } else {
+            Ok("(computed)".to_owned())
+        }
+    };
+    elements.iter().map(read).collect()
+}

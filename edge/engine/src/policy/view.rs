@@ -1,0 +1,149 @@
+//! What a policy sees: `input`, exactly as contracts.md section 6 lists it, as far as the fields exist by now.
+//!
+//! The parts that don't change from call to call are built once, with the token, the tool and the intent.
+
+use crate::catalogue::Tool;
+use crate::limits::{POLICY_NODES_MAX, POLICY_STRING_BYTES_MAX};
+use crate::token::VerifiedToken;
+use crate::world::World;
+use proctor_model::ToolRef;
+use proctor_model::catalogue::CatalogueEntry;
+use proctor_model::intent::Intent;
+use regorus::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The call that a policy judges.
+pub struct Subject<'a> {
+    /// Its token.
+    pub token: &'a VerifiedToken,
+    /// The tool.
+    pub tool: &'a Tool,
+    /// The arguments, a JSON object.
+    pub arguments: &'a serde_json::Value,
+}
+
+impl Subject<'_> {
+    /// The `input` document of the request phase.
+    pub(super) fn input(&self, world: &World<'_>) -> Value {
+        let intent = world
+            .intent
+            .filter(|intent| self.token.intent() == Some(intent.id()));
+        let text = |text: &str| Value::String(text.into());
+        let mut members = BTreeMap::new();
+        let mut put = |key: &str, value: Value| {
+            members.insert(Value::String(key.into()), value);
+        };
+        put("phase", text("request"));
+        put("tenant", text(world.tenant.id().as_str()));
+        put("region", text(world.region.as_str()));
+        put("time", text(&world.now.to_string()));
+        put("agent", text(self.token.agent().as_str()));
+        if let Some(user) = intent.and_then(|intent| intent.user()) {
+            put("user", text(user.as_str()));
+        }
+        if let Some(session) = self.token.session() {
+            put("session", text(session.as_str()));
+        }
+        let delegation = self.token.delegation().iter();
+        put(
+            "delegation",
+            delegation
+                .map(|name| text(name.as_str()))
+                .collect::<Vec<_>>()
+                .into(),
+        );
+        put("token", self.token.policy_view.clone());
+        put("tool", self.tool.policy_view.clone());
+        put("args", convert(self.arguments));
+        if let Some(intent) = intent {
+            put("intent", intent.policy_view.clone());
+        }
+        Value::from(members)
+    }
+
+    /// Whether the arguments are small enough for a policy that calls costly built-ins.
+    pub(super) fn is_moderate(&self) -> bool {
+        let mut nodes = 0_usize;
+        let mut pending = vec![self.arguments];
+        while let Some(value) = pending.pop() {
+            nodes = nodes.saturating_add(1);
+            let long = |text: &str| text.len() > POLICY_STRING_BYTES_MAX;
+            match value {
+                serde_json::Value::String(text) if long(text) => return false,
+                serde_json::Value::Array(elements) => pending.extend(elements),
+                serde_json::Value::Object(members) if members.keys().any(|key| long(key)) => {
+                    return false;
+                }
+                serde_json::Value::Object(members) => pending.extend(members.values()),
+                _ => {}
+            }
+            if nodes.saturating_add(pending.len()) > POLICY_NODES_MAX {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// A JSON value as the machine's value. (Its own conversion goes through a deserializer: several times slower.)
+fn convert(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::String(text) => Value::String(text.as_str().into()),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::Null,
+        },
+        serde_json::Value::Array(elements) => {
+            Value::from(elements.iter().map(convert).collect::<Vec<_>>())
+        }
+        serde_json::Value::Object(members) => Value::from(
+            members
+                .iter()
+                .map(|(key, value)| (Value::String(key.as_str().into()), convert(value)))
+                .collect::<BTreeMap<_, _>>(),
+        ),
+    }
+}
+
+/// `input.token`.
+pub(crate) fn token_view(token: &VerifiedToken) -> Value {
+    convert(&json!({
+        "id": token.id(),
+        "issued_at": token.issued_at(),
+        "expires_at": token.expires_at(),
+    }))
+}
+
+/// `input.tool`.
+pub(crate) fn tool_view(tool: &ToolRef, entry: &CatalogueEntry) -> Value {
+    convert(&json!({
+        "server": tool.server,
+        "name": tool.name,
+        "verb": entry.verb,
+        "roles": entry.roles,
+        "labels": entry.labels,
+        "output": entry.output,
+    }))
+}
+
+/// `input.intent`.
+pub(crate) fn intent_view(intent: &Intent) -> Value {
+    let actions: Vec<_> = intent
+        .declaration
+        .actions
+        .iter()
+        .map(|action| json!({"tool": action.tool, "max_calls": action.max_calls}))
+        .collect();
+    convert(&json!({
+        "id": intent.id,
+        "goal": intent.declaration.goal,
+        "actions": actions,
+        "declared_by": intent.declared_by,
+        "declared_at": intent.declared_at,
+        "expires_at": intent.expires_at,
+    }))
+}

@@ -1,0 +1,82 @@
+//! The keys that verify tokens of one tenant.
+
+use hmac::{Hmac, KeyInit, Mac};
+use proctor_model::config::TokenKeys;
+use proctor_model::{KeyId, TenantId, Timestamp};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// A tag of the HMAC chain, or the key of its next link.
+pub(super) type Tag = [u8; 32];
+
+/// One link of the chain: HMAC-SHA256.
+pub(super) fn link(key: &Tag, message: &[u8]) -> Tag {
+    mac(key, message)
+}
+
+/// HMAC-SHA256 of a message.
+pub(crate) fn keyed_digest(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    mac(key, message)
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Tag {
+    #[expect(
+        clippy::expect_used,
+        reason = "HMAC takes a key of any length, the type says otherwise"
+    )]
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// The root key as macaroon libraries derive it from a secret.
+pub(super) fn root(secret: &[u8; 32]) -> Zeroizing<Tag> {
+    Zeroizing::new(mac(b"macaroons-key-generator", secret))
+}
+
+struct Key {
+    kid: KeyId,
+    root: Zeroizing<Tag>,
+    not_after: Option<Timestamp>,
+}
+
+/// The keys of one tenant, ready for use.
+pub struct KeyRing {
+    tenant: TenantId,
+    keys: Vec<Key>,
+}
+
+impl KeyRing {
+    /// From the tenant's keys as they lie inside the seal.
+    #[must_use]
+    pub fn new(tenant: TenantId, keys: &TokenKeys) -> Self {
+        let key = |key: &proctor_model::config::TokenKey| Key {
+            kid: key.kid.clone(),
+            root: root(&key.key),
+            not_after: key.not_after,
+        };
+        Self {
+            tenant,
+            keys: keys.keys.iter().map(key).collect(),
+        }
+    }
+
+    /// The tenant whose tokens these keys verify.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    pub(super) fn find(&self, kid: &KeyId) -> Option<(&Tag, Option<Timestamp>)> {
+        self.keys
+            .iter()
+            .find(|key| key.kid == *kid)
+            .map(|key| (&*key.root, key.not_after))
+    }
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyRing({}, {} keys)", self.tenant, self.keys.len())
+    }
+}

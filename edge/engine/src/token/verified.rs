@@ -1,0 +1,240 @@
+//! A verified token, and what it allows.
+
+use super::{ArgCaveat, Caveat, Identifier, ToolGlob};
+use crate::world::{CountKey, Revocations};
+use proctor_model::catalogue::Verb;
+use proctor_model::{
+    AgentId, EdgeId, IntentId, KeyId, Reason, Region, RevocationId, SessionId, TenantId, Timestamp,
+    ToolRef,
+};
+use serde_json::Value;
+
+/// A token whose chain verified, with its caveats collected: what an edge caches.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken {
+    tenant: TenantId,
+    agent: AgentId,
+    kid: KeyId,
+    key_not_after: Option<Timestamp>,
+    issued_at: Timestamp,
+    prefixes: Vec<RevocationId>,
+    not_before: Option<Timestamp>,
+    expires_at: Timestamp,
+    tools_in: Vec<Vec<ToolGlob>>,
+    tools_not_in: Vec<ToolGlob>,
+    verbs: Vec<Vec<Verb>>,
+    args: Vec<ArgCaveat>,
+    calls: Vec<(RevocationId, u32)>,
+    regions: Vec<Vec<Region>>,
+    edges: Vec<EdgeId>,
+    agents: Vec<AgentId>,
+    intents: Vec<IntentId>,
+    sessions: Vec<SessionId>,
+    delegation: Vec<AgentId>,
+    pub(crate) policy_view: regorus::Value,
+}
+
+impl VerifiedToken {
+    /// `prefixes` has one more element than `caveats`: the bare token's comes first.
+    pub(super) fn collect(
+        identifier: &Identifier,
+        key_not_after: Option<Timestamp>,
+        prefixes: Vec<RevocationId>,
+        caveats: &[Caveat],
+    ) -> Self {
+        let mut token = Self {
+            tenant: identifier.tenant.clone(),
+            agent: identifier.agent.clone(),
+            kid: identifier.kid.clone(),
+            key_not_after,
+            issued_at: identifier.iat,
+            prefixes: Vec::new(),
+            not_before: None,
+            expires_at: Timestamp::from_micros(i64::MAX),
+            tools_in: Vec::new(),
+            tools_not_in: Vec::new(),
+            verbs: Vec::new(),
+            args: Vec::new(),
+            calls: Vec::new(),
+            regions: Vec::new(),
+            edges: Vec::new(),
+            agents: Vec::new(),
+            intents: Vec::new(),
+            sessions: Vec::new(),
+            delegation: Vec::new(),
+            policy_view: regorus::Value::Undefined,
+        };
+        for (caveat, prefix) in caveats.iter().zip(prefixes.iter().skip(1)) {
+            token.add(caveat.clone(), prefix);
+        }
+        token.prefixes = prefixes;
+        token.policy_view = crate::policy::token_view(&token);
+        token
+    }
+
+    fn add(&mut self, caveat: Caveat, prefix: &RevocationId) {
+        match caveat {
+            Caveat::Before(time) => self.expires_at = self.expires_at.min(time),
+            Caveat::NotBefore(time) => {
+                self.not_before = Some(self.not_before.map_or(time, |start| start.max(time)));
+            }
+            Caveat::ToolIn(globs) => self.tools_in.push(globs),
+            Caveat::ToolNotIn(globs) => self.tools_not_in.extend(globs),
+            Caveat::Intent(id) => self.intents.push(id),
+            Caveat::Session(id) => self.sessions.push(id),
+            Caveat::Agent(id) => self.agents.push(id),
+            Caveat::Delegate(name) => self.delegation.push(name),
+            Caveat::VerbIn(verbs) => self.verbs.push(verbs),
+            Caveat::Arg(caveat) => self.args.push(caveat),
+            Caveat::Calls(most) => self.calls.push((prefix.clone(), most)),
+            Caveat::RegionIn(regions) => self.regions.push(regions),
+            Caveat::Edge(id) => self.edges.push(id),
+            Caveat::Depth(_) => {} // Checked over the whole chain when it was verified.
+        }
+    }
+
+    /// Everything about the token that does not depend on the call: its time, its key, revocation of each
+    /// prefix, agent and session, place.
+    ///
+    /// # Errors
+    /// The reason for which it is refused.
+    pub fn check_standing(
+        &self,
+        now: Timestamp,
+        region: &Region,
+        edge: &EdgeId,
+        revocations: &dyn Revocations,
+    ) -> Result<(), Reason> {
+        if self.key_not_after.is_some_and(|end| now >= end) {
+            return Err(Reason::TokenUnknownKey);
+        }
+        if now >= self.expires_at {
+            return Err(Reason::TokenExpired);
+        }
+        if self.not_before.is_some_and(|start| now < start) {
+            return Err(Reason::TokenNotYetValid);
+        }
+        if self.prefixes.iter().any(|id| revocations.is_revoked(id)) {
+            return Err(Reason::TokenRevoked);
+        }
+        let one = |ids: &[SessionId]| ids.iter().all(|id| Some(id) == ids.first());
+        if self.agents.iter().any(|id| *id != self.agent) || !one(&self.sessions) {
+            return Err(Reason::TokenWrongContext);
+        }
+        if self
+            .intents
+            .iter()
+            .any(|id| Some(id) != self.intents.first())
+        {
+            return Err(Reason::IntentWrongContext);
+        }
+        if self.edges.iter().any(|id| id != edge)
+            || self.regions.iter().any(|regions| !regions.contains(region))
+        {
+            return Err(Reason::TokenWrongPlace);
+        }
+        Ok(())
+    }
+
+    /// Whether its tool and verb caveats cover this tool.
+    ///
+    /// # Errors
+    /// [`Reason::ToolNotInToken`], [`Reason::VerbNotInToken`].
+    pub fn check_tool(&self, tool: &ToolRef, verb: Verb) -> Result<(), Reason> {
+        if !self.covers(tool) {
+            return Err(Reason::ToolNotInToken);
+        }
+        if self.verbs.iter().all(|verbs| verbs.contains(&verb)) {
+            Ok(())
+        } else {
+            Err(Reason::VerbNotInToken)
+        }
+    }
+
+    /// Whether its tool caveats cover this tool, whatever its verb.
+    #[must_use]
+    pub fn covers(&self, tool: &ToolRef) -> bool {
+        let listed = |globs: &[ToolGlob]| globs.iter().any(|glob| glob.matches(tool));
+        self.tools_in.iter().all(|globs| listed(globs)) && !listed(&self.tools_not_in)
+    }
+
+    /// Whether its argument caveats cover these arguments (a JSON object).
+    ///
+    /// # Errors
+    /// [`Reason::ArgumentNotInToken`].
+    pub fn check_arguments(&self, tool: &ToolRef, arguments: &Value) -> Result<(), Reason> {
+        if self.args.iter().all(|arg| arg.allows(tool, arguments)) {
+            Ok(())
+        } else {
+            Err(Reason::ArgumentNotInToken)
+        }
+    }
+
+    /// Its own ceilings of calls. Each is counted under the prefix that first held it, so that all tokens
+    /// derived from that prefix draw on one count.
+    pub fn call_ceilings(&self) -> impl Iterator<Item = (CountKey, u32)> + '_ {
+        self.calls
+            .iter()
+            .map(|(prefix, most)| (CountKey::Token(prefix.clone()), *most))
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The agent it was minted for.
+    #[must_use]
+    pub fn agent(&self) -> &AgentId {
+        &self.agent
+    }
+
+    /// The key it was minted with.
+    #[must_use]
+    pub fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// When it was minted.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// The earliest of its expiries.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Its id: the revocation id of the last prefix.
+    #[must_use]
+    pub fn id(&self) -> Option<&RevocationId> {
+        self.prefixes.last()
+    }
+
+    /// Revocation ids of all prefixes, the bare token's first, its own last.
+    #[must_use]
+    pub fn revocation_ids(&self) -> &[RevocationId] {
+        &self.prefixes
+    }
+
+    /// The intent it is bound to.
+    #[must_use]
+    pub fn intent(&self) -> Option<&IntentId> {
+        self.intents.first()
+    }
+
+    /// The session it is bound to.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionId> {
+        self.sessions.first()
+    }
+
+    /// The sub-agents it was handed on to, in order.
+    #[must_use]
+    pub fn delegation(&self) -> &[AgentId] {
+        &self.delegation
+    }
+}

@@ -1,0 +1,197 @@
+//! The snapshot of the world that a call is decided against. The gateway fills it in; nothing here looks
+//! anything up by itself.
+
+use crate::catalogue::Catalogue;
+use crate::intent::CompiledIntent;
+use crate::policy::{CompiledPolicySet, PolicyProblem};
+use proctor_model::config::{AgentStatus, TenantConfig, TenantSettings};
+use proctor_model::{
+    AgentId, EdgeId, IntentId, KeyId, Region, RevocationId, TenantId, Timestamp, ToolRef,
+};
+use std::collections::{HashMap, HashSet};
+
+/// What a count of calls is kept under.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CountKey {
+    /// Calls with tokens that derive from this prefix (`calls <= n`).
+    Token(RevocationId),
+    /// Calls that matched this action of an intent (`max_calls`).
+    Action {
+        /// The intent.
+        intent: IntentId,
+        /// Index of the action in the declaration.
+        action: u32,
+    },
+}
+
+/// Which token prefixes are revoked.
+pub trait Revocations {
+    /// Whether this prefix, and with it all that derives from it, is revoked.
+    fn is_revoked(&self, id: &RevocationId) -> bool;
+}
+
+impl Revocations for HashSet<RevocationId> {
+    fn is_revoked(&self, id: &RevocationId) -> bool {
+        self.contains(id)
+    }
+}
+
+/// How often calls were authorized so far (calls in flight included).
+pub trait SessionView {
+    /// Calls counted under this key.
+    fn calls(&self, key: &CountKey) -> u64;
+}
+
+impl SessionView for HashMap<CountKey, u64> {
+    fn calls(&self, key: &CountKey) -> u64 {
+        self.get(key).copied().unwrap_or(0)
+    }
+}
+
+/// What the tool servers show right now.
+pub trait LiveDefinitions {
+    /// Whether the server now describes this tool differently from what was approved (a rug pull).
+    fn differs(&self, tool: &ToolRef) -> bool;
+}
+
+impl LiveDefinitions for HashSet<ToolRef> {
+    fn differs(&self, tool: &ToolRef) -> bool {
+        self.contains(tool)
+    }
+}
+
+/// Whether the edge may rely on what it has heard from control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Freshness {
+    /// It may.
+    Fresh,
+    /// Not everything has arrived yet.
+    Loading,
+    /// The last news are older than the tenant's `max_staleness_s`.
+    Stale,
+}
+
+/// A tenant's configuration, compiled once per version.
+#[derive(Debug)]
+pub struct CompiledTenant {
+    id: TenantId,
+    version: u64,
+    settings: TenantSettings,
+    agents: HashMap<AgentId, AgentStatus>,
+    key_ids: HashSet<KeyId>,
+    catalogue: Catalogue,
+    policies: CompiledPolicySet,
+}
+
+/// Why a configuration can't be used as a whole: the last good one serves on.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantProblem {
+    /// Of a form that this version does not know.
+    #[error("configuration format {0} is not known")]
+    Format(u8),
+    /// A policy does not compile.
+    #[error("policy {policy} does not compile")]
+    Policy {
+        /// Which.
+        policy: String,
+        /// Why.
+        #[source]
+        problem: PolicyProblem,
+    },
+}
+
+impl CompiledTenant {
+    /// Compiles a configuration. A tool whose input schema does not compile is held back by itself (see
+    /// [`Catalogue::problems`]); a policy that does not compile refuses the whole.
+    ///
+    /// # Errors
+    /// See [`TenantProblem`].
+    pub fn compile(config: &TenantConfig) -> Result<Self, TenantProblem> {
+        if config.v != 1 {
+            return Err(TenantProblem::Format(config.v));
+        }
+        Ok(Self {
+            id: config.tenant.clone(),
+            version: config.version,
+            settings: config.settings.clone(),
+            agents: config
+                .agents
+                .iter()
+                .map(|agent| (agent.id.clone(), agent.status))
+                .collect(),
+            key_ids: config.key_ids.iter().cloned().collect(),
+            catalogue: Catalogue::compile(&config.servers),
+            policies: CompiledPolicySet::compile(&config.policies)?,
+        })
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn id(&self) -> &TenantId {
+        &self.id
+    }
+
+    /// Version of the configuration.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Settings.
+    #[must_use]
+    pub fn settings(&self) -> &TenantSettings {
+        &self.settings
+    }
+
+    /// Whether the agent is registered and enabled.
+    #[must_use]
+    pub fn has_active(&self, agent: &AgentId) -> bool {
+        self.agents.get(agent) == Some(&AgentStatus::Active)
+    }
+
+    /// Whether tokens of this key are (still) accepted.
+    #[must_use]
+    pub fn has_key(&self, kid: &KeyId) -> bool {
+        self.key_ids.contains(kid)
+    }
+
+    /// The tools.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The policies.
+    #[must_use]
+    pub fn policies(&self) -> &CompiledPolicySet {
+        &self.policies
+    }
+}
+
+/// Everything a decision depends on, besides the call.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The tenant of the token.
+    pub tenant: &'a CompiledTenant,
+    /// The time.
+    pub now: Timestamp,
+    /// This edge.
+    pub edge: &'a EdgeId,
+    /// Where it stands.
+    pub region: &'a Region,
+    /// Whether the configuration may be relied on.
+    pub freshness: Freshness,
+    /// Revoked token prefixes.
+    pub revocations: &'a dyn Revocations,
+    /// The intent that the token names, if this edge has it.
+    pub intent: Option<&'a CompiledIntent>,
+    /// Counts of calls.
+    pub session: &'a dyn SessionView,
+    /// What the tool servers show now.
+    pub live: &'a dyn LiveDefinitions,
+    /// Keys the digest of the arguments ([`TokenKeys::digest_key`](proctor_model::config::TokenKeys)).
+    pub digest_key: &'a [u8; 32],
+    /// A monotonic stopwatch, in microseconds from any start: for the timings of the controls only, no
+    /// verdict depends on it.
+    pub stopwatch: &'a dyn Fn() -> u64,
+}
