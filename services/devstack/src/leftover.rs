@@ -40,6 +40,33 @@ pub(crate) async fn end_leftover(
     }
 }
 
+/// Kills every process of `program` whose working directory is `dir`, its own or one below.
+///
+/// A Postgres backend that is busy does not notice that its postmaster was killed, and no new
+/// server starts while it lives. All processes of a cluster work in the cluster's directory.
+pub(crate) fn kill_stragglers(program: &Path, dir: &Path) {
+    let Ok(program) = program.canonicalize() else {
+        return;
+    };
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let link = |name| std::fs::read_link(entry.path().join(name)).unwrap_or_default();
+        if let Some(pid) = pid
+            && link("cwd").starts_with(dir)
+            && link("exe") == program
+        {
+            tracing::warn!(
+                pid,
+                "killing a process left behind by a server that was killed"
+            );
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
 /// First line of a pid file.
 fn read_pid(pid_file: &Path) -> Option<u32> {
     std::fs::read_to_string(pid_file)

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use crate::child::Launch;
 use crate::daemon::{Daemon, Server};
 use crate::home::Home;
-use crate::leftover::end_leftover;
+use crate::leftover::{end_leftover, kill_stragglers};
 use crate::programs::{Program, find_program};
 use crate::{DevstackError, Supervision, ports};
 
@@ -271,14 +271,11 @@ impl Server for PostgresServer {
     }
 
     async fn prepare(&self) -> Result<(), DevstackError> {
-        let pid_file = self.cluster.dir.join("postmaster.pid");
-        end_leftover(
-            &pid_file,
-            self.cluster.dir.as_os_str(),
-            Signal::SIGQUIT,
-            Duration::from_secs(5),
-        )
-        .await;
+        let dir = &self.cluster.dir;
+        let pid_file = dir.join("postmaster.pid");
+        let patience = Duration::from_secs(5);
+        end_leftover(&pid_file, dir.as_os_str(), Signal::SIGQUIT, patience).await;
+        kill_stragglers(&self.launch.program, dir);
         Ok(())
     }
 
@@ -292,7 +289,7 @@ impl Server for PostgresServer {
         Ok(())
     }
 
-    /// After a kill -9 of the postmaster its children need a moment to notice and let go.
+    /// Children of a postmaster that was killed need a moment to be gone.
     fn worth_retrying(&self, log_tail: &str) -> bool {
         log_tail.contains("shared memory block")
     }

@@ -75,6 +75,37 @@ async fn a_committed_row_survives_kill_9_even_without_fsync() {
     assert_eq!(one(stack.url(), "select n from t").await, 7);
 }
 
+/// A backend that is busy does not notice that the postmaster is gone, and holds up the next one.
+#[tokio::test]
+async fn a_busy_backend_does_not_hold_up_the_restart() {
+    let stack = TestPostgres::private().await.unwrap();
+    let server = stack.server().unwrap();
+    let mut busy = PgConnection::connect(stack.url()).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut busy)
+        .await
+        .unwrap();
+    let endless = tokio::spawn(async move {
+        sqlx::raw_sql("do $$ begin loop end loop; end $$")
+            .execute(&mut busy)
+            .await
+    });
+    let mut watch = PgConnection::connect(stack.url()).await.unwrap();
+    let active = "select count(*) from pg_stat_activity where pid = $1 and query like 'do%'";
+    let mut running = 0i64;
+    while running == 0 {
+        running = sqlx::query_scalar(active)
+            .bind(pid)
+            .fetch_one(&mut watch)
+            .await
+            .unwrap();
+    }
+    server.kill9().await;
+    server.restart().await.unwrap();
+    assert!(endless.await.unwrap().is_err());
+    assert_eq!(one(stack.url(), "select 1").await, 1);
+}
+
 #[tokio::test]
 async fn a_supervised_server_comes_back_on_the_same_port() {
     let dir = dir();
