@@ -46,10 +46,10 @@ pub const POLICIES_MAX: usize = 16;
 pub const POLICY_TIME_US_MAX: u64 = 3_000;
 /// Most instructions of one policy's decision.
 pub const POLICY_INSTRUCTIONS_MAX: usize = 50_000;
-/// Longest string among the arguments that a policy with built-ins of more than trivial cost is given, in bytes.
+/// Longest string that a built-in of more than trivial cost takes, in bytes.
 pub const POLICY_STRING_BYTES_MAX: usize = 64 * 1024;
-/// Most values among the arguments that such a policy is given.
-pub const POLICY_NODES_MAX: usize = 4_096;
+/// Most elements of an array, set or object that such a built-in takes.
+pub const POLICY_ELEMENTS_MAX: usize = 4_096;
 /// Most reasons in a policy's decision, and the longest one in bytes: they go into audit events.
 pub const POLICY_REASONS_MAX: usize = 16;
 /// Longest reason, in bytes.

@@ -4,13 +4,19 @@
 //! undefined, says something malformed, runs too long or asks for what can't be enforced refuses the call: it
 //! never counts as absent.
 //!
+//! The machine by itself takes an error inside a rule for "this rule does not hold", so that a ground for refusal
+//! would vanish with the error. Each program is therefore rewritten before it runs (`harden`): an error anywhere
+//! ends the evaluation.
+//!
 //! Policies are written by tenants, so they are bounded: size of source and data, an allow-list of built-ins,
 //! instructions and time per decision (see [`limits`](crate::limits)).
 
 mod builtins;
 mod compile;
 mod evaluator;
-mod growth;
+mod flow;
+
+mod harden;
 pub mod stdlib;
 mod suite;
 mod verdict;

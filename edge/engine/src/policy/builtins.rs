@@ -32,8 +32,9 @@ const CHEAP: &[&str] = &[
     "type_name",
 ];
 
-/// Linear, but with a constant that hurts on a megabyte: a policy that calls one of these is only given
-/// arguments of a moderate size ([`POLICY_STRING_BYTES_MAX`](crate::limits::POLICY_STRING_BYTES_MAX)).
+/// Linear, but with a constant that hurts on a megabyte: these take arguments of a moderate size only
+/// ([`POLICY_STRING_BYTES_MAX`](crate::limits::POLICY_STRING_BYTES_MAX),
+/// [`POLICY_ELEMENTS_MAX`](crate::limits::POLICY_ELEMENTS_MAX)); a larger one is an error.
 const HEAVY: &[&str] = &[
     "array.reverse",
     "array.slice",
@@ -73,14 +74,25 @@ pub(super) enum Cost {
     Heavy,
 }
 
+/// The set operators, which the parser writes as calls of these.
+const SETS: &[&str] = &["__builtin_sets.intersection", "__builtin_sets.union"];
+
 /// `None`: not allowed.
 pub(super) fn cost(name: &str) -> Option<Cost> {
     if CHEAP.contains(&name) {
         Some(Cost::Cheap)
-    } else if HEAVY.contains(&name) {
+    } else if HEAVY.contains(&name) || SETS.contains(&name) {
         Some(Cost::Heavy)
     } else {
-        // The parser writes the set operators as calls of these.
-        name.starts_with("__builtin_sets.").then_some(Cost::Heavy)
+        None
     }
+}
+
+/// Number of an allowed built-in, from 0 without gaps.
+pub(super) fn index(name: &str) -> Option<usize> {
+    CHEAP
+        .iter()
+        .chain(HEAVY)
+        .chain(SETS)
+        .position(|known| *known == name)
 }

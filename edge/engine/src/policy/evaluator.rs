@@ -64,11 +64,7 @@ impl Evaluator {
         }
         let input = subject.input(world);
         for policy in policies {
-            let said = if policy.heavy && !subject.is_moderate() {
-                Err(Reason::PolicyError)
-            } else {
-                self.ask(policy, input.clone())
-            };
+            let said = self.ask(policy, input.clone());
             judgement.add(policy, said);
         }
         judgement

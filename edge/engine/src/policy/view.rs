@@ -3,7 +3,6 @@
 //! The parts that don't change from call to call are built once, with the token, the tool and the intent.
 
 use crate::catalogue::Tool;
-use crate::limits::{POLICY_NODES_MAX, POLICY_STRING_BYTES_MAX};
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::ToolRef;
@@ -60,29 +59,6 @@ impl Subject<'_> {
             put("intent", intent.policy_view.clone());
         }
         Value::from(members)
-    }
-
-    /// Whether the arguments are small enough for a policy that calls costly built-ins.
-    pub(super) fn is_moderate(&self) -> bool {
-        let mut nodes = 0_usize;
-        let mut pending = vec![self.arguments];
-        while let Some(value) = pending.pop() {
-            nodes = nodes.saturating_add(1);
-            let long = |text: &str| text.len() > POLICY_STRING_BYTES_MAX;
-            match value {
-                serde_json::Value::String(text) if long(text) => return false,
-                serde_json::Value::Array(elements) => pending.extend(elements),
-                serde_json::Value::Object(members) if members.keys().any(|key| long(key)) => {
-                    return false;
-                }
-                serde_json::Value::Object(members) => pending.extend(members.values()),
-                _ => {}
-            }
-            if nodes.saturating_add(pending.len()) > POLICY_NODES_MAX {
-                return false;
-            }
-        }
-        true
     }
 }
 
