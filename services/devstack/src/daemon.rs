@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::DevstackError;
 use crate::child::{Child, Launch};
+use crate::{DevstackError, ports};
 
 /// How often a starting server is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(10);
@@ -23,6 +23,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A server that ran this long has recovered: the next crash starts with `BACKOFF_MIN` again.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
+/// How often a start is repeated when the chosen port was taken meanwhile.
+const PORT_TRIES: usize = 5;
 /// How much of the log an error quotes.
 const LOG_TAIL_BYTES: usize = 2_000;
 
@@ -52,6 +54,8 @@ pub(crate) trait Server: Send + Sync + 'static {
     fn drop_ladder(&self) -> &'static [(Signal, Duration)];
     /// How long it may take to become ready.
     fn start_timeout(&self) -> Duration;
+    /// The loopback port it is to listen on.
+    fn port(&self) -> u16;
 }
 
 /// A server that has been started. Dropping it ends the process.
@@ -93,6 +97,24 @@ impl<S: Server> Daemon<S> {
             daemon.supervisor = Some(tokio::spawn(supervise(Arc::clone(&daemon.inner))));
         }
         Ok(daemon)
+    }
+
+    /// Starts the server `make` gives. A free port can be taken by somebody else before the server
+    /// has it; `make` is asked for another server then.
+    pub(crate) async fn start_on_a_free_port(
+        make: impl Fn() -> Result<S, DevstackError>,
+        supervision: Supervision,
+    ) -> Result<Self, DevstackError> {
+        let mut tries = PORT_TRIES;
+        loop {
+            let server = make()?;
+            let port = server.port();
+            tries -= 1;
+            match Self::start(server, supervision).await {
+                Err(DevstackError::EndedEarly { .. }) if tries > 0 && !ports::is_free(port) => {}
+                started => return started,
+            }
+        }
     }
 
     pub(crate) fn server(&self) -> &S {

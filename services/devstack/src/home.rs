@@ -47,6 +47,19 @@ impl Home {
         &self.dir
     }
 
+    /// The port the server had the last time.
+    pub(crate) fn last_port(&self) -> Option<u16> {
+        let text = std::fs::read_to_string(self.dir.join("port")).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Remembers the port; that it cannot be kept is no reason to fail.
+    pub(crate) fn remember_port(&self, port: u16) {
+        if let Err(error) = std::fs::write(self.dir.join("port"), port.to_string()) {
+            tracing::debug!(%error, "cannot remember the port");
+        }
+    }
+
     /// Path of the server's log; an overlong one is moved aside first.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         let path = self.dir.join(name);

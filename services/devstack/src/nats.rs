@@ -20,7 +20,6 @@ pub const USER: &str = "proctor";
 
 /// A start may have to read back a large store.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const PORT_TRIES: usize = 5;
 const STOP_LADDER: &[(Signal, Duration)] = &[
     (Signal::SIGTERM, Duration::from_secs(10)),
     (Signal::SIGKILL, Duration::from_secs(5)),
@@ -32,7 +31,7 @@ const DROP_LADDER: &[(Signal, Duration)] = &[(Signal::SIGKILL, Duration::from_se
 pub struct NatsOptions {
     /// Directory of the configuration, the JetStream store and the log; created where needed.
     pub store_dir: PathBuf,
-    /// Loopback port; `None` takes a free one.
+    /// Loopback port; `None` takes that of last time, or a free one.
     pub port: Option<u16>,
     /// Whether it is started again when it dies.
     pub supervision: Supervision,
@@ -67,23 +66,11 @@ impl Nats {
     /// A program that is missing, a directory in use or unusable, a server that does not come up.
     pub async fn start(options: NatsOptions) -> Result<Self, DevstackError> {
         let home = Home::open(&options.store_dir)?;
-        for _ in 1..PORT_TRIES {
-            let server = NatsServer::new(&home, &options)?;
-            let port = server.port;
-            match Daemon::start(server, options.supervision).await {
-                Err(DevstackError::EndedEarly { .. })
-                    if options.port.is_none() && !ports::is_free(port) => {}
-                started => {
-                    return Ok(Self {
-                        daemon: started?,
-                        _home: home,
-                    });
-                }
-            }
-        }
-        let server = NatsServer::new(&home, &options)?;
+        let make = || NatsServer::new(&home, &options);
+        let daemon = Daemon::start_on_a_free_port(make, options.supervision).await?;
+        home.remember_port(daemon.server().port);
         Ok(Self {
-            daemon: Daemon::start(server, options.supervision).await?,
+            daemon,
             _home: home,
         })
     }
@@ -185,7 +172,10 @@ impl std::fmt::Debug for NatsServer {
 
 impl NatsServer {
     fn new(home: &Home, options: &NatsOptions) -> Result<Self, DevstackError> {
-        let port = options.port.map_or_else(ports::pick_free, Ok)?;
+        let port = match options.port {
+            Some(port) => port,
+            None => ports::pick(home.last_port())?,
+        };
         let dir = home.dir();
         let (config, pid_file, store) = (
             dir.join("nats.conf"),
@@ -293,5 +283,9 @@ impl Server for NatsServer {
 
     fn start_timeout(&self) -> Duration {
         START_TIMEOUT
+    }
+
+    fn port(&self) -> u16 {
+        self.port
     }
 }

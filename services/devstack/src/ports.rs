@@ -10,10 +10,19 @@ const FIRST: u16 = 15_000;
 const LAST: u16 = 31_999;
 const TRIES: usize = 200;
 
+/// The port of last time where it is free, so that clients which outlive a server's owner find it
+/// again; else a free one.
+pub(crate) fn pick(last: Option<u16>) -> Result<u16, DevstackError> {
+    match last {
+        Some(port) if is_free(port) => Ok(port),
+        _ => pick_free(),
+    }
+}
+
 /// A port that was free a moment ago, picked at random so that parallel stacks rarely meet.
 ///
 /// The caller must expect to lose the race and try again: see [`is_free`].
-pub(crate) fn pick_free() -> Result<u16, DevstackError> {
+fn pick_free() -> Result<u16, DevstackError> {
     for _ in 0..TRIES {
         let Some(port) = random_port() else { continue };
         if is_free(port) {

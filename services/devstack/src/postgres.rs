@@ -24,8 +24,6 @@ pub const SUPERUSER: &str = "proctor";
 
 /// The first start may have to recover after a crash.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a start is repeated when the chosen port was taken meanwhile.
-const PORT_TRIES: usize = 5;
 
 /// Fast shutdown, then immediate shutdown, then the axe.
 const STOP_LADDER: &[(Signal, Duration)] = &[
@@ -55,7 +53,7 @@ pub enum Durability {
 pub struct PostgresOptions {
     /// Directory of the cluster, its password and its log; created where needed.
     pub data_dir: PathBuf,
-    /// Loopback port; `None` takes a free one.
+    /// Loopback port; `None` takes that of last time, or a free one.
     pub port: Option<u16>,
     /// What a commit promises.
     pub durability: Durability,
@@ -94,23 +92,11 @@ impl Postgres {
     pub async fn start(options: PostgresOptions) -> Result<Self, DevstackError> {
         let home = Home::open(&options.data_dir)?;
         let cluster = Cluster::open(&home, options.durability).await?;
-        for _ in 1..PORT_TRIES {
-            let server = PostgresServer::new(&home, &cluster, &options)?;
-            let port = server.port;
-            match Daemon::start(server, options.supervision).await {
-                Err(DevstackError::EndedEarly { .. })
-                    if options.port.is_none() && !ports::is_free(port) => {}
-                started => {
-                    return Ok(Self {
-                        daemon: started?,
-                        _home: home,
-                    });
-                }
-            }
-        }
-        let server = PostgresServer::new(&home, &cluster, &options)?;
+        let make = || PostgresServer::new(&home, &cluster, &options);
+        let daemon = Daemon::start_on_a_free_port(make, options.supervision).await?;
+        home.remember_port(daemon.server().port);
         Ok(Self {
-            daemon: Daemon::start(server, options.supervision).await?,
+            daemon,
             _home: home,
         })
     }
@@ -211,7 +197,10 @@ impl PostgresServer {
         cluster: &Cluster,
         options: &PostgresOptions,
     ) -> Result<Self, DevstackError> {
-        let port = options.port.map_or_else(ports::pick_free, Ok)?;
+        let port = match options.port {
+            Some(port) => port,
+            None => ports::pick(home.last_port())?,
+        };
         let mut args: Vec<OsString> = vec!["-D".into(), cluster.dir.clone().into()];
         let port_setting = format!("port={port}");
         let fixed = [
@@ -305,6 +294,10 @@ impl Server for PostgresServer {
     fn start_timeout(&self) -> Duration {
         START_TIMEOUT
     }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 /// Creates a database on any server if it does not exist.
@@ -346,4 +339,17 @@ async fn run(
         .await
         .map_err(failed)?;
     connection.close().await.map_err(failed)
+}
+
+/// Drops a database that [`create_database`] made, whoever is connected to it.
+pub(crate) async fn drop_database(
+    login: &PgConnectOptions,
+    database: &str,
+) -> Result<(), DevstackError> {
+    run(
+        login,
+        &format!("drop database if exists {database} with (force)"),
+        "drop a database",
+    )
+    .await
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
 use crate::home::{Home, create_dir};
-use crate::postgres::{Cluster, create_database, make_template};
+use crate::postgres::{Cluster, create_database, drop_database, make_template};
 use crate::programs::{Program, find_program};
 use crate::secret::random_password;
 use crate::{DevstackError, Durability, Nats, NatsOptions, Postgres, PostgresOptions};
@@ -74,6 +74,29 @@ pub struct TestPostgres {
     url: String,
     server: Option<Postgres>,
     _dir: Option<TempDir>,
+    /// On a shared cluster: how to get rid of the database.
+    _shared: Option<SharedDatabase>,
+}
+
+/// A database on a cluster that outlives the test; dropped with the test.
+struct SharedDatabase {
+    login: PgConnectOptions,
+    name: String,
+}
+
+impl Drop for SharedDatabase {
+    /// In a thread of its own: the test's runtime cannot be waited for here, and may be gone.
+    fn drop(&mut self) {
+        let (login, name) = (self.login.clone(), std::mem::take(&mut self.name));
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
+            runtime.block_on(drop_database(&login, &name)).ok()
+        });
+        let _ = dropped.join();
+    }
 }
 
 impl TestPostgres {
@@ -98,6 +121,10 @@ impl TestPostgres {
             url,
             server: None,
             _dir: None,
+            _shared: Some(SharedDatabase {
+                login,
+                name: database,
+            }),
         })
     }
 
@@ -121,6 +148,7 @@ impl TestPostgres {
             url: server.url(&database),
             server: Some(server),
             _dir: Some(dir),
+            _shared: None,
         })
     }
 

@@ -118,22 +118,22 @@ async fn nobody_enters_without_the_password_and_nothing_shows_it() {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_owner_and_a_new_owner_keeps_the_credentials() {
+async fn a_directory_has_one_owner_and_a_new_owner_keeps_the_address() {
     let dir = dir();
     let first = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
-    let port = first.port();
-    let url = first.url();
+    let (port, url) = (first.port(), first.url());
     let second = Nats::start(NatsOptions::new(dir.path())).await.unwrap_err();
     assert!(
         matches!(second, DevstackError::DirectoryInUse { .. }),
         "{second}"
     );
     drop(first);
-    let options = NatsOptions {
-        port: Some(port),
-        ..NatsOptions::new(dir.path())
-    };
-    assert_eq!(Nats::start(options).await.unwrap().url(), url);
+    let again = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    assert_eq!(again.url(), url);
+    drop(again);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let elsewhere = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    assert_ne!(elsewhere.port(), port);
 }
 
 #[tokio::test]

@@ -42,6 +42,20 @@ mod inside {
                 .await
                 .unwrap();
         }
+        let name = first
+            .postgres_url()
+            .rsplit(['/', '?'])
+            .nth(1)
+            .unwrap()
+            .to_owned();
+        drop(first);
+        let mut connection = PgConnection::connect(second.postgres_url()).await.unwrap();
+        let left: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = $1")
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
         let private = TestPostgres::private().await.unwrap();
         assert!(private.server().is_some());
     }
