@@ -1,0 +1,344 @@
+//! Agents, tool servers, policies and intents: documents that are parsed strictly before anything changes.
+
+use crate::State;
+use crate::caller::Caller;
+use crate::error::ControlError;
+use crate::store::objects::{self, Kind};
+use crate::store::{intents, page, policies};
+use proctor_engine::CompiledIntent;
+use proctor_engine::json::Limits;
+use proctor_model::catalogue::ToolServer;
+use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
+use proctor_model::intent::{Intent, IntentDeclaration};
+use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
+use proctor_model::principal::Right;
+use proctor_proto::v1;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tonic::Status;
+
+fn parse<T: DeserializeOwned>(document: &[u8]) -> Result<T, Status> {
+    // Through the strict parser first: a duplicate key must not mean one thing here and another elsewhere.
+    let limits = Limits {
+        bytes_max: SIGNED_BYTES_MAX,
+        ..Limits::default()
+    };
+    let value = proctor_engine::json::parse(document, &limits)
+        .map_err(|error| Status::invalid_argument(format!("the document: {error}")))?;
+    serde_json::from_value(value)
+        .map_err(|error| Status::invalid_argument(format!("the document: {error}")))
+}
+
+fn same_id(path: &str, document: &str) -> Result<(), Status> {
+    if path == document {
+        Ok(())
+    } else {
+        Err(Status::invalid_argument(
+            "id: the document has another id than the path",
+        ))
+    }
+}
+
+fn to_value(document: &impl serde::Serialize) -> Result<Value, ControlError> {
+    Ok(serde_json::to_value(document)?)
+}
+
+async fn put(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    request: &v1::PutDocumentRequest,
+    document: Value,
+    right: Right,
+) -> Result<v1::Document, ControlError> {
+    let tenant = caller.tenant(&request.tenant, right)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let put = objects::put(
+        &mut tx,
+        kind,
+        &request.id,
+        document,
+        request.expected_version,
+    )
+    .await?;
+    let action = format!("{}.put", kind.as_str());
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &request.id).await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    Ok(put)
+}
+
+pub(super) async fn put_agent(
+    state: &State,
+    caller: &Caller,
+    request: v1::PutDocumentRequest,
+) -> Result<v1::Document, ControlError> {
+    caller.tenant(&request.tenant, Right::WriteAgents)?;
+    let agent: Agent = parse(&request.document)?;
+    same_id(&request.id, agent.id.as_str())?;
+    put(
+        state,
+        caller,
+        Kind::Agent,
+        &request,
+        to_value(&agent)?,
+        Right::WriteAgents,
+    )
+    .await
+}
+
+pub(super) async fn put_server(
+    state: &State,
+    caller: &Caller,
+    request: v1::PutDocumentRequest,
+) -> Result<v1::Document, ControlError> {
+    caller.tenant(&request.tenant, Right::WriteServers)?;
+    let server: ToolServer = parse(&request.document)?;
+    same_id(&request.id, server.id.as_str())?;
+    if server.tools.len() > CATALOGUE_TOOLS_MAX {
+        return Err(
+            Status::invalid_argument(format!("tools: at most {CATALOGUE_TOOLS_MAX}")).into(),
+        );
+    }
+    for (index, entry) in server.tools.iter().enumerate() {
+        if entry.definition_digest.is_some() && !entry.is_approved() {
+            let message = format!(
+                "tools[{index}].definition_digest: it is not the digest of this definition"
+            );
+            return Err(Status::invalid_argument(message).into());
+        }
+    }
+    put(
+        state,
+        caller,
+        Kind::Server,
+        &request,
+        to_value(&server)?,
+        Right::WriteServers,
+    )
+    .await
+}
+
+pub(super) async fn get(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    request: v1::ObjectRequest,
+) -> Result<v1::Document, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    objects::get(&mut tx, kind, &request.id).await
+}
+
+pub(super) async fn list(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    request: v1::ListRequest,
+) -> Result<v1::ListDocumentsResponse, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let documents = objects::list(&mut tx, kind, &request.after, page(request.limit)).await?;
+    let next = documents
+        .last()
+        .map(|document| document.id.clone())
+        .unwrap_or_default();
+    Ok(v1::ListDocumentsResponse { documents, next })
+}
+
+pub(super) async fn delete(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    request: v1::ObjectRequest,
+) -> Result<v1::Empty, ControlError> {
+    let right = match kind {
+        Kind::Agent => Right::WriteAgents,
+        Kind::Server => Right::WriteServers,
+    };
+    let tenant = caller.tenant(&request.tenant, right)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    objects::delete(&mut tx, kind, &request.id, request.expected_version).await?;
+    let action = format!("{}.delete", kind.as_str());
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &request.id).await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    Ok(v1::Empty {})
+}
+
+/// What is uploaded: modules and data.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyUpload {
+    modules: Vec<RegoModule>,
+    #[serde(default)]
+    data: Value,
+}
+
+pub(super) async fn put_policy(
+    state: &State,
+    caller: &Caller,
+    request: v1::PutDocumentRequest,
+) -> Result<v1::PolicyVersion, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::WritePolicies)?;
+    let upload: PolicyUpload = parse(&request.document)?;
+    let id = request
+        .id
+        .parse()
+        .map_err(|error| Status::invalid_argument(format!("id: {error}")))?;
+    let mut policy = Policy {
+        id,
+        version: 1,
+        mode: PolicyMode::Enforce,
+        modules: upload.modules,
+        data: upload.data,
+    };
+    proctor_engine::policy::validate(&policy)
+        .map_err(|problem| Status::invalid_argument(problem.to_string()))?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    policy.version = policies::next_version(&mut tx, &request.id).await?;
+    let document = json!({ "modules": policy.modules, "data": policy.data });
+    let made = policies::insert(
+        &mut tx,
+        &request.id,
+        policy.version,
+        document,
+        &policy.digest(),
+        caller.id(),
+    )
+    .await?;
+    let object = format!("{}@{}", request.id, policy.version);
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), "policy.put", &object).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+pub(super) async fn get_policy_version(
+    state: &State,
+    caller: &Caller,
+    request: v1::PolicyVersionRequest,
+) -> Result<v1::PolicyVersion, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    policies::get(&mut tx, &request.id, request.version).await
+}
+
+pub(super) async fn list_policies(
+    state: &State,
+    caller: &Caller,
+    request: v1::ListRequest,
+) -> Result<v1::ListPoliciesResponse, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let policies = policies::list(&mut tx, &request.after, page(request.limit)).await?;
+    let next = policies
+        .last()
+        .map(|policy| policy.id.clone())
+        .unwrap_or_default();
+    Ok(v1::ListPoliciesResponse { policies, next })
+}
+
+pub(super) async fn activate_policy(
+    state: &State,
+    caller: &Caller,
+    request: v1::ActivatePolicyRequest,
+) -> Result<v1::PolicyVersion, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::WritePolicies)?;
+    if !matches!(request.mode.as_str(), "enforce" | "monitor") {
+        return Err(Status::invalid_argument("mode: enforce or monitor").into());
+    }
+    let mut tx = state.store.tenant(&tenant).await?;
+    let active =
+        policies::activate(&mut tx, &request.id, Some((request.version, &request.mode))).await?;
+    let object = format!("{}@{} {}", request.id, request.version, request.mode);
+    crate::audit::record(
+        &mut tx,
+        state,
+        &tenant,
+        caller.id(),
+        "policy.activate",
+        &object,
+    )
+    .await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    active.ok_or_else(|| Status::not_found("no such policy version").into())
+}
+
+pub(super) async fn deactivate_policy(
+    state: &State,
+    caller: &Caller,
+    request: v1::ObjectRequest,
+) -> Result<v1::Empty, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::WritePolicies)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    policies::activate(&mut tx, &request.id, None).await?;
+    crate::audit::record(
+        &mut tx,
+        state,
+        &tenant,
+        caller.id(),
+        "policy.deactivate",
+        &request.id,
+    )
+    .await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    Ok(v1::Empty {})
+}
+
+pub(super) async fn declare_intent(
+    state: &State,
+    caller: &Caller,
+    request: v1::DeclareIntentRequest,
+) -> Result<v1::Document, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::DeclareIntents)?;
+    let declaration: IntentDeclaration = parse(&request.declaration)?;
+    declaration
+        .check()
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let now = state.clock.now();
+    let id = format!("int_{}", state.random.uuid_v7(now)?.simple());
+    let intent = Intent {
+        v: 1,
+        id: id.parse()?,
+        tenant: tenant.clone(),
+        declared_at: now,
+        expires_at: now.plus_secs(declaration.expires_in_s.into()),
+        declared_by: caller.id().to_owned(),
+        declaration,
+    };
+    CompiledIntent::compile(intent.clone())
+        .map_err(|problem| Status::invalid_argument(problem.to_string()))?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    objects::get(&mut tx, Kind::Agent, intent.declaration.agent.as_str()).await?;
+    intents::insert(&mut tx, &intent).await?;
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), "intent.declare", &id).await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    let document = serde_json::to_vec(&intent)?;
+    Ok(v1::Document {
+        tenant: tenant.to_string(),
+        id,
+        document,
+        version: 1,
+    })
+}
+
+pub(super) async fn get_intent(
+    state: &State,
+    caller: &Caller,
+    request: v1::ObjectRequest,
+) -> Result<v1::Document, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let found = intents::get(&mut tx, tenant.as_str(), &request.id).await?;
+    let found = found.ok_or_else(|| Status::not_found("no such intent"))?;
+    let document = serde_json::to_vec(&found)?;
+    Ok(v1::Document {
+        tenant: tenant.to_string(),
+        id: request.id,
+        document,
+        version: 1,
+    })
+}

@@ -1,0 +1,181 @@
+//! Token keys of the tenants: made here, encrypted at rest under the master key, rotated with an overlap.
+
+use crate::State;
+use crate::caller::Caller;
+use crate::error::ControlError;
+use crate::store::tenants::{database_time, timestamp};
+use crate::store::{TenantTx, enqueue};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use proctor_model::config::{TokenKey, TokenKeys};
+use proctor_model::principal::Right;
+use proctor_model::{TenantId, Timestamp};
+use proctor_proto::v1;
+use sqlx::{PgConnection, Row};
+use tonic::Status;
+
+/// Longest overlap, seconds: the longest life of a token.
+const OVERLAP_S_MAX: u32 = 90 * 24 * 3600;
+
+fn cipher(state: &State) -> Result<LessSafeKey, ControlError> {
+    let key = UnboundKey::new(&AES_256_GCM, state.master_key.as_slice())
+        .map_err(|_| ControlError::Decrypt)?;
+    Ok(LessSafeKey::new(key))
+}
+
+/// Nonce ‖ AES-256-GCM ciphertext; bound to what it is for.
+fn encrypt(state: &State, purpose: &str, secret: &[u8; 32]) -> Result<Vec<u8>, ControlError> {
+    let nonce = state.random.array::<NONCE_LEN>()?;
+    let mut sealed = secret.to_vec();
+    cipher(state)?
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(purpose.as_bytes()),
+            &mut sealed,
+        )
+        .map_err(|_| ControlError::Decrypt)?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn decrypt(state: &State, purpose: &str, stored: &[u8]) -> Result<[u8; 32], ControlError> {
+    let (nonce, sealed) = stored
+        .split_at_checked(NONCE_LEN)
+        .ok_or(ControlError::Decrypt)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| ControlError::Decrypt)?;
+    let mut sealed = zeroize::Zeroizing::new(sealed.to_vec());
+    let open = cipher(state)?
+        .open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut sealed)
+        .map_err(|_| ControlError::Decrypt)?;
+    <[u8; 32]>::try_from(&*open).map_err(|_| ControlError::Decrypt)
+}
+
+fn purpose(tenant: &TenantId, what: &str) -> String {
+    format!("{tenant}|{what}")
+}
+
+/// A fresh, encrypted key of argument digests.
+pub(crate) fn new_digest_key(state: &State, tenant: &TenantId) -> Result<Vec<u8>, ControlError> {
+    encrypt(state, &purpose(tenant, "digest"), &state.random.array()?)
+}
+
+/// Makes a new active key.
+pub(crate) async fn create(
+    tx: &mut TenantTx,
+    state: &State,
+) -> Result<v1::TokenKeyInfo, ControlError> {
+    let tenant = tx.tenant().clone();
+    let kid = format!("k_{}", hex::encode(state.random.array::<8>()?));
+    let secret = encrypt(state, &purpose(&tenant, &kid), &state.random.array()?)?;
+    sqlx::query("insert into control.token_keys (tenant, kid, secret) values ($1, $2, $3)")
+        .bind(tenant.as_str())
+        .bind(&kid)
+        .bind(secret)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("update control.tenants set keys_version = keys_version + 1 where tenant = $1")
+        .bind(tenant.as_str())
+        .execute(&mut **tx)
+        .await?;
+    enqueue(tx, &tenant, "keys", "").await?;
+    let created_at = state.clock.now().to_string();
+    Ok(v1::TokenKeyInfo {
+        kid,
+        state: "active".to_owned(),
+        created_at,
+        not_after: String::new(),
+    })
+}
+
+pub(crate) async fn rotate(
+    state: &State,
+    caller: &Caller,
+    request: v1::RotateKeyRequest,
+) -> Result<v1::TokenKeyInfo, ControlError> {
+    let v1::RotateKeyRequest { tenant, overlap_s } = request;
+    let tenant = caller.tenant(&tenant, Right::RotateKeys)?;
+    if overlap_s > OVERLAP_S_MAX {
+        return Err(Status::invalid_argument(format!("overlap_s: at most {OVERLAP_S_MAX}")).into());
+    }
+    let mut tx = state.store.tenant(&tenant).await?;
+    tx.config_changed().await?;
+    let until = state.clock.now().plus_secs(overlap_s.into());
+    sqlx::query(
+        "update control.token_keys set not_after = $2 where tenant = $1 and not_after is null",
+    )
+    .bind(tenant.as_str())
+    .bind(database_time(until))
+    .execute(&mut *tx)
+    .await?;
+    let key = create(&mut tx, state).await?;
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), "key.rotate", &key.kid).await?;
+    tx.commit().await?;
+    state.changed.notify_one();
+    Ok(key)
+}
+
+pub(crate) async fn list(
+    state: &State,
+    caller: &Caller,
+    tenant: &str,
+) -> Result<v1::ListKeysResponse, ControlError> {
+    let tenant = caller.tenant(tenant, Right::ReadConfig)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let rows = sqlx::query("select kid, created_at, not_after from control.token_keys where tenant = $1 order by created_at")
+        .bind(tenant.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+    let now = state.clock.now();
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        let not_after = row.try_get::<Option<_>, _>("not_after")?.map(timestamp);
+        let standing = match not_after {
+            None => "active",
+            Some(end) if end > now => "retiring",
+            Some(_) => "retired",
+        };
+        keys.push(v1::TokenKeyInfo {
+            kid: row.try_get("kid")?,
+            state: standing.to_owned(),
+            created_at: timestamp(row.try_get("created_at")?).to_string(),
+            not_after: not_after.map(|at| at.to_string()).unwrap_or_default(),
+        });
+    }
+    Ok(v1::ListKeysResponse { keys })
+}
+
+/// All keys that verify, in clear: for sealing to an edge and for minting, never for anything else.
+pub(crate) async fn load(
+    tx: &mut PgConnection,
+    state: &State,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<Option<TokenKeys>, ControlError> {
+    let digest_key: Option<Vec<u8>> =
+        sqlx::query_scalar("select digest_key from control.tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some(digest_key) = digest_key else {
+        return Ok(None);
+    };
+    let rows = sqlx::query(
+        "select kid, secret, not_after from control.token_keys
+         where tenant = $1 and (not_after is null or not_after > $2) order by not_after desc nulls first",
+    )
+    .bind(tenant.as_str())
+    .bind(database_time(now))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        let kid: String = row.try_get("kid")?;
+        keys.push(TokenKey {
+            key: decrypt(state, &purpose(tenant, &kid), row.try_get("secret")?)?,
+            kid: kid.parse()?,
+            not_after: row.try_get::<Option<_>, _>("not_after")?.map(timestamp),
+        });
+    }
+    Ok(Some(TokenKeys {
+        keys,
+        digest_key: decrypt(state, &purpose(tenant, "digest"), &digest_key)?,
+    }))
+}
