@@ -8,7 +8,10 @@ fn the_committed_bindings_are_current() {
     let files = ["control", "ledger"].map(|name| root.join(format!("proctor/v1/{name}.proto")));
     let descriptors = protox::compile(&files, [&root]).unwrap();
     let out = tempfile::tempdir().unwrap();
-    tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors).unwrap();
+    tonic_prost_build::configure()
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .unwrap();
     let fresh = std::fs::read_to_string(out.path().join("proctor.v1.rs")).unwrap();
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated/proctor.v1.rs");
     if std::env::var_os("PROCTOR_REGEN").is_some() {
@@ -17,5 +20,8 @@ fn the_committed_bindings_are_current() {
         return;
     }
     let current = std::fs::read_to_string(&committed).unwrap_or_default();
-    assert!(current == fresh, "the bindings are out of date: run `make regen`");
+    assert!(
+        current == fresh,
+        "the bindings are out of date: run `make regen`"
+    );
 }

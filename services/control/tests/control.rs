@@ -1,5 +1,12 @@
 //! Control on a real Postgres and a real NATS: operations, rights, what is published, what the database hides.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use async_nats::jetstream::{self, consumer::DeliverPolicy, consumer::pull::OrderedConfig};
 use futures::StreamExt;
 use proctor_control::{ControlConfig, Handle, JoinRole};

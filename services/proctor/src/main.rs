@@ -1,2 +1,91 @@
-//! Placeholder.
-fn main() {}
+//! The `proctor` binary: roles and the operator's commands.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line tool speaks on standard output"
+)]
+
+mod doctor;
+mod operate;
+mod role;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Proctor decides, inline, whether an AI agent may make this tool call, now, for this user.
+#[derive(Parser)]
+#[command(name = "proctor", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say what is missing or broken on this machine, and how to mend it
+    Doctor,
+    /// Run the control plane
+    Control(role::RoleArgs),
+    /// Mint, narrow, read and revoke capability tokens
+    #[command(subcommand)]
+    Token(operate::token::TokenCommand),
+    /// Declare what a user asked for
+    #[command(subcommand)]
+    Intent(operate::intent::IntentCommand),
+    /// Check, test, upload and activate policies
+    #[command(subcommand)]
+    Policy(operate::policy::PolicyCommand),
+    /// Register tool servers and approve their tools
+    #[command(subcommand)]
+    Server(operate::server::ServerCommand),
+    /// Make one tool call through the edge
+    Call(operate::call::CallArgs),
+    /// Read and verify the audit chain
+    #[command(subcommand)]
+    Audit(operate::audit::AuditCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            use std::io::Write as _;
+            // Where standard error is gone too, there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "proctor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Doctor => return doctor::run(),
+            Command::Control(args) => role::control(args).await?,
+            Command::Token(command) => operate::token::run(command).await?,
+            Command::Intent(command) => operate::intent::run(command).await?,
+            Command::Policy(command) => return operate::policy::run(command).await,
+            Command::Server(command) => operate::server::run(command).await?,
+            Command::Call(args) => return operate::call::run(args).await,
+            Command::Audit(command) => return operate::audit::run(command).await,
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut Cli::command(),
+                    "proctor",
+                    &mut std::io::stdout(),
+                );
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

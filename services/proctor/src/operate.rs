@@ -1,0 +1,10 @@
+//! The operator's commands. They speak the public REST API and the edge's agent-facing API, nothing else.
+
+pub(crate) mod api;
+pub(crate) mod audit;
+pub(crate) mod call;
+pub(crate) mod intent;
+pub(crate) mod policy;
+pub(crate) mod server;
+pub(crate) mod settings;
+pub(crate) mod token;
