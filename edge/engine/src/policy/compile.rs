@@ -7,6 +7,7 @@ use crate::world::TenantProblem;
 use proctor_model::PolicyId;
 use proctor_model::config::{Policy, PolicyMode, RegoModule};
 use regorus::languages::rego::compiler::Compiler;
+use regorus::rvm::Instruction;
 use regorus::rvm::program::Program;
 use regorus::{Engine, Value};
 use std::collections::BTreeSet;
@@ -37,6 +38,20 @@ impl PolicyProblem {
         }
     }
 
+    /// At the source of an instruction.
+    fn at(program: &Program, instruction: Option<usize>, message: String) -> Self {
+        let place = instruction.and_then(|instruction| {
+            let span = program.get_instruction_span(instruction)?;
+            Some(Self {
+                module: program.get_source_name(span.source_index)?.to_owned(),
+                line: u32::try_from(span.line).ok()?,
+                col: u32::try_from(span.column).ok()?,
+                message: message.clone(),
+            })
+        });
+        place.unwrap_or_else(|| Self::whole(message))
+    }
+
     /// From the text of a regorus error: `--> file:line:col`, the source line, `error: message`.
     pub(super) fn from_text(text: &str) -> Self {
         let place = text
@@ -47,11 +62,14 @@ impl PolicyProblem {
                 let (file, line) = rest.rsplit_once(':')?;
                 Some((file.to_owned(), line.parse().ok()?, col.parse().ok()?))
             });
-        let message = text
+        let mut lines = text
             .lines()
-            .find_map(|line| line.strip_prefix("error: "))
-            .or_else(|| text.lines().find(|line| !line.trim().is_empty()))
-            .unwrap_or("not valid Rego");
+            .map(|line| line.trim_start_matches("error: ").trim());
+        let is_message = |line: &&str| {
+            let noise = line.is_empty() || line.starts_with("--> ") || line.ends_with("error:");
+            !noise && !line.starts_with('|') && !line.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let message = lines.rfind(is_message).unwrap_or("not valid Rego");
         let (module, line, col) = place.unwrap_or_default();
         Self {
             module,
@@ -119,7 +137,12 @@ impl CompiledPolicy {
         let mut engine = engine_with(&modules, data.clone())?;
         let compiled = engine
             .compile_with_entrypoint(&ENTRY_POINT.into())
-            .map_err(|error| PolicyProblem::from_text(&error.to_string()))?;
+            .map_err(|error| match error.to_string() {
+                text if text == "not a valid rule path" => {
+                    PolicyProblem::whole("no rule 'decision' in package proctor.policy")
+                }
+                text => PolicyProblem::from_text(&text),
+            })?;
         let program = Compiler::compile_from_policy(&compiled, &[ENTRY_POINT])
             .map_err(|error| PolicyProblem::from_text(&format!("{error:#}")))?;
         program.validate_limits().map_err(PolicyProblem::whole)?;
@@ -218,10 +241,18 @@ fn check_builtins(program: &Program) -> Result<(), PolicyProblem> {
     if program.has_host_await {
         return Err(PolicyProblem::whole("host calls are not allowed"));
     }
-    for builtin in &program.builtin_info_table {
+    let calls = |instruction: &Instruction, index: usize| match *instruction {
+        Instruction::BuiltinCall { params_index } => program
+            .instruction_data
+            .get_builtin_call_params(params_index)
+            .is_some_and(|params| usize::from(params.builtin_index) == index),
+        _ => false,
+    };
+    for (index, builtin) in program.builtin_info_table.iter().enumerate() {
         if builtins::cost(&builtin.name).is_none() {
             let message = format!("the built-in {} is not allowed here", builtin.name);
-            return Err(PolicyProblem::whole(message));
+            let call = program.instructions.iter().position(|i| calls(i, index));
+            return Err(PolicyProblem::at(program, call, message));
         }
     }
     Ok(())

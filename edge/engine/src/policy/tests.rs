@@ -220,11 +220,11 @@ fn hostile_policies_are_refused_or_bounded() {
         assert!(validate(&policy(&source)).is_err(), "{body}");
     }
     let doubled: String = (1..60)
-        .map(|i| format!("x{i} := [x{p}, x{p}]; y{i} := [y{p}, y{p}]; ", p = i - 1))
+        .map(|i| format!("x{i} := [x{p}, x{p}]; y{i} := [y{p}, y{p}]\n", p = i - 1))
         .collect();
     let circle: String = (0..200).map(|i| format!("r{i} := r{}\n", i + 1)).collect();
     for source in [
-        format!("decision := {{\"effect\": \"allow\"}} if {{ x0 := [input.a]; y0 := [input.a]; {doubled} x59 == y59 }}"),
+        format!("decision := {{\"effect\": \"allow\"}} if {{ x0 := [input.a]; y0 := [input.a]\n{doubled} x59 == y59 }}"),
         "f(x) := {\"a\": x, \"b\": x}\ndecision := {\"effect\": \"allow\"} if f(f(f(1))) == f(f(f(input.a)))".into(),
         format!("{circle}r200 := 1\ndecision := {{\"effect\": \"allow\"}} if r0 == 1"),
         "a := b\nb := c\nc := a\ndecision := {\"effect\": \"allow\"} if a".into(),
