@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 
 /// A running control plane; stops when dropped.
 pub(crate) struct Control {
-    pub(crate) stack: TestStack,
+    _stack: TestStack,
     pub(crate) handle: Handle,
     pub(crate) admin: Caller,
     _data: tempfile::TempDir,
@@ -50,7 +50,7 @@ impl Control {
             .expect("the first key");
         let admin = caller(&handle, key.expose()).await.unwrap();
         Self {
-            stack,
+            _stack: stack,
             handle,
             admin,
             _data: data,
@@ -140,21 +140,6 @@ impl Caller {
             .client
             .clone()
             .put_agent(self.request(request))
-            .await?
-            .into_inner())
-    }
-
-    pub(crate) async fn put_server(
-        &self,
-        tenant: &str,
-        id: &str,
-        document: &Value,
-    ) -> Result<v1::Document, Status> {
-        let request = put(tenant, id, document, 0);
-        Ok(self
-            .client
-            .clone()
-            .put_server(self.request(request))
             .await?
             .into_inner())
     }
