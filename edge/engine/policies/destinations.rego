@@ -32,6 +32,7 @@ targets contains target if {
 approved(target) if target in data.settings.destinations.approved
 
 approved(target) if {
+	is_string(target)
 	some domain in data.settings.destinations.approved
 	startswith(domain, "@")
 	parts := split(target, "@")
@@ -51,7 +52,7 @@ deny contains "destination_unreadable" if {
 	count(targets) == 0
 }
 
-# `split` and `lower` take text only; anything else is no destination.
+# Anything but a text is no destination.
 deny contains "destination_unreadable" if {
 	bound_by_destinations
 	some target in targets

@@ -14,7 +14,11 @@ amounts contains value if {
 	value := object.get(input.args, split(trim_prefix(pointer, "/"), "/"), null)
 }
 
-financial_ceiling := data.settings.financial.max_amount if input.tool.verb == "financial"
+financial_ceiling := ceiling if {
+	input.tool.verb == "financial"
+	ceiling := data.settings.financial.max_amount
+	is_number(ceiling)
+}
 
 deny contains "amount_over_limit" if {
 	some amount in amounts

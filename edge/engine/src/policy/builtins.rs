@@ -96,3 +96,11 @@ pub(super) fn index(name: &str) -> Option<usize> {
         .chain(SETS)
         .position(|known| *known == name)
 }
+
+/// Whether the built-in of this number compiles a pattern.
+pub(super) fn is_pattern(index: usize) -> bool {
+    let all = CHEAP.iter().chain(HEAVY);
+    all.clone()
+        .nth(index)
+        .is_some_and(|name| name.starts_with("regex."))
+}

@@ -2,6 +2,7 @@
 
 use super::ENTRY_POINT;
 use super::compile::CompiledPolicy;
+use super::harden;
 use super::verdict::{Effect, PolicyDecision};
 use super::view::Subject;
 use crate::limits::{EVALUATOR_MACHINES_MAX, POLICY_INSTRUCTIONS_MAX, POLICY_TIME_US_MAX};
@@ -84,6 +85,7 @@ impl Evaluator {
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(machine(policy)?),
         };
         machine.set_input(input);
+        harden::start();
         let result = machine
             .execute_entry_point_by_name(ENTRY_POINT)
             .map_err(|error| reason(&error))

@@ -4,7 +4,8 @@
 //! built-in, `deny contains "x" if …` silently contributes nothing, and the call is allowed. Only errors of limits
 //! pass through. So before a program runs,
 //!
-//! * each built-in gets a guard around it that turns its errors into one of a limit, and that bounds its arguments;
+//! * each built-in gets a guard around it that turns its errors into one of a limit, bounds its arguments, and keeps
+//!   count of the work done in one evaluation: the machine's own timer does not look while a built-in runs;
 //! * arithmetic and ordering instructions, which have the same flaw (and grow integers without bound), become calls
 //!   of our own built-ins, one for one, so that no jump moves;
 //! * rules whose definitions may contradict each other are refused: the machine takes a contradiction for
@@ -12,13 +13,15 @@
 
 use super::builtins::{Cost, cost};
 use super::{ENTRY_POINT, PolicyProblem};
-use crate::limits::{POLICY_ELEMENTS_MAX, POLICY_STRING_BYTES_MAX};
+use crate::limits::{POLICY_ELEMENTS_MAX, POLICY_STRING_BYTES_MAX, POLICY_WORK_MAX};
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::BuiltinCallParams;
 use regorus::rvm::program::{BuiltinInfo, Program, RuleType};
 use regorus::{LimitError, Value};
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A built-in's function. `S` and `R` are regorus' types of source spans and expressions, which have no public
 /// names; they are inferred from the program.
@@ -87,6 +90,49 @@ fn fatal() -> anyhow::Error {
     anyhow::Error::new(LimitError::RegexSizeLimitExceeded { limit: 0 })
 }
 
+thread_local! {
+    /// Work of the built-ins since [`start`], on this worker.
+    static WORK: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins an evaluation on this thread: no work done yet.
+pub(super) fn start() {
+    WORK.set(0);
+}
+
+/// Counts work; too much of it in one evaluation is an error.
+fn work(units: u64) -> anyhow::Result<()> {
+    let total = WORK.get().saturating_add(units);
+    WORK.set(total);
+    if total <= POLICY_WORK_MAX {
+        return Ok(());
+    }
+    let (elapsed, limit) = (Duration::ZERO, Duration::ZERO);
+    Err(anyhow::Error::new(LimitError::TimeLimitExceeded {
+        elapsed,
+        limit,
+    }))
+}
+
+/// Size of a value, without looking into its elements: bytes, or 16 for each element.
+fn size(value: &Value) -> u64 {
+    let elements = match value {
+        Value::String(text) => return u64::try_from(text.len()).unwrap_or(u64::MAX),
+        Value::Array(elements) => elements.len(),
+        Value::Set(elements) => elements.len(),
+        Value::Object(members) => members.len(),
+        _ => return 0,
+    };
+    u64::try_from(elements)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(16)
+}
+
+fn sizes(args: &[Value]) -> u64 {
+    args.iter()
+        .fold(0, |sum: u64, arg| sum.saturating_add(size(arg)))
+}
+
 /// Most different built-ins over all policies: those of the allow-list, and two for the set operators.
 const GUARDS: usize = 64;
 
@@ -117,12 +163,22 @@ fn guard_all<S: 'static, R: 'static>(
     Ok(())
 }
 
-/// Calls the built-in at `INDEX`; its errors are fatal.
-fn guard<S: 'static, R: 'static, const INDEX: usize>(
+/// Calls a built-in that takes one fast pass over its arguments at most.
+fn guard_cheap<S: 'static, R: 'static, const INDEX: usize>(
     span: &S,
     exprs: &[R],
     args: &[Value],
     _strict: bool,
+) -> anyhow::Result<Value> {
+    work(sizes(args) / 16)?;
+    call::<S, R, INDEX>(span, exprs, args)
+}
+
+/// Calls the built-in at `INDEX`; its errors are fatal.
+fn call<S: 'static, R: 'static, const INDEX: usize>(
+    span: &S,
+    exprs: &[R],
+    args: &[Value],
 ) -> anyhow::Result<Value> {
     let function = GUARDED
         .get(INDEX)
@@ -132,12 +188,12 @@ fn guard<S: 'static, R: 'static, const INDEX: usize>(
     function(span, exprs, args, true).map_err(|_| fatal())
 }
 
-/// As [`guard`], and arguments that are too large are an error.
+/// Calls a built-in with more to do; arguments that are too large are an error.
 fn guard_heavy<S: 'static, R: 'static, const INDEX: usize>(
     span: &S,
     exprs: &[R],
     args: &[Value],
-    strict: bool,
+    _strict: bool,
 ) -> anyhow::Result<Value> {
     let moderate = |value: &Value| match value {
         Value::String(text) => text.len() <= POLICY_STRING_BYTES_MAX,
@@ -146,18 +202,24 @@ fn guard_heavy<S: 'static, R: 'static, const INDEX: usize>(
         Value::Object(members) => members.len() <= POLICY_ELEMENTS_MAX,
         _ => true,
     };
-    if args.iter().all(moderate) {
-        guard::<S, R, INDEX>(span, exprs, args, strict)
-    } else {
-        Err(fatal())
+    if !args.iter().all(moderate) {
+        return Err(fatal());
     }
+    // A pattern is compiled anew at each call.
+    let flat = if super::builtins::is_pattern(INDEX) {
+        50_000
+    } else {
+        100
+    };
+    work(sizes(args).saturating_add(flat))?;
+    call::<S, R, INDEX>(span, exprs, args)
 }
 
 macro_rules! guard_table {
     ($($index:literal)+) => {
         /// The guards of both kinds, by index.
         fn guards<S: 'static, R: 'static>() -> [(Native<S, R>, Native<S, R>); GUARDS] {
-            [$((guard::<S, R, $index>, guard_heavy::<S, R, $index>)),+]
+            [$((guard_cheap::<S, R, $index>, guard_heavy::<S, R, $index>)),+]
         }
     };
 }

@@ -257,8 +257,8 @@ fn hostile_policies_are_refused_or_bounded() {
         let result = evaluator.ask(&compiled, input.clone());
         let took = start.elapsed();
         assert!(result.is_err(), "{body}: {result:?}");
-        // 5 ms in a release build; ten times that for an unoptimised one on a busy machine.
-        assert!(took < Duration::from_millis(200), "{body} took {took:?}");
+        // 5 ms in a release build on an idle machine; this one may be neither.
+        assert!(took < Duration::from_millis(500), "{body} took {took:?}");
     }
     let good = CompiledPolicy::compile(&policy("decision := {\"effect\": \"allow\"}")).unwrap();
     assert!(evaluator.ask(&good, input).is_ok());
