@@ -1,0 +1,57 @@
+//! What can go wrong in the ledger.
+
+use tonic::Status;
+
+/// The ledger could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Postgres.
+    #[error("the database")]
+    Database(#[from] sqlx::Error),
+    /// A migration.
+    #[error("a migration of the database")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// NATS' address.
+    #[error("NATS")]
+    Nats(#[from] proctor_runtime::nats::NatsError),
+    /// The key file.
+    #[error("a key file")]
+    KeyFile(#[from] proctor_runtime::keyfile::KeyFileError),
+    /// A signed document.
+    #[error("a signed document")]
+    Signed(#[from] proctor_model::signed::SignedError),
+    /// An event that can't be appended.
+    #[error("an audit event")]
+    Audit(#[from] proctor_model::audit::AuditError),
+    /// A public key that verifies no principal token.
+    #[error("a platform key")]
+    PlatformKey(#[from] jsonwebtoken::errors::Error),
+    /// The listener.
+    #[error("the gRPC listener")]
+    Listen(#[source] std::io::Error),
+    /// Control can't be reached at this address.
+    #[error("the address of control")]
+    Address(#[from] proctor_runtime::grpc::GrpcError),
+    /// Control refused.
+    #[error("control refused: {}", .0.message())]
+    Refused(Box<Status>),
+    /// The join token is of another installation.
+    #[error("the control plane is not the one that made this join token")]
+    WrongPlatform,
+    /// Another ledger moved the head in between; the transaction was rolled back.
+    #[error("the head of a chain was moved by another ledger")]
+    HeadMoved,
+}
+
+impl From<LedgerError> for Status {
+    fn from(error: LedgerError) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(%error, cause, "an operation failed");
+        match error {
+            LedgerError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
+                Self::unavailable("the database cannot be reached")
+            }
+            _ => Self::internal("an internal error"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading the chains: search, follow, head, verify.
+
+use crate::store::{Stored, number, signed, stored};
+use crate::verify::Walk;
+use crate::{LedgerError, State};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
+use proctor_model::{TenantId, Timestamp};
+use proctor_proto::v1;
+use proctor_proto::v1::ledger_server::Ledger;
+use sqlx::types::time::OffsetDateTime;
+use sqlx::{Postgres, QueryBuilder};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+const PAGE_DEFAULT: u32 = 100;
+const PAGE_MAX: u32 = 1_000;
+/// Entries that a walk reads at a time.
+const WALK_PAGE: i64 = 1_000;
+/// How long a follower waits if it missed the wake-up.
+const TAIL_POLL: Duration = Duration::from_millis(500);
+/// Entries that may wait for a slow follower.
+const TAIL_BUFFER: usize = 256;
+
+/// The ledger service.
+pub(crate) struct Service {
+    state: Arc<State>,
+    keys: Vec<DecodingKey>,
+}
+
+fn wire(entry: Stored) -> v1::Entry {
+    let Stored { seq, hash, body } = entry;
+    v1::Entry { seq, hash, body }
+}
+
+impl Service {
+    pub(crate) fn new(state: Arc<State>) -> Result<Self, LedgerError> {
+        let keys = state.platform_keys.iter().map(|key| DecodingKey::from_ed_components(&key.key));
+        let keys = keys.collect::<Result<_, _>>()?;
+        Ok(Self { state, keys })
+    }
+
+    /// The tenant, if the caller may read its chain. An unknown and a foreign tenant look the same.
+    fn tenant<T>(&self, request: &Request<T>, tenant: &str) -> Result<TenantId, Status> {
+        let token = proctor_runtime::grpc::bearer(request.metadata())?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[INTERNAL_AUDIENCE]);
+        validation.validate_exp = false;
+        let verify = |key| jsonwebtoken::decode::<PrincipalClaims>(token.expose(), key, &validation).ok();
+        let claims = self.keys.iter().find_map(verify);
+        let claims = claims.ok_or_else(|| Status::unauthenticated("the principal token does not verify"))?.claims;
+        if claims.exp <= self.state.clock.now().as_secs() {
+            return Err(Status::unauthenticated("the principal token is over"));
+        }
+        let tenant: TenantId = tenant.parse().map_err(|_| Status::not_found("no such tenant"))?;
+        match claims.access(Some(&tenant), Right::ReadAudit) {
+            Access::Granted => Ok(tenant),
+            Access::Forbidden => Err(Status::permission_denied("this key does not have the right to do that")),
+            Access::Hidden => Err(Status::not_found("no such tenant")),
+        }
+    }
+}
+
+fn time(name: &str, text: &str) -> Result<Option<OffsetDateTime>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let at: Timestamp = text.parse().map_err(|_| Status::invalid_argument(format!("{name}: an RFC 3339 time")))?;
+    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000).ok())
+}
+
+/// The search as SQL; every value is bound.
+fn query(tenant: &TenantId, request: &v1::SearchRequest, limit: i64) -> Result<QueryBuilder<Postgres>, Status> {
+    let mut query = QueryBuilder::new("select seq, hash, body from ledger.entries where tenant = ");
+    query.push_bind(tenant.to_string());
+    if request.before_seq > 0 {
+        query.push(" and seq < ").push_bind(signed(request.before_seq));
+    }
+    for (condition, value) in [
+        (" and agent = ", &request.agent),
+        (" and tool = ", &request.tool),
+        (" and kind = ", &request.kind),
+        (" and effect = ", &request.effect),
+        (" and control = ", &request.control),
+        (" and reason = ", &request.reason),
+        (" and user_id = ", &request.user),
+        (" and session = ", &request.session),
+    ] {
+        if !value.is_empty() {
+            query.push(condition).push_bind(value.clone());
+        }
+    }
+    if !request.decision_id.is_empty() {
+        let id: uuid::Uuid =
+            request.decision_id.parse().map_err(|_| Status::invalid_argument("decision_id: a UUID"))?;
+        query.push(" and decision_id = ").push_bind(id);
+    }
+    if let Some(from) = time("from", &request.from)? {
+        query.push(" and time >= ").push_bind(from);
+    }
+    if let Some(to) = time("to", &request.to)? {
+        query.push(" and time < ").push_bind(to);
+    }
+    query.push(" order by seq desc limit ").push_bind(limit);
+    Ok(query)
+}
+
+#[tonic::async_trait]
+impl Ledger for Service {
+    type TailStream = ReceiverStream<Result<v1::Entry, Status>>;
+
+    async fn search(&self, request: Request<v1::SearchRequest>) -> Result<Response<v1::SearchResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        let limit = i64::from(if request.limit == 0 { PAGE_DEFAULT } else { request.limit.min(PAGE_MAX) });
+        let mut tx = self.state.store.tenant(&tenant).await?;
+        let rows = query(&tenant, &request, limit)?
+            .build()
+            .fetch_all(tx.connection())
+            .await
+            .map_err(LedgerError::from)?;
+        let entries = rows.iter().map(|row| stored(row).map(wire)).collect::<Result<Vec<_>, _>>()?;
+        let full = i64::try_from(entries.len()).unwrap_or(0) == limit;
+        let next_before_seq = entries.last().filter(|_| full).map_or(0, |entry| entry.seq);
+        Ok(Response::new(v1::SearchResponse { entries, next_before_seq }))
+    }
+
+    async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let after = request.into_inner().after_seq;
+        let (sender, receiver) = mpsc::channel(TAIL_BUFFER);
+        tokio::spawn(follow(Arc::clone(&self.state), tenant, after, sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn head(&self, request: Request<v1::HeadRequest>) -> Result<Response<v1::HeadResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let head = self.state.store.tenant(&tenant).await?.head().await?;
+        Ok(Response::new(v1::HeadResponse { size: head.seq, hash: head.hash.as_bytes().to_vec() }))
+    }
+
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        if request.from_seq > 1 || request.to_seq != 0 {
+            return Err(Status::invalid_argument("from_seq, to_seq: a chain is verified as a whole"));
+        }
+        let mut tx = self.state.store.tenant(&tenant).await?;
+        // The head first: what is appended while we walk is of no concern.
+        let head = tx.head().await?;
+        let (mut walk, mut after) = (Walk::new(), 0);
+        while after < head.seq {
+            let page = tx.entries(after, WALK_PAGE).await?;
+            let Some(last) = page.last().map(|entry| entry.seq) else { break };
+            for entry in page.iter().filter(|entry| entry.seq <= head.seq) {
+                walk.entry(entry.seq, &entry.hash, &entry.body);
+            }
+            after = last;
+        }
+        let report = walk.end(head.seq, head.hash);
+        let finding = |finding: crate::verify::Finding| v1::Finding {
+            seq: finding.seq,
+            kind: finding.kind.as_str().to_owned(),
+            message: finding.kind.message().to_owned(),
+        };
+        Ok(Response::new(v1::VerifyResponse {
+            entries: report.entries,
+            head_hash: report.head.as_bytes().to_vec(),
+            findings: report.findings.into_iter().map(finding).collect(),
+            open_calls: report.open_calls,
+        }))
+    }
+}
+
+/// Sends entries as they come, until the follower is gone.
+async fn follow(state: Arc<State>, tenant: TenantId, mut after: u64, sender: mpsc::Sender<Result<v1::Entry, Status>>) {
+    loop {
+        let page = async {
+            let mut tx = state.store.tenant(&tenant).await?;
+            tx.entries(after, i64::from(PAGE_DEFAULT)).await
+        };
+        let entries = match page.await {
+            Ok(entries) => entries,
+            Err(error) => {
+                // If nobody takes the error, nobody is there.
+                let _ = sender.send(Err(error.into())).await;
+                return;
+            }
+        };
+        let idle = entries.is_empty();
+        for entry in entries {
+            after = number(signed(entry.seq));
+            if sender.send(Ok(wire(entry))).await.is_err() {
+                return;
+            }
+        }
+        if idle {
+            tokio::select! {
+                () = state.shutdown.cancelled() => return,
+                () = sender.closed() => return,
+                () = state.appended.notified() => {}
+                () = tokio::time::sleep(TAIL_POLL) => {}
+            }
+        }
+    }
+}
