@@ -211,6 +211,7 @@ fn intent(
             }
             let charge = matched.ceiling.map(|(key, most)| Charge {
                 key,
+                until: Some(intent.intent().expires_at),
                 most: most.into(),
                 reason: Reason::IntentCallsExhausted,
             });
@@ -247,12 +248,13 @@ fn policy(
 
 /// The token's own ceilings; each that has room left becomes one more charge.
 fn ceilings(token: &VerifiedToken, world: &World<'_>, charges: &mut Vec<Charge>) -> Result<(), No> {
-    for (key, most) in token.call_ceilings() {
+    for (key, most, until) in token.call_ceilings() {
         if world.session.calls(&key) >= u64::from(most) {
             return Err(Reason::CallsExhausted.into());
         }
         charges.push(Charge {
             key,
+            until,
             most: most.into(),
             reason: Reason::CallsExhausted,
         });

@@ -5,8 +5,10 @@ use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
 use proctor_model::{
-    AgentId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, ToolRef, UserId,
+    AgentId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, Timestamp, ToolRef,
+    UserId,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The decision about one call.
@@ -59,10 +61,12 @@ pub struct Permit {
 
 /// One more call on a count. The edge draws all charges of a permit at once, before it records it; if one has
 /// reached its ceiling in the meantime, the permit becomes a refusal ([`Permit::refuse`]).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Charge {
     /// The count.
     pub key: CountKey,
+    /// From then on nothing can draw on the count, and it may be forgotten; none: never.
+    pub until: Option<Timestamp>,
     /// Its ceiling: the charge is good if the count was below.
     pub most: u64,
     /// The reason if it was not.

@@ -8,10 +8,12 @@ use proctor_model::config::{AgentStatus, TenantConfig, TenantSettings};
 use proctor_model::{
     AgentId, EdgeId, IntentId, KeyId, Region, RevocationId, TenantId, Timestamp, ToolRef,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// What a count of calls is kept under.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CountKey {
     /// Calls with tokens that derive from this prefix (`calls <= n`).
     Token(RevocationId),

@@ -1,1 +1,166 @@
-//! Placeholder.
+//! The edge: Proctor's policy enforcement point, inline between agents and the tools they call.
+//!
+//! It **promises** that no call reaches a tool that was not decided on by `proctor-engine` and whose `authorized` event
+//! is not on disk; that what goes to the tool is the decided call, written anew; that anything missing, late or broken
+//! is a refusal with a reason; and that an event stays in the spool until the ledger has it in Postgres.
+//!
+//! It must **never** believe news that control did not sign, take an intent from the agent, or write a value of a call
+//! to a log, a metric or an audit event.
+//!
+//! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
+//! (tool servers), [`spool`] and [`ship`] (evidence), [`world`] and [`feed`] (what is known of tenants),
+//! [`identity`].
+
+mod config;
+mod enforce;
+mod event;
+mod feed;
+mod frontend;
+mod identity;
+mod ship;
+mod spool;
+mod upstream;
+mod world;
+
+pub use config::EdgeConfig;
+pub use identity::{IdentityError, enrol};
+pub use spool::SpoolError;
+
+use crate::enforce::Gateway;
+use proctor_model::EdgeId;
+use proctor_runtime::admin::{self, ReadyFlag, Readiness};
+use proctor_runtime::nats::{self, NatsSettings};
+use proctor_runtime::telemetry::Metrics;
+use proctor_runtime::Random;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How often there is housekeeping.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The edge can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// Not enrolled, or its identity can't be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// NATS' address.
+    #[error("NATS")]
+    Nats(#[from] nats::NatsError),
+    /// A listener.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The HTTP client for tool servers.
+    #[error("the HTTP client")]
+    Client(#[from] reqwest::Error),
+    /// No random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// A running edge.
+pub struct Handle {
+    /// Where agents connect.
+    pub agent_addr: SocketAddr,
+    /// Health, readiness, metrics.
+    pub admin_addr: SocketAddr,
+    /// Who it is.
+    pub edge_id: EdgeId,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Waits until all its tasks have ended, after the shutdown token was cancelled.
+    pub async fn stopped(self) {
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!("a task of the edge failed");
+            }
+        }
+    }
+}
+
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), EdgeError> {
+    let failed = |source| EdgeError::Listen { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
+}
+
+/// Starts an enrolled edge; it stops when `shutdown` is cancelled.
+///
+/// # Errors
+/// If it was never enrolled, the spool is damaged or in use, or an address can't be had.
+pub async fn start(config: EdgeConfig, metrics: Metrics, shutdown: CancellationToken) -> Result<Handle, EdgeError> {
+    let identity = Arc::new(identity::Identity::load(&config.data_dir)?);
+    let spool_config =
+        spool::SpoolConfig { dir: config.data_dir.join("spool"), bytes_max: config.spool_bytes_max };
+    let (spool, open) = spool::Spool::open(spool_config, config.clock.clone())?;
+    let (agents, agent_addr) = listen(config.agent_listen).await?;
+    let (admins, admin_addr) = listen(config.admin_listen).await?;
+    let nats = nats::connect(&NatsSettings::from_url(identity.nats_url.clone()), identity.edge.as_str()).await?;
+    let readiness = Readiness::default();
+    let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
+    let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(shutdown.child_token())?));
+    let gateway = Arc::new(Gateway {
+        identity: Arc::clone(&identity),
+        tenants: Arc::clone(&tenants),
+        spool: spool.clone(),
+        clock: config.clock.clone(),
+        random: Random::system(),
+        in_flight: Semaphore::new(config.in_flight_max),
+    });
+    if !open.is_empty() {
+        tracing::warn!(calls = open.len(), "calls were under way when the edge stopped: their outcome is unknown");
+    }
+    gateway.close_open_calls(open).await.map_err(|_| EdgeError::Random)?;
+    let feed = feed::Feed::new(
+        Arc::clone(&identity),
+        tenants,
+        config.clock,
+        nats.clone(),
+        config.data_dir.join("seen"),
+        assigned,
+    );
+    let shipper = Arc::new(ship::Shipper { spool: spool.clone(), feed: Arc::clone(&feed), nats });
+    let tasks = vec![
+        tokio::spawn(feed.run(shutdown.clone())),
+        tokio::spawn(shipper.run(shutdown.clone())),
+        tokio::spawn(keep_house(spool, writable, shutdown.clone())),
+        tokio::spawn(serve(admins, admin::router(readiness, metrics), shutdown.clone())),
+        tokio::spawn(serve(agents, frontend::router(gateway), shutdown)),
+    ];
+    Ok(Handle { agent_addr, admin_addr, edge_id: identity.edge.clone(), tasks })
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, shutdown: CancellationToken) {
+    if let Err(error) = admin::serve(listener, router, shutdown).await {
+        tracing::error!(%error, "a listener of the edge stopped");
+    }
+}
+
+async fn keep_house(spool: spool::Spool, writable: ReadyFlag, shutdown: CancellationToken) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        spool.tick().await;
+        if spool.is_writable() { writable.ready() } else { writable.not_ready() }
+    }
+}

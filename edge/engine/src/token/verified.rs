@@ -24,7 +24,7 @@ pub struct VerifiedToken {
     tools_not_in: Vec<ToolGlob>,
     verbs: Vec<Vec<Verb>>,
     args: Vec<ArgCaveat>,
-    calls: Vec<(RevocationId, u32)>,
+    calls: Vec<Ceiling>,
     regions: Vec<Vec<Region>>,
     edges: Vec<EdgeId>,
     agents: Vec<AgentId>,
@@ -32,6 +32,18 @@ pub struct VerifiedToken {
     sessions: Vec<SessionId>,
     delegation: Vec<AgentId>,
     pub(crate) policy_view: regorus::Value,
+}
+
+/// A `calls <=` caveat.
+#[derive(Clone, Debug)]
+struct Ceiling {
+    prefix: RevocationId,
+    most: u32,
+    until: Option<Timestamp>,
+}
+
+fn never() -> Timestamp {
+    Timestamp::from_micros(i64::MAX)
 }
 
 impl VerifiedToken {
@@ -50,7 +62,7 @@ impl VerifiedToken {
             issued_at: identifier.iat,
             prefixes: Vec::new(),
             not_before: None,
-            expires_at: Timestamp::from_micros(i64::MAX),
+            expires_at: never(),
             tools_in: Vec::new(),
             tools_not_in: Vec::new(),
             verbs: Vec::new(),
@@ -86,7 +98,12 @@ impl VerifiedToken {
             Caveat::Delegate(name) => self.delegation.push(name),
             Caveat::VerbIn(verbs) => self.verbs.push(verbs),
             Caveat::Arg(caveat) => self.args.push(caveat),
-            Caveat::Calls(most) => self.calls.push((prefix.clone(), most)),
+            Caveat::Calls(most) => self.calls.push(Ceiling {
+                prefix: prefix.clone(),
+                most,
+                // What came after may differ between tokens that share this ceiling.
+                until: Some(self.expires_at).filter(|at| *at < never()),
+            }),
             Caveat::RegionIn(regions) => self.regions.push(regions),
             Caveat::Edge(id) => self.edges.push(id),
             Caveat::Depth(_) => {} // Checked over the whole chain when it was verified.
@@ -171,11 +188,12 @@ impl VerifiedToken {
     }
 
     /// Its own ceilings of calls. Each is counted under the prefix that first held it, so that all tokens
-    /// derived from that prefix draw on one count.
-    pub fn call_ceilings(&self) -> impl Iterator<Item = (CountKey, u32)> + '_ {
-        self.calls
-            .iter()
-            .map(|(prefix, most)| (CountKey::Token(prefix.clone()), *most))
+    /// derived from that prefix draw on one count. With each the time from which nothing can draw on it.
+    pub fn call_ceilings(&self) -> impl Iterator<Item = (CountKey, u32, Option<Timestamp>)> + '_ {
+        self.calls.iter().map(|ceiling| {
+            let key = CountKey::Token(ceiling.prefix.clone());
+            (key, ceiling.most, ceiling.until)
+        })
     }
 
     /// The tenant.

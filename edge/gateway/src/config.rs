@@ -1,0 +1,38 @@
+//! How an edge is to run.
+
+use proctor_runtime::Clock;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// How an edge is to run. What it serves and for whom comes from control.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// Directory of the identity and the spool. One edge per directory.
+    pub data_dir: PathBuf,
+    /// Where agents connect.
+    pub agent_listen: SocketAddr,
+    /// Health, readiness, metrics: never the address agents use.
+    pub admin_listen: SocketAddr,
+    /// Bytes of events not yet in the ledger beyond which calls are refused.
+    pub spool_bytes_max: u64,
+    /// Requests in work at once; more are refused.
+    pub in_flight_max: usize,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl EdgeConfig {
+    /// The defaults: loopback on free ports, a spool of 1 GiB, 4,096 requests at once.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            data_dir,
+            agent_listen: free,
+            admin_listen: free,
+            spool_bytes_max: 1 << 30,
+            in_flight_max: 4_096,
+            clock: Clock::system(),
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! One request from token to answer: authenticate, decide, record, forward, check the answer, record the outcome.
+
+use crate::event::{self, Stamp};
+use crate::identity::Identity;
+use crate::spool::{Recorded, Spool};
+use crate::upstream::{self, Answer, Failure, Reply, Server};
+use crate::world::{Loaded, TenantState, Tenants};
+use proctor_engine::{Call, Decision, Evaluator, Facts, Permit, Refusal, ToolQuery, World, decision};
+use proctor_engine::token::VerifiedToken;
+use proctor_model::audit::{AuditEvent, Effect, EventResult, EventUpstream, Kind};
+use proctor_model::config::Denials;
+use proctor_model::{DecisionId, Reason, TenantId};
+use proctor_runtime::{Clock, Random};
+use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+thread_local! {
+    /// Warm policy machines, one set per worker thread.
+    static EVALUATOR: RefCell<Evaluator> = RefCell::new(Evaluator::new());
+}
+
+/// The enforcement point.
+pub(crate) struct Gateway {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) spool: Spool,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) in_flight: Semaphore,
+}
+
+/// An agent whose token verified. What it may do is another question.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) tenant: Arc<TenantState>,
+    pub(crate) token: Arc<VerifiedToken>,
+}
+
+/// No, and why; what the agent is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) decision_id: DecisionId,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    pub(crate) denials: Denials,
+}
+
+/// What came of a call.
+pub(crate) enum Outcome {
+    /// The tool's result, with the decision noted in its `_meta`.
+    Result(Map<String, Value>),
+    /// The tool server's JSON-RPC error.
+    Error(Map<String, Value>),
+    /// It was not made, or its answer is withheld.
+    Refused(Refused),
+}
+
+/// A call to decide on.
+pub(crate) struct Asked {
+    pub(crate) tool: ToolQuery,
+    pub(crate) arguments: Map<String, Value>,
+    pub(crate) trace_id: Option<String>,
+}
+
+impl Gateway {
+    /// Room for one more request.
+    pub(crate) fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        self.in_flight.try_acquire().ok()
+    }
+
+    fn stamp(&self, trace_id: Option<String>) -> Result<Stamp, Reason> {
+        let now = self.clock.now();
+        let event_id = crate::spool::event_id(&self.random, now)?;
+        Ok(Stamp { edge: self.identity.edge.clone(), event_id, now, trace_id })
+    }
+
+    /// An id for a decision. Without randomness there is a nil one: the refusal that follows says so itself.
+    fn decision_id(&self) -> DecisionId {
+        self.random.uuid_v7(self.clock.now()).unwrap_or_default().into()
+    }
+
+    /// Who sends this token. A refusal is recorded in the chain of the tenant that the token names, if it is one of
+    /// ours; without one there is no chain to write to, and a metric counts it.
+    pub(crate) async fn authenticate(&self, text: Option<&str>, trace_id: Option<String>) -> Result<Caller, Refused> {
+        let verified = match text {
+            Some(text) => self.tenants.verify(text),
+            None => Err(crate::world::TurnedAway { reason: Reason::TokenMissing, tenant: None }),
+        };
+        match verified {
+            Ok((tenant, token)) => Ok(Caller { tenant, token }),
+            Err(away) => Err(self.turn_away(away.tenant, away.reason, trace_id).await),
+        }
+    }
+
+    /// Refuses a request of a known caller before it is a call.
+    pub(crate) async fn refuse(&self, caller: &Caller, reason: Reason, trace_id: Option<String>) -> Refused {
+        let decision_id = self.decision_id();
+        count(Effect::Deny, Some(reason));
+        let recorded = match self.stamp(trace_id) {
+            Ok(stamp) => {
+                let tenant = caller.tenant.id.clone();
+                let mut event = event::turned_away(stamp, tenant, decision_id, reason);
+                event.agent = Some(caller.token.agent().clone());
+                event.token_id = caller.token.id().cloned();
+                event.session = caller.token.session().cloned();
+                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+            }
+            Err(reason) => Err(reason),
+        };
+        let denials = caller.tenant.loaded().map(|loaded| loaded.tenant.settings().denials).unwrap_or_default();
+        self.refused(decision_id, recorded.err().unwrap_or(reason), None, denials)
+    }
+
+    pub(crate) async fn turn_away(
+        &self, tenant: Option<TenantId>, reason: Reason, trace_id: Option<String>,
+    ) -> Refused {
+        let decision_id = self.decision_id();
+        count(Effect::Deny, Some(reason));
+        let recorded = match (tenant, self.stamp(trace_id)) {
+            (Some(tenant), Ok(stamp)) => {
+                let event = event::turned_away(stamp, tenant, decision_id, reason);
+                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+            }
+            (None, Ok(_)) => Ok(()),
+            (_, Err(reason)) => Err(reason),
+        };
+        self.refused(decision_id, recorded.err().unwrap_or(reason), None, Denials::default())
+    }
+
+    fn refused(&self, decision_id: DecisionId, reason: Reason, message: Option<String>, denials: Denials) -> Refused {
+        let message = message.unwrap_or_else(|| reason.message().to_owned());
+        Refused { decision_id, reason, message, denials }
+    }
+
+    /// Judges with the world as it is now.
+    pub(crate) fn judge<R>(
+        &self, caller: &Caller, judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
+    ) -> Result<(R, Arc<Loaded>), Reason> {
+        let tenant = &caller.tenant;
+        let (Some(loaded), Some(keys)) = (tenant.loaded(), tenant.keys()) else { return Err(Reason::NotReady) };
+        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+        let started = self.clock.monotonic();
+        let stopwatch = || {
+            let passed = self.clock.monotonic().saturating_sub(started);
+            u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+        };
+        let world = World {
+            tenant: &loaded.tenant,
+            now: self.clock.now(),
+            edge: &self.identity.edge,
+            region: &self.identity.region,
+            freshness: tenant.freshness(),
+            revocations: &**tenant,
+            intent: intent.as_deref(),
+            session: &self.spool.counts().of(&tenant.id),
+            live: &loaded.servers,
+            digest_key: &keys.digest_key,
+            stopwatch: &stopwatch,
+        };
+        let judged = EVALUATOR.with_borrow_mut(|evaluator| judge(&world, evaluator));
+        metrics::histogram!("proctor_edge_decision_seconds")
+            .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
+        Ok((judged, loaded))
+    }
+
+    /// Decides, and records what an agent only wanted to know.
+    pub(crate) async fn evaluate(&self, caller: &Caller, asked: Asked) -> Result<DecisionId, Refused> {
+        let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
+            Ok(decided) => decided,
+            Err(refused) => return Err(refused),
+        };
+        let denials = loaded.tenant.settings().denials;
+        let (facts, reason, message) = match &decision {
+            Decision::Permit(permit) => (permit.facts(), None, None),
+            Decision::Refusal(refusal) => (&refusal.facts, Some(refusal.reason), Some(refusal.message())),
+        };
+        count(facts.effect, reason);
+        let recorded = match self.stamp(trace_id) {
+            Ok(stamp) => {
+                let event = event::evaluated(stamp, facts, reason);
+                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+            }
+            Err(reason) => Err(reason),
+        };
+        match (recorded, reason) {
+            (Ok(()), None) => Ok(facts.decision_id),
+            (Ok(()), Some(reason)) => Err(self.refused(facts.decision_id, reason, message, denials)),
+            (Err(reason), _) => Err(self.refused(facts.decision_id, reason, None, denials)),
+        }
+    }
+
+    async fn decide(
+        &self, caller: &Caller, asked: Asked,
+    ) -> Result<(Decision, Arc<Loaded>, Option<String>), Refused> {
+        let Asked { tool, arguments, trace_id } = asked;
+        self.know(caller, &tool).await;
+        let call = Call {
+            decision_id: self.decision_id(),
+            token: Arc::clone(&caller.token),
+            tool,
+            arguments,
+        };
+        match self.judge(caller, |world, evaluator| proctor_engine::decide(call, world, evaluator)) {
+            Ok((decision, loaded)) => Ok((decision, loaded, trace_id)),
+            Err(reason) => Err(self.refuse(caller, reason, trace_id).await),
+        }
+    }
+
+    /// Before the first decision about a tool, its server has to have been asked what it shows.
+    async fn know(&self, caller: &Caller, query: &ToolQuery) {
+        let Some(loaded) = caller.tenant.loaded() else { return };
+        if let Ok(tool) = loaded.tenant.catalogue().find(query)
+            && caller.token.covers(tool.reference())
+            && let Some(server) = loaded.servers.get(&tool.reference().server)
+        {
+            server.known().await;
+        }
+    }
+
+    /// One call, whole. It runs to its recorded end even if the caller does not wait for it; dropping the returned
+    /// future cancels it if `cancel_with_client`.
+    pub(crate) async fn call(
+        self: &Arc<Self>, caller: Caller, asked: Asked, cancel: CancellationToken, cancel_with_client: bool,
+    ) -> Outcome {
+        let gateway = Arc::clone(self);
+        let guard = cancel_with_client.then(|| cancel.clone().drop_guard());
+        let task = tokio::spawn(async move { gateway.call_through(&caller, asked, &cancel).await });
+        let outcome = task.await;
+        if let Some(guard) = guard {
+            guard.disarm();
+        }
+        outcome.unwrap_or_else(|_| {
+            Outcome::Refused(self.refused(self.decision_id(), Reason::Internal, None, Denials::default()))
+        })
+    }
+
+    async fn call_through(&self, caller: &Caller, asked: Asked, cancel: &CancellationToken) -> Outcome {
+        let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
+            Ok(decided) => decided,
+            Err(refused) => return Outcome::Refused(refused),
+        };
+        let recorded = match decision {
+            Decision::Refusal(refusal) => Err(*refusal),
+            Decision::Permit(permit) => self.authorize(permit, trace_id.clone()).await,
+        };
+        match recorded {
+            Ok(recorded) => self.forward(recorded, caller, &loaded, cancel).await,
+            Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
+        }
+    }
+
+    async fn authorize(&self, permit: Box<Permit>, trace_id: Option<String>) -> Result<Recorded, Refusal> {
+        let stamp = match self.stamp(trace_id) {
+            Ok(stamp) => stamp,
+            Err(reason) => return Err(permit.refuse(reason)),
+        };
+        let event = event::authorized(stamp, permit.facts());
+        let recorded = self.spool.authorize(permit, Box::new(event)).await;
+        if recorded.is_ok() {
+            count(Effect::Allow, None);
+        }
+        recorded.map_err(|(permit, why)| permit.refuse(why.into()))
+    }
+
+    async fn record_refusal(&self, refusal: Refusal, loaded: &Loaded, trace_id: Option<String>) -> Refused {
+        count(refusal.facts.effect, Some(refusal.reason));
+        let recorded = match self.stamp(trace_id) {
+            Ok(stamp) => self.spool.record(Box::new(event::refused(stamp, &refusal))).await.map_err(Reason::from),
+            Err(reason) => Err(reason),
+        };
+        let (reason, message) = match recorded {
+            Ok(()) => (refusal.reason, Some(refusal.message())),
+            Err(reason) => (reason, None),
+        };
+        self.refused(refusal.facts.decision_id, reason, message, loaded.tenant.settings().denials)
+    }
+
+    async fn forward(
+        &self, recorded: Recorded, caller: &Caller, loaded: &Loaded, cancel: &CancellationToken,
+    ) -> Outcome {
+        let started = self.clock.monotonic();
+        let answer = match loaded.servers.get(&recorded.permit().tool().server) {
+            Some(server) => self.reach(&recorded, server, cancel).await,
+            None => Err(Failure::Unreachable),
+        };
+        let latency = self.clock.monotonic().saturating_sub(started);
+        let mut outcome = recorded.outcome();
+        outcome.time = self.clock.now();
+        let facts = recorded.permit().facts();
+        let checked = answer.and_then(|answer| Ok((check(recorded.permit(), loaded, &answer)?, answer)));
+        describe(&mut outcome, &checked, u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        if let (Ok((_, answer)), Some(keys)) = (&checked, caller.tenant.keys())
+            && let Some(result) = &mut outcome.result
+            && let Reply::Result(members) = &answer.reply
+        {
+            result.digest = decision::args_digest(members, &keys.digest_key);
+        }
+        match crate::spool::event_id(&self.random, outcome.time) {
+            Ok(id) => outcome.event_id = id,
+            // Without randomness the call stays open until the restart says "unknown".
+            Err(_) => tracing::error!("no random bytes for the id of an outcome"),
+        }
+        if Some(outcome.event_id) != outcome.of {
+            self.spool.outcome(Box::new(outcome)).await;
+        }
+        match checked {
+            Ok((_, Answer { reply: Reply::Result(result), .. })) => Outcome::Result(noted(result, facts)),
+            Ok((_, Answer { reply: Reply::Error(error), .. })) => Outcome::Error(error),
+            Err(failure) => {
+                let denials = loaded.tenant.settings().denials;
+                Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
+            }
+        }
+    }
+
+    async fn reach(&self, recorded: &Recorded, server: &Server, cancel: &CancellationToken) -> Result<Answer, Failure> {
+        upstream::forward(recorded, server, cancel).await
+    }
+
+    /// What is missing of calls that were under way when the edge stopped: whether their tools ran is not known.
+    pub(crate) async fn close_open_calls(&self, open: Vec<AuditEvent>) -> Result<(), Reason> {
+        for mut event in open {
+            event.time = self.clock.now();
+            event.event_id = crate::spool::event_id(&self.random, event.time)?;
+            self.spool.outcome(Box::new(event)).await;
+        }
+        Ok(())
+    }
+}
+
+fn count(effect: Effect, reason: Option<Reason>) {
+    let effect = match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+        Effect::Escalate => "escalate",
+    };
+    let control = reason.map_or("none", |reason| reason.control().as_str());
+    metrics::counter!("proctor_edge_decisions_total", "effect" => effect, "control" => control).increment(1);
+}
+
+/// The word for the upstream's part of the outcome event, if the answer may be passed on.
+fn check(permit: &Permit, loaded: &Loaded, answer: &Answer) -> Result<&'static str, Failure> {
+    let Reply::Result(result) = &answer.reply else { return Ok("rpc_error") };
+    // Questions back to the user and tasks are answers that nothing here controls yet: they are not passed on.
+    if result.get("resultType").is_some_and(|kind| kind != "complete") {
+        return Err(Failure::Invalid);
+    }
+    if result.get("content").is_some_and(|content| !content.is_array()) {
+        return Err(Failure::Invalid);
+    }
+    if result.get("isError") == Some(&Value::Bool(true)) {
+        return Ok("tool_error");
+    }
+    if let Some(schema) = loaded.outputs.get(permit.tool())
+        && !result.get("structuredContent").is_some_and(|content| schema.fits(content))
+    {
+        return Err(Failure::Invalid);
+    }
+    Ok("ok")
+}
+
+fn describe(event: &mut AuditEvent, checked: &Result<(&'static str, Answer), Failure>, latency_us: u64) {
+    let status = match checked {
+        Ok((status, answer)) => {
+            event.kind = Kind::Completed;
+            event.result = Some(EventResult { digest: None, bytes: answer.bytes, rows: None });
+            status
+        }
+        Err(failure) => {
+            event.kind = match failure {
+                Failure::Cancelled => Kind::Cancelled,
+                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
+                Failure::Unreachable | Failure::Timeout | Failure::Overloaded => Kind::Failed,
+            };
+            if *failure != Failure::Cancelled {
+                event.reason = Some(failure.reason());
+                event.control = Some(failure.reason().control());
+            }
+            failure.as_str()
+        }
+    };
+    event.upstream = Some(EventUpstream { status: status.to_owned(), latency_us });
+}
+
+/// The result with the decision in its `_meta`.
+fn noted(mut result: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+    let note = json!({ "decision_id": facts.decision_id.to_string(), "effect": "allow" });
+    match result.get_mut("_meta") {
+        Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/decision".into(), note)),
+        _ => drop(result.insert("_meta".into(), json!({ "dev.proctor/decision": note }))),
+    }
+    result
+}

@@ -1,0 +1,142 @@
+//! Signed news from control: followed on NATS, checked, and put into the [`world`](crate::world).
+//!
+//! Nothing is believed that control did not sign for this purpose, and no older version than was ever seen here, not
+//! even after a restart: the newest numbers are on disk before they are used.
+
+mod seen;
+mod space;
+mod tenant;
+
+use crate::identity::Identity;
+use crate::world::{TenantState, Tenants};
+use arc_swap::ArcSwap;
+use proctor_model::TenantId;
+use proctor_model::config::Assignment;
+use proctor_model::signed::Verifier;
+use proctor_runtime::Clock;
+use proctor_runtime::admin::ReadyFlag;
+use proctor_runtime::subjects::{self, ConfigSubject};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Whose receipts count, and which certificate goes with whose lane.
+#[derive(Default)]
+pub(crate) struct Assigned {
+    pub(crate) ledgers: Verifier,
+    /// The newest certificate that names the tenant: also for what is left to send of tenants that were taken away.
+    pub(crate) certificates: HashMap<TenantId, String>,
+}
+
+pub(crate) struct Feed {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) clock: Clock,
+    pub(crate) nats: async_nats::Client,
+    /// Where the newest numbers are kept.
+    pub(crate) dir: PathBuf,
+    pub(crate) assigned: ArcSwap<Assigned>,
+    pub(crate) ready: ReadyFlag,
+    followed: Mutex<Followed>,
+}
+
+#[derive(Default)]
+struct Followed {
+    version: u64,
+    tenants: HashMap<TenantId, (Arc<TenantState>, CancellationToken)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("it is no document of control's")]
+    Signed(#[from] proctor_model::signed::SignedError),
+    #[error("it is for somebody else than its subject says")]
+    Foreign,
+    #[error("it is older than what was seen here before")]
+    Older,
+    #[error("it can't be opened with this edge's key")]
+    Sealed,
+    #[error("it can't be used")]
+    Unusable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("what was seen can't be kept on disk")]
+    Disk(#[from] std::io::Error),
+}
+
+impl Feed {
+    pub(crate) fn new(
+        identity: Arc<Identity>, tenants: Arc<Tenants>, clock: Clock, nats: async_nats::Client, dir: PathBuf,
+        ready: ReadyFlag,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            identity,
+            tenants,
+            clock,
+            nats,
+            dir,
+            assigned: ArcSwap::default(),
+            ready,
+            followed: Mutex::default(),
+        })
+    }
+
+    /// Follows this edge's assignment, and each tenant in it, until `shutdown`.
+    pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let space = subjects::edge_space(&self.identity.edge);
+        let (to, mut news) = mpsc::channel(space::WAITING);
+        tokio::spawn(space::follow(self.nats.clone(), space, shutdown.clone(), to));
+        while let Some((subject, payload)) = news.recv().await {
+            let ConfigSubject::Assignment(edge) = subject else { continue };
+            if edge == self.identity.edge
+                && let Err(why) = self.assign(&payload, &shutdown)
+            {
+                report(&format!("assignment of {edge}"), &why);
+            }
+        }
+    }
+
+    fn assign(self: &Arc<Self>, payload: &str, shutdown: &CancellationToken) -> Result<(), Refused> {
+        let assignment: Assignment = self.identity.platform.verify(payload)?;
+        if assignment.edge != self.identity.edge {
+            return Err(Refused::Foreign);
+        }
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        seen::Seen::load(&self.dir, "assignment")?.raise(|seen| &mut seen.assignment, assignment.version)?;
+        if assignment.version < followed.version {
+            return Err(Refused::Older);
+        }
+        followed.version = assignment.version;
+        let mut certificates = self.assigned.load().certificates.clone();
+        certificates.extend(assignment.tenants.iter().map(|tenant| (tenant.clone(), assignment.certificate.clone())));
+        self.assigned.store(Arc::new(Assigned { ledgers: Verifier::new(&assignment.ledger_keys)?, certificates }));
+        followed.tenants.retain(|tenant, (_, stop)| {
+            let stays = assignment.tenants.contains(tenant);
+            if !stays {
+                stop.cancel();
+                self.tenants.upstreams.drop_tenant(tenant);
+            }
+            stays
+        });
+        for tenant in &assignment.tenants {
+            followed.tenants.entry(tenant.clone()).or_insert_with(|| self.begin(tenant, shutdown));
+        }
+        let states = followed.tenants.iter().map(|(tenant, (state, _))| (tenant.clone(), Arc::clone(state)));
+        self.tenants.set(states.collect());
+        self.ready.ready();
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, tenant: &TenantId, shutdown: &CancellationToken) -> (Arc<TenantState>, CancellationToken) {
+        let state = Arc::new(TenantState::new(tenant.clone(), self.clock.clone()));
+        let stop = shutdown.child_token();
+        tokio::spawn(tenant::run(Arc::clone(self), Arc::clone(&state), stop.clone()));
+        (state, stop)
+    }
+}
+
+fn report(what: &str, why: &Refused) {
+    let cause = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(what, %why, cause, "news was refused");
+    metrics::counter!("proctor_edge_news_refused_total").increment(1);
+}

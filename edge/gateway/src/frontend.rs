@@ -1,0 +1,89 @@
+//! What agents talk to. Each frontend turns its protocol into the same few calls on the [`Gateway`].
+//!
+//! | path | module |
+//! |---|---|
+//! | `/v1/mcp`, `/v1/mcp/{server}` | `mcp`: both families of revisions |
+//! | `/v1/tool-call` | `tool_call` |
+//! | `/access/v1/evaluation`, `/access/v1/evaluations` | `authzen` |
+
+mod authzen;
+mod error;
+mod mcp;
+mod request;
+mod tool_call;
+
+use crate::enforce::Gateway;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+use proctor_model::Reason;
+use std::sync::Arc;
+
+/// Headers that decide something: twice is one too many, whoever is meant to read which.
+const ONCE: [HeaderName; 8] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+];
+
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
+    Router::new()
+        .route("/v1/tool-call", post(tool_call::call))
+        .route("/access/v1/evaluation", post(authzen::evaluation))
+        .route("/access/v1/evaluations", post(authzen::evaluations))
+        .with_state(Arc::clone(&gateway))
+        .merge(
+            Router::new()
+                .route("/v1/mcp", any(mcp::all_servers))
+                .route("/v1/mcp/{server}", any(mcp::one_server))
+                .with_state(mcp),
+        )
+        .fallback(async || error::plain_status(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+        })
+        .layer(from_fn_with_state(gateway, guard))
+        // The body is read with our own limit.
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// What holds for each request, whatever it is for.
+async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    if let Err(sentence) = well_formed(&request) {
+        return error::plain_status(StatusCode::BAD_REQUEST, sentence);
+    }
+    let Some(_room) = gateway.enter() else {
+        return error::unrecorded(Reason::Overloaded);
+    };
+    next.run(request).await.into_response()
+}
+
+fn well_formed(request: &Request) -> Result<(), &'static str> {
+    let headers = request.headers();
+    if ONCE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+        return Err("a header that must be there once is there twice");
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err("an encoded body is not taken: send it as it is");
+    }
+    if headers.contains_key(header::UPGRADE) || *request.method() == Method::CONNECT {
+        return Err("a connection can't be turned into another one here");
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+        return Err("a length and a transfer encoding at once");
+    }
+    let path = request.uri().path();
+    if path.contains("//") || path.contains('%') || path.split('/').any(|part| part == "." || part == "..") {
+        return Err("the path is not in its plain form");
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `/access/v1/evaluation` and `/access/v1/evaluations`: decisions without a call (OpenID AuthZEN Authorization
+//! API 1.0, sections 6 and 7).
+//!
+//! The subject is whom the capability token in the `Authorization` header speaks for; a request that names another one
+//! is denied. The resource is `{"type": "tool", "id": "server/tool", "properties": {"arguments": {…}}}`, the action
+//! `{"name": "call"}`. Denials are answers, not errors: HTTP 200 with `"decision": false`.
+
+use super::{error, request};
+use crate::enforce::{Asked, Caller, Gateway, Refused};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use proctor_engine::ToolQuery;
+use proctor_engine::json::{Limits, parse};
+use proctor_model::Reason;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Most evaluations in one request.
+const EVALUATIONS_MAX: usize = 64;
+
+/// A caller with the body that it sent.
+async fn enter(gateway: &Gateway, request: Request) -> Result<(Caller, Map<String, Value>, Option<String>), Response> {
+    let (parts, body) = request.into_parts();
+    let trace_id = request::trace_id(&parts.headers);
+    let caller = gateway.authenticate(request::bearer(&parts.headers), trace_id.clone()).await;
+    let caller = caller.map_err(|refused| error::plain(&refused))?;
+    let read = |body: Bytes| match parse(&body, &Limits::default())? {
+        Value::Object(members) => Ok(members),
+        _ => Err(Reason::InvalidRequest),
+    };
+    match request::body(&parts.headers, body).await.and_then(read) {
+        Ok(members) => Ok((caller, members, trace_id)),
+        Err(reason) => Err(error::plain(&gateway.refuse(&caller, reason, trace_id).await)),
+    }
+}
+
+pub(super) async fn evaluation(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (caller, members, trace_id) = match enter(&gateway, request).await {
+        Ok(entered) => entered,
+        Err(response) => return response,
+    };
+    match read(&caller, members) {
+        Ok((tool, arguments)) => {
+            Json(answer(&gateway, &caller, Asked { tool, arguments, trace_id }).await).into_response()
+        }
+        Err(reason) => error::plain(&gateway.refuse(&caller, reason, trace_id).await),
+    }
+}
+
+pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (caller, mut members, trace_id) = match enter(&gateway, request).await {
+        Ok(entered) => entered,
+        Err(response) => return response,
+    };
+    let items = members.remove("evaluations");
+    let options = members.remove("options");
+    let stop_on = match options.as_ref().and_then(|options| options.get("evaluations_semantic")) {
+        None => None,
+        Some(semantic) => match semantic.as_str() {
+            Some("execute_all") => None,
+            Some("deny_on_first_deny") => Some(false),
+            Some("permit_on_first_permit") => Some(true),
+            _ => return error::plain(&gateway.refuse(&caller, Reason::InvalidParams, trace_id).await),
+        },
+    };
+    let items: Option<Vec<_>> = match items {
+        // Without a list it is one evaluation (section 7.1).
+        None => Some(vec![members]),
+        Some(Value::Array(items)) if items.len() <= EVALUATIONS_MAX => {
+            items.into_iter().map(|item| with_defaults(item, &members)).collect()
+        }
+        Some(_) => None,
+    };
+    let read = |item| read(&caller, item);
+    let asked: Result<Vec<_>, Reason> =
+        items.ok_or(Reason::InvalidParams).and_then(|items| items.into_iter().map(read).collect());
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
+    };
+    let mut answers = Vec::with_capacity(asked.len());
+    for (tool, arguments) in asked {
+        let answer = answer(&gateway, &caller, Asked { tool, arguments, trace_id: trace_id.clone() }).await;
+        let decision = answer.get("decision").and_then(Value::as_bool);
+        answers.push(answer);
+        if stop_on.is_some() && decision == stop_on {
+            break;
+        }
+    }
+    Json(json!({ "evaluations": answers })).into_response()
+}
+
+fn with_defaults(item: Value, defaults: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let Value::Object(item) = item else { return None };
+    let mut whole = defaults.clone();
+    whole.extend(item);
+    Some(whole)
+}
+
+async fn answer(gateway: &Gateway, caller: &Caller, asked: Asked) -> Value {
+    match gateway.evaluate(caller, asked).await {
+        Ok(decision_id) => json!({ "decision": true, "context": { "decision_id": decision_id.to_string() } }),
+        Err(refused) => denied(&refused),
+    }
+}
+
+fn denied(refused: &Refused) -> Value {
+    json!({ "decision": false, "context": error::data(refused) })
+}
+
+/// The tool and the arguments that a request is about.
+fn read(caller: &Caller, mut members: Map<String, Value>) -> Result<(ToolQuery, Map<String, Value>), Reason> {
+    let text = |member: &Value, key: &str| member.get(key).and_then(Value::as_str).map(str::to_owned);
+    let subject = members.remove("subject").ok_or(Reason::InvalidParams)?;
+    let action = members.remove("action").ok_or(Reason::InvalidParams)?;
+    let mut resource = members.remove("resource").ok_or(Reason::InvalidParams)?;
+    let kind = text(&subject, "type").ok_or(Reason::InvalidParams)?;
+    let id = text(&subject, "id").ok_or(Reason::InvalidParams)?;
+    if kind != "agent" || id != caller.token.agent().as_str() {
+        return Err(Reason::TokenWrongContext);
+    }
+    let call = text(&action, "name").as_deref() == Some("call");
+    let tool = text(&resource, "id").filter(|_| text(&resource, "type").as_deref() == Some("tool"));
+    let (true, Some(tool)) = (call, tool) else { return Err(Reason::InvalidParams) };
+    let arguments = match resource.pointer_mut("/properties/arguments").map(Value::take) {
+        None => Map::new(),
+        Some(Value::Object(arguments)) => arguments,
+        Some(_) => return Err(Reason::InvalidParams),
+    };
+    Ok((ToolQuery::Any(tool), arguments))
+}

@@ -1,0 +1,110 @@
+//! How a refusal is worded, in each dialect. The words are the same everywhere: `control`, `reason`, `message`.
+
+use crate::enforce::Refused;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use proctor_model::config::Denials;
+use proctor_model::{Control, Reason};
+use serde_json::{Value, json};
+
+/// Which protocol is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dialect {
+    /// HTTP with JSON.
+    Plain,
+    /// MCP up to 2025-11-25.
+    Legacy,
+    /// MCP 2026-07-28.
+    Modern,
+}
+
+/// `data` of an error.
+pub(super) fn data(refused: &Refused) -> Value {
+    json!({
+        "decision_id": refused.decision_id.to_string(),
+        "control": refused.reason.control().as_str(),
+        "reason": refused.reason.code(),
+        "message": refused.message,
+    })
+}
+
+fn error(dialect: Dialect, refused: &Refused) -> Value {
+    let code = match dialect {
+        Dialect::Plain | Dialect::Legacy => refused.reason.rpc_code(),
+        Dialect::Modern => refused.reason.rpc_code_2026(),
+    };
+    let mut data = data(refused);
+    if refused.reason == Reason::UnsupportedVersion
+        && let Some(members) = data.as_object_mut()
+    {
+        members.insert("supported".into(), json!(super::mcp::VERSIONS));
+    }
+    json!({ "code": code, "message": refused.message, "data": data })
+}
+
+fn status(dialect: Dialect, reason: Reason) -> StatusCode {
+    let exact = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let token = matches!(reason, Reason::TokenMissing | Reason::TokenMalformed);
+    let http = matches!(reason, Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession);
+    match dialect {
+        Dialect::Plain => exact,
+        Dialect::Legacy if token || http || reason == Reason::UnsupportedVersion => exact,
+        Dialect::Modern if token || reason.control() == Control::Protocol => exact,
+        // An MCP client reads a JSON-RPC error only where HTTP says that all is well.
+        Dialect::Legacy | Dialect::Modern => StatusCode::OK,
+    }
+}
+
+fn respond(status: StatusCode, body: Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer realm=\"proctor\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A refusal outside MCP: `{"error": {code, message, data}}`.
+pub(super) fn plain(refused: &Refused) -> Response {
+    respond(status(Dialect::Plain, refused.reason), json!({ "error": error(Dialect::Plain, refused) }))
+}
+
+/// A refusal of an MCP message.
+pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
+    let body = json!({ "jsonrpc": "2.0", "id": id, "error": error(dialect, refused) });
+    respond(status(dialect, refused.reason), body)
+}
+
+/// A refused tool call as a tool result, where the tenant wants that and a model can make something of it.
+pub(super) fn as_tool_result(refused: &Refused) -> Option<Value> {
+    let readable = !matches!(refused.reason.control(), Control::Protocol | Control::Tenant)
+        && refused.reason.http_status() != 401;
+    let data = data(refused);
+    (refused.denials == Denials::ToolResult && readable).then(|| {
+        json!({
+            "content": [{ "type": "text", "text": refused.message }],
+            "structuredContent": data,
+            "isError": true,
+            "_meta": { "dev.proctor/decision": { "decision_id": refused.decision_id.to_string(), "effect": "deny" } },
+        })
+    })
+}
+
+/// An error of HTTP itself, before anything was asked.
+pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
+    let reason = Reason::InvalidTransport;
+    let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": sentence });
+    let error = json!({ "code": reason.rpc_code(), "message": sentence, "data": data });
+    // A JSON-RPC body, so that an MCP client of two families does not take this for an old server.
+    respond(status, json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+}
+
+/// A refusal for which there is no room even to record it.
+pub(super) fn unrecorded(reason: Reason) -> Response {
+    metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code()).increment(1);
+    let status = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": reason.message() });
+    let error = json!({ "code": reason.rpc_code(), "message": reason.message(), "data": data });
+    respond(status, json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+}

@@ -1,0 +1,47 @@
+//! Reading a request: its token, its trace, its body.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use proctor_model::Reason;
+use std::time::Duration;
+
+/// Largest body, in bytes; the engine's own limit on a JSON text.
+pub(super) const BODY_BYTES_MAX: usize = proctor_engine::limits::JSON_BYTES_MAX;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The token's text. `Bearer` in any case (RFC 9110), one space, nothing else.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The trace id of a W3C `traceparent`, if it is one.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (_version, id) = (parts.next()?, parts.next()?);
+    let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.to_owned())
+}
+
+/// Whether the body says that it is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// The whole body, never more than the limit.
+pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, Reason> {
+    if !is_json(headers) {
+        return Err(Reason::InvalidTransport);
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
+    match read.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::TooLarge),
+        _ => Err(Reason::InvalidTransport),
+    }
+}

@@ -1,0 +1,224 @@
+//! The spool: the point from which a decision can't be lost any more.
+//!
+//! Events are appended by one thread, many per `fdatasync`. They stay until the ledger says with a signed receipt
+//! that they are committed to Postgres. Counts of calls (`max_calls`, `calls <=`) are drawn in the same write, so that
+//! they survive exactly as the event does. After the first I/O error a segment is never written to again: what a later
+//! sync on the same descriptor says is not to be believed.
+//!
+//! Reading order: `segment` (the file), `state` (what the records add up to), `backlog`, `writer`.
+
+mod backlog;
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use state::Counts;
+
+use backlog::Backlog;
+use proctor_engine::{Charge, Permit};
+use proctor_model::audit::{AuditEvent, Receipt};
+use proctor_model::{EventId, Reason, TenantId};
+use proctor_runtime::Clock;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Submissions that may wait for the writer.
+const QUEUE: usize = 8_192;
+
+/// Where the spool is, and how large it may get.
+#[derive(Clone, Debug)]
+pub(crate) struct SpoolConfig {
+    pub(crate) dir: PathBuf,
+    /// Bytes on disk beyond which calls are refused until the ledger has caught up. Outcomes are always taken.
+    pub(crate) bytes_max: u64,
+}
+
+/// The spool can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The directory or a file.
+    #[error("the spool's files")]
+    Io(#[from] std::io::Error),
+    /// Another process has it.
+    #[error("the spool in {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A segment that was acknowledged isn't as it was written.
+    #[error("spool segment {} is damaged; it holds evidence: keep it, and enrol this edge anew elsewhere", .0.display())]
+    Corrupt(PathBuf),
+}
+
+/// An event was not written. Nothing may be forwarded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotRecorded {
+    /// A ceiling was reached in the meantime.
+    Exhausted(Reason),
+    /// The disk, or the ledger is too far behind.
+    Unavailable,
+}
+
+type Reply = oneshot::Sender<Result<(), NotRecorded>>;
+
+struct Submission {
+    event: Box<AuditEvent>,
+    charges: Vec<Charge>,
+    /// None for outcomes: nobody waits, and they are never given up.
+    reply: Option<Reply>,
+}
+
+enum Command {
+    Record(Submission),
+    Settle(Receipt),
+    Tick,
+}
+
+struct Shared {
+    backlog: Mutex<Backlog>,
+    written: Notify,
+    writable: AtomicBool,
+    forked: AtomicBool,
+}
+
+/// Leave to forward one call: its `authorized` event is on disk. Made by [`Spool::authorize`] alone, used up by
+/// forwarding.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    permit: Box<Permit>,
+    event: Box<AuditEvent>,
+}
+
+impl Recorded {
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// The outcome event that is to follow, to be filled in.
+    pub(crate) fn outcome(&self) -> AuditEvent {
+        crate::event::outcome_of(&self.event)
+    }
+}
+
+/// Some consecutive events of a lane.
+pub(crate) struct LaneBatch {
+    pub(crate) last_seq: u64,
+    pub(crate) events: Vec<Vec<u8>>,
+}
+
+/// The spool's front: cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Spool {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    counts: Counts,
+    _lock: Arc<std::fs::File>,
+}
+
+impl Spool {
+    /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped.
+    pub(crate) fn open(config: SpoolConfig, clock: Clock) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
+        std::fs::create_dir_all(&config.dir)?;
+        let lock = std::fs::File::create(config.dir.join("lock"))?;
+        lock.try_lock().map_err(|_| SpoolError::InUse(config.dir.clone()))?;
+        let shared = Arc::new(Shared {
+            backlog: Mutex::default(),
+            written: Notify::new(),
+            writable: AtomicBool::new(false),
+            forked: AtomicBool::new(false),
+        });
+        let writer = writer::Writer::open(config, clock, Arc::clone(&shared))?;
+        let (counts, open) = (writer.counts(), writer.open_calls());
+        let (commands, queue) = mpsc::channel(QUEUE);
+        std::thread::Builder::new().name("spool".into()).spawn(move || writer.run(queue))?;
+        Ok((Self { commands, shared, counts, _lock: Arc::new(lock) }, open))
+    }
+
+    async fn submit(&self, event: Box<AuditEvent>, charges: Vec<Charge>) -> Result<(), NotRecorded> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Record(Submission { event, charges, reply: Some(reply) });
+        // Waiting behind a full queue would only pile up more: refuse.
+        self.commands.try_send(command).map_err(|_| NotRecorded::Unavailable)?;
+        answer.await.unwrap_or(Err(NotRecorded::Unavailable))
+    }
+
+    /// Writes an event; when this returns, it is durable.
+    pub(crate) async fn record(&self, event: Box<AuditEvent>) -> Result<(), NotRecorded> {
+        self.submit(event, Vec::new()).await
+    }
+
+    /// Draws a permit's charges and writes its `authorized` event; when this returns, both are durable.
+    pub(crate) async fn authorize(
+        &self, permit: Box<Permit>, event: Box<AuditEvent>,
+    ) -> Result<Recorded, (Box<Permit>, NotRecorded)> {
+        match self.submit(event.clone(), permit.charges().to_vec()).await {
+            Ok(()) => Ok(Recorded { permit, event }),
+            Err(why) => Err((permit, why)),
+        }
+    }
+
+    /// Writes an outcome. It is never refused; if the disk fails it is kept until it works again.
+    pub(crate) async fn outcome(&self, event: Box<AuditEvent>) {
+        let command = Command::Record(Submission { event, charges: Vec::new(), reply: None });
+        if self.commands.send(command).await.is_err() {
+            tracing::error!("the spool's thread is gone: an outcome stays open until the restart");
+        }
+    }
+
+    /// Takes the ledger's word that a lane is committed up to an event.
+    pub(crate) async fn settle(&self, receipt: Receipt) {
+        // If the thread is gone, the next start settles.
+        let _ = self.commands.send(Command::Settle(receipt)).await;
+    }
+
+    /// Housekeeping; also what brings a failed spool back when there are no calls.
+    pub(crate) async fn tick(&self) {
+        let _ = self.commands.send(Command::Tick).await;
+    }
+
+    /// The counts of calls.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whether events can be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.shared.writable.load(Ordering::Acquire) && !self.shared.forked.load(Ordering::Acquire)
+    }
+
+    /// Waits until something was written, at most so long.
+    pub(crate) async fn written(&self, at_most: Duration) {
+        // Late or in time, the caller looks.
+        let _ = tokio::time::timeout(at_most, self.shared.written.notified()).await;
+    }
+
+    /// Events that the ledger has not confirmed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).waiting()
+    }
+
+    /// Tenants with events to send, with the number of the first.
+    pub(crate) fn lanes(&self) -> Vec<(TenantId, u64)> {
+        self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).lanes()
+    }
+
+    /// A batch of a lane from a number on; `None` if there is nothing.
+    pub(crate) async fn batch(&self, tenant: &TenantId, from: u64) -> std::io::Result<Option<LaneBatch>> {
+        let extent = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).extent(tenant, from);
+        let Some(extent) = extent else { return Ok(None) };
+        let read = move || Ok(LaneBatch { last_seq: extent.last_seq, events: extent.read()? });
+        tokio::task::spawn_blocking(read).await?.map(Some)
+    }
+}
+
+fn answer(reply: Reply, what: Result<(), NotRecorded>) {
+    // A client that went away while its event was written is no error: the event stands.
+    let _ = reply.send(what);
+}
+
+/// The id of an event that is about to be made.
+pub(crate) fn event_id(random: &proctor_runtime::Random, now: proctor_model::Timestamp) -> Result<EventId, Reason> {
+    random.uuid_v7(now).map(EventId::from).map_err(|_| Reason::Internal)
+}

@@ -1,0 +1,180 @@
+//! What the spool's records add up to: ends of the lanes, counts of calls, calls without an outcome.
+
+use proctor_engine::{Charge, CountKey, SessionView};
+use proctor_model::audit::{AuditEvent, EntryHash, Kind};
+use proctor_model::{EventId, Reason, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Most counts that are kept at once; beyond, calls that need a new one are refused.
+const COUNTS_MAX: usize = 1_000_000;
+
+/// The last event of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct LaneEnd {
+    pub(crate) seq: u64,
+    pub(crate) hash: EntryHash,
+}
+
+impl LaneEnd {
+    pub(super) const START: Self = Self { seq: 0, hash: EntryHash::ZERO };
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    calls: u64,
+    until: Option<Timestamp>,
+}
+
+/// How often each token and intent action was used; shared with those who decide.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts(Arc<RwLock<HashMap<TenantId, HashMap<CountKey, Count>>>>);
+
+/// One tenant's counts.
+pub(crate) struct TenantCounts<'a> {
+    counts: &'a Counts,
+    tenant: &'a TenantId,
+}
+
+impl SessionView for TenantCounts<'_> {
+    fn calls(&self, key: &CountKey) -> u64 {
+        self.counts.get(self.tenant, key)
+    }
+}
+
+impl Counts {
+    pub(crate) fn of<'a>(&'a self, tenant: &'a TenantId) -> TenantCounts<'a> {
+        TenantCounts { counts: self, tenant }
+    }
+
+    pub(super) fn get(&self, tenant: &TenantId, key: &CountKey) -> u64 {
+        let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        counts.get(tenant).and_then(|counts| counts.get(key)).map_or(0, |count| count.calls)
+    }
+
+    fn add(&self, tenant: &TenantId, charges: &[Charge]) {
+        let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(tenant.clone()).or_default();
+        for charge in charges {
+            let count = counts.entry(charge.key.clone()).or_insert(Count { calls: 0, until: charge.until });
+            count.calls = count.calls.saturating_add(1);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        counts.values().map(HashMap::len).sum::<usize>() >= COUNTS_MAX
+    }
+
+    /// Drops the counts that nothing can draw on any more.
+    pub(super) fn forget(&self, now: Timestamp) {
+        let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for counts in counts.values_mut() {
+            counts.retain(|_, count| count.until.is_none_or(|until| now < until));
+        }
+        counts.retain(|_, counts| !counts.is_empty());
+    }
+}
+
+/// The state at the start of a segment.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Snapshot {
+    lanes: Vec<(TenantId, LaneEnd)>,
+    counts: Vec<(TenantId, CountKey, u64, Option<Timestamp>)>,
+    /// Outcome templates of the calls without an outcome.
+    open: Vec<AuditEvent>,
+}
+
+impl Snapshot {
+    pub(super) fn lanes(&self) -> &[(TenantId, LaneEnd)] {
+        &self.lanes
+    }
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) lanes: HashMap<TenantId, LaneEnd>,
+    pub(super) counts: Counts,
+    /// By the authorized event's id: the outcome event that is still to come, without its lane's part.
+    open: HashMap<EventId, Box<AuditEvent>>,
+}
+
+/// Counts drawn on within a batch that is not written yet.
+pub(super) type Drawn = HashMap<(TenantId, CountKey), u64>;
+
+impl State {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let counts = self.counts.0.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.iter().flat_map(|(tenant, counts)| {
+            counts.iter().map(|(key, count)| (tenant.clone(), key.clone(), count.calls, count.until))
+        });
+        Snapshot {
+            lanes: self.lanes.iter().map(|(tenant, end)| (tenant.clone(), *end)).collect(),
+            counts: counts.collect(),
+            open: self.open.values().map(|event| (**event).clone()).collect(),
+        }
+    }
+
+    pub(super) fn restore(snapshot: Snapshot) -> Self {
+        let mut counts: HashMap<TenantId, HashMap<CountKey, Count>> = HashMap::new();
+        for (tenant, key, calls, until) in snapshot.counts {
+            counts.entry(tenant).or_default().insert(key, Count { calls, until });
+        }
+        let open = snapshot.open.into_iter().filter_map(|event| Some((event.of?, Box::new(event))));
+        Self {
+            lanes: snapshot.lanes.into_iter().collect(),
+            counts: Counts(Arc::new(RwLock::new(counts))),
+            open: open.collect(),
+        }
+    }
+
+    /// Takes one durable event in.
+    pub(super) fn fold(&mut self, event: &AuditEvent, hash: EntryHash, charges: &[Charge]) {
+        self.lanes.insert(event.tenant.clone(), LaneEnd { seq: event.edge_seq, hash });
+        if !charges.is_empty() {
+            self.counts.add(&event.tenant, charges);
+        }
+        match (event.kind, event.of) {
+            (Kind::Authorized, _) => {
+                self.open.insert(event.event_id, Box::new(crate::event::outcome_of(event)));
+            }
+            (kind, Some(of)) if kind.is_outcome() => {
+                self.open.remove(&of);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn end(&self, tenant: &TenantId) -> LaneEnd {
+        self.lanes.get(tenant).copied().unwrap_or(LaneEnd::START)
+    }
+
+    /// Draws all charges, or none and says which ceiling is reached.
+    pub(super) fn draw(&self, tenant: &TenantId, charges: &[Charge], drawn: &mut Drawn) -> Result<(), Reason> {
+        if charges.is_empty() {
+            return Ok(());
+        }
+        for charge in charges {
+            let pending = drawn.get(&(tenant.clone(), charge.key.clone())).copied().unwrap_or(0);
+            let before = self.counts.get(tenant, &charge.key);
+            if before.saturating_add(pending) >= charge.most {
+                return Err(charge.reason);
+            }
+            if before == 0 && pending == 0 && self.counts.is_full() {
+                return Err(Reason::Overloaded);
+            }
+        }
+        for charge in charges {
+            *drawn.entry((tenant.clone(), charge.key.clone())).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// The outcomes that are missing.
+    pub(super) fn open(&self) -> Vec<AuditEvent> {
+        self.open.values().map(|event| (**event).clone()).collect()
+    }
+}

@@ -1,0 +1,324 @@
+//! The one thread that writes the spool: takes what waits, writes it, syncs once, and only then answers.
+
+use super::backlog::{Backlog, Settled};
+use super::segment;
+use super::state::{Drawn, LaneEnd, State};
+use super::{Command, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
+use proctor_engine::Charge;
+use proctor_model::audit::{AuditEvent, EntryHash, Receipt};
+use proctor_model::{Reason, TenantId};
+use proctor_runtime::Clock;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+
+/// Most submissions that one sync covers.
+const GROUP_MAX: usize = 512;
+/// A segment is closed when it is larger, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Pause between attempts to begin a segment after an I/O error.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// An event that is written but not synced.
+struct Staged {
+    event: Box<AuditEvent>,
+    charges: Vec<Charge>,
+    end: LaneEnd,
+    /// Where its bytes are in the buffer.
+    at: usize,
+    length: usize,
+    reply: Option<super::Reply>,
+}
+
+#[derive(Default)]
+struct Group {
+    buffer: Vec<u8>,
+    staged: Vec<Staged>,
+    ends: HashMap<TenantId, LaneEnd>,
+    drawn: Drawn,
+}
+
+pub(super) struct Writer {
+    config: SpoolConfig,
+    clock: Clock,
+    shared: Arc<Shared>,
+    state: State,
+    current: u64,
+    /// None after an I/O error: what the descriptor says about later syncs can't be believed.
+    file: Option<(File, u64)>,
+    failed_at: Option<Duration>,
+    /// Outcomes that could not be written: they go first when it works again.
+    owed: Vec<Submission>,
+}
+
+impl Writer {
+    /// Reads what there is, and begins a new segment.
+    pub(super) fn open(config: SpoolConfig, clock: Clock, shared: Arc<Shared>) -> Result<Self, SpoolError> {
+        let numbers = segment::list(&config.dir)?;
+        let (state, backlog) = recover(&config, &numbers)?;
+        *shared.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+        let current = numbers.last().copied().unwrap_or(0);
+        let mut writer =
+            Self { config, clock, shared, state, current, file: None, failed_at: None, owed: Vec::new() };
+        writer.begin_segment()?;
+        Ok(writer)
+    }
+
+    pub(super) fn counts(&self) -> super::Counts {
+        self.state.counts.clone()
+    }
+
+    pub(super) fn open_calls(&self) -> Vec<AuditEvent> {
+        self.state.open()
+    }
+
+    /// Until the last sender is gone.
+    pub(super) fn run(mut self, mut commands: Receiver<Command>) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while commands.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+            let mut submissions = std::mem::take(&mut self.owed);
+            for command in group.drain(..) {
+                match command {
+                    Command::Record(submission) => submissions.push(submission),
+                    Command::Settle(receipt) => self.settle(&receipt),
+                    Command::Tick => self.state.counts.forget(self.clock.now()),
+                }
+            }
+            self.write(submissions);
+        }
+    }
+
+    fn write(&mut self, submissions: Vec<Submission>) {
+        if submissions.is_empty() && self.file.is_some() {
+            return;
+        }
+        if self.ready().is_err() {
+            return self.refuse(submissions);
+        }
+        let group = self.stage(submissions);
+        if group.staged.is_empty() {
+            return;
+        }
+        let started = self.clock.monotonic();
+        match self.sync(&group.buffer) {
+            Ok(offset) => self.applied(group, offset),
+            Err(error) => {
+                tracing::error!(%error, "the spool can't be written: calls are refused until it can");
+                self.fail();
+                let back = |staged: Staged| Submission {
+                    event: staged.event,
+                    charges: staged.charges,
+                    reply: staged.reply,
+                };
+                self.refuse(group.staged.into_iter().map(back).collect());
+            }
+        }
+        let took = self.clock.monotonic().saturating_sub(started);
+        metrics::histogram!("proctor_edge_spool_sync_seconds").record(took.as_secs_f64());
+    }
+
+    /// A segment that can be written to.
+    fn ready(&mut self) -> Result<(), SpoolError> {
+        if let Some((_, bytes)) = &self.file
+            && *bytes < SEGMENT_BYTES_MAX
+        {
+            return Ok(());
+        }
+        let now = self.clock.monotonic();
+        if self.failed_at.is_some_and(|at| now.saturating_sub(at) < RETRY) {
+            return Err(SpoolError::Io(std::io::ErrorKind::StorageFull.into()));
+        }
+        let begun = self.begin_segment();
+        if let Err(error) = &begun {
+            tracing::error!(%error, "no spool segment can be begun");
+            self.fail();
+        }
+        begun
+    }
+
+    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+        let number = self.current.saturating_add(1);
+        let (file, bytes) = segment::create(&self.config.dir, number, &self.state.snapshot())?;
+        self.current = number;
+        let mut backlog = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        backlog.add_segment(number, file.try_clone()?, bytes);
+        drop(backlog);
+        self.file = Some((file, bytes));
+        self.failed_at = None;
+        self.shared.writable.store(true, Ordering::Release);
+        self.drop_done();
+        Ok(())
+    }
+
+    fn fail(&mut self) {
+        self.file = None;
+        self.failed_at = Some(self.clock.monotonic());
+        self.shared.writable.store(false, Ordering::Release);
+        metrics::counter!("proctor_edge_spool_failures_total").increment(1);
+    }
+
+    /// Outcomes are owed; everything else is told no.
+    fn refuse(&mut self, submissions: Vec<Submission>) {
+        for mut submission in submissions {
+            match submission.reply.take() {
+                Some(reply) => super::answer(reply, Err(NotRecorded::Unavailable)),
+                None => self.owed.push(submission),
+            }
+        }
+    }
+
+    fn stage(&self, submissions: Vec<Submission>) -> Group {
+        let mut group = Group::default();
+        let forked = self.shared.forked.load(Ordering::Acquire);
+        let used = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).bytes();
+        for submission in submissions {
+            let Submission { event, charges, mut reply } = submission;
+            let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0)) > self.config.bytes_max;
+            let outcome = event.kind.is_outcome();
+            let drawn = if forked || (full && !outcome) {
+                Err(NotRecorded::Unavailable)
+            } else {
+                self.stage_one(&mut group, event, charges, &mut reply)
+            };
+            if let (Err(why), Some(reply)) = (drawn, reply) {
+                super::answer(reply, Err(why));
+            }
+        }
+        group
+    }
+
+    fn stage_one(
+        &self, group: &mut Group, mut event: Box<AuditEvent>, charges: Vec<Charge>, reply: &mut Option<super::Reply>,
+    ) -> Result<(), NotRecorded> {
+        self.state.draw(&event.tenant, &charges, &mut group.drawn).map_err(NotRecorded::Exhausted)?;
+        let before = group.ends.get(&event.tenant).copied().unwrap_or_else(|| self.state.end(&event.tenant));
+        (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
+        let undrawn = |group: &mut Group| {
+            for charge in &charges {
+                if let Some(drawn) = group.drawn.get_mut(&(event.tenant.clone(), charge.key.clone())) {
+                    *drawn = drawn.saturating_sub(1);
+                }
+            }
+            NotRecorded::Unavailable
+        };
+        let Ok(bytes) = event.to_canonical() else { return Err(undrawn(group)) };
+        let Ok(at) = segment::put_event(&mut group.buffer, &charges, &bytes) else { return Err(undrawn(group)) };
+        let end = LaneEnd { seq: event.edge_seq, hash: EntryHash::of(&bytes) };
+        group.ends.insert(event.tenant.clone(), end);
+        let reply = reply.take();
+        group.staged.push(Staged { event, charges, end, at, length: bytes.len(), reply });
+        Ok(())
+    }
+
+    /// Writes and syncs; returns where the buffer begins in the file.
+    fn sync(&mut self, buffer: &[u8]) -> std::io::Result<u64> {
+        let (file, bytes) = self.file.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
+        file.write_all(buffer)?;
+        file.sync_data()?;
+        let offset = *bytes;
+        *bytes = bytes.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        Ok(offset)
+    }
+
+    fn applied(&mut self, group: Group, offset: u64) {
+        let mut backlog = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        backlog.grow(self.current, u64::try_from(group.buffer.len()).unwrap_or(0));
+        for staged in &group.staged {
+            let at = offset.saturating_add(u64::try_from(staged.at).unwrap_or(0));
+            backlog.add(&staged.event.tenant, staged.end, self.current, at, staged.length);
+        }
+        drop(backlog);
+        for staged in group.staged {
+            self.state.fold(&staged.event, staged.end.hash, &staged.charges);
+            if let Some(reply) = staged.reply {
+                super::answer(reply, Ok(()));
+            }
+        }
+        self.shared.written.notify_one();
+    }
+
+    fn settle(&mut self, receipt: &Receipt) {
+        let end = self.state.end(&receipt.tenant);
+        let settled =
+            self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).settle(receipt, end);
+        match settled {
+            Settled::Committed(0) => {}
+            Settled::Committed(_) => self.drop_done(),
+            Settled::Forked => {
+                let already = self.shared.forked.swap(true, Ordering::AcqRel);
+                if !already {
+                    tracing::error!(
+                        tenant = %receipt.tenant,
+                        "the ledger holds events of this edge that the spool does not: calls are refused. \
+                         Enrol this edge anew with an empty data directory"
+                    );
+                }
+            }
+        }
+    }
+
+    fn drop_done(&self) {
+        let done = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).take_done(self.current);
+        for number in done {
+            if let Err(error) = std::fs::remove_file(segment::path(&self.config.dir, number)) {
+                tracing::warn!(%error, number, "a spool segment that is done with can't be removed");
+            }
+        }
+    }
+}
+
+/// Folds all segments, oldest first. Each begins with a snapshot, which overrules what came before it: records behind
+/// it in an older segment were never acknowledged.
+fn recover(config: &SpoolConfig, numbers: &[u64]) -> Result<(State, Backlog), SpoolError> {
+    let (mut state, mut backlog) = (State::default(), Backlog::default());
+    for number in numbers {
+        let path = segment::path(&config.dir, *number);
+        let contents = segment::read(&path)?;
+        let mut records = contents.records.into_iter();
+        let Some(segment::Record::Snapshot(snapshot)) = records.next() else {
+            // Begun when the machine stopped, or when the disk was full: nothing was ever acknowledged from it.
+            if numbers.last() == Some(number) {
+                std::fs::remove_file(&path)?;
+                continue;
+            }
+            return Err(SpoolError::Corrupt(path));
+        };
+        if !backlog.cut(snapshot.lanes()) {
+            return Err(SpoolError::Corrupt(path));
+        }
+        state = State::restore(*snapshot);
+        let file = File::open(&path)?;
+        let bytes = file.metadata()?.len();
+        backlog.add_segment(*number, file, bytes);
+        for record in records {
+            let segment::Record::Event { charges, event: bytes, offset } = record else {
+                return Err(SpoolError::Corrupt(path));
+            };
+            let event = AuditEvent::from_canonical(&bytes).map_err(|_| SpoolError::Corrupt(path.clone()))?;
+            let hash = EntryHash::of(&bytes);
+            let before = state.end(&event.tenant);
+            if event.edge_seq != before.seq.saturating_add(1) || event.edge_prev != before.hash {
+                return Err(SpoolError::Corrupt(path));
+            }
+            backlog.add(&event.tenant, LaneEnd { seq: event.edge_seq, hash }, *number, offset, bytes.len());
+            state.fold(&event, hash, &charges);
+        }
+        if !contents.whole {
+            tracing::warn!(path = %path.display(), "the end of a spool segment was not whole; it was never acknowledged");
+        }
+    }
+    Ok((state, backlog))
+}
+
+impl From<NotRecorded> for Reason {
+    fn from(why: NotRecorded) -> Self {
+        match why {
+            NotRecorded::Exhausted(reason) => reason,
+            NotRecorded::Unavailable => Self::AuditUnavailable,
+        }
+    }
+}

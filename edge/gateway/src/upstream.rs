@@ -1,0 +1,119 @@
+//! Tool servers: reached only with a [`Recorded`] permit, each behind its own limits.
+//!
+//! Reading order: `rpc` (messages), `http` and `stdio` (transports), `server` (one tool server: limits, drift),
+//! and here the set of them, per tenant.
+
+mod http;
+mod rpc;
+mod server;
+mod stdio;
+
+pub(crate) use server::{Failure, Server};
+
+use crate::spool::Recorded;
+use proctor_engine::LiveDefinitions;
+use proctor_model::catalogue::ToolServer;
+use proctor_model::{ServerId, TenantId, ToolRef};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long connecting to a tool server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept.
+const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// What a tool server answered.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// A result object.
+    Result(Map<String, Value>),
+    /// A JSON-RPC error.
+    Error(Map<String, Value>),
+}
+
+/// A reply with what audit wants to know of it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    /// Size as it came, in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// The servers of one configuration version.
+#[derive(Default)]
+pub(crate) struct Wiring(HashMap<ServerId, Arc<Server>>);
+
+impl Wiring {
+    pub(crate) fn get(&self, server: &ServerId) -> Option<&Arc<Server>> {
+        self.0.get(server)
+    }
+
+}
+
+impl LiveDefinitions for Wiring {
+    fn differs(&self, tool: &ToolRef) -> bool {
+        self.get(&tool.server).is_some_and(|server| server.differs(&tool.name))
+    }
+}
+
+/// All tool servers of all tenants. Nothing is shared between tenants but the code.
+pub(crate) struct Upstreams {
+    client: reqwest::Client,
+    servers: Mutex<HashMap<(TenantId, ServerId), Arc<Server>>>,
+    shutdown: CancellationToken,
+}
+
+impl Upstreams {
+    /// # Errors
+    /// If the TLS library gives no client.
+    pub(crate) fn new(shutdown: CancellationToken) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            // A redirect would lead a permitted call elsewhere; a proxy of the environment would see it.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { client, servers: Mutex::default(), shutdown })
+    }
+
+    /// The servers of a configuration: those that did not change go on as they are.
+    pub(crate) fn wire(&self, tenant: &TenantId, servers: &[ToolServer]) -> Wiring {
+        let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wiring = Wiring::default();
+        for spec in servers {
+            let key = (tenant.clone(), spec.id.clone());
+            let before = known.get(&key).filter(|server| server.spec().upstream == spec.upstream);
+            let server = match before {
+                Some(server) if server.spec() == spec => Arc::clone(server),
+                Some(server) => Arc::new(server.respecified(spec.clone())),
+                None => Arc::new(Server::new(spec.clone(), &self.client, self.shutdown.child_token())),
+            };
+            server.watch();
+            wiring.0.insert(spec.id.clone(), Arc::clone(&server));
+            known.insert(key, server);
+        }
+        known.retain(|(owner, id), _| owner != tenant || wiring.0.contains_key(id));
+        wiring
+    }
+
+    /// Lets go of a tenant's servers.
+    pub(crate) fn drop_tenant(&self, tenant: &TenantId) {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).retain(|(owner, _), _| owner != tenant);
+    }
+}
+
+/// Makes the call that was recorded: these arguments, written anew, and nothing else of the agent's.
+///
+/// # Errors
+/// Why there is no answer that may be used.
+pub(crate) async fn forward(
+    recorded: &Recorded, server: &Server, cancel: &CancellationToken,
+) -> Result<Answer, Failure> {
+    let permit = recorded.permit();
+    server.call(permit.tool(), permit.arguments(), permit.result_bytes_max(), cancel).await
+}

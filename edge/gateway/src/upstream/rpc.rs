@@ -1,0 +1,144 @@
+//! JSON-RPC messages towards a tool server, and what its answers may be.
+
+use super::{Answer, Reply};
+use proctor_model::Reason;
+use serde_json::{Map, Value, json};
+
+/// The revision that is asked for in an `initialize`.
+pub(super) const LEGACY_VERSION: &str = "2025-11-25";
+/// Revisions that a server may settle on.
+pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+/// The stateless revision.
+pub(super) const MODERN_VERSION: &str = "2026-07-28";
+
+/// Why a tool server gave no usable answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failure {
+    /// It could not be reached, or broke off.
+    Unreachable,
+    /// It took too long.
+    Timeout,
+    /// What it sent is no answer.
+    Invalid,
+    /// More than the limit.
+    TooLarge,
+    /// We gave up because the client did.
+    Cancelled,
+    /// Too many calls are waiting for this server.
+    Overloaded,
+}
+
+impl Failure {
+    /// Word for the audit event.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::Cancelled => "cancelled",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Unreachable | Self::Cancelled => Reason::UpstreamUnavailable,
+            Self::Timeout => Reason::OutputTimeout,
+            Self::Invalid => Reason::OutputInvalid,
+            Self::TooLarge => Reason::OutputTooLarge,
+            Self::Overloaded => Reason::Overloaded,
+        }
+    }
+}
+
+/// Which family of revisions a server speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Era {
+    /// `initialize`, sessions: up to 2025-11-25.
+    Legacy,
+    /// Stateless: 2026-07-28.
+    Modern,
+}
+
+pub(super) fn request(id: u64, method: &str, params: Map<String, Value>) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+}
+
+pub(super) fn notification(method: &str, params: Map<String, Value>) -> Value {
+    json!({ "jsonrpc": "2.0", "method": method, "params": params })
+}
+
+pub(super) fn client_info() -> Value {
+    json!({ "name": "proctor-edge", "version": env!("CARGO_PKG_VERSION") })
+}
+
+pub(super) fn initialize_params() -> Map<String, Value> {
+    let mut params = Map::new();
+    params.insert("protocolVersion".into(), LEGACY_VERSION.into());
+    params.insert("capabilities".into(), json!({}));
+    params.insert("clientInfo".into(), client_info());
+    params
+}
+
+/// Adds what each request of the stateless revision carries.
+pub(super) fn modern_params(mut params: Map<String, Value>) -> Map<String, Value> {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
+        "io.modelcontextprotocol/clientInfo": client_info(),
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params.insert("_meta".into(), meta);
+    params
+}
+
+/// What a message from a server is to us.
+pub(super) enum Incoming {
+    /// The answer to our request of this id.
+    Answer(u64, Reply),
+    /// It asks us something; we offer nothing, and say so.
+    Question(Value),
+    /// Its tools changed.
+    ToolsChanged,
+    /// Anything else: progress, logging.
+    Other,
+}
+
+/// Reads one message. Never the agent's words: an ordinary parser will do, what we pass on is written anew.
+pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
+    let Ok(Value::Object(mut message)) = serde_json::from_slice::<Value>(bytes) else {
+        return Err(Failure::Invalid);
+    };
+    match (message.remove("method"), message.remove("id")) {
+        (Some(Value::String(method)), None) if method == "notifications/tools/list_changed" => Ok(Incoming::ToolsChanged),
+        (Some(_), None) => Ok(Incoming::Other),
+        (Some(Value::String(method)), Some(id)) if method == "ping" => {
+            Ok(Incoming::Question(json!({ "jsonrpc": "2.0", "id": id, "result": {} })))
+        }
+        (Some(_), Some(id)) => Ok(Incoming::Question(json!({
+            "jsonrpc": "2.0", "id": id,
+            "error": { "code": -32601, "message": "this client offers no such method" },
+        }))),
+        (None, Some(id)) => {
+            let id = id.as_u64().ok_or(Failure::Invalid)?;
+            match (message.remove("result"), message.remove("error")) {
+                (Some(Value::Object(result)), None) => Ok(Incoming::Answer(id, Reply::Result(result))),
+                (None, Some(Value::Object(error))) => Ok(Incoming::Answer(id, Reply::Error(error))),
+                _ => Err(Failure::Invalid),
+            }
+        }
+        // An error without an id: the request could not be read. It is an answer, if not a good one.
+        (None, None) => match message.remove("error") {
+            Some(Value::Object(error)) => Ok(Incoming::Answer(u64::MAX, Reply::Error(error))),
+            _ => Err(Failure::Invalid),
+        },
+    }
+}
+
+/// The answer as a result object.
+pub(super) fn result(answer: Answer) -> Result<Map<String, Value>, Failure> {
+    match answer.reply {
+        Reply::Result(result) => Ok(result),
+        Reply::Error(_) => Err(Failure::Invalid),
+    }
+}

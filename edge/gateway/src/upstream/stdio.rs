@@ -1,0 +1,222 @@
+//! MCP over the standard streams of a child process: started when it is first needed, started anew when it ends.
+
+use super::rpc::{self, Era, Failure, Incoming};
+use super::{Answer, Reply};
+use proctor_runtime::backoff::Backoff;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::process::Stdio as Pipe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+/// Longest line of a child, in bytes; a child that writes a longer one is ended.
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long a child may take to answer the first request.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pauses between starts of a child that keeps ending.
+const RESTART_MIN: Duration = Duration::from_millis(200);
+const RESTART_MAX: Duration = Duration::from_secs(30);
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
+
+/// A child that runs.
+struct Running {
+    era: Era,
+    stdin: tokio::sync::Mutex<ChildStdin>,
+    waiting: Waiting,
+    ended: Arc<std::sync::atomic::AtomicBool>,
+    /// Ended, with all that it started, when this is dropped.
+    _child: Mutex<Child>,
+}
+
+pub(super) struct Stdio {
+    command: String,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    running: tokio::sync::Mutex<Start>,
+    next_id: AtomicU64,
+    changed: Arc<Notify>,
+}
+
+struct Start {
+    running: Option<Arc<Running>>,
+    backoff: Backoff,
+    not_before: Instant,
+}
+
+impl Stdio {
+    pub(super) fn new(
+        command: String, args: Vec<String>, env: BTreeMap<String, String>, changed: Arc<Notify>,
+    ) -> Self {
+        let backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
+        let start = Start { running: None, backoff, not_before: Instant::now() };
+        Self { command, args, env, running: tokio::sync::Mutex::new(start), next_id: AtomicU64::new(1), changed }
+    }
+
+    /// Makes a request to the child, which is started where there is none.
+    pub(super) async fn request(
+        &self, method: &str, params: &Map<String, Value>, bytes_max: u64,
+    ) -> Result<Answer, Failure> {
+        let running = self.running().await?;
+        let params = match running.era {
+            Era::Legacy => params.clone(),
+            Era::Modern => rpc::modern_params(params.clone()),
+        };
+        let answer = self.ask(&running, method, params).await?;
+        if answer.bytes > bytes_max { Err(Failure::TooLarge) } else { Ok(answer) }
+    }
+
+    async fn running(&self) -> Result<Arc<Running>, Failure> {
+        let mut start = self.running.lock().await;
+        if let Some(running) = start.running.as_ref().filter(|running| !running.ended.load(Ordering::Acquire)) {
+            return Ok(Arc::clone(running));
+        }
+        start.running = None;
+        // A child that keeps ending is not started again for each call.
+        if Instant::now() < start.not_before {
+            return Err(Failure::Unreachable);
+        }
+        let pause = start.backoff.next_pause();
+        start.not_before = Instant::now() + pause;
+        let running = tokio::time::timeout(START_TIMEOUT, self.start()).await.map_err(|_| Failure::Timeout)??;
+        start.running = Some(Arc::clone(&running));
+        start.backoff.reset();
+        Ok(running)
+    }
+
+    async fn start(&self) -> Result<Arc<Running>, Failure> {
+        let mut command = Command::new(&self.command);
+        command.args(&self.args).env_clear();
+        for name in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.envs(&self.env).stdin(Pipe::piped()).stdout(Pipe::piped()).stderr(Pipe::null());
+        // Its own group: a Ctrl-C at our terminal is for us, we end it in our own time.
+        command.process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| {
+            tracing::warn!(%error, "a stdio tool server can't be started");
+            Failure::Unreachable
+        })?;
+        let stdin = child.stdin.take().ok_or(Failure::Unreachable)?;
+        let stdout = child.stdout.take().ok_or(Failure::Unreachable)?;
+        let mut running = Running {
+            era: Era::Legacy,
+            stdin: tokio::sync::Mutex::new(stdin),
+            waiting: Waiting::default(),
+            ended: Arc::default(),
+            _child: Mutex::new(child),
+        };
+        let (questions, mut asked) = tokio::sync::mpsc::channel::<Value>(16);
+        tokio::spawn(read(
+            stdout,
+            Arc::clone(&running.waiting),
+            Arc::clone(&running.ended),
+            Arc::clone(&self.changed),
+            questions,
+        ));
+        running.era = self.greet(&running).await?;
+        let running = Arc::new(running);
+        let answers = Arc::downgrade(&running);
+        tokio::spawn(async move {
+            while let Some(answer) = asked.recv().await {
+                let Some(running) = answers.upgrade() else { return };
+                if say(&running, &answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(running)
+    }
+
+    async fn greet(&self, running: &Running) -> Result<Era, Failure> {
+        let answer = self.ask(running, "initialize", rpc::initialize_params()).await?;
+        match answer.reply {
+            Reply::Result(result) => {
+                let version = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
+                if !rpc::LEGACY_VERSIONS.contains(&version) {
+                    return Err(Failure::Invalid);
+                }
+                say(running, &rpc::notification("notifications/initialized", Map::new())).await?;
+                Ok(Era::Legacy)
+            }
+            Reply::Error(_) => {
+                let answer = self.ask(running, "server/discover", rpc::modern_params(Map::new())).await?;
+                rpc::result(answer).map(|_| Era::Modern)
+            }
+        }
+    }
+
+    async fn ask(&self, running: &Running, method: &str, params: Map<String, Value>) -> Result<Answer, Failure> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        let waiting = Waiting::clone(&running.waiting);
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        let forget = Forget { waiting, id };
+        say(running, &rpc::request(id, method, params)).await?;
+        let answer = receiver.await.map_err(|_| Failure::Unreachable);
+        drop(forget);
+        answer
+    }
+}
+
+/// Takes a request off the list when nobody waits for it any more.
+struct Forget {
+    waiting: Waiting,
+    id: u64,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+async fn say(running: &Running, message: &Value) -> Result<(), Failure> {
+    let mut line = serde_json::to_vec(message).map_err(|_| Failure::Invalid)?;
+    line.push(b'\n');
+    let mut stdin = running.stdin.lock().await;
+    let written = async {
+        stdin.write_all(&line).await?;
+        stdin.flush().await
+    };
+    written.await.map_err(|_| Failure::Unreachable)
+}
+
+/// Hands the child's lines to those who wait, until it ends.
+async fn read(
+    stdout: ChildStdout, waiting: Waiting, ended: Arc<std::sync::atomic::AtomicBool>, changed: Arc<Notify>,
+    questions: tokio::sync::mpsc::Sender<Value>,
+) {
+    let mut reader = BufReader::new(stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = tokio::io::AsyncReadExt::take(&mut reader, LINE_BYTES_MAX);
+        match limited.read_until(b'\n', &mut line).await {
+            Ok(read) if read > 0 && line.ends_with(b"\n") => {}
+            _ => break,
+        }
+        let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        match rpc::read(&line) {
+            Ok(Incoming::Answer(id, reply)) => {
+                let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                if let Some(waiter) = waiter {
+                    // Whoever asked may have given up.
+                    let _ = waiter.send(Answer { reply, bytes });
+                }
+            }
+            // A child that asks faster than it reads answers gets none.
+            Ok(Incoming::Question(answer)) => drop(questions.try_send(answer)),
+            Ok(Incoming::ToolsChanged) => changed.notify_one(),
+            Ok(Incoming::Other) => {}
+            Err(_) => tracing::debug!("a stdio tool server wrote something that is no message"),
+        }
+    }
+    ended.store(true, Ordering::Release);
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}

@@ -1,0 +1,244 @@
+//! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
+
+use crate::upstream::{Upstreams, Wiring};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use moka::Expiry;
+use moka::sync::Cache;
+use proctor_engine::schema::Schema;
+use proctor_engine::token::{KeyRing, Token, VerifiedToken, cache_key, verify};
+use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Revocations};
+use proctor_model::config::TokenKeys;
+use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp, ToolRef};
+use proctor_runtime::Clock;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Verified tokens that are kept.
+const TOKENS_MAX: u64 = 100_000;
+/// How long a verified token is kept after its last use.
+const TOKEN_IDLE: Duration = Duration::from_secs(600);
+/// Intents of one tenant that are kept.
+const INTENTS_MAX: u64 = 1_000_000;
+
+/// A configuration version, ready for use.
+pub(crate) struct Loaded {
+    pub(crate) tenant: CompiledTenant,
+    pub(crate) servers: Wiring,
+    pub(crate) outputs: HashMap<ToolRef, Schema>,
+}
+
+/// A version of the token keys.
+pub(crate) struct Keys {
+    pub(crate) version: u64,
+    pub(crate) ring: KeyRing,
+    pub(crate) digest_key: [u8; 32],
+}
+
+impl Keys {
+    pub(crate) fn new(tenant: &TenantId, version: u64, keys: &TokenKeys) -> Self {
+        Self { version, ring: KeyRing::new(tenant.clone(), keys), digest_key: keys.digest_key }
+    }
+}
+
+/// A heartbeat of control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Heard {
+    pub(crate) config_version: u64,
+    pub(crate) revocation_seq: u64,
+    pub(crate) at: Timestamp,
+    /// On this edge's own monotonic clock.
+    pub(crate) received: Duration,
+}
+
+#[derive(Default)]
+struct News {
+    /// The last one whose numbers were reached.
+    reached: Option<Heard>,
+    /// One whose numbers were not reached yet.
+    pending: Option<Heard>,
+}
+
+#[derive(Default)]
+struct Revoked {
+    by_id: HashMap<RevocationId, Timestamp>,
+    numbers: BTreeSet<u64>,
+}
+
+/// When an intent goes out of the cache: as it expires.
+struct ByExpiry(Clock);
+
+impl Expiry<IntentId, Arc<CompiledIntent>> for ByExpiry {
+    fn expire_after_create(&self, _: &IntentId, intent: &Arc<CompiledIntent>, _: Instant) -> Option<Duration> {
+        let left = intent.intent().expires_at.micros_since(self.0.now());
+        // A minute longer, so that "expired" is said, not "unknown".
+        Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)) + Duration::from_secs(60))
+    }
+}
+
+/// One tenant as this edge knows it.
+pub(crate) struct TenantState {
+    pub(crate) id: TenantId,
+    clock: Clock,
+    loaded: ArcSwapOption<Loaded>,
+    keys: ArcSwapOption<Keys>,
+    intents: Cache<IntentId, Arc<CompiledIntent>>,
+    revoked: RwLock<Revoked>,
+    news: Mutex<News>,
+}
+
+impl Revocations for TenantState {
+    fn is_revoked(&self, id: &RevocationId) -> bool {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner).by_id.contains_key(id)
+    }
+}
+
+impl TenantState {
+    pub(crate) fn new(id: TenantId, clock: Clock) -> Self {
+        let intents =
+            Cache::builder().max_capacity(INTENTS_MAX).expire_after(ByExpiry(clock.clone())).build();
+        Self {
+            id,
+            clock,
+            loaded: ArcSwapOption::empty(),
+            keys: ArcSwapOption::empty(),
+            intents,
+            revoked: RwLock::default(),
+            news: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
+        self.loaded.load_full()
+    }
+
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
+        self.keys.load_full()
+    }
+
+    pub(crate) fn intent(&self, id: &IntentId) -> Option<Arc<CompiledIntent>> {
+        self.intents.get(id)
+    }
+
+    pub(crate) fn set_loaded(&self, loaded: Loaded) {
+        self.loaded.store(Some(Arc::new(loaded)));
+        self.review();
+    }
+
+    pub(crate) fn set_keys(&self, keys: Keys) {
+        self.keys.store(Some(Arc::new(keys)));
+    }
+
+    pub(crate) fn add_intent(&self, intent: CompiledIntent) {
+        self.intents.insert(intent.id().clone(), Arc::new(intent));
+    }
+
+    pub(crate) fn revoke(&self, number: u64, id: RevocationId, until: Timestamp) {
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        revoked.numbers.insert(number);
+        revoked.by_id.insert(id, until);
+        drop(revoked);
+        self.review();
+    }
+
+    /// Forgets revocations of tokens that are over.
+    pub(crate) fn forget(&self, now: Timestamp) {
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        revoked.by_id.retain(|_, until| now < *until);
+    }
+
+    /// Whether all revocations up to this one are here. Control purges from the front, never in the middle.
+    fn has_revocations(&self, up_to: u64) -> bool {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = revoked.numbers.first() else { return up_to == 0 };
+        let wanted = up_to.checked_sub(*first).map(|span| span.saturating_add(1));
+        up_to == 0
+            || wanted.is_some_and(|wanted| {
+                u64::try_from(revoked.numbers.range(..=up_to).count()).is_ok_and(|have| have == wanted)
+            })
+    }
+
+    pub(crate) fn heard(&self, heard: Heard) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = news.pending.or(news.reached).map(|last| last.at);
+        if latest.is_some_and(|latest| heard.at < latest) {
+            return;
+        }
+        news.pending = Some(heard);
+        drop(news);
+        self.review();
+    }
+
+    /// Whether a heartbeat that was ahead of us is reached now.
+    fn review(&self) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pending) = news.pending else { return };
+        let version = self.loaded.load().as_ref().map_or(0, |loaded| loaded.tenant.version());
+        if version >= pending.config_version && self.has_revocations(pending.revocation_seq) {
+            news.reached = news.pending.take();
+        }
+    }
+
+    /// Whether this edge may decide for the tenant.
+    pub(crate) fn freshness(&self) -> Freshness {
+        let loaded = self.loaded.load();
+        let reached = self.news.lock().unwrap_or_else(PoisonError::into_inner).reached;
+        let (Some(loaded), Some(reached), true) = (loaded.as_ref(), reached, self.keys.load().is_some()) else {
+            return Freshness::Loading;
+        };
+        let most = u64::from(loaded.tenant.settings().max_staleness_s);
+        let waited = self.clock.monotonic().saturating_sub(reached.received);
+        // Both clocks: a wall clock that is set back must not make old news young.
+        let age = self.clock.now().micros_since(reached.at);
+        let most_us = i64::try_from(most.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+        if waited <= Duration::from_secs(most) && age <= most_us { Freshness::Fresh } else { Freshness::Stale }
+    }
+}
+
+/// All tenants that this edge serves, and the tokens it has verified.
+pub(crate) struct Tenants {
+    tenants: ArcSwap<HashMap<TenantId, Arc<TenantState>>>,
+    /// With the version of the keys they were verified under.
+    tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
+    pub(crate) upstreams: Upstreams,
+}
+
+/// Why a token gets nowhere, and whose it claims to be if that tenant is served here.
+pub(crate) struct TurnedAway {
+    pub(crate) reason: Reason,
+    pub(crate) tenant: Option<TenantId>,
+}
+
+impl Tenants {
+    pub(crate) fn new(upstreams: Upstreams) -> Self {
+        let tokens = Cache::builder().max_capacity(TOKENS_MAX).time_to_idle(TOKEN_IDLE).build();
+        Self { tenants: ArcSwap::default(), tokens, upstreams }
+    }
+
+    pub(crate) fn get(&self, tenant: &TenantId) -> Option<Arc<TenantState>> {
+        self.tenants.load().get(tenant).cloned()
+    }
+
+    pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
+        self.tenants.store(Arc::new(tenants));
+    }
+
+    /// The verified token of this text, with its tenant. Standing (time, revocation, …) is the engine's to check.
+    pub(crate) fn verify(&self, text: &str) -> Result<(Arc<TenantState>, Arc<VerifiedToken>), TurnedAway> {
+        let key = cache_key(text);
+        if let Some((version, token)) = self.tokens.get(&key)
+            && let Some(tenant) = self.get(token.tenant())
+            && tenant.keys.load().as_ref().is_some_and(|keys| keys.version == version)
+        {
+            return Ok((tenant, token));
+        }
+        let unknown = |reason| TurnedAway { reason, tenant: None };
+        let parsed = Token::parse(text).map_err(|error| unknown((&error).into()))?;
+        let tenant = self.get(parsed.tenant()).ok_or_else(|| unknown(Reason::TenantNotServed))?;
+        let known = |reason| TurnedAway { reason, tenant: Some(tenant.id.clone()) };
+        let keys = tenant.keys().ok_or_else(|| known(Reason::NotReady))?;
+        let token = Arc::new(verify(&parsed, &keys.ring).map_err(|error| known((&error).into()))?);
+        self.tokens.insert(key, (keys.version, Arc::clone(&token)));
+        Ok((tenant, token))
+    }
+}
