@@ -5,6 +5,7 @@
     reason = "a command line tool speaks on standard output"
 )]
 
+mod dev;
 mod doctor;
 mod operate;
 mod role;
@@ -24,8 +25,15 @@ struct Cli {
 enum Command {
     /// Say what is missing or broken on this machine, and how to mend it
     Doctor,
+    Dev(dev::DevArgs),
     /// Run the control plane
     Control(role::RoleArgs),
+    /// Run an audit ledger
+    Ledger(role::JoinArgs),
+    /// Run the admin API
+    WebApi(role::RoleArgs),
+    /// Run an edge gateway
+    Edge(role::JoinArgs),
     /// Mint, narrow, read and revoke capability tokens
     #[command(subcommand)]
     Token(operate::token::TokenCommand),
@@ -70,7 +78,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Doctor => return doctor::run(),
+            Command::Dev(args) => return dev::run(args).await,
             Command::Control(args) => role::control(args).await?,
+            Command::Ledger(args) => role::ledger(args).await?,
+            Command::WebApi(args) => role::web_api(args).await?,
+            Command::Edge(args) => role::edge(args).await?,
             Command::Token(command) => operate::token::run(command).await?,
             Command::Intent(command) => operate::intent::run(command).await?,
             Command::Policy(command) => return operate::policy::run(command).await,

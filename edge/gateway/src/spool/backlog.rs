@@ -99,10 +99,9 @@ impl Backlog {
         }
     }
 
-    /// Drops what lies behind these ends: it was never acknowledged. Says whether what should be there is there.
-    pub(super) fn cut(&mut self, ends: &[(TenantId, LaneEnd)]) -> bool {
+    /// Drops what lies behind these ends: it was never acknowledged.
+    pub(super) fn cut(&mut self, ends: &[(TenantId, LaneEnd)]) {
         let ends: HashMap<_, _> = ends.iter().cloned().collect();
-        let mut whole = true;
         for (tenant, lane) in &mut self.lanes {
             let end = ends.get(tenant).map_or(0, |end| end.seq);
             while lane.end() > end.saturating_add(1) {
@@ -111,9 +110,7 @@ impl Backlog {
                     segment.waiting = segment.waiting.saturating_sub(1);
                 }
             }
-            whole &= lane.events.is_empty() || lane.end() == end.saturating_add(1);
         }
-        whole
     }
 
     pub(super) fn settle(&mut self, receipt: &Receipt, end: LaneEnd) -> Settled {
