@@ -5,8 +5,10 @@ use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
 use crate::upstream::{self, Answer, Failure, Reply, Server};
 use crate::world::{Loaded, TenantState, Tenants};
-use proctor_engine::{Call, Decision, Evaluator, Facts, Permit, Refusal, ToolQuery, World, decision};
 use proctor_engine::token::VerifiedToken;
+use proctor_engine::{
+    Call, Decision, Evaluator, Facts, Permit, Refusal, ToolQuery, World, decision,
+};
 use proctor_model::audit::{AuditEvent, Effect, EventResult, EventUpstream, Kind};
 use proctor_model::config::Denials;
 use proctor_model::{DecisionId, Reason, TenantId};
@@ -74,20 +76,35 @@ impl Gateway {
     fn stamp(&self, trace_id: Option<String>) -> Result<Stamp, Reason> {
         let now = self.clock.now();
         let event_id = crate::spool::event_id(&self.random, now)?;
-        Ok(Stamp { edge: self.identity.edge.clone(), event_id, now, trace_id })
+        Ok(Stamp {
+            edge: self.identity.edge.clone(),
+            event_id,
+            now,
+            trace_id,
+        })
     }
 
     /// An id for a decision. Without randomness there is a nil one: the refusal that follows says so itself.
     fn decision_id(&self) -> DecisionId {
-        self.random.uuid_v7(self.clock.now()).unwrap_or_default().into()
+        self.random
+            .uuid_v7(self.clock.now())
+            .unwrap_or_default()
+            .into()
     }
 
     /// Who sends this token. A refusal is recorded in the chain of the tenant that the token names, if it is one of
     /// ours; without one there is no chain to write to, and a metric counts it.
-    pub(crate) async fn authenticate(&self, text: Option<&str>, trace_id: Option<String>) -> Result<Caller, Refused> {
+    pub(crate) async fn authenticate(
+        &self,
+        text: Option<&str>,
+        trace_id: Option<String>,
+    ) -> Result<Caller, Refused> {
         let verified = match text {
             Some(text) => self.tenants.verify(text),
-            None => Err(crate::world::TurnedAway { reason: Reason::TokenMissing, tenant: None }),
+            None => Err(crate::world::TurnedAway {
+                reason: Reason::TokenMissing,
+                tenant: None,
+            }),
         };
         match verified {
             Ok((tenant, token)) => Ok(Caller { tenant, token }),
@@ -96,7 +113,12 @@ impl Gateway {
     }
 
     /// Refuses a request of a known caller before it is a call.
-    pub(crate) async fn refuse(&self, caller: &Caller, reason: Reason, trace_id: Option<String>) -> Refused {
+    pub(crate) async fn refuse(
+        &self,
+        caller: &Caller,
+        reason: Reason,
+        trace_id: Option<String>,
+    ) -> Refused {
         let decision_id = self.decision_id();
         count(Effect::Deny, Some(reason));
         let recorded = match self.stamp(trace_id) {
@@ -106,41 +128,74 @@ impl Gateway {
                 event.agent = Some(caller.token.agent().clone());
                 event.token_id = caller.token.id().cloned();
                 event.session = caller.token.session().cloned();
-                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+                self.spool
+                    .record(Box::new(event))
+                    .await
+                    .map_err(Reason::from)
             }
             Err(reason) => Err(reason),
         };
-        let denials = caller.tenant.loaded().map(|loaded| loaded.tenant.settings().denials).unwrap_or_default();
+        let denials = caller
+            .tenant
+            .loaded()
+            .map(|loaded| loaded.tenant.settings().denials)
+            .unwrap_or_default();
         self.refused(decision_id, recorded.err().unwrap_or(reason), None, denials)
     }
 
     pub(crate) async fn turn_away(
-        &self, tenant: Option<TenantId>, reason: Reason, trace_id: Option<String>,
+        &self,
+        tenant: Option<TenantId>,
+        reason: Reason,
+        trace_id: Option<String>,
     ) -> Refused {
         let decision_id = self.decision_id();
         count(Effect::Deny, Some(reason));
         let recorded = match (tenant, self.stamp(trace_id)) {
             (Some(tenant), Ok(stamp)) => {
                 let event = event::turned_away(stamp, tenant, decision_id, reason);
-                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+                self.spool
+                    .record(Box::new(event))
+                    .await
+                    .map_err(Reason::from)
             }
             (None, Ok(_)) => Ok(()),
             (_, Err(reason)) => Err(reason),
         };
-        self.refused(decision_id, recorded.err().unwrap_or(reason), None, Denials::default())
+        self.refused(
+            decision_id,
+            recorded.err().unwrap_or(reason),
+            None,
+            Denials::default(),
+        )
     }
 
-    fn refused(&self, decision_id: DecisionId, reason: Reason, message: Option<String>, denials: Denials) -> Refused {
+    fn refused(
+        &self,
+        decision_id: DecisionId,
+        reason: Reason,
+        message: Option<String>,
+        denials: Denials,
+    ) -> Refused {
         let message = message.unwrap_or_else(|| reason.message().to_owned());
-        Refused { decision_id, reason, message, denials }
+        Refused {
+            decision_id,
+            reason,
+            message,
+            denials,
+        }
     }
 
     /// Judges with the world as it is now.
     pub(crate) fn judge<R>(
-        &self, caller: &Caller, judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
+        &self,
+        caller: &Caller,
+        judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
     ) -> Result<(R, Arc<Loaded>), Reason> {
         let tenant = &caller.tenant;
-        let (Some(loaded), Some(keys)) = (tenant.loaded(), tenant.keys()) else { return Err(Reason::NotReady) };
+        let (Some(loaded), Some(keys)) = (tenant.loaded(), tenant.keys()) else {
+            return Err(Reason::NotReady);
+        };
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let started = self.clock.monotonic();
         let stopwatch = || {
@@ -167,7 +222,11 @@ impl Gateway {
     }
 
     /// Decides, and records what an agent only wanted to know.
-    pub(crate) async fn evaluate(&self, caller: &Caller, asked: Asked) -> Result<DecisionId, Refused> {
+    pub(crate) async fn evaluate(
+        &self,
+        caller: &Caller,
+        asked: Asked,
+    ) -> Result<DecisionId, Refused> {
         let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
             Ok(decided) => decided,
             Err(refused) => return Err(refused),
@@ -175,27 +234,42 @@ impl Gateway {
         let denials = loaded.tenant.settings().denials;
         let (facts, reason, message) = match &decision {
             Decision::Permit(permit) => (permit.facts(), None, None),
-            Decision::Refusal(refusal) => (&refusal.facts, Some(refusal.reason), Some(refusal.message())),
+            Decision::Refusal(refusal) => (
+                &refusal.facts,
+                Some(refusal.reason),
+                Some(refusal.message()),
+            ),
         };
         count(facts.effect, reason);
         let recorded = match self.stamp(trace_id) {
             Ok(stamp) => {
                 let event = event::evaluated(stamp, facts, reason);
-                self.spool.record(Box::new(event)).await.map_err(Reason::from)
+                self.spool
+                    .record(Box::new(event))
+                    .await
+                    .map_err(Reason::from)
             }
             Err(reason) => Err(reason),
         };
         match (recorded, reason) {
             (Ok(()), None) => Ok(facts.decision_id),
-            (Ok(()), Some(reason)) => Err(self.refused(facts.decision_id, reason, message, denials)),
+            (Ok(()), Some(reason)) => {
+                Err(self.refused(facts.decision_id, reason, message, denials))
+            }
             (Err(reason), _) => Err(self.refused(facts.decision_id, reason, None, denials)),
         }
     }
 
     async fn decide(
-        &self, caller: &Caller, asked: Asked,
+        &self,
+        caller: &Caller,
+        asked: Asked,
     ) -> Result<(Decision, Arc<Loaded>, Option<String>), Refused> {
-        let Asked { tool, arguments, trace_id } = asked;
+        let Asked {
+            tool,
+            arguments,
+            trace_id,
+        } = asked;
         self.know(caller, &tool).await;
         let call = Call {
             decision_id: self.decision_id(),
@@ -203,7 +277,9 @@ impl Gateway {
             tool,
             arguments,
         };
-        match self.judge(caller, |world, evaluator| proctor_engine::decide(call, world, evaluator)) {
+        match self.judge(caller, |world, evaluator| {
+            proctor_engine::decide(call, world, evaluator)
+        }) {
             Ok((decision, loaded)) => Ok((decision, loaded, trace_id)),
             Err(reason) => Err(self.refuse(caller, reason, trace_id).await),
         }
@@ -211,7 +287,9 @@ impl Gateway {
 
     /// Before the first decision about a tool, its server has to have been asked what it shows.
     async fn know(&self, caller: &Caller, query: &ToolQuery) {
-        let Some(loaded) = caller.tenant.loaded() else { return };
+        let Some(loaded) = caller.tenant.loaded() else {
+            return;
+        };
         if let Ok(tool) = loaded.tenant.catalogue().find(query)
             && caller.token.covers(tool.reference())
             && let Some(server) = loaded.servers.get(&tool.reference().server)
@@ -223,7 +301,11 @@ impl Gateway {
     /// One call, whole. It runs to its recorded end even if the caller does not wait for it; dropping the returned
     /// future cancels it if `cancel_with_client`.
     pub(crate) async fn call(
-        self: &Arc<Self>, caller: Caller, asked: Asked, cancel: CancellationToken, cancel_with_client: bool,
+        self: &Arc<Self>,
+        caller: Caller,
+        asked: Asked,
+        cancel: CancellationToken,
+        cancel_with_client: bool,
     ) -> Outcome {
         let gateway = Arc::clone(self);
         let guard = cancel_with_client.then(|| cancel.clone().drop_guard());
@@ -233,11 +315,21 @@ impl Gateway {
             guard.disarm();
         }
         outcome.unwrap_or_else(|_| {
-            Outcome::Refused(self.refused(self.decision_id(), Reason::Internal, None, Denials::default()))
+            Outcome::Refused(self.refused(
+                self.decision_id(),
+                Reason::Internal,
+                None,
+                Denials::default(),
+            ))
         })
     }
 
-    async fn call_through(&self, caller: &Caller, asked: Asked, cancel: &CancellationToken) -> Outcome {
+    async fn call_through(
+        &self,
+        caller: &Caller,
+        asked: Asked,
+        cancel: &CancellationToken,
+    ) -> Outcome {
         let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
             Ok(decided) => decided,
             Err(refused) => return Outcome::Refused(refused),
@@ -252,7 +344,11 @@ impl Gateway {
         }
     }
 
-    async fn authorize(&self, permit: Box<Permit>, trace_id: Option<String>) -> Result<Recorded, Refusal> {
+    async fn authorize(
+        &self,
+        permit: Box<Permit>,
+        trace_id: Option<String>,
+    ) -> Result<Recorded, Refusal> {
         let stamp = match self.stamp(trace_id) {
             Ok(stamp) => stamp,
             Err(reason) => return Err(permit.refuse(reason)),
@@ -265,21 +361,39 @@ impl Gateway {
         recorded.map_err(|(permit, why)| permit.refuse(why.into()))
     }
 
-    async fn record_refusal(&self, refusal: Refusal, loaded: &Loaded, trace_id: Option<String>) -> Refused {
+    async fn record_refusal(
+        &self,
+        refusal: Refusal,
+        loaded: &Loaded,
+        trace_id: Option<String>,
+    ) -> Refused {
         count(refusal.facts.effect, Some(refusal.reason));
         let recorded = match self.stamp(trace_id) {
-            Ok(stamp) => self.spool.record(Box::new(event::refused(stamp, &refusal))).await.map_err(Reason::from),
+            Ok(stamp) => self
+                .spool
+                .record(Box::new(event::refused(stamp, &refusal)))
+                .await
+                .map_err(Reason::from),
             Err(reason) => Err(reason),
         };
         let (reason, message) = match recorded {
             Ok(()) => (refusal.reason, Some(refusal.message())),
             Err(reason) => (reason, None),
         };
-        self.refused(refusal.facts.decision_id, reason, message, loaded.tenant.settings().denials)
+        self.refused(
+            refusal.facts.decision_id,
+            reason,
+            message,
+            loaded.tenant.settings().denials,
+        )
     }
 
     async fn forward(
-        &self, recorded: Recorded, caller: &Caller, loaded: &Loaded, cancel: &CancellationToken,
+        &self,
+        recorded: Recorded,
+        caller: &Caller,
+        loaded: &Loaded,
+        cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
         let answer = match loaded.servers.get(&recorded.permit().tool().server) {
@@ -290,8 +404,13 @@ impl Gateway {
         let mut outcome = recorded.outcome();
         outcome.time = self.clock.now();
         let facts = recorded.permit().facts();
-        let checked = answer.and_then(|answer| Ok((check(recorded.permit(), loaded, &answer)?, answer)));
-        describe(&mut outcome, &checked, u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        let checked =
+            answer.and_then(|answer| Ok((check(recorded.permit(), loaded, &answer)?, answer)));
+        describe(
+            &mut outcome,
+            &checked,
+            u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+        );
         if let (Ok((_, answer)), Some(keys)) = (&checked, caller.tenant.keys())
             && let Some(result) = &mut outcome.result
             && let Reply::Result(members) = &answer.reply
@@ -307,8 +426,20 @@ impl Gateway {
             self.spool.outcome(Box::new(outcome)).await;
         }
         match checked {
-            Ok((_, Answer { reply: Reply::Result(result), .. })) => Outcome::Result(noted(result, facts)),
-            Ok((_, Answer { reply: Reply::Error(error), .. })) => Outcome::Error(error),
+            Ok((
+                _,
+                Answer {
+                    reply: Reply::Result(result),
+                    ..
+                },
+            )) => Outcome::Result(noted(result, facts)),
+            Ok((
+                _,
+                Answer {
+                    reply: Reply::Error(error),
+                    ..
+                },
+            )) => Outcome::Error(error),
             Err(failure) => {
                 let denials = loaded.tenant.settings().denials;
                 Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
@@ -316,7 +447,12 @@ impl Gateway {
         }
     }
 
-    async fn reach(&self, recorded: &Recorded, server: &Server, cancel: &CancellationToken) -> Result<Answer, Failure> {
+    async fn reach(
+        &self,
+        recorded: &Recorded,
+        server: &Server,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Failure> {
         upstream::forward(recorded, server, cancel).await
     }
 
@@ -338,35 +474,54 @@ fn count(effect: Effect, reason: Option<Reason>) {
         Effect::Escalate => "escalate",
     };
     let control = reason.map_or("none", |reason| reason.control().as_str());
-    metrics::counter!("proctor_edge_decisions_total", "effect" => effect, "control" => control).increment(1);
+    metrics::counter!("proctor_edge_decisions_total", "effect" => effect, "control" => control)
+        .increment(1);
 }
 
 /// The word for the upstream's part of the outcome event, if the answer may be passed on.
 fn check(permit: &Permit, loaded: &Loaded, answer: &Answer) -> Result<&'static str, Failure> {
-    let Reply::Result(result) = &answer.reply else { return Ok("rpc_error") };
+    let Reply::Result(result) = &answer.reply else {
+        return Ok("rpc_error");
+    };
     // Questions back to the user and tasks are answers that nothing here controls yet: they are not passed on.
-    if result.get("resultType").is_some_and(|kind| kind != "complete") {
+    if result
+        .get("resultType")
+        .is_some_and(|kind| kind != "complete")
+    {
         return Err(Failure::Invalid);
     }
-    if result.get("content").is_some_and(|content| !content.is_array()) {
+    if result
+        .get("content")
+        .is_some_and(|content| !content.is_array())
+    {
         return Err(Failure::Invalid);
     }
     if result.get("isError") == Some(&Value::Bool(true)) {
         return Ok("tool_error");
     }
     if let Some(schema) = loaded.outputs.get(permit.tool())
-        && !result.get("structuredContent").is_some_and(|content| schema.fits(content))
+        && !result
+            .get("structuredContent")
+            .is_some_and(|content| schema.fits(content))
     {
         return Err(Failure::Invalid);
     }
     Ok("ok")
 }
 
-fn describe(event: &mut AuditEvent, checked: &Result<(&'static str, Answer), Failure>, latency_us: u64) {
+fn describe(
+    event: &mut AuditEvent,
+    checked: &Result<(&'static str, Answer), Failure>,
+    latency_us: u64,
+) {
     let status = match checked {
         Ok((status, answer)) => {
             event.kind = Kind::Completed;
-            event.result = Some(EventResult { digest: None, bytes: answer.bytes, rows: None });
+            event.result = Some(EventResult {
+                digest: None,
+                bytes: answer.bytes,
+                rows: None,
+            });
             status
         }
         Err(failure) => {
@@ -382,7 +537,10 @@ fn describe(event: &mut AuditEvent, checked: &Result<(&'static str, Answer), Fai
             failure.as_str()
         }
     };
-    event.upstream = Some(EventUpstream { status: status.to_owned(), latency_us });
+    event.upstream = Some(EventUpstream {
+        status: status.to_owned(),
+        latency_us,
+    });
 }
 
 /// The result with the decision in its `_meta`.

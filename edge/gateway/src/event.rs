@@ -15,7 +15,13 @@ pub(crate) struct Stamp {
 }
 
 fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
-    let mut event = AuditEvent::new(facts.tenant.clone(), stamp.edge, stamp.event_id, stamp.now, kind);
+    let mut event = AuditEvent::new(
+        facts.tenant.clone(),
+        stamp.edge,
+        stamp.event_id,
+        stamp.now,
+        kind,
+    );
     event.decision_id = Some(facts.decision_id);
     event.effect = Some(facts.effect);
     event.agent = Some(facts.agent.clone());
@@ -58,7 +64,10 @@ pub(crate) fn evaluated(stamp: Stamp, facts: &Facts, reason: Option<Reason>) -> 
 
 /// A request that was refused before there was a call to decide on.
 pub(crate) fn turned_away(
-    stamp: Stamp, tenant: TenantId, decision_id: proctor_model::DecisionId, reason: Reason,
+    stamp: Stamp,
+    tenant: TenantId,
+    decision_id: proctor_model::DecisionId,
+    reason: Reason,
 ) -> AuditEvent {
     let mut event = AuditEvent::new(tenant, stamp.edge, stamp.event_id, stamp.now, Kind::Refused);
     event.decision_id = Some(decision_id);

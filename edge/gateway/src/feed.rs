@@ -66,7 +66,11 @@ enum Refused {
 
 impl Feed {
     pub(crate) fn new(
-        identity: Arc<Identity>, tenants: Arc<Tenants>, clock: Clock, nats: async_nats::Client, dir: PathBuf,
+        identity: Arc<Identity>,
+        tenants: Arc<Tenants>,
+        clock: Clock,
+        nats: async_nats::Client,
+        dir: PathBuf,
         ready: ReadyFlag,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -85,9 +89,16 @@ impl Feed {
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let space = subjects::edge_space(&self.identity.edge);
         let (to, mut news) = mpsc::channel(space::WAITING);
-        tokio::spawn(space::follow(self.nats.clone(), space, shutdown.clone(), to));
+        tokio::spawn(space::follow(
+            self.nats.clone(),
+            space,
+            shutdown.clone(),
+            to,
+        ));
         while let Some((subject, payload)) = news.recv().await {
-            let ConfigSubject::Assignment(edge) = subject else { continue };
+            let ConfigSubject::Assignment(edge) = subject else {
+                continue;
+            };
             if edge == self.identity.edge
                 && let Err(why) = self.assign(&payload, &shutdown)
             {
@@ -96,20 +107,33 @@ impl Feed {
         }
     }
 
-    fn assign(self: &Arc<Self>, payload: &str, shutdown: &CancellationToken) -> Result<(), Refused> {
+    fn assign(
+        self: &Arc<Self>,
+        payload: &str,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Refused> {
         let assignment: Assignment = self.identity.platform.verify(payload)?;
         if assignment.edge != self.identity.edge {
             return Err(Refused::Foreign);
         }
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        seen::Seen::load(&self.dir, "assignment")?.raise(|seen| &mut seen.assignment, assignment.version)?;
+        seen::Seen::load(&self.dir, "assignment")?
+            .raise(|seen| &mut seen.assignment, assignment.version)?;
         if assignment.version < followed.version {
             return Err(Refused::Older);
         }
         followed.version = assignment.version;
         let mut certificates = self.assigned.load().certificates.clone();
-        certificates.extend(assignment.tenants.iter().map(|tenant| (tenant.clone(), assignment.certificate.clone())));
-        self.assigned.store(Arc::new(Assigned { ledgers: Verifier::new(&assignment.ledger_keys)?, certificates }));
+        certificates.extend(
+            assignment
+                .tenants
+                .iter()
+                .map(|tenant| (tenant.clone(), assignment.certificate.clone())),
+        );
+        self.assigned.store(Arc::new(Assigned {
+            ledgers: Verifier::new(&assignment.ledger_keys)?,
+            certificates,
+        }));
         followed.tenants.retain(|tenant, (_, stop)| {
             let stays = assignment.tenants.contains(tenant);
             if !stays {
@@ -119,24 +143,40 @@ impl Feed {
             stays
         });
         for tenant in &assignment.tenants {
-            followed.tenants.entry(tenant.clone()).or_insert_with(|| self.begin(tenant, shutdown));
+            followed
+                .tenants
+                .entry(tenant.clone())
+                .or_insert_with(|| self.begin(tenant, shutdown));
         }
-        let states = followed.tenants.iter().map(|(tenant, (state, _))| (tenant.clone(), Arc::clone(state)));
+        let states = followed
+            .tenants
+            .iter()
+            .map(|(tenant, (state, _))| (tenant.clone(), Arc::clone(state)));
         self.tenants.set(states.collect());
         self.ready.ready();
         Ok(())
     }
 
-    fn begin(self: &Arc<Self>, tenant: &TenantId, shutdown: &CancellationToken) -> (Arc<TenantState>, CancellationToken) {
+    fn begin(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        shutdown: &CancellationToken,
+    ) -> (Arc<TenantState>, CancellationToken) {
         let state = Arc::new(TenantState::new(tenant.clone(), self.clock.clone()));
         let stop = shutdown.child_token();
-        tokio::spawn(tenant::run(Arc::clone(self), Arc::clone(&state), stop.clone()));
+        tokio::spawn(tenant::run(
+            Arc::clone(self),
+            Arc::clone(&state),
+            stop.clone(),
+        ));
         (state, stop)
     }
 }
 
 fn report(what: &str, why: &Refused) {
-    let cause = std::error::Error::source(why).map(ToString::to_string).unwrap_or_default();
+    let cause = std::error::Error::source(why)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     tracing::warn!(what, %why, cause, "news was refused");
     metrics::counter!("proctor_edge_news_refused_total").increment(1);
 }

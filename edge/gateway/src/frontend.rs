@@ -47,9 +47,14 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
                 .route("/v1/mcp/{server}", any(mcp::one_server))
                 .with_state(mcp),
         )
-        .fallback(async || error::plain_status(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .fallback(async || {
+            error::plain_status(StatusCode::NOT_FOUND, "there is nothing at this path")
+        })
         .method_not_allowed_fallback(async || {
-            error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+            error::plain_status(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not take this method",
+            )
         })
         .layer(from_fn_with_state(gateway, guard))
         // The body is read with our own limit.
@@ -69,7 +74,10 @@ async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
 
 fn well_formed(request: &Request) -> Result<(), &'static str> {
     let headers = request.headers();
-    if ONCE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+    if ONCE
+        .iter()
+        .any(|name| headers.get_all(name).iter().nth(1).is_some())
+    {
         return Err("a header that must be there once is there twice");
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
@@ -78,11 +86,16 @@ fn well_formed(request: &Request) -> Result<(), &'static str> {
     if headers.contains_key(header::UPGRADE) || *request.method() == Method::CONNECT {
         return Err("a connection can't be turned into another one here");
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
         return Err("a length and a transfer encoding at once");
     }
     let path = request.uri().path();
-    if path.contains("//") || path.contains('%') || path.split('/').any(|part| part == "." || part == "..") {
+    if path.contains("//")
+        || path.contains('%')
+        || path.split('/').any(|part| part == "." || part == "..")
+    {
         return Err("the path is not in its plain form");
     }
     Ok(())

@@ -77,25 +77,40 @@ pub(crate) struct Identity {
 ///
 /// # Errors
 /// If control can't be reached, refuses the token, or isn't the one that made it; or if a file can't be written.
-pub async fn enrol(control: &str, join_token: &Secret, data_dir: &Path) -> Result<EdgeId, IdentityError> {
+pub async fn enrol(
+    control: &str,
+    join_token: &Secret,
+    data_dir: &Path,
+) -> Result<EdgeId, IdentityError> {
     std::fs::create_dir_all(data_dir).map_err(io(data_dir))?;
     let signer = keyfile::load_or_create_signer(&data_dir.join(SIGNING_KEY))?;
     let opener = keyfile::load_or_create_opener(&data_dir.join(SEALING_KEY))?;
     let request = v1::EnrolRequest {
         join_token: join_token.expose().to_owned(),
-        signing_key: URL_SAFE_NO_PAD.decode(signer.public_key().key).unwrap_or_default(),
+        signing_key: URL_SAFE_NO_PAD
+            .decode(signer.public_key().key)
+            .unwrap_or_default(),
         sealing_key: opener.public_key().to_vec(),
     };
     let channel = grpc::channel(control)?;
     let answer = EnrolmentClient::new(channel).enrol(request).await;
-    let answer = answer.map_err(|status| IdentityError::Refused(Box::new(status)))?.into_inner();
-    let key = |key: &v1::PublicKey| PublicKey { kid: key_id(&key.key), key: URL_SAFE_NO_PAD.encode(&key.key) };
+    let answer = answer
+        .map_err(|status| IdentityError::Refused(Box::new(status)))?
+        .into_inner();
+    let key = |key: &v1::PublicKey| PublicKey {
+        kid: key_id(&key.key),
+        key: URL_SAFE_NO_PAD.encode(&key.key),
+    };
     let platform_keys: Vec<_> = answer.platform_keys.iter().map(key).collect();
-    let fingerprint = join_token.expose().rsplit_once('.').map(|(_, end)| format!("ed_{end}"));
+    let fingerprint = join_token
+        .expose()
+        .rsplit_once('.')
+        .map(|(_, end)| format!("ed_{end}"));
     if platform_keys.first().map(|key| key.kid.as_str()) != fingerprint.as_deref() {
         return Err(IdentityError::WrongPlatform);
     }
-    let certificate: EdgeCertificate = Verifier::new(&platform_keys)?.verify(&answer.certificate)?;
+    let certificate: EdgeCertificate =
+        Verifier::new(&platform_keys)?.verify(&answer.certificate)?;
     let ours = certificate.signing_key == signer.public_key().key
         && certificate.sealing_key == URL_SAFE_NO_PAD.encode(opener.public_key());
     if !ours {
@@ -122,7 +137,12 @@ fn save(path: &Path, enrolment: &Enrolment) -> Result<(), IdentityError> {
         let bytes = serde_json::to_vec_pretty(enrolment)?;
         let new = path.with_extension("json.new");
         let mut file = std::fs::OpenOptions::new();
-        let mut file = file.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let mut file = file
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&new, path)

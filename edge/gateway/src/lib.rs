@@ -28,10 +28,10 @@ pub use spool::SpoolError;
 
 use crate::enforce::Gateway;
 use proctor_model::EdgeId;
-use proctor_runtime::admin::{self, ReadyFlag, Readiness};
+use proctor_runtime::Random;
+use proctor_runtime::admin::{self, Readiness, ReadyFlag};
 use proctor_runtime::nats::{self, NatsSettings};
 use proctor_runtime::telemetry::Metrics;
-use proctor_runtime::Random;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,17 +105,29 @@ async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), EdgeError
 ///
 /// # Errors
 /// If it was never enrolled, the spool is damaged or in use, or an address can't be had.
-pub async fn start(config: EdgeConfig, metrics: Metrics, shutdown: CancellationToken) -> Result<Handle, EdgeError> {
+pub async fn start(
+    config: EdgeConfig,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> Result<Handle, EdgeError> {
     let identity = Arc::new(identity::Identity::load(&config.data_dir)?);
-    let spool_config =
-        spool::SpoolConfig { dir: config.data_dir.join("spool"), bytes_max: config.spool_bytes_max };
+    let spool_config = spool::SpoolConfig {
+        dir: config.data_dir.join("spool"),
+        bytes_max: config.spool_bytes_max,
+    };
     let (spool, open) = spool::Spool::open(spool_config, config.clock.clone())?;
     let (agents, agent_addr) = listen(config.agent_listen).await?;
     let (admins, admin_addr) = listen(config.admin_listen).await?;
-    let nats = nats::connect(&NatsSettings::from_url(identity.nats_url.clone()), identity.edge.as_str()).await?;
+    let nats = nats::connect(
+        &NatsSettings::from_url(identity.nats_url.clone()),
+        identity.edge.as_str(),
+    )
+    .await?;
     let readiness = Readiness::default();
     let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
-    let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(shutdown.child_token())?));
+    let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
+        shutdown.child_token(),
+    )?));
     let gateway = Arc::new(Gateway {
         identity: Arc::clone(&identity),
         tenants: Arc::clone(&tenants),
@@ -125,9 +137,15 @@ pub async fn start(config: EdgeConfig, metrics: Metrics, shutdown: CancellationT
         in_flight: Semaphore::new(config.in_flight_max),
     });
     if !open.is_empty() {
-        tracing::warn!(calls = open.len(), "calls were under way when the edge stopped: their outcome is unknown");
+        tracing::warn!(
+            calls = open.len(),
+            "calls were under way when the edge stopped: their outcome is unknown"
+        );
     }
-    gateway.close_open_calls(open).await.map_err(|_| EdgeError::Random)?;
+    gateway
+        .close_open_calls(open)
+        .await
+        .map_err(|_| EdgeError::Random)?;
     let feed = feed::Feed::new(
         Arc::clone(&identity),
         tenants,
@@ -136,15 +154,28 @@ pub async fn start(config: EdgeConfig, metrics: Metrics, shutdown: CancellationT
         config.data_dir.join("seen"),
         assigned,
     );
-    let shipper = Arc::new(ship::Shipper { spool: spool.clone(), feed: Arc::clone(&feed), nats });
+    let shipper = Arc::new(ship::Shipper {
+        spool: spool.clone(),
+        feed: Arc::clone(&feed),
+        nats,
+    });
     let tasks = vec![
         tokio::spawn(feed.run(shutdown.clone())),
         tokio::spawn(shipper.run(shutdown.clone())),
         tokio::spawn(keep_house(spool, writable, shutdown.clone())),
-        tokio::spawn(serve(admins, admin::router(readiness, metrics), shutdown.clone())),
+        tokio::spawn(serve(
+            admins,
+            admin::router(readiness, metrics),
+            shutdown.clone(),
+        )),
         tokio::spawn(serve(agents, frontend::router(gateway), shutdown)),
     ];
-    Ok(Handle { agent_addr, admin_addr, edge_id: identity.edge.clone(), tasks })
+    Ok(Handle {
+        agent_addr,
+        admin_addr,
+        edge_id: identity.edge.clone(),
+        tasks,
+    })
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, shutdown: CancellationToken) {
@@ -161,6 +192,10 @@ async fn keep_house(spool: spool::Spool, writable: ReadyFlag, shutdown: Cancella
             _ = tick.tick() => {}
         }
         spool.tick().await;
-        if spool.is_writable() { writable.ready() } else { writable.not_ready() }
+        if spool.is_writable() {
+            writable.ready()
+        } else {
+            writable.not_ready()
+        }
     }
 }

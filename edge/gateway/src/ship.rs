@@ -49,7 +49,9 @@ impl Shipper {
         let mut lanes = HashMap::new();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         while !shutdown.is_cancelled() {
-            metrics::gauge!("proctor_edge_spool_events").set(f64::from(u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX)));
+            metrics::gauge!("proctor_edge_spool_events").set(f64::from(
+                u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
+            ));
             match self.send(&jetstream, &mut lanes).await {
                 Ok(true) => backoff.reset(),
                 Ok(false) => tokio::select! {
@@ -71,13 +73,21 @@ impl Shipper {
     }
 
     /// One batch of each lane that has something; says whether there was anything.
-    async fn send(&self, jetstream: &Context, lanes: &mut HashMap<TenantId, Sent>) -> Result<bool, Failure> {
+    async fn send(
+        &self,
+        jetstream: &Context,
+        lanes: &mut HashMap<TenantId, Sent>,
+    ) -> Result<bool, Failure> {
         let waiting = self.spool.lanes();
         lanes.retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
         let mut any = false;
         for (tenant, first) in waiting {
             let now = Instant::now();
-            let lane = lanes.entry(tenant.clone()).or_insert(Sent { first, next: first, since: now });
+            let lane = lanes.entry(tenant.clone()).or_insert(Sent {
+                first,
+                next: first,
+                since: now,
+            });
             if lane.first != first {
                 (lane.first, lane.since) = (first, now);
             }
@@ -85,13 +95,26 @@ impl Shipper {
                 (lane.next, lane.since) = (first, now);
             }
             lane.next = lane.next.max(first);
-            let Some(certificate) = self.certificate(&tenant) else { continue };
-            let Some(batch) = self.spool.batch(&tenant, lane.next).await? else { continue };
+            let Some(certificate) = self.certificate(&tenant) else {
+                continue;
+            };
+            let Some(batch) = self.spool.batch(&tenant, lane.next).await? else {
+                continue;
+            };
             let Identity { edge, signer, .. } = &*self.feed.identity;
-            let sealed =
-                Batch::seal(tenant.clone(), edge.clone(), certificate, &batch.events, batch.last_seq, signer)?;
+            let sealed = Batch::seal(
+                tenant.clone(),
+                edge.clone(),
+                certificate,
+                &batch.events,
+                batch.last_seq,
+                signer,
+            )?;
             let payload = serde_json::to_vec(&sealed)?;
-            jetstream.publish(subjects::audit(&tenant, edge), payload.into()).await?.await?;
+            jetstream
+                .publish(subjects::audit(&tenant, edge), payload.into())
+                .await?
+                .await?;
             if lane.next == first {
                 lane.since = now;
             }
@@ -132,7 +155,9 @@ impl Shipper {
 
     async fn receipt(&self, payload: &[u8]) {
         let assigned = self.feed.assigned.load_full();
-        let receipt = std::str::from_utf8(payload).ok().and_then(|text| assigned.ledgers.verify::<Receipt>(text).ok());
+        let receipt = std::str::from_utf8(payload)
+            .ok()
+            .and_then(|text| assigned.ledgers.verify::<Receipt>(text).ok());
         match receipt.filter(|receipt| receipt.edge == self.feed.identity.edge) {
             Some(receipt) => self.spool.settle(receipt).await,
             None => tracing::warn!("a receipt that no ledger of ours signed for this edge"),

@@ -119,10 +119,14 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped.
-    pub(crate) fn open(config: SpoolConfig, clock: Clock) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
+    pub(crate) fn open(
+        config: SpoolConfig,
+        clock: Clock,
+    ) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
         std::fs::create_dir_all(&config.dir)?;
         let lock = std::fs::File::create(config.dir.join("lock"))?;
-        lock.try_lock().map_err(|_| SpoolError::InUse(config.dir.clone()))?;
+        lock.try_lock()
+            .map_err(|_| SpoolError::InUse(config.dir.clone()))?;
         let shared = Arc::new(Shared {
             backlog: Mutex::default(),
             written: Notify::new(),
@@ -132,15 +136,35 @@ impl Spool {
         let writer = writer::Writer::open(config, clock, Arc::clone(&shared))?;
         let (counts, open) = (writer.counts(), writer.open_calls());
         let (commands, queue) = mpsc::channel(QUEUE);
-        std::thread::Builder::new().name("spool".into()).spawn(move || writer.run(queue))?;
-        Ok((Self { commands, shared, counts, _lock: Arc::new(lock) }, open))
+        std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || writer.run(queue))?;
+        Ok((
+            Self {
+                commands,
+                shared,
+                counts,
+                _lock: Arc::new(lock),
+            },
+            open,
+        ))
     }
 
-    async fn submit(&self, event: Box<AuditEvent>, charges: Vec<Charge>) -> Result<(), NotRecorded> {
+    async fn submit(
+        &self,
+        event: Box<AuditEvent>,
+        charges: Vec<Charge>,
+    ) -> Result<(), NotRecorded> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Record(Submission { event, charges, reply: Some(reply) });
+        let command = Command::Record(Submission {
+            event,
+            charges,
+            reply: Some(reply),
+        });
         // Waiting behind a full queue would only pile up more: refuse.
-        self.commands.try_send(command).map_err(|_| NotRecorded::Unavailable)?;
+        self.commands
+            .try_send(command)
+            .map_err(|_| NotRecorded::Unavailable)?;
         answer.await.unwrap_or(Err(NotRecorded::Unavailable))
     }
 
@@ -151,7 +175,9 @@ impl Spool {
 
     /// Draws a permit's charges and writes its `authorized` event; when this returns, both are durable.
     pub(crate) async fn authorize(
-        &self, permit: Box<Permit>, event: Box<AuditEvent>,
+        &self,
+        permit: Box<Permit>,
+        event: Box<AuditEvent>,
     ) -> Result<Recorded, (Box<Permit>, NotRecorded)> {
         match self.submit(event.clone(), permit.charges().to_vec()).await {
             Ok(()) => Ok(Recorded { permit, event }),
@@ -161,7 +187,11 @@ impl Spool {
 
     /// Writes an outcome. It is never refused; if the disk fails it is kept until it works again.
     pub(crate) async fn outcome(&self, event: Box<AuditEvent>) {
-        let command = Command::Record(Submission { event, charges: Vec::new(), reply: None });
+        let command = Command::Record(Submission {
+            event,
+            charges: Vec::new(),
+            reply: None,
+        });
         if self.commands.send(command).await.is_err() {
             tracing::error!("the spool's thread is gone: an outcome stays open until the restart");
         }
@@ -196,19 +226,43 @@ impl Spool {
 
     /// Events that the ledger has not confirmed.
     pub(crate) fn waiting(&self) -> usize {
-        self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).waiting()
+        self.shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .waiting()
     }
 
     /// Tenants with events to send, with the number of the first.
     pub(crate) fn lanes(&self) -> Vec<(TenantId, u64)> {
-        self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).lanes()
+        self.shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lanes()
     }
 
     /// A batch of a lane from a number on; `None` if there is nothing.
-    pub(crate) async fn batch(&self, tenant: &TenantId, from: u64) -> std::io::Result<Option<LaneBatch>> {
-        let extent = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).extent(tenant, from);
-        let Some(extent) = extent else { return Ok(None) };
-        let read = move || Ok(LaneBatch { last_seq: extent.last_seq, events: extent.read()? });
+    pub(crate) async fn batch(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+    ) -> std::io::Result<Option<LaneBatch>> {
+        let extent = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extent(tenant, from);
+        let Some(extent) = extent else {
+            return Ok(None);
+        };
+        let read = move || {
+            Ok(LaneBatch {
+                last_seq: extent.last_seq,
+                events: extent.read()?,
+            })
+        };
         tokio::task::spawn_blocking(read).await?.map(Some)
     }
 }
@@ -219,6 +273,12 @@ fn answer(reply: Reply, what: Result<(), NotRecorded>) {
 }
 
 /// The id of an event that is about to be made.
-pub(crate) fn event_id(random: &proctor_runtime::Random, now: proctor_model::Timestamp) -> Result<EventId, Reason> {
-    random.uuid_v7(now).map(EventId::from).map_err(|_| Reason::Internal)
+pub(crate) fn event_id(
+    random: &proctor_runtime::Random,
+    now: proctor_model::Timestamp,
+) -> Result<EventId, Reason> {
+    random
+        .uuid_v7(now)
+        .map(EventId::from)
+        .map_err(|_| Reason::Internal)
 }

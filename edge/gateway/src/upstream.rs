@@ -50,12 +50,12 @@ impl Wiring {
     pub(crate) fn get(&self, server: &ServerId) -> Option<&Arc<Server>> {
         self.0.get(server)
     }
-
 }
 
 impl LiveDefinitions for Wiring {
     fn differs(&self, tool: &ToolRef) -> bool {
-        self.get(&tool.server).is_some_and(|server| server.differs(&tool.name))
+        self.get(&tool.server)
+            .is_some_and(|server| server.differs(&tool.name))
     }
 }
 
@@ -78,7 +78,11 @@ impl Upstreams {
             .no_proxy()
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self { client, servers: Mutex::default(), shutdown })
+        Ok(Self {
+            client,
+            servers: Mutex::default(),
+            shutdown,
+        })
     }
 
     /// The servers of a configuration: those that did not change go on as they are.
@@ -87,11 +91,17 @@ impl Upstreams {
         let mut wiring = Wiring::default();
         for spec in servers {
             let key = (tenant.clone(), spec.id.clone());
-            let before = known.get(&key).filter(|server| server.spec().upstream == spec.upstream);
+            let before = known
+                .get(&key)
+                .filter(|server| server.spec().upstream == spec.upstream);
             let server = match before {
                 Some(server) if server.spec() == spec => Arc::clone(server),
                 Some(server) => Arc::new(server.respecified(spec.clone())),
-                None => Arc::new(Server::new(spec.clone(), &self.client, self.shutdown.child_token())),
+                None => Arc::new(Server::new(
+                    spec.clone(),
+                    &self.client,
+                    self.shutdown.child_token(),
+                )),
             };
             server.watch();
             wiring.0.insert(spec.id.clone(), Arc::clone(&server));
@@ -103,7 +113,10 @@ impl Upstreams {
 
     /// Lets go of a tenant's servers.
     pub(crate) fn drop_tenant(&self, tenant: &TenantId) {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).retain(|(owner, _), _| owner != tenant);
+        self.servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(owner, _), _| owner != tenant);
     }
 }
 
@@ -112,8 +125,17 @@ impl Upstreams {
 /// # Errors
 /// Why there is no answer that may be used.
 pub(crate) async fn forward(
-    recorded: &Recorded, server: &Server, cancel: &CancellationToken,
+    recorded: &Recorded,
+    server: &Server,
+    cancel: &CancellationToken,
 ) -> Result<Answer, Failure> {
     let permit = recorded.permit();
-    server.call(permit.tool(), permit.arguments(), permit.result_bytes_max(), cancel).await
+    server
+        .call(
+            permit.tool(),
+            permit.arguments(),
+            permit.result_bytes_max(),
+            cancel,
+        )
+        .await
 }

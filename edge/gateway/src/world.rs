@@ -37,7 +37,11 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(tenant: &TenantId, version: u64, keys: &TokenKeys) -> Self {
-        Self { version, ring: KeyRing::new(tenant.clone(), keys), digest_key: keys.digest_key }
+        Self {
+            version,
+            ring: KeyRing::new(tenant.clone(), keys),
+            digest_key: keys.digest_key,
+        }
     }
 }
 
@@ -69,7 +73,12 @@ struct Revoked {
 struct ByExpiry(Clock);
 
 impl Expiry<IntentId, Arc<CompiledIntent>> for ByExpiry {
-    fn expire_after_create(&self, _: &IntentId, intent: &Arc<CompiledIntent>, _: Instant) -> Option<Duration> {
+    fn expire_after_create(
+        &self,
+        _: &IntentId,
+        intent: &Arc<CompiledIntent>,
+        _: Instant,
+    ) -> Option<Duration> {
         let left = intent.intent().expires_at.micros_since(self.0.now());
         // A minute longer, so that "expired" is said, not "unknown".
         Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)) + Duration::from_secs(60))
@@ -89,14 +98,20 @@ pub(crate) struct TenantState {
 
 impl Revocations for TenantState {
     fn is_revoked(&self, id: &RevocationId) -> bool {
-        self.revoked.read().unwrap_or_else(PoisonError::into_inner).by_id.contains_key(id)
+        self.revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_id
+            .contains_key(id)
     }
 }
 
 impl TenantState {
     pub(crate) fn new(id: TenantId, clock: Clock) -> Self {
-        let intents =
-            Cache::builder().max_capacity(INTENTS_MAX).expire_after(ByExpiry(clock.clone())).build();
+        let intents = Cache::builder()
+            .max_capacity(INTENTS_MAX)
+            .expire_after(ByExpiry(clock.clone()))
+            .build();
         Self {
             id,
             clock,
@@ -150,11 +165,14 @@ impl TenantState {
     /// Whether all revocations up to this one are here. Control purges from the front, never in the middle.
     fn has_revocations(&self, up_to: u64) -> bool {
         let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = revoked.numbers.first() else { return up_to == 0 };
+        let Some(first) = revoked.numbers.first() else {
+            return up_to == 0;
+        };
         let wanted = up_to.checked_sub(*first).map(|span| span.saturating_add(1));
         up_to == 0
             || wanted.is_some_and(|wanted| {
-                u64::try_from(revoked.numbers.range(..=up_to).count()).is_ok_and(|have| have == wanted)
+                u64::try_from(revoked.numbers.range(..=up_to).count())
+                    .is_ok_and(|have| have == wanted)
             })
     }
 
@@ -173,7 +191,11 @@ impl TenantState {
     fn review(&self) {
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pending) = news.pending else { return };
-        let version = self.loaded.load().as_ref().map_or(0, |loaded| loaded.tenant.version());
+        let version = self
+            .loaded
+            .load()
+            .as_ref()
+            .map_or(0, |loaded| loaded.tenant.version());
         if version >= pending.config_version && self.has_revocations(pending.revocation_seq) {
             news.reached = news.pending.take();
         }
@@ -182,8 +204,14 @@ impl TenantState {
     /// Whether this edge may decide for the tenant.
     pub(crate) fn freshness(&self) -> Freshness {
         let loaded = self.loaded.load();
-        let reached = self.news.lock().unwrap_or_else(PoisonError::into_inner).reached;
-        let (Some(loaded), Some(reached), true) = (loaded.as_ref(), reached, self.keys.load().is_some()) else {
+        let reached = self
+            .news
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reached;
+        let (Some(loaded), Some(reached), true) =
+            (loaded.as_ref(), reached, self.keys.load().is_some())
+        else {
             return Freshness::Loading;
         };
         let most = u64::from(loaded.tenant.settings().max_staleness_s);
@@ -191,7 +219,11 @@ impl TenantState {
         // Both clocks: a wall clock that is set back must not make old news young.
         let age = self.clock.now().micros_since(reached.at);
         let most_us = i64::try_from(most.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-        if waited <= Duration::from_secs(most) && age <= most_us { Freshness::Fresh } else { Freshness::Stale }
+        if waited <= Duration::from_secs(most) && age <= most_us {
+            Freshness::Fresh
+        } else {
+            Freshness::Stale
+        }
     }
 }
 
@@ -211,8 +243,15 @@ pub(crate) struct TurnedAway {
 
 impl Tenants {
     pub(crate) fn new(upstreams: Upstreams) -> Self {
-        let tokens = Cache::builder().max_capacity(TOKENS_MAX).time_to_idle(TOKEN_IDLE).build();
-        Self { tenants: ArcSwap::default(), tokens, upstreams }
+        let tokens = Cache::builder()
+            .max_capacity(TOKENS_MAX)
+            .time_to_idle(TOKEN_IDLE)
+            .build();
+        Self {
+            tenants: ArcSwap::default(),
+            tokens,
+            upstreams,
+        }
     }
 
     pub(crate) fn get(&self, tenant: &TenantId) -> Option<Arc<TenantState>> {
@@ -224,18 +263,33 @@ impl Tenants {
     }
 
     /// The verified token of this text, with its tenant. Standing (time, revocation, …) is the engine's to check.
-    pub(crate) fn verify(&self, text: &str) -> Result<(Arc<TenantState>, Arc<VerifiedToken>), TurnedAway> {
+    pub(crate) fn verify(
+        &self,
+        text: &str,
+    ) -> Result<(Arc<TenantState>, Arc<VerifiedToken>), TurnedAway> {
         let key = cache_key(text);
         if let Some((version, token)) = self.tokens.get(&key)
             && let Some(tenant) = self.get(token.tenant())
-            && tenant.keys.load().as_ref().is_some_and(|keys| keys.version == version)
+            && tenant
+                .keys
+                .load()
+                .as_ref()
+                .is_some_and(|keys| keys.version == version)
         {
             return Ok((tenant, token));
         }
-        let unknown = |reason| TurnedAway { reason, tenant: None };
+        let unknown = |reason| TurnedAway {
+            reason,
+            tenant: None,
+        };
         let parsed = Token::parse(text).map_err(|error| unknown((&error).into()))?;
-        let tenant = self.get(parsed.tenant()).ok_or_else(|| unknown(Reason::TenantNotServed))?;
-        let known = |reason| TurnedAway { reason, tenant: Some(tenant.id.clone()) };
+        let tenant = self
+            .get(parsed.tenant())
+            .ok_or_else(|| unknown(Reason::TenantNotServed))?;
+        let known = |reason| TurnedAway {
+            reason,
+            tenant: Some(tenant.id.clone()),
+        };
         let keys = tenant.keys().ok_or_else(|| known(Reason::NotReady))?;
         let token = Arc::new(verify(&parsed, &keys.ring).map_err(|error| known((&error).into()))?);
         self.tokens.insert(key, (keys.version, Arc::clone(&token)));

@@ -45,7 +45,9 @@ pub enum LedgerError {
 
 impl From<LedgerError> for Status {
     fn from(error: LedgerError) -> Self {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let cause = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(%error, cause, "an operation failed");
         match error {
             LedgerError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {

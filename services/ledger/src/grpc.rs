@@ -38,7 +38,10 @@ fn wire(entry: Stored) -> v1::Entry {
 
 impl Service {
     pub(crate) fn new(state: Arc<State>) -> Result<Self, LedgerError> {
-        let keys = state.platform_keys.iter().map(|key| DecodingKey::from_ed_components(&key.key));
+        let keys = state
+            .platform_keys
+            .iter()
+            .map(|key| DecodingKey::from_ed_components(&key.key));
         let keys = keys.collect::<Result<_, _>>()?;
         Ok(Self { state, keys })
     }
@@ -49,16 +52,23 @@ impl Service {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[INTERNAL_AUDIENCE]);
         validation.validate_exp = false;
-        let verify = |key| jsonwebtoken::decode::<PrincipalClaims>(token.expose(), key, &validation).ok();
+        let verify =
+            |key| jsonwebtoken::decode::<PrincipalClaims>(token.expose(), key, &validation).ok();
         let claims = self.keys.iter().find_map(verify);
-        let claims = claims.ok_or_else(|| Status::unauthenticated("the principal token does not verify"))?.claims;
+        let claims = claims
+            .ok_or_else(|| Status::unauthenticated("the principal token does not verify"))?
+            .claims;
         if claims.exp <= self.state.clock.now().as_secs() {
             return Err(Status::unauthenticated("the principal token is over"));
         }
-        let tenant: TenantId = tenant.parse().map_err(|_| Status::not_found("no such tenant"))?;
+        let tenant: TenantId = tenant
+            .parse()
+            .map_err(|_| Status::not_found("no such tenant"))?;
         match claims.access(Some(&tenant), Right::ReadAudit) {
             Access::Granted => Ok(tenant),
-            Access::Forbidden => Err(Status::permission_denied("this key does not have the right to do that")),
+            Access::Forbidden => Err(Status::permission_denied(
+                "this key does not have the right to do that",
+            )),
             Access::Hidden => Err(Status::not_found("no such tenant")),
         }
     }
@@ -68,16 +78,24 @@ fn time(name: &str, text: &str) -> Result<Option<OffsetDateTime>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    let at: Timestamp = text.parse().map_err(|_| Status::invalid_argument(format!("{name}: an RFC 3339 time")))?;
+    let at: Timestamp = text
+        .parse()
+        .map_err(|_| Status::invalid_argument(format!("{name}: an RFC 3339 time")))?;
     Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000).ok())
 }
 
 /// The search as SQL; every value is bound.
-fn query(tenant: &TenantId, request: &v1::SearchRequest, limit: i64) -> Result<QueryBuilder<Postgres>, Status> {
+fn query(
+    tenant: &TenantId,
+    request: &v1::SearchRequest,
+    limit: i64,
+) -> Result<QueryBuilder<Postgres>, Status> {
     let mut query = QueryBuilder::new("select seq, hash, body from ledger.entries where tenant = ");
     query.push_bind(tenant.to_string());
     if request.before_seq > 0 {
-        query.push(" and seq < ").push_bind(signed(request.before_seq));
+        query
+            .push(" and seq < ")
+            .push_bind(signed(request.before_seq));
     }
     for (condition, value) in [
         (" and agent = ", &request.agent),
@@ -94,8 +112,10 @@ fn query(tenant: &TenantId, request: &v1::SearchRequest, limit: i64) -> Result<Q
         }
     }
     if !request.decision_id.is_empty() {
-        let id: uuid::Uuid =
-            request.decision_id.parse().map_err(|_| Status::invalid_argument("decision_id: a UUID"))?;
+        let id: uuid::Uuid = request
+            .decision_id
+            .parse()
+            .map_err(|_| Status::invalid_argument("decision_id: a UUID"))?;
         query.push(" and decision_id = ").push_bind(id);
     }
     if let Some(from) = time("from", &request.from)? {
@@ -112,23 +132,39 @@ fn query(tenant: &TenantId, request: &v1::SearchRequest, limit: i64) -> Result<Q
 impl Ledger for Service {
     type TailStream = ReceiverStream<Result<v1::Entry, Status>>;
 
-    async fn search(&self, request: Request<v1::SearchRequest>) -> Result<Response<v1::SearchResponse>, Status> {
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
         let tenant = self.tenant(&request, &request.get_ref().tenant)?;
         let request = request.into_inner();
-        let limit = i64::from(if request.limit == 0 { PAGE_DEFAULT } else { request.limit.min(PAGE_MAX) });
+        let limit = i64::from(if request.limit == 0 {
+            PAGE_DEFAULT
+        } else {
+            request.limit.min(PAGE_MAX)
+        });
         let mut tx = self.state.store.tenant(&tenant).await?;
         let rows = query(&tenant, &request, limit)?
             .build()
             .fetch_all(tx.connection())
             .await
             .map_err(LedgerError::from)?;
-        let entries = rows.iter().map(|row| stored(row).map(wire)).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows
+            .iter()
+            .map(|row| stored(row).map(wire))
+            .collect::<Result<Vec<_>, _>>()?;
         let full = i64::try_from(entries.len()).unwrap_or(0) == limit;
         let next_before_seq = entries.last().filter(|_| full).map_or(0, |entry| entry.seq);
-        Ok(Response::new(v1::SearchResponse { entries, next_before_seq }))
+        Ok(Response::new(v1::SearchResponse {
+            entries,
+            next_before_seq,
+        }))
     }
 
-    async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
+    async fn tail(
+        &self,
+        request: Request<v1::TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
         let tenant = self.tenant(&request, &request.get_ref().tenant)?;
         let after = request.into_inner().after_seq;
         let (sender, receiver) = mpsc::channel(TAIL_BUFFER);
@@ -136,17 +172,28 @@ impl Ledger for Service {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn head(&self, request: Request<v1::HeadRequest>) -> Result<Response<v1::HeadResponse>, Status> {
+    async fn head(
+        &self,
+        request: Request<v1::HeadRequest>,
+    ) -> Result<Response<v1::HeadResponse>, Status> {
         let tenant = self.tenant(&request, &request.get_ref().tenant)?;
         let head = self.state.store.tenant(&tenant).await?.head().await?;
-        Ok(Response::new(v1::HeadResponse { size: head.seq, hash: head.hash.as_bytes().to_vec() }))
+        Ok(Response::new(v1::HeadResponse {
+            size: head.seq,
+            hash: head.hash.as_bytes().to_vec(),
+        }))
     }
 
-    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Result<Response<v1::VerifyResponse>, Status> {
+    async fn verify(
+        &self,
+        request: Request<v1::VerifyRequest>,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
         let tenant = self.tenant(&request, &request.get_ref().tenant)?;
         let request = request.into_inner();
         if request.from_seq > 1 || request.to_seq != 0 {
-            return Err(Status::invalid_argument("from_seq, to_seq: a chain is verified as a whole"));
+            return Err(Status::invalid_argument(
+                "from_seq, to_seq: a chain is verified as a whole",
+            ));
         }
         let mut tx = self.state.store.tenant(&tenant).await?;
         // The head first: what is appended while we walk is of no concern.
@@ -154,7 +201,9 @@ impl Ledger for Service {
         let (mut walk, mut after) = (Walk::new(), 0);
         while after < head.seq {
             let page = tx.entries(after, WALK_PAGE).await?;
-            let Some(last) = page.last().map(|entry| entry.seq) else { break };
+            let Some(last) = page.last().map(|entry| entry.seq) else {
+                break;
+            };
             for entry in page.iter().filter(|entry| entry.seq <= head.seq) {
                 walk.entry(entry.seq, &entry.hash, &entry.body);
             }
@@ -176,7 +225,12 @@ impl Ledger for Service {
 }
 
 /// Sends entries as they come, until the follower is gone.
-async fn follow(state: Arc<State>, tenant: TenantId, mut after: u64, sender: mpsc::Sender<Result<v1::Entry, Status>>) {
+async fn follow(
+    state: Arc<State>,
+    tenant: TenantId,
+    mut after: u64,
+    sender: mpsc::Sender<Result<v1::Entry, Status>>,
+) {
     loop {
         let page = async {
             let mut tx = state.store.tenant(&tenant).await?;

@@ -73,7 +73,10 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn consume(
-    state: &State, nats: &async_nats::Client, jetstream: &Context, backoff: &mut Backoff,
+    state: &State,
+    nats: &async_nats::Client,
+    jetstream: &Context,
+    backoff: &mut Backoff,
 ) -> Result<(), Failure> {
     subjects::ensure_streams(jetstream, 1).await?;
     let stream = jetstream.get_stream(AUDIT_STREAM).await?;
@@ -85,7 +88,12 @@ async fn consume(
     };
     let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, config).await?;
     loop {
-        let mut messages = consumer.fetch().max_messages(FETCH_MAX).expires(FETCH_WAIT).messages().await?;
+        let mut messages = consumer
+            .fetch()
+            .max_messages(FETCH_MAX)
+            .expires(FETCH_WAIT)
+            .messages()
+            .await?;
         while let Some(message) = messages.next().await {
             take(state, nats, message?).await?;
             backoff.reset();
@@ -108,7 +116,9 @@ async fn take(state: &State, nats: &async_nats::Client, message: Message) -> Res
         Fate::Committed(at) => (Some(at), AckKind::Ack),
         Fate::Gap(at) => (Some(at), AckKind::Ack),
         Fate::Rejected(why) => {
-            let cause = std::error::Error::source(&why).map(ToString::to_string).unwrap_or_default();
+            let cause = std::error::Error::source(&why)
+                .map(ToString::to_string)
+                .unwrap_or_default();
             tracing::error!(tenant = %lane.0, edge = %lane.1, %why, cause, "a batch was refused");
             metrics::counter!("proctor_ledger_batches_refused_total").increment(1);
             (None, AckKind::Term)
@@ -118,8 +128,14 @@ async fn take(state: &State, nats: &async_nats::Client, message: Message) -> Res
     if let Some(at) = at {
         let (tenant, edge) = lane;
         let subject = subjects::receipts(&edge);
-        let receipt = Receipt { tenant, edge, edge_seq: at.seq, edge_hash: at.hash };
-        nats.publish(subject, state.signer.sign(&receipt)?.into()).await?;
+        let receipt = Receipt {
+            tenant,
+            edge,
+            edge_seq: at.seq,
+            edge_hash: at.hash,
+        };
+        nats.publish(subject, state.signer.sign(&receipt)?.into())
+            .await?;
         state.appended.notify_waiters();
     }
     Ok(())
@@ -127,11 +143,18 @@ async fn take(state: &State, nats: &async_nats::Client, message: Message) -> Res
 
 /// The events of a batch, if everything about it is as it should be.
 fn open<'b>(
-    state: &State, lane: &(TenantId, EdgeId), batch: &'b Batch,
+    state: &State,
+    lane: &(TenantId, EdgeId),
+    batch: &'b Batch,
 ) -> Result<Vec<(AuditEvent, &'b [u8])>, Rejected> {
-    let certificate: EdgeCertificate =
-        state.platform.verify(&batch.certificate).map_err(Rejected::Certificate)?;
-    let key = PublicKey { kid: batch.kid.clone(), key: certificate.signing_key };
+    let certificate: EdgeCertificate = state
+        .platform
+        .verify(&batch.certificate)
+        .map_err(Rejected::Certificate)?;
+    let key = PublicKey {
+        kid: batch.kid.clone(),
+        key: certificate.signing_key,
+    };
     // Control's own lane is signed with a platform key; nobody else may call itself control.
     let own_lane = batch.edge != EdgeId::control() || state.platform_keys.contains(&key);
     let fits = certificate.edge == batch.edge && certificate.tenants.contains(&batch.tenant);
@@ -142,7 +165,11 @@ fn open<'b>(
     Ok(batch.open(&keys)?)
 }
 
-async fn append(state: &State, lane: &(TenantId, EdgeId), payload: &[u8]) -> Result<Fate, LedgerError> {
+async fn append(
+    state: &State,
+    lane: &(TenantId, EdgeId),
+    payload: &[u8],
+) -> Result<Fate, LedgerError> {
     let batch: Batch = match serde_json::from_slice(payload) {
         Ok(batch) => batch,
         Err(error) => return Ok(Fate::Rejected(error.into())),
@@ -169,7 +196,10 @@ async fn append(state: &State, lane: &(TenantId, EdgeId), payload: &[u8]) -> Res
         if event.edge_prev != at.hash {
             return Ok(Fate::Rejected(Rejected::Fork));
         }
-        at = Position { seq: event.edge_seq, hash: EntryHash::of(bytes) };
+        at = Position {
+            seq: event.edge_seq,
+            hash: EntryHash::of(bytes),
+        };
         fresh.push(event);
     }
     if fresh.is_empty() {
@@ -178,6 +208,7 @@ async fn append(state: &State, lane: &(TenantId, EdgeId), payload: &[u8]) -> Res
     tx.append(head, &fresh).await?;
     tx.set_lane(&lane.1, at).await?;
     tx.commit().await?;
-    metrics::counter!("proctor_ledger_entries_total").increment(u64::try_from(fresh.len()).unwrap_or(0));
+    metrics::counter!("proctor_ledger_entries_total")
+        .increment(u64::try_from(fresh.len()).unwrap_or(0));
     Ok(Fate::Committed(at))
 }

@@ -92,11 +92,17 @@ pub async fn migrate(database_url: &Secret) -> Result<(), LedgerError> {
 ///
 /// # Errors
 /// If the key file, the database, NATS' address or the listener can't be used.
-pub async fn start(config: LedgerConfig, shutdown: CancellationToken) -> Result<Handle, LedgerError> {
+pub async fn start(
+    config: LedgerConfig,
+    shutdown: CancellationToken,
+) -> Result<Handle, LedgerError> {
     let signer = keyfile::load_or_create_signer(&config.data_dir.join(KEY_FILE))?;
     let store = store::Store::connect(&config.database_url).await?;
-    let nats = proctor_runtime::nats::connect(&NatsSettings::from_url(config.nats_url), "ledger").await?;
-    let listener = TcpListener::bind(config.listen).await.map_err(LedgerError::Listen)?;
+    let nats =
+        proctor_runtime::nats::connect(&NatsSettings::from_url(config.nats_url), "ledger").await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(LedgerError::Listen)?;
     let grpc_addr = listener.local_addr().map_err(LedgerError::Listen)?;
     let public_key = signer.public_key();
     let state = Arc::new(State {
@@ -109,7 +115,8 @@ pub async fn start(config: LedgerConfig, shutdown: CancellationToken) -> Result<
         shutdown: shutdown.clone(),
     });
     let service = grpc::Service::new(Arc::clone(&state))?;
-    let router = proctor_runtime::grpc::server().add_service(v1::ledger_server::LedgerServer::new(service));
+    let router =
+        proctor_runtime::grpc::server().add_service(v1::ledger_server::LedgerServer::new(service));
     let stop = shutdown.clone();
     let serve = tokio::spawn(async move {
         if let Err(error) = proctor_runtime::grpc::serve(router, listener, stop).await {
@@ -117,5 +124,9 @@ pub async fn start(config: LedgerConfig, shutdown: CancellationToken) -> Result<
         }
     });
     let ingest = tokio::spawn(ingest::run(state, nats, shutdown));
-    Ok(Handle { grpc_addr, public_key, tasks: vec![serve, ingest] })
+    Ok(Handle {
+        grpc_addr,
+        public_key,
+        tasks: vec![serve, ingest],
+    })
 }

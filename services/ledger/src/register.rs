@@ -13,10 +13,19 @@ use std::path::Path;
 ///
 /// # Errors
 /// If control can't be reached, refuses the token, or isn't the one that made it.
-pub async fn register(control: &str, join_token: &Secret, data_dir: &Path) -> Result<Vec<PublicKey>, LedgerError> {
+pub async fn register(
+    control: &str,
+    join_token: &Secret,
+    data_dir: &Path,
+) -> Result<Vec<PublicKey>, LedgerError> {
     let signer = keyfile::load_or_create_signer(&data_dir.join(KEY_FILE))?;
-    let signing_key = URL_SAFE_NO_PAD.decode(signer.public_key().key).unwrap_or_default();
-    let request = v1::RegisterLedgerRequest { join_token: join_token.expose().to_owned(), signing_key };
+    let signing_key = URL_SAFE_NO_PAD
+        .decode(signer.public_key().key)
+        .unwrap_or_default();
+    let request = v1::RegisterLedgerRequest {
+        join_token: join_token.expose().to_owned(),
+        signing_key,
+    };
     let answer = EnrolmentClient::new(grpc::channel(control)?)
         .register_ledger(request)
         .await
@@ -25,9 +34,21 @@ pub async fn register(control: &str, join_token: &Secret, data_dir: &Path) -> Re
     let keys: Vec<_> = answer
         .platform_keys
         .iter()
-        .map(|key| PublicKey { kid: proctor_model::signed::key_id(&key.key), key: URL_SAFE_NO_PAD.encode(&key.key) })
+        .map(|key| PublicKey {
+            kid: proctor_model::signed::key_id(&key.key),
+            key: URL_SAFE_NO_PAD.encode(&key.key),
+        })
         .collect();
-    let fingerprint = join_token.expose().rsplit_once('.').map(|(_, fingerprint)| format!("ed_{fingerprint}"));
-    let ours = keys.first().is_some_and(|key| Some(key.kid.as_str()) == fingerprint.as_deref());
-    if ours { Ok(keys) } else { Err(LedgerError::WrongPlatform) }
+    let fingerprint = join_token
+        .expose()
+        .rsplit_once('.')
+        .map(|(_, fingerprint)| format!("ed_{fingerprint}"));
+    let ours = keys
+        .first()
+        .is_some_and(|key| Some(key.kid.as_str()) == fingerprint.as_deref());
+    if ours {
+        Ok(keys)
+    } else {
+        Err(LedgerError::WrongPlatform)
+    }
 }

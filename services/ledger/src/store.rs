@@ -26,7 +26,10 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    pub(crate) const START: Self = Self { seq: 0, hash: EntryHash::ZERO };
+    pub(crate) const START: Self = Self {
+        seq: 0,
+        hash: EntryHash::ZERO,
+    };
 }
 
 /// An entry as stored.
@@ -51,9 +54,15 @@ pub(crate) fn signed(value: u64) -> i64 {
 }
 
 fn position(row: Option<PgRow>) -> Result<Position, LedgerError> {
-    let Some(row) = row else { return Ok(Position::START) };
-    let hash = <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| LedgerError::HeadMoved)?;
-    Ok(Position { seq: number(row.try_get(0)?), hash: EntryHash::from_bytes(hash) })
+    let Some(row) = row else {
+        return Ok(Position::START);
+    };
+    let hash =
+        <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| LedgerError::HeadMoved)?;
+    Ok(Position {
+        seq: number(row.try_get(0)?),
+        hash: EntryHash::from_bytes(hash),
+    })
 }
 
 impl Store {
@@ -62,7 +71,12 @@ impl Store {
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute("set role proctor_ledger").await.map(|_| ()) })
+                Box::pin(async move {
+                    connection
+                        .execute("set role proctor_ledger")
+                        .await
+                        .map(|_| ())
+                })
             })
             .connect_with(PgConnectOptions::from_str(url.expose())?)
             .await?;
@@ -71,8 +85,14 @@ impl Store {
 
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("select set_config('proctor.tenant', $1, true)").bind(tenant.as_str()).execute(&mut *tx).await?;
-        Ok(TenantTx { tx, tenant: tenant.clone() })
+        sqlx::query("select set_config('proctor.tenant', $1, true)")
+            .bind(tenant.as_str())
+            .execute(&mut *tx)
+            .await?;
+        Ok(TenantTx {
+            tx,
+            tenant: tenant.clone(),
+        })
     }
 }
 
@@ -104,22 +124,35 @@ impl TenantTx {
     }
 
     pub(crate) async fn lane(&mut self, edge: &EdgeId) -> Result<Position, LedgerError> {
-        let row = sqlx::query("select edge_seq, edge_hash from ledger.lanes where tenant = $1 and edge = $2")
-            .bind(self.tenant.as_str())
-            .bind(edge.as_str())
-            .fetch_optional(&mut *self.tx)
-            .await?;
+        let row = sqlx::query(
+            "select edge_seq, edge_hash from ledger.lanes where tenant = $1 and edge = $2",
+        )
+        .bind(self.tenant.as_str())
+        .bind(edge.as_str())
+        .fetch_optional(&mut *self.tx)
+        .await?;
         position(row)
     }
 
     /// Appends events behind `head` and moves it; returns the new head.
-    pub(crate) async fn append(&mut self, head: Position, events: &[AuditEvent]) -> Result<Position, LedgerError> {
+    pub(crate) async fn append(
+        &mut self,
+        head: Position,
+        events: &[AuditEvent],
+    ) -> Result<Position, LedgerError> {
         let mut rows = Rows::default();
         let mut at = head;
         for event in events {
-            let entry = Entry { seq: at.seq.saturating_add(1), prev: at.hash, event: event.clone() };
+            let entry = Entry {
+                seq: at.seq.saturating_add(1),
+                prev: at.hash,
+                event: event.clone(),
+            };
             let body = entry.to_canonical()?;
-            at = Position { seq: entry.seq, hash: EntryHash::of(&body) };
+            at = Position {
+                seq: entry.seq,
+                hash: EntryHash::of(&body),
+            };
             rows.push(&entry, at.hash, body);
         }
         rows.insert(&self.tenant, &mut self.tx).await?;
@@ -131,10 +164,18 @@ impl TenantTx {
             .bind(head.hash.as_bytes().as_slice())
             .execute(&mut *self.tx)
             .await?;
-        if moved.rows_affected() == 1 { Ok(at) } else { Err(LedgerError::HeadMoved) }
+        if moved.rows_affected() == 1 {
+            Ok(at)
+        } else {
+            Err(LedgerError::HeadMoved)
+        }
     }
 
-    pub(crate) async fn set_lane(&mut self, edge: &EdgeId, to: Position) -> Result<(), LedgerError> {
+    pub(crate) async fn set_lane(
+        &mut self,
+        edge: &EdgeId,
+        to: Position,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "insert into ledger.lanes (tenant, edge, edge_seq, edge_hash) values ($1, $2, $3, $4)
              on conflict (tenant, edge) do update set edge_seq = excluded.edge_seq, edge_hash = excluded.edge_hash",
@@ -149,7 +190,11 @@ impl TenantTx {
     }
 
     /// Entries behind `after`, in order.
-    pub(crate) async fn entries(&mut self, after: u64, limit: i64) -> Result<Vec<Stored>, LedgerError> {
+    pub(crate) async fn entries(
+        &mut self,
+        after: u64,
+        limit: i64,
+    ) -> Result<Vec<Stored>, LedgerError> {
         let rows = sqlx::query("select seq, hash, body from ledger.entries where tenant = $1 and seq > $2 order by seq limit $3")
             .bind(self.tenant.as_str())
             .bind(signed(after))
@@ -165,7 +210,11 @@ impl TenantTx {
 }
 
 pub(crate) fn stored(row: &PgRow) -> Result<Stored, LedgerError> {
-    Ok(Stored { seq: number(row.try_get("seq")?), hash: row.try_get("hash")?, body: row.try_get("body")? })
+    Ok(Stored {
+        seq: number(row.try_get("seq")?),
+        hash: row.try_get("hash")?,
+        body: row.try_get("body")?,
+    })
 }
 
 /// Columns of a bulk insert.
@@ -192,8 +241,11 @@ struct Rows {
 impl Rows {
     fn push(&mut self, entry: &Entry, hash: EntryHash, body: Vec<u8>) {
         let event = &entry.event;
-        let effect = event.effect.and_then(|effect| serde_json::to_value(effect).ok());
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.as_micros()) * 1000);
+        let effect = event
+            .effect
+            .and_then(|effect| serde_json::to_value(effect).ok());
+        let time =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.as_micros()) * 1000);
         self.seq.push(signed(entry.seq));
         self.hash.push(hash.as_bytes().to_vec());
         self.body.push(body);
@@ -202,17 +254,32 @@ impl Rows {
         self.edge_seq.push(signed(event.edge_seq));
         self.time.push(time.unwrap_or(OffsetDateTime::UNIX_EPOCH));
         self.kind.push(event.kind.as_str());
-        self.agent.push(event.agent.as_ref().map(ToString::to_string));
-        self.user_id.push(event.user.as_ref().map(ToString::to_string));
-        self.session.push(event.session.as_ref().map(ToString::to_string));
-        self.tool.push(event.tool.as_ref().map(|tool| format!("{}/{}", tool.server, tool.name)));
-        self.effect.push(effect.and_then(|effect| effect.as_str().map(ToOwned::to_owned)));
-        self.control.push(event.control.map(|control| control.as_str()));
+        self.agent
+            .push(event.agent.as_ref().map(ToString::to_string));
+        self.user_id
+            .push(event.user.as_ref().map(ToString::to_string));
+        self.session
+            .push(event.session.as_ref().map(ToString::to_string));
+        self.tool.push(
+            event
+                .tool
+                .as_ref()
+                .map(|tool| format!("{}/{}", tool.server, tool.name)),
+        );
+        self.effect
+            .push(effect.and_then(|effect| effect.as_str().map(ToOwned::to_owned)));
+        self.control
+            .push(event.control.map(|control| control.as_str()));
         self.reason.push(event.reason.map(|reason| reason.code()));
-        self.decision_id.push(event.decision_id.map(|id| id.as_uuid()));
+        self.decision_id
+            .push(event.decision_id.map(|id| id.as_uuid()));
     }
 
-    async fn insert(self, tenant: &TenantId, tx: &mut sqlx::PgConnection) -> Result<(), LedgerError> {
+    async fn insert(
+        self,
+        tenant: &TenantId,
+        tx: &mut sqlx::PgConnection,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "insert into ledger.entries (tenant, seq, hash, body, event_id, edge, edge_seq, time, kind, agent, user_id,
                                          session, tool, effect, control, reason, decision_id)
@@ -244,7 +311,10 @@ impl Rows {
 }
 
 pub(crate) async fn migrate(url: &Secret) -> Result<(), LedgerError> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(url.expose()).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(url.expose())
+        .await?;
     pool.execute("create schema if not exists ledger").await?;
     let mut migrator = sqlx::migrate!("../../migrations/ledger");
     migrator.dangerous_set_table_name("ledger._migrations");

@@ -58,7 +58,9 @@ impl FindingKind {
             Self::Gap => "an entry is missing, or there twice, before this one",
             Self::LaneGap => "an event of this entry's edge is missing, or there twice, before it",
             Self::LaneFork => "the event does not follow from its edge's event before it",
-            Self::Head => "the chain does not end where its head says: entries are missing at the end",
+            Self::Head => {
+                "the chain does not end where its head says: entries are missing at the end"
+            }
         }
     }
 }
@@ -124,7 +126,10 @@ impl Walk {
             return;
         };
         let now = (event.edge_seq, EntryHash::of(&bytes));
-        let (before, before_hash) = self.lanes.insert(event.edge.clone(), now).unwrap_or((0, EntryHash::ZERO));
+        let (before, before_hash) = self
+            .lanes
+            .insert(event.edge.clone(), now)
+            .unwrap_or((0, EntryHash::ZERO));
         if event.edge_seq != before.saturating_add(1) {
             self.find(seq, FindingKind::LaneGap);
         } else if event.edge_prev != before_hash {
@@ -145,7 +150,12 @@ impl Walk {
             self.find(self.seq, FindingKind::Head);
         }
         let open_calls = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
-        Report { entries: self.seq, head, findings: self.findings, open_calls }
+        Report {
+            entries: self.seq,
+            head,
+            findings: self.findings,
+            open_calls,
+        }
     }
 }
 
@@ -179,10 +189,19 @@ mod tests {
             let edge = if seq % 2 == 0 { "edge_a" } else { "edge_b" };
             let id = EventId::from(Uuid::from_u128(seq.into()));
             let at = Timestamp::from_secs(1_700_000_000);
-            let mut event = AuditEvent::new("acme".parse().unwrap(), edge.parse().unwrap(), id, at, Kind::Refused);
+            let mut event = AuditEvent::new(
+                "acme".parse().unwrap(),
+                edge.parse().unwrap(),
+                id,
+                at,
+                Kind::Refused,
+            );
             let (last, hash) = lanes.get(edge).copied().unwrap_or((0, EntryHash::ZERO));
             (event.edge_seq, event.edge_prev) = (last + 1, hash);
-            lanes.insert(edge, (last + 1, EntryHash::of(&event.to_canonical().unwrap())));
+            lanes.insert(
+                edge,
+                (last + 1, EntryHash::of(&event.to_canonical().unwrap())),
+            );
             let body = Entry { seq, prev, event }.to_canonical().unwrap();
             prev = EntryHash::of(&body);
             stored.push((seq, *prev.as_bytes(), body));
@@ -196,7 +215,11 @@ mod tests {
             walk.entry(*seq, hash, body);
         }
         let report = walk.end(head.0, EntryHash::from_bytes(head.1));
-        report.findings.into_iter().map(|finding| finding.kind).collect()
+        report
+            .findings
+            .into_iter()
+            .map(|finding| finding.kind)
+            .collect()
     }
 
     #[test]
@@ -205,7 +228,10 @@ mod tests {
         let head = sound[9].clone();
         assert_eq!(report(&sound, &head), []);
         let mut edited = sound.clone();
-        edited[4].2 = String::from_utf8(edited[4].2.clone()).unwrap().replace("acme", "evil").into_bytes();
+        edited[4].2 = String::from_utf8(edited[4].2.clone())
+            .unwrap()
+            .replace("acme", "evil")
+            .into_bytes();
         assert_eq!(report(&edited, &head)[0], FindingKind::Hash);
         edited[4].1 = *EntryHash::of(&edited[4].2).as_bytes();
         assert_eq!(report(&edited, &head)[0], FindingKind::Link);

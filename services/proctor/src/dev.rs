@@ -36,12 +36,18 @@ pub(crate) struct DevArgs {
 
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     // Quiet: what people should read here is what this command prints.
-    let quiet = TelemetrySettings { filter: "warn".to_owned(), ..TelemetrySettings::default() };
+    let quiet = TelemetrySettings {
+        log_filter: "warn".to_owned(),
+        ..TelemetrySettings::default()
+    };
     init_logging(&quiet)?;
     let shutdown = proctor_runtime::shutdown::on_signals()?;
     let ports = stack::Ports::new(args.port_base);
     ports.check()?;
-    println!("starting Postgres, NATS, control, ledger, admin API and edge in {} …", args.data_dir.display());
+    println!(
+        "starting Postgres, NATS, control, ledger, admin API and edge in {} …",
+        args.data_dir.display()
+    );
     let stack = stack::Stack::start(&args.data_dir, ports, shutdown.clone()).await?;
     let outcome = serve(&args, &stack, &shutdown).await;
     shutdown.cancel();
@@ -50,16 +56,26 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(
-    args: &DevArgs, stack: &stack::Stack, shutdown: &tokio_util::sync::CancellationToken,
+    args: &DevArgs,
+    stack: &stack::Stack,
+    shutdown: &tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let seeded = tokio::select! {
         seeded = seed::seed(stack) => seeded.context("seeding the demo tenant")?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let file = env::write(&args.data_dir, stack, &seeded)?;
-    let sound = if args.demo { show::demo(stack, &seeded).await? } else { true };
+    let sound = if args.demo {
+        show::demo(stack, &seeded).await?
+    } else {
+        true
+    };
     if args.exit {
-        return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if sound {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
     show::addresses(stack, &file);
     shutdown.cancelled().await;

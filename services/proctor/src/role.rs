@@ -68,6 +68,7 @@ fn secret(variable: &str, value: Option<Secret>) -> anyhow::Result<Secret> {
 pub(crate) async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let file: ControlFile = load(&args.config)?;
     let database_url = secret("PROCTOR_DATABASE_URL", file.database_url)?;
+    std::fs::create_dir_all(&file.data_dir)?;
     proctor_control::migrate(&database_url)
         .await
         .context("migrating the schema")?;
@@ -116,7 +117,9 @@ pub(crate) async fn ledger(args: JoinArgs) -> anyhow::Result<()> {
         let token = secret("PROCTOR_JOIN_TOKEN", None)?;
         proctor_ledger::register(control, &token, &file.data_dir).await?;
     }
-    proctor_ledger::migrate(&database_url).await.context("migrating the schema")?;
+    proctor_ledger::migrate(&database_url)
+        .await
+        .context("migrating the schema")?;
     let config = proctor_ledger::LedgerConfig {
         database_url,
         nats_url: secret("PROCTOR_NATS_URL", file.nats_url)?,
@@ -144,8 +147,11 @@ struct WebApiFile {
 
 pub(crate) async fn web_api(args: RoleArgs) -> anyhow::Result<()> {
     let file: WebApiFile = load(&args.config)?;
-    let config =
-        proctor_web_api::WebApiConfig { listen: file.listen, control_grpc: file.control, ledger_grpc: file.ledger };
+    let config = proctor_web_api::WebApiConfig {
+        listen: file.listen,
+        control_grpc: file.control,
+        ledger_grpc: file.ledger,
+    };
     let handle = proctor_web_api::start(config, proctor_runtime::shutdown::on_signals()?).await?;
     println!("admin API on {}", handle.addr);
     handle.stopped().await;
@@ -169,7 +175,12 @@ struct EdgeFile {
 pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
     let file: EdgeFile = load(&args.config)?;
     if let Some(control) = &args.join {
-        let id = proctor_edge::enrol(control, &secret("PROCTOR_JOIN_TOKEN", None)?, &file.data_dir).await?;
+        let id = proctor_edge::enrol(
+            control,
+            &secret("PROCTOR_JOIN_TOKEN", None)?,
+            &file.data_dir,
+        )
+        .await?;
         println!("enrolled as {id}");
     }
     let mut config = proctor_edge::EdgeConfig {
@@ -179,8 +190,12 @@ pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
     };
     config.spool_bytes_max = file.spool_bytes_max.unwrap_or(config.spool_bytes_max);
     let metrics = proctor_runtime::telemetry::Metrics::install()?;
-    let handle = proctor_edge::start(config, metrics, proctor_runtime::shutdown::on_signals()?).await?;
-    println!("edge {} for agents on {}, admin on {}", handle.edge_id, handle.agent_addr, handle.admin_addr);
+    let handle =
+        proctor_edge::start(config, metrics, proctor_runtime::shutdown::on_signals()?).await?;
+    println!(
+        "edge {} for agents on {}, admin on {}",
+        handle.edge_id, handle.agent_addr, handle.admin_addr
+    );
     handle.stopped().await;
     Ok(())
 }

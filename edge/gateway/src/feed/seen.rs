@@ -33,7 +33,11 @@ impl Seen {
     }
 
     /// Takes a number that is at least the one seen before; a higher one is on disk when this returns.
-    pub(super) fn raise(&mut self, pick: impl Fn(&mut Numbers) -> &mut u64, number: u64) -> Result<(), Refused> {
+    pub(super) fn raise(
+        &mut self,
+        pick: impl Fn(&mut Numbers) -> &mut u64,
+        number: u64,
+    ) -> Result<(), Refused> {
         let seen = *pick(&mut self.numbers);
         if number < seen {
             return Err(Refused::Older);
@@ -51,6 +55,7 @@ impl Seen {
         file.write_all(&serde_json::to_vec(numbers)?)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
     }
 }

@@ -23,7 +23,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Sends each message on, in the stream's order, until `shutdown` or nobody takes them.
 pub(super) async fn follow(
-    nats: async_nats::Client, space: String, shutdown: CancellationToken, to: mpsc::Sender<News>,
+    nats: async_nats::Client,
+    space: String,
+    shutdown: CancellationToken,
+    to: mpsc::Sender<News>,
 ) {
     let jetstream = jetstream::new(nats);
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
@@ -43,15 +46,24 @@ pub(super) async fn follow(
 }
 
 async fn read(
-    jetstream: &Context, space: &str, to: &mpsc::Sender<News>, backoff: &mut Backoff,
+    jetstream: &Context,
+    space: &str,
+    to: &mpsc::Sender<News>,
+    backoff: &mut Backoff,
 ) -> Result<(), Failure> {
-    let life = incarnation(jetstream, CONFIG_STREAM).await?.ok_or("there is no stream")?;
+    let life = incarnation(jetstream, CONFIG_STREAM)
+        .await?
+        .ok_or("there is no stream")?;
     let config = pull::OrderedConfig {
         deliver_policy: DeliverPolicy::LastPerSubject,
         filter_subject: space.to_owned(),
         ..pull::OrderedConfig::default()
     };
-    let consumer = jetstream.get_stream(CONFIG_STREAM).await?.create_consumer(config).await?;
+    let consumer = jetstream
+        .get_stream(CONFIG_STREAM)
+        .await?
+        .create_consumer(config)
+        .await?;
     let mut messages = consumer.messages().await?;
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
     loop {

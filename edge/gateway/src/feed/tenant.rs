@@ -25,7 +25,9 @@ pub(super) async fn run(feed: Arc<Feed>, state: Arc<TenantState>, stop: Cancella
         let what = subject.to_string();
         let taken = match subject {
             ConfigSubject::Config(_) => config(&feed, &state, &payload).await,
-            ConfigSubject::Keys(_, edge) if edge == feed.identity.edge => keys(&feed, &state, &payload),
+            ConfigSubject::Keys(_, edge) if edge == feed.identity.edge => {
+                keys(&feed, &state, &payload)
+            }
             ConfigSubject::Intent(..) => intent(&feed, &state, &payload),
             ConfigSubject::Revocation(_, number) => revocation(&feed, &state, number, &payload),
             ConfigSubject::Heartbeat(_) => heartbeat(&feed, &state, &payload),
@@ -38,7 +40,11 @@ pub(super) async fn run(feed: Arc<Feed>, state: Arc<TenantState>, stop: Cancella
 }
 
 fn same(state: &TenantState, tenant: &TenantId) -> Result<(), Refused> {
-    if *tenant == state.id { Ok(()) } else { Err(Refused::Foreign) }
+    if *tenant == state.id {
+        Ok(())
+    } else {
+        Err(Refused::Foreign)
+    }
 }
 
 fn seen(feed: &Feed, state: &TenantState) -> Result<Seen, Refused> {
@@ -48,7 +54,10 @@ fn seen(feed: &Feed, state: &TenantState) -> Result<Seen, Refused> {
 async fn config(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
     let config: TenantConfig = feed.identity.platform.verify(payload)?;
     same(state, &config.tenant)?;
-    if state.loaded().is_some_and(|loaded| loaded.tenant.version() == config.version) {
+    if state
+        .loaded()
+        .is_some_and(|loaded| loaded.tenant.version() == config.version)
+    {
         return Ok(());
     }
     let version = config.version;
@@ -58,14 +67,20 @@ async fn config(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), R
         let outputs = outputs(&config);
         CompiledTenant::compile(&config).map(|tenant| (config.servers, tenant, outputs))
     });
-    let compiled = compile.await.map_err(|error| Refused::Unusable(error.into()))?;
+    let compiled = compile
+        .await
+        .map_err(|error| Refused::Unusable(error.into()))?;
     let (servers, tenant, outputs) = compiled.map_err(|error| Refused::Unusable(error.into()))?;
     seen.raise(|seen| &mut seen.config, version)?;
     for (tool, held) in tenant.catalogue().problems() {
         tracing::warn!(tenant = %state.id, %tool, ?held, "a tool is held back");
     }
     let servers = feed.tenants.upstreams.wire(&state.id, &servers);
-    state.set_loaded(Loaded { tenant, servers, outputs });
+    state.set_loaded(Loaded {
+        tenant,
+        servers,
+        outputs,
+    });
     tracing::info!(tenant = %state.id, version, "configuration in force");
     Ok(())
 }
@@ -76,9 +91,15 @@ fn outputs(config: &TenantConfig) -> HashMap<ToolRef, Schema> {
     let mut outputs = HashMap::new();
     for server in &config.servers {
         for entry in &server.tools {
-            let Some(schema) = &entry.definition.output_schema else { continue };
-            let compiled = Schema::compile(schema).or_else(|_| Schema::compile(&serde_json::Value::Bool(false)));
-            let tool = ToolRef { server: server.id.clone(), name: entry.definition.name.clone() };
+            let Some(schema) = &entry.definition.output_schema else {
+                continue;
+            };
+            let compiled = Schema::compile(schema)
+                .or_else(|_| Schema::compile(&serde_json::Value::Bool(false)));
+            let tool = ToolRef {
+                server: server.id.clone(),
+                name: entry.definition.name.clone(),
+            };
             outputs.extend(compiled.ok().map(|schema| (tool, schema)));
         }
     }
@@ -91,10 +112,20 @@ fn keys(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> 
     if sealed.edge != feed.identity.edge {
         return Err(Refused::Foreign);
     }
-    let mut bytes = URL_SAFE_NO_PAD.decode(&sealed.enc).map_err(|_| Refused::Sealed)?;
-    bytes.extend(URL_SAFE_NO_PAD.decode(&sealed.ciphertext).map_err(|_| Refused::Sealed)?);
+    let mut bytes = URL_SAFE_NO_PAD
+        .decode(&sealed.enc)
+        .map_err(|_| Refused::Sealed)?;
+    bytes.extend(
+        URL_SAFE_NO_PAD
+            .decode(&sealed.ciphertext)
+            .map_err(|_| Refused::Sealed)?,
+    );
     let aad = token_keys_aad(&state.id, &feed.identity.edge);
-    let opened = feed.identity.opener.open(TOKEN_KEYS_INFO, &aad, &bytes).map_err(|_| Refused::Sealed)?;
+    let opened = feed
+        .identity
+        .opener
+        .open(TOKEN_KEYS_INFO, &aad, &bytes)
+        .map_err(|_| Refused::Sealed)?;
     let keys: TokenKeys = serde_json::from_slice(&opened).map_err(|_| Refused::Sealed)?;
     seen(feed, state)?.raise(|seen| &mut seen.keys, sealed.version)?;
     state.set_keys(Keys::new(&state.id, sealed.version, &keys));
@@ -107,7 +138,8 @@ fn intent(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused
     if intent.expires_at <= feed.clock.now() {
         return Ok(());
     }
-    let compiled = CompiledIntent::compile(intent).map_err(|error| Refused::Unusable(error.into()))?;
+    let compiled =
+        CompiledIntent::compile(intent).map_err(|error| Refused::Unusable(error.into()))?;
     state.add_intent(compiled);
     Ok(())
 }

@@ -21,10 +21,15 @@ use std::sync::Arc;
 const EVALUATIONS_MAX: usize = 64;
 
 /// A caller with the body that it sent.
-async fn enter(gateway: &Gateway, request: Request) -> Result<(Caller, Map<String, Value>, Option<String>), Response> {
+async fn enter(
+    gateway: &Gateway,
+    request: Request,
+) -> Result<(Caller, Map<String, Value>, Option<String>), Response> {
     let (parts, body) = request.into_parts();
     let trace_id = request::trace_id(&parts.headers);
-    let caller = gateway.authenticate(request::bearer(&parts.headers), trace_id.clone()).await;
+    let caller = gateway
+        .authenticate(request::bearer(&parts.headers), trace_id.clone())
+        .await;
     let caller = caller.map_err(|refused| error::plain(&refused))?;
     let read = |body: Bytes| match parse(&body, &Limits::default())? {
         Value::Object(members) => Ok(members),
@@ -32,7 +37,9 @@ async fn enter(gateway: &Gateway, request: Request) -> Result<(Caller, Map<Strin
     };
     match request::body(&parts.headers, body).await.and_then(read) {
         Ok(members) => Ok((caller, members, trace_id)),
-        Err(reason) => Err(error::plain(&gateway.refuse(&caller, reason, trace_id).await)),
+        Err(reason) => Err(error::plain(
+            &gateway.refuse(&caller, reason, trace_id).await,
+        )),
     }
 }
 
@@ -42,9 +49,19 @@ pub(super) async fn evaluation(State(gateway): State<Arc<Gateway>>, request: Req
         Err(response) => return response,
     };
     match read(&caller, members) {
-        Ok((tool, arguments)) => {
-            Json(answer(&gateway, &caller, Asked { tool, arguments, trace_id }).await).into_response()
-        }
+        Ok((tool, arguments)) => Json(
+            answer(
+                &gateway,
+                &caller,
+                Asked {
+                    tool,
+                    arguments,
+                    trace_id,
+                },
+            )
+            .await,
+        )
+        .into_response(),
         Err(reason) => error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     }
 }
@@ -56,33 +73,53 @@ pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Re
     };
     let items = members.remove("evaluations");
     let options = members.remove("options");
-    let stop_on = match options.as_ref().and_then(|options| options.get("evaluations_semantic")) {
+    let stop_on = match options
+        .as_ref()
+        .and_then(|options| options.get("evaluations_semantic"))
+    {
         None => None,
         Some(semantic) => match semantic.as_str() {
             Some("execute_all") => None,
             Some("deny_on_first_deny") => Some(false),
             Some("permit_on_first_permit") => Some(true),
-            _ => return error::plain(&gateway.refuse(&caller, Reason::InvalidParams, trace_id).await),
+            _ => {
+                return error::plain(
+                    &gateway
+                        .refuse(&caller, Reason::InvalidParams, trace_id)
+                        .await,
+                );
+            }
         },
     };
     let items: Option<Vec<_>> = match items {
         // Without a list it is one evaluation (section 7.1).
         None => Some(vec![members]),
-        Some(Value::Array(items)) if items.len() <= EVALUATIONS_MAX => {
-            items.into_iter().map(|item| with_defaults(item, &members)).collect()
-        }
+        Some(Value::Array(items)) if items.len() <= EVALUATIONS_MAX => items
+            .into_iter()
+            .map(|item| with_defaults(item, &members))
+            .collect(),
         Some(_) => None,
     };
     let read = |item| read(&caller, item);
-    let asked: Result<Vec<_>, Reason> =
-        items.ok_or(Reason::InvalidParams).and_then(|items| items.into_iter().map(read).collect());
+    let asked: Result<Vec<_>, Reason> = items
+        .ok_or(Reason::InvalidParams)
+        .and_then(|items| items.into_iter().map(read).collect());
     let asked = match asked {
         Ok(asked) => asked,
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
     let mut answers = Vec::with_capacity(asked.len());
     for (tool, arguments) in asked {
-        let answer = answer(&gateway, &caller, Asked { tool, arguments, trace_id: trace_id.clone() }).await;
+        let answer = answer(
+            &gateway,
+            &caller,
+            Asked {
+                tool,
+                arguments,
+                trace_id: trace_id.clone(),
+            },
+        )
+        .await;
         let decision = answer.get("decision").and_then(Value::as_bool);
         answers.push(answer);
         if stop_on.is_some() && decision == stop_on {
@@ -93,7 +130,9 @@ pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Re
 }
 
 fn with_defaults(item: Value, defaults: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let Value::Object(item) = item else { return None };
+    let Value::Object(item) = item else {
+        return None;
+    };
     let mut whole = defaults.clone();
     whole.extend(item);
     Some(whole)
@@ -101,7 +140,9 @@ fn with_defaults(item: Value, defaults: &Map<String, Value>) -> Option<Map<Strin
 
 async fn answer(gateway: &Gateway, caller: &Caller, asked: Asked) -> Value {
     match gateway.evaluate(caller, asked).await {
-        Ok(decision_id) => json!({ "decision": true, "context": { "decision_id": decision_id.to_string() } }),
+        Ok(decision_id) => {
+            json!({ "decision": true, "context": { "decision_id": decision_id.to_string() } })
+        }
         Err(refused) => denied(&refused),
     }
 }
@@ -111,8 +152,12 @@ fn denied(refused: &Refused) -> Value {
 }
 
 /// The tool and the arguments that a request is about.
-fn read(caller: &Caller, mut members: Map<String, Value>) -> Result<(ToolQuery, Map<String, Value>), Reason> {
-    let text = |member: &Value, key: &str| member.get(key).and_then(Value::as_str).map(str::to_owned);
+fn read(
+    caller: &Caller,
+    mut members: Map<String, Value>,
+) -> Result<(ToolQuery, Map<String, Value>), Reason> {
+    let text =
+        |member: &Value, key: &str| member.get(key).and_then(Value::as_str).map(str::to_owned);
     let subject = members.remove("subject").ok_or(Reason::InvalidParams)?;
     let action = members.remove("action").ok_or(Reason::InvalidParams)?;
     let mut resource = members.remove("resource").ok_or(Reason::InvalidParams)?;
@@ -123,8 +168,13 @@ fn read(caller: &Caller, mut members: Map<String, Value>) -> Result<(ToolQuery, 
     }
     let call = text(&action, "name").as_deref() == Some("call");
     let tool = text(&resource, "id").filter(|_| text(&resource, "type").as_deref() == Some("tool"));
-    let (true, Some(tool)) = (call, tool) else { return Err(Reason::InvalidParams) };
-    let arguments = match resource.pointer_mut("/properties/arguments").map(Value::take) {
+    let (true, Some(tool)) = (call, tool) else {
+        return Err(Reason::InvalidParams);
+    };
+    let arguments = match resource
+        .pointer_mut("/properties/arguments")
+        .map(Value::take)
+    {
         None => Map::new(),
         Some(Value::Object(arguments)) => arguments,
         Some(_) => return Err(Reason::InvalidParams),

@@ -44,9 +44,13 @@ fn error(dialect: Dialect, refused: &Refused) -> Value {
 }
 
 fn status(dialect: Dialect, reason: Reason) -> StatusCode {
-    let exact = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let exact =
+        StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let token = matches!(reason, Reason::TokenMissing | Reason::TokenMalformed);
-    let http = matches!(reason, Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession);
+    let http = matches!(
+        reason,
+        Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession
+    );
     match dialect {
         Dialect::Plain => exact,
         Dialect::Legacy if token || http || reason == Reason::UnsupportedVersion => exact,
@@ -60,14 +64,19 @@ fn respond(status: StatusCode, body: Value) -> Response {
     let mut response = (status, Json(body)).into_response();
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer realm=\"proctor\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }
 
 /// A refusal outside MCP: `{"error": {code, message, data}}`.
 pub(super) fn plain(refused: &Refused) -> Response {
-    respond(status(Dialect::Plain, refused.reason), json!({ "error": error(Dialect::Plain, refused) }))
+    respond(
+        status(Dialect::Plain, refused.reason),
+        json!({ "error": error(Dialect::Plain, refused) }),
+    )
 }
 
 /// A refusal of an MCP message.
@@ -78,8 +87,10 @@ pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
 
 /// A refused tool call as a tool result, where the tenant wants that and a model can make something of it.
 pub(super) fn as_tool_result(refused: &Refused) -> Option<Value> {
-    let readable = !matches!(refused.reason.control(), Control::Protocol | Control::Tenant)
-        && refused.reason.http_status() != 401;
+    let readable = !matches!(
+        refused.reason.control(),
+        Control::Protocol | Control::Tenant
+    ) && refused.reason.http_status() != 401;
     let data = data(refused);
     (refused.denials == Denials::ToolResult && readable).then(|| {
         json!({
@@ -97,14 +108,22 @@ pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
     let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": sentence });
     let error = json!({ "code": reason.rpc_code(), "message": sentence, "data": data });
     // A JSON-RPC body, so that an MCP client of two families does not take this for an old server.
-    respond(status, json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+    respond(
+        status,
+        json!({ "jsonrpc": "2.0", "id": null, "error": error }),
+    )
 }
 
 /// A refusal for which there is no room even to record it.
 pub(super) fn unrecorded(reason: Reason) -> Response {
-    metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code()).increment(1);
-    let status = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code())
+        .increment(1);
+    let status =
+        StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": reason.message() });
     let error = json!({ "code": reason.rpc_code(), "message": reason.message(), "data": data });
-    respond(status, json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+    respond(
+        status,
+        json!({ "jsonrpc": "2.0", "id": null, "error": error }),
+    )
 }

@@ -31,7 +31,10 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, sessions: legacy::Sessions::new() }
+        Self {
+            gateway,
+            sessions: legacy::Sessions::new(),
+        }
     }
 }
 
@@ -69,12 +72,17 @@ struct Context<'a> {
     dialect: Dialect,
 }
 
-pub(super) async fn all_servers(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+pub(super) async fn all_servers(
+    State(endpoint): State<Arc<Endpoint>>,
+    request: Request,
+) -> Response {
     serve(&endpoint, &Scope::All, request).await
 }
 
 pub(super) async fn one_server(
-    State(endpoint): State<Arc<Endpoint>>, Path(server): Path<String>, request: Request,
+    State(endpoint): State<Arc<Endpoint>>,
+    Path(server): Path<String>,
+    request: Request,
 ) -> Response {
     match server.parse() {
         Ok(server) => serve(&endpoint, &Scope::One(server), request).await,
@@ -87,19 +95,39 @@ async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response
     let headers = &parts.headers;
     let trace_id = request::trace_id(headers);
     let said = headers::version(headers);
-    let dialect = if said == Some(VERSIONS[0]) { Dialect::Modern } else { Dialect::Legacy };
-    let caller = match endpoint.gateway.authenticate(request::bearer(headers), trace_id.clone()).await {
+    let dialect = if said == Some(VERSIONS[0]) {
+        Dialect::Modern
+    } else {
+        Dialect::Legacy
+    };
+    let caller = match endpoint
+        .gateway
+        .authenticate(request::bearer(headers), trace_id.clone())
+        .await
+    {
         Ok(caller) => caller,
         Err(refused) => return error::rpc(dialect, &Value::Null, &refused),
     };
-    let mut context = Context { endpoint, scope, caller, headers, trace_id, dialect };
+    let mut context = Context {
+        endpoint,
+        scope,
+        caller,
+        headers,
+        trace_id,
+        dialect,
+    };
     match parts.method {
         Method::POST => {}
         Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context),
         // No stream of its own for what a server sends unasked: the specification lets a server answer so.
-        _ => return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST"),
+        _ => {
+            return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
+        }
     }
-    let message = match request::body(headers, body).await.and_then(|body| read(&body)) {
+    let message = match request::body(headers, body)
+        .await
+        .and_then(|body| read(&body))
+    {
         Ok(Some(message)) => message,
         // A client's answer to a question that nobody asked.
         Ok(None) if dialect == Dialect::Legacy => return StatusCode::ACCEPTED.into_response(),
@@ -116,30 +144,53 @@ async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response
 
 /// One JSON-RPC message; `None` for a response.
 fn read(body: &[u8]) -> Result<Option<Message>, Reason> {
-    let Value::Object(mut members) = parse(body, &Limits::json_rpc())? else { return Err(Reason::InvalidRequest) };
-    if members.remove("jsonrpc").is_none_or(|version| version != "2.0") {
+    let Value::Object(mut members) = parse(body, &Limits::json_rpc())? else {
+        return Err(Reason::InvalidRequest);
+    };
+    if members
+        .remove("jsonrpc")
+        .is_none_or(|version| version != "2.0")
+    {
         return Err(Reason::InvalidRequest);
     }
     let id = members.remove("id");
-    if id.as_ref().is_some_and(|id| !(id.is_string() || id.is_i64() || id.is_u64())) {
+    if id
+        .as_ref()
+        .is_some_and(|id| !(id.is_string() || id.is_i64() || id.is_u64()))
+    {
         return Err(Reason::InvalidRequest);
     }
     let Some(method) = members.remove("method") else {
-        let response = id.is_some() && (members.contains_key("result") || members.contains_key("error"));
-        return if response { Ok(None) } else { Err(Reason::InvalidRequest) };
+        let response =
+            id.is_some() && (members.contains_key("result") || members.contains_key("error"));
+        return if response {
+            Ok(None)
+        } else {
+            Err(Reason::InvalidRequest)
+        };
     };
-    let Value::String(method) = method else { return Err(Reason::InvalidRequest) };
+    let Value::String(method) = method else {
+        return Err(Reason::InvalidRequest);
+    };
     let params = match members.remove("params") {
         None => Map::new(),
         Some(Value::Object(params)) => params,
         Some(_) => return Err(Reason::InvalidParams),
     };
-    if members.is_empty() { Ok(Some(Message { id, method, params })) } else { Err(Reason::InvalidRequest) }
+    if members.is_empty() {
+        Ok(Some(Message { id, method, params }))
+    } else {
+        Err(Reason::InvalidRequest)
+    }
 }
 
 impl Context<'_> {
     async fn refuse(&self, id: &Value, reason: Reason) -> Response {
-        let refused = self.endpoint.gateway.refuse(&self.caller, reason, self.trace_id.clone()).await;
+        let refused = self
+            .endpoint
+            .gateway
+            .refuse(&self.caller, reason, self.trace_id.clone())
+            .await;
         error::rpc(self.dialect, id, &refused)
     }
 
@@ -153,7 +204,14 @@ impl Context<'_> {
             return Json(message).into_response();
         }
         let event = format!("event: message\ndata: {message}\n\n");
-        ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], event).into_response()
+        (
+            [
+                (header::CONTENT_TYPE, "text/event-stream"),
+                (header::CACHE_CONTROL, "no-store"),
+            ],
+            event,
+        )
+            .into_response()
     }
 
     /// Whether the caller may be here at all: asked before anything that is not itself a decision.
@@ -161,7 +219,10 @@ impl Context<'_> {
         let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
             proctor_engine::admit(&self.caller.token, world)
         });
-        match judged.map(|(admitted, _)| admitted).and_then(|admitted| admitted) {
+        match judged
+            .map(|(admitted, _)| admitted)
+            .and_then(|admitted| admitted)
+        {
             Ok(()) => Ok(()),
             Err(reason) => Err(self.refuse(id, reason).await),
         }
@@ -173,9 +234,11 @@ impl Context<'_> {
             let tools = visible_tools(&self.caller.token, world)?;
             let here = tools.into_iter().filter_map(|tool| match self.scope {
                 Scope::All => Some(tool.entry().definition.to_mcp(&tool.joined_name())),
-                Scope::One(server) if tool.reference().server == *server => {
-                    Some(tool.entry().definition.to_mcp(tool.reference().name.as_str()))
-                }
+                Scope::One(server) if tool.reference().server == *server => Some(
+                    tool.entry()
+                        .definition
+                        .to_mcp(tool.reference().name.as_str()),
+                ),
                 Scope::One(_) => None,
             });
             Ok(here.collect())
@@ -188,7 +251,11 @@ impl Context<'_> {
 
     /// A `tools/call`. `finish` makes the result fit the revision.
     async fn call(
-        &self, id: &Value, mut params: Map<String, Value>, cancel: CancellationToken, cancel_with_client: bool,
+        &self,
+        id: &Value,
+        mut params: Map<String, Value>,
+        cancel: CancellationToken,
+        cancel_with_client: bool,
         finish: impl Fn(Map<String, Value>) -> Value,
     ) -> Response {
         let Some(Value::String(name)) = params.remove("name") else {
@@ -199,10 +266,21 @@ impl Context<'_> {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return self.refuse(id, Reason::InvalidParams).await,
         };
-        let asked = Asked { tool: self.scope.query(name), arguments, trace_id: self.trace_id.clone() };
-        match self.endpoint.gateway.call(self.caller.clone(), asked, cancel, cancel_with_client).await {
+        let asked = Asked {
+            tool: self.scope.query(name),
+            arguments,
+            trace_id: self.trace_id.clone(),
+        };
+        match self
+            .endpoint
+            .gateway
+            .call(self.caller.clone(), asked, cancel, cancel_with_client)
+            .await
+        {
             Outcome::Result(result) => self.result(id, finish(result)),
-            Outcome::Error(error) => self.answer(json!({ "jsonrpc": "2.0", "id": id, "error": error })),
+            Outcome::Error(error) => {
+                self.answer(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+            }
             Outcome::Refused(refused) => match error::as_tool_result(&refused) {
                 Some(Value::Object(result)) => self.result(id, finish(result)),
                 _ => error::rpc(self.dialect, id, &refused),

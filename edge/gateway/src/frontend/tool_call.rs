@@ -5,8 +5,8 @@ use crate::enforce::{Asked, Gateway, Outcome};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use proctor_engine::json::{Limits, parse};
 use proctor_engine::ToolQuery;
+use proctor_engine::json::{Limits, parse};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -16,15 +16,28 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let trace_id = request::trace_id(&parts.headers);
-    let caller = match gateway.authenticate(request::bearer(&parts.headers), trace_id.clone()).await {
+    let caller = match gateway
+        .authenticate(request::bearer(&parts.headers), trace_id.clone())
+        .await
+    {
         Ok(caller) => caller,
         Err(refused) => return error::plain(&refused),
     };
-    let asked = match request::body(&parts.headers, body).await.and_then(|body| read(&body)) {
-        Ok((tool, arguments)) => Asked { tool, arguments, trace_id },
+    let asked = match request::body(&parts.headers, body)
+        .await
+        .and_then(|body| read(&body))
+    {
+        Ok((tool, arguments)) => Asked {
+            tool,
+            arguments,
+            trace_id,
+        },
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
-    match gateway.call(caller, asked, CancellationToken::new(), true).await {
+    match gateway
+        .call(caller, asked, CancellationToken::new(), true)
+        .await
+    {
         Outcome::Result(result) => Json(json!({ "result": result })).into_response(),
         Outcome::Error(error) => {
             let body = json!({ "error": error });
@@ -35,8 +48,12 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
 }
 
 fn read(body: &[u8]) -> Result<(ToolQuery, Map<String, Value>), Reason> {
-    let Value::Object(mut members) = parse(body, &Limits::tool_call())? else { return Err(Reason::InvalidRequest) };
-    let Some(Value::String(tool)) = members.remove("tool") else { return Err(Reason::InvalidParams) };
+    let Value::Object(mut members) = parse(body, &Limits::tool_call())? else {
+        return Err(Reason::InvalidRequest);
+    };
+    let Some(Value::String(tool)) = members.remove("tool") else {
+        return Err(Reason::InvalidParams);
+    };
     let arguments = match members.remove("arguments") {
         Some(Value::Object(arguments)) => arguments,
         None => Map::new(),

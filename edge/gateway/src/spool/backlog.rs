@@ -26,11 +26,13 @@ struct Lane {
 
 impl Lane {
     fn end(&self) -> u64 {
-        self.first.saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX))
+        self.first
+            .saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX))
     }
 
     fn at(&self, seq: u64) -> Option<&Locator> {
-        self.events.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
+        self.events
+            .get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
     }
 }
 
@@ -78,7 +80,14 @@ impl Extent {
 
 impl Backlog {
     pub(super) fn add_segment(&mut self, number: u64, file: File, bytes: u64) {
-        self.segments.insert(number, Segment { file: Arc::new(file), bytes, waiting: 0 });
+        self.segments.insert(
+            number,
+            Segment {
+                file: Arc::new(file),
+                bytes,
+                waiting: 0,
+            },
+        );
     }
 
     pub(super) fn grow(&mut self, number: u64, bytes: u64) {
@@ -87,13 +96,25 @@ impl Backlog {
         }
     }
 
-    pub(super) fn add(&mut self, tenant: &TenantId, end: LaneEnd, segment: u64, offset: u64, length: usize) {
+    pub(super) fn add(
+        &mut self,
+        tenant: &TenantId,
+        end: LaneEnd,
+        segment: u64,
+        offset: u64,
+        length: usize,
+    ) {
         let lane = self.lanes.entry(tenant.clone()).or_default();
         if lane.events.is_empty() {
             lane.first = end.seq;
         }
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        lane.events.push_back(Locator { segment, offset, length, hash: end.hash });
+        lane.events.push_back(Locator {
+            segment,
+            offset,
+            length,
+            hash: end.hash,
+        });
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.waiting = segment.waiting.saturating_add(1);
         }
@@ -105,7 +126,9 @@ impl Backlog {
         for (tenant, lane) in &mut self.lanes {
             let end = ends.get(tenant).map_or(0, |end| end.seq);
             while lane.end() > end.saturating_add(1) {
-                let Some(gone) = lane.events.pop_back() else { break };
+                let Some(gone) = lane.events.pop_back() else {
+                    break;
+                };
                 if let Some(segment) = self.segments.get_mut(&gone.segment) {
                     segment.waiting = segment.waiting.saturating_sub(1);
                 }
@@ -117,7 +140,9 @@ impl Backlog {
         if receipt.edge_seq > end.seq {
             return Settled::Forked;
         }
-        let Some(lane) = self.lanes.get_mut(&receipt.tenant) else { return Settled::Committed(0) };
+        let Some(lane) = self.lanes.get_mut(&receipt.tenant) else {
+            return Settled::Committed(0);
+        };
         match lane.at(receipt.edge_seq) {
             // All of it is settled already, or the ledger has nothing yet.
             None => return Settled::Committed(0),
@@ -126,7 +151,9 @@ impl Backlog {
         }
         let mut settled = 0;
         while lane.first <= receipt.edge_seq {
-            let Some(gone) = lane.events.pop_front() else { break };
+            let Some(gone) = lane.events.pop_front() else {
+                break;
+            };
             lane.first = lane.first.saturating_add(1);
             settled += 1;
             if let Some(segment) = self.segments.get_mut(&gone.segment) {
@@ -160,8 +187,13 @@ impl Backlog {
 
     /// Tenants with events to send, with the first number.
     pub(super) fn lanes(&self) -> Vec<(TenantId, u64)> {
-        let waiting = self.lanes.iter().filter(|(_, lane)| !lane.events.is_empty());
-        waiting.map(|(tenant, lane)| (tenant.clone(), lane.first)).collect()
+        let waiting = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !lane.events.is_empty());
+        waiting
+            .map(|(tenant, lane)| (tenant.clone(), lane.first))
+            .collect()
     }
 
     /// One batch of a lane, from a number on.
@@ -177,6 +209,9 @@ impl Backlog {
             parts.push((Arc::clone(&segment.file), event.offset, event.length));
             seq = seq.saturating_add(1);
         }
-        (!parts.is_empty()).then(|| Extent { last_seq: seq.saturating_sub(1), parts })
+        (!parts.is_empty()).then(|| Extent {
+            last_seq: seq.saturating_sub(1),
+            parts,
+        })
     }
 }

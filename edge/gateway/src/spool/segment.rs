@@ -37,7 +37,12 @@ pub(super) fn list(dir: &Path) -> std::io::Result<Vec<u64>> {
 /// Makes a segment that begins with a snapshot; it is durable when this returns, its name in the directory too.
 pub(super) fn create(dir: &Path, number: u64, snapshot: &Snapshot) -> std::io::Result<(File, u64)> {
     let path = path(dir, number);
-    let made = OpenOptions::new().create_new(true).write(true).read(true).mode(0o600).open(&path);
+    let made = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .read(true)
+        .mode(0o600)
+        .open(&path);
     let result = made.and_then(|mut file| {
         let mut bytes = MARK.to_vec();
         put_snapshot(&mut bytes, snapshot)?;
@@ -53,7 +58,10 @@ pub(super) fn create(dir: &Path, number: u64, snapshot: &Snapshot) -> std::io::R
     result
 }
 
-fn put(buffer: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> std::io::Result<()> {
+fn put(
+    buffer: &mut Vec<u8>,
+    fill: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let start = buffer.len();
     buffer.extend([0; HEADER]);
     fill(buffer)?;
@@ -75,10 +83,18 @@ fn put_snapshot(buffer: &mut Vec<u8>, snapshot: &Snapshot) -> std::io::Result<()
 }
 
 /// Appends an event record to a buffer; returns where in the buffer the event's bytes begin.
-pub(super) fn put_event(buffer: &mut Vec<u8>, charges: &[Charge], event: &[u8]) -> std::io::Result<usize> {
+pub(super) fn put_event(
+    buffer: &mut Vec<u8>,
+    charges: &[Charge],
+    event: &[u8],
+) -> std::io::Result<usize> {
     let mut at = 0;
     put(buffer, |buffer| {
-        let charges = if charges.is_empty() { Vec::new() } else { serde_json::to_vec(charges)? };
+        let charges = if charges.is_empty() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(charges)?
+        };
         let length = u32::try_from(charges.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
         buffer.push(b'E');
         buffer.extend(length.to_le_bytes());
@@ -93,7 +109,11 @@ pub(super) fn put_event(buffer: &mut Vec<u8>, charges: &[Charge], event: &[u8]) 
 /// A record as read.
 pub(super) enum Record {
     Snapshot(Box<Snapshot>),
-    Event { charges: Vec<Charge>, event: Vec<u8>, offset: u64 },
+    Event {
+        charges: Vec<Charge>,
+        event: Vec<u8>,
+        offset: u64,
+    },
 }
 
 /// What a segment holds up to its first broken record.
@@ -107,12 +127,21 @@ pub(super) struct Contents {
 pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
-    let mut contents = Contents { records: Vec::new(), whole: false };
-    let Some(mut rest) = bytes.strip_prefix(MARK) else { return Ok(contents) };
+    let mut contents = Contents {
+        records: Vec::new(),
+        whole: false,
+    };
+    let Some(mut rest) = bytes.strip_prefix(MARK) else {
+        return Ok(contents);
+    };
     while !rest.is_empty() {
         let offset = bytes.len() - rest.len();
-        let Some((payload, after)) = split(rest) else { return Ok(contents) };
-        let Some(record) = parse(payload, offset + HEADER) else { return Ok(contents) };
+        let Some((payload, after)) = split(rest) else {
+            return Ok(contents);
+        };
+        let Some(record) = parse(payload, offset + HEADER) else {
+            return Ok(contents);
+        };
         contents.records.push(record);
         rest = after;
     }
@@ -139,9 +168,17 @@ fn parse(payload: &[u8], offset: usize) -> Option<Record> {
         b'E' => {
             let (length, rest) = number(body)?;
             let (charges, event) = rest.split_at_checked(length)?;
-            let charges = if charges.is_empty() { Vec::new() } else { serde_json::from_slice(charges).ok()? };
+            let charges = if charges.is_empty() {
+                Vec::new()
+            } else {
+                serde_json::from_slice(charges).ok()?
+            };
             let offset = u64::try_from(offset + 1 + 4 + length).ok()?;
-            Some(Record::Event { charges, event: event.to_vec(), offset })
+            Some(Record::Event {
+                charges,
+                event: event.to_vec(),
+                offset,
+            })
         }
         _ => None,
     }

@@ -18,7 +18,10 @@ pub(crate) struct LaneEnd {
 }
 
 impl LaneEnd {
-    pub(super) const START: Self = Self { seq: 0, hash: EntryHash::ZERO };
+    pub(super) const START: Self = Self {
+        seq: 0,
+        hash: EntryHash::ZERO,
+    };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,19 +48,28 @@ impl SessionView for TenantCounts<'_> {
 
 impl Counts {
     pub(crate) fn of<'a>(&'a self, tenant: &'a TenantId) -> TenantCounts<'a> {
-        TenantCounts { counts: self, tenant }
+        TenantCounts {
+            counts: self,
+            tenant,
+        }
     }
 
     pub(super) fn get(&self, tenant: &TenantId, key: &CountKey) -> u64 {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        counts.get(tenant).and_then(|counts| counts.get(key)).map_or(0, |count| count.calls)
+        counts
+            .get(tenant)
+            .and_then(|counts| counts.get(key))
+            .map_or(0, |count| count.calls)
     }
 
     fn add(&self, tenant: &TenantId, charges: &[Charge]) {
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(tenant.clone()).or_default();
         for charge in charges {
-            let count = counts.entry(charge.key.clone()).or_insert(Count { calls: 0, until: charge.until });
+            let count = counts.entry(charge.key.clone()).or_insert(Count {
+                calls: 0,
+                until: charge.until,
+            });
             count.calls = count.calls.saturating_add(1);
         }
     }
@@ -109,10 +121,16 @@ impl State {
     pub(super) fn snapshot(&self) -> Snapshot {
         let counts = self.counts.0.read().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.iter().flat_map(|(tenant, counts)| {
-            counts.iter().map(|(key, count)| (tenant.clone(), key.clone(), count.calls, count.until))
+            counts
+                .iter()
+                .map(|(key, count)| (tenant.clone(), key.clone(), count.calls, count.until))
         });
         Snapshot {
-            lanes: self.lanes.iter().map(|(tenant, end)| (tenant.clone(), *end)).collect(),
+            lanes: self
+                .lanes
+                .iter()
+                .map(|(tenant, end)| (tenant.clone(), *end))
+                .collect(),
             counts: counts.collect(),
             open: self.open.values().map(|event| (**event).clone()).collect(),
         }
@@ -121,9 +139,15 @@ impl State {
     pub(super) fn restore(snapshot: Snapshot) -> Self {
         let mut counts: HashMap<TenantId, HashMap<CountKey, Count>> = HashMap::new();
         for (tenant, key, calls, until) in snapshot.counts {
-            counts.entry(tenant).or_default().insert(key, Count { calls, until });
+            counts
+                .entry(tenant)
+                .or_default()
+                .insert(key, Count { calls, until });
         }
-        let open = snapshot.open.into_iter().filter_map(|event| Some((event.of?, Box::new(event))));
+        let open = snapshot
+            .open
+            .into_iter()
+            .filter_map(|event| Some((event.of?, Box::new(event))));
         Self {
             lanes: snapshot.lanes.into_iter().collect(),
             counts: Counts(Arc::new(RwLock::new(counts))),
@@ -133,13 +157,20 @@ impl State {
 
     /// Takes one durable event in.
     pub(super) fn fold(&mut self, event: &AuditEvent, hash: EntryHash, charges: &[Charge]) {
-        self.lanes.insert(event.tenant.clone(), LaneEnd { seq: event.edge_seq, hash });
+        self.lanes.insert(
+            event.tenant.clone(),
+            LaneEnd {
+                seq: event.edge_seq,
+                hash,
+            },
+        );
         if !charges.is_empty() {
             self.counts.add(&event.tenant, charges);
         }
         match (event.kind, event.of) {
             (Kind::Authorized, _) => {
-                self.open.insert(event.event_id, Box::new(crate::event::outcome_of(event)));
+                self.open
+                    .insert(event.event_id, Box::new(crate::event::outcome_of(event)));
             }
             (kind, Some(of)) if kind.is_outcome() => {
                 self.open.remove(&of);
@@ -153,12 +184,20 @@ impl State {
     }
 
     /// Draws all charges, or none and says which ceiling is reached.
-    pub(super) fn draw(&self, tenant: &TenantId, charges: &[Charge], drawn: &mut Drawn) -> Result<(), Reason> {
+    pub(super) fn draw(
+        &self,
+        tenant: &TenantId,
+        charges: &[Charge],
+        drawn: &mut Drawn,
+    ) -> Result<(), Reason> {
         if charges.is_empty() {
             return Ok(());
         }
         for charge in charges {
-            let pending = drawn.get(&(tenant.clone(), charge.key.clone())).copied().unwrap_or(0);
+            let pending = drawn
+                .get(&(tenant.clone(), charge.key.clone()))
+                .copied()
+                .unwrap_or(0);
             let before = self.counts.get(tenant, &charge.key);
             if before.saturating_add(pending) >= charge.most {
                 return Err(charge.reason);
@@ -168,7 +207,9 @@ impl State {
             }
         }
         for charge in charges {
-            *drawn.entry((tenant.clone(), charge.key.clone())).or_default() += 1;
+            *drawn
+                .entry((tenant.clone(), charge.key.clone()))
+                .or_default() += 1;
         }
         Ok(())
     }

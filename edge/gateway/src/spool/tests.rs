@@ -8,7 +8,10 @@ use std::path::Path;
 use uuid::Uuid;
 
 fn config(dir: &Path) -> SpoolConfig {
-    SpoolConfig { dir: dir.to_owned(), bytes_max: 1 << 20 }
+    SpoolConfig {
+        dir: dir.to_owned(),
+        bytes_max: 1 << 20,
+    }
 }
 
 fn open(dir: &Path) -> (Spool, Vec<AuditEvent>) {
@@ -25,7 +28,13 @@ fn open(dir: &Path) -> (Spool, Vec<AuditEvent>) {
 fn event(tenant: &str, number: u128, kind: Kind) -> Box<AuditEvent> {
     let id = EventId::from(Uuid::from_u128(number));
     let at = Timestamp::from_secs(1_700_000_000);
-    Box::new(AuditEvent::new(tenant.parse().unwrap(), "edge_1".parse().unwrap(), id, at, kind))
+    Box::new(AuditEvent::new(
+        tenant.parse().unwrap(),
+        "edge_1".parse().unwrap(),
+        id,
+        at,
+        kind,
+    ))
 }
 
 fn outcome(of: &AuditEvent, number: u128) -> Box<AuditEvent> {
@@ -37,7 +46,12 @@ fn outcome(of: &AuditEvent, number: u128) -> Box<AuditEvent> {
 
 fn charge(most: u64) -> Vec<Charge> {
     let key = CountKey::Token("ab".repeat(32).parse().unwrap());
-    vec![Charge { key, until: None, most, reason: Reason::CallsExhausted }]
+    vec![Charge {
+        key,
+        until: None,
+        most,
+        reason: Reason::CallsExhausted,
+    }]
 }
 
 fn acme() -> TenantId {
@@ -45,14 +59,25 @@ fn acme() -> TenantId {
 }
 
 async fn stored(spool: &Spool, tenant: &TenantId) -> Vec<AuditEvent> {
-    let Some((_, first)) = spool.lanes().into_iter().find(|(lane, _)| lane == tenant) else { return Vec::new() };
+    let Some((_, first)) = spool.lanes().into_iter().find(|(lane, _)| lane == tenant) else {
+        return Vec::new();
+    };
     let batch = spool.batch(tenant, first).await.unwrap().unwrap();
-    batch.events.iter().map(|bytes| AuditEvent::from_canonical(bytes).unwrap()).collect()
+    batch
+        .events
+        .iter()
+        .map(|bytes| AuditEvent::from_canonical(bytes).unwrap())
+        .collect()
 }
 
 fn receipt(event: &AuditEvent) -> Receipt {
     let hash = EntryHash::of(&event.to_canonical().unwrap());
-    Receipt { tenant: event.tenant.clone(), edge: event.edge.clone(), edge_seq: event.edge_seq, edge_hash: hash }
+    Receipt {
+        tenant: event.tenant.clone(),
+        edge: event.edge.clone(),
+        edge_seq: event.edge_seq,
+        edge_hash: hash,
+    }
 }
 
 #[tokio::test]
@@ -61,11 +86,22 @@ async fn lanes_are_numbered_and_chained_across_restarts_and_open_calls_are_named
     let (spool, open_calls) = open(dir.path());
     assert!(open_calls.is_empty());
     for number in 1..=3 {
-        spool.record(event("acme", number, Kind::Refused)).await.unwrap();
+        spool
+            .record(event("acme", number, Kind::Refused))
+            .await
+            .unwrap();
     }
-    spool.record(event("zoo", 10, Kind::Authorized)).await.unwrap();
-    spool.record(event("zoo", 11, Kind::Authorized)).await.unwrap();
-    spool.outcome(outcome(&event("zoo", 10, Kind::Authorized), 12)).await;
+    spool
+        .record(event("zoo", 10, Kind::Authorized))
+        .await
+        .unwrap();
+    spool
+        .record(event("zoo", 11, Kind::Authorized))
+        .await
+        .unwrap();
+    spool
+        .outcome(outcome(&event("zoo", 10, Kind::Authorized), 12))
+        .await;
     spool.record(event("zoo", 13, Kind::Refused)).await.unwrap();
     drop(spool);
     let (spool, open_calls) = open(dir.path());
@@ -77,7 +113,10 @@ async fn lanes_are_numbered_and_chained_across_restarts_and_open_calls_are_named
     let mut before = (0, EntryHash::ZERO);
     for event in &events {
         assert_eq!((event.edge_seq, event.edge_prev), (before.0 + 1, before.1));
-        before = (event.edge_seq, EntryHash::of(&event.to_canonical().unwrap()));
+        before = (
+            event.edge_seq,
+            EntryHash::of(&event.to_canonical().unwrap()),
+        );
     }
 }
 
@@ -85,17 +124,29 @@ async fn lanes_are_numbered_and_chained_across_restarts_and_open_calls_are_named
 async fn ceilings_hold_under_many_at_once_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
-    let calls = (0..50).map(|number| spool.submit(event("acme", number + 1, Kind::Authorized), charge(7)));
+    let calls =
+        (0..50).map(|number| spool.submit(event("acme", number + 1, Kind::Authorized), charge(7)));
     let results = futures::future::join_all(calls).await;
-    let count = |want: Result<(), NotRecorded>| results.iter().filter(|result| **result == want).count();
+    let count =
+        |want: Result<(), NotRecorded>| results.iter().filter(|result| **result == want).count();
     assert_eq!(count(Ok(())), 7);
-    assert_eq!(count(Err(NotRecorded::Exhausted(Reason::CallsExhausted))), 43);
+    assert_eq!(
+        count(Err(NotRecorded::Exhausted(Reason::CallsExhausted))),
+        43
+    );
     drop(spool);
     let (spool, open_calls) = open(dir.path());
     assert_eq!(open_calls.len(), 7);
-    let again = spool.submit(event("acme", 99, Kind::Authorized), charge(7)).await;
+    let again = spool
+        .submit(event("acme", 99, Kind::Authorized), charge(7))
+        .await;
     assert_eq!(again, Err(NotRecorded::Exhausted(Reason::CallsExhausted)));
-    assert_eq!(spool.submit(event("acme", 98, Kind::Authorized), charge(8)).await, Ok(()));
+    assert_eq!(
+        spool
+            .submit(event("acme", 98, Kind::Authorized), charge(8))
+            .await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -103,7 +154,10 @@ async fn receipts_let_go_of_events_and_a_foreign_one_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
     for number in 1..=5 {
-        spool.record(event("acme", number, Kind::Refused)).await.unwrap();
+        spool
+            .record(event("acme", number, Kind::Refused))
+            .await
+            .unwrap();
     }
     let events = stored(&spool, &acme()).await;
     spool.settle(receipt(&events[2])).await;
@@ -112,7 +166,10 @@ async fn receipts_let_go_of_events_and_a_foreign_one_stops_everything() {
     let mut foreign = receipt(&events[4]);
     foreign.edge_hash = EntryHash::ZERO;
     spool.settle(foreign).await;
-    assert_eq!(spool.record(event("acme", 7, Kind::Refused)).await, Err(NotRecorded::Unavailable));
+    assert_eq!(
+        spool.record(event("acme", 7, Kind::Refused)).await,
+        Err(NotRecorded::Unavailable)
+    );
     assert!(!spool.is_writable());
 }
 
@@ -124,23 +181,39 @@ async fn a_receipt_for_more_than_we_have_stops_everything() {
     let mut ahead = receipt(&stored(&spool, &acme()).await[0]);
     ahead.edge_seq = 2;
     spool.settle(ahead).await;
-    assert_eq!(spool.record(event("acme", 2, Kind::Refused)).await, Err(NotRecorded::Unavailable));
+    assert_eq!(
+        spool.record(event("acme", 2, Kind::Refused)).await,
+        Err(NotRecorded::Unavailable)
+    );
 }
 
 #[tokio::test]
 async fn a_full_spool_refuses_calls_but_takes_outcomes() {
     let dir = tempfile::tempdir().unwrap();
-    let small = SpoolConfig { dir: dir.path().to_owned(), bytes_max: 2_000 };
+    let small = SpoolConfig {
+        dir: dir.path().to_owned(),
+        bytes_max: 2_000,
+    };
     let (spool, _) = Spool::open(small, Clock::system()).unwrap();
     let mut written = 0;
-    while spool.record(event("acme", written + 1, Kind::Authorized)).await.is_ok() {
+    while spool
+        .record(event("acme", written + 1, Kind::Authorized))
+        .await
+        .is_ok()
+    {
         written += 1;
         assert!(written < 100, "it never gets full");
     }
-    spool.outcome(outcome(&event("acme", 1, Kind::Authorized), 500)).await;
+    spool
+        .outcome(outcome(&event("acme", 1, Kind::Authorized), 500))
+        .await;
     for _ in 0..100 {
         spool.tick().await;
-        if stored(&spool, &acme()).await.last().is_some_and(|event| event.kind == Kind::Completed) {
+        if stored(&spool, &acme())
+            .await
+            .last()
+            .is_some_and(|event| event.kind == Kind::Completed)
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -149,7 +222,11 @@ async fn a_full_spool_refuses_calls_but_takes_outcomes() {
 }
 
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
-    segment::list(dir).unwrap().into_iter().map(|number| segment::path(dir, number)).collect()
+    segment::list(dir)
+        .unwrap()
+        .into_iter()
+        .map(|number| segment::path(dir, number))
+        .collect()
 }
 
 #[tokio::test]
@@ -161,7 +238,12 @@ async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
     drop(spool);
     let last = segments(dir.path()).pop().unwrap();
     std::thread::sleep(Duration::from_millis(50));
-    OpenOptions::new().append(true).open(&last).unwrap().write_all(&[9, 0, 0, 0, 1, 2]).unwrap();
+    OpenOptions::new()
+        .append(true)
+        .open(&last)
+        .unwrap()
+        .write_all(&[9, 0, 0, 0, 1, 2])
+        .unwrap();
     let (spool, _) = open(dir.path());
     spool.record(event("acme", 3, Kind::Refused)).await.unwrap();
     assert_eq!(stored(&spool, &acme()).await.len(), 3);
@@ -172,14 +254,20 @@ async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
     file.seek(SeekFrom::Start(120)).unwrap();
     file.write_all(b"~~~~").unwrap();
     drop(file);
-    assert!(matches!(Spool::open(config(dir.path()), Clock::system()), Err(SpoolError::Corrupt(_))));
+    assert!(matches!(
+        Spool::open(config(dir.path()), Clock::system()),
+        Err(SpoolError::Corrupt(_))
+    ));
 }
 
 #[tokio::test]
 async fn two_processes_do_not_share_a_spool() {
     let dir = tempfile::tempdir().unwrap();
     let (_spool, _) = open(dir.path());
-    assert!(matches!(Spool::open(config(dir.path()), Clock::system()), Err(SpoolError::InUse(_))));
+    assert!(matches!(
+        Spool::open(config(dir.path()), Clock::system()),
+        Err(SpoolError::InUse(_))
+    ));
 }
 
 #[tokio::test]
@@ -187,7 +275,10 @@ async fn segments_the_ledger_has_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..4 {
         let (spool, _) = open(dir.path());
-        spool.record(event("acme", round + 1, Kind::Refused)).await.unwrap();
+        spool
+            .record(event("acme", round + 1, Kind::Refused))
+            .await
+            .unwrap();
     }
     let (spool, _) = open(dir.path());
     assert_eq!(segments(dir.path()).len(), 5);

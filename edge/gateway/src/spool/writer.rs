@@ -57,13 +57,28 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Reads what there is, and begins a new segment.
-    pub(super) fn open(config: SpoolConfig, clock: Clock, shared: Arc<Shared>) -> Result<Self, SpoolError> {
+    pub(super) fn open(
+        config: SpoolConfig,
+        clock: Clock,
+        shared: Arc<Shared>,
+    ) -> Result<Self, SpoolError> {
         let numbers = segment::list(&config.dir)?;
         let (state, backlog) = recover(&config, &numbers)?;
-        *shared.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+        *shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = backlog;
         let current = numbers.last().copied().unwrap_or(0);
-        let mut writer =
-            Self { config, clock, shared, state, current, file: None, failed_at: None, owed: Vec::new() };
+        let mut writer = Self {
+            config,
+            clock,
+            shared,
+            state,
+            current,
+            file: None,
+            failed_at: None,
+            owed: Vec::new(),
+        };
         writer.begin_segment()?;
         Ok(writer)
     }
@@ -129,7 +144,10 @@ impl Writer {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        if self.failed_at.is_some_and(|at| now.saturating_sub(at) < RETRY) {
+        if self
+            .failed_at
+            .is_some_and(|at| now.saturating_sub(at) < RETRY)
+        {
             return Err(SpoolError::Io(std::io::ErrorKind::StorageFull.into()));
         }
         let begun = self.begin_segment();
@@ -144,7 +162,11 @@ impl Writer {
         let number = self.current.saturating_add(1);
         let (file, bytes) = segment::create(&self.config.dir, number, &self.state.snapshot())?;
         self.current = number;
-        let mut backlog = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backlog = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         backlog.add_segment(number, file.try_clone()?, bytes);
         drop(backlog);
         self.file = Some((file, bytes));
@@ -174,10 +196,20 @@ impl Writer {
     fn stage(&self, submissions: Vec<Submission>) -> Group {
         let mut group = Group::default();
         let forked = self.shared.forked.load(Ordering::Acquire);
-        let used = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).bytes();
+        let used = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes();
         for submission in submissions {
-            let Submission { event, charges, mut reply } = submission;
-            let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0)) > self.config.bytes_max;
+            let Submission {
+                event,
+                charges,
+                mut reply,
+            } = submission;
+            let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
+                > self.config.bytes_max;
             let outcome = event.kind.is_outcome();
             let drawn = if forked || (full && !outcome) {
                 Err(NotRecorded::Unavailable)
@@ -192,25 +224,52 @@ impl Writer {
     }
 
     fn stage_one(
-        &self, group: &mut Group, mut event: Box<AuditEvent>, charges: Vec<Charge>, reply: &mut Option<super::Reply>,
+        &self,
+        group: &mut Group,
+        mut event: Box<AuditEvent>,
+        charges: Vec<Charge>,
+        reply: &mut Option<super::Reply>,
     ) -> Result<(), NotRecorded> {
-        self.state.draw(&event.tenant, &charges, &mut group.drawn).map_err(NotRecorded::Exhausted)?;
-        let before = group.ends.get(&event.tenant).copied().unwrap_or_else(|| self.state.end(&event.tenant));
+        self.state
+            .draw(&event.tenant, &charges, &mut group.drawn)
+            .map_err(NotRecorded::Exhausted)?;
+        let before = group
+            .ends
+            .get(&event.tenant)
+            .copied()
+            .unwrap_or_else(|| self.state.end(&event.tenant));
         (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
         let undrawn = |group: &mut Group| {
             for charge in &charges {
-                if let Some(drawn) = group.drawn.get_mut(&(event.tenant.clone(), charge.key.clone())) {
+                if let Some(drawn) = group
+                    .drawn
+                    .get_mut(&(event.tenant.clone(), charge.key.clone()))
+                {
                     *drawn = drawn.saturating_sub(1);
                 }
             }
             NotRecorded::Unavailable
         };
-        let Ok(bytes) = event.to_canonical() else { return Err(undrawn(group)) };
-        let Ok(at) = segment::put_event(&mut group.buffer, &charges, &bytes) else { return Err(undrawn(group)) };
-        let end = LaneEnd { seq: event.edge_seq, hash: EntryHash::of(&bytes) };
+        let Ok(bytes) = event.to_canonical() else {
+            return Err(undrawn(group));
+        };
+        let Ok(at) = segment::put_event(&mut group.buffer, &charges, &bytes) else {
+            return Err(undrawn(group));
+        };
+        let end = LaneEnd {
+            seq: event.edge_seq,
+            hash: EntryHash::of(&bytes),
+        };
         group.ends.insert(event.tenant.clone(), end);
         let reply = reply.take();
-        group.staged.push(Staged { event, charges, end, at, length: bytes.len(), reply });
+        group.staged.push(Staged {
+            event,
+            charges,
+            end,
+            at,
+            length: bytes.len(),
+            reply,
+        });
         Ok(())
     }
 
@@ -225,15 +284,26 @@ impl Writer {
     }
 
     fn applied(&mut self, group: Group, offset: u64) {
-        let mut backlog = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut backlog = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         backlog.grow(self.current, u64::try_from(group.buffer.len()).unwrap_or(0));
         for staged in &group.staged {
             let at = offset.saturating_add(u64::try_from(staged.at).unwrap_or(0));
-            backlog.add(&staged.event.tenant, staged.end, self.current, at, staged.length);
+            backlog.add(
+                &staged.event.tenant,
+                staged.end,
+                self.current,
+                at,
+                staged.length,
+            );
         }
         drop(backlog);
         for staged in group.staged {
-            self.state.fold(&staged.event, staged.end.hash, &staged.charges);
+            self.state
+                .fold(&staged.event, staged.end.hash, &staged.charges);
             if let Some(reply) = staged.reply {
                 super::answer(reply, Ok(()));
             }
@@ -243,8 +313,12 @@ impl Writer {
 
     fn settle(&mut self, receipt: &Receipt) {
         let end = self.state.end(&receipt.tenant);
-        let settled =
-            self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).settle(receipt, end);
+        let settled = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .settle(receipt, end);
         match settled {
             Settled::Committed(0) => {}
             Settled::Committed(_) => self.drop_done(),
@@ -262,7 +336,12 @@ impl Writer {
     }
 
     fn drop_done(&self) {
-        let done = self.shared.backlog.lock().unwrap_or_else(PoisonError::into_inner).take_done(self.current);
+        let done = self
+            .shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_done(self.current);
         for number in done {
             if let Err(error) = std::fs::remove_file(segment::path(&self.config.dir, number)) {
                 tracing::warn!(%error, number, "a spool segment that is done with can't be removed");
@@ -298,16 +377,31 @@ fn recover(config: &SpoolConfig, numbers: &[u64]) -> Result<(State, Backlog), Sp
         let bytes = file.metadata()?.len();
         backlog.add_segment(*number, file, bytes);
         for record in records {
-            let segment::Record::Event { charges, event: bytes, offset } = record else {
+            let segment::Record::Event {
+                charges,
+                event: bytes,
+                offset,
+            } = record
+            else {
                 return Err(SpoolError::Corrupt(path));
             };
-            let event = AuditEvent::from_canonical(&bytes).map_err(|_| SpoolError::Corrupt(path.clone()))?;
+            let event = AuditEvent::from_canonical(&bytes)
+                .map_err(|_| SpoolError::Corrupt(path.clone()))?;
             let hash = EntryHash::of(&bytes);
             let before = state.end(&event.tenant);
             if event.edge_seq != before.seq.saturating_add(1) || event.edge_prev != before.hash {
                 return Err(SpoolError::Corrupt(path));
             }
-            backlog.add(&event.tenant, LaneEnd { seq: event.edge_seq, hash }, *number, offset, bytes.len());
+            backlog.add(
+                &event.tenant,
+                LaneEnd {
+                    seq: event.edge_seq,
+                    hash,
+                },
+                *number,
+                offset,
+                bytes.len(),
+            );
             state.fold(&event, hash, &charges);
         }
         if !contents.whole {

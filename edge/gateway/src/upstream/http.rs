@@ -48,7 +48,11 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(client: reqwest::Client, url: String, changed: Arc<tokio::sync::Notify>) -> Self {
+    pub(super) fn new(
+        client: reqwest::Client,
+        url: String,
+        changed: Arc<tokio::sync::Notify>,
+    ) -> Self {
         Self {
             client,
             url,
@@ -62,7 +66,10 @@ impl Http {
     /// Makes a request, in a session that is opened where there is none. A session that the server has forgotten is
     /// opened anew once: the server refused the request without looking at it.
     pub(super) async fn request(
-        &self, method: &str, params: &Map<String, Value>, bytes_max: u64,
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        bytes_max: u64,
     ) -> Result<Answer, Failure> {
         for _ in 0..2 {
             let session = self.session().await?;
@@ -77,7 +84,10 @@ impl Http {
 
     fn forget(&self, session: &Arc<Session>) {
         let current = self.session.load();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session)) {
+        if current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, session))
+        {
             self.session.store(None);
         }
     }
@@ -100,14 +110,28 @@ impl Http {
 
     /// Whether the server speaks the stateless revision: anything but a clear yes is a no.
     async fn discover(&self) -> Result<Option<Session>, Failure> {
-        let session = Session { era: Era::Modern, version: HeaderValue::from_static(rpc::MODERN_VERSION), id: None };
-        match self.post(&session, "server/discover", Map::new(), OWN_BYTES_MAX).await {
-            Ok(Answer { reply: Reply::Result(result), .. }) => {
+        let session = Session {
+            era: Era::Modern,
+            version: HeaderValue::from_static(rpc::MODERN_VERSION),
+            id: None,
+        };
+        match self
+            .post(&session, "server/discover", Map::new(), OWN_BYTES_MAX)
+            .await
+        {
+            Ok(Answer {
+                reply: Reply::Result(result),
+                ..
+            }) => {
                 let supported = result.get("supportedVersions").and_then(Value::as_array);
                 let ours = |version: &Value| version.as_str() == Some(rpc::MODERN_VERSION);
-                Ok(supported.is_some_and(|versions| versions.iter().any(ours)).then_some(session))
+                Ok(supported
+                    .is_some_and(|versions| versions.iter().any(ours))
+                    .then_some(session))
             }
-            Err(Trouble::Failed(failure @ (Failure::Unreachable | Failure::Timeout))) => Err(failure),
+            Err(Trouble::Failed(failure @ (Failure::Unreachable | Failure::Timeout))) => {
+                Err(failure)
+            }
             _ => Ok(None),
         }
     }
@@ -115,29 +139,63 @@ impl Http {
     async fn initialize(&self) -> Result<Session, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = rpc::request(id, "initialize", rpc::initialize_params());
-        let request = self.client.post(&self.url).header(ACCEPT, "application/json, text/event-stream").json(&body);
+        let request = self
+            .client
+            .post(&self.url)
+            .header(ACCEPT, "application/json, text/event-stream")
+            .json(&body);
         let response = request.send().await.map_err(failure)?;
         if !response.status().is_success() {
             return Err(Failure::Invalid);
         }
         let session_id = response.headers().get(SESSION_ID).cloned();
-        let nowhere = Session { era: Era::Legacy, version: HeaderValue::from_static(rpc::LEGACY_VERSION), id: None };
+        let nowhere = Session {
+            era: Era::Legacy,
+            version: HeaderValue::from_static(rpc::LEGACY_VERSION),
+            id: None,
+        };
         let answer = self.answer(&nowhere, response, id, OWN_BYTES_MAX).await?;
         let result = rpc::result(answer)?;
-        let version = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
-        let version = rpc::LEGACY_VERSIONS.iter().find(|known| **known == version).ok_or(Failure::Invalid)?;
-        let session = Session { era: Era::Legacy, version: HeaderValue::from_static(version), id: session_id };
-        self.say(&session, &rpc::notification("notifications/initialized", Map::new())).await?;
+        let version = result
+            .get("protocolVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let version = rpc::LEGACY_VERSIONS
+            .iter()
+            .find(|known| **known == version)
+            .ok_or(Failure::Invalid)?;
+        let session = Session {
+            era: Era::Legacy,
+            version: HeaderValue::from_static(version),
+            id: session_id,
+        };
+        self.say(
+            &session,
+            &rpc::notification("notifications/initialized", Map::new()),
+        )
+        .await?;
         Ok(session)
     }
 
     /// Sends what gets no answer.
     async fn say(&self, session: &Session, message: &Value) -> Result<(), Failure> {
-        let request = self.client.post(&self.url).header(ACCEPT, "application/json, text/event-stream");
-        self.headers(request, session).json(message).send().await.map(drop).map_err(failure)
+        let request = self
+            .client
+            .post(&self.url)
+            .header(ACCEPT, "application/json, text/event-stream");
+        self.headers(request, session)
+            .json(message)
+            .send()
+            .await
+            .map(drop)
+            .map_err(failure)
     }
 
-    fn headers(&self, request: reqwest::RequestBuilder, session: &Session) -> reqwest::RequestBuilder {
+    fn headers(
+        &self,
+        request: reqwest::RequestBuilder,
+        session: &Session,
+    ) -> reqwest::RequestBuilder {
         let request = request.header(VERSION, session.version.clone());
         match &session.id {
             Some(id) => request.header(SESSION_ID, id.clone()),
@@ -146,10 +204,17 @@ impl Http {
     }
 
     async fn post(
-        &self, session: &Session, method: &str, params: Map<String, Value>, bytes_max: u64,
+        &self,
+        session: &Session,
+        method: &str,
+        params: Map<String, Value>,
+        bytes_max: u64,
     ) -> Result<Answer, Trouble> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.client.post(&self.url).header(ACCEPT, "application/json, text/event-stream");
+        let mut request = self
+            .client
+            .post(&self.url)
+            .header(ACCEPT, "application/json, text/event-stream");
         request = self.headers(request, session);
         let params = match session.era {
             Era::Legacy => params,
@@ -161,7 +226,11 @@ impl Http {
                 rpc::modern_params(params)
             }
         };
-        let response = request.json(&rpc::request(id, method, params)).send().await.map_err(failure)?;
+        let response = request
+            .json(&rpc::request(id, method, params))
+            .send()
+            .await
+            .map_err(failure)?;
         match response.status() {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND if session.id.is_some() => return Err(Trouble::SessionLost),
@@ -172,8 +241,17 @@ impl Http {
         Ok(self.answer(session, response, id, bytes_max).await?)
     }
 
-    async fn answer(&self, session: &Session, response: Response, id: u64, bytes_max: u64) -> Result<Answer, Failure> {
-        if response.content_length().is_some_and(|length| length > bytes_max) {
+    async fn answer(
+        &self,
+        session: &Session,
+        response: Response,
+        id: u64,
+        bytes_max: u64,
+    ) -> Result<Answer, Failure> {
+        if response
+            .content_length()
+            .is_some_and(|length| length > bytes_max)
+        {
             return Err(Failure::TooLarge);
         }
         if json(&response) {
@@ -186,32 +264,53 @@ impl Http {
     }
 
     /// Reads an event stream up to the answer.
-    async fn stream(&self, session: &Session, response: Response, id: u64, bytes_max: u64) -> Result<Answer, Failure> {
+    async fn stream(
+        &self,
+        session: &Session,
+        response: Response,
+        id: u64,
+        bytes_max: u64,
+    ) -> Result<Answer, Failure> {
         let mut bytes = 0_u64;
         let limited = response.bytes_stream().map(move |chunk| {
             let chunk = chunk.map_err(failure)?;
             bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-            if bytes > bytes_max { Err(Failure::TooLarge) } else { Ok(chunk) }
+            if bytes > bytes_max {
+                Err(Failure::TooLarge)
+            } else {
+                Ok(chunk)
+            }
         });
         // The decoder hides the error of the stream below it: keep it.
         let stopped = Arc::new(std::sync::Mutex::new(Failure::Unreachable));
         let keep = Arc::clone(&stopped);
         let limited = limited.map(move |chunk| {
             chunk.map_err(|failure| {
-                *keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
+                *keep
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
                 std::io::Error::other("stopped")
             })
         });
         let mut events = Box::pin(SseStream::from_bytes_stream(limited));
         while let Some(event) = events.next().await {
-            let stop = || *stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let Some(data) = event.map_err(|_| stop())?.data else { continue };
+            let stop = || {
+                *stopped
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+            };
+            let Some(data) = event.map_err(|_| stop())?.data else {
+                continue;
+            };
             if data.is_empty() {
                 continue;
             }
             match rpc::read(data.as_bytes())? {
                 Incoming::Answer(of, reply) if of == id => {
-                    return Ok(Answer { reply, bytes: u64::try_from(data.len()).unwrap_or(u64::MAX) });
+                    return Ok(Answer {
+                        reply,
+                        bytes: u64::try_from(data.len()).unwrap_or(u64::MAX),
+                    });
                 }
                 Incoming::Question(reply) => self.say(session, &reply).await?,
                 Incoming::ToolsChanged => self.changed.notify_one(),
@@ -223,7 +322,11 @@ impl Http {
 }
 
 fn content_type(response: &Response) -> &str {
-    response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn json(response: &Response) -> bool {
@@ -241,14 +344,19 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
         body.extend_from_slice(&chunk);
     }
     match rpc::read(&body)? {
-        Incoming::Answer(of, reply) if of == id || of == u64::MAX => {
-            Ok(Answer { reply, bytes: u64::try_from(body.len()).unwrap_or(u64::MAX) })
-        }
+        Incoming::Answer(of, reply) if of == id || of == u64::MAX => Ok(Answer {
+            reply,
+            bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
+        }),
         _ => Err(Failure::Invalid),
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn failure(error: reqwest::Error) -> Failure {
-    if error.is_timeout() { Failure::Timeout } else { Failure::Unreachable }
+    if error.is_timeout() {
+        Failure::Timeout
+    } else {
+        Failure::Unreachable
+    }
 }

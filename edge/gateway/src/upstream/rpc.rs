@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 /// The revision that is asked for in an `initialize`.
 pub(super) const LEGACY_VERSION: &str = "2025-11-25";
 /// Revisions that a server may settle on.
-pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+pub(super) const LEGACY_VERSIONS: [&str; 4] =
+    ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The stateless revision.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";
 
@@ -110,11 +111,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
         return Err(Failure::Invalid);
     };
     match (message.remove("method"), message.remove("id")) {
-        (Some(Value::String(method)), None) if method == "notifications/tools/list_changed" => Ok(Incoming::ToolsChanged),
-        (Some(_), None) => Ok(Incoming::Other),
-        (Some(Value::String(method)), Some(id)) if method == "ping" => {
-            Ok(Incoming::Question(json!({ "jsonrpc": "2.0", "id": id, "result": {} })))
+        (Some(Value::String(method)), None) if method == "notifications/tools/list_changed" => {
+            Ok(Incoming::ToolsChanged)
         }
+        (Some(_), None) => Ok(Incoming::Other),
+        (Some(Value::String(method)), Some(id)) if method == "ping" => Ok(Incoming::Question(
+            json!({ "jsonrpc": "2.0", "id": id, "result": {} }),
+        )),
         (Some(_), Some(id)) => Ok(Incoming::Question(json!({
             "jsonrpc": "2.0", "id": id,
             "error": { "code": -32601, "message": "this client offers no such method" },
@@ -122,7 +125,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
         (None, Some(id)) => {
             let id = id.as_u64().ok_or(Failure::Invalid)?;
             match (message.remove("result"), message.remove("error")) {
-                (Some(Value::Object(result)), None) => Ok(Incoming::Answer(id, Reply::Result(result))),
+                (Some(Value::Object(result)), None) => {
+                    Ok(Incoming::Answer(id, Reply::Result(result)))
+                }
                 (None, Some(Value::Object(error))) => Ok(Incoming::Answer(id, Reply::Error(error))),
                 _ => Err(Failure::Invalid),
             }

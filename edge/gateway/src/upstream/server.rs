@@ -59,17 +59,24 @@ pub(crate) struct Server {
 
 fn approved(spec: &ToolServer) -> HashMap<ToolName, String> {
     let entries = spec.tools.iter();
-    entries.map(|entry| (entry.definition.name.clone(), entry.definition.digest())).collect()
+    entries
+        .map(|entry| (entry.definition.name.clone(), entry.definition.digest()))
+        .collect()
 }
 
 impl Server {
     pub(super) fn new(spec: ToolServer, client: &reqwest::Client, stop: CancellationToken) -> Self {
         let changed = Arc::new(Notify::new());
         let transport = match &spec.upstream {
-            Upstream::McpHttp { url } => Transport::Http(Http::new(client.clone(), url.clone(), Arc::clone(&changed))),
-            Upstream::McpStdio { command, args, env } => {
-                Transport::Stdio(Stdio::new(command.clone(), args.clone(), env.clone(), Arc::clone(&changed)))
+            Upstream::McpHttp { url } => {
+                Transport::Http(Http::new(client.clone(), url.clone(), Arc::clone(&changed)))
             }
+            Upstream::McpStdio { command, args, env } => Transport::Stdio(Stdio::new(
+                command.clone(),
+                args.clone(),
+                env.clone(),
+                Arc::clone(&changed),
+            )),
         };
         let link = Link {
             transport,
@@ -80,12 +87,20 @@ impl Server {
             asked: watch::channel(false).0,
             stop,
         };
-        Self { approved: approved(&spec), spec, link: Arc::new(link) }
+        Self {
+            approved: approved(&spec),
+            spec,
+            link: Arc::new(link),
+        }
     }
 
     /// The same server with another catalogue or other limits: connections and children stay.
     pub(super) fn respecified(&self, spec: ToolServer) -> Self {
-        Self { approved: approved(&spec), spec, link: Arc::clone(&self.link) }
+        Self {
+            approved: approved(&spec),
+            spec,
+            link: Arc::clone(&self.link),
+        }
     }
 
     pub(super) fn spec(&self) -> &ToolServer {
@@ -94,8 +109,14 @@ impl Server {
 
     /// Whether the server now shows this tool otherwise than it was approved, or not at all.
     pub(crate) fn differs(&self, tool: &ToolName) -> bool {
-        let shown = self.link.shown.read().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().is_some_and(|shown| shown.get(tool) != self.approved.get(tool))
+        let shown = self
+            .link
+            .shown
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        shown
+            .as_ref()
+            .is_some_and(|shown| shown.get(tool) != self.approved.get(tool))
     }
 
     /// Waits until the server was asked once for its tools, so that not even the first call goes to a tool that
@@ -142,9 +163,17 @@ impl Server {
 
     /// One call, within all limits.
     pub(super) async fn call(
-        &self, tool: &ToolRef, arguments: &Map<String, Value>, bytes_max: u64, cancel: &CancellationToken,
+        &self,
+        tool: &ToolRef,
+        arguments: &Map<String, Value>,
+        bytes_max: u64,
+        cancel: &CancellationToken,
     ) -> Result<Answer, Failure> {
-        let _permit = self.link.calls.try_acquire().map_err(|_| Failure::Overloaded)?;
+        let _permit = self
+            .link
+            .calls
+            .try_acquire()
+            .map_err(|_| Failure::Overloaded)?;
         let mut params = Map::new();
         params.insert("name".into(), tool.name.as_str().into());
         params.insert("arguments".into(), Value::Object(arguments.clone()));
@@ -159,7 +188,12 @@ impl Server {
 }
 
 impl Link {
-    async fn request(&self, method: &str, params: &Map<String, Value>, bytes_max: u64) -> Result<Answer, Failure> {
+    async fn request(
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        bytes_max: u64,
+    ) -> Result<Answer, Failure> {
         match &self.transport {
             Transport::Http(http) => http.request(method, params, bytes_max).await,
             Transport::Stdio(stdio) => stdio.request(method, params, bytes_max).await,
@@ -172,8 +206,14 @@ impl Link {
         let mut params = Map::new();
         for _ in 0..LIST_PAGES_MAX {
             let page = rpc::result(self.request("tools/list", &params, LIST_BYTES_MAX).await?)?;
-            let tools = page.get("tools").and_then(Value::as_array).ok_or(Failure::Invalid)?;
-            for definition in tools.iter().filter_map(|tool| ToolDefinition::from_mcp(tool).ok()) {
+            let tools = page
+                .get("tools")
+                .and_then(Value::as_array)
+                .ok_or(Failure::Invalid)?;
+            for definition in tools
+                .iter()
+                .filter_map(|tool| ToolDefinition::from_mcp(tool).ok())
+            {
                 let before = shown.insert(definition.name.clone(), definition.digest());
                 // Two definitions under one name: nobody can say which one a call gets.
                 twice.extend(before.map(|_| definition.name));

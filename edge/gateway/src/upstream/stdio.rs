@@ -51,16 +51,33 @@ struct Start {
 
 impl Stdio {
     pub(super) fn new(
-        command: String, args: Vec<String>, env: BTreeMap<String, String>, changed: Arc<Notify>,
+        command: String,
+        args: Vec<String>,
+        env: BTreeMap<String, String>,
+        changed: Arc<Notify>,
     ) -> Self {
         let backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
-        let start = Start { running: None, backoff, not_before: Instant::now() };
-        Self { command, args, env, running: tokio::sync::Mutex::new(start), next_id: AtomicU64::new(1), changed }
+        let start = Start {
+            running: None,
+            backoff,
+            not_before: Instant::now(),
+        };
+        Self {
+            command,
+            args,
+            env,
+            running: tokio::sync::Mutex::new(start),
+            next_id: AtomicU64::new(1),
+            changed,
+        }
     }
 
     /// Makes a request to the child, which is started where there is none.
     pub(super) async fn request(
-        &self, method: &str, params: &Map<String, Value>, bytes_max: u64,
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        bytes_max: u64,
     ) -> Result<Answer, Failure> {
         let running = self.running().await?;
         let params = match running.era {
@@ -68,12 +85,20 @@ impl Stdio {
             Era::Modern => rpc::modern_params(params.clone()),
         };
         let answer = self.ask(&running, method, params).await?;
-        if answer.bytes > bytes_max { Err(Failure::TooLarge) } else { Ok(answer) }
+        if answer.bytes > bytes_max {
+            Err(Failure::TooLarge)
+        } else {
+            Ok(answer)
+        }
     }
 
     async fn running(&self) -> Result<Arc<Running>, Failure> {
         let mut start = self.running.lock().await;
-        if let Some(running) = start.running.as_ref().filter(|running| !running.ended.load(Ordering::Acquire)) {
+        if let Some(running) = start
+            .running
+            .as_ref()
+            .filter(|running| !running.ended.load(Ordering::Acquire))
+        {
             return Ok(Arc::clone(running));
         }
         start.running = None;
@@ -83,7 +108,9 @@ impl Stdio {
         }
         let pause = start.backoff.next_pause();
         start.not_before = Instant::now() + pause;
-        let running = tokio::time::timeout(START_TIMEOUT, self.start()).await.map_err(|_| Failure::Timeout)??;
+        let running = tokio::time::timeout(START_TIMEOUT, self.start())
+            .await
+            .map_err(|_| Failure::Timeout)??;
         start.running = Some(Arc::clone(&running));
         start.backoff.reset();
         Ok(running)
@@ -95,7 +122,11 @@ impl Stdio {
         for name in ["PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        command.envs(&self.env).stdin(Pipe::piped()).stdout(Pipe::piped()).stderr(Pipe::null());
+        command
+            .envs(&self.env)
+            .stdin(Pipe::piped())
+            .stdout(Pipe::piped())
+            .stderr(Pipe::null());
         // Its own group: a Ctrl-C at our terminal is for us, we end it in our own time.
         command.process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| {
@@ -124,7 +155,9 @@ impl Stdio {
         let answers = Arc::downgrade(&running);
         tokio::spawn(async move {
             while let Some(answer) = asked.recv().await {
-                let Some(running) = answers.upgrade() else { return };
+                let Some(running) = answers.upgrade() else {
+                    return;
+                };
                 if say(&running, &answer).await.is_err() {
                     return;
                 }
@@ -134,28 +167,47 @@ impl Stdio {
     }
 
     async fn greet(&self, running: &Running) -> Result<Era, Failure> {
-        let answer = self.ask(running, "initialize", rpc::initialize_params()).await?;
+        let answer = self
+            .ask(running, "initialize", rpc::initialize_params())
+            .await?;
         match answer.reply {
             Reply::Result(result) => {
-                let version = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
+                let version = result
+                    .get("protocolVersion")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 if !rpc::LEGACY_VERSIONS.contains(&version) {
                     return Err(Failure::Invalid);
                 }
-                say(running, &rpc::notification("notifications/initialized", Map::new())).await?;
+                say(
+                    running,
+                    &rpc::notification("notifications/initialized", Map::new()),
+                )
+                .await?;
                 Ok(Era::Legacy)
             }
             Reply::Error(_) => {
-                let answer = self.ask(running, "server/discover", rpc::modern_params(Map::new())).await?;
+                let answer = self
+                    .ask(running, "server/discover", rpc::modern_params(Map::new()))
+                    .await?;
                 rpc::result(answer).map(|_| Era::Modern)
             }
         }
     }
 
-    async fn ask(&self, running: &Running, method: &str, params: Map<String, Value>) -> Result<Answer, Failure> {
+    async fn ask(
+        &self,
+        running: &Running,
+        method: &str,
+        params: Map<String, Value>,
+    ) -> Result<Answer, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         let waiting = Waiting::clone(&running.waiting);
-        waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, sender);
         let forget = Forget { waiting, id };
         say(running, &rpc::request(id, method, params)).await?;
         let answer = receiver.await.map_err(|_| Failure::Unreachable);
@@ -172,7 +224,10 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
     }
 }
 
@@ -189,7 +244,10 @@ async fn say(running: &Running, message: &Value) -> Result<(), Failure> {
 
 /// Hands the child's lines to those who wait, until it ends.
 async fn read(
-    stdout: ChildStdout, waiting: Waiting, ended: Arc<std::sync::atomic::AtomicBool>, changed: Arc<Notify>,
+    stdout: ChildStdout,
+    waiting: Waiting,
+    ended: Arc<std::sync::atomic::AtomicBool>,
+    changed: Arc<Notify>,
     questions: tokio::sync::mpsc::Sender<Value>,
 ) {
     let mut reader = BufReader::new(stdout);
@@ -204,7 +262,10 @@ async fn read(
         let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
         match rpc::read(&line) {
             Ok(Incoming::Answer(id, reply)) => {
-                let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                let waiter = waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&id);
                 if let Some(waiter) = waiter {
                     // Whoever asked may have given up.
                     let _ = waiter.send(Answer { reply, bytes });
@@ -218,5 +279,8 @@ async fn read(
         }
     }
     ended.store(true, Ordering::Release);
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
 }

@@ -25,8 +25,14 @@ pub(super) fn write(dir: &Path, stack: &Stack, seeded: &Seeded) -> anyhow::Resul
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
-        lines.iter().try_for_each(|(name, value)| writeln!(file, "{name}={value}"))
+        let mut file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        lines
+            .iter()
+            .try_for_each(|(name, value)| writeln!(file, "{name}={value}"))
     };
     write().with_context(|| format!("writing {}", path.display()))?;
     Ok(path)

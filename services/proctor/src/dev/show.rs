@@ -19,7 +19,11 @@ pub(super) async fn demo(stack: &Stack, seeded: &Seeded) -> anyhow::Result<bool>
     );
     let url = format!("http://{}/v1/mcp", stack.edge.agent_addr);
     let agent = Agent::connect(&url, seeded.token.expose()).await?;
-    println!("the agent sees {} tools: {}\n", agent.tools().await?.len(), agent.tools().await?.join(", "));
+    println!(
+        "the agent sees {} tools: {}\n",
+        agent.tools().await?.len(),
+        agent.tools().await?.join(", ")
+    );
     let mut sound = true;
     for step in script() {
         let verdict = agent.call(&step).await?;
@@ -29,7 +33,14 @@ pub(super) async fn demo(stack: &Stack, seeded: &Seeded) -> anyhow::Result<bool>
     }
     agent.close().await;
     sound &= chain(stack).await?;
-    println!("{}", if sound { "\nEvery step was as it should be." } else { "\nNOT every step was as it should be." });
+    println!(
+        "{}",
+        if sound {
+            "\nEvery step was as it should be."
+        } else {
+            "\nNOT every step was as it should be."
+        }
+    );
     Ok(sound)
 }
 
@@ -39,7 +50,10 @@ fn print(step: &Step, verdict: &Verdict, expected: bool) {
     if verdict.control == "allowed" {
         println!("    ALLOWED  {took}");
     } else {
-        println!("    REFUSED  by {} ({}) {took}\n             {}", verdict.control, verdict.reason, verdict.message);
+        println!(
+            "    REFUSED  by {} ({}) {took}\n             {}",
+            verdict.control, verdict.reason, verdict.message
+        );
     }
     if !expected {
         let wanted = match step.expect {
@@ -57,15 +71,26 @@ async fn chain(stack: &Stack) -> anyhow::Result<bool> {
     loop {
         let report = api.tenant(Method::GET, "audit/verify", None).await?;
         let number = |key: &str| report.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let findings = report.get("findings").and_then(Value::as_array).map_or(0, Vec::len);
+        let findings = report
+            .get("findings")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
         let (entries, open) = (number("entries"), number("open_calls"));
         // Two events for each allowed call, one for each refused one.
-        let calls = script().iter().map(|step| if step.expect == Expect::Allowed { 2 } else { 1 }).sum::<u64>();
+        let calls = script()
+            .iter()
+            .map(|step| if step.expect == Expect::Allowed { 2 } else { 1 })
+            .sum::<u64>();
         let whole = open == 0 && entries >= calls;
         if whole || findings > 0 || started.elapsed() > PATIENCE {
-            let head = report.get("head_hash").and_then(Value::as_str).unwrap_or("?");
+            let head = report
+                .get("head_hash")
+                .and_then(Value::as_str)
+                .unwrap_or("?");
             let verdict = if findings == 0 { "sound" } else { "NOT SOUND" };
-            println!("\naudit chain of acme: {entries} entries, {open} calls open, {verdict}\n  head {head}");
+            println!(
+                "\naudit chain of acme: {entries} entries, {open} calls open, {verdict}\n  head {head}"
+            );
             return Ok(whole && findings == 0);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -74,9 +99,13 @@ async fn chain(stack: &Stack) -> anyhow::Result<bool> {
 
 /// Where everything is, and what to try.
 pub(super) fn addresses(stack: &Stack, file: &Path) {
-    let proctor = std::env::current_exe().map_or_else(|_| "proctor".to_owned(), |path| path.display().to_string());
+    let proctor = std::env::current_exe()
+        .map_or_else(|_| "proctor".to_owned(), |path| path.display().to_string());
     let proctor = match std::env::current_dir() {
-        Ok(here) => proctor.strip_prefix(&format!("{}/", here.display())).unwrap_or(&proctor).to_owned(),
+        Ok(here) => proctor
+            .strip_prefix(&format!("{}/", here.display()))
+            .unwrap_or(&proctor)
+            .to_owned(),
         Err(_) => proctor,
     };
     println!(

@@ -31,14 +31,26 @@ pub(super) struct Ports {
 impl Ports {
     pub(super) fn new(base: Option<u16>) -> Self {
         match base {
-            Some(base) => Self { edge: base, api: base + 1, edge_admin: base + 2 },
-            None => Self { edge: 8080, api: 8081, edge_admin: 9090 },
+            Some(base) => Self {
+                edge: base,
+                api: base + 1,
+                edge_admin: base + 2,
+            },
+            None => Self {
+                edge: 8080,
+                api: 8081,
+                edge_admin: 9090,
+            },
         }
     }
 
     /// Says clearly which port is taken, before anything is started.
     pub(super) fn check(self) -> anyhow::Result<()> {
-        for (port, role) in [(self.edge, "the edge"), (self.api, "the admin API"), (self.edge_admin, "the edge's admin listener")] {
+        for (port, role) in [
+            (self.edge, "the edge"),
+            (self.api, "the admin API"),
+            (self.edge_admin, "the edge's admin listener"),
+        ] {
             if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
                 bail!(
                     "port {port} for {role} can't be had ({error}): stop what listens there, \
@@ -68,27 +80,57 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    pub(super) async fn start(dir: &Path, ports: Ports, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        dir: &Path,
+        ports: Ports,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let dir = &dir.canonicalize()?;
-        let postgres = PostgresOptions { supervision: Supervision::Restart, ..PostgresOptions::new(dir.join("postgres")) };
-        let nats = NatsOptions { supervision: Supervision::Restart, ..NatsOptions::new(dir.join("nats")) };
+        let postgres = PostgresOptions {
+            supervision: Supervision::Restart,
+            ..PostgresOptions::new(dir.join("postgres"))
+        };
+        let nats = NatsOptions {
+            supervision: Supervision::Restart,
+            ..NatsOptions::new(dir.join("nats"))
+        };
         let (postgres, nats) = tokio::try_join!(Postgres::start(postgres), Nats::start(nats))?;
         postgres.create_database(DATABASE).await?;
         let database_url = Secret::from(postgres.url(DATABASE));
         let nats_url = Secret::from(nats.url());
-        let control = control(dir, &database_url, &nats_url, &shutdown).await.context("starting control")?;
+        let control = control(dir, &database_url, &nats_url, &shutdown)
+            .await
+            .context("starting control")?;
         let admin_key = admin_key(dir, &control).await?;
-        let ledger = ledger(dir, &database_url, nats_url, &control, &shutdown).await.context("starting the ledger")?;
+        let ledger = ledger(dir, &database_url, nats_url, &control, &shutdown)
+            .await
+            .context("starting the ledger")?;
         let web_api = WebApiConfig {
             listen: local(ports.api),
             control_grpc: format!("http://{}", control.grpc_addr),
             ledger_grpc: format!("http://{}", ledger.grpc_addr),
         };
-        let web_api = proctor_web_api::start(web_api, shutdown.clone()).await.context("starting the admin API")?;
-        let edge = edge(dir, ports, &control, &shutdown).await.context("starting the edge")?;
-        let demo = DemoServers::start(local(0), shutdown).await.context("starting the demo tool servers")?;
-        Ok(Self { admin_key, api: web_api.addr, edge, demo, web_api, ledger, control, nats, postgres })
+        let web_api = proctor_web_api::start(web_api, shutdown.clone())
+            .await
+            .context("starting the admin API")?;
+        let edge = edge(dir, ports, &control, &shutdown)
+            .await
+            .context("starting the edge")?;
+        let demo = DemoServers::start(local(0), shutdown)
+            .await
+            .context("starting the demo tool servers")?;
+        Ok(Self {
+            admin_key,
+            api: web_api.addr,
+            edge,
+            demo,
+            web_api,
+            ledger,
+            control,
+            nats,
+            postgres,
+        })
     }
 
     /// Waits for the roles, then ends the servers.
@@ -104,14 +146,21 @@ impl Stack {
 }
 
 async fn control(
-    dir: &Path, database_url: &Secret, nats_url: &Secret, shutdown: &CancellationToken,
+    dir: &Path,
+    database_url: &Secret,
+    nats_url: &Secret,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_control::Handle> {
-    proctor_control::migrate(database_url).await.context("migrating its schema")?;
+    proctor_control::migrate(database_url)
+        .await
+        .context("migrating its schema")?;
+    let data_dir = dir.join("control");
+    std::fs::create_dir_all(&data_dir)?;
     let config = ControlConfig {
         database_url: database_url.clone(),
         nats_url: nats_url.clone(),
         listen: local(0),
-        data_dir: dir.join("control"),
+        data_dir,
         deployment: "dev".parse()?,
         heartbeat_interval: HEARTBEAT,
     };
@@ -123,33 +172,56 @@ async fn admin_key(dir: &Path, control: &proctor_control::Handle) -> anyhow::Res
     let path = dir.join("admin.key");
     if let Some(key) = control.bootstrap_api_key().await? {
         let mut file = std::fs::OpenOptions::new();
-        let mut file = file.create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+        let mut file = file
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
         file.write_all(key.expose().as_bytes())?;
         file.sync_all()?;
         return Ok(key);
     }
     let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("{} is gone but the database has its hash: remove the data directory to start over", path.display())
+        format!(
+            "{} is gone but the database has its hash: remove the data directory to start over",
+            path.display()
+        )
     })?;
     Ok(Secret::from(text))
 }
 
 async fn ledger(
-    dir: &Path, database_url: &Secret, nats_url: Secret, control: &proctor_control::Handle, shutdown: &CancellationToken,
+    dir: &Path,
+    database_url: &Secret,
+    nats_url: Secret,
+    control: &proctor_control::Handle,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_ledger::Handle> {
-    proctor_ledger::migrate(database_url).await.context("migrating its schema")?;
+    proctor_ledger::migrate(database_url)
+        .await
+        .context("migrating its schema")?;
     let data_dir = dir.join("ledger");
     std::fs::create_dir_all(&data_dir)?;
     let join = control.join_token(JoinRole::Ledger).await?;
     let platform_keys =
-        proctor_ledger::register(&format!("http://{}", control.grpc_addr), &join, &data_dir).await?;
-    let config =
-        LedgerConfig { database_url: database_url.clone(), nats_url, listen: local(0), data_dir, platform_keys };
+        proctor_ledger::register(&format!("http://{}", control.grpc_addr), &join, &data_dir)
+            .await?;
+    let config = LedgerConfig {
+        database_url: database_url.clone(),
+        nats_url,
+        listen: local(0),
+        data_dir,
+        platform_keys,
+    };
     Ok(proctor_ledger::start(config, shutdown.clone()).await?)
 }
 
 async fn edge(
-    dir: &Path, ports: Ports, control: &proctor_control::Handle, shutdown: &CancellationToken,
+    dir: &Path,
+    ports: Ports,
+    control: &proctor_control::Handle,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_edge::Handle> {
     let data_dir = dir.join("edge");
     if !data_dir.join("edge.json").exists() {

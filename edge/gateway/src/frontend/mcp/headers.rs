@@ -16,7 +16,10 @@ pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn decode(value: &str) -> Option<String> {
-    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+    match value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="))
+    {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(value.to_owned()),
     }
@@ -29,9 +32,16 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .map(|kind| {
+            kind.split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        })
         .peekable();
-    kinds.peek().is_none() || kinds.any(|kind| matches!(kind.as_str(), "application/json" | "application/*" | "*/*"))
+    kinds.peek().is_none()
+        || kinds.any(|kind| matches!(kind.as_str(), "application/json" | "application/*" | "*/*"))
 }
 
 /// Whether the `Mcp-Param-*` headers say what the arguments say, by the `x-mcp-header` annotations of the tool's input
@@ -43,14 +53,24 @@ pub(super) fn params_agree(headers: &HeaderMap, schema: &Value, arguments: Optio
         .flatten()
         .filter_map(|(name, property)| {
             let header = property.get("x-mcp-header")?.as_str()?;
-            let value = arguments.and_then(|arguments| arguments.get(name)).and_then(written);
+            let value = arguments
+                .and_then(|arguments| arguments.get(name))
+                .and_then(written);
             Some((format!("mcp-param-{}", header.to_ascii_lowercase()), value))
         })
         .collect();
     let known = |name: &str| declared.iter().any(|(header, _)| header == name);
-    let no_other = headers.keys().all(|name| !name.as_str().starts_with("mcp-param-") || known(name.as_str()));
-    let once = declared.iter().all(|(header, _)| headers.get_all(header).iter().nth(1).is_none());
-    no_other && once && declared.iter().all(|(header, value)| text(headers, header) == *value)
+    let no_other = headers
+        .keys()
+        .all(|name| !name.as_str().starts_with("mcp-param-") || known(name.as_str()));
+    let once = declared
+        .iter()
+        .all(|(header, _)| headers.get_all(header).iter().nth(1).is_none());
+    no_other
+        && once
+        && declared
+            .iter()
+            .all(|(header, value)| text(headers, header) == *value)
 }
 
 /// An argument as a header writes it.

@@ -34,20 +34,37 @@ pub(super) struct Sessions(Cache<String, Arc<Session>>);
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self(Cache::builder().max_capacity(SESSIONS_MAX).time_to_idle(SESSION_IDLE).build())
+        Self(
+            Cache::builder()
+                .max_capacity(SESSIONS_MAX)
+                .time_to_idle(SESSION_IDLE)
+                .build(),
+        )
     }
 }
 
 impl Context<'_> {
     /// The session that a request names, if it is the caller's own.
     fn session(&self) -> Result<(String, Arc<Session>), Reason> {
-        let id = self.headers.get(SESSION_ID).ok_or(Reason::InvalidTransport)?;
+        let id = self
+            .headers
+            .get(SESSION_ID)
+            .ok_or(Reason::InvalidTransport)?;
         let id = id.to_str().map_err(|_| Reason::UnknownSession)?;
-        let session = self.endpoint.sessions.0.get(id).ok_or(Reason::UnknownSession)?;
+        let session = self
+            .endpoint
+            .sessions
+            .0
+            .get(id)
+            .ok_or(Reason::UnknownSession)?;
         let same = session.tenant == self.caller.tenant.id
             && session.agent == *self.caller.token.agent()
             && session.scope == *self.scope;
-        if same { Ok((id.to_owned(), session)) } else { Err(Reason::UnknownSession) }
+        if same {
+            Ok((id.to_owned(), session))
+        } else {
+            Err(Reason::UnknownSession)
+        }
     }
 }
 
@@ -59,7 +76,8 @@ pub(super) fn end(context: &Context<'_>) -> Response {
             StatusCode::NO_CONTENT.into_response()
         }
         Err(reason) => {
-            let status = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::NOT_FOUND);
+            let status =
+                StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::NOT_FOUND);
             error::plain_status(status, reason.message())
         }
     }
@@ -71,9 +89,13 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         && !VERSIONS.contains(&version)
         && method != "initialize"
     {
-        return context.refuse(&id.unwrap_or_default(), Reason::UnsupportedVersion).await;
+        return context
+            .refuse(&id.unwrap_or_default(), Reason::UnsupportedVersion)
+            .await;
     }
-    let Some(id) = id else { return notified(context, &method, &params).await };
+    let Some(id) = id else {
+        return notified(context, &method, &params).await;
+    };
     if method == "initialize" {
         return initialize(context, &id, params.get("protocolVersion")).await;
     }
@@ -83,7 +105,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     };
     match method.as_str() {
         "ping" => context.result(&id, json!({})),
-        "tools/list" if params.contains_key("cursor") => context.refuse(&id, Reason::InvalidParams).await,
+        "tools/list" if params.contains_key("cursor") => {
+            context.refuse(&id, Reason::InvalidParams).await
+        }
         "tools/list" => match context.tools(&id).await {
             Ok(tools) => context.result(&id, json!({ "tools": tools })),
             Err(response) => response,
@@ -95,7 +119,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
                 result.remove("resultType");
                 Value::Object(result)
             };
-            context.call(&id, params, call.cancel.clone(), false, finish).await
+            context
+                .call(&id, params, call.cancel.clone(), false, finish)
+                .await
         }
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }
@@ -110,7 +136,11 @@ async fn initialize(context: &Context<'_>, id: &Value, asked: Option<&Value>) ->
     }
     // A revision that is not ours is answered with the newest that has an `initialize`.
     let [_, newest, ..] = VERSIONS;
-    let version = VERSIONS.into_iter().skip(1).find(|version| *version == asked).unwrap_or(newest);
+    let version = VERSIONS
+        .into_iter()
+        .skip(1)
+        .find(|version| *version == asked)
+        .unwrap_or(newest);
     let Ok(bytes) = context.endpoint.gateway.random.array::<32>() else {
         return context.refuse(id, Reason::Internal).await;
     };
@@ -121,7 +151,11 @@ async fn initialize(context: &Context<'_>, id: &Value, asked: Option<&Value>) ->
         scope: context.scope.clone(),
         calls: Mutex::default(),
     };
-    context.endpoint.sessions.0.insert(session_id.clone(), Arc::new(session));
+    context
+        .endpoint
+        .sessions
+        .0
+        .insert(session_id.clone(), Arc::new(session));
     let mut response = context.result(
         id,
         json!({ "protocolVersion": version, "capabilities": { "tools": {} }, "serverInfo": server_info() }),
@@ -162,12 +196,20 @@ impl InWork {
         let mut calls = session.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.insert(id.clone(), cancel.clone());
         drop(calls);
-        Self { session: Arc::clone(session), id, cancel }
+        Self {
+            session: Arc::clone(session),
+            id,
+            cancel,
+        }
     }
 }
 
 impl Drop for InWork {
     fn drop(&mut self) {
-        self.session.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.session
+            .calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
     }
 }

@@ -47,12 +47,22 @@ fn agree(context: &Context<'_>, message: &Message) -> Result<(), Reason> {
 
 /// The tool's own headers agree with its arguments. A tool that is not there is the decision's to refuse.
 fn params_agree(context: &Context<'_>, params: &Map<String, Value>) -> bool {
-    let Some(name) = params.get("name").and_then(Value::as_str) else { return true };
-    let Some(loaded) = context.caller.tenant.loaded() else { return true };
-    match loaded.tenant.catalogue().find(&context.scope.query(name.to_owned())) {
-        Ok(tool) => {
-            headers::params_agree(context.headers, &tool.entry().definition.input_schema, params.get("arguments"))
-        }
+    let Some(name) = params.get("name").and_then(Value::as_str) else {
+        return true;
+    };
+    let Some(loaded) = context.caller.tenant.loaded() else {
+        return true;
+    };
+    match loaded
+        .tenant
+        .catalogue()
+        .find(&context.scope.query(name.to_owned()))
+    {
+        Ok(tool) => headers::params_agree(
+            context.headers,
+            &tool.entry().definition.input_schema,
+            params.get("arguments"),
+        ),
         Err(_) => true,
     }
 }
@@ -62,7 +72,12 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     if let Err(reason) = agree(context, &message) {
         return context.refuse(&id, reason).await;
     }
-    let Message { id: Some(id), method, params } = message else {
+    let Message {
+        id: Some(id),
+        method,
+        params,
+    } = message
+    else {
         return StatusCode::ACCEPTED.into_response();
     };
     match method.as_str() {
@@ -70,7 +85,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
             Ok(()) => context.result(&id, discovered()),
             Err(response) => response,
         },
-        "tools/list" if params.contains_key("cursor") => context.refuse(&id, Reason::InvalidParams).await,
+        "tools/list" if params.contains_key("cursor") => {
+            context.refuse(&id, Reason::InvalidParams).await
+        }
         "tools/list" => match context.tools(&id).await {
             Ok(tools) => {
                 let list = json!({
@@ -80,14 +97,20 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
             }
             Err(response) => response,
         },
-        "tools/call" if !params_agree(context, &params) => context.refuse(&id, Reason::HeaderMismatch).await,
+        "tools/call" if !params_agree(context, &params) => {
+            context.refuse(&id, Reason::HeaderMismatch).await
+        }
         "tools/call" => {
             let finish = |mut result: Map<String, Value>| {
-                result.entry("resultType").or_insert_with(|| "complete".into());
+                result
+                    .entry("resultType")
+                    .or_insert_with(|| "complete".into());
                 Value::Object(result)
             };
             // In this revision a client that closes the stream cancels.
-            context.call(&id, params, CancellationToken::new(), true, finish).await
+            context
+                .call(&id, params, CancellationToken::new(), true, finish)
+                .await
         }
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }

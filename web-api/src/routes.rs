@@ -1,0 +1,56 @@
+//! The resources, one module each.
+
+mod audit;
+mod documents;
+mod edges;
+mod intents;
+mod keys;
+mod policies;
+mod tenants;
+mod tokens;
+
+use crate::Api;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(base)
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::get, tenants::update))
+        .routes(routes!(documents::list_agents))
+        .routes(routes!(
+            documents::get_agent,
+            documents::put_agent,
+            documents::delete_agent
+        ))
+        .routes(routes!(documents::list_servers))
+        .routes(routes!(
+            documents::get_server,
+            documents::put_server,
+            documents::delete_server
+        ))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::put))
+        .routes(routes!(policies::get))
+        .routes(routes!(policies::activate))
+        .routes(routes!(policies::deactivate))
+        .routes(routes!(tokens::mint))
+        .routes(routes!(tokens::list_revocations, tokens::revoke))
+        .routes(routes!(tokens::list_keys))
+        .routes(routes!(tokens::rotate))
+        .routes(routes!(intents::declare))
+        .routes(routes!(intents::get))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::stream))
+        .routes(routes!(audit::head))
+        .routes(routes!(audit::verify))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::delete))
+        .routes(routes!(keys::list_platform, keys::create_platform))
+        .routes(routes!(keys::delete_platform))
+        .routes(routes!(edges::list))
+        .routes(routes!(edges::join_token))
+        .routes(routes!(edges::assign, edges::remove))
+}

@@ -1,0 +1,58 @@
+//! `/v1/tenants/{tenant}/intents`
+
+use crate::Api;
+use crate::auth::Principal;
+use crate::body::{Body, bytes, document};
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use proctor_proto::v1;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Declare what a user asked for
+///
+/// `agent`, `goal`, `actions` (each with `tool`, and `args`, `origins`, `max_calls`, `on_violation` where wanted),
+/// `expires_in_s`; `user` and `session` where there are any.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/intents", tag = "intents", operation_id = "declareIntent",
+    request_body = Object, responses((status = 201, description = "The intent, with its id", body = Object)))]
+pub(crate) async fn declare(
+    State(api): State<Arc<Api>>,
+    principal: Principal,
+    Path(tenant): Path<String>,
+    Body(declaration): Body<Map<String, Value>>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let declaration = bytes(&Value::Object(declaration))?;
+    let request = v1::DeclareIntentRequest {
+        tenant,
+        declaration,
+    };
+    let declared = api
+        .control(&principal)?
+        .declare_intent(request)
+        .await?
+        .into_inner();
+    Ok((StatusCode::CREATED, Json(document(&declared.document)?)))
+}
+
+/// Read an intent
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/intents/{id}", tag = "intents", operation_id = "getIntent",
+    responses((status = 200, description = "The intent", body = Object)))]
+pub(crate) async fn get(
+    State(api): State<Arc<Api>>,
+    principal: Principal,
+    Path((tenant, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let request = v1::ObjectRequest {
+        tenant,
+        id,
+        expected_version: 0,
+    };
+    let found = api
+        .control(&principal)?
+        .get_intent(request)
+        .await?
+        .into_inner();
+    Ok(Json(document(&found.document)?))
+}
