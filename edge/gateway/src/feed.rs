@@ -107,6 +107,19 @@ impl Feed {
         }
     }
 
+    /// Begins with the last assignment from disk: so that from the first moment on it is known into whose chain a
+    /// refusal goes.
+    pub(crate) fn recall(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let recalled = match seen::recall(&self.dir) {
+            Ok(Some(payload)) => self.assign(&payload, shutdown),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(why) = recalled {
+            report("the assignment on disk", &why);
+        }
+    }
+
     fn assign(
         self: &Arc<Self>,
         payload: &str,
@@ -122,6 +135,7 @@ impl Feed {
         if assignment.version < followed.version {
             return Err(Refused::Older);
         }
+        seen::keep(&self.dir, payload)?;
         followed.version = assignment.version;
         let mut certificates = self.assigned.load().certificates.clone();
         certificates.extend(

@@ -159,6 +159,7 @@ pub async fn start(
         feed: Arc::clone(&feed),
         nats,
     });
+    feed.recall(&shutdown);
     let tasks = vec![
         tokio::spawn(feed.run(shutdown.clone())),
         tokio::spawn(shipper.run(shutdown.clone())),

@@ -1,7 +1,7 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
 use crate::upstream::{Upstreams, Wiring};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use moka::Expiry;
 use moka::sync::Cache;
 use proctor_engine::schema::Schema;
@@ -229,7 +229,8 @@ impl TenantState {
 
 /// All tenants that this edge serves, and the tokens it has verified.
 pub(crate) struct Tenants {
-    tenants: ArcSwap<HashMap<TenantId, Arc<TenantState>>>,
+    /// None before the first assignment.
+    tenants: ArcSwapOption<HashMap<TenantId, Arc<TenantState>>>,
     /// With the version of the keys they were verified under.
     tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
     pub(crate) upstreams: Upstreams,
@@ -248,18 +249,18 @@ impl Tenants {
             .time_to_idle(TOKEN_IDLE)
             .build();
         Self {
-            tenants: ArcSwap::default(),
+            tenants: ArcSwapOption::empty(),
             tokens,
             upstreams,
         }
     }
 
     pub(crate) fn get(&self, tenant: &TenantId) -> Option<Arc<TenantState>> {
-        self.tenants.load().get(tenant).cloned()
+        self.tenants.load().as_ref()?.get(tenant).cloned()
     }
 
     pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
-        self.tenants.store(Arc::new(tenants));
+        self.tenants.store(Some(Arc::new(tenants)));
     }
 
     /// The verified token of this text, with its tenant. Standing (time, revocation, …) is the engine's to check.
@@ -283,9 +284,13 @@ impl Tenants {
             tenant: None,
         };
         let parsed = Token::parse(text).map_err(|error| unknown((&error).into()))?;
+        let foreign = match self.tenants.load().is_some() {
+            true => Reason::TenantNotServed,
+            false => Reason::NotReady,
+        };
         let tenant = self
             .get(parsed.tenant())
-            .ok_or_else(|| unknown(Reason::TenantNotServed))?;
+            .ok_or_else(|| unknown(foreign))?;
         let known = |reason| TurnedAway {
             reason,
             tenant: Some(tenant.id.clone()),

@@ -50,12 +50,37 @@ impl Seen {
     }
 
     fn save(path: &Path, numbers: &Numbers) -> std::io::Result<()> {
-        let new = path.with_extension("json.new");
-        let mut file = std::fs::File::create(&new)?;
-        file.write_all(&serde_json::to_vec(numbers)?)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        path.parent()
-            .map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+        replace(path, &serde_json::to_vec(numbers)?)
+    }
+}
+
+/// Writes a file so that there is always either the old one or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    path.parent()
+        .map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+}
+
+const ASSIGNMENT: &str = "assignment.jws";
+
+/// Keeps the assignment as it was signed.
+pub(super) fn keep(dir: &Path, payload: &str) -> std::io::Result<()> {
+    let path = dir.join(ASSIGNMENT);
+    if std::fs::read_to_string(&path).is_ok_and(|kept| kept == payload) {
+        return Ok(());
+    }
+    replace(&path, payload.as_bytes())
+}
+
+/// The assignment that was kept.
+pub(super) fn recall(dir: &Path) -> std::io::Result<Option<String>> {
+    match std::fs::read_to_string(dir.join(ASSIGNMENT)) {
+        Ok(payload) => Ok(Some(payload)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }

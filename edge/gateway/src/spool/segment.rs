@@ -34,6 +34,31 @@ pub(super) fn list(dir: &Path) -> std::io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Kept on disk so that there is room for one more snapshot when the disk is full.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 256 * 1024;
+
+/// Keeps room for a segment. If there is none, there will be another time.
+pub(super) fn keep_reserve(dir: &Path) {
+    let path = dir.join(RESERVE);
+    if path.exists() {
+        return;
+    }
+    let kept = File::create(&path).and_then(|mut file| {
+        // Written, not only sized: a hole takes no room.
+        file.write_all(&vec![0x50; RESERVE_BYTES])?;
+        file.sync_all()
+    });
+    if kept.is_err() {
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// Gives the room back; says whether there was any.
+pub(super) fn use_reserve(dir: &Path) -> bool {
+    std::fs::remove_file(dir.join(RESERVE)).is_ok()
+}
+
 /// Makes a segment that begins with a snapshot; it is durable when this returns, its name in the directory too.
 pub(super) fn create(dir: &Path, number: u64, snapshot: &Snapshot) -> std::io::Result<(File, u64)> {
     let path = path(dir, number);

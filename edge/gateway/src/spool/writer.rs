@@ -100,10 +100,17 @@ impl Writer {
                 match command {
                     Command::Record(submission) => submissions.push(submission),
                     Command::Settle(receipt) => self.settle(&receipt),
-                    Command::Tick => self.state.counts.forget(self.clock.now()),
+                    Command::Tick => self.keep_house(),
                 }
             }
             self.write(submissions);
+        }
+    }
+
+    fn keep_house(&self) {
+        self.state.counts.forget(self.clock.now());
+        if self.file.is_some() {
+            segment::keep_reserve(&self.config.dir);
         }
     }
 
@@ -152,7 +159,9 @@ impl Writer {
         }
         let begun = self.begin_segment();
         if let Err(error) = &begun {
-            tracing::error!(%error, "no spool segment can be begun");
+            if self.failed_at.is_none() {
+                tracing::error!(%error, "no spool segment can be begun: calls are refused until one can");
+            }
             self.fail();
         }
         begun
@@ -160,7 +169,12 @@ impl Writer {
 
     fn begin_segment(&mut self) -> Result<(), SpoolError> {
         let number = self.current.saturating_add(1);
-        let (file, bytes) = segment::create(&self.config.dir, number, &self.state.snapshot())?;
+        let (dir, snapshot) = (&self.config.dir, self.state.snapshot());
+        let (file, bytes) = match segment::create(dir, number, &snapshot) {
+            // What the full segment holds can only be let go of when there is a newer one.
+            Err(_) if segment::use_reserve(dir) => segment::create(dir, number, &snapshot)?,
+            created => created?,
+        };
         self.current = number;
         let mut backlog = self
             .shared
@@ -173,6 +187,7 @@ impl Writer {
         self.failed_at = None;
         self.shared.writable.store(true, Ordering::Release);
         self.drop_done();
+        segment::keep_reserve(&self.config.dir);
         Ok(())
     }
 

@@ -1,0 +1,337 @@
+//! A whole installation: private Postgres and NATS, and each role in a process of its own that can be killed.
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// How long a role may take to say that it is there.
+const START: Duration = Duration::from_secs(30);
+
+/// A role's process.
+pub struct Role {
+    name: &'static str,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Role {
+    fn new(dir: &Path, name: &'static str, config: &str) -> anyhow::Result<Self> {
+        let path = dir.join(format!("{name}.toml"));
+        std::fs::write(&path, config)?;
+        Ok(Self { name, config: path, child: None })
+    }
+
+    /// Starts it and waits until it says `sign`; returns what it said until then.
+    async fn start(&mut self, sign: &str, extra: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+        let mut command = Command::new(proctor_binary()?);
+        // `proctor edge` for edge, edge-2, …
+        let role = self.name.strip_suffix("-2").unwrap_or(self.name);
+        command.arg(role).arg("--config").arg(&self.config).args(extra).envs(env.iter().copied());
+        command.env("PROCTOR_LOG_FILTER", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log"))?;
+        command.stderr(log);
+        let mut child = command.spawn().with_context(|| format!("starting {}", self.name))?;
+        let stdout = child.stdout.take().context("its output")?;
+        self.child = Some(child);
+        let mut lines = BufReader::new(stdout).lines();
+        let said = tokio::time::timeout(START, listen(&mut lines, sign)).await;
+        let Ok(Ok(said)) = said else {
+            let log = std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+            bail!("{} did not start: {log}", self.name);
+        };
+        // Somebody has to go on reading, or it blocks one day.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(said)
+    }
+
+    /// Process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        let id = self.child.as_ref()?.id()?;
+        i32::try_from(id).ok().map(Pid::from_raw)
+    }
+
+    /// Sends a signal and waits until it is gone.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().with_context(|| format!("{} does not run", self.name))?;
+        kill(pid, signal)?;
+        if let Some(mut child) = self.child.take() {
+            child.wait().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn listen(lines: &mut Lines<BufReader<ChildStdout>>, sign: &str) -> anyhow::Result<Vec<String>> {
+    let mut said = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        let done = line.starts_with(sign);
+        said.push(line);
+        if done {
+            return Ok(said);
+        }
+    }
+    bail!("it ended")
+}
+
+/// The binary under test: `PROCTOR_BIN`, or beside this one.
+fn proctor_binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PROCTOR_BIN") {
+        return Ok(path.into());
+    }
+    let here = std::env::current_exe()?;
+    let found = here.ancestors().skip(1).take(3).map(|dir| dir.join("proctor")).find(|path| path.is_file());
+    found.context("build the binary first (cargo build -p proctor), or set PROCTOR_BIN")
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// How an installation is to differ from the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the edge keeps its data, if not with the rest.
+    pub edge_dir: Option<PathBuf>,
+    /// Settings of the tenant.
+    pub settings: Value,
+}
+
+/// A running installation with one tenant, `acme`.
+pub struct Cluster {
+    /// Postgres.
+    pub postgres: Postgres,
+    /// NATS.
+    pub nats: Nats,
+    /// Control.
+    pub control: Role,
+    /// The ledger.
+    pub ledger: Role,
+    /// The admin API.
+    pub web_api: Role,
+    /// The edge.
+    pub edge: Role,
+    /// The edge's agent address, `http://…`.
+    pub edge_url: String,
+    /// The edge's admin address, `http://…`.
+    pub edge_admin_url: String,
+    /// The admin API, `http://…`.
+    pub api_url: String,
+    admin_key: String,
+    edge_id: String,
+    http: reqwest::Client,
+    /// Removed last.
+    pub dir: TempDir,
+}
+
+impl Cluster {
+    /// Starts everything; the tenant has neither tools nor policies yet.
+    ///
+    /// # Errors
+    /// If anything does not start.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path();
+        // Servers that run as another user have to get through.
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        let (postgres, nats) = tokio::try_join!(
+            Postgres::start(PostgresOptions::new(path.join("postgres"))),
+            Nats::start(NatsOptions::new(path.join("nats"))),
+        )?;
+        postgres.create_database("proctor").await?;
+        let (database, bus) = (postgres.url("proctor"), nats.url());
+        let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let [control_port, ledger_port, api_port, edge_port, admin_port] = ports;
+        let own = |name: &str| path.join(name).display().to_string();
+        let mut control = Role::new(
+            path,
+            "control",
+            &format!(
+                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{control_port}\"\n\
+                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\n",
+                own("control-data")
+            ),
+        )?;
+        let said = control.start("first platform-admin key", &[], &[]).await?;
+        let after = |sign: &str| said.iter().find_map(|line| line.strip_prefix(sign)).map(str::trim).map(str::to_owned);
+        let admin_key = after("first platform-admin key, shown once: ").context("the first key")?;
+        let platform: Value = serde_json::from_str(&after("platform keys: ").context("the platform's keys")?)?;
+        let keys: Vec<String> = platform
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|key| format!("{{ kid = {}, key = {} }}", key["kid"], key["key"]))
+            .collect();
+        let ledger = Role::new(
+            path,
+            "ledger",
+            &format!(
+                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{ledger_port}\"\n\
+                 data_dir = {:?}\nplatform_keys = [{}]\n",
+                own("ledger-data"),
+                keys.join(", ")
+            ),
+        )?;
+        let web_api = Role::new(
+            path,
+            "web-api",
+            &format!(
+                "listen = \"127.0.0.1:{api_port}\"\ncontrol = \"http://127.0.0.1:{control_port}\"\n\
+                 ledger = \"http://127.0.0.1:{ledger_port}\"\n"
+            ),
+        )?;
+        let edge_dir = options.edge_dir.clone().unwrap_or_else(|| path.join("edge-data"));
+        let edge = Role::new(
+            path,
+            "edge",
+            &format!(
+                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n",
+                edge_dir.display().to_string()
+            ),
+        )?;
+        let mut cluster = Self {
+            postgres,
+            nats,
+            control,
+            ledger,
+            web_api,
+            edge,
+            edge_url: format!("http://127.0.0.1:{edge_port}"),
+            edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
+            api_url: format!("http://127.0.0.1:{api_port}"),
+            admin_key,
+            edge_id: String::new(),
+            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?,
+            dir,
+        };
+        cluster.join(&format!("http://127.0.0.1:{control_port}"), options.settings).await?;
+        Ok(cluster)
+    }
+
+    async fn join(&mut self, control: &str, settings: Value) -> anyhow::Result<()> {
+        self.web_api.start("admin API on", &[], &[]).await?;
+        let tenant = json!({ "tenant": "acme", "settings": if settings.is_null() { json!({}) } else { settings } });
+        self.api(Method::POST, "/v1/tenants", Some(tenant)).await?;
+        let ledger = self.join_token(json!({ "role": "ledger" })).await?;
+        self.ledger.start("gRPC on", &["--join", control], &[("PROCTOR_JOIN_TOKEN", &ledger)]).await?;
+        let edge = self.join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" })).await?;
+        let said = self.edge.start("edge ", &["--join", control], &[("PROCTOR_JOIN_TOKEN", &edge)]).await?;
+        let id = said.iter().find_map(|line| line.strip_prefix("enrolled as ")).context("the edge's id")?;
+        id.clone_into(&mut self.edge_id);
+        Ok(())
+    }
+
+    async fn join_token(&self, body: Value) -> anyhow::Result<String> {
+        let made = self.api(Method::POST, "/v1/edges/join-tokens", Some(body)).await?;
+        Ok(made["join_token"].as_str().context("the join token")?.to_owned())
+    }
+
+    /// Id of the edge.
+    #[must_use]
+    pub fn edge_id(&self) -> &str {
+        &self.edge_id
+    }
+
+    /// The platform administrator's API key.
+    #[must_use]
+    pub fn admin_key(&self) -> &str {
+        &self.admin_key
+    }
+
+    /// Starts the edge again.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_edge(&mut self) -> anyhow::Result<()> {
+        self.edge.start("edge ", &[], &[]).await.map(drop)
+    }
+
+    /// Starts the ledger again.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_ledger(&mut self) -> anyhow::Result<()> {
+        self.ledger.start("gRPC on", &[], &[]).await.map(drop)
+    }
+
+    /// Starts control again.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_control(&mut self) -> anyhow::Result<()> {
+        self.control.start("platform keys", &[], &[]).await.map(drop)
+    }
+
+    /// A request to the admin API with the platform key.
+    ///
+    /// # Errors
+    /// If it can't be reached or refuses.
+    pub async fn api(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let mut request = self.http.request(method, format!("{}{path}", self.api_url)).bearer_auth(&self.admin_key);
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("{path}: {status} {text}");
+        }
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// A request below `/v1/tenants/acme/`.
+    ///
+    /// # Errors
+    /// If it can't be reached or refuses.
+    pub async fn acme(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        self.api(method, &format!("/v1/tenants/acme/{path}"), body).await
+    }
+
+    /// Waits until a call with this token is allowed, by asking only.
+    ///
+    /// # Errors
+    /// If it never is; says what the edge answered last.
+    pub async fn wait_allowed(&self, token: &str, agent: &str, tool: &str, arguments: Value) -> anyhow::Result<()> {
+        let question = json!({
+            "subject": { "type": "agent", "id": agent },
+            "action": { "name": "call" },
+            "resource": { "type": "tool", "id": tool, "properties": { "arguments": arguments } },
+        });
+        let (started, mut last) = (Instant::now(), Value::Null);
+        while started.elapsed() < START {
+            let url = format!("{}/access/v1/evaluation", self.edge_url);
+            if let Ok(answer) = self.http.post(url).bearer_auth(token).json(&question).send().await {
+                last = answer.json().await.unwrap_or_default();
+            }
+            if last["decision"] == true {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("{tool} is not allowed: {last}")
+    }
+
+    /// Ends everything in good order.
+    pub async fn stop(mut self) {
+        for role in [&mut self.edge, &mut self.web_api, &mut self.ledger, &mut self.control] {
+            // One that was killed by a drill is gone already.
+            let _ = role.end(Signal::SIGTERM).await;
+        }
+        self.nats.stop().await;
+        self.postgres.stop().await;
+    }
+}

@@ -1,0 +1,12 @@
+//! Load and fault drills: the system as a black box, over its public protocols, on real servers and real processes.
+//!
+//! Reading order: [`cluster`] (the roles as processes), [`upstream`] (a tool server that notes what it really did),
+//! [`load`] (clients that note what they were told), [`oracle`] (the equations that must hold between the notes and the
+//! audit chain), [`drill`] (the faults), [`bench`] (throughput and latency next to a plain reverse proxy).
+
+pub mod bench;
+pub mod cluster;
+pub mod drill;
+pub mod load;
+pub mod oracle;
+pub mod upstream;

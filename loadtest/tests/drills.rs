@@ -1,0 +1,43 @@
+//! Fault drills with their oracle, three seeds each. Many more: `proctor-loadtest drill d1 --seeds 200`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use proctor_loadtest::drill::{Drill, may_mount, run};
+
+async fn three(drill: Drill) {
+    for seed in 1..=3 {
+        match run(drill, seed).await {
+            Ok(report) => println!("{drill:?} seed {seed}: {report:?}"),
+            Err(error) => panic!("{drill:?} seed {seed}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d1_the_edge_is_killed_in_the_middle_of_requests() {
+    three(Drill::D1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d2_the_ledger_is_killed() {
+    three(Drill::D2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d3_nats_is_killed_and_loses_everything() {
+    three(Drill::D3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d4_postgres_is_killed() {
+    three(Drill::D4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d10_the_disk_of_the_edge_is_full() {
+    if !may_mount() {
+        println!("skipped: mounting a small tmpfs takes root");
+        return;
+    }
+    three(Drill::D10).await;
+}
