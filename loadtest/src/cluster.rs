@@ -28,25 +28,49 @@ impl Role {
     fn new(dir: &Path, name: &'static str, config: &str) -> anyhow::Result<Self> {
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config)?;
-        Ok(Self { name, config: path, child: None })
+        Ok(Self {
+            name,
+            config: path,
+            child: None,
+        })
     }
 
     /// Starts it and waits until it says `sign`; returns what it said until then.
-    async fn start(&mut self, sign: &str, extra: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+    async fn start(
+        &mut self,
+        sign: &str,
+        extra: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Vec<String>> {
         let mut command = Command::new(proctor_binary()?);
         // `proctor edge` for edge, edge-2, …
         let role = self.name.strip_suffix("-2").unwrap_or(self.name);
-        command.arg(role).arg("--config").arg(&self.config).args(extra).envs(env.iter().copied());
-        command.env("PROCTOR_LOG_FILTER", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let log = std::fs::File::options().create(true).append(true).open(self.config.with_extension("log"))?;
+        command
+            .arg(role)
+            .arg("--config")
+            .arg(&self.config)
+            .args(extra)
+            .envs(env.iter().copied());
+        command
+            .env("PROCTOR_LOG_FILTER", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.config.with_extension("log"))?;
         command.stderr(log);
-        let mut child = command.spawn().with_context(|| format!("starting {}", self.name))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", self.name))?;
         let stdout = child.stdout.take().context("its output")?;
         self.child = Some(child);
         let mut lines = BufReader::new(stdout).lines();
         let said = tokio::time::timeout(START, listen(&mut lines, sign)).await;
         let Ok(Ok(said)) = said else {
-            let log = std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+            let log =
+                std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
             bail!("{} did not start: {log}", self.name);
         };
         // Somebody has to go on reading, or it blocks one day.
@@ -66,7 +90,9 @@ impl Role {
     /// # Errors
     /// If it does not run.
     pub async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
-        let pid = self.pid().with_context(|| format!("{} does not run", self.name))?;
+        let pid = self
+            .pid()
+            .with_context(|| format!("{} does not run", self.name))?;
         kill(pid, signal)?;
         if let Some(mut child) = self.child.take() {
             child.wait().await?;
@@ -75,7 +101,10 @@ impl Role {
     }
 }
 
-async fn listen(lines: &mut Lines<BufReader<ChildStdout>>, sign: &str) -> anyhow::Result<Vec<String>> {
+async fn listen(
+    lines: &mut Lines<BufReader<ChildStdout>>,
+    sign: &str,
+) -> anyhow::Result<Vec<String>> {
     let mut said = Vec::new();
     while let Some(line) = lines.next_line().await? {
         let done = line.starts_with(sign);
@@ -88,16 +117,28 @@ async fn listen(lines: &mut Lines<BufReader<ChildStdout>>, sign: &str) -> anyhow
 }
 
 /// The binary under test: `PROCTOR_BIN`, or beside this one.
-fn proctor_binary() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// If there is none.
+pub fn proctor_binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("PROCTOR_BIN") {
         return Ok(path.into());
     }
     let here = std::env::current_exe()?;
-    let found = here.ancestors().skip(1).take(3).map(|dir| dir.join("proctor")).find(|path| path.is_file());
+    let found = here
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .map(|dir| dir.join("proctor"))
+        .find(|path| path.is_file());
     found.context("build the binary first (cargo build -p proctor), or set PROCTOR_BIN")
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nobody listens on right now.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -153,7 +194,13 @@ impl Cluster {
         )?;
         postgres.create_database("proctor").await?;
         let (database, bus) = (postgres.url("proctor"), nats.url());
-        let ports = [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let ports = [
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+            free_port()?,
+        ];
         let [control_port, ledger_port, api_port, edge_port, admin_port] = ports;
         let own = |name: &str| path.join(name).display().to_string();
         let mut control = Role::new(
@@ -166,9 +213,15 @@ impl Cluster {
             ),
         )?;
         let said = control.start("first platform-admin key", &[], &[]).await?;
-        let after = |sign: &str| said.iter().find_map(|line| line.strip_prefix(sign)).map(str::trim).map(str::to_owned);
+        let after = |sign: &str| {
+            said.iter()
+                .find_map(|line| line.strip_prefix(sign))
+                .map(str::trim)
+                .map(str::to_owned)
+        };
         let admin_key = after("first platform-admin key, shown once: ").context("the first key")?;
-        let platform: Value = serde_json::from_str(&after("platform keys: ").context("the platform's keys")?)?;
+        let platform: Value =
+            serde_json::from_str(&after("platform keys: ").context("the platform's keys")?)?;
         let keys: Vec<String> = platform
             .as_array()
             .into_iter()
@@ -193,7 +246,10 @@ impl Cluster {
                  ledger = \"http://127.0.0.1:{ledger_port}\"\n"
             ),
         )?;
-        let edge_dir = options.edge_dir.clone().unwrap_or_else(|| path.join("edge-data"));
+        let edge_dir = options
+            .edge_dir
+            .clone()
+            .unwrap_or_else(|| path.join("edge-data"));
         let edge = Role::new(
             path,
             "edge",
@@ -214,10 +270,18 @@ impl Cluster {
             api_url: format!("http://127.0.0.1:{api_port}"),
             admin_key,
             edge_id: String::new(),
-            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(30))
+                .build()?,
             dir,
         };
-        cluster.join(&format!("http://127.0.0.1:{control_port}"), options.settings).await?;
+        cluster
+            .join(
+                &format!("http://127.0.0.1:{control_port}"),
+                options.settings,
+            )
+            .await?;
         Ok(cluster)
     }
 
@@ -226,17 +290,40 @@ impl Cluster {
         let tenant = json!({ "tenant": "acme", "settings": if settings.is_null() { json!({}) } else { settings } });
         self.api(Method::POST, "/v1/tenants", Some(tenant)).await?;
         let ledger = self.join_token(json!({ "role": "ledger" })).await?;
-        self.ledger.start("gRPC on", &["--join", control], &[("PROCTOR_JOIN_TOKEN", &ledger)]).await?;
-        let edge = self.join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" })).await?;
-        let said = self.edge.start("edge ", &["--join", control], &[("PROCTOR_JOIN_TOKEN", &edge)]).await?;
-        let id = said.iter().find_map(|line| line.strip_prefix("enrolled as ")).context("the edge's id")?;
+        self.ledger
+            .start(
+                "gRPC on",
+                &["--join", control],
+                &[("PROCTOR_JOIN_TOKEN", &ledger)],
+            )
+            .await?;
+        let edge = self
+            .join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" }))
+            .await?;
+        let said = self
+            .edge
+            .start(
+                "edge ",
+                &["--join", control],
+                &[("PROCTOR_JOIN_TOKEN", &edge)],
+            )
+            .await?;
+        let id = said
+            .iter()
+            .find_map(|line| line.strip_prefix("enrolled as "))
+            .context("the edge's id")?;
         id.clone_into(&mut self.edge_id);
         Ok(())
     }
 
     async fn join_token(&self, body: Value) -> anyhow::Result<String> {
-        let made = self.api(Method::POST, "/v1/edges/join-tokens", Some(body)).await?;
-        Ok(made["join_token"].as_str().context("the join token")?.to_owned())
+        let made = self
+            .api(Method::POST, "/v1/edges/join-tokens", Some(body))
+            .await?;
+        Ok(made["join_token"]
+            .as_str()
+            .context("the join token")?
+            .to_owned())
     }
 
     /// Id of the edge.
@@ -272,15 +359,26 @@ impl Cluster {
     /// # Errors
     /// If it does not come up.
     pub async fn start_control(&mut self) -> anyhow::Result<()> {
-        self.control.start("platform keys", &[], &[]).await.map(drop)
+        self.control
+            .start("platform keys", &[], &[])
+            .await
+            .map(drop)
     }
 
     /// A request to the admin API with the platform key.
     ///
     /// # Errors
     /// If it can't be reached or refuses.
-    pub async fn api(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let mut request = self.http.request(method, format!("{}{path}", self.api_url)).bearer_auth(&self.admin_key);
+    pub async fn api(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.api_url))
+            .bearer_auth(&self.admin_key);
         if let Some(body) = &body {
             request = request.json(body);
         }
@@ -290,22 +388,38 @@ impl Cluster {
         if !status.is_success() {
             bail!("{path}: {status} {text}");
         }
-        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
+        Ok(if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text)?
+        })
     }
 
     /// A request below `/v1/tenants/acme/`.
     ///
     /// # Errors
     /// If it can't be reached or refuses.
-    pub async fn acme(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        self.api(method, &format!("/v1/tenants/acme/{path}"), body).await
+    pub async fn acme(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        self.api(method, &format!("/v1/tenants/acme/{path}"), body)
+            .await
     }
 
     /// Waits until a call with this token is allowed, by asking only.
     ///
     /// # Errors
     /// If it never is; says what the edge answered last.
-    pub async fn wait_allowed(&self, token: &str, agent: &str, tool: &str, arguments: Value) -> anyhow::Result<()> {
+    pub async fn wait_allowed(
+        &self,
+        token: &str,
+        agent: &str,
+        tool: &str,
+        arguments: Value,
+    ) -> anyhow::Result<()> {
         let question = json!({
             "subject": { "type": "agent", "id": agent },
             "action": { "name": "call" },
@@ -314,7 +428,14 @@ impl Cluster {
         let (started, mut last) = (Instant::now(), Value::Null);
         while started.elapsed() < START {
             let url = format!("{}/access/v1/evaluation", self.edge_url);
-            if let Ok(answer) = self.http.post(url).bearer_auth(token).json(&question).send().await {
+            if let Ok(answer) = self
+                .http
+                .post(url)
+                .bearer_auth(token)
+                .json(&question)
+                .send()
+                .await
+            {
                 last = answer.json().await.unwrap_or_default();
             }
             if last["decision"] == true {
@@ -327,7 +448,12 @@ impl Cluster {
 
     /// Ends everything in good order.
     pub async fn stop(mut self) {
-        for role in [&mut self.edge, &mut self.web_api, &mut self.ledger, &mut self.control] {
+        for role in [
+            &mut self.edge,
+            &mut self.web_api,
+            &mut self.ledger,
+            &mut self.control,
+        ] {
             // One that was killed by a drill is gone already.
             let _ = role.end(Signal::SIGTERM).await;
         }

@@ -48,9 +48,15 @@ pub struct Report {
 /// # Errors
 /// If anything does not hold that should.
 pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
-    let disk = if drill == Drill::D10 { Some(SmallDisk::new()?) } else { None };
-    let options =
-        Options { edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")), ..Options::default() };
+    let disk = if drill == Drill::D10 {
+        Some(SmallDisk::new()?)
+    } else {
+        None
+    };
+    let options = Options {
+        edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
+        ..Options::default()
+    };
     let mut cluster = Cluster::start(options).await?;
     let upstream = Upstream::start(Duration::from_millis(2)).await?;
     let token = prepare(&cluster, &upstream).await?;
@@ -59,7 +65,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let broken = strike(drill, seed, &mut cluster, &load).await;
     // What healed serves again.
     let healed = match &broken {
-        Ok(()) => load.wait_done(50, HEAL).await.context("it does not serve again"),
+        Ok(()) => load
+            .wait_done(50, HEAL)
+            .await
+            .context("it does not serve again"),
         Err(_) => Ok(()),
     };
     let calls = load.end().await;
@@ -69,7 +78,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
     if drill == Drill::D10 {
         let full = |told: &Told| matches!(told, Told::Refused { reason, .. } if reason == "audit_unavailable");
-        ensure!(calls.iter().any(|call| full(&call.told)), "the disk never was full");
+        ensure!(
+            calls.iter().any(|call| full(&call.told)),
+            "the disk never was full"
+        );
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
     let report = Report {
@@ -155,8 +167,14 @@ const DISK: &str = "size=2m";
 impl SmallDisk {
     fn new() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some(DISK))
-            .context("mounting a small tmpfs (this drill has to run as root)")?;
+        mount(
+            Some("tmpfs"),
+            dir.path(),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(DISK),
+        )
+        .context("mounting a small tmpfs (this drill has to run as root)")?;
         Ok(Self { dir })
     }
 

@@ -82,23 +82,56 @@ pub async fn prepare(cluster: &Cluster, upstream: &Upstream) -> anyhow::Result<S
             "name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"],
         })
     };
-    cluster.acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({}))).await?;
-    let tools: Vec<Value> =
-        upstream.definitions().iter().map(|tool| json!({ "definition": definition(tool) })).collect();
+    cluster
+        .acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({})))
+        .await?;
+    let tools: Vec<Value> = upstream
+        .definitions()
+        .iter()
+        .map(|tool| json!({ "definition": definition(tool) }))
+        .collect();
     let server = json!({ "upstream": { "kind": "mcp-http", "url": upstream.url }, "tools": tools });
-    let stored = cluster.acme(Method::PUT, "tool-servers/worker", Some(server)).await;
+    let stored = cluster
+        .acme(Method::PUT, "tool-servers/worker", Some(server))
+        .await;
     let mut server = stored?;
     approve(&mut server)?;
-    cluster.acme(Method::PUT, "tool-servers/worker", Some(server)).await?;
-    let source = "package proctor.policy\n\ndecision := {\"effect\": \"allow\", \"reasons\": []}\n";
-    let policy = json!({ "modules": [{ "name": "allow.rego", "source": source }] });
-    let version = cluster.acme(Method::PUT, "policies/allow", Some(policy)).await?["version"].clone();
-    let activate = format!("policies/allow/versions/{version}/activate");
-    cluster.acme(Method::POST, &activate, Some(json!({ "mode": "enforce" }))).await?;
+    cluster
+        .acme(Method::PUT, "tool-servers/worker", Some(server))
+        .await?;
+    allow_all(cluster).await?;
     let token = token(cluster, &[]).await?;
     let arguments = json!({ "id": "first", "amount": 1 });
-    cluster.wait_allowed(&token, AGENT, "worker/work", arguments).await?;
+    cluster
+        .wait_allowed(&token, AGENT, "worker/work", arguments)
+        .await?;
     Ok(token)
+}
+
+/// A policy that allows everything: what is under test are the other controls.
+///
+/// # Errors
+/// If the admin API refuses.
+pub async fn allow_all(cluster: &Cluster) -> anyhow::Result<()> {
+    let source = "package proctor.policy\n\ndecision := {\"effect\": \"allow\", \"reasons\": []}\n";
+    let policy = json!({ "modules": [{ "name": "allow.rego", "source": source }] });
+    let version = cluster
+        .acme(Method::PUT, "policies/allow", Some(policy))
+        .await?["version"]
+        .clone();
+    let activate = format!("policies/allow/versions/{version}/activate");
+    cluster
+        .acme(Method::POST, &activate, Some(json!({ "mode": "enforce" })))
+        .await?;
+    Ok(())
+}
+
+/// An RFC 3339 time so many seconds from now.
+///
+/// # Errors
+/// If the clock is out of range.
+pub fn in_secs(secs: u64) -> anyhow::Result<String> {
+    Ok((time::UtcDateTime::now() + Duration::from_secs(secs)).format(&Rfc3339)?)
 }
 
 /// Approves every definition as it is: the digest is control's own (RFC 8785, SHA-256).
@@ -129,12 +162,21 @@ pub async fn token(cluster: &Cluster, caveats: &[String]) -> anyhow::Result<Stri
     });
     let intent = cluster.acme(Method::POST, "intents", Some(intent)).await?;
     let mut all = vec![
-        format!("time < {}", (time::UtcDateTime::now() + Duration::from_secs(3600)).format(&Rfc3339)?),
+        format!("time < {}", in_secs(3600)?),
         "tool in worker/work".to_owned(),
-        format!("intent = {}", intent["id"].as_str().context("the intent's id")?),
+        format!(
+            "intent = {}",
+            intent["id"].as_str().context("the intent's id")?
+        ),
     ];
     all.extend_from_slice(caveats);
-    let minted = cluster.acme(Method::POST, "tokens", Some(json!({ "agent": AGENT, "caveats": all }))).await?;
+    let minted = cluster
+        .acme(
+            Method::POST,
+            "tokens",
+            Some(json!({ "agent": AGENT, "caveats": all })),
+        )
+        .await?;
     Ok(minted["token"].as_str().context("the token")?.to_owned())
 }
 
@@ -151,8 +193,15 @@ impl Load {
     /// # Errors
     /// If there is no HTTP client.
     pub fn start(edge_url: &str, token: &str, clients: usize, seed: u64) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let (calls, stop, next) = (Arc::default(), CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()?;
+        let (calls, stop, next) = (
+            Arc::default(),
+            CancellationToken::new(),
+            Arc::new(AtomicU64::new(0)),
+        );
         let client = |_| {
             tokio::spawn(client(
                 http.clone(),
@@ -164,20 +213,30 @@ impl Load {
                 seed,
             ))
         };
-        Ok(Self { clients: (0..clients).map(client).collect(), calls, stop })
+        Ok(Self {
+            clients: (0..clients).map(client).collect(),
+            calls,
+            stop,
+        })
     }
 
     /// Calls that are over.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Calls that were done.
     #[must_use]
     pub fn done(&self) -> usize {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.iter().filter(|call| matches!(call.told, Told::Done { .. })).count()
+        calls
+            .iter()
+            .filter(|call| matches!(call.told, Told::Done { .. }))
+            .count()
     }
 
     /// Waits until so many more calls were done.
@@ -191,7 +250,13 @@ impl Load {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        waited.await.with_context(|| format!("only {} of {goal} calls were done; {} in all", self.done(), self.count()))
+        waited.await.with_context(|| {
+            format!(
+                "only {} of {goal} calls were done; {} in all",
+                self.done(),
+                self.count()
+            )
+        })
     }
 
     /// Ends the clients and gives their notes.
@@ -215,8 +280,13 @@ pub fn mix(seed: u64, number: u64) -> u64 {
 }
 
 async fn client(
-    http: reqwest::Client, url: String, token: String, calls: Arc<Mutex<Vec<Call>>>, next: Arc<AtomicU64>,
-    stop: CancellationToken, seed: u64,
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+    next: Arc<AtomicU64>,
+    stop: CancellationToken,
+    seed: u64,
 ) {
     while !stop.is_cancelled() {
         let id = next.fetch_add(1, Ordering::Relaxed);
@@ -226,16 +296,27 @@ async fn client(
             1 => ("work", AMOUNT_MAX + 1 + random % 1000),
             _ => ("work", random % (AMOUNT_MAX + 1)),
         };
-        let mut call = Call { id, tool, amount, told: Told::Nothing };
+        let mut call = Call {
+            id,
+            tool,
+            amount,
+            told: Told::Nothing,
+        };
         let body = json!({ "tool": format!("worker/{tool}"), "arguments": call.arguments() });
         let request = http
             .post(&url)
             .bearer_auth(&token)
-            .header("traceparent", format!("00-{}-0000000000000001-00", trace_id(id)))
+            .header(
+                "traceparent",
+                format!("00-{}-0000000000000001-00", trace_id(id)),
+            )
             .json(&body);
         call.told = tell(request.send().await).await;
         let quiet = matches!(call.told, Told::Nothing);
-        calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call);
         if quiet {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -243,14 +324,25 @@ async fn client(
 }
 
 async fn tell(response: Result<reqwest::Response, reqwest::Error>) -> Told {
-    let Ok(response) = response else { return Told::Nothing };
-    let Ok(body) = response.json::<Value>().await else { return Told::Nothing };
-    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let Ok(response) = response else {
+        return Told::Nothing;
+    };
+    let Ok(body) = response.json::<Value>().await else {
+        return Told::Nothing;
+    };
+    let text = |pointer: &str| {
+        body.pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     if let Some(decision_id) = text("/result/_meta/dev.proctor~1decision/decision_id") {
         return Told::Done { decision_id };
     }
     match text("/error/data/reason") {
-        Some(reason) => Told::Refused { decision_id: text("/error/data/decision_id"), reason },
+        Some(reason) => Told::Refused {
+            decision_id: text("/error/data/decision_id"),
+            reason,
+        },
         None => Told::Nothing,
     }
 }

@@ -29,10 +29,14 @@ pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()
     while started.elapsed() < patience {
         match cluster.acme(Method::GET, "audit/verify", None).await {
             Ok(report) => {
-                ensure!(report["findings"].as_array().is_some_and(Vec::is_empty), "the chain is not sound: {report}");
+                ensure!(
+                    report["findings"].as_array().is_some_and(Vec::is_empty),
+                    "the chain is not sound: {report}"
+                );
                 let entries = report["entries"].as_u64().unwrap_or(0);
                 // Nothing open, nothing on its way.
-                if report["open_calls"] == 0 && entries == size && spooled(cluster).await == Some(0) {
+                if report["open_calls"] == 0 && entries == size && spooled(cluster).await == Some(0)
+                {
                     return Ok(());
                 }
                 (size, last) = (entries, report.to_string());
@@ -47,8 +51,20 @@ pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()
 /// Events in the edge's spool that the ledger does not have.
 async fn spooled(cluster: &Cluster) -> Option<u64> {
     let url = format!("{}/metrics", cluster.edge_admin_url);
-    let text = reqwest::Client::builder().no_proxy().build().ok()?.get(url).send().await.ok()?.text().await.ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("proctor_edge_spool_events "))?;
+    let text = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .ok()?
+        .get(url)
+        .send()
+        .await
+        .ok()?
+        .text()
+        .await
+        .ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("proctor_edge_spool_events "))?;
     line.trim().parse().ok()
 }
 
@@ -59,12 +75,20 @@ async fn spooled(cluster: &Cluster) -> Option<u64> {
 pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
     let (mut chain, mut before) = (Chain::new(), 0_u64);
     loop {
-        let page =
-            cluster.acme(Method::GET, &format!("audit/events?limit=1000&before_seq={before}"), None).await?;
+        let page = cluster
+            .acme(
+                Method::GET,
+                &format!("audit/events?limit=1000&before_seq={before}"),
+                None,
+            )
+            .await?;
         for entry in page["entries"].as_array().context("the entries")? {
             let event = &entry["event"];
             if let Some(trace) = event["trace_id"].as_str() {
-                chain.entry(trace.to_owned()).or_default().push(event.clone());
+                chain
+                    .entry(trace.to_owned())
+                    .or_default()
+                    .push(event.clone());
             }
         }
         match page["next_before_seq"].as_u64() {
@@ -80,16 +104,32 @@ pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
 /// The first thing that does not hold.
 pub async fn check(cluster: &Cluster, calls: &[Call], executed: &[Executed]) -> anyhow::Result<()> {
     let chain = chain(cluster).await?;
-    let by_id: BTreeMap<String, &Call> = calls.iter().map(|call| (call.id.to_string(), call)).collect();
+    let by_id: BTreeMap<String, &Call> = calls
+        .iter()
+        .map(|call| (call.id.to_string(), call))
+        .collect();
     let mut seen = HashSet::new();
     for done in executed {
-        let id = done.arguments["id"].as_str().context("an execution without an id")?;
-        let call = by_id.get(id).with_context(|| format!("execution {id} that nobody asked for"))?;
-        ensure!(call.is_allowed() && done.tool == call.tool, "LET THROUGH: {done:?} of {call:?}");
-        ensure!(done.arguments == call.arguments(), "other arguments than asked for: {done:?} of {call:?}");
+        let id = done.arguments["id"]
+            .as_str()
+            .context("an execution without an id")?;
+        let call = by_id
+            .get(id)
+            .with_context(|| format!("execution {id} that nobody asked for"))?;
+        ensure!(
+            call.is_allowed() && done.tool == call.tool,
+            "LET THROUGH: {done:?} of {call:?}"
+        );
+        ensure!(
+            done.arguments == call.arguments(),
+            "other arguments than asked for: {done:?} of {call:?}"
+        );
         ensure!(seen.insert(id.to_owned()), "executed twice: {done:?}");
         let kinds = kinds(&chain, call);
-        ensure!(kinds.contains(&"authorized"), "LOST: {call:?} was executed and is not in the chain: {kinds:?}");
+        ensure!(
+            kinds.contains(&"authorized"),
+            "LOST: {call:?} was executed and is not in the chain: {kinds:?}"
+        );
     }
     for call in calls {
         record(&chain, call, seen.contains(&call.id.to_string()))?;
@@ -104,24 +144,51 @@ fn kinds<'c>(chain: &'c Chain, call: &Call) -> Vec<&'c str> {
 
 fn record(chain: &Chain, call: &Call, executed: bool) -> anyhow::Result<()> {
     let kinds = kinds(chain, call);
-    let decisions: HashSet<_> =
-        chain.get(&call.trace_id()).into_iter().flatten().filter_map(|event| event["decision_id"].as_str()).collect();
+    let decisions: HashSet<_> = chain
+        .get(&call.trace_id())
+        .into_iter()
+        .flatten()
+        .filter_map(|event| event["decision_id"].as_str())
+        .collect();
     let count = |wanted: &[&str]| kinds.iter().filter(|kind| wanted.contains(kind)).count();
     let (authorized, refused) = (count(&["authorized"]), count(&["refused"]));
     let outcomes = count(&["completed", "failed", "cancelled", "withheld", "unknown"]);
-    ensure!(authorized + refused <= 1, "decided more than once: {call:?}: {kinds:?}");
-    ensure!(authorized == outcomes, "LOST: an authorized call without one outcome: {call:?}: {kinds:?}");
+    ensure!(
+        authorized + refused <= 1,
+        "decided more than once: {call:?}: {kinds:?}"
+    );
+    ensure!(
+        authorized == outcomes,
+        "LOST: an authorized call without one outcome: {call:?}: {kinds:?}"
+    );
     match &call.told {
         Told::Done { decision_id } => {
-            ensure!(call.is_allowed() && executed, "told that it was done, and it was not: {call:?}");
-            ensure!(authorized == 1 && decisions.contains(decision_id.as_str()), "LOST: {call:?}: {kinds:?}");
+            ensure!(
+                call.is_allowed() && executed,
+                "told that it was done, and it was not: {call:?}"
+            );
+            ensure!(
+                authorized == 1 && decisions.contains(decision_id.as_str()),
+                "LOST: {call:?}: {kinds:?}"
+            );
         }
-        Told::Refused { decision_id, reason } if !UNRECORDED.contains(&reason.as_str()) => {
-            let decision_id = decision_id.as_deref().context("a refusal without a decision")?;
+        Told::Refused {
+            decision_id,
+            reason,
+        } if !UNRECORDED.contains(&reason.as_str()) => {
+            let decision_id = decision_id
+                .as_deref()
+                .context("a refusal without a decision")?;
             ensure!(authorized + refused == 1, "LOST: {call:?}: {kinds:?}");
-            ensure!(decisions.contains(decision_id), "recorded under another decision: {call:?}");
+            ensure!(
+                decisions.contains(decision_id),
+                "recorded under another decision: {call:?}"
+            );
         }
-        Told::Refused { .. } => ensure!(!executed, "told that nothing is recorded, and it was executed: {call:?}"),
+        Told::Refused { .. } => ensure!(
+            !executed,
+            "told that nothing is recorded, and it was executed: {call:?}"
+        ),
         // Either a record, or nothing happened; that it was executed with a record was looked at before.
         Told::Nothing => {}
     }

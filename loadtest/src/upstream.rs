@@ -2,8 +2,8 @@
 
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData, Implementation, JsonObject,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -31,7 +31,10 @@ impl Journal {
     /// All of it.
     #[must_use]
     pub fn all(&self) -> Vec<Executed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -48,8 +51,12 @@ fn tools() -> Vec<Tool> {
         "properties": { "id": { "type": "string" }, "amount": { "type": "integer" } },
     });
     let schema: JsonObject = schema.as_object().cloned().unwrap_or_default();
-    let tool = |name: &'static str, text: &'static str| Tool::new(name, text, Arc::new(schema.clone()));
-    vec![tool("work", "Does a piece of work"), tool("danger", "Does harm")]
+    let tool =
+        |name: &'static str, text: &'static str| Tool::new(name, text, Arc::new(schema.clone()));
+    vec![
+        tool("work", "Does a piece of work"),
+        tool("danger", "Does harm"),
+    ]
 }
 
 impl ServerHandler for Worker {
@@ -59,20 +66,33 @@ impl ServerHandler for Worker {
     }
 
     async fn list_tools(
-        &self, _request: Option<PaginatedRequestParams>, _context: RequestContext<RoleServer>,
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(tools()))
     }
 
     async fn call_tool(
-        &self, request: CallToolRequestParams, _context: RequestContext<RoleServer>,
+        &self,
+        request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let id = arguments.get("id").cloned().unwrap_or_default();
-        let executed = Executed { tool: request.name.to_string(), arguments };
-        self.journal.0.lock().unwrap_or_else(PoisonError::into_inner).push(executed);
+        let executed = Executed {
+            tool: request.name.to_string(),
+            arguments,
+        };
+        self.journal
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(executed);
         tokio::time::sleep(self.delay).await;
-        Ok(CallToolResponse::Complete(CallToolResult::structured(json!({ "done": id }))))
+        Ok(CallToolResponse::Complete(CallToolResult::structured(
+            json!({ "done": id }),
+        )))
     }
 }
 
@@ -100,20 +120,31 @@ impl Upstream {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}/mcp", listener.local_addr()?);
         let (journal, stop) = (Journal::default(), CancellationToken::new());
-        let worker = Worker { journal: journal.clone(), delay };
-        let config =
-            StreamableHttpServerConfig::default().with_json_response(true).with_cancellation_token(stop.child_token());
+        let worker = Worker {
+            journal: journal.clone(),
+            delay,
+        };
+        let config = StreamableHttpServerConfig::default()
+            .with_json_response(true)
+            .with_cancellation_token(stop.child_token());
         let service: StreamableHttpService<Worker, LocalSessionManager> =
             StreamableHttpService::new(move || Ok(worker.clone()), Arc::default(), config);
         let router = axum::Router::new().nest_service("/mcp", service);
         let ended = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(ended).await });
+        tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(ended)
+                .await
+        });
         Ok(Self { url, journal, stop })
     }
 
     /// The `tools/list` elements, for registering.
     #[must_use]
     pub fn definitions(&self) -> Vec<Value> {
-        tools().into_iter().filter_map(|tool| serde_json::to_value(tool).ok()).collect()
+        tools()
+            .into_iter()
+            .filter_map(|tool| serde_json::to_value(tool).ok())
+            .collect()
     }
 }

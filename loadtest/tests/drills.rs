@@ -1,6 +1,11 @@
 //! Fault drills with their oracle, three seeds each. Many more: `proctor-loadtest drill d1 --seeds 200`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use proctor_loadtest::drill::{Drill, may_mount, run};
 

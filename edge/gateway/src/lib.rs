@@ -25,6 +25,7 @@ mod world;
 pub use config::EdgeConfig;
 pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
+pub use upstream::{ListError, list_tools};
 
 use crate::enforce::Gateway;
 use proctor_model::EdgeId;

@@ -12,7 +12,7 @@ pub(crate) use server::{Failure, Server};
 
 use crate::spool::Recorded;
 use proctor_engine::LiveDefinitions;
-use proctor_model::catalogue::ToolServer;
+use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -138,4 +138,30 @@ pub(crate) async fn forward(
             cancel,
         )
         .await
+}
+
+/// A tool server did not show its tools.
+#[derive(Debug, thiserror::Error)]
+#[error("the tool server does not show its tools: {0}")]
+pub struct ListError(&'static str);
+
+/// The tools that a server shows, read exactly as an edge reads them when it compares them with what was approved.
+///
+/// # Errors
+/// If the server can't be reached, or does not speak MCP.
+pub async fn list_tools(upstream: Upstream) -> Result<Vec<ToolDefinition>, ListError> {
+    let stop = CancellationToken::new();
+    let upstreams = Upstreams::new(stop.clone()).map_err(|_| ListError("no HTTP client"))?;
+    let spec = ToolServer {
+        id: "listed".parse().map_err(|_| ListError("no id"))?,
+        upstream,
+        timeout_ms: 0,
+        result_bytes_max: 0,
+        tools: Vec::new(),
+        updated_at: None,
+    };
+    let server = Server::new(spec, &upstreams.client, stop);
+    server::list(&server)
+        .await
+        .map_err(|failure| ListError(failure.as_str()))
 }

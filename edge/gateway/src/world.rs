@@ -288,9 +288,7 @@ impl Tenants {
             true => Reason::TenantNotServed,
             false => Reason::NotReady,
         };
-        let tenant = self
-            .get(parsed.tenant())
-            .ok_or_else(|| unknown(foreign))?;
+        let tenant = self.get(parsed.tenant()).ok_or_else(|| unknown(foreign))?;
         let known = |reason| TurnedAway {
             reason,
             tenant: Some(tenant.id.clone()),

@@ -139,7 +139,7 @@ impl Server {
         tokio::spawn(async move {
             loop {
                 let Some(link) = link.upgrade() else { return };
-                let pause = match tokio::time::timeout(LIST_TIMEOUT, link.list()).await {
+                let pause = match tokio::time::timeout(LIST_TIMEOUT, link.digests()).await {
                     Ok(Ok(shown)) => {
                         *link.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
                         COMPARE
@@ -200,32 +200,44 @@ impl Link {
         }
     }
 
-    /// Digests of all tools that the server shows. A tool that can't be read as a definition is as good as gone.
-    async fn list(&self) -> Result<HashMap<ToolName, String>, Failure> {
+    /// Digests of all tools that the server shows. Two definitions under one name are none: nobody can say which of
+    /// them a call gets.
+    async fn digests(&self) -> Result<HashMap<ToolName, String>, Failure> {
         let (mut shown, mut twice) = (HashMap::new(), HashSet::new());
-        let mut params = Map::new();
+        for definition in self.list().await? {
+            let before = shown.insert(definition.name.clone(), definition.digest());
+            twice.extend(before.map(|_| definition.name));
+        }
+        shown.retain(|name, _| !twice.contains(name));
+        Ok(shown)
+    }
+
+    /// All tools that the server shows. One that can't be read as a definition is left out.
+    async fn list(&self) -> Result<Vec<ToolDefinition>, Failure> {
+        let (mut definitions, mut params) = (Vec::new(), Map::new());
         for _ in 0..LIST_PAGES_MAX {
             let page = rpc::result(self.request("tools/list", &params, LIST_BYTES_MAX).await?)?;
             let tools = page
                 .get("tools")
                 .and_then(Value::as_array)
                 .ok_or(Failure::Invalid)?;
-            for definition in tools
-                .iter()
-                .filter_map(|tool| ToolDefinition::from_mcp(tool).ok())
-            {
-                let before = shown.insert(definition.name.clone(), definition.digest());
-                // Two definitions under one name: nobody can say which one a call gets.
-                twice.extend(before.map(|_| definition.name));
-            }
+            definitions.extend(
+                tools
+                    .iter()
+                    .filter_map(|tool| ToolDefinition::from_mcp(tool).ok()),
+            );
             match page.get("nextCursor").filter(|cursor| !cursor.is_null()) {
                 Some(cursor) => drop(params.insert("cursor".into(), cursor.clone())),
-                None => {
-                    shown.retain(|name, _| !twice.contains(name));
-                    return Ok(shown);
-                }
+                None => return Ok(definitions),
             }
         }
         Err(Failure::Invalid)
     }
+}
+
+/// Asks a server for its tools, once.
+pub(super) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure> {
+    tokio::time::timeout(LIST_TIMEOUT, server.link.list())
+        .await
+        .unwrap_or(Err(Failure::Timeout))
 }

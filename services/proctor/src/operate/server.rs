@@ -2,13 +2,10 @@
 
 use super::api::{Api, print_json};
 use super::settings::ApiArgs;
-use anyhow::Context;
+use anyhow::bail;
 use clap::Subcommand;
 use proctor_model::catalogue::{CatalogueEntry, ToolDefinition, ToolServer, Trust, Upstream, Verb};
 use reqwest::Method;
-use rmcp::ServiceExt;
-use rmcp::transport::StreamableHttpClientTransport;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Subcommand)]
@@ -20,29 +17,42 @@ pub(crate) enum ServerCommand {
         /// Id of the server
         id: String,
         /// Its MCP endpoint
-        #[arg(long)]
-        url: String,
+        #[arg(long, required_unless_present = "command")]
+        url: Option<String>,
+        /// Or: the program that speaks MCP on its standard streams; each edge starts its own
+        #[arg(long, conflicts_with = "url")]
+        command: Option<String>,
+        /// An argument of that program; once for each
+        #[arg(long = "arg", requires = "command", allow_hyphen_values = true)]
+        args: Vec<String>,
         #[command(flatten)]
         api: ApiArgs,
     },
 }
 
 pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
-    let ServerCommand::Import { id, url, api } = command;
-    let session = ().serve(StreamableHttpClientTransport::from_uri(url.as_str())).await?;
-    let tools = session
-        .list_all_tools()
-        .await
-        .context("listing the server's tools")?;
-    session.cancel().await.context("ending the session")?;
-    let entries = tools
-        .iter()
-        .map(|tool| entry(&serde_json::to_value(tool)?))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let ServerCommand::Import {
+        id,
+        url,
+        command,
+        args,
+        api,
+    } = command;
+    let upstream = match (url, command) {
+        (Some(url), _) => Upstream::McpHttp { url },
+        (None, Some(command)) => Upstream::McpStdio {
+            command,
+            args,
+            env: BTreeMap::new(),
+        },
+        (None, None) => bail!("say where the server is: --url or --command"),
+    };
+    let definitions = proctor_edge::list_tools(upstream.clone()).await?;
+    let entries: Vec<_> = definitions.into_iter().map(entry).collect();
     let count = entries.len();
     let server = ToolServer {
         id: id.parse()?,
-        upstream: Upstream::McpHttp { url },
+        upstream,
         timeout_ms: 30_000,
         result_bytes_max: 4 * 1024 * 1024,
         tools: entries,
@@ -59,9 +69,8 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn entry(tool: &Value) -> anyhow::Result<CatalogueEntry> {
-    let definition = ToolDefinition::from_mcp(tool)?;
-    Ok(CatalogueEntry {
+fn entry(definition: ToolDefinition) -> CatalogueEntry {
+    CatalogueEntry {
         definition_digest: Some(definition.digest()),
         approved_by: Some("import".to_owned()),
         definition,
@@ -73,5 +82,5 @@ fn entry(tool: &Value) -> anyhow::Result<CatalogueEntry> {
         memory: None,
         rows: None,
         labels: Vec::new(),
-    })
+    }
 }

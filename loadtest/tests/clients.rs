@@ -1,0 +1,365 @@
+//! Official MCP clients of both eras, through the edge, against official MCP servers; and pymacaroons.
+//!
+//! Skipped, with a message, only where npm or python3 is absent.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
+use proctor_loadtest::load::{allow_all, in_secs};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+const AGENT: &str = "client";
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+fn venv() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients-venv")
+}
+
+async fn succeeds(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+    out.into_owned()
+}
+
+fn has(program: &str) -> bool {
+    let found = std::process::Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success())
+}
+
+/// Installs the official clients and servers; false where that is not possible at all.
+async fn installed() -> bool {
+    if !has("npm") || !has("python3") {
+        println!("skipped: npm or python3 is absent");
+        return false;
+    }
+    let stamp = here().join("node_modules/.package-lock.json");
+    let fresh = |stamp: &Path, source: &Path| {
+        let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified());
+        matches!((changed(stamp), changed(source)), (Ok(stamp), Ok(source)) if stamp >= source)
+    };
+    if !fresh(&stamp, &here().join("package-lock.json")) {
+        succeeds(
+            Command::new("npm")
+                .args(["ci", "--no-audit", "--no-fund"])
+                .current_dir(here()),
+        )
+        .await;
+    }
+    let (stamp, requirements) = (venv().join("installed"), here().join("requirements.txt"));
+    if !fresh(&stamp, &requirements) {
+        succeeds(Command::new("python3").args(["-m", "venv"]).arg(venv())).await;
+        succeeds(
+            Command::new(venv().join("bin/pip"))
+                .args(["install", "-q", "-r"])
+                .arg(&requirements),
+        )
+        .await;
+        std::fs::write(stamp, "").unwrap();
+    }
+    true
+}
+
+struct System {
+    cluster: Cluster,
+    _everything: Child,
+    files: tempfile::TempDir,
+}
+
+impl System {
+    async fn start() -> Self {
+        let cluster = Cluster::start(Options {
+            settings: json!({ "intent": "when_declared" }),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let modules = here().join("node_modules/@modelcontextprotocol");
+        let port = free_port().unwrap();
+        let everything = Command::new("node")
+            .arg(modules.join("server-everything/dist/index.js"))
+            .arg("streamableHttp")
+            .env("PORT", port.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let files = tempfile::tempdir().unwrap();
+        std::fs::write(files.path().join("note.txt"), "the note").unwrap();
+        let system = Self {
+            cluster,
+            _everything: everything,
+            files,
+        };
+        let url = format!("http://127.0.0.1:{port}/mcp");
+        system.import("everything", &["--url", &url]).await;
+        let (script, root) = (
+            modules.join("server-filesystem/dist/index.js"),
+            system.root(),
+        );
+        let args = format!("--arg={}", script.display());
+        system
+            .import(
+                "filesystem",
+                &["--command", "node", &args, &format!("--arg={root}")],
+            )
+            .await;
+        allow_all(&system.cluster).await.unwrap();
+        system
+            .cluster
+            .acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({})))
+            .await
+            .unwrap();
+        system
+    }
+
+    fn root(&self) -> String {
+        self.files
+            .path()
+            .canonicalize()
+            .unwrap()
+            .display()
+            .to_string()
+    }
+
+    async fn import(&self, id: &str, how: &[&str]) {
+        let mut command = Command::new(proctor_binary().unwrap());
+        command.args(["server", "import", id]).args(how);
+        command
+            .env("PROCTOR_API_URL", &self.cluster.api_url)
+            .env("PROCTOR_TENANT", "acme");
+        succeeds(command.env("PROCTOR_ADMIN_KEY", self.cluster.admin_key())).await;
+    }
+
+    async fn token(&self, tools: &str) -> String {
+        let caveats = [
+            format!("time < {}", in_secs(3600).unwrap()),
+            format!("tool in {tools}"),
+        ];
+        let body = json!({ "agent": AGENT, "caveats": caveats });
+        let minted = self
+            .cluster
+            .acme(Method::POST, "tokens", Some(body))
+            .await
+            .unwrap();
+        minted["token"].as_str().unwrap().to_owned()
+    }
+
+    /// What a script may and may not do, by the aggregated names.
+    fn script(&self) -> Value {
+        json!([
+            { "name": "everything__echo", "arguments": { "message": "hello" } },
+            { "name": "filesystem__read_text_file", "arguments": { "path": format!("{}/note.txt", self.root()) } },
+            { "name": "filesystem__write_file", "arguments": { "path": format!("{}/x", self.root()), "content": "x" } },
+            { "name": "everything__echo", "arguments": { "wrong": 1 } },
+        ])
+    }
+}
+
+const TOOLS: &str = "everything/echo,everything/get-sum,filesystem/read_text_file";
+
+/// What every client has to come to, whatever its era.
+fn check(who: &str, played: &Value, version: &str, codes: [i64; 2]) {
+    assert_eq!(played["version"], version, "{who}");
+    let mut tools: Vec<_> = played["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool.as_str().unwrap())
+        .collect();
+    tools.sort_unstable();
+    assert_eq!(
+        tools,
+        [
+            "everything__echo",
+            "everything__get-sum",
+            "filesystem__read_text_file"
+        ],
+        "{who}"
+    );
+    let calls = &played["calls"];
+    assert_eq!(
+        calls[0]["result"]["content"][0]["text"], "Echo: hello",
+        "{who}: {calls}"
+    );
+    assert_eq!(
+        calls[1]["result"]["content"][0]["text"], "the note",
+        "{who}: {calls}"
+    );
+    assert_eq!(calls[2]["error"]["code"], codes[0], "{who}: {calls}");
+    assert_eq!(
+        calls[2]["error"]["data"]["reason"], "tool_not_in_token",
+        "{who}: {calls}"
+    );
+    assert_eq!(calls[3]["error"]["code"], codes[1], "{who}: {calls}");
+    assert_eq!(
+        calls[3]["error"]["data"]["reason"], "invalid_arguments",
+        "{who}: {calls}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_clients_of_both_eras_list_and_call_tools() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    let token = system.token(TOOLS).await;
+    system
+        .cluster
+        .wait_allowed(&token, AGENT, "everything/echo", json!({ "message": "x" }))
+        .await
+        .unwrap();
+    system
+        .cluster
+        .wait_allowed(
+            &token,
+            AGENT,
+            "filesystem/read_text_file",
+            json!({ "path": "x" }),
+        )
+        .await
+        .unwrap();
+    let url = format!("{}/v1/mcp", system.cluster.edge_url);
+    let python = venv().join("bin/python");
+    let script = system.script().to_string();
+    for (program, file, mode, version) in [
+        (Path::new("node"), "ts1.mjs", "legacy", "2025-11-25"),
+        (Path::new("node"), "ts2.mjs", "legacy", "2025-11-25"),
+        (Path::new("node"), "ts2.mjs", "auto", "2026-07-28"),
+        (&python, "client.py", "legacy", "2025-11-25"),
+        (&python, "client.py", "auto", "2026-07-28"),
+    ] {
+        let who = format!("{file} {mode}");
+        let mut command = Command::new(program);
+        let out = succeeds(
+            command
+                .arg(here().join(file))
+                .args([&url, &token, mode, &script]),
+        )
+        .await;
+        let played: Value =
+            serde_json::from_str(out.trim()).unwrap_or_else(|_| panic!("{who}: {out}"));
+        let codes = if mode == "auto" {
+            [-31010, -32602]
+        } else {
+            [-32010, -32602]
+        };
+        check(&who, &played, version, codes);
+    }
+    assert!(
+        !system.files.path().join("x").exists(),
+        "a refused call was executed"
+    );
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pymacaroons_narrows_a_token_and_can_not_tamper_with_it() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    let token = system.token(TOOLS).await;
+    system
+        .cluster
+        .wait_allowed(&token, AGENT, "everything/echo", json!({ "message": "x" }))
+        .await
+        .unwrap();
+    let attenuate = async |caveats: &[&str]| {
+        let mut command = Command::new(venv().join("bin/python"));
+        succeeds(
+            command
+                .arg(here().join("attenuate.py"))
+                .arg(&token)
+                .args(caveats),
+        )
+        .await
+        .trim()
+        .to_owned()
+    };
+    let call = async |token: &str, tool: &str, arguments: Value| -> Value {
+        let body = json!({ "tool": tool, "arguments": arguments });
+        let url = format!("{}/v1/tool-call", system.cluster.edge_url);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.post(url)
+            .bearer_auth(token)
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
+    let reason = |answer: &Value| {
+        answer["error"]["data"]["reason"]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned()
+    };
+    let sum = json!({ "a": 1, "b": 2 });
+
+    assert!(call(&token, "everything/get-sum", sum.clone()).await["result"].is_object());
+    let narrow = attenuate(&["tool in everything/echo", "calls <= 1"]).await;
+    assert!(
+        call(&narrow, "everything/echo", json!({ "message": "x" })).await["result"].is_object()
+    );
+    assert_eq!(
+        reason(&call(&narrow, "everything/get-sum", sum.clone()).await),
+        "tool_not_in_token"
+    );
+    assert_eq!(
+        reason(&call(&narrow, "everything/echo", json!({ "message": "x" })).await),
+        "calls_exhausted"
+    );
+    let unknown = attenuate(&["colour = red"]).await;
+    assert_eq!(
+        reason(&call(&unknown, "everything/get-sum", sum.clone()).await),
+        "token_unknown_caveat"
+    );
+
+    // The last caveat taken off again, its tag kept; and one byte of the tag changed.
+    let mut command = Command::new(venv().join("bin/python"));
+    let tampered = succeeds(command.arg(here().join("tamper.py")).arg(&narrow)).await;
+    let mut count = 0;
+    for bad in tampered.lines() {
+        assert_eq!(
+            reason(&call(bad, "everything/get-sum", sum.clone()).await),
+            "token_forged"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 2);
+    system.cluster.stop().await;
+}
