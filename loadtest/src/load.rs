@@ -145,7 +145,8 @@ fn approve(server: &mut Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn digest(value: &Value) -> String {
+/// `sha256:` and the SHA-256 of a definition as a client sees it, in canonical JSON (RFC 8785).
+pub fn digest(value: &Value) -> String {
     use sha2::{Digest, Sha256};
     let bytes = serde_json_canonicalizer::to_vec(value).unwrap_or_default();
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))

@@ -62,7 +62,14 @@ pub(super) async fn evaluation(State(gateway): State<Arc<Gateway>>, request: Req
             .await,
         )
         .into_response(),
-        Err(reason) => error::plain(&gateway.refuse(&caller, reason, trace_id).await),
+        Err(reason) => {
+            let refused = gateway.refuse(&caller, reason, trace_id).await;
+            match reason {
+                // Asking for somebody else is a question with an answer: no.
+                Reason::TokenWrongContext => Json(denied(&refused)).into_response(),
+                _ => error::plain(&refused),
+            }
+        }
     }
 }
 

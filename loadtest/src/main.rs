@@ -1,0 +1,91 @@
+//! `proctor-loadtest`: the bench and the drills from the command line.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool speaks on standard output"
+)]
+
+use clap::Parser;
+use proctor_loadtest::bench::{self, Plan};
+use proctor_loadtest::drill::{self, Drill};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Load and fault drills against the `proctor` binary beside this one (or `PROCTOR_BIN`).
+#[derive(Parser)]
+#[command(name = "proctor-loadtest")]
+enum Command {
+    /// Throughput and latency through the edge, next to a plain reverse proxy
+    Bench {
+        /// Connections at once
+        #[arg(long, default_value_t = 32)]
+        clients: usize,
+        /// Seconds of each turn
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Turns of each
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Run a fault drill with its oracle
+    Drill {
+        /// Which
+        drill: Drill,
+        /// How many seeds
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+    },
+    /// (of the bench) A tool server that gives back what it gets
+    #[command(hide = true)]
+    Echo,
+    /// (of the bench) A plain reverse proxy
+    #[command(hide = true)]
+    Proxy {
+        /// The server behind it
+        #[arg(long)]
+        to: SocketAddr,
+    },
+}
+
+async fn listener() -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    Ok(listener)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Bench {
+            clients,
+            seconds,
+            rounds,
+        } => {
+            bench::run(Plan {
+                clients,
+                turn: Duration::from_secs(seconds),
+                rounds,
+            })
+            .await
+        }
+        Command::Drill {
+            drill,
+            seeds,
+            first,
+        } => {
+            for seed in first..first + seeds {
+                println!(
+                    "{drill:?} seed {seed}: {:?}",
+                    drill::run(drill, seed).await?
+                );
+            }
+            Ok(())
+        }
+        Command::Echo => Ok(bench::echo(listener().await?).await?),
+        Command::Proxy { to } => bench::proxy(listener().await?, to).await,
+    }
+}
