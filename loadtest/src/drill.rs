@@ -104,7 +104,7 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
                 pause(seed, round, 300).await;
                 cluster.edge.end(Signal::SIGKILL).await?;
                 cluster.start_edge().await?;
-                load.wait_done(10, HEAL).await?;
+                load.wait_done(120, HEAL).await?;
             }
         }
         Drill::D2 => {
