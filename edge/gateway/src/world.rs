@@ -299,3 +299,140 @@ impl Tenants {
         Ok((tenant, token))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_model::config::{TenantConfig, TenantSettings};
+
+    fn state() -> (TenantState, proctor_runtime::clock::TestClock) {
+        let (clock, hand) = Clock::at(Timestamp::from_secs(1_700_000_000));
+        (TenantState::new("acme".parse().unwrap(), clock), hand)
+    }
+
+    fn loaded(version: u64) -> Loaded {
+        let config = TenantConfig {
+            v: 1,
+            tenant: "acme".parse().unwrap(),
+            version,
+            issued_at: Timestamp::from_secs(0),
+            settings: TenantSettings {
+                max_staleness_s: 10,
+                ..TenantSettings::default()
+            },
+            agents: Vec::new(),
+            servers: Vec::new(),
+            policies: Vec::new(),
+            key_ids: Vec::new(),
+        };
+        let tenant = CompiledTenant::compile(&config).unwrap();
+        Loaded {
+            tenant,
+            servers: Wiring::default(),
+            outputs: HashMap::new(),
+        }
+    }
+
+    fn keys() -> Keys {
+        let keys = TokenKeys {
+            keys: Vec::new(),
+            digest_key: [0; 32],
+        };
+        Keys::new(&"acme".parse().unwrap(), 1, &keys)
+    }
+
+    fn hear(state: &TenantState, config_version: u64, revocation_seq: u64) {
+        let (at, received) = (state.clock.now(), state.clock.monotonic());
+        state.heard(Heard {
+            config_version,
+            revocation_seq,
+            at,
+            received,
+        });
+    }
+
+    fn revoke(state: &TenantState, number: u64) {
+        let id = format!("{number:064x}").parse().unwrap();
+        state.revoke(number, id, Timestamp::from_secs(1_700_001_000));
+    }
+
+    #[test]
+    fn a_heartbeat_counts_when_all_before_it_is_here() {
+        let (state, hand) = state();
+        hear(&state, 2, 3);
+        assert_eq!(state.freshness(), Freshness::Loading);
+        state.set_keys(keys());
+        state.set_loaded(loaded(1));
+        revoke(&state, 1);
+        revoke(&state, 3);
+        assert_eq!(
+            state.freshness(),
+            Freshness::Loading,
+            "an older version and a gap"
+        );
+        state.set_loaded(loaded(2));
+        assert_eq!(
+            state.freshness(),
+            Freshness::Loading,
+            "revocation 2 is missing"
+        );
+        revoke(&state, 2);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        // The next one is ahead of us: the last that was reached counts, for as long as it may.
+        hear(&state, 3, 3);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        hand.advance(Duration::from_secs(11));
+        assert_eq!(state.freshness(), Freshness::Stale);
+        state.set_loaded(loaded(3));
+        assert_eq!(
+            state.freshness(),
+            Freshness::Stale,
+            "it was heard too long ago"
+        );
+        hear(&state, 3, 3);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+    }
+
+    #[test]
+    fn no_clock_makes_old_news_young() {
+        let (state, hand) = state();
+        state.set_keys(keys());
+        state.set_loaded(loaded(1));
+        hear(&state, 1, 0);
+        hand.advance(Duration::from_secs(11));
+        hand.set_wall(Timestamp::from_secs(1_700_000_000));
+        assert_eq!(state.freshness(), Freshness::Stale, "set back");
+        hear(&state, 1, 0);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        hand.set_wall(Timestamp::from_secs(1_700_000_100));
+        assert_eq!(state.freshness(), Freshness::Stale, "set forward");
+        // A played-back heartbeat is older than the last.
+        let at = Timestamp::from_secs(1_699_999_000);
+        state.heard(Heard {
+            config_version: 1,
+            revocation_seq: 0,
+            at,
+            received: state.clock.monotonic(),
+        });
+        assert_eq!(state.freshness(), Freshness::Stale);
+    }
+
+    #[test]
+    fn revocations_purged_from_the_front_are_not_missed() {
+        let (state, _hand) = state();
+        state.set_keys(keys());
+        state.set_loaded(loaded(1));
+        revoke(&state, 8);
+        revoke(&state, 7);
+        hear(&state, 1, 8);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        assert!(state.is_revoked(&format!("{:064x}", 7).parse().unwrap()));
+        state.forget(Timestamp::from_secs(1_700_001_000));
+        assert!(!state.is_revoked(&format!("{:064x}", 7).parse().unwrap()));
+        assert_eq!(
+            state.freshness(),
+            Freshness::Fresh,
+            "forgotten ones still count as received"
+        );
+    }
+}

@@ -51,3 +51,40 @@ pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, Reaso
         _ => Err(Reason::InvalidTransport),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn with(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            axum::http::HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )])
+    }
+
+    #[test]
+    fn tokens_and_traces_are_read_or_not_there() {
+        assert_eq!(
+            bearer(&with("authorization", "bearer pct_x")),
+            Some("pct_x")
+        );
+        for bad in ["pct_x", "Basic pct_x", "Bearer", ""] {
+            assert_eq!(bearer(&with("authorization", bad)), None, "{bad}");
+        }
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        let traced = with(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
+        assert_eq!(trace_id(&traced).as_deref(), Some(id));
+        for bad in [
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-1-01",
+            "x",
+        ] {
+            assert_eq!(trace_id(&with("traceparent", bad)), None, "{bad}");
+        }
+    }
+}

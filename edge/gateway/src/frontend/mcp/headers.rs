@@ -82,3 +82,73 @@ fn written(value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+    use serde_json::json;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn json_is_given_to_who_takes_it() {
+        for (accept, json) in [
+            ("application/json, text/event-stream", true),
+            ("*/*", true),
+            ("application/*;q=0.5", true),
+            ("APPLICATION/JSON", true),
+            ("text/event-stream", false),
+            ("text/html", false),
+        ] {
+            assert_eq!(
+                accepts_json(&headers(&[("accept", accept)])),
+                json,
+                "{accept}"
+            );
+        }
+        assert!(accepts_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn headers_of_arguments_say_what_the_arguments_say() {
+        let schema = json!({ "properties": {
+            "region": { "type": "string", "x-mcp-header": "Region" },
+            "size": { "type": "integer", "x-mcp-header": "Size" },
+            "text": { "type": "string" },
+        } });
+        let arguments = json!({ "region": "eü", "size": 3, "text": "x" });
+        let agree = |pairs: &[(&'static str, &'static str)]| {
+            params_agree(&headers(pairs), &schema, Some(&arguments))
+        };
+        let region = ("mcp-param-region", "=?base64?ZcO8?=");
+        assert!(agree(&[region, ("mcp-param-size", "3")]));
+        assert!(!agree(&[region]), "a declared one is missing");
+        assert!(!agree(&[region, ("mcp-param-size", "4")]), "another value");
+        assert!(
+            !agree(&[region, ("mcp-param-size", "3"), ("mcp-param-text", "x")]),
+            "not declared"
+        );
+        assert!(
+            !agree(&[region, ("mcp-param-size", "3"), ("mcp-param-size", "3")]),
+            "twice"
+        );
+        assert!(
+            !agree(&[
+                ("mcp-param-region", "=?base64?!?="),
+                ("mcp-param-size", "3")
+            ]),
+            "not base64"
+        );
+        assert!(params_agree(&HeaderMap::new(), &schema, None));
+    }
+}
