@@ -11,7 +11,7 @@ use proctor_model::principal::Right;
 use proctor_model::{EdgeId, Region, TenantId};
 use proctor_proto::v1;
 use proctor_proto::v1::enrolment_server::Enrolment;
-use proctor_runtime::Secret;
+use proctor_runtime::{Secret, seal};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::sync::Arc;
@@ -48,13 +48,40 @@ fn names(tenants: &[TenantId]) -> Vec<String> {
     tenants.iter().map(ToString::to_string).collect()
 }
 
-fn parse_tenants(tenants: &[String]) -> Result<Vec<TenantId>, Status> {
-    let parse = |tenant: &String| {
-        tenant
+/// Tenants that an edge may serve: they exist, and none is the platform, whose chain only control writes.
+async fn known_tenants(
+    tx: &mut PgConnection,
+    tenants: &[String],
+) -> Result<Vec<TenantId>, ControlError> {
+    let mut known = Vec::with_capacity(tenants.len());
+    for text in tenants {
+        let tenant: TenantId = text
             .parse()
-            .map_err(|error| Status::invalid_argument(format!("tenants: {error}")))
-    };
-    tenants.iter().map(parse).collect()
+            .map_err(|error| Status::invalid_argument(format!("tenants: {error}")))?;
+        if tenant.is_platform() {
+            return Err(Status::invalid_argument(format!("tenants: {tenant} is reserved")).into());
+        }
+        let found: bool =
+            sqlx::query_scalar("select exists (select from control.tenants where tenant = $1)")
+                .bind(tenant.as_str())
+                .fetch_one(&mut *tx)
+                .await?;
+        if !found {
+            return Err(Status::not_found(format!("tenants: no such tenant: {tenant}")).into());
+        }
+        if !known.contains(&tenant) {
+            known.push(tenant);
+        }
+    }
+    Ok(known)
+}
+
+fn stored_tenants(row: &PgRow) -> Result<Vec<TenantId>, ControlError> {
+    let tenants: Vec<String> = row.try_get("tenants")?;
+    Ok(tenants
+        .iter()
+        .map(|tenant| tenant.parse())
+        .collect::<Result<_, _>>()?)
 }
 
 /// First 16 hex digits of the platform key's SHA-256: what a join token ends in, so that who joins can tell
@@ -121,9 +148,12 @@ pub(crate) async fn create_join_token(
             .parse::<Region>()
             .map_err(|error| Status::invalid_argument(format!("region: {error}")))?;
     }
+    let mut tx = state.store.platform().await?;
+    let tenants = known_tenants(&mut tx, &tenants).await?;
+    drop(tx);
     let new = NewJoinToken {
         role,
-        tenants: parse_tenants(&tenants)?,
+        tenants,
         region,
     };
     let (token, expires_at) = make_join_token(state, &new, caller.id()).await?;
@@ -188,17 +218,9 @@ pub(crate) async fn assign(
     request: v1::AssignEdgeRequest,
 ) -> Result<v1::Edge, ControlError> {
     caller.platform(Right::WriteEdges)?;
-    let tenants = parse_tenants(&request.tenants)?;
     let mut tx = state.store.platform().await?;
-    let row = sqlx::query(
-        "update control.edges set tenants = $2, version = version + 1 where id = $1 returning *",
-    )
-    .bind(&request.id)
-    .bind(names(&tenants))
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or_else(|| Status::not_found("no such edge"))?;
-    announce(&mut tx, &request.id, &tenants).await?;
+    let tenants = known_tenants(&mut tx, &request.tenants).await?;
+    let row = reassign(&mut tx, &request.id, &tenants).await?;
     crate::audit::record(
         &mut tx,
         state,
@@ -213,14 +235,40 @@ pub(crate) async fn assign(
     wire(&row)
 }
 
-/// Keys first, then the assignment that makes the edge look for them.
+/// Gives an edge these tenants and takes all others from it.
+async fn reassign(
+    tx: &mut PlatformTx,
+    edge: &str,
+    tenants: &[TenantId],
+) -> Result<PgRow, ControlError> {
+    let before = sqlx::query("select tenants from control.edges where id = $1 for update")
+        .bind(edge)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or_else(|| Status::not_found("no such edge"))?;
+    let mut touched = stored_tenants(&before)?;
+    touched.retain(|tenant| !tenants.contains(tenant));
+    touched.extend_from_slice(tenants);
+    let row = sqlx::query(
+        "update control.edges set tenants = $2, version = version + 1 where id = $1 returning *",
+    )
+    .bind(edge)
+    .bind(names(tenants))
+    .fetch_one(&mut **tx)
+    .await?;
+    announce(tx, edge, &touched).await?;
+    Ok(row)
+}
+
+/// Keys first (of tenants that it serves: sealed to it; of others: purged), then the assignment that makes the edge
+/// look for them.
 async fn announce(
     tx: &mut PlatformTx,
     edge: &str,
     tenants: &[TenantId],
 ) -> Result<(), ControlError> {
     for tenant in tenants {
-        enqueue(tx, tenant, "keys", "").await?;
+        enqueue(tx, tenant, "keys", edge).await?;
     }
     enqueue(tx, &TenantId::platform(), "assignment", edge).await
 }
@@ -232,16 +280,8 @@ pub(crate) async fn remove(
 ) -> Result<v1::Empty, ControlError> {
     caller.platform(Right::WriteEdges)?;
     let mut tx = state.store.platform().await?;
-    // It stays known, with nothing to serve: its last events must still be accepted.
-    let changed =
-        sqlx::query("update control.edges set tenants = '{}', version = version + 1 where id = $1")
-            .bind(&request.id)
-            .execute(&mut *tx)
-            .await?;
-    if changed.rows_affected() == 0 {
-        return Err(Status::not_found("no such edge").into());
-    }
-    announce(&mut tx, &request.id, &[]).await?;
+    // It stays known, with nothing to serve: no keys, no tenant in its certificate.
+    reassign(&mut tx, &request.id, &[]).await?;
     crate::audit::record(
         &mut tx,
         state,
@@ -257,13 +297,12 @@ pub(crate) async fn remove(
 }
 
 fn certificate(state: &State, row: &PgRow) -> Result<EdgeCertificate, ControlError> {
-    let tenants: Vec<String> = row.try_get("tenants")?;
     Ok(EdgeCertificate {
         edge: row.try_get::<String, _>("id")?.parse()?,
         signing_key: b64(&row.try_get::<Vec<u8>, _>("signing_key")?),
         sealing_key: b64(&row.try_get::<Vec<u8>, _>("sealing_key")?),
         region: row.try_get::<String, _>("region")?.parse()?,
-        tenants: parse_tenants(&tenants)?,
+        tenants: stored_tenants(row)?,
         issued_at: state.clock.now(),
     })
 }
@@ -331,6 +370,9 @@ impl EnrolmentService {
                 Status::invalid_argument("signing_key and sealing_key: 32 bytes each").into(),
             );
         }
+        // Some 32 bytes are no key that can be sealed to: better that it learns of it now, with its token still good.
+        seal::seal(&sealing_key, b"enrolment", b"", b"")
+            .map_err(|error| Status::invalid_argument(format!("sealing_key: {error}")))?;
         let mut tx = state.store.platform().await?;
         let token = redeem(&mut tx, state, &join_token, JoinRole::Edge)
             .await?

@@ -44,9 +44,36 @@ pub enum ControlError {
     /// A principal token can't be made.
     #[error("a principal token")]
     Principal(#[from] jsonwebtoken::errors::Error),
+    /// A stored hash is not 32 bytes long.
+    #[error("a stored hash is damaged")]
+    DamagedHash,
+    /// The ledger has another event under a number than control does.
+    #[error("a receipt names another event than was sent")]
+    ForeignReceipt,
+    /// NATS did not take admin events.
+    #[error("NATS did not take admin events")]
+    Ship(#[source] Box<async_nats::jetstream::context::PublishError>),
     /// What the client is to be told.
     #[error("{0}")]
     Refused(Box<Status>),
+}
+
+impl ControlError {
+    /// Whether the database could not be asked, as opposed to: what it holds can't be used.
+    pub(crate) fn is_the_databases(&self) -> bool {
+        use sqlx::Error::{ColumnDecode, ColumnNotFound, Decode, RowNotFound, TypeNotFound};
+        match self {
+            Self::Database(cause) => !matches!(
+                cause,
+                ColumnDecode { .. }
+                    | ColumnNotFound(_)
+                    | Decode(_)
+                    | RowNotFound
+                    | TypeNotFound { .. }
+            ),
+            _ => false,
+        }
+    }
 }
 
 impl From<Status> for ControlError {
@@ -66,6 +93,12 @@ impl From<ControlError> for Status {
             }
             if cause.is_foreign_key_violation() {
                 return Self::not_found("no such object");
+            }
+            // Postgres' two words for U+0000, in `text` and in `jsonb`.
+            if matches!(cause.code().as_deref(), Some("22021" | "22P05")) {
+                return Self::invalid_argument(
+                    "a string has the character U+0000, which can't be stored",
+                );
             }
         }
         let unavailable = matches!(

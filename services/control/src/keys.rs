@@ -3,7 +3,7 @@
 use crate::State;
 use crate::caller::Caller;
 use crate::error::ControlError;
-use crate::store::tenants::{database_time, timestamp};
+use crate::store::tenants::{check_fits, database_time, timestamp};
 use crate::store::{TenantTx, enqueue};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use proctor_model::config::{TokenKey, TokenKeys};
@@ -106,6 +106,7 @@ pub(crate) async fn rotate(
     .execute(&mut *tx)
     .await?;
     let key = create(&mut tx, state).await?;
+    check_fits(&mut tx, state).await?;
     crate::audit::record(&mut tx, state, &tenant, caller.id(), "key.rotate", &key.kid).await?;
     tx.commit().await?;
     state.changed.notify_one();

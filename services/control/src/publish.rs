@@ -3,6 +3,16 @@
 //! The outbox names objects, not documents: the publisher signs their present state, so a row that is published
 //! twice (after a crash between publishing and deleting) does no harm. A heartbeat goes out only when the outbox
 //! is empty: an edge that has it has everything before it.
+//!
+//! One process publishes at a time: each step holds an advisory lock in the transaction that it reads in. Without it,
+//! an older state, read by one process, could overwrite the newer one that another has just published.
+//!
+//! A row that can't be made into a document (an edge with a bad key, a configuration that is too large) is logged and
+//! left out: it must not keep others from theirs. Its own edges see a heartbeat that they can't reach, and refuse.
+//!
+//! What has expired is purged, from Postgres and from the stream, with one exception: the revocation that has the
+//! tenant's current number stays for ever. An edge that starts anew learns from it which number it has reached; without
+//! it, it could not tell "there was never more" from "I have missed some".
 
 use crate::State;
 use crate::error::ControlError;
@@ -25,6 +35,12 @@ use tokio_util::sync::CancellationToken;
 /// How long a change may wait if the wake-up was missed (another control process made it).
 const POLL: Duration = Duration::from_millis(500);
 const ROWS_MAX: i64 = 100;
+/// Time between two purges of what has expired.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// What has expired is kept so long, for edges whose clock is behind ours.
+const EXPIRED_KEPT_S: i64 = 300;
+/// Key of the advisory lock that the one publishing process holds ("proctor" as a number).
+const PUBLISHER_LOCK: i64 = 0x70_72_6f_63_74_6f_72;
 
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
@@ -34,6 +50,10 @@ enum PublishError {
     Streams(#[from] proctor_runtime::subjects::StreamsError),
     #[error("NATS did not take a message")]
     Publish(#[from] async_nats::jetstream::context::PublishError),
+    #[error("NATS did not give its stream")]
+    Stream(#[from] async_nats::jetstream::context::GetStreamError),
+    #[error("NATS did not purge a subject")]
+    Purge(#[from] async_nats::jetstream::stream::PurgeError),
 }
 
 impl From<sqlx::Error> for PublishError {
@@ -48,6 +68,14 @@ struct Publisher {
     /// The stream that everything was published to; another one has to be filled anew.
     filled: Option<Incarnation>,
     last_heartbeat: Option<Instant>,
+    last_purge: Option<Instant>,
+}
+
+/// What is done to a subject of the stream.
+enum Change {
+    Document(String),
+    /// There is nothing there any more.
+    Purge,
 }
 
 /// Publishes until `shutdown`.
@@ -57,6 +85,7 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
         jetstream: jetstream::new(nats),
         filled: None,
         last_heartbeat: None,
+        last_purge: None,
     };
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     loop {
@@ -82,33 +111,54 @@ impl Publisher {
     async fn turn(&mut self) -> Result<(), PublishError> {
         let present = incarnation(&self.jetstream, CONFIG_STREAM).await?;
         if present.is_none() || present != self.filled {
+            // Under the lock: of two that make the same stream at once, nats-server may damage it.
+            let Some(tx) = self.locked().await? else {
+                return Ok(());
+            };
             ensure_streams(&self.jetstream, 1).await?;
-            self.fill().await?;
-            self.filled = incarnation(&self.jetstream, CONFIG_STREAM).await?;
+            // Asked before: a stream that is lost and made again while we fill it is not full.
+            let present = incarnation(&self.jetstream, CONFIG_STREAM).await?;
+            self.fill(tx).await?;
+            self.filled = present;
         }
-        let published = self.drain().await?;
-        let due = self
-            .last_heartbeat
-            .is_none_or(|at| at.elapsed() >= self.state.config.heartbeat_interval);
-        if published || due {
-            self.heartbeats().await?;
+        let Some(published) = self.drain().await? else {
+            return Ok(());
+        };
+        let due = |last: Option<Instant>, interval| last.is_none_or(|at| at.elapsed() >= interval);
+        if published || due(self.last_heartbeat, self.state.config.heartbeat_interval) {
+            if !self.heartbeats().await? {
+                return Ok(());
+            }
             self.last_heartbeat = Some(Instant::now());
+        }
+        if due(self.last_purge, PURGE_INTERVAL) && self.purge_expired().await? {
+            self.last_purge = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// Publishes everything that is current.
-    async fn fill(&mut self) -> Result<(), PublishError> {
+    /// A transaction that holds the publisher's lock; `None` while another process has it. It is to be committed even
+    /// where it only reads: a dropped one is rolled back some time later, and holds the lock until then.
+    async fn locked(&self) -> Result<Option<PlatformTx>, PublishError> {
         let mut tx = self.state.store.platform().await?;
+        let locked: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
+            .bind(PUBLISHER_LOCK)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(locked.then_some(tx))
+    }
+
+    /// Publishes everything that is current.
+    async fn fill(&self, mut tx: PlatformTx) -> Result<(), PublishError> {
         let tenants: Vec<String> = sqlx::query_scalar("select tenant from control.tenants")
             .fetch_all(&mut *tx)
             .await?;
         for tenant in tenants {
-            let tenant: TenantId = tenant.parse().map_err(ControlError::from)?;
             for (kind, query) in [
                 (
                     "revocation",
-                    "select seq::text from control.revocations where tenant = $1 and until > $2 order by seq",
+                    "select seq::text from control.revocations where tenant = $1 and (until > $2
+                         or seq = (select revocation_seq from control.tenants where tenant = $1)) order by seq",
                 ),
                 (
                     "intent",
@@ -116,7 +166,7 @@ impl Publisher {
                 ),
             ] {
                 let objects: Vec<String> = sqlx::query_scalar(query)
-                    .bind(tenant.as_str())
+                    .bind(&tenant)
                     .bind(database_time(self.state.clock.now()))
                     .fetch_all(&mut *tx)
                     .await?;
@@ -127,43 +177,44 @@ impl Publisher {
             self.publish(&mut tx, &tenant, "keys", "").await?;
             self.publish(&mut tx, &tenant, "config", "").await?;
         }
+        let platform = TenantId::platform();
         let edges: Vec<String> = sqlx::query_scalar("select id from control.edges")
             .fetch_all(&mut *tx)
             .await?;
         for edge in edges {
-            self.publish(&mut tx, &TenantId::platform(), "assignment", &edge)
+            self.publish(&mut tx, platform.as_str(), "assignment", &edge)
                 .await?;
         }
+        tx.commit().await?;
         Ok(())
     }
 
-    /// Publishes what the outbox names; whether there was anything.
-    async fn drain(&mut self) -> Result<bool, PublishError> {
+    /// Publishes what the outbox names; whether there was anything. `None`: it is another process's turn.
+    async fn drain(&mut self) -> Result<Option<bool>, PublishError> {
         let mut any = false;
         loop {
-            let mut tx = self.state.store.platform().await?;
+            let Some(mut tx) = self.locked().await? else {
+                return Ok(None);
+            };
             let rows = sqlx::query("select id, tenant, kind, object from control.outbox order by id limit $1 for update")
                 .bind(ROWS_MAX)
                 .fetch_all(&mut *tx)
                 .await?;
-            let Some(last) = rows.last() else {
-                return Ok(any);
-            };
-            let last: i64 = last.try_get("id")?;
-            for row in &rows {
-                let tenant: TenantId = row
-                    .try_get::<String, _>("tenant")?
-                    .parse()
-                    .map_err(ControlError::from)?;
-                let (kind, object): (String, String) =
-                    (row.try_get("kind")?, row.try_get("object")?);
-                self.publish(&mut tx, &tenant, &kind, &object).await?;
+            if rows.is_empty() {
+                tx.commit().await?;
+                return Ok(Some(any));
             }
-            let ids = rows
-                .iter()
-                .map(|row| row.try_get("id"))
-                .collect::<Result<Vec<i64>, _>>()?;
-            tracing::debug!(last, "published");
+            let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let (tenant, kind, object): (String, String, String) = (
+                    row.try_get("tenant")?,
+                    row.try_get("kind")?,
+                    row.try_get("object")?,
+                );
+                self.publish(&mut tx, &tenant, &kind, &object).await?;
+                ids.push(row.try_get("id")?);
+            }
+            tracing::debug!(rows = ids.len(), "published");
             sqlx::query("delete from control.outbox where id = any($1)")
                 .bind(ids)
                 .execute(&mut *tx)
@@ -176,12 +227,27 @@ impl Publisher {
     async fn publish(
         &self,
         tx: &mut PlatformTx,
-        tenant: &TenantId,
+        tenant: &str,
         kind: &str,
         object: &str,
     ) -> Result<(), PublishError> {
-        for (subject, document) in documents(&self.state, tx, tenant, kind, object).await? {
-            self.send(&subject, document).await?;
+        let changes = match documents(&self.state, tx, tenant, kind, object).await {
+            Ok(changes) => changes,
+            Err(error) if error.is_the_databases() => return Err(error.into()),
+            Err(error) => {
+                let cause = std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                tracing::error!(tenant, kind, object, %error, cause, "a document can't be made and is not published");
+                metrics::counter!("proctor_control_documents_failed_total").increment(1);
+                return Ok(());
+            }
+        };
+        for (subject, change) in changes {
+            match change {
+                Change::Document(document) => self.send(&subject, document).await?,
+                Change::Purge => self.purge(&subject).await?,
+            }
         }
         Ok(())
     }
@@ -194,8 +260,17 @@ impl Publisher {
         Ok(())
     }
 
-    async fn heartbeats(&self) -> Result<(), PublishError> {
-        let mut tx = self.state.store.platform().await?;
+    async fn purge(&self, subject: &ConfigSubject) -> Result<(), PublishError> {
+        let stream = self.jetstream.get_stream_no_info(CONFIG_STREAM).await?;
+        stream.purge().filter(subject.to_string()).await?;
+        Ok(())
+    }
+
+    /// False: it is another process's turn.
+    async fn heartbeats(&self) -> Result<bool, PublishError> {
+        let Some(mut tx) = self.locked().await? else {
+            return Ok(false);
+        };
         // Counters and emptiness of the outbox are read at one moment: what commits later is of a later heartbeat.
         let rows = sqlx::query(
             "select tenant, config_version, revocation_seq from control.tenants
@@ -203,12 +278,10 @@ impl Publisher {
         )
         .fetch_all(&mut *tx)
         .await?;
-        drop(tx);
         for row in rows {
-            let tenant: TenantId = row
-                .try_get::<String, _>("tenant")?
-                .parse()
-                .map_err(ControlError::from)?;
+            let Ok(tenant) = row.try_get::<String, _>("tenant")?.parse::<TenantId>() else {
+                continue;
+            };
             let heartbeat = Heartbeat {
                 at: self.state.clock.now(),
                 config_version: counter(row.try_get("config_version")?),
@@ -223,54 +296,110 @@ impl Publisher {
             self.send(&ConfigSubject::Heartbeat(tenant), document)
                 .await?;
         }
-        Ok(())
+        tx.commit().await?;
+        Ok(true)
     }
+
+    /// Forgets revocations and intents that have expired: first in the stream, then in the database, so that what a
+    /// crash leaves in between is purged again. False: it is another process's turn.
+    async fn purge_expired(&self) -> Result<bool, PublishError> {
+        let before = database_time(self.state.clock.now().plus_secs(-EXPIRED_KEPT_S));
+        for (expired, delete) in [
+            (
+                "select tenant, seq::text as object from control.revocations r
+                 where until < $1 and seq <> (select revocation_seq from control.tenants t where t.tenant = r.tenant)
+                 order by tenant, seq limit $2",
+                "delete from control.revocations where tenant = $1 and seq::text = $2",
+            ),
+            (
+                "select tenant, id as object from control.intents where expires_at < $1 order by tenant, id limit $2",
+                "delete from control.intents where tenant = $1 and id = $2",
+            ),
+        ] {
+            loop {
+                let Some(mut tx) = self.locked().await? else {
+                    return Ok(false);
+                };
+                let rows = sqlx::query(expired)
+                    .bind(before)
+                    .bind(ROWS_MAX)
+                    .fetch_all(&mut *tx)
+                    .await?;
+                if rows.is_empty() {
+                    tx.commit().await?;
+                    break;
+                }
+                for row in rows {
+                    let (tenant, object): (String, String) =
+                        (row.try_get("tenant")?, row.try_get("object")?);
+                    if let Some(subject) = expired_subject(&tenant, &object) {
+                        self.purge(&subject).await?;
+                    }
+                    sqlx::query(delete)
+                        .bind(tenant)
+                        .bind(object)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                tx.commit().await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Where an expired revocation (a number) or intent (`int_…`) was published.
+fn expired_subject(tenant: &str, object: &str) -> Option<ConfigSubject> {
+    let tenant: TenantId = tenant.parse().ok()?;
+    if let Ok(seq) = object.parse() {
+        return Some(ConfigSubject::Revocation(tenant, seq));
+    }
+    Some(ConfigSubject::Intent(tenant, object.parse().ok()?))
 }
 
 /// The signed documents that an outbox row stands for; none if the object is gone.
 async fn documents(
     state: &State,
     tx: &mut PlatformTx,
-    tenant: &TenantId,
+    tenant: &str,
     kind: &str,
     object: &str,
-) -> Result<Vec<(ConfigSubject, String)>, ControlError> {
-    let now = state.clock.now();
-    Ok(match kind {
-        "config" => match load_config(tx, tenant, now).await? {
-            Some(config) => vec![(
-                ConfigSubject::Config(tenant.clone()),
-                state.signer.sign(&config)?,
-            )],
-            None => Vec::new(),
-        },
-        "keys" => sealed_keys(state, tx, tenant).await?,
-        "intent" => match crate::store::intents::get(tx, tenant.as_str(), object).await? {
-            Some(document) => {
-                let intent: Intent = serde_json::from_value(document)?;
-                vec![(
-                    ConfigSubject::Intent(tenant.clone(), intent.id.clone()),
-                    state.signer.sign(&intent)?,
-                )]
-            }
-            None => Vec::new(),
-        },
-        "revocation" => revocation(state, tx, tenant, object)
+) -> Result<Vec<(ConfigSubject, Change)>, ControlError> {
+    let tenant: &TenantId = &tenant.parse()?;
+    let document = match kind {
+        "keys" => return sealed_keys(state, tx, tenant, object).await,
+        "config" => load_config(tx, tenant, state.clock.now())
             .await?
-            .into_iter()
-            .collect(),
+            .map(|config| {
+                let subject = ConfigSubject::Config(tenant.clone());
+                Ok::<_, ControlError>((subject, state.signer.sign(&config)?))
+            })
+            .transpose()?,
+        "intent" => crate::store::intents::get(tx, tenant.as_str(), object)
+            .await?
+            .map(|document| {
+                let intent: Intent = serde_json::from_value(document)?;
+                let subject = ConfigSubject::Intent(tenant.clone(), intent.id.clone());
+                Ok::<_, ControlError>((subject, state.signer.sign(&intent)?))
+            })
+            .transpose()?,
+        "revocation" => revocation(state, tx, tenant, object).await?,
         "assignment" => {
             let edge: EdgeId = object.parse()?;
-            match crate::enrol::load_assignment(tx, state, &edge).await? {
-                Some(assignment) => vec![(
-                    ConfigSubject::Assignment(edge),
-                    state.signer.sign(&assignment)?,
-                )],
-                None => Vec::new(),
-            }
+            crate::enrol::load_assignment(tx, state, &edge)
+                .await?
+                .map(|assignment| {
+                    let signed = state.signer.sign(&assignment)?;
+                    Ok::<_, ControlError>((ConfigSubject::Assignment(edge), signed))
+                })
+                .transpose()?
         }
-        _ => Vec::new(),
-    })
+        _ => None,
+    };
+    Ok(document
+        .map(|(subject, document)| (subject, Change::Document(document)))
+        .into_iter()
+        .collect())
 }
 
 async fn revocation(
@@ -299,11 +428,14 @@ async fn revocation(
     )))
 }
 
+/// The tenant's keys, sealed to `edge` (empty: to each edge that serves it). For an edge that does not serve the
+/// tenant any more, what was sealed to it is purged.
 async fn sealed_keys(
     state: &State,
     tx: &mut PlatformTx,
     tenant: &TenantId,
-) -> Result<Vec<(ConfigSubject, String)>, ControlError> {
+    edge: &str,
+) -> Result<Vec<(ConfigSubject, Change)>, ControlError> {
     let now = state.clock.now();
     let Some(keys) = crate::keys::load(tx, state, tenant, now).await? else {
         return Ok(Vec::new());
@@ -314,32 +446,51 @@ async fn sealed_keys(
             .bind(tenant.as_str())
             .fetch_one(&mut **tx)
             .await?;
-    let edges = sqlx::query("select id, sealing_key from control.edges where $1 = any(tenants)")
-        .bind(tenant.as_str())
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut sealed = Vec::with_capacity(edges.len());
-    for row in edges {
-        let edge: EdgeId = row.try_get::<String, _>("id")?.parse()?;
-        let public_key: Vec<u8> = row.try_get("sealing_key")?;
-        let bytes = seal::seal(
-            &public_key,
-            TOKEN_KEYS_INFO,
-            &token_keys_aad(tenant, &edge),
-            &clear,
-        )?;
-        let (enc, ciphertext) = bytes.split_at_checked(32).ok_or(ControlError::Decrypt)?;
-        let document = SealedKeys {
-            tenant: tenant.clone(),
-            edge: edge.clone(),
-            version: counter(version),
-            enc: crate::caller::b64(enc),
-            ciphertext: crate::caller::b64(ciphertext),
-        };
-        sealed.push((
-            ConfigSubject::Keys(tenant.clone(), edge),
-            state.signer.sign(&document)?,
-        ));
+    let edges = sqlx::query(
+        "select id, sealing_key from control.edges where $1 = any(tenants) and $2 in ('', id)",
+    )
+    .bind(tenant.as_str())
+    .bind(edge)
+    .fetch_all(&mut **tx)
+    .await?;
+    if edges.is_empty() && !edge.is_empty() {
+        let subject = ConfigSubject::Keys(tenant.clone(), edge.parse()?);
+        return Ok(vec![(subject, Change::Purge)]);
     }
-    Ok(sealed)
+    let mut changes = Vec::with_capacity(edges.len());
+    for row in edges {
+        let edge: String = row.try_get("id")?;
+        let key: Vec<u8> = row.try_get("sealing_key")?;
+        match seal_to(state, tenant, &edge, &key, &clear, counter(version)) {
+            Ok((subject, document)) => changes.push((subject, Change::Document(document))),
+            // The tenant's other edges still get theirs.
+            Err(error) => {
+                tracing::error!(%tenant, edge, %error, "keys can't be sealed to an edge")
+            }
+        }
+    }
+    Ok(changes)
+}
+
+fn seal_to(
+    state: &State,
+    tenant: &TenantId,
+    edge: &str,
+    public_key: &[u8],
+    clear: &[u8],
+    version: u64,
+) -> Result<(ConfigSubject, String), ControlError> {
+    let edge: EdgeId = edge.parse()?;
+    let aad = token_keys_aad(tenant, &edge);
+    let bytes = seal::seal(public_key, TOKEN_KEYS_INFO, &aad, clear)?;
+    let (enc, ciphertext) = bytes.split_at_checked(32).ok_or(ControlError::Decrypt)?;
+    let document = SealedKeys {
+        tenant: tenant.clone(),
+        edge: edge.clone(),
+        version,
+        enc: crate::caller::b64(enc),
+        ciphertext: crate::caller::b64(ciphertext),
+    };
+    let signed = state.signer.sign(&document)?;
+    Ok((ConfigSubject::Keys(tenant.clone(), edge), signed))
 }

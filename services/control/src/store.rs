@@ -170,6 +170,16 @@ pub(crate) async fn migrate(url: &Secret) -> Result<(), ControlError> {
         .max_connections(1)
         .connect(url.expose())
         .await?;
+    // Roles are the cluster's: another database of it may be migrated at this moment.
+    pool.execute(
+        "do $$ begin
+             if not exists (select from pg_roles where rolname = 'proctor_control') then
+                 create role proctor_control nologin;
+             end if;
+         exception when duplicate_object or unique_violation then null;
+         end $$",
+    )
+    .await?;
     // Each service keeps its migrations' history in its own schema.
     pool.execute("create schema if not exists control").await?;
     let mut migrator = sqlx::migrate!("../../migrations/control");

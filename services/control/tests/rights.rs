@@ -14,7 +14,7 @@ use serde_json::json;
 use support::{Control, list, object};
 use tonic::Code;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn only_a_principal_token_of_ours_opens_anything() {
     let control = Control::start().await;
     control.tenant("acme").await;
@@ -46,22 +46,19 @@ async fn only_a_principal_token_of_ours_opens_anything() {
     assert_eq!(admin.get_tenant("acme").await.unwrap().tenant, "acme");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_key_is_given_out_once() {
     let control = Control::start().await;
     assert!(control.handle.bootstrap_api_key().await.unwrap().is_none());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn another_tenant_looks_like_none_at_all() {
     let control = Control::start().await;
     control.tenant("a").await;
     control.tenant("b").await;
-    control
-        .admin
-        .put_agent("b", "bot", &json!({"id": "bot"}))
-        .await
-        .unwrap();
+    let bot = json!({"id": "bot"});
+    let made = control.admin.put_agent("b", "bot", &bot).await.unwrap();
     let mut a = control.caller("a", "tenant-admin").await;
     let unknown = a.get_tenant("nowhere").await.unwrap_err();
     assert_eq!(
@@ -162,13 +159,10 @@ async fn another_tenant_looks_like_none_at_all() {
             "{code:?}"
         );
     }
-    assert_eq!(
-        control.admin.get_agent("b", "bot").await.unwrap().version,
-        1
-    );
+    assert_eq!(control.admin.get_agent("b", "bot").await.unwrap(), made);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_role_does_what_it_is_for_and_no_more() {
     let control = Control::start().await;
     control.tenant("acme").await;
@@ -226,7 +220,7 @@ async fn each_role_does_what_it_is_for_and_no_more() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_key_cannot_hold_a_platform_role() {
     let control = Control::start().await;
     control.tenant("acme").await;
@@ -251,7 +245,7 @@ async fn a_tenants_key_cannot_hold_a_platform_role() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_opens_nothing() {
     let control = Control::start().await;
     control.tenant("acme").await;

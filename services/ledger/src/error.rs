@@ -41,6 +41,23 @@ pub enum LedgerError {
     /// Another ledger moved the head in between; the transaction was rolled back.
     #[error("the head of a chain was moved by another ledger")]
     HeadMoved,
+    /// A stored hash is not 32 bytes long.
+    #[error("a stored position of a chain or lane is damaged")]
+    Damaged,
+}
+
+impl LedgerError {
+    /// Whether the same batch would fail again: a value that a column can't hold, or an id that the chain has
+    /// already. Everything else is the database's state, and passes.
+    pub(crate) fn is_about_the_data(&self) -> bool {
+        match self {
+            Self::Audit(_) | Self::Damaged => true,
+            Self::Database(sqlx::Error::Database(cause)) => cause
+                .code()
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            _ => false,
+        }
+    }
 }
 
 impl From<LedgerError> for Status {

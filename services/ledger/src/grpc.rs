@@ -107,6 +107,9 @@ fn query(
         (" and user_id = ", &request.user),
         (" and session = ", &request.session),
     ] {
+        if value.contains('\0') {
+            return Err(Status::invalid_argument("a filter has a character U+0000"));
+        }
         if !value.is_empty() {
             query.push(condition).push_bind(value.clone());
         }

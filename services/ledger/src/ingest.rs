@@ -21,11 +21,19 @@ use tokio_util::sync::CancellationToken;
 /// The durable consumer that all ledger processes share.
 const CONSUMER: &str = "ledger";
 /// How long a message may be worked on before another process gets it.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Most messages of one fetch.
-const FETCH_MAX: usize = 64;
+const ACK_WAIT: Duration = Duration::from_secs(10);
+/// Most messages of one fetch: far fewer than can be worked through in `ACK_WAIT`.
+const FETCH_MAX: usize = 32;
 /// How long a fetch waits for more.
 const FETCH_WAIT: Duration = Duration::from_millis(250);
+/// How long the server may be silent after that.
+const FETCH_PATIENCE: Duration = Duration::from_secs(1);
+/// What is missing before a batch may be with another ledger at this moment: so often, and with such pauses, it is
+/// tried again before the edge is told to send.
+const GAP_DELIVERIES: i64 = 4;
+const GAP_PAUSE: Duration = Duration::from_millis(50);
+/// How long the end may take, to hand back what was fetched and not begun.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a batch is refused for good.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,10 @@ enum Rejected {
     Events(#[from] AuditError),
     #[error("the events do not follow from what is committed of their lane: a fork")]
     Fork,
+    #[error("the subject is no lane's")]
+    Subject(#[from] subjects::SubjectError),
+    #[error("the chain can't take it")]
+    Refused(#[source] LedgerError),
 }
 
 /// What became of a batch.
@@ -56,8 +68,12 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
     let jetstream = jetstream::new(nats.clone());
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     while !shutdown.is_cancelled() {
+        let too_late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
         let turn = tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = too_late => return,
             turn = consume(&state, &nats, &jetstream, &mut backoff) => turn,
         };
         if let Err(error) = turn {
@@ -87,15 +103,22 @@ async fn consume(
         ..pull::Config::default()
     };
     let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, config).await?;
-    loop {
+    while !state.shutdown.is_cancelled() {
         let mut messages = consumer
             .fetch()
             .max_messages(FETCH_MAX)
             .expires(FETCH_WAIT)
             .messages()
             .await?;
-        while let Some(message) = messages.next().await {
-            take(state, nats, message?).await?;
+        // The client itself would wait for five seconds more if the server is gone.
+        while let Ok(Some(message)) = tokio::time::timeout(FETCH_PATIENCE, messages.next()).await {
+            let message = message?;
+            if state.shutdown.is_cancelled() {
+                // For another ledger, or for us when we are back: at once, not after `ACK_WAIT`.
+                message.ack_with(AckKind::Nak(None)).await?;
+                continue;
+            }
+            take(state, nats, message).await?;
             backoff.reset();
         }
         // A consumer that was deleted with its stream only goes quiet: ask for it.
@@ -103,6 +126,7 @@ async fn consume(
             return Err("the audit stream is gone".into());
         }
     }
+    Ok(())
 }
 
 async fn nats_is_well(stream: &jetstream::stream::Stream) -> bool {
@@ -110,35 +134,75 @@ async fn nats_is_well(stream: &jetstream::stream::Stream) -> bool {
 }
 
 async fn take(state: &State, nats: &async_nats::Client, message: Message) -> Result<(), Failure> {
-    let lane = subjects::audit_lane(message.subject.as_str())?;
-    let fate = append(state, &lane, &message.payload).await?;
-    let (at, ack) = match fate {
-        Fate::Committed(at) => (Some(at), AckKind::Ack),
-        Fate::Gap(at) => (Some(at), AckKind::Ack),
-        Fate::Rejected(why) => {
-            let cause = std::error::Error::source(&why)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            tracing::error!(tenant = %lane.0, edge = %lane.1, %why, cause, "a batch was refused");
-            metrics::counter!("proctor_ledger_batches_refused_total").increment(1);
-            (None, AckKind::Term)
-        }
+    let lane = match subjects::audit_lane(message.subject.as_str()) {
+        Ok(lane) => lane,
+        Err(error) => return refuse(&message, &error.into()).await,
     };
-    message.ack_with(ack).await?;
-    if let Some(at) = at {
-        let (tenant, edge) = lane;
-        let subject = subjects::receipts(&edge);
-        let receipt = Receipt {
-            tenant,
-            edge,
-            edge_seq: at.seq,
-            edge_hash: at.hash,
-        };
-        nats.publish(subject, state.signer.sign(&receipt)?.into())
-            .await?;
-        state.appended.notify_waiters();
-    }
+    let at = match settle(state, &lane, &message).await? {
+        Fate::Gap(_) if deliveries(&message) <= GAP_DELIVERIES => {
+            return message.ack_with(AckKind::Nak(Some(GAP_PAUSE))).await;
+        }
+        Fate::Committed(at) | Fate::Gap(at) => at,
+        Fate::Rejected(why) => return refuse(&message, &why).await,
+    };
+    message.ack().await?;
+    let (tenant, edge) = lane;
+    let subject = subjects::receipts(&edge);
+    let receipt = Receipt {
+        tenant,
+        edge,
+        edge_seq: at.seq,
+        edge_hash: at.hash,
+    };
+    nats.publish(subject, state.signer.sign(&receipt)?.into())
+        .await?;
+    state.appended.notify_waiters();
     Ok(())
+}
+
+/// How often this message was handed out, this time included.
+fn deliveries(message: &Message) -> i64 {
+    message.info().map_or(i64::MAX, |info| info.delivered)
+}
+
+/// It never comes again; the edge, which gets no receipt, keeps its events.
+async fn refuse(message: &Message, why: &Rejected) -> Result<(), Failure> {
+    let cause = std::error::Error::source(why)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    tracing::error!(subject = %message.subject, %why, cause, "a batch was refused");
+    metrics::counter!("proctor_ledger_batches_refused_total").increment(1);
+    message.ack_with(AckKind::Term).await
+}
+
+/// What becomes of a batch, however long the database is away. Trying again here keeps the order of the lanes,
+/// which handing the message back would not.
+async fn settle(
+    state: &State,
+    lane: &(TenantId, EdgeId),
+    message: &Message,
+) -> Result<Fate, Failure> {
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    loop {
+        match append(state, lane, &message.payload).await {
+            Ok(fate) => return Ok(fate),
+            Err(error) if error.is_about_the_data() => {
+                return Ok(Fate::Rejected(Rejected::Refused(error)));
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                tracing::warn!(%error, cause, "a batch can't be appended; trying again");
+            }
+        }
+        if state.shutdown.is_cancelled() {
+            message.ack_with(AckKind::Nak(None)).await?;
+            return Err("stopped before the database was back".into());
+        }
+        message.ack_with(AckKind::Progress).await?;
+        backoff.wait().await;
+    }
 }
 
 /// The events of a batch, if everything about it is as it should be.
@@ -183,11 +247,10 @@ async fn append(
     let before = tx.lane(&lane.1).await?;
     let mut fresh = Vec::with_capacity(events.len());
     let mut at = before;
+    let mut known = None;
     for (event, bytes) in events {
         if event.edge_seq <= before.seq {
-            if event.edge_seq == before.seq && EntryHash::of(bytes) != before.hash {
-                return Ok(Fate::Rejected(Rejected::Fork));
-            }
+            known = Some((event.edge_seq, EntryHash::of(bytes)));
             continue;
         }
         if event.edge_seq != at.seq.saturating_add(1) {
@@ -201,6 +264,12 @@ async fn append(
             hash: EntryHash::of(bytes),
         };
         fresh.push(event);
+    }
+    // Each event names the one before it: where the last known one is ours, all of them are.
+    if let Some((seq, hash)) = known
+        && tx.lane_hash(&lane.1, seq, before).await? != Some(hash)
+    {
+        return Ok(Fate::Rejected(Rejected::Fork));
     }
     if fresh.is_empty() {
         return Ok(Fate::Committed(before));

@@ -58,7 +58,7 @@ fn position(row: Option<PgRow>) -> Result<Position, LedgerError> {
         return Ok(Position::START);
     };
     let hash =
-        <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| LedgerError::HeadMoved)?;
+        <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| LedgerError::Damaged)?;
     Ok(Position {
         seq: number(row.try_get(0)?),
         hash: EntryHash::from_bytes(hash),
@@ -169,6 +169,29 @@ impl TenantTx {
         } else {
             Err(LedgerError::HeadMoved)
         }
+    }
+
+    /// Hash of an event of a lane in edge form; `None` if it is not there. `at` is where the lane ends.
+    pub(crate) async fn lane_hash(
+        &mut self,
+        edge: &EdgeId,
+        seq: u64,
+        at: Position,
+    ) -> Result<Option<EntryHash>, LedgerError> {
+        if seq == at.seq {
+            return Ok(Some(at.hash));
+        }
+        let body: Option<Vec<u8>> = sqlx::query_scalar(
+            "select body from ledger.entries where tenant = $1 and edge = $2 and edge_seq = $3",
+        )
+        .bind(self.tenant.as_str())
+        .bind(edge.as_str())
+        .bind(signed(seq))
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let Some(body) = body else { return Ok(None) };
+        let bytes = Entry::from_canonical(&body)?.event.to_canonical()?;
+        Ok(Some(EntryHash::of(&bytes)))
     }
 
     pub(crate) async fn set_lane(
@@ -315,6 +338,16 @@ pub(crate) async fn migrate(url: &Secret) -> Result<(), LedgerError> {
         .max_connections(1)
         .connect(url.expose())
         .await?;
+    // Roles are the cluster's: another database of it may be migrated at this moment.
+    pool.execute(
+        "do $$ begin
+             if not exists (select from pg_roles where rolname = 'proctor_ledger') then
+                 create role proctor_ledger nologin;
+             end if;
+         exception when duplicate_object or unique_violation then null;
+         end $$",
+    )
+    .await?;
     pool.execute("create schema if not exists ledger").await?;
     let mut migrator = sqlx::migrate!("../../migrations/ledger");
     migrator.dangerous_set_table_name("ledger._migrations");

@@ -4,9 +4,10 @@ use crate::State;
 use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::objects::{self, Kind};
+use crate::store::tenants::{check_fits, fits, load_config};
 use crate::store::{intents, page, policies};
-use proctor_engine::CompiledIntent;
 use proctor_engine::json::Limits;
+use proctor_engine::{CompiledIntent, CompiledTenant};
 use proctor_model::catalogue::ToolServer;
 use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
@@ -17,16 +18,23 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tonic::Status;
 
-fn parse<T: DeserializeOwned>(document: &[u8]) -> Result<T, Status> {
+/// `what` begins the message of a refusal.
+pub(super) fn parse<T: DeserializeOwned>(what: &str, document: &[u8]) -> Result<T, Status> {
     // Through the strict parser first: a duplicate key must not mean one thing here and another elsewhere.
     let limits = Limits {
         bytes_max: SIGNED_BYTES_MAX,
         ..Limits::default()
     };
     let value = proctor_engine::json::parse(document, &limits)
-        .map_err(|error| Status::invalid_argument(format!("the document: {error}")))?;
+        .map_err(|error| Status::invalid_argument(format!("{what}: {error}")))?;
+    // serde would take an array for an object, member by member.
+    if !value.is_object() {
+        return Err(Status::invalid_argument(format!(
+            "{what}: not a JSON object"
+        )));
+    }
     serde_json::from_value(value)
-        .map_err(|error| Status::invalid_argument(format!("the document: {error}")))
+        .map_err(|error| Status::invalid_argument(format!("{what}: {error}")))
 }
 
 fn same_id(path: &str, document: &str) -> Result<(), Status> {
@@ -61,6 +69,7 @@ async fn put(
         request.expected_version,
     )
     .await?;
+    check_fits(&mut tx, state).await?;
     let action = format!("{}.put", kind.as_str());
     crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &request.id).await?;
     tx.commit().await?;
@@ -74,7 +83,7 @@ pub(super) async fn put_agent(
     request: v1::PutDocumentRequest,
 ) -> Result<v1::Document, ControlError> {
     caller.tenant(&request.tenant, Right::WriteAgents)?;
-    let agent: Agent = parse(&request.document)?;
+    let agent: Agent = parse("the document", &request.document)?;
     same_id(&request.id, agent.id.as_str())?;
     put(
         state,
@@ -93,7 +102,7 @@ pub(super) async fn put_server(
     request: v1::PutDocumentRequest,
 ) -> Result<v1::Document, ControlError> {
     caller.tenant(&request.tenant, Right::WriteServers)?;
-    let server: ToolServer = parse(&request.document)?;
+    let server: ToolServer = parse("the document", &request.document)?;
     same_id(&request.id, server.id.as_str())?;
     if server.tools.len() > CATALOGUE_TOOLS_MAX {
         return Err(
@@ -166,6 +175,16 @@ pub(super) async fn delete(
     Ok(v1::Empty {})
 }
 
+/// Compiles on a thread of its own: it takes long enough to hold up other requests.
+async fn compiling<T: Send + 'static>(
+    compile: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(compile)
+        .await
+        .map_err(|_| Status::internal("an internal error"))?
+        .map_err(Status::invalid_argument)
+}
+
 /// What is uploaded: modules and data.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,22 +200,32 @@ pub(super) async fn put_policy(
     request: v1::PutDocumentRequest,
 ) -> Result<v1::PolicyVersion, ControlError> {
     let tenant = caller.tenant(&request.tenant, Right::WritePolicies)?;
-    let upload: PolicyUpload = parse(&request.document)?;
+    let upload: PolicyUpload = parse("the document", &request.document)?;
     let id = request
         .id
         .parse()
         .map_err(|error| Status::invalid_argument(format!("id: {error}")))?;
-    let mut policy = Policy {
+    let policy = Policy {
         id,
         version: 1,
         mode: PolicyMode::Enforce,
         modules: upload.modules,
         data: upload.data,
     };
-    proctor_engine::policy::validate(&policy)
-        .map_err(|problem| Status::invalid_argument(problem.to_string()))?;
+    let mut policy = compiling(move || {
+        proctor_engine::policy::validate(&policy)
+            .map(|()| policy)
+            .map_err(|problem| problem.to_string())
+    })
+    .await?;
     let mut tx = state.store.tenant(&tenant).await?;
     policy.version = policies::next_version(&mut tx, &request.id).await?;
+    // What could never be activated beside the rest of the configuration is not stored either.
+    if let Some(mut config) = load_config(&mut tx, &tenant, state.clock.now()).await? {
+        config.policies.retain(|other| other.id != policy.id);
+        config.policies.push(policy.clone());
+        fits(state, &config)?;
+    }
     let document = json!({ "modules": policy.modules, "data": policy.data });
     let made = policies::insert(
         &mut tx,
@@ -250,6 +279,19 @@ pub(super) async fn activate_policy(
     let mut tx = state.store.tenant(&tenant).await?;
     let active =
         policies::activate(&mut tx, &request.id, Some((request.version, &request.mode))).await?;
+    // As an edge would compile it, all policies together: an engine since replaced may have let a policy in.
+    if let Some(config) = load_config(&mut tx, &tenant, state.clock.now()).await? {
+        fits(state, &config)?;
+        compiling(move || {
+            CompiledTenant::compile(&config)
+                .map(drop)
+                .map_err(|problem| match std::error::Error::source(&problem) {
+                    Some(cause) => format!("{problem}: {cause}"),
+                    None => problem.to_string(),
+                })
+        })
+        .await?;
+    }
     let object = format!("{}@{} {}", request.id, request.version, request.mode);
     crate::audit::record(
         &mut tx,
@@ -293,7 +335,7 @@ pub(super) async fn declare_intent(
     request: v1::DeclareIntentRequest,
 ) -> Result<v1::Document, ControlError> {
     let tenant = caller.tenant(&request.tenant, Right::DeclareIntents)?;
-    let declaration: IntentDeclaration = parse(&request.declaration)?;
+    let declaration: IntentDeclaration = parse("the document", &request.declaration)?;
     declaration
         .check()
         .map_err(|error| Status::invalid_argument(error.to_string()))?;

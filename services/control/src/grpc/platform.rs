@@ -35,8 +35,7 @@ fn settings(bytes: &[u8]) -> Result<TenantSettings, Status> {
     if bytes.is_empty() {
         return Ok(TenantSettings::default());
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| Status::invalid_argument(format!("settings: {error}")))
+    super::documents::parse("settings", bytes)
 }
 
 pub(super) async fn create_tenant(
@@ -122,6 +121,7 @@ pub(super) async fn update_tenant(
     let settings = settings(&bytes)?;
     let mut tx = state.store.tenant(&tenant).await?;
     tenants::update(&mut tx, &display_name, &settings, expected_version).await?;
+    tenants::check_fits(&mut tx, state).await?;
     crate::audit::record(
         &mut tx,
         state,

@@ -56,6 +56,9 @@ fn check(found: Option<u64>, expected: u64) -> Result<(), Status> {
 }
 
 /// Puts a document in place of whatever was there.
+///
+/// A new object begins with the tenant's config version, which has grown with every change before: an object that was
+/// deleted and made again never has a version that it had in its first life.
 pub(crate) async fn put(
     tx: &mut TenantTx,
     kind: Kind,
@@ -67,7 +70,8 @@ pub(crate) async fn put(
     let tenant = tx.tenant().clone();
     tx.config_changed().await?;
     let row = sqlx::query(
-        "insert into control.objects (tenant, kind, id, document) values ($1, $2, $3, $4)
+        "insert into control.objects (tenant, kind, id, document, version)
+         select $1, $2, $3, $4, config_version from control.tenants where tenant = $1
          on conflict (tenant, kind, id) do update
          set document = excluded.document, version = control.objects.version + 1, updated_at = now()
          returning *",

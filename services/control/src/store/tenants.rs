@@ -1,15 +1,19 @@
 //! Tenants, and the payload of their signed configuration.
 
 use super::TenantTx;
+use crate::State;
 use crate::error::ControlError;
 use proctor_model::config::{Agent, Policy, PolicyMode, TenantConfig, TenantSettings};
 use proctor_model::ids::KeyId;
+use proctor_model::limits::SIGNED_BYTES_MAX;
+use proctor_model::signed::SignedError;
 use proctor_model::{TenantId, Timestamp};
 use proctor_proto::v1;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{PgConnection, Row};
+use tonic::Status;
 
 /// A time as the documents write it.
 pub(crate) fn timestamp(at: OffsetDateTime) -> Timestamp {
@@ -70,7 +74,7 @@ pub(crate) async fn update(
     .await?;
     let version = version.ok_or_else(crate::caller::no_such_tenant)?;
     if expected_version != 0 && expected_version != counter(version) {
-        return Err(tonic::Status::aborted("the tenant was changed in the meantime").into());
+        return Err(Status::aborted("the tenant was changed in the meantime").into());
     }
     sqlx::query("update control.tenants set display_name = $2, settings = $3 where tenant = $1")
         .bind(tenant.as_str())
@@ -144,6 +148,28 @@ pub(crate) async fn load_config(
         }
     }
     Ok(Some(config))
+}
+
+/// Refuses a change after which the tenant's configuration could not be published any more. Called in the
+/// transaction of the change.
+pub(crate) async fn check_fits(tx: &mut TenantTx, state: &State) -> Result<(), ControlError> {
+    let tenant = tx.tenant().clone();
+    match load_config(tx, &tenant, state.clock.now()).await? {
+        Some(config) => fits(state, &config),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a configuration that is too large once it is signed.
+pub(crate) fn fits(state: &State, config: &TenantConfig) -> Result<(), ControlError> {
+    match state.signer.sign(config) {
+        Ok(_) => Ok(()),
+        Err(SignedError::TooLarge) => Err(Status::invalid_argument(format!(
+            "the tenant's signed configuration would be larger than {SIGNED_BYTES_MAX} bytes"
+        ))
+        .into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn load_policies(

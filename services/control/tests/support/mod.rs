@@ -1,22 +1,24 @@
 //! A control plane on a Postgres and a NATS of the test's own, and callers of it.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use proctor_control::{ControlConfig, Handle};
 use proctor_devstack::TestStack;
 use proctor_proto::v1;
 use proctor_proto::v1::control_client::ControlClient;
 use serde_json::Value;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 /// A running control plane; stops when dropped.
 pub(crate) struct Control {
-    _stack: TestStack,
+    pub(crate) stack: TestStack,
     pub(crate) handle: Handle,
     pub(crate) admin: Caller,
-    _data: tempfile::TempDir,
-    _stop: tokio_util::sync::DropGuard,
+    data: tempfile::TempDir,
+    _stop: DropGuard,
 }
 
 /// A holder of an API key.
@@ -33,14 +35,7 @@ impl Control {
         proctor_control::migrate(&stack.postgres_url().into())
             .await
             .unwrap();
-        let config = ControlConfig {
-            database_url: stack.postgres_url().into(),
-            nats_url: stack.nats_url().into(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            data_dir: data.path().to_owned(),
-            deployment: "test.proctor.local".parse().unwrap(),
-            heartbeat_interval: Duration::from_millis(200),
-        };
+        let config = config(&stack, &data);
         let stop = CancellationToken::new();
         let handle = proctor_control::start(config, stop.clone()).await.unwrap();
         let key = handle
@@ -50,12 +45,24 @@ impl Control {
             .expect("the first key");
         let admin = caller(&handle, key.expose()).await.unwrap();
         Self {
-            _stack: stack,
+            stack,
             handle,
             admin,
-            _data: data,
+            data,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// A second process beside it: the same keys, database and NATS.
+    pub(crate) async fn another(&self) -> (Handle, Caller, DropGuard) {
+        let stop = CancellationToken::new();
+        let config = config(&self.stack, &self.data);
+        let handle = proctor_control::start(config, stop.clone()).await.unwrap();
+        let client = ControlClient::connect(format!("http://{}", handle.grpc_addr))
+            .await
+            .unwrap();
+        let token = self.admin.token.clone();
+        (handle, Caller { client, token }, stop.drop_guard())
     }
 
     /// A new tenant.
@@ -89,6 +96,17 @@ impl Control {
         caller(&self.handle, &made.into_inner().secret)
             .await
             .unwrap()
+    }
+}
+
+fn config(stack: &TestStack, data: &tempfile::TempDir) -> ControlConfig {
+    ControlConfig {
+        database_url: stack.postgres_url().into(),
+        nats_url: stack.nats_url().into(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: data.path().to_owned(),
+        deployment: "test.proctor.local".parse().unwrap(),
+        heartbeat_interval: Duration::from_millis(200),
     }
 }
 
