@@ -74,6 +74,11 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let calls = load.end().await;
     broken?;
     healed?;
+    if drill == Drill::D3 {
+        news(&cluster)
+            .await
+            .context("control's news do not come through again")?;
+    }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
     if drill == Drill::D10 {
@@ -91,6 +96,15 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     };
     cluster.stop().await;
     Ok(report)
+}
+
+/// A new intent reaches the edge: control has found the new stream, and so has the edge.
+async fn news(cluster: &Cluster) -> anyhow::Result<()> {
+    let token = crate::load::token(cluster, &[]).await?;
+    let arguments = serde_json::json!({ "id": "news", "amount": 1 });
+    cluster
+        .wait_allowed(&token, crate::load::AGENT, "worker/work", arguments)
+        .await
 }
 
 async fn pause(seed: u64, number: u64, most_ms: u64) {

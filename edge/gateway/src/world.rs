@@ -10,7 +10,7 @@ use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Revocations};
 use proctor_model::config::TokenKeys;
 use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp, ToolRef};
 use proctor_runtime::Clock;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const TOKENS_MAX: u64 = 100_000;
 /// How long a verified token is kept after its last use.
 const TOKEN_IDLE: Duration = Duration::from_secs(600);
+/// How long after a revoked token is over its revocation is forgotten, in seconds.
+const FORGET_AFTER_S: i64 = 60;
 /// Intents of one tenant that are kept.
 const INTENTS_MAX: u64 = 1_000_000;
 
@@ -50,6 +52,8 @@ impl Keys {
 pub(crate) struct Heard {
     pub(crate) config_version: u64,
     pub(crate) revocation_seq: u64,
+    /// How many of them were alive at `at`.
+    pub(crate) revocations: u64,
     pub(crate) at: Timestamp,
     /// On this edge's own monotonic clock.
     pub(crate) received: Duration,
@@ -65,8 +69,8 @@ struct News {
 
 #[derive(Default)]
 struct Revoked {
-    by_id: HashMap<RevocationId, Timestamp>,
-    numbers: BTreeSet<u64>,
+    ids: HashSet<RevocationId>,
+    by_number: BTreeMap<u64, (RevocationId, Timestamp)>,
 }
 
 /// When an intent goes out of the cache: as it expires.
@@ -101,8 +105,8 @@ impl Revocations for TenantState {
         self.revoked
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .by_id
-            .contains_key(id)
+            .ids
+            .contains(id)
     }
 }
 
@@ -150,30 +154,32 @@ impl TenantState {
 
     pub(crate) fn revoke(&self, number: u64, id: RevocationId, until: Timestamp) {
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
-        revoked.numbers.insert(number);
-        revoked.by_id.insert(id, until);
+        revoked.ids.insert(id.clone());
+        revoked.by_number.insert(number, (id, until));
         drop(revoked);
         self.review();
     }
 
-    /// Forgets revocations of tokens that are over.
+    /// Forgets revocations of tokens that are over. Kept a while longer than they matter: a heartbeat of a moment ago
+    /// still counts them.
     pub(crate) fn forget(&self, now: Timestamp) {
+        let before = now.plus_secs(-FORGET_AFTER_S);
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
-        revoked.by_id.retain(|_, until| now < *until);
+        revoked.by_number.retain(|_, (_, until)| before < *until);
+        let ids = revoked
+            .by_number
+            .values()
+            .map(|(id, _)| id.clone())
+            .collect();
+        revoked.ids = ids;
     }
 
-    /// Whether all revocations up to this one are here. Control purges from the front, never in the middle.
-    fn has_revocations(&self, up_to: u64) -> bool {
+    /// Whether all revocations that a heartbeat counts are here.
+    fn has_revocations(&self, heard: &Heard) -> bool {
         let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = revoked.numbers.first() else {
-            return up_to == 0;
-        };
-        let wanted = up_to.checked_sub(*first).map(|span| span.saturating_add(1));
-        up_to == 0
-            || wanted.is_some_and(|wanted| {
-                u64::try_from(revoked.numbers.range(..=up_to).count())
-                    .is_ok_and(|have| have == wanted)
-            })
+        let counted = revoked.by_number.range(..=heard.revocation_seq);
+        let alive = counted.filter(|(_, (_, until))| heard.at < *until).count();
+        u64::try_from(alive).is_ok_and(|alive| alive >= heard.revocations)
     }
 
     pub(crate) fn heard(&self, heard: Heard) {
@@ -196,7 +202,7 @@ impl TenantState {
             .load()
             .as_ref()
             .map_or(0, |loaded| loaded.tenant.version());
-        if version >= pending.config_version && self.has_revocations(pending.revocation_seq) {
+        if version >= pending.config_version && self.has_revocations(&pending) {
             news.reached = news.pending.take();
         }
     }
@@ -341,11 +347,12 @@ mod tests {
         Keys::new(&"acme".parse().unwrap(), 1, &keys)
     }
 
-    fn hear(state: &TenantState, config_version: u64, revocation_seq: u64) {
+    fn hear(state: &TenantState, config_version: u64, revocation_seq: u64, revocations: u64) {
         let (at, received) = (state.clock.now(), state.clock.monotonic());
         state.heard(Heard {
             config_version,
             revocation_seq,
+            revocations,
             at,
             received,
         });
@@ -359,7 +366,7 @@ mod tests {
     #[test]
     fn a_heartbeat_counts_when_all_before_it_is_here() {
         let (state, hand) = state();
-        hear(&state, 2, 3);
+        hear(&state, 2, 3, 3);
         assert_eq!(state.freshness(), Freshness::Loading);
         state.set_keys(keys());
         state.set_loaded(loaded(1));
@@ -379,7 +386,7 @@ mod tests {
         revoke(&state, 2);
         assert_eq!(state.freshness(), Freshness::Fresh);
         // The next one is ahead of us: the last that was reached counts, for as long as it may.
-        hear(&state, 3, 3);
+        hear(&state, 3, 3, 3);
         assert_eq!(state.freshness(), Freshness::Fresh);
         hand.advance(Duration::from_secs(11));
         assert_eq!(state.freshness(), Freshness::Stale);
@@ -389,7 +396,7 @@ mod tests {
             Freshness::Stale,
             "it was heard too long ago"
         );
-        hear(&state, 3, 3);
+        hear(&state, 3, 3, 3);
         assert_eq!(state.freshness(), Freshness::Fresh);
     }
 
@@ -398,11 +405,11 @@ mod tests {
         let (state, hand) = state();
         state.set_keys(keys());
         state.set_loaded(loaded(1));
-        hear(&state, 1, 0);
+        hear(&state, 1, 0, 0);
         hand.advance(Duration::from_secs(11));
         hand.set_wall(Timestamp::from_secs(1_700_000_000));
         assert_eq!(state.freshness(), Freshness::Stale, "set back");
-        hear(&state, 1, 0);
+        hear(&state, 1, 0, 0);
         assert_eq!(state.freshness(), Freshness::Fresh);
         hand.set_wall(Timestamp::from_secs(1_700_000_100));
         assert_eq!(state.freshness(), Freshness::Stale, "set forward");
@@ -411,6 +418,7 @@ mod tests {
         state.heard(Heard {
             config_version: 1,
             revocation_seq: 0,
+            revocations: 0,
             at,
             received: state.clock.monotonic(),
         });
@@ -418,21 +426,25 @@ mod tests {
     }
 
     #[test]
-    fn revocations_purged_from_the_front_are_not_missed() {
+    fn a_purged_revocation_is_not_missed_and_a_deleted_one_is() {
         let (state, _hand) = state();
         state.set_keys(keys());
         state.set_loaded(loaded(1));
+        revoke(&state, 5);
         revoke(&state, 8);
-        revoke(&state, 7);
-        hear(&state, 1, 8);
-        assert_eq!(state.freshness(), Freshness::Fresh);
-        assert!(state.is_revoked(&format!("{:064x}", 7).parse().unwrap()));
-        state.forget(Timestamp::from_secs(1_700_001_000));
-        assert!(!state.is_revoked(&format!("{:064x}", 7).parse().unwrap()));
+        hear(&state, 1, 8, 3);
         assert_eq!(
             state.freshness(),
-            Freshness::Fresh,
-            "forgotten ones still count as received"
+            Freshness::Loading,
+            "one that is alive is missing"
         );
+        revoke(&state, 7);
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        let id = format!("{:064x}", 7).parse().unwrap();
+        assert!(state.is_revoked(&id));
+        state.forget(Timestamp::from_secs(1_700_001_100));
+        assert!(!state.is_revoked(&id));
+        hear(&state, 1, 8, 0);
+        assert_eq!(state.freshness(), Freshness::Fresh);
     }
 }

@@ -157,8 +157,11 @@ pub struct Heartbeat {
     pub at: Timestamp,
     /// The config version that an edge must have.
     pub config_version: u64,
-    /// The revocation number that an edge must have.
+    /// Number of the last revocation.
     pub revocation_seq: u64,
+    /// How many revocations up to that number were alive (`until` after `at`): an edge must have as many, so that
+    /// not even one that was deleted on the way can be missed.
+    pub revocations: u64,
 }
 
 /// Payload of `proctor.revocation+jws`.
@@ -167,7 +170,7 @@ pub struct Heartbeat {
 pub struct Revocation {
     /// The tenant.
     pub tenant: TenantId,
-    /// Number within the tenant, from 1 without gaps (expired ones are purged from the front).
+    /// Number within the tenant, from 1 without gaps; those that are over are purged.
     pub seq: u64,
     /// The token prefix that is revoked with all its descendants.
     pub revocation_id: RevocationId,

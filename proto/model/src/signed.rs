@@ -235,6 +235,7 @@ mod tests {
             at: Timestamp::from_secs(1_700_000_000),
             config_version: 3,
             revocation_seq: 1,
+            revocations: 0,
         }
     }
 

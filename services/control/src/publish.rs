@@ -271,11 +271,15 @@ impl Publisher {
         let Some(mut tx) = self.locked().await? else {
             return Ok(false);
         };
+        let now = self.state.clock.now();
         // Counters and emptiness of the outbox are read at one moment: what commits later is of a later heartbeat.
         let rows = sqlx::query(
-            "select tenant, config_version, revocation_seq from control.tenants
+            "select tenant, config_version, revocation_seq,
+                    (select count(*) from control.revocations r where r.tenant = tenants.tenant and r.until > $1) as alive
+             from control.tenants
              where not exists (select from control.outbox where outbox.tenant = tenants.tenant)",
         )
+        .bind(database_time(now))
         .fetch_all(&mut *tx)
         .await?;
         for row in rows {
@@ -283,9 +287,10 @@ impl Publisher {
                 continue;
             };
             let heartbeat = Heartbeat {
-                at: self.state.clock.now(),
+                at: now,
                 config_version: counter(row.try_get("config_version")?),
                 revocation_seq: counter(row.try_get("revocation_seq")?),
+                revocations: counter(row.try_get("alive")?),
                 tenant: tenant.clone(),
             };
             let document = self

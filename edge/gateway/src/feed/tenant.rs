@@ -163,6 +163,7 @@ fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refu
     state.heard(Heard {
         config_version: heartbeat.config_version,
         revocation_seq: heartbeat.revocation_seq,
+        revocations: heartbeat.revocations,
         at: heartbeat.at,
         received: feed.clock.monotonic(),
     });
