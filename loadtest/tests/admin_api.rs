@@ -255,6 +255,28 @@ async fn roles_versions_and_pages() {
     let mut wanted: Vec<_> = (0..7).map(|number| format!("agent-{number}")).collect();
     wanted.push("copilot".into());
     assert_eq!(ids, wanted);
+    // Policies: one entry for each version, pages may end between two of them.
+    for _ in 0..5 {
+        proctor_loadtest::load::allow_all(&cluster).await.unwrap();
+    }
+    let (mut after, mut versions) = (String::new(), Vec::new());
+    loop {
+        let path = format!("/v1/tenants/acme/policies?limit=2&after={after}");
+        let page: Value = api
+            .admin(Method::GET, &path, None)
+            .await
+            .json()
+            .await
+            .unwrap();
+        for policy in page["policies"].as_array().unwrap() {
+            versions.push(policy["version"].as_u64().unwrap());
+        }
+        match page["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(versions, [5, 4, 3, 2, 1]);
     cluster.stop().await;
 }
 

@@ -9,10 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::time::Duration;
 use utoipa::IntoParams;
 
 /// Largest body, in bytes: a policy or a catalogue, which has to fit into one signed document.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body. Unknown members, double keys and wrong types are refused with a sentence that names them.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -35,13 +38,13 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let detail = "the body has to be JSON: 'Content-Type: application/json'";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let bytes = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
-            .await
+        let read = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
+        let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
+        let bytes = read
+            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
             .map_err(|_| {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-                )
+                let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
             })?;
         let value = strict::parse(&bytes)
             .map_err(|error| Problem::bad_request(format!("the body: {error}")))?;

@@ -17,7 +17,7 @@ mod strict;
 pub use openapi::document;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use problem::Problem;
 use proctor_proto::v1::control_client::ControlClient;
 use proctor_proto::v1::ledger_client::LedgerClient;
@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// How the admin API is to run.
 #[derive(Clone, Debug)]
@@ -153,6 +154,11 @@ fn router(api: Arc<Api>) -> Router {
                 "this path does not take this method",
             )
         })
+        // Answers hold tokens and keys that are shown once: nobody keeps them on the way.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler failed");
             axum::response::IntoResponse::into_response(Problem::internal())

@@ -262,7 +262,7 @@ pub(super) async fn list_policies(
     let policies = policies::list(&mut tx, &request.after, page(request.limit)).await?;
     let next = policies
         .last()
-        .map(|policy| policy.id.clone())
+        .map(|policy| format!("{}/{}", policy.id, policy.version))
         .unwrap_or_default();
     Ok(v1::ListPoliciesResponse { policies, next })
 }

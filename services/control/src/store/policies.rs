@@ -89,11 +89,18 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<v1::PolicyVersion>, ControlError> {
     let tenant = tx.tenant().clone();
+    // One row per version: a page may end between two versions of a policy.
+    let (id, version) = after.split_once('/').unwrap_or((after, "0"));
+    let version: i32 = version
+        .parse()
+        .map_err(|_| Status::invalid_argument("after: `next` of the page before"))?;
     let rows = sqlx::query(
-        "select * from control.policies where tenant = $1 and id > $2 order by id, version desc limit $3",
+        "select * from control.policies
+         where tenant = $1 and (id > $2 or (id = $2 and version < $3)) order by id, version desc limit $4",
     )
     .bind(tenant.as_str())
-    .bind(after)
+    .bind(id)
+    .bind(version)
     .bind(limit)
     .fetch_all(&mut **tx)
     .await?;
