@@ -8,6 +8,7 @@
 
 mod authzen;
 mod error;
+pub(crate) mod listener;
 mod mcp;
 mod request;
 mod tool_call;

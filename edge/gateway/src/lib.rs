@@ -170,7 +170,11 @@ pub async fn start(
             admin::router(readiness, metrics),
             shutdown.clone(),
         )),
-        tokio::spawn(serve(agents, frontend::router(gateway), shutdown)),
+        tokio::spawn(frontend::listener::serve(
+            agents,
+            frontend::router(gateway),
+            shutdown,
+        )),
     ];
     Ok(Handle {
         agent_addr,

@@ -2,6 +2,8 @@
 
 use super::rpc::{self, Era, Failure, Incoming};
 use super::{Answer, Reply};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -30,8 +32,19 @@ struct Running {
     stdin: tokio::sync::Mutex<ChildStdin>,
     waiting: Waiting,
     ended: Arc<std::sync::atomic::AtomicBool>,
-    /// Ended, with all that it started, when this is dropped.
-    _child: Mutex<Child>,
+    child: Mutex<Child>,
+}
+
+impl Drop for Running {
+    /// Ends the child with all that it started: it leads a process group of its own.
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let group = child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = group {
+            // It may have ended by itself.
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+    }
 }
 
 pub(super) struct Stdio {
@@ -140,7 +153,7 @@ impl Stdio {
             stdin: tokio::sync::Mutex::new(stdin),
             waiting: Waiting::default(),
             ended: Arc::default(),
-            _child: Mutex::new(child),
+            child: Mutex::new(child),
         };
         let (questions, mut asked) = tokio::sync::mpsc::channel::<Value>(16);
         tokio::spawn(read(
