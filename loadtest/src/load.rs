@@ -77,28 +77,10 @@ fn trace_id(id: u64) -> String {
 /// # Errors
 /// If the admin API refuses, or the edge does not come to allow a call.
 pub async fn prepare(cluster: &Cluster, upstream: &Upstream) -> anyhow::Result<String> {
-    let definition = |tool: &Value| {
-        json!({
-            "name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"],
-        })
-    };
     cluster
         .acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({})))
         .await?;
-    let tools: Vec<Value> = upstream
-        .definitions()
-        .iter()
-        .map(|tool| json!({ "definition": definition(tool) }))
-        .collect();
-    let server = json!({ "upstream": { "kind": "mcp-http", "url": upstream.url }, "tools": tools });
-    let stored = cluster
-        .acme(Method::PUT, "tool-servers/worker", Some(server))
-        .await;
-    let mut server = stored?;
-    approve(&mut server)?;
-    cluster
-        .acme(Method::PUT, "tool-servers/worker", Some(server))
-        .await?;
+    register(cluster, upstream).await?;
     allow_all(cluster).await?;
     let token = token(cluster, &[]).await?;
     let arguments = json!({ "id": "first", "amount": 1 });
@@ -134,14 +116,22 @@ pub fn in_secs(secs: u64) -> anyhow::Result<String> {
     Ok((time::UtcDateTime::now() + Duration::from_secs(secs)).format(&Rfc3339)?)
 }
 
-/// Approves every definition as it is: the digest is control's own (RFC 8785, SHA-256).
-fn approve(server: &mut Value) -> anyhow::Result<()> {
-    for entry in server["tools"].as_array_mut().context("the tools")? {
-        let mut shown = json!({ "name": entry["definition"]["name"] });
-        shown["description"] = entry["definition"]["description"].clone();
-        shown["inputSchema"] = entry["definition"]["input_schema"].clone();
-        entry["definition_digest"] = digest(&shown).into();
-    }
+/// Registers the worker with its tools as they are now, all approved.
+///
+/// # Errors
+/// If the admin API refuses.
+pub async fn register(cluster: &Cluster, upstream: &Upstream) -> anyhow::Result<()> {
+    let entry = |tool: &Value| {
+        let definition = json!({
+            "name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"],
+        });
+        json!({ "definition": definition, "definition_digest": digest(tool) })
+    };
+    let tools: Vec<Value> = upstream.definitions().iter().map(entry).collect();
+    let server = json!({ "upstream": { "kind": "mcp-http", "url": upstream.url }, "tools": tools });
+    cluster
+        .acme(Method::PUT, "tool-servers/worker", Some(server))
+        .await?;
     Ok(())
 }
 
