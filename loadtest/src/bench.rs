@@ -148,11 +148,11 @@ async fn own(arguments: &[&str]) -> anyhow::Result<(Child, SocketAddr)> {
     Ok((child, line.parse()?))
 }
 
-/// Measures and prints.
+/// Measures; returns a table for people.
 ///
 /// # Errors
 /// If something does not start, or answers wrongly.
-pub async fn run(plan: Plan) -> anyhow::Result<()> {
+pub async fn run(plan: Plan) -> anyhow::Result<String> {
     let (_echo, echo) = own(&["echo"]).await?;
     let (_proxy, proxy) = own(&["proxy", "--to", &echo.to_string()]).await?;
     let cluster = Cluster::start(Options {
@@ -184,11 +184,12 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
             .await?,
         );
     }
-    print(plan, &plain, &decided);
     crate::oracle::settled(&cluster, Duration::from_secs(120)).await?;
-    println!("\nthe audit chain has every call, and is sound");
     cluster.stop().await;
-    Ok(())
+    let table = table(plan, &plain, &decided);
+    Ok(format!(
+        "{table}\nthe audit chain has every call, and is sound"
+    ))
 }
 
 async fn prepare(cluster: &Cluster, echo: SocketAddr) -> anyhow::Result<String> {
@@ -291,20 +292,22 @@ async fn client(
     Ok(latencies)
 }
 
-fn print(plan: Plan, plain: &[Turn], decided: &[Turn]) {
-    println!(
-        "{} connections, {} turns of {:?} each, in turns\n",
-        plan.clients, plan.rounds, plan.turn
-    );
-    println!("| | requests/s | p50 | p99 |\n|---|---|---|---|");
+fn table(plan: Plan, plain: &[Turn], decided: &[Turn]) -> String {
+    let mut lines = vec![
+        format!(
+            "{} connections, {} turns of {:?} each, in turns\n",
+            plan.clients, plan.rounds, plan.turn
+        ),
+        "| | requests/s | p50 | p99 |\n|---|---|---|---|".to_owned(),
+    ];
     for (name, turns) in [("plain hyper proxy", plain), ("edge, spool on", decided)] {
-        for turn in turns {
+        lines.extend(turns.iter().map(|turn| {
             let (p50, p99) = (turn.quantile(500), turn.quantile(990));
-            println!(
+            format!(
                 "| {name} | {:.0} | {p50:.1?} | {p99:.1?} |",
                 turn.per_second()
-            );
-        }
+            )
+        }));
     }
     let median = |turns: &[Turn], of: fn(&Turn) -> f64| {
         let mut values: Vec<f64> = turns.iter().map(of).collect();
@@ -312,10 +315,11 @@ fn print(plan: Plan, plain: &[Turn], decided: &[Turn]) {
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     };
     let ratio = |of: fn(&Turn) -> f64| median(decided, of) / median(plain, of);
-    println!(
+    lines.push(format!(
         "\nedge / proxy, medians: throughput {:.2}, p50 latency {:.2}, p99 latency {:.2}",
         ratio(Turn::per_second),
         ratio(|turn| turn.quantile(500).as_secs_f64()),
         ratio(|turn| turn.quantile(990).as_secs_f64()),
-    );
+    ));
+    lines.join("\n")
 }

@@ -65,12 +65,17 @@ async fn main() -> anyhow::Result<()> {
             seconds,
             rounds,
         } => {
-            bench::run(Plan {
-                clients,
-                turn: Duration::from_secs(seconds),
-                rounds,
-            })
-            .await
+            let turn = Duration::from_secs(seconds);
+            println!(
+                "{}",
+                bench::run(Plan {
+                    clients,
+                    turn,
+                    rounds
+                })
+                .await?
+            );
+            Ok(())
         }
         Command::Drill {
             drill,

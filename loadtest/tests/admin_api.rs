@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it measured"
 )]
 
 use futures::StreamExt;
@@ -131,6 +132,8 @@ async fn bad_requests_get_a_problem_that_says_what_was_wrong() {
         )
         .await;
     }
+    let no_number = "/v1/tenants/acme/policies/p/versions/first";
+    problem(api.admin(Method::GET, no_number, None).await, 400).await;
     let twice = json!({ "tenant": "acme" });
     problem(
         api.admin(Method::POST, "/v1/tenants", Some(&twice)).await,

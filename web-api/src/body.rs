@@ -88,6 +88,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// What stands in the path. (Named as axum's own, by which the OpenAPI document knows it.)
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(rejection) => Err(Problem::bad_request(format!(
+                "the path: {}",
+                rejection.body_text()
+            ))),
+        }
+    }
+}
+
 /// Which part of a list.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

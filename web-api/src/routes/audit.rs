@@ -2,10 +2,10 @@
 
 use crate::Api;
 use crate::auth::Principal;
-use crate::body::Params;
+use crate::body::{Params, Path};
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt};

@@ -2,10 +2,10 @@
 
 use crate::Api;
 use crate::auth::Principal;
-use crate::body::{Body, Expected, Page, Params, bytes, document, etag, next};
+use crate::body::{Body, Expected, Page, Params, Path, bytes, document, etag, next};
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use proctor_proto::v1;
 use serde::Serialize;

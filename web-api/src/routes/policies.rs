@@ -2,10 +2,10 @@
 
 use crate::Api;
 use crate::auth::Principal;
-use crate::body::{Body, Page, Params, bytes, document, next};
+use crate::body::{Body, Page, Params, Path, bytes, document, next};
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use proctor_proto::v1;
 use serde::{Deserialize, Serialize};
