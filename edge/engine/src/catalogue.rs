@@ -126,18 +126,17 @@ impl Catalogue {
             }
             ToolQuery::Any(text) => text,
         };
-        let joined = text.split_once("__").and_then(|(server, name)| {
+        let joined = text.match_indices("__").filter_map(|(at, _)| {
             Some(ToolRef {
-                server: server.parse().ok()?,
-                name: name.parse().ok()?,
+                server: text.get(..at)?.parse().ok()?,
+                name: text.get(at.checked_add(2)?..)?.parse().ok()?,
             })
         });
         let bare = text.parse::<ToolName>().ok();
         let bare = bare.and_then(|name| self.by_name.get(&name));
         // All readings of the name; more than one tool under it is a refusal, never a guess.
-        let mut found: Vec<ToolRef> = [joined, text.parse().ok()]
-            .into_iter()
-            .flatten()
+        let mut found: Vec<ToolRef> = joined
+            .chain(text.parse().ok())
             .filter(|reference| self.tools.contains_key(reference))
             .chain(bare.into_iter().flatten().cloned())
             .collect();

@@ -2,7 +2,8 @@
 
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX};
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -88,23 +89,64 @@ const IN_PLACE: [&str; 9] = [
     "dependencies",
 ];
 
-/// Checks that following `$ref` at one place ends soon.
+/// Keywords whose subschemas apply to elements of an array.
+const ELEMENTS: [&str; 5] = [
+    "items",
+    "prefixItems",
+    "contains",
+    "additionalItems",
+    "unevaluatedItems",
+];
+/// Keywords whose subschemas may apply to any member of an object.
+const ANY_MEMBER: [&str; 4] = [
+    "patternProperties",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+];
+/// Longest way through references and nesting that is followed.
+const WAY_MAX: usize = 512;
+
+/// Checks that following `$ref` at one place ends soon, and that a recursive schema holds each part of a value
+/// against itself once at most: else its cost grows with a power of the value's depth.
 struct References<'a> {
     root: &'a Value,
     spent: u64,
+    /// By a node's address: whether recursion can be reached from it. None while it is being found out.
+    recursive: HashMap<usize, Option<bool>>,
+    /// How often one place of one value meets recursive subschemas: for elements, any member, each member.
+    slots: HashMap<&'a str, u32>,
+}
+
+fn address(node: &Value) -> usize {
+    std::ptr::from_ref(node).addr()
 }
 
 impl<'a> References<'a> {
     fn check(root: &'a Value) -> Result<(), SchemaError> {
         let mut pending = vec![root];
-        let mut budget = Self { root, spent: 0 };
+        let mut budget = Self {
+            root,
+            spent: 0,
+            recursive: HashMap::new(),
+            slots: HashMap::new(),
+        };
         while let Some(schema) = pending.pop() {
             budget.spent = 0;
+            budget.slots.clear();
             let renamed = |key| schema.get(key).is_some_and(Value::is_string);
             if !std::ptr::eq(schema, root) && (renamed("$id") || renamed("id")) {
                 return Err(SchemaError::Reference); // It would move what '#' means.
             }
             budget.follow(schema, 0)?;
+            let any = budget.slots.get(ANY).copied().unwrap_or(0);
+            let each = |(slot, count): (&&str, &u32)| match *slot {
+                ANY | ELEMENT => *count,
+                _ => count.saturating_add(any),
+            };
+            if budget.slots.iter().map(each).any(|count| count > 1) {
+                return Err(SchemaError::Reference);
+            }
             match schema {
                 Value::Array(elements) => pending.extend(elements),
                 Value::Object(members) => pending.extend(members.values()),
@@ -130,6 +172,7 @@ impl<'a> References<'a> {
             let target = self.root.pointer(pointer).ok_or(SchemaError::Reference)?;
             self.follow(target, circle.saturating_add(1))?;
         }
+        self.note_slots(members)?;
         for keyword in IN_PLACE {
             let nested: Vec<&Value> = match members.get(keyword) {
                 Some(Value::Array(elements)) => elements.iter().collect(),
@@ -145,7 +188,64 @@ impl<'a> References<'a> {
         }
         Ok(())
     }
+
+    /// Notes which parts of a value meet recursive subschemas of this one.
+    fn note_slots(&mut self, members: &'a Map<String, Value>) -> Result<(), SchemaError> {
+        let mut met = Vec::new();
+        for keyword in ELEMENTS {
+            met.extend(members.get(keyword).map(|inner| (ELEMENT, inner)));
+        }
+        for keyword in ANY_MEMBER {
+            met.extend(members.get(keyword).map(|inner| (ANY, inner)));
+        }
+        if let Some(Value::Object(properties)) = members.get("properties") {
+            met.extend(
+                properties
+                    .iter()
+                    .map(|(name, inner)| (name.as_str(), inner)),
+            );
+        }
+        for (slot, inner) in met {
+            if self.is_recursive(inner, 0)? {
+                let count = self.slots.entry(slot).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether following everything from here comes back to a node on the way.
+    fn is_recursive(&mut self, node: &'a Value, way: usize) -> Result<bool, SchemaError> {
+        if way > WAY_MAX {
+            return Err(SchemaError::Reference);
+        }
+        match self.recursive.get(&address(node)) {
+            Some(Some(known)) => return Ok(*known),
+            Some(None) => return Ok(true),
+            None => {}
+        }
+        let next: Vec<&Value> = match node {
+            Value::Array(elements) => elements.iter().collect(),
+            Value::Object(members) => {
+                let target = members.get("$ref").and_then(Value::as_str);
+                let target = target.and_then(|target| self.root.pointer(target.strip_prefix('#')?));
+                members.values().chain(target).collect()
+            }
+            _ => return Ok(false),
+        };
+        self.recursive.insert(address(node), None);
+        let mut found = false;
+        for inner in next {
+            found |= self.is_recursive(inner, way.saturating_add(1))?;
+        }
+        self.recursive.insert(address(node), Some(found));
+        Ok(found)
+    }
 }
+
+/// The slot of elements, and of any member: no property has these names in a schema that is checked by them.
+const ELEMENT: &str = "\u{0}element";
+const ANY: &str = "\u{0}any";
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +274,10 @@ mod tests {
             json!({"$dynamicRef": "#x"}),
             json!({"$defs": {"a": {"$id": "urn:x", "$ref": "#"}}, "properties": {}}),
             json!({"$defs": laugh, "$ref": "#/$defs/d0"}),
+            json!({"$defs": {"a": {"items": {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}}, "$ref": "#/$defs/a"}),
+            json!({"items": {"$ref": "#"}, "contains": {"$ref": "#"}}),
+            json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": true, "patternProperties": {"a": {"$ref": "#"}}}),
+            json!({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]}),
             json!({"type": 5}),
             json!({"pattern": "(a"}),
             json!({"pattern": "(?=a)b"}),
@@ -189,6 +293,11 @@ mod tests {
         let tree = json!({"type": "object", "properties": {"children": {"items": {"$ref": "#"}}, "n": {"maximum": 3}}});
         let schema = Schema::compile(&tree).unwrap();
         assert!(schema.fits(&json!({"children": [{"children": [{"n": 1}]}]})));
+        let json_like =
+            json!({"anyOf": [{"items": {"$ref": "#"}}, {"additionalProperties": {"$ref": "#"}}]});
+        assert!(Schema::compile(&json_like).is_ok());
+        let binary = json!({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
+        assert!(Schema::compile(&binary).is_ok());
         let value = json!({"children": [{"n": 4242}]});
         assert_eq!(
             schema.misfit(&value).as_deref(),

@@ -196,6 +196,13 @@ impl VerifiedToken {
         })
     }
 
+    /// Compiled patterns that it holds: what it costs to keep it.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        let matches = |arg: &&ArgCaveat| matches!(arg.test, super::ArgTest::Matches(_));
+        self.args.iter().filter(matches).count()
+    }
+
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {

@@ -3,7 +3,7 @@
 use super::key::{KeyRing, link};
 use super::verified::VerifiedToken;
 use super::{ArgTest, Caveat, CaveatError, Token, TokenError, revocation_id};
-use crate::limits::CAVEAT_PATTERNS_MAX;
+use crate::limits::{CAVEAT_CALLS_MAX, CAVEAT_PATTERNS_MAX};
 use subtle::ConstantTimeEq;
 
 /// The verified token, with its caveats collected. The result may be cached under
@@ -62,7 +62,20 @@ pub(super) fn check_complete(caveats: &[Caveat]) -> Result<(), TokenError> {
 /// What must hold of the caveats taken together.
 pub(super) fn check_form(caveats: &[Caveat]) -> Result<(), TokenError> {
     check_patterns(caveats)?;
+    check_calls(caveats)?;
     check_depth(caveats)
+}
+
+fn check_calls(caveats: &[Caveat]) -> Result<(), TokenError> {
+    let calls = caveats.iter().enumerate();
+    let mut calls = calls.filter(|(_, caveat)| matches!(caveat, Caveat::Calls(_)));
+    match calls.nth(CAVEAT_CALLS_MAX) {
+        Some((index, _)) => Err(TokenError::Caveat(
+            index,
+            CaveatError::Syntax("not that many ceilings"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_patterns(caveats: &[Caveat]) -> Result<(), TokenError> {
