@@ -16,7 +16,7 @@ use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 thread_local! {
@@ -68,11 +68,6 @@ pub(crate) struct Asked {
 }
 
 impl Gateway {
-    /// Room for one more request.
-    pub(crate) fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        self.in_flight.try_acquire().ok()
-    }
-
     fn stamp(&self, trace_id: Option<String>) -> Result<Stamp, Reason> {
         let now = self.clock.now();
         let event_id = crate::spool::event_id(&self.random, now)?;
@@ -151,6 +146,10 @@ impl Gateway {
     ) -> Refused {
         let decision_id = self.decision_id();
         count(Effect::Deny, Some(reason));
+        let tenant = tenant.filter(|id| {
+            let records = |tenant: Arc<TenantState>| tenant.records_unverified();
+            self.tenants.get(id).is_some_and(records)
+        });
         let recorded = match (tenant, self.stamp(trace_id)) {
             (Some(tenant), Ok(stamp)) => {
                 let event = event::turned_away(stamp, tenant, decision_id, reason);
@@ -159,7 +158,11 @@ impl Gateway {
                     .await
                     .map_err(Reason::from)
             }
-            (None, Ok(_)) => Ok(()),
+            (None, Ok(_)) => {
+                metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code())
+                    .increment(1);
+                Ok(())
+            }
             (_, Err(reason)) => Err(reason),
         };
         self.refused(
@@ -307,9 +310,19 @@ impl Gateway {
         cancel: CancellationToken,
         cancel_with_client: bool,
     ) -> Outcome {
+        // Taken when all of the request is here: a slow sender holds nothing.
+        if self.in_flight.available_permits() == 0 {
+            let refused = self
+                .refuse(&caller, Reason::Overloaded, asked.trace_id)
+                .await;
+            return Outcome::Refused(refused);
+        }
         let gateway = Arc::clone(self);
         let guard = cancel_with_client.then(|| cancel.clone().drop_guard());
-        let task = tokio::spawn(async move { gateway.call_through(&caller, asked, &cancel).await });
+        let task = tokio::spawn(async move {
+            let _room = gateway.in_flight.acquire().await;
+            gateway.call_through(&caller, asked, &cancel).await
+        });
         let outcome = task.await;
         if let Some(guard) = guard {
             guard.disarm();
@@ -439,7 +452,7 @@ impl Gateway {
                     reply: Reply::Error(error),
                     ..
                 },
-            )) => Outcome::Error(error),
+            )) => Outcome::Error(upstream_error(error, facts)),
             Err(failure) => {
                 let denials = loaded.tenant.settings().denials;
                 Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
@@ -528,7 +541,9 @@ fn describe(
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
                 Failure::Invalid | Failure::TooLarge => Kind::Withheld,
-                Failure::Unreachable | Failure::Timeout | Failure::Overloaded => Kind::Failed,
+                Failure::Unreachable | Failure::Overloaded => Kind::Failed,
+                // It was sent: whether the tool did it is not known.
+                Failure::Broken | Failure::Timeout => Kind::Unknown,
             };
             if *failure != Failure::Cancelled {
                 event.reason = Some(failure.reason());
@@ -541,6 +556,29 @@ fn describe(
         status: status.to_owned(),
         latency_us,
     });
+}
+
+/// A tool server's JSON-RPC error, so that it can't be taken for one of ours: not our codes, its data under its own key.
+fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+    let code = error.get("code").and_then(Value::as_i64);
+    let code =
+        code.filter(|code| !(-32019..=-32010).contains(code) && !(-31019..=-31010).contains(code));
+    let message = match error.remove("message") {
+        Some(Value::String(message)) => message,
+        _ => "the tool server answered with an error".to_owned(),
+    };
+    let mut data = Map::new();
+    data.insert("decision_id".into(), facts.decision_id.to_string().into());
+    data.extend(
+        error
+            .remove("data")
+            .map(|theirs| ("upstream".to_owned(), theirs)),
+    );
+    let mut ours = Map::new();
+    ours.insert("code".into(), code.unwrap_or(-32603).into());
+    ours.insert("message".into(), message.into());
+    ours.insert("data".into(), Value::Object(data));
+    ours
 }
 
 /// The result with the decision in its `_meta`.

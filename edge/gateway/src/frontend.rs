@@ -15,12 +15,11 @@ mod tool_call;
 
 use crate::enforce::Gateway;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
-use proctor_model::Reason;
 use std::sync::Arc;
 
 /// Headers that decide something: twice is one too many, whoever is meant to read which.
@@ -57,19 +56,16 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
                 "this path does not take this method",
             )
         })
-        .layer(from_fn_with_state(gateway, guard))
+        .layer(from_fn(guard))
         // The body is read with our own limit.
         .layer(DefaultBodyLimit::disable())
 }
 
 /// What holds for each request, whatever it is for.
-async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+async fn guard(request: Request, next: Next) -> Response {
     if let Err(sentence) = well_formed(&request) {
         return error::plain_status(StatusCode::BAD_REQUEST, sentence);
     }
-    let Some(_room) = gateway.enter() else {
-        return error::unrecorded(Reason::Overloaded);
-    };
     next.run(request).await.into_response()
 }
 

@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Verified tokens that are kept.
-const TOKENS_MAX: u64 = 100_000;
+/// Weight of the verified tokens that are kept: one for each, and more for each compiled pattern in it, which may take
+/// a quarter of a megabyte.
+const TOKENS_WEIGHT_MAX: u64 = 100_000;
+const PATTERN_WEIGHT: u32 = 500;
 /// How long a verified token is kept after its last use.
 const TOKEN_IDLE: Duration = Duration::from_secs(600);
 /// How long after a revoked token is over its revocation is forgotten, in seconds.
@@ -98,7 +100,19 @@ pub(crate) struct TenantState {
     intents: Cache<IntentId, Arc<CompiledIntent>>,
     revoked: RwLock<Revoked>,
     news: Mutex<News>,
+    unverified: Mutex<Unverified>,
 }
+
+/// Refusals of unverified tokens in this second of the monotonic clock.
+#[derive(Default)]
+struct Unverified {
+    second: u64,
+    recorded: u32,
+}
+
+/// Refusals of unverified tokens that are recorded per second and tenant; anybody can cause them, and the chain must
+/// not be theirs to fill. More are counted by a metric.
+const UNVERIFIED_PER_SECOND: u32 = 20;
 
 impl Revocations for TenantState {
     fn is_revoked(&self, id: &RevocationId) -> bool {
@@ -124,7 +138,25 @@ impl TenantState {
             intents,
             revoked: RwLock::default(),
             news: Mutex::default(),
+            unverified: Mutex::default(),
         }
+    }
+
+    /// Whether one more refusal of an unverified token is to be recorded.
+    pub(crate) fn records_unverified(&self) -> bool {
+        let second = self.clock.monotonic().as_secs();
+        let mut unverified = self
+            .unverified
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if unverified.second != second {
+            *unverified = Unverified {
+                second,
+                recorded: 0,
+            };
+        }
+        unverified.recorded = unverified.recorded.saturating_add(1);
+        unverified.recorded <= UNVERIFIED_PER_SECOND
     }
 
     pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
@@ -251,7 +283,11 @@ pub(crate) struct TurnedAway {
 impl Tenants {
     pub(crate) fn new(upstreams: Upstreams) -> Self {
         let tokens = Cache::builder()
-            .max_capacity(TOKENS_MAX)
+            .max_capacity(TOKENS_WEIGHT_MAX)
+            .weigher(|_, (_, token): &(u64, Arc<VerifiedToken>)| {
+                let patterns = u32::try_from(token.patterns()).unwrap_or(u32::MAX);
+                patterns.saturating_mul(PATTERN_WEIGHT).saturating_add(1)
+            })
             .time_to_idle(TOKEN_IDLE)
             .build();
         Self {

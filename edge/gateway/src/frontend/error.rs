@@ -113,17 +113,3 @@ pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
         json!({ "jsonrpc": "2.0", "id": null, "error": error }),
     )
 }
-
-/// A refusal for which there is no room even to record it.
-pub(super) fn unrecorded(reason: Reason) -> Response {
-    metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code())
-        .increment(1);
-    let status =
-        StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": reason.message() });
-    let error = json!({ "code": reason.rpc_code(), "message": reason.message(), "data": data });
-    respond(
-        status,
-        json!({ "jsonrpc": "2.0", "id": null, "error": error }),
-    )
-}

@@ -1,10 +1,12 @@
-//! The listener that agents connect to: bounded in connections, in time for headers, in streams and resets.
+//! The listener that agents connect to: bounded in connections, and in time for headers. HTTP/1.1 alone: without TLS
+//! there is nothing that could agree on HTTP/2.
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,38 +19,32 @@ const CONNECTIONS_MAX: usize = 16_384;
 const HEADERS: Duration = Duration::from_secs(60);
 /// Bytes of headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// HTTP/2: requests of one connection at once.
-const STREAMS_MAX: u32 = 128;
-/// HTTP/2: reset streams that are remembered before the connection is ended (rapid reset).
-const RESETS_MAX: usize = 32;
-/// HTTP/2: how often a silent peer is asked for a sign of life.
-const PING: Duration = Duration::from_secs(20);
 /// How long requests under way may take when the edge stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder() -> Builder {
+    let mut builder = Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
+        // Runs from the first moment of a connection, whether anything comes or not.
         .header_read_timeout(HEADERS)
         .max_buf_size(HEADER_BYTES_MAX);
     builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .keep_alive_interval(PING);
-    builder
+}
+
+/// Half of the file descriptors that this process may have: the rest is for spool, NATS and tool servers.
+fn connections_max() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    usize::try_from(limit / 2)
+        .unwrap_or(CONNECTIONS_MAX)
+        .min(CONNECTIONS_MAX)
 }
 
 /// Serves until `shutdown`, then waits a while for the requests under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let graceful = GracefulShutdown::new();
-    let builder = Arc::new(builder());
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let builder = builder();
+    let room = Arc::new(Semaphore::new(connections_max()));
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -77,7 +73,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
 }
 
 fn connection(
-    builder: &Arc<Builder<TokioExecutor>>,
+    builder: &Builder,
     stream: TcpStream,
     router: &Router,
     graceful: &GracefulShutdown,
@@ -86,9 +82,7 @@ fn connection(
     // Without it answers wait for acknowledgements; a socket that refuses it is on its way out.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router.clone());
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -266,6 +266,11 @@ impl Context<'_> {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return self.refuse(id, Reason::InvalidParams).await,
         };
+        params.remove("_meta");
+        // A task, an answer to a question, or something that is not known: never ignored.
+        if !params.is_empty() {
+            return self.refuse(id, Reason::InvalidParams).await;
+        }
         let asked = Asked {
             tool: self.scope.query(name),
             arguments,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Most counts that are kept at once; beyond, calls that need a new one are refused.
-const COUNTS_MAX: usize = 1_000_000;
+/// Most counts of one tenant that are kept at once; beyond, its calls that need a new one are refused.
+const COUNTS_MAX: usize = 100_000;
 
 /// The last event of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -74,9 +74,11 @@ impl Counts {
         }
     }
 
-    fn is_full(&self) -> bool {
+    fn is_full(&self, tenant: &TenantId) -> bool {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        counts.values().map(HashMap::len).sum::<usize>() >= COUNTS_MAX
+        counts
+            .get(tenant)
+            .is_some_and(|counts| counts.len() >= COUNTS_MAX)
     }
 
     /// Drops the counts that nothing can draw on any more.
@@ -202,7 +204,7 @@ impl State {
             if before.saturating_add(pending) >= charge.most {
                 return Err(charge.reason);
             }
-            if before == 0 && pending == 0 && self.counts.is_full() {
+            if before == 0 && pending == 0 && self.counts.is_full(tenant) {
                 return Err(Reason::Overloaded);
             }
         }

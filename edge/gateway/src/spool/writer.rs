@@ -50,6 +50,8 @@ pub(super) struct Writer {
     current: u64,
     /// None after an I/O error: what the descriptor says about later syncs can't be believed.
     file: Option<(File, u64)>,
+    /// Size of the current segment's snapshot: what it holds beyond counts towards its end.
+    snapshot_bytes: u64,
     failed_at: Option<Duration>,
     /// Outcomes that could not be written: they go first when it works again.
     owed: Vec<Submission>,
@@ -76,6 +78,7 @@ impl Writer {
             state,
             current,
             file: None,
+            snapshot_bytes: 0,
             failed_at: None,
             owed: Vec::new(),
         };
@@ -146,7 +149,7 @@ impl Writer {
     /// A segment that can be written to.
     fn ready(&mut self) -> Result<(), SpoolError> {
         if let Some((_, bytes)) = &self.file
-            && *bytes < SEGMENT_BYTES_MAX
+            && bytes.saturating_sub(self.snapshot_bytes) < SEGMENT_BYTES_MAX
         {
             return Ok(());
         }
@@ -184,6 +187,7 @@ impl Writer {
         backlog.add_segment(number, file.try_clone()?, bytes);
         drop(backlog);
         self.file = Some((file, bytes));
+        self.snapshot_bytes = bytes;
         self.failed_at = None;
         self.shared.writable.store(true, Ordering::Release);
         self.drop_done();

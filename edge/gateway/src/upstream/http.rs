@@ -14,6 +14,8 @@ use tokio::sync::Mutex;
 
 const SESSION_ID: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
+/// Questions of a server that are answered in one stream.
+const QUESTIONS_MAX: usize = 16;
 /// Largest answer to the requests that we make for ourselves, in bytes.
 const OWN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -76,7 +78,13 @@ impl Http {
             match self.post(&session, method, params.clone(), bytes_max).await {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Failed(failure)) => return Err(failure),
-                Err(Trouble::SessionLost) => self.forget(&session),
+                Err(Trouble::SessionLost) => {
+                    self.forget(&session);
+                    // A server that did it and then says that it knows no session must not get it twice.
+                    if method == "tools/call" {
+                        return Err(Failure::Broken);
+                    }
+                }
             }
         }
         Err(Failure::Unreachable)
@@ -129,9 +137,9 @@ impl Http {
                     .is_some_and(|versions| versions.iter().any(ours))
                     .then_some(session))
             }
-            Err(Trouble::Failed(failure @ (Failure::Unreachable | Failure::Timeout))) => {
-                Err(failure)
-            }
+            Err(Trouble::Failed(
+                failure @ (Failure::Unreachable | Failure::Broken | Failure::Timeout),
+            )) => Err(failure),
             _ => Ok(None),
         }
     }
@@ -234,8 +242,9 @@ impl Http {
         match response.status() {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND if session.id.is_some() => return Err(Trouble::SessionLost),
-            // Some servers forget their sessions and say 400; others answer in JSON-RPC with an HTTP error.
-            _ if json(&response) => {}
+            // Some servers answer in JSON-RPC with an HTTP error.
+            status if (status.is_client_error() || status.is_server_error()) && json(&response) => {
+            }
             _ => return Err(Failure::Invalid.into()),
         }
         Ok(self.answer(session, response, id, bytes_max).await?)
@@ -282,7 +291,7 @@ impl Http {
             }
         });
         // The decoder hides the error of the stream below it: keep it.
-        let stopped = Arc::new(std::sync::Mutex::new(Failure::Unreachable));
+        let stopped = Arc::new(std::sync::Mutex::new(Failure::Broken));
         let keep = Arc::clone(&stopped);
         let limited = limited.map(move |chunk| {
             chunk.map_err(|failure| {
@@ -293,6 +302,7 @@ impl Http {
             })
         });
         let mut events = Box::pin(SseStream::from_bytes_stream(limited));
+        let mut questions = 0_usize;
         while let Some(event) = events.next().await {
             let stop = || {
                 *stopped
@@ -312,12 +322,18 @@ impl Http {
                         bytes: u64::try_from(data.len()).unwrap_or(u64::MAX),
                     });
                 }
-                Incoming::Question(reply) => self.say(session, &reply).await?,
+                Incoming::Question(reply) => {
+                    questions = questions.saturating_add(1);
+                    if questions > QUESTIONS_MAX {
+                        return Err(Failure::Invalid);
+                    }
+                    self.say(session, &reply).await?;
+                }
                 Incoming::ToolsChanged => self.changed.notify_one(),
-                Incoming::Answer(..) | Incoming::Other => {}
+                Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
             }
         }
-        Err(Failure::Unreachable)
+        Err(Failure::Broken)
     }
 }
 
@@ -343,10 +359,12 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
         }
         body.extend_from_slice(&chunk);
     }
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     match rpc::read(&body)? {
-        Incoming::Answer(of, reply) if of == id || of == u64::MAX => Ok(Answer {
-            reply,
-            bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
+        Incoming::Answer(of, reply) if of == id => Ok(Answer { reply, bytes }),
+        Incoming::Unreadable(error) => Ok(Answer {
+            reply: Reply::Error(error),
+            bytes,
         }),
         _ => Err(Failure::Invalid),
     }
@@ -356,7 +374,9 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
 fn failure(error: reqwest::Error) -> Failure {
     if error.is_timeout() {
         Failure::Timeout
-    } else {
+    } else if error.is_connect() {
         Failure::Unreachable
+    } else {
+        Failure::Broken
     }
 }

@@ -15,8 +15,10 @@ pub(super) const MODERN_VERSION: &str = "2026-07-28";
 /// Why a tool server gave no usable answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Failure {
-    /// It could not be reached, or broke off.
+    /// It could not be reached: nothing was sent.
     Unreachable,
+    /// It broke off, or refused in HTTP, after the request was sent.
+    Broken,
     /// It took too long.
     Timeout,
     /// What it sent is no answer.
@@ -34,6 +36,7 @@ impl Failure {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Broken => "broken",
             Self::Timeout => "timeout",
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
@@ -44,7 +47,7 @@ impl Failure {
 
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Unreachable | Self::Cancelled => Reason::UpstreamUnavailable,
+            Self::Unreachable | Self::Broken | Self::Cancelled => Reason::UpstreamUnavailable,
             Self::Timeout => Reason::OutputTimeout,
             Self::Invalid => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
@@ -97,6 +100,8 @@ pub(super) fn modern_params(mut params: Map<String, Value>) -> Map<String, Value
 pub(super) enum Incoming {
     /// The answer to our request of this id.
     Answer(u64, Reply),
+    /// An error without an id: our request could not be read.
+    Unreadable(Map<String, Value>),
     /// It asks us something; we offer nothing, and say so.
     Question(Value),
     /// Its tools changed.
@@ -105,8 +110,29 @@ pub(super) enum Incoming {
     Other,
 }
 
+/// Most values in one message: text is cheap, a tree of tiny values takes a hundred times its size in memory.
+const NODES_MAX: usize = 500_000;
+
+/// Values in a JSON text, counted before anything is built.
+fn nodes(bytes: &[u8]) -> usize {
+    let (mut nodes, mut inside, mut escaped) = (1_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            b'[' | b'{' | b',' if !inside => nodes = nodes.saturating_add(1),
+            _ => {}
+        }
+    }
+    nodes
+}
+
 /// Reads one message. Never the agent's words: an ordinary parser will do, what we pass on is written anew.
 pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
+    if nodes(bytes) > NODES_MAX {
+        return Err(Failure::TooLarge);
+    }
     let Ok(Value::Object(mut message)) = serde_json::from_slice::<Value>(bytes) else {
         return Err(Failure::Invalid);
     };
@@ -134,7 +160,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
         }
         // An error without an id: the request could not be read. It is an answer, if not a good one.
         (None, None) => match message.remove("error") {
-            Some(Value::Object(error)) => Ok(Incoming::Answer(u64::MAX, Reply::Error(error))),
+            Some(Value::Object(error)) => Ok(Incoming::Unreadable(error)),
             _ => Err(Failure::Invalid),
         },
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,13 @@ const COMPARE: Duration = Duration::from_secs(15);
 const COMPARE_AGAIN: Duration = Duration::from_secs(2);
 /// How long listing the tools may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of all pages of a list together.
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LIST_PAGES_MAX: usize = 64;
+/// Least time between two lists.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// How long a server that can't be asked is still called by what it showed last.
+const UNSEEN_MAX: Duration = Duration::from_secs(60);
 
 enum Transport {
     Http(Http),
@@ -41,6 +46,8 @@ struct Link {
     /// Digests of the tools as the server shows them now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, String>>>,
     asked: watch::Sender<bool>,
+    /// Whether what the server shows is known well enough to call it.
+    seen: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -85,6 +92,7 @@ impl Server {
             watched: AtomicBool::new(false),
             shown: RwLock::default(),
             asked: watch::channel(false).0,
+            seen: AtomicBool::new(false),
             stop,
         };
         Self {
@@ -137,21 +145,19 @@ impl Server {
         let (link, server) = (Arc::downgrade(&self.link), self.spec.id.clone());
         let stop = self.link.stop.clone();
         tokio::spawn(async move {
+            let mut last_seen = None;
             loop {
                 let Some(link) = link.upgrade() else { return };
-                let pause = match tokio::time::timeout(LIST_TIMEOUT, link.digests()).await {
-                    Ok(Ok(shown)) => {
-                        *link.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-                        COMPARE
-                    }
-                    _ => {
-                        tracing::debug!(%server, "the tools of a server can't be listed");
-                        COMPARE_AGAIN
-                    }
-                };
+                let listed = tokio::time::timeout(LIST_TIMEOUT, link.digests()).await;
+                let pause = link.compare(listed.unwrap_or(Err(Failure::Timeout)), &mut last_seen);
+                if pause == COMPARE_AGAIN {
+                    tracing::debug!(%server, "the tools of a server can't be listed");
+                }
                 link.asked.send_replace(true);
                 let changed = Arc::clone(&link.changed);
                 drop(link);
+                // However often a server says that its tools changed.
+                tokio::time::sleep(PAUSE_MIN).await;
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = changed.notified() => {}
@@ -169,6 +175,9 @@ impl Server {
         bytes_max: u64,
         cancel: &CancellationToken,
     ) -> Result<Answer, Failure> {
+        if !self.link.seen.load(Ordering::Acquire) {
+            return Err(Failure::Unreachable);
+        }
         let _permit = self
             .link
             .calls
@@ -188,6 +197,32 @@ impl Server {
 }
 
 impl Link {
+    /// Takes in what a server shows. One that shows nothing can't be compared with what was approved: it is not called,
+    /// at once if it refuses to show, after a while if it can't be reached.
+    fn compare(
+        &self,
+        listed: Result<HashMap<ToolName, String>, Failure>,
+        last_seen: &mut Option<Instant>,
+    ) -> Duration {
+        match listed {
+            Ok(shown) => {
+                *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+                *last_seen = Some(Instant::now());
+                self.seen.store(true, Ordering::Release);
+                COMPARE
+            }
+            Err(failure) => {
+                let away = matches!(
+                    failure,
+                    Failure::Unreachable | Failure::Broken | Failure::Timeout
+                );
+                let lately = last_seen.is_some_and(|seen| seen.elapsed() < UNSEEN_MAX);
+                self.seen.store(away && lately, Ordering::Release);
+                COMPARE_AGAIN
+            }
+        }
+    }
+
     async fn request(
         &self,
         method: &str,
@@ -215,8 +250,11 @@ impl Link {
     /// All tools that the server shows. One that can't be read as a definition is left out.
     async fn list(&self) -> Result<Vec<ToolDefinition>, Failure> {
         let (mut definitions, mut params) = (Vec::new(), Map::new());
+        let mut left = LIST_BYTES_MAX;
         for _ in 0..LIST_PAGES_MAX {
-            let page = rpc::result(self.request("tools/list", &params, LIST_BYTES_MAX).await?)?;
+            let answer = self.request("tools/list", &params, left).await?;
+            left = left.saturating_sub(answer.bytes);
+            let page = rpc::result(answer)?;
             let tools = page
                 .get("tools")
                 .and_then(Value::as_array)

@@ -13,11 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Longest line of a child, in bytes; a child that writes a longer one is ended.
-const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest line of a child, in bytes: the largest answer that a server may be allowed, and its envelope. A child that
+/// writes a longer one is ended.
+const LINE_BYTES_MAX: u64 = 17 * 1024 * 1024;
+/// Lines that are no message, after which a child is ended.
+const BAD_LINES_MAX: usize = 64;
+/// Lines that may wait to be written.
+const LINES_WAITING: usize = 64;
 /// How long a child may take to answer the first request.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pauses between starts of a child that keeps ending.
@@ -29,7 +34,8 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
 /// A child that runs.
 struct Running {
     era: Era,
-    stdin: tokio::sync::Mutex<ChildStdin>,
+    /// Whole lines for the one task that writes: a call that is given up must not leave half a line behind.
+    lines: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     ended: Arc<std::sync::atomic::AtomicBool>,
     child: Mutex<Child>,
@@ -148,14 +154,16 @@ impl Stdio {
         })?;
         let stdin = child.stdin.take().ok_or(Failure::Unreachable)?;
         let stdout = child.stdout.take().ok_or(Failure::Unreachable)?;
+        let (lines, waiting_lines) = mpsc::channel(LINES_WAITING);
+        tokio::spawn(write(stdin, waiting_lines));
         let mut running = Running {
             era: Era::Legacy,
-            stdin: tokio::sync::Mutex::new(stdin),
+            lines,
             waiting: Waiting::default(),
             ended: Arc::default(),
             child: Mutex::new(child),
         };
-        let (questions, mut asked) = tokio::sync::mpsc::channel::<Value>(16);
+        let (questions, mut asked) = mpsc::channel::<Value>(16);
         tokio::spawn(read(
             stdout,
             Arc::clone(&running.waiting),
@@ -247,12 +255,20 @@ impl Drop for Forget {
 async fn say(running: &Running, message: &Value) -> Result<(), Failure> {
     let mut line = serde_json::to_vec(message).map_err(|_| Failure::Invalid)?;
     line.push(b'\n');
-    let mut stdin = running.stdin.lock().await;
-    let written = async {
-        stdin.write_all(&line).await?;
-        stdin.flush().await
-    };
-    written.await.map_err(|_| Failure::Unreachable)
+    running
+        .lines
+        .send(line)
+        .await
+        .map_err(|_| Failure::Unreachable)
+}
+
+/// Writes whole lines until the child is gone or nobody has any more.
+async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
+    while let Some(line) = lines.recv().await {
+        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Hands the child's lines to those who wait, until it ends.
@@ -261,10 +277,10 @@ async fn read(
     waiting: Waiting,
     ended: Arc<std::sync::atomic::AtomicBool>,
     changed: Arc<Notify>,
-    questions: tokio::sync::mpsc::Sender<Value>,
+    questions: mpsc::Sender<Value>,
 ) {
     let mut reader = BufReader::new(stdout);
-    let mut line = Vec::new();
+    let (mut line, mut bad) = (Vec::new(), 0_usize);
     loop {
         line.clear();
         let mut limited = tokio::io::AsyncReadExt::take(&mut reader, LINE_BYTES_MAX);
@@ -287,8 +303,12 @@ async fn read(
             // A child that asks faster than it reads answers gets none.
             Ok(Incoming::Question(answer)) => drop(questions.try_send(answer)),
             Ok(Incoming::ToolsChanged) => changed.notify_one(),
-            Ok(Incoming::Other) => {}
-            Err(_) => tracing::debug!("a stdio tool server wrote something that is no message"),
+            Ok(Incoming::Unreadable(_) | Incoming::Other) => {}
+            Err(_) if bad >= BAD_LINES_MAX => break,
+            Err(_) => {
+                bad = bad.saturating_add(1);
+                tracing::debug!("a stdio tool server wrote something that is no message");
+            }
         }
     }
     ended.store(true, Ordering::Release);

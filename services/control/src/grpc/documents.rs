@@ -8,7 +8,7 @@ use crate::store::tenants::{check_fits, fits, load_config};
 use crate::store::{intents, page, policies};
 use proctor_engine::json::Limits;
 use proctor_engine::{CompiledIntent, CompiledTenant};
-use proctor_model::catalogue::ToolServer;
+use proctor_model::catalogue::{ToolServer, Upstream};
 use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
@@ -96,6 +96,51 @@ pub(super) async fn put_agent(
     .await
 }
 
+/// Longest time limit of a call, milliseconds.
+const TIMEOUT_MS_MAX: u32 = 300_000;
+/// Largest answer of a tool, bytes: an edge holds it in memory.
+const RESULT_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// Where a server may be, and what it may cost an edge.
+fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
+    match &server.upstream {
+        Upstream::McpHttp { url } => check_url(url)?,
+        // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
+        Upstream::McpStdio { .. } => caller.platform(Right::WriteEdges).map_err(|_| {
+            Status::permission_denied(
+                "upstream: a program that edges run is registered with a platform key",
+            )
+        })?,
+    }
+    if !(1..=TIMEOUT_MS_MAX).contains(&server.timeout_ms) {
+        return Err(Status::invalid_argument(format!(
+            "timeout_ms: 1 to {TIMEOUT_MS_MAX}"
+        )));
+    }
+    if !(1..=RESULT_BYTES_MAX).contains(&server.result_bytes_max) {
+        return Err(Status::invalid_argument(format!(
+            "result_bytes_max: 1 to {RESULT_BYTES_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_url(url: &str) -> Result<(), Status> {
+    let wrong = || {
+        Status::invalid_argument("upstream.url: http:// or https://, a host, no user, no fragment")
+    };
+    let uri: tonic::codegen::http::Uri = url.parse().map_err(|_| wrong())?;
+    let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    let plain = uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().contains('@'));
+    if scheme && plain && !url.contains('#') {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
 pub(super) async fn put_server(
     state: &State,
     caller: &Caller,
@@ -104,6 +149,7 @@ pub(super) async fn put_server(
     caller.tenant(&request.tenant, Right::WriteServers)?;
     let server: ToolServer = parse("the document", &request.document)?;
     same_id(&request.id, server.id.as_str())?;
+    check_upstream(caller, &server)?;
     if server.tools.len() > CATALOGUE_TOOLS_MAX {
         return Err(
             Status::invalid_argument(format!("tools: at most {CATALOGUE_TOOLS_MAX}")).into(),

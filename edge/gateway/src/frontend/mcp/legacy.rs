@@ -113,7 +113,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
             Err(response) => response,
         },
         "tools/call" => {
-            let call = InWork::new(&session, &id);
+            let Some(call) = InWork::new(&session, &id) else {
+                return context.refuse(&id, Reason::InvalidRequest).await;
+            };
             // A lost connection does not cancel in these revisions; a notification does.
             let finish = |mut result: Map<String, Value>| {
                 result.remove("resultType");
@@ -190,17 +192,21 @@ struct InWork {
 }
 
 impl InWork {
-    fn new(session: &Arc<Session>, id: &Value) -> Self {
+    /// None if a call of this id is in work already.
+    fn new(session: &Arc<Session>, id: &Value) -> Option<Self> {
         let cancel = CancellationToken::new();
         let id = id.to_string();
         let mut calls = session.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.contains_key(&id) {
+            return None;
+        }
         calls.insert(id.clone(), cancel.clone());
         drop(calls);
-        Self {
+        Some(Self {
             session: Arc::clone(session),
             id,
             cancel,
-        }
+        })
     }
 }
 
