@@ -197,6 +197,46 @@ async fn roles_versions_and_pages() {
         .unwrap();
     assert!(!keys.to_string().contains(viewer), "a key is shown once");
 
+    // A tenant's own administrator chooses neither programs that edges run nor where the limits are.
+    let new = json!({ "name": "boss", "roles": ["tenant-admin"] });
+    let made = api
+        .admin(Method::POST, "/v1/tenants/acme/api-keys", Some(&new))
+        .await;
+    let made: Value = made.json().await.unwrap();
+    let boss = made["key"].as_str().unwrap();
+    let put = async |document: Value| {
+        let request = api.request(Method::PUT, "/v1/tenants/acme/tool-servers/x");
+        request
+            .bearer_auth(boss)
+            .json(&document)
+            .send()
+            .await
+            .unwrap()
+    };
+    let stdio =
+        json!({ "upstream": { "kind": "mcp-stdio", "command": "/bin/sh", "args": ["-c", "id"] } });
+    problem(put(stdio).await, 403).await;
+    let at = |url: &str| json!({ "upstream": { "kind": "mcp-http", "url": url } });
+    for url in [
+        "file:///etc/passwd",
+        "http://user:pw@host/",
+        "not a url",
+        "http://host/#x",
+        "",
+    ] {
+        problem(put(at(url)).await, 400).await;
+    }
+    for (member, value) in [
+        ("timeout_ms", 0_u32),
+        ("timeout_ms", 900_000),
+        ("result_bytes_max", u32::MAX),
+    ] {
+        let mut document = at("https://tools.example/mcp");
+        document[member] = value.into();
+        assert!(problem(put(document).await, 400).await.contains(member));
+    }
+    assert_eq!(put(at("https://tools.example/mcp")).await.status(), 200);
+
     // The second of two writers who read the same version is told.
     let agent = "/v1/tenants/acme/agents/copilot";
     let first = api
