@@ -1,19 +1,19 @@
 //! One request from token to answer: authenticate, decide, record, forward, check the answer, record the outcome.
 
+mod answer;
+
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
-use crate::upstream::{self, Answer, Failure, Reply, Server};
+use crate::upstream::{self, Answer, Failure, Reply};
 use crate::world::{Loaded, TenantState, Tenants};
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{
-    Call, Decision, Evaluator, Facts, Permit, Refusal, ToolQuery, World, decision,
-};
-use proctor_model::audit::{AuditEvent, Effect, EventResult, EventUpstream, Kind};
+use proctor_engine::{Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World, decision};
+use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
 use proctor_model::{DecisionId, Reason, TenantId};
 use proctor_runtime::{Clock, Random};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -410,16 +410,16 @@ impl Gateway {
     ) -> Outcome {
         let started = self.clock.monotonic();
         let answer = match loaded.servers.get(&recorded.permit().tool().server) {
-            Some(server) => self.reach(&recorded, server, cancel).await,
+            Some(server) => upstream::forward(&recorded, server, cancel).await,
             None => Err(Failure::Unreachable),
         };
         let latency = self.clock.monotonic().saturating_sub(started);
         let mut outcome = recorded.outcome();
         outcome.time = self.clock.now();
         let facts = recorded.permit().facts();
-        let checked =
-            answer.and_then(|answer| Ok((check(recorded.permit(), loaded, &answer)?, answer)));
-        describe(
+        let checked = answer
+            .and_then(|answer| Ok((answer::check(recorded.permit(), loaded, &answer)?, answer)));
+        answer::describe(
             &mut outcome,
             &checked,
             u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
@@ -445,28 +445,19 @@ impl Gateway {
                     reply: Reply::Result(result),
                     ..
                 },
-            )) => Outcome::Result(noted(result, facts)),
+            )) => Outcome::Result(answer::noted(result, facts)),
             Ok((
                 _,
                 Answer {
                     reply: Reply::Error(error),
                     ..
                 },
-            )) => Outcome::Error(upstream_error(error, facts)),
+            )) => Outcome::Error(answer::upstream_error(error, facts)),
             Err(failure) => {
                 let denials = loaded.tenant.settings().denials;
                 Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
             }
         }
-    }
-
-    async fn reach(
-        &self,
-        recorded: &Recorded,
-        server: &Server,
-        cancel: &CancellationToken,
-    ) -> Result<Answer, Failure> {
-        upstream::forward(recorded, server, cancel).await
     }
 
     /// What is missing of calls that were under way when the edge stopped: whether their tools ran is not known.
@@ -489,104 +480,4 @@ fn count(effect: Effect, reason: Option<Reason>) {
     let control = reason.map_or("none", |reason| reason.control().as_str());
     metrics::counter!("proctor_edge_decisions_total", "effect" => effect, "control" => control)
         .increment(1);
-}
-
-/// The word for the upstream's part of the outcome event, if the answer may be passed on.
-fn check(permit: &Permit, loaded: &Loaded, answer: &Answer) -> Result<&'static str, Failure> {
-    let Reply::Result(result) = &answer.reply else {
-        return Ok("rpc_error");
-    };
-    // Questions back to the user and tasks are answers that nothing here controls yet: they are not passed on.
-    if result
-        .get("resultType")
-        .is_some_and(|kind| kind != "complete")
-    {
-        return Err(Failure::Invalid);
-    }
-    if result
-        .get("content")
-        .is_some_and(|content| !content.is_array())
-    {
-        return Err(Failure::Invalid);
-    }
-    if result.get("isError") == Some(&Value::Bool(true)) {
-        return Ok("tool_error");
-    }
-    if let Some(schema) = loaded.outputs.get(permit.tool())
-        && !result
-            .get("structuredContent")
-            .is_some_and(|content| schema.fits(content))
-    {
-        return Err(Failure::Invalid);
-    }
-    Ok("ok")
-}
-
-fn describe(
-    event: &mut AuditEvent,
-    checked: &Result<(&'static str, Answer), Failure>,
-    latency_us: u64,
-) {
-    let status = match checked {
-        Ok((status, answer)) => {
-            event.kind = Kind::Completed;
-            event.result = Some(EventResult {
-                digest: None,
-                bytes: answer.bytes,
-                rows: None,
-            });
-            status
-        }
-        Err(failure) => {
-            event.kind = match failure {
-                Failure::Cancelled => Kind::Cancelled,
-                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
-                Failure::Unreachable | Failure::Overloaded => Kind::Failed,
-                // It was sent: whether the tool did it is not known.
-                Failure::Broken | Failure::Timeout => Kind::Unknown,
-            };
-            if *failure != Failure::Cancelled {
-                event.reason = Some(failure.reason());
-                event.control = Some(failure.reason().control());
-            }
-            failure.as_str()
-        }
-    };
-    event.upstream = Some(EventUpstream {
-        status: status.to_owned(),
-        latency_us,
-    });
-}
-
-/// A tool server's JSON-RPC error, so that it can't be taken for one of ours: not our codes, its data under its own key.
-fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
-    let code = error.get("code").and_then(Value::as_i64);
-    let code =
-        code.filter(|code| !(-32019..=-32010).contains(code) && !(-31019..=-31010).contains(code));
-    let message = match error.remove("message") {
-        Some(Value::String(message)) => message,
-        _ => "the tool server answered with an error".to_owned(),
-    };
-    let mut data = Map::new();
-    data.insert("decision_id".into(), facts.decision_id.to_string().into());
-    data.extend(
-        error
-            .remove("data")
-            .map(|theirs| ("upstream".to_owned(), theirs)),
-    );
-    let mut ours = Map::new();
-    ours.insert("code".into(), code.unwrap_or(-32603).into());
-    ours.insert("message".into(), message.into());
-    ours.insert("data".into(), Value::Object(data));
-    ours
-}
-
-/// The result with the decision in its `_meta`.
-fn noted(mut result: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
-    let note = json!({ "decision_id": facts.decision_id.to_string(), "effect": "allow" });
-    match result.get_mut("_meta") {
-        Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/decision".into(), note)),
-        _ => drop(result.insert("_meta".into(), json!({ "dev.proctor/decision": note }))),
-    }
-    result
 }

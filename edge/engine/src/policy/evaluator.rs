@@ -103,7 +103,7 @@ fn machine(policy: &CompiledPolicy) -> Result<RegoVM, Reason> {
     machine.set_strict_builtin_errors(true);
     machine.set_execution_timer_config(Some(ExecutionTimerConfig {
         limit: Duration::from_micros(POLICY_TIME_US_MAX),
-        check_interval: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
+        check_interval: NonZeroU32::new(32).unwrap_or(NonZeroU32::MIN),
     }));
     machine.load_program(Arc::clone(&policy.program));
     machine
