@@ -11,6 +11,7 @@ mod operate;
 mod role;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Proctor decides, inline, whether an AI agent may make this tool call, now, for this user.
@@ -63,7 +64,6 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            use std::io::Write as _;
             // Where standard error is gone too, there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "proctor: {error:#}");
             ExitCode::FAILURE
@@ -90,12 +90,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Cli::command(),
-                    "proctor",
-                    &mut std::io::stdout(),
-                );
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "proctor", &mut script);
+                // Whoever reads it may have had enough: `| head` is no error.
+                let _ = std::io::stdout().write_all(&script);
             }
         }
         Ok(ExitCode::SUCCESS)

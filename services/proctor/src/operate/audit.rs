@@ -81,6 +81,8 @@ fn line(entry: &Value) -> String {
             text("/admin/object"),
             text("/admin/principal")
         ),
+        // Refused before it was clear which tool was meant.
+        None if text("/tool/name").is_empty() => format!("- agent={}", text("/agent")),
         None => format!(
             "{}/{} agent={}",
             text("/tool/server"),
