@@ -147,7 +147,7 @@ impl Gateway {
         let decision_id = self.decision_id();
         count(Effect::Deny, Some(reason));
         let tenant = tenant.filter(|id| {
-            let records = |tenant: Arc<TenantState>| tenant.records_unverified();
+            let records = |tenant: Arc<TenantState>| tenant.records_unverified(reason);
             self.tenants.get(id).is_some_and(records)
         });
         let recorded = match (tenant, self.stamp(trace_id)) {

@@ -101,6 +101,8 @@ pub(crate) struct TenantState {
     revoked: RwLock<Revoked>,
     news: Mutex<News>,
     unverified: Mutex<Unverified>,
+    /// When this edge began to serve it, on its monotonic clock.
+    since: Duration,
 }
 
 /// Refusals of unverified tokens in this second of the monotonic clock.
@@ -113,6 +115,8 @@ struct Unverified {
 /// Refusals of unverified tokens that are recorded per second and tenant; anybody can cause them, and the chain must
 /// not be theirs to fill. More are counted by a metric.
 const UNVERIFIED_PER_SECOND: u32 = 20;
+/// How long a tenant is taken to be loading.
+const LOADING_MAX: Duration = Duration::from_secs(60);
 
 impl Revocations for TenantState {
     fn is_revoked(&self, id: &RevocationId) -> bool {
@@ -132,6 +136,7 @@ impl TenantState {
             .build();
         Self {
             id,
+            since: clock.monotonic(),
             clock,
             loaded: ArcSwapOption::empty(),
             keys: ArcSwapOption::empty(),
@@ -142,9 +147,14 @@ impl TenantState {
         }
     }
 
-    /// Whether one more refusal of an unverified token is to be recorded.
-    pub(crate) fn records_unverified(&self) -> bool {
-        let second = self.clock.monotonic().as_secs();
+    /// Whether one more refusal of an unverified token is to be recorded. While the tenant is still loading no token
+    /// can be verified, good ones neither: then all of them are.
+    pub(crate) fn records_unverified(&self, reason: Reason) -> bool {
+        let now = self.clock.monotonic();
+        if reason == Reason::NotReady && now.saturating_sub(self.since) < LOADING_MAX {
+            return true;
+        }
+        let second = now.as_secs();
         let mut unverified = self
             .unverified
             .lock()
@@ -434,6 +444,23 @@ mod tests {
         );
         hear(&state, 3, 3, 3);
         assert_eq!(state.freshness(), Freshness::Fresh);
+    }
+
+    #[test]
+    fn strangers_do_not_fill_the_chain() {
+        let (state, hand) = state();
+        let recorded = |reason, asked: usize| {
+            std::iter::repeat_with(|| state.records_unverified(reason))
+                .take(asked)
+                .filter(|recorded| *recorded)
+                .count()
+        };
+        assert_eq!(recorded(Reason::NotReady, 100), 100, "still loading");
+        assert_eq!(recorded(Reason::TokenForged, 100), 20);
+        hand.advance(Duration::from_secs(1));
+        assert_eq!(recorded(Reason::TokenForged, 100), 20);
+        hand.advance(Duration::from_secs(60));
+        assert_eq!(recorded(Reason::NotReady, 100), 20);
     }
 
     #[test]
