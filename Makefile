@@ -3,10 +3,10 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo
 
 help: ## What there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
 
 install: ## Install what is missing on this machine
 	@deploy/dev/install.sh
@@ -38,6 +38,10 @@ endif
 
 doctest:
 	$(CARGO) test --doc -p proctor-engine -p proctor-edge
+
+bench-agentdojo: install ## Replay AgentDojo's attacks and tasks through a running edge; fails beyond 6 attacks or below 85 tasks
+	$(CARGO) build --workspace --bins
+	./target/debug/proctor-loadtest agentdojo --attacks-max 6 --untouched-min 85
 
 regen: ## Renew generated files: gRPC bindings, openapi.json
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap

@@ -125,7 +125,11 @@ pub async fn register(cluster: &Cluster, upstream: &Upstream) -> anyhow::Result<
         let definition = json!({
             "name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"],
         });
-        json!({ "definition": definition, "definition_digest": digest(tool) })
+        json!({
+            "definition": definition, "definition_digest": digest(tool),
+            // The worker's ids say nothing about whom it touches.
+            "consequential": [],
+        })
     };
     let tools: Vec<Value> = upstream.definitions().iter().map(entry).collect();
     let server = json!({ "upstream": { "kind": "mcp-http", "url": upstream.url }, "tools": tools });

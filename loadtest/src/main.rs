@@ -6,6 +6,7 @@
 )]
 
 use clap::Parser;
+use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
 use proctor_loadtest::drill::{self, Drill};
 use std::net::SocketAddr;
@@ -38,6 +39,12 @@ enum Command {
         /// The first seed
         #[arg(long, default_value_t = 1)]
         first: u64,
+    },
+    /// AgentDojo's ground truth through a running edge: attacks executed, user tasks untouched
+    Agentdojo {
+        /// For the replay: `--suite banking`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// (of the bench) A tool server that gives back what it gets
     #[command(hide = true)]
@@ -90,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Agentdojo { arguments } => agentdojo::replay(&arguments).await,
         Command::Echo => Ok(bench::echo(listener().await?).await?),
         Command::Proxy { to } => bench::proxy(listener().await?, to).await,
     }

@@ -1,5 +1,6 @@
 //! The tenant's tools, looked up by any of their names. Only approved definitions can be found.
 
+use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
 use proctor_model::catalogue::{CatalogueEntry, ToolServer, Verb};
 use proctor_model::{Reason, ServerId, ToolName, ToolRef};
@@ -21,6 +22,7 @@ pub struct Tool {
     entry: CatalogueEntry,
     result_bytes_max: u32,
     input: Schema,
+    pub(crate) plan: Plan,
     pub(crate) policy_view: regorus::Value,
 }
 
@@ -193,6 +195,7 @@ fn compile(
         entry: entry.clone(),
         result_bytes_max,
         input: Schema::compile(&entry.definition.input_schema).map_err(Held::Schema)?,
+        plan: Plan::of(entry),
         policy_view: crate::policy::tool_view(reference, entry),
     })
 }

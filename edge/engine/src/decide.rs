@@ -204,7 +204,7 @@ fn intent(
         return Ok(Vec::new());
     };
     facts.user = intent.user().cloned();
-    match intent.match_call(tool.reference(), arguments, world.session) {
+    match intent.match_call(tool, arguments, world.session, world.read) {
         Ok(matched) => {
             if let Some(noted) = &mut facts.intent {
                 noted.action = Some(matched.action);
@@ -219,7 +219,11 @@ fn intent(
         }
         Err(violation) if violation.escalate => {
             let why = violation.reason.code();
-            Err(No(Reason::ApprovalRequired, Some(why.to_owned())))
+            let why = match violation.detail {
+                Some(detail) => format!("{why}: {detail}"),
+                None => why.to_owned(),
+            };
+            Err(No(Reason::ApprovalRequired, Some(why)))
         }
         Err(violation) => Err(No(violation.reason, violation.detail)),
     }

@@ -1,17 +1,16 @@
 //! The declared intent: what the user asked for, held against each call.
 //!
-//! Value provenance in this version: an action's explicit `origins` are enforced, as far as they can be proved
-//! without tracking results. `any` passes; `goal` passes if every value at that place stands in the
-//! declaration's goal, word for word; every other origin can't be proved and is refused
-//! ([`Reason::OriginNotAccepted`]). The catalogue's default for consequential arguments is **not** enforced yet.
+//! An action constrains the arguments by a schema, by where their values come from (see [`crate::provenance`]: the
+//! action's own `origins`, else the labels of the tool), and by the number of calls.
 
+use crate::catalogue::Tool;
+use crate::provenance::{Broken, Evidence, Origins, Passage, Tracker};
 use crate::schema::{Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
 use proctor_model::intent::{Action, Intent, IntentError, OnViolation};
 use proctor_model::{IntentId, Reason, Timestamp, ToolRef, UserId};
 use serde_json::Value;
-use unicode_normalization::UnicodeNormalization;
 
 /// A declaration that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +37,7 @@ pub enum IntentProblem {
 pub struct CompiledIntent {
     intent: Intent,
     actions: Vec<CompiledAction>,
-    goal: Vec<String>,
+    goal: Passage,
     pub(crate) policy_view: regorus::Value,
 }
 
@@ -46,6 +45,7 @@ pub struct CompiledIntent {
 struct CompiledAction {
     declared: Action,
     args: Option<Schema>,
+    origins: Origins,
 }
 
 /// The action that a call matched.
@@ -81,14 +81,22 @@ impl CompiledIntent {
         let compile = |(index, action): (usize, &Action)| {
             let args = action.args.as_ref().map(Schema::compile).transpose();
             Ok(CompiledAction {
+                origins: Origins::new(&action.origins),
                 declared: action.clone(),
                 args: args.map_err(|problem| IntentProblem::Args { index, problem })?,
             })
         };
+        let mut fixed = Vec::new();
+        for action in &intent.declaration.actions {
+            action
+                .args
+                .iter()
+                .for_each(|args| constants(args, &mut fixed));
+        }
         let actions = intent.declaration.actions.iter().enumerate().map(compile);
         Ok(Self {
             actions: actions.collect::<Result<_, IntentProblem>>()?,
-            goal: words(&intent.declaration.goal),
+            goal: Passage::new(&goal_key(&intent), &intent.declaration.goal, &fixed),
             policy_view: crate::policy::intent_view(&intent),
             intent,
         })
@@ -132,6 +140,10 @@ impl CompiledIntent {
         Ok(())
     }
 
+    pub(crate) fn passage(&self) -> &Passage {
+        &self.goal
+    }
+
     /// Whether any action has this tool.
     #[must_use]
     pub fn has_tool(&self, tool: &ToolRef) -> bool {
@@ -146,9 +158,10 @@ impl CompiledIntent {
     /// If none does, why the one that came closest does not.
     pub fn match_call(
         &self,
-        tool: &ToolRef,
+        tool: &Tool,
         arguments: &Value,
         session: &dyn SessionView,
+        read: &Tracker,
     ) -> Result<Matched, Violation> {
         let mut closest = Violation {
             reason: Reason::ToolNotInIntent,
@@ -156,7 +169,7 @@ impl CompiledIntent {
             detail: None,
         };
         for (index, action) in (0_u32..).zip(&self.actions) {
-            if action.declared.tool != *tool {
+            if action.declared.tool != *tool.reference() {
                 continue;
             }
             let ceiling = action.declared.max_calls.map(|most| {
@@ -166,7 +179,11 @@ impl CompiledIntent {
                 };
                 (key, most)
             });
-            match self.check(action, arguments, ceiling.as_ref(), session) {
+            let evidence = Evidence {
+                goal: &self.goal,
+                session: read,
+            };
+            match check(action, tool, arguments, evidence, ceiling.as_ref(), session) {
                 Ok(()) => {
                     return Ok(Matched {
                         action: index,
@@ -181,57 +198,32 @@ impl CompiledIntent {
         }
         Err(closest)
     }
+}
 
-    fn check(
-        &self,
-        action: &CompiledAction,
-        arguments: &Value,
-        ceiling: Option<&(CountKey, u32)>,
-        session: &dyn SessionView,
-    ) -> Result<(), Violation> {
-        let violation = |reason, detail| Violation {
-            reason,
-            escalate: action.declared.on_violation == OnViolation::Escalate,
-            detail,
-        };
-        if let Some(misfit) = action.args.as_ref().and_then(|args| args.misfit(arguments)) {
-            return Err(violation(Reason::ArgumentNotInIntent, Some(misfit)));
-        }
-        for (pointer, origins) in &action.declared.origins {
-            let Some(value) = arguments.pointer(pointer) else {
-                continue; // Nothing there that could have come from anywhere.
-            };
-            let proved = |origin: &String| match origin.as_str() {
-                "any" => true,
-                "goal" => self.stands_in_goal(value),
-                _ => false,
-            };
-            if !origins.iter().any(proved) {
-                return Err(violation(Reason::OriginNotAccepted, Some(pointer.clone())));
-            }
-        }
-        match ceiling {
-            Some((key, most)) if session.calls(key) >= u64::from(*most) => {
-                Err(violation(Reason::IntentCallsExhausted, None))
-            }
-            _ => Ok(()),
-        }
+fn check(
+    action: &CompiledAction,
+    tool: &Tool,
+    arguments: &Value,
+    evidence: Evidence<'_>,
+    ceiling: Option<&(CountKey, u32)>,
+    session: &dyn SessionView,
+) -> Result<(), Violation> {
+    let violation = |reason, detail| Violation {
+        reason,
+        escalate: action.declared.on_violation == OnViolation::Escalate,
+        detail,
+    };
+    if let Some(misfit) = action.args.as_ref().and_then(|args| args.misfit(arguments)) {
+        return Err(violation(Reason::ArgumentNotInIntent, Some(misfit)));
     }
-
-    /// Whether each scalar within the value stands in the goal as a run of whole words.
-    fn stands_in_goal(&self, value: &Value) -> bool {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => {
-                let text = number.to_string();
-                text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-            }
-            Value::Array(elements) => return elements.iter().all(|v| self.stands_in_goal(v)),
-            Value::Object(members) => return members.values().all(|v| self.stands_in_goal(v)),
-            Value::Bool(_) | Value::Null => return false,
-        };
-        let words = words(&text);
-        !words.is_empty() && self.goal.windows(words.len()).any(|run| run == words)
+    evidence
+        .check(&tool.plan, &action.origins, arguments)
+        .map_err(|Broken(detail)| violation(Reason::OriginNotAccepted, Some(detail)))?;
+    match ceiling {
+        Some((key, most)) if session.calls(key) >= u64::from(*most) => {
+            Err(violation(Reason::IntentCallsExhausted, None))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -245,18 +237,36 @@ fn rank(reason: Reason) -> u8 {
     }
 }
 
-/// The words of a text: compatibility forms and case folded, split at white space, without the punctuation
-/// around them (but with what is inside: `alice@acme.example`, `bill-december-2023.txt`).
-fn words(text: &str) -> Vec<String> {
-    let around = |c: char| {
-        c.is_ascii_punctuation() && !matches!(c, '/' | '@' | '+' | '-') || "“”„‘’«»…€£".contains(c)
-    };
-    text.nfkc()
-        .flat_map(char::to_lowercase)
-        .collect::<String>()
-        .split_whitespace()
-        .map(|word| word.trim_matches(around))
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+/// Constants in the schemas of the actions: the intent's own words, as good as the goal's.
+fn constants<'s>(schema: &'s Value, found: &mut Vec<&'s Value>) {
+    match schema {
+        Value::Object(members) => {
+            found.extend(members.get("const"));
+            found.extend(
+                members
+                    .get("enum")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten(),
+            );
+            members.values().for_each(|member| constants(member, found));
+        }
+        Value::Array(elements) => elements
+            .iter()
+            .for_each(|element| constants(element, found)),
+        _ => {}
+    }
+}
+
+/// A key for the goal's fingerprints that only who has the whole intent can know.
+fn goal_key(intent: &Intent) -> [u8; 16] {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new()
+        .chain_update(intent.id.as_str())
+        .chain_update([0])
+        .chain_update(&intent.declaration.goal)
+        .finalize();
+    let mut key = [0; 16];
+    key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    key
 }

@@ -13,8 +13,8 @@
 //! monotonic clock to stop a policy that runs too long.)
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
-//! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`],
-//! [`policy`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
+//! [`provenance`], [`policy`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -34,6 +34,7 @@ pub mod intent;
 pub mod json;
 pub mod limits;
 pub mod policy;
+pub mod provenance;
 pub mod schema;
 pub mod token;
 pub mod world;
@@ -44,6 +45,7 @@ pub use decide::{admit, decide, visible_tools};
 pub use decision::{Charge, Decision, Facts, Permit, Refusal, Step, Verdict};
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
+pub use provenance::{Reading, Tracker, provenance_key};
 pub use world::{
     CompiledTenant, CountKey, Freshness, LiveDefinitions, Revocations, SessionView, World,
 };

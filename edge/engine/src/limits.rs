@@ -62,6 +62,21 @@ pub const POLICY_REASON_BYTES_MAX: usize = 128;
 /// Most virtual machines that one worker keeps warm.
 pub const EVALUATOR_MACHINES_MAX: usize = 256;
 
+/// Most sightings of trusted values that a session keeps, some 50 bytes each.
+pub const PROVENANCE_TRUSTED_MAX: usize = 65_536;
+/// Most sightings of untrusted values and words that a session keeps: some 1 MB of text.
+pub const PROVENANCE_UNTRUSTED_MAX: usize = 196_608;
+/// Most sources (tool, field, named thing) of either kind in a session.
+pub const PROVENANCE_SOURCES_MAX: usize = 2_048;
+/// Most fields of one result that are told apart.
+pub const PROVENANCE_FIELDS_MAX: usize = 64;
+/// Most names of one call under which its result is known.
+pub const PROVENANCE_NAMES_MAX: usize = 16;
+/// Longest untrusted text that is read, in bytes; of a longer one the rest is unknown.
+pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Most places that one look-up of a phrase tries.
+pub const PASSAGE_STEPS_MAX: usize = 4_096;
+
 /// Most argument names in a decision's facts.
 pub const ARG_NAMES_MAX: usize = 64;
 /// Longest argument name in a decision's facts, in bytes; a longer one is cut.

@@ -4,6 +4,7 @@
 use crate::catalogue::Catalogue;
 use crate::intent::CompiledIntent;
 use crate::policy::{CompiledPolicySet, PolicyProblem};
+use crate::provenance::Tracker;
 use proctor_model::config::{AgentStatus, TenantConfig, TenantSettings};
 use proctor_model::{
     AgentId, EdgeId, IntentId, KeyId, Region, RevocationId, TenantId, Timestamp, ToolRef,
@@ -189,6 +190,8 @@ pub struct World<'a> {
     pub intent: Option<&'a CompiledIntent>,
     /// Counts of calls.
     pub session: &'a dyn SessionView,
+    /// What the session has read.
+    pub read: &'a Tracker,
     /// What the tool servers show now.
     pub live: &'a dyn LiveDefinitions,
     /// Keys the digest of the arguments ([`TokenKeys::digest_key`](proctor_model::config::TokenKeys)).

@@ -8,14 +8,16 @@ use crate::spool::{Recorded, Spool};
 use crate::upstream::{self, Answer, Failure, Reply};
 use crate::world::{Loaded, TenantState, Tenants};
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World, decision};
+use proctor_engine::{
+    Call, Decision, Evaluator, Permit, Reading, Refusal, ToolQuery, World, decision,
+};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
 use proctor_model::{DecisionId, Reason, TenantId};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -200,6 +202,10 @@ impl Gateway {
             return Err(Reason::NotReady);
         };
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+        let session = tenant
+            .sessions
+            .of(&caller.token, intent.as_deref(), &keys.digest_key);
+        let read = session.read().unwrap_or_else(PoisonError::into_inner);
         let started = self.clock.monotonic();
         let stopwatch = || {
             let passed = self.clock.monotonic().saturating_sub(started);
@@ -214,6 +220,7 @@ impl Gateway {
             revocations: &**tenant,
             intent: intent.as_deref(),
             session: &self.spool.counts().of(&tenant.id),
+            read: &read,
             live: &loaded.servers,
             digest_key: &keys.digest_key,
             stopwatch: &stopwatch,
@@ -438,6 +445,9 @@ impl Gateway {
         if Some(outcome.event_id) != outcome.of {
             self.spool.outcome(Box::new(outcome)).await;
         }
+        if let Ok((_, answer)) = &checked {
+            self.note_reading(caller, loaded, recorded.permit(), answer);
+        }
         match checked {
             Ok((
                 _,
@@ -458,6 +468,34 @@ impl Gateway {
                 Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
             }
         }
+    }
+
+    /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
+    fn note_reading(&self, caller: &Caller, loaded: &Loaded, permit: &Permit, answer: &Answer) {
+        let tenant = &caller.tenant;
+        let (Some(keys), Some(tool)) =
+            (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
+        else {
+            return;
+        };
+        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+        let intent = intent.as_deref();
+        let (result, error) = match &answer.reply {
+            Reply::Result(result) => (result, false),
+            Reply::Error(error) => (error, true),
+        };
+        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
+        session
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(&Reading {
+                tool,
+                arguments: permit.arguments(),
+                intent,
+                result,
+                error,
+            });
+        tenant.sessions.grown(&caller.token, intent, &session);
     }
 
     /// What is missing of calls that were under way when the edge stopped: whether their tools ran is not known.

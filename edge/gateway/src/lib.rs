@@ -9,6 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`world`] and [`feed`] (what is known of tenants),
+//! [`sessions`] (what their agents have read),
 //! [`identity`].
 
 mod config;
@@ -17,6 +18,7 @@ mod event;
 mod feed;
 mod frontend;
 mod identity;
+mod sessions;
 mod ship;
 mod spool;
 mod upstream;

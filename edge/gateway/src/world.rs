@@ -1,5 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
+use crate::sessions::Sessions;
 use crate::upstream::{Upstreams, Wiring};
 use arc_swap::ArcSwapOption;
 use moka::Expiry;
@@ -98,6 +99,8 @@ pub(crate) struct TenantState {
     loaded: ArcSwapOption<Loaded>,
     keys: ArcSwapOption<Keys>,
     intents: Cache<IntentId, Arc<CompiledIntent>>,
+    /// What its sessions have read.
+    pub(crate) sessions: Sessions,
     revoked: RwLock<Revoked>,
     news: Mutex<News>,
     unverified: Mutex<Unverified>,
@@ -136,6 +139,7 @@ impl TenantState {
             .build();
         Self {
             id,
+            sessions: Sessions::new(&clock),
             since: clock.monotonic(),
             clock,
             loaded: ArcSwapOption::empty(),

@@ -220,6 +220,10 @@ pub struct CatalogueEntry {
     /// Whether its results may be believed.
     #[serde(default)]
     pub output: Trust,
+    /// Fields of the result (JSON Pointers into `structuredContent` or JSON text, `*` for any one step) that are
+    /// trusted otherwise than the whole: a transaction's amount is the bank's, its subject line the sender's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_fields: BTreeMap<String, Trust>,
     /// Arguments (JSON Pointers) whose value decides what happens to whom. Absent: every string argument.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consequential: Option<Vec<String>>,

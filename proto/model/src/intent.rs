@@ -27,8 +27,9 @@ pub struct Action {
     /// JSON Schema 2020-12 over the arguments. Absent: any arguments that fit the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
-    /// Accepted origins (`goal`, `trusted`, `memory:verified`, `tool:<server/tool>`, `file:<name>`, `any`) by
-    /// JSON Pointer into the arguments.
+    /// Accepted origins (`goal`, `trusted`, `memory:verified`, `tool:<server/tool>`, also with `#<pointer>` into its
+    /// results, `file:<name>`, `any`) by JSON Pointer into the arguments; `*` in a pointer is any one step. Arguments
+    /// that are not here need what their labels in the catalogue say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<String, Vec<String>>,
     /// Most calls. Absent: no ceiling of its own.
@@ -76,7 +77,7 @@ pub enum IntentError {
     Goal,
     /// An origin that isn't one.
     #[error(
-        "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, tool:<server/tool> or file:<name>"
+        "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, tool:<server/tool>[#<pointer>] or file:<name>"
     )]
     Origin(usize),
     /// A call count of zero.
@@ -110,9 +111,7 @@ impl IntentDeclaration {
                 matches!(
                     origin.as_str(),
                     "goal" | "trusted" | "any" | "memory:verified"
-                ) || origin
-                    .strip_prefix("tool:")
-                    .is_some_and(|tool| tool.parse::<ToolRef>().is_ok())
+                ) || origin.strip_prefix("tool:").is_some_and(names_tool)
                     || origin
                         .strip_prefix("file:")
                         .is_some_and(|name| !name.is_empty())
@@ -126,6 +125,12 @@ impl IntentDeclaration {
         }
         Ok(())
     }
+}
+
+/// `server/tool`, or `server/tool#` and a JSON Pointer into its results, with `*` for any one step.
+fn names_tool(text: &str) -> bool {
+    let (tool, field) = text.split_once('#').unwrap_or((text, "/"));
+    tool.parse::<ToolRef>().is_ok() && field.starts_with('/')
 }
 
 /// A declared intent: the payload of a `proctor.intent+jws`.

@@ -3,7 +3,7 @@
 use crate::server::listed_tools;
 use crate::tools::Service;
 use proctor_model::catalogue::{
-    CatalogueEntry, DefinitionError, ToolDefinition, ToolServer, Trust, Upstream, Verb,
+    CatalogueEntry, DefinitionError, Role, ToolDefinition, ToolServer, Trust, Upstream, Verb,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,14 +21,16 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
     let entry = |tool: &Value| {
         let definition = ToolDefinition::from_mcp(tool)?;
         let (verb, output) = labels(definition.name.as_str());
+        let roles = roles(definition.name.as_str());
         Ok(CatalogueEntry {
             definition_digest: Some(definition.digest()),
             approved_by: Some("demo".to_owned()),
             definition,
             verb,
             output,
+            output_fields: BTreeMap::new(),
             consequential: None,
-            roles: BTreeMap::new(),
+            roles,
             reflects: false,
             memory: None,
             rows: None,
@@ -59,6 +61,27 @@ fn labels(tool: &str) -> (Verb, Trust) {
     }
 }
 
+/// What the arguments are for: with it goes where their values may come from.
+fn roles(tool: &str) -> BTreeMap<String, Role> {
+    let roles: &[(&str, Role)] = match tool {
+        "send_money" => &[
+            ("/recipient", Role::Target),
+            ("/amount", Role::Amount),
+            ("/subject", Role::Content),
+        ],
+        "send_mail" => &[
+            ("/to", Role::Target),
+            ("/subject", Role::Content),
+            ("/body", Role::Content),
+        ],
+        "delete_mail" => &[("/id", Role::Target)],
+        "write_file" => &[("/path", Role::Target), ("/content", Role::Content)],
+        _ => &[],
+    };
+    let owned = |(pointer, role): &(&str, Role)| ((*pointer).to_owned(), *role);
+    roles.iter().map(owned).collect()
+}
+
 /// What the user of the demo asked for, as the application declares it.
 #[must_use]
 pub fn intent() -> Value {
@@ -72,8 +95,9 @@ pub fn intent() -> Value {
               "args": { "properties": { "path": { "const": "bill-december-2023.txt" } } }, "max_calls": 2 },
             { "tool": "bank/send_money",
               "args": { "properties": { "amount": { "maximum": 100 },
-                                        "recipient": { "pattern": "^DE[0-9]{20}$" } } }, "max_calls": 1 },
-            { "tool": "mail/delete_mail", "max_calls": 1 }
+                                        "recipient": { "pattern": "^DE[0-9]{20}$" } } },
+              "origins": { "/recipient": ["goal", "trusted", "file:bill-december-2023.txt"] }, "max_calls": 1 },
+            { "tool": "mail/delete_mail", "origins": { "/id": ["tool:mail/read_inbox"] }, "max_calls": 1 }
         ],
         "expires_in_s": 3600
     })

@@ -76,6 +76,7 @@ fn entry(definition: ToolDefinition) -> CatalogueEntry {
         definition,
         verb: Verb::default(),
         output: Trust::default(),
+        output_fields: BTreeMap::new(),
         consequential: None,
         roles: BTreeMap::new(),
         reflects: false,

@@ -1,0 +1,30 @@
+//! Value provenance: where the values of a call's arguments were seen before.
+//!
+//! Proof is strict, suspicion is broad. A value is *proved* by the goal, or by a result of a tool that the operator
+//! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
+//! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
+//!
+//! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
+//! `tracker` (what one session has read), `rules` (which argument needs what).
+
+mod index;
+mod rules;
+mod text;
+mod tracker;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use index::Passage;
+pub(crate) use rules::{Broken, Evidence, Origins, Plan};
+pub use tracker::{Reading, Tracker};
+
+/// The key of a tenant's trackers, from its digest key.
+#[must_use]
+pub fn provenance_key(digest_key: &[u8; 32]) -> [u8; 16] {
+    let digest = crate::token::keyed_digest(digest_key, b"proctor provenance");
+    let mut key = [0; 16];
+    key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    key
+}

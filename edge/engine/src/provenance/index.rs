@@ -1,0 +1,388 @@
+//! Where values were seen, by keyed fingerprint: no value is kept in clear.
+
+use super::text::{normal, quoted_and_chunks, visible, words};
+use super::value::{Kind, canonical_number, recognise, whole};
+use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
+use serde_json::Value;
+use siphasher::sip::SipHasher13;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Makes fingerprints that nobody without the key can make.
+#[derive(Clone, Debug)]
+pub(super) struct Fingerprinter(SipHasher13);
+
+impl Fingerprinter {
+    pub(super) fn new(key: &[u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(key))
+    }
+
+    pub(super) fn of(&self, kind: Kind, parts: &[&str]) -> u64 {
+        let mut hasher = self.0;
+        #[expect(clippy::as_conversions, reason = "the discriminant")]
+        hasher.write_u8(kind as u8);
+        for part in parts {
+            hasher.write(part.as_bytes());
+            hasher.write_u8(0xff); // Not in UTF-8: no two lists of parts are alike.
+        }
+        hasher.finish()
+    }
+}
+
+/// Fingerprints are evenly spread already, and their key is not known outside.
+#[derive(Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// One place where a value or a word was seen.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    key: u64,
+    /// The word together with what stands before it.
+    joined: u64,
+    /// The sighting of the same key before this one, plus one; 0: none.
+    earlier: u32,
+    source: u16,
+}
+
+/// Sightings, up to a limit.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    latest: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
+    sightings: Vec<Sighting>,
+    most: usize,
+    pub(super) full: bool,
+}
+
+/// Fewest letters and digits of a text that is suspect because untrusted content has it too: one letter (`r` for
+/// "read") stands everywhere.
+const TELLING_MIN: usize = 3;
+
+/// A value to look up, in the forms that it may have been seen in.
+pub(super) struct Query {
+    exact: u64,
+    /// If the value is of one kind as a whole, only that counts.
+    typed: Option<u64>,
+    /// Else: its normal form as a whole, or its words one after the other.
+    whole: u64,
+    phrase: Vec<(u64, u64)>,
+    /// Nothing stands around the first and the last word.
+    clean: bool,
+    /// Month and day, for a date that was given without a year.
+    yearless: Option<u64>,
+    /// Everything recognised in it.
+    parts: Vec<u64>,
+    /// Long enough that the same words elsewhere are no accident.
+    telling: bool,
+}
+
+impl Query {
+    pub(super) fn of(value: &Value, keyed: &Fingerprinter) -> Option<Self> {
+        let (text, number) = match value {
+            Value::String(text) => (text.clone(), None),
+            Value::Number(number) => {
+                let text = canonical_number(&number.to_string())?;
+                let key = keyed.of(Kind::Number, &[&text]);
+                (text, Some(key))
+            }
+            _ => return None,
+        };
+        let normal = normal(&text);
+        let mut typed = number;
+        let mut yearless = None;
+        let mut parts: Vec<u64> = number.into_iter().collect();
+        if number.is_none() {
+            typed = whole(&text).map(|(kind, canonical)| keyed.of(kind, &[&canonical]));
+            let mut date = None;
+            recognise(&text, &mut |kind, canonical| {
+                let key = keyed.of(kind, &[canonical]);
+                match kind {
+                    Kind::Date => date = Some(key),
+                    Kind::MonthDay => {
+                        parts.push(key);
+                        yearless = Some(keyed.of(Kind::Yearless, &[canonical]));
+                    }
+                    // The figures of a date are no numbers of their own.
+                    Kind::Number if is_date(&normal) => {}
+                    _ => parts.push(key),
+                }
+            });
+            match date {
+                Some(date) if is_date(&normal) => typed = Some(date),
+                _ => yearless = None,
+            }
+        }
+        let mut cut = words(&normal);
+        let mut clean = !normal.is_empty();
+        let mut phrase = Vec::new();
+        for word in cut.by_ref() {
+            clean &= !phrase.is_empty() || word.gap.is_empty();
+            phrase.push((
+                keyed.of(Kind::Word, &[word.word]),
+                keyed.of(Kind::Word, &[word.gap, word.word]),
+            ));
+        }
+        clean &= cut.rest().is_empty();
+        Some(Self {
+            exact: keyed.of(Kind::Exact, &[&text]),
+            typed,
+            whole: keyed.of(Kind::Whole, &[&normal]),
+            phrase,
+            clean,
+            yearless,
+            parts,
+            telling: normal.chars().filter(|c| c.is_alphanumeric()).count() >= TELLING_MIN,
+        })
+    }
+
+    /// Of one recognised value.
+    pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
+        let key = keyed.of(kind, &[canonical]);
+        Self {
+            exact: 0,
+            typed: Some(key),
+            whole: 0,
+            phrase: Vec::new(),
+            clean: false,
+            yearless: None,
+            parts: vec![key],
+            telling: false,
+        }
+    }
+}
+
+/// An ISO date with or without a time of day.
+fn is_date(normal: &str) -> bool {
+    let digits = normal.bytes().take_while(u8::is_ascii_digit).count();
+    let plain = |c: char| c.is_ascii_digit() || " -:./tz+".contains(c);
+    digits == 4 && (8..=35).contains(&normal.len()) && normal.chars().all(plain)
+}
+
+impl Index {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sightings.len()
+    }
+
+    fn push(&mut self, key: u64, joined: u64, source: u16) {
+        if self.sightings.len() >= self.most {
+            self.full = true;
+            return;
+        }
+        let Ok(number) = u32::try_from(self.sightings.len().saturating_add(1)) else {
+            self.full = true;
+            return;
+        };
+        let earlier = self.latest.insert(key, number).unwrap_or(0);
+        self.sightings.push(Sighting {
+            key,
+            joined,
+            earlier,
+            source,
+        });
+    }
+
+    /// Notes a value, once for each source.
+    pub(super) fn put(&mut self, key: u64, source: u16) {
+        let known = self.latest.get(&key).and_then(|at| self.at(*at));
+        if known.is_none_or(|known| known.source != source) {
+            self.push(key, 0, source);
+        }
+    }
+
+    /// Notes the words of a text, and where one stands beside the other.
+    pub(super) fn put_words(&mut self, normal: &str, source: u16, keyed: &Fingerprinter) {
+        for word in words(normal) {
+            let joined = keyed.of(Kind::Word, &[word.gap, word.word]);
+            self.push(keyed.of(Kind::Word, &[word.word]), joined, source);
+        }
+        // No phrase runs from one text into the next.
+        self.push(0, 0, source);
+    }
+
+    /// A sighting by its number, from one.
+    fn at(&self, number: u32) -> Option<&Sighting> {
+        self.sightings
+            .get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// Sightings of a key, latest first, each with its number; at most [`PASSAGE_STEPS_MAX`].
+    fn sightings(&self, key: u64) -> impl Iterator<Item = (u32, &Sighting)> {
+        let first = self.latest.get(&key).copied();
+        let numbers = std::iter::successors(first, |number| {
+            self.at(*number)
+                .map(|sighting| sighting.earlier)
+                .filter(|earlier| *earlier > 0)
+        });
+        numbers
+            .take(PASSAGE_STEPS_MAX)
+            .filter_map(|number| Some((number, self.at(number)?)))
+    }
+
+    /// Sources that have the phrase.
+    fn phrase(&self, phrase: &[(u64, u64)], strict: bool) -> impl Iterator<Item = u16> {
+        let (first, rest) = match phrase.split_first() {
+            Some((first, rest)) => (first.0, rest),
+            None => (u64::MAX, phrase),
+        };
+        self.sightings(first).filter_map(move |(number, sighting)| {
+            let mut next = number;
+            let follows = rest.iter().all(|(word, joined)| {
+                next = next.saturating_add(1);
+                self.at(next)
+                    .is_some_and(|at| at.key == *word && (!strict || at.joined == *joined))
+            });
+            follows.then_some(sighting.source)
+        })
+    }
+
+    fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
+        self.sightings(key).map(|(_, sighting)| sighting.source)
+    }
+
+    /// Sources that prove the value.
+    pub(super) fn proofs(&self, query: &Query, exact: bool) -> impl Iterator<Item = u16> {
+        let some = |key: Option<u64>| key.into_iter().flat_map(|key| self.keyed(key));
+        let free = !exact && query.typed.is_none();
+        let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
+            Some(phrase) => self.phrase(phrase, true),
+            None => self.phrase(&[], true),
+        };
+        some(exact.then_some(query.exact))
+            .chain(some(query.typed.filter(|_| !exact)))
+            .chain(some(query.yearless.filter(|_| !exact)))
+            .chain(some(free.then_some(query.whole)))
+            .chain(phrase)
+    }
+
+    /// A source that the value, or anything recognised in it, stands in, in whatever spelling.
+    pub(super) fn suspect(&self, query: &Query) -> Option<u16> {
+        let parts = query.parts.iter().flat_map(|key| self.keyed(*key));
+        parts
+            .chain(query.typed.into_iter().flat_map(|key| self.keyed(key)))
+            .chain(
+                self.phrase(
+                    query
+                        .phrase
+                        .get(..)
+                        .filter(|_| query.telling)
+                        .unwrap_or_default(),
+                    false,
+                ),
+            )
+            .next()
+    }
+}
+
+/// A text that is believed word for word: the goal of an intent, and the constants of its actions.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    keyed: Fingerprinter,
+    index: Index,
+}
+
+impl Passage {
+    /// Of a text, and of values that stand for themselves.
+    pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
+        let keyed = Fingerprinter::new(key);
+        let mut index = Index::new(usize::MAX);
+        index.put_words(&normal(text), 0, &keyed);
+        recognise(text, &mut |kind, canonical| {
+            index.put(keyed.of(kind, &[canonical]), 0);
+        });
+        for chunk in quoted_and_chunks(text) {
+            index.put(keyed.of(Kind::Exact, &[chunk]), 0);
+            index.put(keyed.of(Kind::Whole, &[&normal(chunk)]), 0);
+        }
+        for constant in constants {
+            put_whole(&mut index, constant, 0, &keyed);
+        }
+        Self { keyed, index }
+    }
+
+    pub(super) fn has(&self, value: &Value, exact: bool) -> bool {
+        let query = Query::of(value, &self.keyed);
+        query.is_some_and(|query| self.index.proofs(&query, exact).next().is_some())
+    }
+
+    pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
+        let query = Query::typed(kind, canonical, &self.keyed);
+        self.index.proofs(&query, false).next().is_some()
+    }
+}
+
+/// Notes a scalar that is believed as a whole, and as nothing less.
+pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
+    match value {
+        Value::String(text) => {
+            index.put(keyed.of(Kind::Exact, &[text]), source);
+            index.put(keyed.of(Kind::Whole, &[&normal(text)]), source);
+            if let Some((kind, canonical)) = whole(text) {
+                index.put(keyed.of(kind, &[&canonical]), source);
+            }
+            if is_date(&normal(text)) {
+                recognise(text, &mut |kind, canonical| {
+                    if kind == Kind::Date {
+                        index.put(keyed.of(kind, &[canonical]), source);
+                    }
+                });
+            }
+            // A number in quotes; but no bank account, no telephone number and no code with zeros in front.
+            if text.len() <= 15
+                && let Some(number) = canonical_number(text)
+                && (number == *text || text.contains('.'))
+            {
+                index.put(keyed.of(Kind::Number, &[&number]), source);
+            }
+        }
+        Value::Number(number) => {
+            if let Some(text) = canonical_number(&number.to_string()) {
+                index.put(keyed.of(Kind::Number, &[&text]), source);
+                index.put(keyed.of(Kind::Whole, &[&text]), source);
+                index.put(keyed.of(Kind::Exact, &[&text]), source);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Notes everything in a text that is not believed, and in what it says once decoded.
+pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+    let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
+    index.full |= end < text.len();
+    let text = visible(text.get(..end).unwrap_or_default());
+    put_plain(index, &text, source, keyed);
+    for chunk in text.split(|c: char| c.is_whitespace() || "\"'<>()[]{}|,;`".contains(c)) {
+        if let Some(decoded) = super::tracker::decoded(chunk) {
+            put_plain(index, &decoded, source, keyed);
+        }
+    }
+}
+
+fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+    index.put_words(&normal(text), source, keyed);
+    recognise(text, &mut |kind, canonical| {
+        index.put(keyed.of(kind, &[canonical]), source);
+    });
+}

@@ -1,0 +1,437 @@
+//! Which argument needs what proof, from the tool's labels and the intent's own words.
+
+use super::index::Passage;
+use super::tracker::Tracker;
+use super::value::{Kind, recognise};
+use proctor_model::ToolRef;
+use proctor_model::catalogue::{CatalogueEntry, Role, Verb};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// What the values of an argument need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Need {
+    /// Each comes from an accepted origin.
+    Proved,
+    /// The same, byte for byte.
+    Exact,
+    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time).
+    NotSuspect,
+    /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
+    Leads,
+    /// Links in it do: to fetch one is to send something there.
+    Links,
+    /// Nothing.
+    Nothing,
+}
+
+/// A JSON Pointer (RFC 6901) in which `*` stands for any one step; it covers what is below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Pattern {
+    text: String,
+    steps: Vec<String>,
+}
+
+impl Pattern {
+    fn new(pointer: &str) -> Self {
+        let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
+        Self {
+            text: pointer.to_owned(),
+            steps: pointer.split('/').skip(1).map(step).collect(),
+        }
+    }
+
+    fn covers(&self, path: &[&str]) -> bool {
+        self.steps.len() <= path.len()
+            && self
+                .steps
+                .iter()
+                .zip(path)
+                .all(|(step, at)| step == "*" || step == at)
+    }
+}
+
+#[derive(Debug)]
+struct Rule {
+    at: Pattern,
+    need: Need,
+    /// Whether a call without it is a violation: there would be nothing to check.
+    required: bool,
+}
+
+/// What a tool's arguments need by its labels.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    rules: Vec<Rule>,
+    rest: Need,
+}
+
+impl Plan {
+    pub(crate) fn of(entry: &CatalogueEntry) -> Self {
+        let consequential = entry.consequential.iter().flatten();
+        let mut rules: Vec<Rule> = consequential
+            .map(|pointer| Rule {
+                at: Pattern::new(pointer),
+                need: match entry.roles.get(pointer) {
+                    Some(Role::Credential) => Need::Exact,
+                    _ => Need::Proved,
+                },
+                required: entry.roles.get(pointer) == Some(&Role::Target),
+            })
+            .collect();
+        let listed = |pointer: &String| {
+            entry
+                .consequential
+                .iter()
+                .flatten()
+                .any(|other| other == pointer)
+        };
+        let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
+        rules.extend(roles.map(|(pointer, role)| Rule {
+            at: Pattern::new(pointer),
+            need: need_of(*role, entry.verb),
+            required: matches!(role, Role::Target | Role::Command),
+        }));
+        let unlabelled = entry.consequential.is_none() && entry.roles.is_empty();
+        let rest = match entry.verb {
+            Verb::Read => Need::Links,
+            _ if unlabelled => Need::Proved,
+            _ => Need::Leads,
+        };
+        Self { rules, rest }
+    }
+}
+
+fn need_of(role: Role, verb: Verb) -> Need {
+    match role {
+        Role::Target | Role::Command | Role::Tenant | Role::MemoryKey => Need::Proved,
+        Role::Credential => Need::Exact,
+        Role::Selector if verb == Verb::Read => Need::Nothing,
+        Role::Selector => Need::Proved,
+        Role::Amount | Role::Currency | Role::RowLimit | Role::Control => Need::NotSuspect,
+        Role::Content => Need::Leads,
+    }
+}
+
+/// An origin that an intent accepts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Origin {
+    Goal,
+    Trusted,
+    Any,
+    Tool(ToolRef, Option<String>),
+    File(String),
+    /// Known, but nothing here can prove it (yet).
+    Unprovable,
+}
+
+impl Origin {
+    fn parse(text: &str) -> Self {
+        let tool = |text: &str| {
+            let (tool, field) = match text.split_once('#') {
+                Some((tool, field)) => (tool, Some(field.to_owned())),
+                None => (text, None),
+            };
+            tool.parse().ok().map(|tool| Self::Tool(tool, field))
+        };
+        match text.split_once(':') {
+            Some(("tool", rest)) => tool(rest).unwrap_or(Self::Unprovable),
+            Some(("file", name)) => Self::File(name.to_owned()),
+            _ => match text {
+                "goal" => Self::Goal,
+                "trusted" => Self::Trusted,
+                "any" => Self::Any,
+                _ => Self::Unprovable,
+            },
+        }
+    }
+}
+
+/// The origins that one action of an intent accepts for some arguments.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(Vec<(Pattern, Vec<Origin>)>);
+
+impl Origins {
+    pub(crate) fn new(declared: &BTreeMap<String, Vec<String>>) -> Self {
+        let parse = |(pointer, origins): (&String, &Vec<String>)| {
+            let origins = origins.iter().map(|text| Origin::parse(text)).collect();
+            (Pattern::new(pointer), origins)
+        };
+        Self(declared.iter().map(parse).collect())
+    }
+}
+
+/// Which argument has no accepted origin, and why: for people, without any value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Broken(pub(crate) String);
+
+/// What is known about values when a call is decided.
+#[derive(Clone, Copy)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) goal: &'a Passage,
+    pub(crate) session: &'a Tracker,
+}
+
+const DEFAULT: [Origin; 2] = [Origin::Goal, Origin::Trusted];
+
+impl Evidence<'_> {
+    /// Holds each argument against the tool's plan and the action's own origins.
+    pub(crate) fn check(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        arguments: &Value,
+    ) -> Result<(), Broken> {
+        let declared = origins.0.iter().map(|(at, _)| (at, false));
+        let planned = plan.rules.iter().filter_map(|rule| {
+            let proved = matches!(rule.need, Need::Proved | Need::Exact);
+            proved.then_some((&rule.at, rule.required))
+        });
+        for (at, required) in declared.chain(planned) {
+            present(at, required, arguments)?;
+        }
+        let mut path = Vec::new();
+        self.walk(plan, origins, arguments, &mut path)
+    }
+
+    fn walk<'v>(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        value: &'v Value,
+        path: &mut Vec<&'v str>,
+    ) -> Result<(), Broken> {
+        match value {
+            Value::Array(elements) => {
+                // Below an array all elements are judged alike.
+                path.push("*");
+                let judged = elements
+                    .iter()
+                    .try_for_each(|element| self.walk(plan, origins, element, path));
+                path.pop();
+                judged
+            }
+            Value::Object(members) => members.iter().try_for_each(|(key, member)| {
+                path.push(key);
+                let judged = self
+                    .key(plan, origins, key, path)
+                    .and_then(|()| self.walk(plan, origins, member, path));
+                path.pop();
+                judged
+            }),
+            scalar => self.scalar(plan, origins, scalar, path),
+        }
+    }
+
+    /// The need of what stands at a path, and the origins that satisfy it.
+    fn rule<'r>(
+        &self,
+        plan: &'r Plan,
+        origins: &'r Origins,
+        path: &[&str],
+    ) -> (Need, &'r [Origin]) {
+        let planned = plan.rules.iter().filter(|rule| rule.at.covers(path));
+        let planned = planned.max_by_key(|rule| rule.at.steps.len());
+        let declared = origins.0.iter().filter(|(at, _)| at.covers(path));
+        let declared = declared.max_by_key(|(at, _)| at.steps.len());
+        match (planned.map(|rule| rule.need), declared) {
+            (Some(need @ (Need::Exact | Need::Leads)), Some((_, origins))) => (need, origins),
+            (_, Some((_, origins))) => (Need::Proved, origins),
+            (Some(need), None) => (need, &DEFAULT),
+            (None, None) => (plan.rest, &DEFAULT),
+        }
+    }
+
+    /// A member's name may be a value as well: what leads out in it needs proof.
+    fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
+        match self.rule(plan, origins, path) {
+            (Need::Nothing, _) => Ok(()),
+            (_, accepted) => self.leads(key, false, accepted, path),
+        }
+    }
+
+    fn scalar(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        scalar: &Value,
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let (need, accepted) = self.rule(plan, origins, path);
+        if accepted.contains(&Origin::Any) {
+            return Ok(());
+        }
+        let covered = plan.rules.iter().any(|rule| rule.at.covers(path))
+            || origins.0.iter().any(|(at, _)| at.covers(path));
+        match (need, scalar) {
+            (Need::Nothing, _) => Ok(()),
+            // By an operator's or a declarer's word all values at the place are meant; by default, all texts.
+            (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
+                Err(self.unproved(scalar, path))
+            }
+            (_, Value::Bool(_) | Value::Null) => Ok(()),
+            (Need::Proved, Value::Number(_)) if !covered => Ok(()),
+            (Need::Proved, _) => self.proved(scalar, false, accepted, path),
+            (Need::Exact, _) => self.proved(scalar, true, accepted, path),
+            (Need::NotSuspect, _) => self.not_suspect(scalar, accepted, path),
+            (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
+            (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
+            (Need::Leads | Need::Links, _) => Ok(()),
+        }
+    }
+
+    fn proved(
+        &self,
+        scalar: &Value,
+        exact: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        if self.has_origin(scalar, exact, accepted) {
+            return Ok(());
+        }
+        // A list in one text: good if each of its parts is.
+        if let (Value::String(text), false) = (scalar, exact) {
+            let mut parts = text.split([',', ';']).map(str::trim).peekable();
+            let joined = text.contains([',', ';']) && parts.peek().is_some();
+            let part =
+                |part: &str| self.has_origin(&Value::String(part.to_owned()), false, accepted);
+            if joined && parts.all(|text| !text.is_empty() && part(text)) {
+                return Ok(());
+            }
+        }
+        Err(self.unproved(scalar, path))
+    }
+
+    fn has_origin(&self, scalar: &Value, exact: bool, accepted: &[Origin]) -> bool {
+        if accepted.contains(&Origin::Goal) && self.goal.has(scalar, exact) {
+            return true;
+        }
+        let Some(query) = self.session.query(scalar) else {
+            return false;
+        };
+        accepted.iter().any(|origin| match origin {
+            Origin::Any => true,
+            Origin::Trusted => self.session.proves(&query, exact),
+            Origin::Tool(tool, field) => {
+                self.session
+                    .proved_by_tool(&query, exact, tool, field.as_deref())
+            }
+            Origin::File(name) => self.session.proved_by_file(&query, exact, name),
+            Origin::Goal | Origin::Unprovable => false,
+        })
+    }
+
+    fn unproved(&self, scalar: &Value, path: &[&str]) -> Broken {
+        let query = self.session.query(scalar);
+        let seen = query.and_then(|query| self.session.suspect(&query));
+        broken(path, "its value", seen)
+    }
+
+    fn not_suspect(
+        &self,
+        scalar: &Value,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        if self.has_origin(scalar, false, accepted) {
+            return Ok(());
+        }
+        let Some(query) = self.session.query(scalar) else {
+            return Ok(());
+        };
+        match self.session.suspect(&query) {
+            Some(tool) => Err(broken(path, "its value", Some(tool))),
+            None if self.session.is_incomplete() => Err(broken(path, "its value", None)),
+            None => Ok(()),
+        }
+    }
+
+    fn leads(
+        &self,
+        text: &str,
+        links_only: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let mut judged = Ok(());
+        recognise(text, &mut |kind, canonical| {
+            let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
+            if judged.is_ok() && asked {
+                judged = self.lead(kind, canonical, accepted, path);
+            }
+        });
+        judged
+    }
+
+    fn lead(
+        &self,
+        kind: Kind,
+        canonical: &str,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let query = self.session.typed_query(kind, canonical);
+        let good = accepted.iter().any(|origin| match origin {
+            Origin::Any => true,
+            Origin::Goal => self.goal.has_typed(kind, canonical),
+            Origin::Trusted => self.session.proves(&query, false),
+            Origin::Tool(tool, field) => {
+                self.session
+                    .proved_by_tool(&query, false, tool, field.as_deref())
+            }
+            Origin::File(name) => self.session.proved_by_file(&query, false, name),
+            Origin::Unprovable => false,
+        });
+        if good {
+            Ok(())
+        } else {
+            Err(broken(path, kind.name(), self.session.suspect(&query)))
+        }
+    }
+}
+
+/// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.
+fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken> {
+    let mut nodes = vec![arguments];
+    for step in &at.steps {
+        nodes = nodes
+            .into_iter()
+            .flat_map(|node| match (node, step.as_str()) {
+                (Value::Array(elements), "*") => elements.iter().collect(),
+                (Value::Object(members), "*") => members.values().collect(),
+                (Value::Array(elements), index) => {
+                    let index = index.parse::<usize>().ok();
+                    index.and_then(|at| elements.get(at)).into_iter().collect()
+                }
+                (Value::Object(members), key) => members.get(key).into_iter().collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+    }
+    let empty = |node: &&Value| match node {
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => Map::is_empty(members),
+        _ => false,
+    };
+    let missing = nodes.iter().all(|node| node.is_null());
+    if nodes.iter().any(empty) || (required && missing) {
+        return Err(Broken(format!("{} is empty or missing", at.text)));
+    }
+    Ok(())
+}
+
+/// The words for people: which argument, and where its value was seen.
+fn broken(path: &[&str], what: &str, seen: Option<&ToolRef>) -> Broken {
+    let pointer: String = path
+        .iter()
+        .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")))
+        .collect();
+    Broken(match seen {
+        Some(tool) => {
+            format!("{pointer}: {what} was only seen in the result of {tool} (untrusted)")
+        }
+        None => format!("{pointer}: {what} was not seen in the goal or in a trusted result"),
+    })
+}

@@ -1,0 +1,476 @@
+//! What one session has read, and what of it may be believed.
+
+use super::index::{Fingerprinter, Index, Passage, Query, put_suspect, put_whole};
+use super::text::normal;
+use super::value::Kind;
+use crate::catalogue::Tool;
+use crate::intent::CompiledIntent;
+use crate::limits::{
+    PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TRUSTED_MAX,
+    PROVENANCE_UNTRUSTED_MAX,
+};
+use base64::Engine as _;
+use proctor_model::ToolRef;
+use proctor_model::catalogue::{Trust, Verb};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// Where values come from: one field of the results of one tool, for the same named thing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Source {
+    tool: ToolRef,
+    /// The field as a JSON Pointer with `*` for each array index; none for text.
+    field: Option<String>,
+    /// Fingerprints of what the call named: files, addresses.
+    names: Vec<u64>,
+}
+
+/// Sightings with their sources.
+#[derive(Debug)]
+struct Store {
+    index: Index,
+    sources: Vec<Source>,
+}
+
+impl Store {
+    fn new(most: usize) -> Self {
+        Self {
+            index: Index::new(most),
+            sources: Vec::new(),
+        }
+    }
+
+    /// The number of a source. If there is no room for one more, nothing of it can be noted.
+    fn source(&mut self, source: &Source) -> Option<u16> {
+        let known = self.sources.iter().rposition(|known| known == source);
+        let number = known.unwrap_or(self.sources.len());
+        if known.is_none() {
+            if self.sources.len() >= PROVENANCE_SOURCES_MAX {
+                self.index.full = true;
+                return None;
+            }
+            self.sources.push(source.clone());
+        }
+        u16::try_from(number).ok()
+    }
+}
+
+/// A result on its way to the agent.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// The tool that was called.
+    pub tool: &'a Tool,
+    /// The arguments it was called with.
+    pub arguments: &'a Map<String, Value>,
+    /// The intent of the call, if it had one.
+    pub intent: Option<&'a CompiledIntent>,
+    /// The result, or the members of a JSON-RPC error.
+    pub result: &'a Map<String, Value>,
+    /// Whether it is an error: nothing in one is believed.
+    pub error: bool,
+}
+
+/// The values that a session has seen, as keyed fingerprints, within fixed limits
+/// ([`PROVENANCE_TRUSTED_MAX`], [`PROVENANCE_UNTRUSTED_MAX`]): untrusted content can't push out what is trusted,
+/// and what doesn't fit any more counts as untrusted.
+#[derive(Debug)]
+pub struct Tracker {
+    keyed: Fingerprinter,
+    trusted: Store,
+    untrusted: Store,
+    incomplete: bool,
+}
+
+impl Tracker {
+    /// For a session; `key` must not be known outside the edge. `incomplete`: something may have been read before
+    /// this tracker began, so that what was never seen counts as untrusted.
+    #[must_use]
+    pub fn new(key: &[u8; 16], incomplete: bool) -> Self {
+        Self {
+            keyed: Fingerprinter::new(key),
+            trusted: Store::new(PROVENANCE_TRUSTED_MAX),
+            untrusted: Store::new(PROVENANCE_UNTRUSTED_MAX),
+            incomplete,
+        }
+    }
+
+    /// Number of sightings held: a measure of memory, some 50 bytes each.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.trusted
+            .index
+            .len()
+            .saturating_add(self.untrusted.index.len())
+    }
+
+    /// Whether nothing was read yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether something untrusted may be missing here.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete || self.untrusted.index.full
+    }
+
+    /// Reads a result: every channel that a model gets to see.
+    pub fn read(&mut self, reading: &Reading<'_>) {
+        let mut reader = Reader::new(self, reading);
+        let result = reading.result;
+        let structured = result.get("structuredContent");
+        if let Some(structured) = structured {
+            reader.value(structured);
+        }
+        for (key, value) in result {
+            match key.as_str() {
+                "structuredContent" => {}
+                "content" if !reading.error => {
+                    for block in value.as_array().into_iter().flatten() {
+                        reader.block(block, structured);
+                    }
+                }
+                _ => reader.suspect(value, None),
+            }
+        }
+    }
+
+    pub(super) fn proves(&self, query: &Query, exact: bool) -> bool {
+        self.trusted.index.proofs(query, exact).next().is_some()
+    }
+
+    /// Whether a result of this tool, in this field, proves the value.
+    pub(super) fn proved_by_tool(
+        &self,
+        query: &Query,
+        exact: bool,
+        tool: &ToolRef,
+        field: Option<&str>,
+    ) -> bool {
+        self.proved_where(query, exact, |source| {
+            source.tool == *tool && field.is_none_or(|field| source.field.as_deref() == Some(field))
+        })
+    }
+
+    /// Whether the result of a call that named this file, or this address, proves the value.
+    pub(super) fn proved_by_file(&self, query: &Query, exact: bool, name: &str) -> bool {
+        let name = self.keyed.of(Kind::Exact, &[name]);
+        self.proved_where(query, exact, |source| source.names.contains(&name))
+    }
+
+    fn proved_where(&self, query: &Query, exact: bool, good: impl Fn(&Source) -> bool) -> bool {
+        [&self.trusted, &self.untrusted].into_iter().any(|store| {
+            let mut proofs = store.index.proofs(query, exact);
+            proofs.any(|number| store.sources.get(usize::from(number)).is_some_and(&good))
+        })
+    }
+
+    /// The untrusted tool that showed the value, if one did.
+    pub(super) fn suspect(&self, query: &Query) -> Option<&ToolRef> {
+        let number = self.untrusted.index.suspect(query)?;
+        let source = self.untrusted.sources.get(usize::from(number))?;
+        Some(&source.tool)
+    }
+
+    pub(super) fn query(&self, value: &Value) -> Option<Query> {
+        Query::of(value, &self.keyed)
+    }
+
+    pub(super) fn typed_query(&self, kind: Kind, canonical: &str) -> Query {
+        Query::typed(kind, canonical, &self.keyed)
+    }
+}
+
+/// Goes through one result.
+struct Reader<'t, 'r> {
+    tracker: &'t mut Tracker,
+    tool: &'r Tool,
+    trust: Trust,
+    names: Vec<u64>,
+    /// Values that the agent itself put into the call without proof: a result that has them launders nothing.
+    echoes: HashSet<String>,
+    fields: HashSet<String>,
+}
+
+impl<'t, 'r> Reader<'t, 'r> {
+    fn new(tracker: &'t mut Tracker, reading: &Reading<'r>) -> Self {
+        let entry = reading.tool.entry();
+        let goal = reading.intent.map(CompiledIntent::passage);
+        let mut scalars = Vec::new();
+        for value in reading.arguments.values() {
+            scalars_of(value, &mut scalars);
+        }
+        let unproved = |value: &&&Value| !proved(tracker, goal, value);
+        let echoes: HashSet<String> = scalars
+            .iter()
+            .filter(unproved)
+            .map(|value| echo(value))
+            .collect();
+        let names = scalars
+            .iter()
+            .filter_map(|value| value.as_str())
+            .flat_map(|text| names_of(text, reading.tool.verb()))
+            .take(PROVENANCE_NAMES_MAX)
+            .map(|name| tracker.keyed.of(Kind::Exact, &[name]))
+            .collect();
+        let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
+        let trust = if failed || (entry.reflects && !echoes.is_empty()) {
+            Trust::Untrusted
+        } else {
+            entry.output
+        };
+        Self {
+            tracker,
+            tool: reading.tool,
+            trust,
+            names,
+            echoes,
+            fields: HashSet::new(),
+        }
+    }
+
+    /// JSON, by the labels of its fields.
+    fn value(&mut self, value: &Value) {
+        let mut path = String::new();
+        self.walk(value, &mut path, 0);
+    }
+
+    fn walk(&mut self, value: &Value, path: &mut String, depth: usize) {
+        if depth > crate::limits::JSON_DEPTH_MAX {
+            self.tracker.untrusted.index.full = true;
+            return;
+        }
+        let deeper = depth.saturating_add(1);
+        let length = path.len();
+        match value {
+            Value::Array(elements) => {
+                path.push_str("/*");
+                for element in elements {
+                    self.walk(element, path, deeper);
+                }
+                path.truncate(length);
+            }
+            Value::Object(members) => {
+                for (key, member) in members {
+                    path.push('/');
+                    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                    self.suspect(&Value::String(key.clone()), None);
+                    self.walk(member, path, deeper);
+                    path.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+            scalar => self.scalar(scalar, path),
+        }
+    }
+
+    fn scalar(&mut self, scalar: &Value, path: &str) {
+        if self.trust_of(path) == Trust::Trusted && !self.echoes.contains(&echo(scalar)) {
+            self.believe(scalar, Some(path));
+        } else {
+            self.suspect(scalar, Some(path));
+        }
+    }
+
+    fn trust_of(&self, path: &str) -> Trust {
+        let entry = self.tool.entry();
+        if self.trust == Trust::Untrusted && entry.output == Trust::Trusted {
+            return Trust::Untrusted; // Taken back for this result.
+        }
+        let reflected = entry.reflects && !self.echoes.is_empty();
+        let labelled = entry
+            .output_fields
+            .iter()
+            .filter(|(field, _)| covers(field, path))
+            .max_by_key(|(field, _)| field.len());
+        match labelled {
+            Some((_, Trust::Trusted)) if reflected => Trust::Untrusted,
+            Some((_, trust)) => *trust,
+            None => self.trust,
+        }
+    }
+
+    /// A block of `content`.
+    fn block(&mut self, block: &Value, structured: Option<&Value>) {
+        let text = block
+            .get("text")
+            .or_else(|| block.pointer("/resource/text"))
+            .and_then(Value::as_str);
+        if let Some(text) = text {
+            self.text(text, structured);
+        }
+        let others = block.as_object().into_iter().flatten();
+        for (key, value) in others.filter(|(key, _)| *key != "type" && *key != "text") {
+            if key != "resource" || text.is_none() {
+                self.suspect(value, None);
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str, structured: Option<&Value>) {
+        let json = text.trim_start().starts_with(['{', '[']);
+        let parsed = json
+            .then(|| serde_json::from_str::<Value>(text).ok())
+            .flatten();
+        match (parsed, structured) {
+            // The same once more, as the specification asks for.
+            (Some(parsed), Some(structured)) if parsed == *structured => {}
+            (Some(parsed), None) => self.value(&parsed),
+            (None, None) if self.trust == Trust::Trusted => self.lines(text),
+            _ => self.suspect(&Value::String(text.to_owned()), None),
+        }
+    }
+
+    /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
+    fn lines(&mut self, text: &str) {
+        for line in text.lines() {
+            let line = line.trim().trim_start_matches(['-', '*']).trim_start();
+            let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
+            let parts = behind.into_iter().chain([line]);
+            let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
+            for part in parts {
+                let part = Value::String(part.to_owned());
+                if self.echoes.contains(&echo(&part)) {
+                    self.suspect(&part, None);
+                } else {
+                    self.believe(&part, None);
+                }
+            }
+        }
+    }
+
+    fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+        let source = self.source(path);
+        let Tracker { keyed, trusted, .. } = &mut *self.tracker;
+        if let Some(source) = trusted.source(&source) {
+            put_whole(&mut trusted.index, scalar, source, keyed);
+        }
+    }
+
+    /// Everything below a value, none of it believed.
+    fn suspect(&mut self, value: &Value, path: Option<&str>) {
+        let source = self.source(path);
+        let Tracker {
+            keyed, untrusted, ..
+        } = &mut *self.tracker;
+        let Some(source) = untrusted.source(&source) else {
+            return;
+        };
+        let mut pending = vec![value];
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::String(text) => put_suspect(&mut untrusted.index, text, source, keyed),
+                Value::Number(_) => put_whole(&mut untrusted.index, value, source, keyed),
+                Value::Array(elements) => pending.extend(elements),
+                Value::Object(members) => {
+                    for (key, member) in members {
+                        put_suspect(&mut untrusted.index, key, source, keyed);
+                        pending.push(member);
+                    }
+                }
+                Value::Null | Value::Bool(_) => {}
+            }
+        }
+    }
+
+    fn source(&mut self, path: Option<&str>) -> Source {
+        let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
+        let field = path.filter(|path| self.fields.contains(*path) || room);
+        if let Some(field) = field {
+            self.fields.insert(field.to_owned());
+        }
+        Source {
+            tool: self.tool.reference().clone(),
+            field: field.map(str::to_owned),
+            names: self.names.clone(),
+        }
+    }
+}
+
+fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
+    goal.is_some_and(|goal| goal.has(value, false))
+        || tracker
+            .query(value)
+            .is_some_and(|query| tracker.proves(&query, false))
+}
+
+fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|v| scalars_of(v, scalars)),
+        Value::Object(members) => members.values().for_each(|v| scalars_of(v, scalars)),
+        Value::Null | Value::Bool(_) => {}
+        scalar => scalars.push(scalar),
+    }
+}
+
+/// A scalar in the form in which a tool may echo it.
+fn echo(value: &Value) -> String {
+    match value {
+        Value::String(text) => normal(text),
+        Value::Number(number) => {
+            super::value::canonical_number(&number.to_string()).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
+fn names_of(argument: &str, verb: Verb) -> impl Iterator<Item = &str> {
+    let short = argument.len() <= 1024;
+    let file = argument.rsplit(['/', '\\']).next();
+    let file = file.filter(|file| {
+        verb == Verb::Read && !argument.contains("://") && *file != argument && !file.is_empty()
+    });
+    std::iter::once(argument).chain(file).filter(move |_| short)
+}
+
+/// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.
+fn covers(label: &str, path: &str) -> bool {
+    let mut steps = path.split('/').skip(1);
+    label
+        .split('/')
+        .skip(1)
+        .all(|step| steps.next().is_some_and(|at| step == "*" || at == step))
+}
+
+/// What a chunk says that is percent- or base64-encoded, one level deep.
+pub(super) fn decoded(chunk: &str) -> Option<String> {
+    use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+    if chunk.contains('%') {
+        let decoded = percent_decoded(chunk)?;
+        return (decoded != chunk).then_some(decoded);
+    }
+    let bare = chunk.trim_end_matches('=');
+    let plausible = |b: u8| b.is_ascii_alphanumeric() || b"+/-_".contains(&b);
+    if !(8..=65_536).contains(&bare.len()) || !bare.bytes().all(plausible) {
+        return None;
+    }
+    let bytes = BASE64_STANDARD_NO_PAD
+        .decode(bare)
+        .or_else(|_| BASE64_URL_SAFE_NO_PAD.decode(bare))
+        .ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.contains(|c: char| c.is_control() && !c.is_whitespace())).then_some(text)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let digits = || -> Option<u8> {
+            let high = char::from(ahead.next()?).to_digit(16)?;
+            let low = char::from(ahead.next()?).to_digit(16)?;
+            u8::try_from(high.checked_mul(16)?.checked_add(low)?).ok()
+        };
+        match (byte == b'%').then(digits).flatten() {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest.nth(1);
+            }
+            None => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,462 @@
+//! Values of known kinds, recognised inside longer text and brought into one canonical form.
+
+use super::text::{normal, words};
+use std::fmt::Write as _;
+
+/// A kind of value. The numbers go into fingerprints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// The bytes as they are.
+    Exact = 1,
+    /// A whole value in normal form.
+    Whole = 2,
+    /// A word of a text.
+    Word = 3,
+    /// An e-mail address, lower case.
+    Email = 4,
+    /// A web address without its scheme: host in lower case, no trailing slash, no fragment.
+    Url = 5,
+    /// An IBAN (ISO 13616) whose check digits are right, without spaces.
+    Iban = 6,
+    /// A telephone number: `+` and digits, or digits only.
+    Phone = 7,
+    /// A number in its shortest decimal form.
+    Number = 8,
+    /// A date as `year-month-day`.
+    Date = 9,
+    /// Month and day of any date.
+    MonthDay = 10,
+    /// Month and day of a date that was written without a year.
+    Yearless = 11,
+}
+
+impl Kind {
+    /// Names a place or a party outside: followed by whoever reads the text that it stands in.
+    pub(super) fn leads_out(self) -> bool {
+        matches!(self, Self::Email | Self::Url | Self::Iban | Self::Phone)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Email => "an e-mail address",
+            Self::Url => "a link",
+            Self::Iban => "an IBAN",
+            Self::Phone => "a telephone number",
+            Self::Number => "a number",
+            Self::Date | Self::MonthDay | Self::Yearless => "a date",
+            Self::Exact | Self::Whole | Self::Word => "a value",
+        }
+    }
+}
+
+/// Calls back for each recognised value: its kind and its canonical form.
+pub(super) fn recognise(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    for chunk in text.split(|c: char| c.is_whitespace() || "\"<>|`“”«»\\".contains(c)) {
+        let sign = |c: char| matches!(c, '.' | '@' | ':');
+        if chunk.len() >= 4 && chunk.contains(sign) {
+            address(chunk, found);
+        }
+    }
+    if text.contains(|c: char| c.is_numeric()) {
+        let normal = normal(text);
+        phones(&normal, found);
+        let words: Vec<&str> = words(&normal).map(|word| word.word).collect();
+        ibans(&words, found);
+        dates(&words, found);
+        numbers(&normal, found);
+    }
+}
+
+/// The kind of a value that is of one kind as a whole, and its canonical form.
+pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
+    let text = text.trim();
+    let mut only = None;
+    let covers = |kind: Kind, canonical: &str| match kind {
+        Kind::Email => canonical.len() == text.len(),
+        // The canonical form may lack the scheme and a slash, and nothing may stand around it.
+        Kind::Url => {
+            !text.contains(|c: char| c.is_whitespace() || "\"<>|`“”«»\\".contains(c))
+                && canonical_url(text).as_deref() == Some(canonical)
+        }
+        Kind::Iban => {
+            text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
+                && text.chars().filter(|c| *c != ' ').count() == canonical.len()
+        }
+        Kind::Phone => text
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+-() ./".contains(c)),
+        _ => false,
+    };
+    recognise(text, &mut |kind, canonical| {
+        if only.is_none() && covers(kind, canonical) {
+            only = Some((kind, canonical.to_owned()));
+        }
+    });
+    only
+}
+
+fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
+    if let Some((before, after)) = chunk.split_once("://") {
+        let scheme_at = before
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
+            .map_or(0, |at| at.saturating_add(1));
+        let scheme = before.get(scheme_at..).unwrap_or_default();
+        let end = after.find(['"', '\'', ')', ']', '}', ',', ';']);
+        let rest = after.get(..end.unwrap_or(after.len())).unwrap_or(after);
+        let rest = rest.trim_end_matches(['.', ':', '!', '?', '*']);
+        if let Some(canonical) = canonical_url(&format!("{scheme}://{rest}")) {
+            found(Kind::Url, &canonical);
+        }
+        // What follows the first address may be another.
+        if let Some(more) = end.and_then(|end| after.get(end..)) {
+            address(more, found);
+        }
+        return;
+    }
+    for part in chunk.split(['(', ')', '[', ']', '{', '}', ',', ';', ':', '=', '\'']) {
+        let part = part.trim_matches(['.', '!', '?', '*', '-', '/']);
+        if let Some((local, domain)) = part.rsplit_once('@') {
+            let local_at = local
+                .rfind(|c: char| !c.is_alphanumeric() && !"._%+-".contains(c))
+                .map_or(0, |at| at.saturating_add(1));
+            let local = local.get(local_at..).unwrap_or_default();
+            let end = domain.find(|c: char| !c.is_alphanumeric() && !".-".contains(c));
+            let domain = domain.get(..end.unwrap_or(domain.len())).unwrap_or(domain);
+            if !local.is_empty() && domain.contains('.') {
+                found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
+            }
+        } else if is_bare_address(part)
+            && let Some(canonical) = canonical_url(part)
+        {
+            found(Kind::Url, &canonical);
+        }
+    }
+}
+
+/// Endings of file names that are top-level domains too.
+const FILE_ENDINGS: [&str; 14] = [
+    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "doc", "app", "so", "do", "js",
+];
+/// Top-level domains that a bare host is taken for without `www.` and without a path.
+const TOP_LEVEL: [&str; 52] = [
+    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "ai", "dev", "xyz",
+    "site", "online", "top", "club", "shop", "store", "tech", "cloud", "link", "click", "live",
+    "pro", "me", "ly", "gg", "tv", "co", "us", "uk", "de", "fr", "nl", "eu", "ch", "at", "be",
+    "it", "es", "pl", "ru", "cn", "jp", "in", "br", "ca", "au", "example", "test", "invalid",
+];
+
+/// Whether a text without a scheme is an address that a program would make a link of.
+fn is_bare_address(text: &str) -> bool {
+    let (host, path) = match text.find(['/', '?', '#']) {
+        Some(at) => (text.get(..at).unwrap_or_default(), true),
+        None => (text, false),
+    };
+    let labels = || host.split('.');
+    let sound =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
+    let last = labels().next_back().unwrap_or_default().to_lowercase();
+    if labels().count() < 2 || !labels().all(sound) || !last.chars().all(char::is_alphabetic) {
+        return false;
+    }
+    let www = host
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("www."));
+    let file = FILE_ENDINGS.contains(&last.as_str());
+    last.chars().count() >= 2
+        && (www || (path && !file) || (TOP_LEVEL.contains(&last.as_str()) && !file))
+}
+
+/// Host in lower case (IDNA), default port and scheme dropped, no trailing slash, no fragment. `None`: no address.
+fn canonical_url(text: &str) -> Option<String> {
+    let parsed = match text.contains("://") {
+        true => url::Url::parse(text).ok()?,
+        false => url::Url::parse(&format!("http://{text}")).ok()?,
+    };
+    let host = parsed.host_str()?.trim_end_matches('.');
+    let mut canonical = String::new();
+    if !matches!(parsed.scheme(), "http" | "https") {
+        canonical.push_str(parsed.scheme());
+        canonical.push_str("://");
+    }
+    if !parsed.username().is_empty() {
+        // What stands before the at sign decides where a careless reader believes to go: part of the value.
+        canonical.push_str(parsed.username());
+        canonical.push('@');
+    }
+    canonical.push_str(host);
+    if let Some(port) = parsed.port() {
+        write!(canonical, ":{port}").ok()?;
+    }
+    canonical.push_str(parsed.path().trim_end_matches('/'));
+    if let Some(query) = parsed.query() {
+        canonical.push('?');
+        canonical.push_str(query);
+    }
+    Some(canonical)
+}
+
+fn ibans(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    let starts = |word: &str| {
+        let mut chars = word.chars();
+        let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase());
+        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        letter(chars.next()) && letter(chars.next()) && digit(chars.next()) && digit(chars.next())
+    };
+    for (at, word) in words.iter().enumerate() {
+        if !starts(word) {
+            continue;
+        }
+        if word.len() >= 15 {
+            if is_iban(word) {
+                found(Kind::Iban, word);
+            }
+        } else if word.len() == 4 {
+            // In groups of four, as banks print it.
+            let mut joined = String::new();
+            for group in words.iter().skip(at).take(9) {
+                if group.len() > 4 || !group.chars().all(|c| c.is_ascii_alphanumeric()) {
+                    break;
+                }
+                joined.push_str(group);
+                if joined.len() >= 15 && is_iban(&joined) {
+                    found(Kind::Iban, &joined);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// ISO 13616: moved by four, letters as numbers, modulo 97 is 1.
+fn is_iban(text: &str) -> bool {
+    if !(15..=34).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let (head, body) = text.split_at(4);
+    let rest = body.chars().chain(head.chars()).fold(0_u32, |rest, c| {
+        let value = c.to_digit(36).unwrap_or(0);
+        let shift = if value > 9 { 100_u32 } else { 10 };
+        rest.wrapping_mul(shift)
+            .wrapping_add(value)
+            .checked_rem(97)
+            .unwrap_or(0)
+    });
+    rest == 1
+}
+
+fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let mut rest = normal;
+    while let Some(start) = rest.find(|c: char| c == '+' || c.is_ascii_digit()) {
+        let from = rest.get(start..).unwrap_or_default();
+        let end = from
+            .find(|c: char| !c.is_ascii_digit() && !"+-() ./".contains(c))
+            .unwrap_or(from.len());
+        let run = from.get(..end).unwrap_or_default();
+        rest = from.get(end.max(1)..).unwrap_or_default();
+        for part in run.split_inclusive('+').flat_map(|part| part.split("  ")) {
+            let digits: String = part.chars().filter(char::is_ascii_digit).collect();
+            let plus = run.starts_with('+') || digits.starts_with("00");
+            let national = digits.starts_with('0') || is_grouped(part);
+            let canonical = digits.trim_start_matches('0');
+            if plus && (8..=15).contains(&canonical.len()) {
+                found(Kind::Phone, &format!("+{canonical}"));
+            } else if national && (9..=11).contains(&digits.len()) {
+                found(Kind::Phone, &digits);
+            }
+        }
+    }
+}
+
+/// `555-123-4567`, `(555) 123-4567`.
+fn is_grouped(text: &str) -> bool {
+    let groups: Vec<usize> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::len)
+        .filter(|len| *len > 0)
+        .collect();
+    groups == [3, 3, 4]
+}
+
+fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let mut rest = normal;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let before = rest.get(..start).unwrap_or_default();
+        let from = rest.get(start..).unwrap_or_default();
+        let end = from
+            .find(|c: char| !c.is_ascii_digit() && !".,'_e+-".contains(c))
+            .unwrap_or(from.len());
+        let run = from.get(..end).unwrap_or_default();
+        let minus = before.ends_with('-');
+        // A run such as `2024-05-10` or `98.70,` is cut at what no number has inside.
+        let exponent = |run: &str| run.contains('e') && run.parse::<f64>().is_ok();
+        let run = if exponent(run) {
+            run
+        } else {
+            let cut = run.find(['e', '+', '-']).unwrap_or(run.len());
+            run.get(..cut).unwrap_or_default()
+        };
+        let skip = run.len().max(1);
+        let run = run.trim_end_matches(['.', ',', '\'', '_']);
+        for canonical in canonical_numbers(run) {
+            found(Kind::Number, &canonical);
+            if minus {
+                found(Kind::Number, &format!("-{canonical}"));
+            }
+        }
+        rest = from.get(skip..).unwrap_or_default();
+    }
+}
+
+/// Both readings of a written number: with a decimal point and with a decimal comma.
+fn canonical_numbers(run: &str) -> impl Iterator<Item = String> {
+    let point: String = run.chars().filter(|c| !",'_".contains(*c)).collect();
+    let comma: String = run
+        .chars()
+        .filter(|c| !".'_".contains(*c))
+        .map(|c| if c == ',' { '.' } else { c })
+        .collect();
+    let first = canonical_number(&point);
+    let second = canonical_number(&comma).filter(|second| Some(second) != first.as_ref());
+    first.into_iter().chain(second)
+}
+
+/// The shortest decimal form; digits beyond what a double holds stay as they are.
+pub(super) fn canonical_number(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.len() <= 40 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        let short = digits.trim_start_matches('0');
+        let sign = if text.starts_with('-') { "-" } else { "" };
+        return Some(format!(
+            "{sign}{}",
+            if short.is_empty() { "0" } else { short }
+        ));
+    }
+    let number: f64 = (text.len() <= 40).then(|| text.parse().ok()).flatten()?;
+    number.is_finite().then(|| number.to_string())
+}
+
+fn dates(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    for (at, word) in words.iter().enumerate() {
+        if let Some(date) = numeric_date(word) {
+            date.tell(found);
+        }
+        let Some(month) = month(word) else { continue };
+        let word_at = |offset: usize| words.get(at.saturating_add(offset)).copied();
+        let before = |offset: usize| at.checked_sub(offset).and_then(|at| words.get(at)).copied();
+        // `may 1st 2024`
+        if let Some(day) = word_at(1).and_then(day) {
+            Date::new(word_at(2).and_then(year), month, day).tell(found);
+        }
+        // `1 may 2024`, `1st of may`
+        let earlier = before(1).and_then(|word| match word {
+            "of" => before(2),
+            word => Some(word),
+        });
+        if let Some(day) = earlier.and_then(day) {
+            Date::new(word_at(1).and_then(year), month, day).tell(found);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Date {
+    year: Option<u32>,
+    month: u32,
+    day: u32,
+    /// The same figures the other way round, where a writer may have meant either.
+    ambiguous: bool,
+}
+
+impl Date {
+    fn new(year: Option<u32>, month: u32, day: u32) -> Self {
+        Self {
+            year,
+            month,
+            day,
+            ambiguous: false,
+        }
+    }
+
+    fn tell(self, found: &mut dyn FnMut(Kind, &str)) {
+        let Self {
+            year, month, day, ..
+        } = self;
+        let month_day = format!("{month}-{day}");
+        found(Kind::MonthDay, &month_day);
+        match year {
+            Some(year) => found(Kind::Date, &format!("{year}-{month_day}")),
+            None => found(Kind::Yearless, &month_day),
+        }
+        if self.ambiguous {
+            Self::new(year, day, month).tell(found);
+        }
+    }
+}
+
+/// `2024-05-10`, `2024/05/10`, with or without a time behind a `t`; `10.05.2024`; `05/10/2024` both ways.
+fn numeric_date(word: &str) -> Option<Date> {
+    let word = word.split('t').next()?;
+    let separator = word.chars().find(|c| !c.is_ascii_digit())?;
+    let mut parts = word.split(separator);
+    let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !"-/.".contains(separator) {
+        return None;
+    }
+    let (a, b, c): (u32, u32, u32) = (
+        first.parse().ok()?,
+        second.parse().ok()?,
+        third.parse().ok()?,
+    );
+    let in_range = |month: u32, day: u32| (1..=12).contains(&month) && (1..=31).contains(&day);
+    if first.len() == 4 {
+        return in_range(b, c).then(|| Date::new(Some(a), b, c));
+    }
+    if third.len() != 4 {
+        return None;
+    }
+    match (separator, in_range(b, a), in_range(a, b)) {
+        ('/', true, true) => Some(Date {
+            ambiguous: true,
+            ..Date::new(Some(c), b, a)
+        }),
+        (_, true, _) => Some(Date::new(Some(c), b, a)),
+        (_, false, true) => Some(Date::new(Some(c), a, b)),
+        _ => None,
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+fn month(word: &str) -> Option<u32> {
+    let matches = |month: &&str| *month == word || (word.len() == 3 && month.starts_with(word));
+    let at = MONTHS.iter().position(matches)?;
+    u32::try_from(at).ok()?.checked_add(1)
+}
+
+fn day(word: &str) -> Option<u32> {
+    let digits = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|ending| word.strip_suffix(ending))
+        .unwrap_or(word);
+    let day = (digits.len() <= 2).then(|| digits.parse().ok()).flatten()?;
+    (1..=31).contains(&day).then_some(day)
+}
+
+fn year(word: &str) -> Option<u32> {
+    let year = (word.len() == 4).then(|| word.parse().ok()).flatten()?;
+    (1900..=2200).contains(&year).then_some(year)
+}

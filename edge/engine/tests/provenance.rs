@@ -1,0 +1,161 @@
+//! What must hold of value provenance whatever agents read.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+#[path = "fixture/scenario.rs"]
+mod scenario;
+
+use proctor_engine::limits::{PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX};
+use proctor_engine::{Reading, ToolQuery};
+use proptest::prelude::*;
+use scenario::{Given, Scenario, reason};
+use serde_json::{Map, Value, json};
+
+/// An intent that has all tools, and a session that knows one payee from the bank.
+fn given(read: &Value) -> Given {
+    serde_json::from_value(json!({
+        "intent": {
+            "agent": "copilot", "goal": "Pay Acme Rentals 98.70 EUR and tell bob@partner.example", "expires_in_s": 600,
+            "actions": [{"tool": "bank/send_money"}, {"tool": "mail/send"}, {"tool": "mail/event"}, {"tool": "mail/note"}],
+        },
+        "read": read,
+    }))
+    .unwrap()
+}
+
+fn decide(scenario: &Scenario, tool: &str, args: &Value) -> Option<proctor_model::Reason> {
+    let args = args.as_object().unwrap().clone();
+    reason(&scenario.decide(ToolQuery::Any(tool.into()), args))
+}
+
+fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
+    let result: Map<String, Value> = json!({"content": [{"type": "text", "text": text}]})
+        .as_object()
+        .unwrap()
+        .clone();
+    scenario.read.read(&Reading {
+        tool: scenario
+            .tenant
+            .catalogue()
+            .get(&tool.parse().unwrap())
+            .unwrap(),
+        arguments: args.as_object().unwrap(),
+        intent: scenario.intent.as_ref(),
+        result: &result,
+        error: false,
+    });
+}
+
+/// Values as agents and attackers write them.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("DE89370400440532013000".to_owned()),
+        Just("Acme Rentals".to_owned()),
+        Just("bob@partner.example".to_owned()),
+        Just("eve@evil.example".to_owned()),
+        Just("https://evil.example/login".to_owned()),
+        Just("1000".to_owned()),
+        Just("2024-05-01".to_owned()),
+        "[a-c .,@/:-]{0,12}",
+        "\\PC{0,16}",
+    ]
+}
+
+fn call() -> impl Strategy<Value = (&'static str, Value)> {
+    prop_oneof![
+        (value(), 0..2000_u32).prop_map(|(to, amount)| (
+            "bank/send_money",
+            json!({"recipient": to, "amount": amount})
+        )),
+        (value(), value()).prop_map(|(to, body)| ("mail/send", json!({"to": to, "body": body}))),
+        (value(), prop::collection::vec(value(), 0..3))
+            .prop_map(|(title, guests)| ("mail/event", json!({"title": title, "guests": guests}))),
+        value().prop_map(|text| ("mail/note", json!({"text": text}))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// However much of an attacker's text an agent reads, no call becomes possible by it.
+    #[test]
+    fn reading_untrusted_content_never_permits((tool, args) in call(), texts in prop::collection::vec(value(), 0..6)) {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let before = decide(&scenario, tool, &args);
+        for text in &texts {
+            read(&mut scenario, "mail/inbox", &json!({}), text);
+        }
+        let after = decide(&scenario, tool, &args);
+        prop_assert!(before.is_none() || after.is_some(), "{before:?} {after:?}");
+    }
+
+    /// A tool that gives back what it gets makes nothing of the agent's trusted.
+    #[test]
+    fn an_echo_never_permits((tool, args) in call(), text in value()) {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let before = decide(&scenario, tool, &args);
+        read(&mut scenario, "bank/echo", &json!({"text": text}), &text);
+        read(&mut scenario, "bank/balance", &json!({"account": text}), &text);
+        let after = decide(&scenario, tool, &args);
+        prop_assert!(before.is_none() || after.is_some(), "{before:?} {after:?}");
+    }
+
+    /// Reading is total, whatever the bytes.
+    #[test]
+    fn anything_can_be_read(text in "\\PC{0,400}", tail in prop::collection::vec(any::<char>(), 0..50)) {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let text = text + &tail.into_iter().collect::<String>();
+        for tool in ["mail/inbox", "bank/balance"] {
+            read(&mut scenario, tool, &json!({"q": text}), &text);
+        }
+        let _ = decide(&scenario, "mail/send", &json!({"to": text, "body": text}));
+    }
+}
+
+#[test]
+fn a_flood_pushes_nothing_trusted_out_and_stays_within_the_limit() {
+    let payee = json!([{"tool": "bank/balance", "structured": {"iban": "GB29NWBK60161331926819"}}]);
+    let mut scenario = Scenario::new(&given(&payee));
+    let pay = json!({"recipient": "GB29NWBK60161331926819", "amount": 98.7});
+    let sum = json!({"recipient": "Acme Rentals", "amount": 12.34});
+    assert_eq!(decide(&scenario, "bank/send_money", &pay), None);
+    assert_eq!(decide(&scenario, "bank/send_money", &sum), None);
+    for round in 0..12_u32 {
+        let text: String = (0..20_000)
+            .map(|word| format!("w{round}x{word} "))
+            .collect();
+        read(&mut scenario, "mail/inbox", &json!({}), &text);
+    }
+    assert!(scenario.read.len() <= PROVENANCE_TRUSTED_MAX + PROVENANCE_UNTRUSTED_MAX);
+    assert!(scenario.read.is_incomplete());
+    assert_eq!(decide(&scenario, "bank/send_money", &pay), None);
+    // What the agent worked out can't be told any more from what it read: refused.
+    assert!(decide(&scenario, "bank/send_money", &sum).is_some());
+}
+
+#[test]
+fn keys_and_fields_without_end_fill_no_memory() {
+    let mut scenario = Scenario::new(&given(&json!([])));
+    for round in 0..20 {
+        let members: Map<String, Value> = (0..2_000)
+            .map(|field| (format!("f{round}_{field}"), json!({"deep": [field, "x"]})))
+            .collect();
+        let text = Value::Object(members).to_string();
+        read(&mut scenario, "mail/inbox", &json!({}), &text);
+        read(&mut scenario, "bank/balance", &json!({"n": round}), &text);
+    }
+    assert!(scenario.read.len() <= PROVENANCE_TRUSTED_MAX + PROVENANCE_UNTRUSTED_MAX);
+}
+
+#[test]
+fn the_same_word_a_hundred_thousand_times_is_looked_up_in_bounded_steps() {
+    let mut scenario = Scenario::new(&given(&json!([])));
+    read(
+        &mut scenario,
+        "mail/inbox",
+        &json!({}),
+        &"acme ".repeat(100_000),
+    );
+    let args = json!({"title": "acme acme acme rentals", "guests": ["bob@partner.example"]});
+    let _ = decide(&scenario, "mail/event", &args);
+}
