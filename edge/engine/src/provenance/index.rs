@@ -1,7 +1,7 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
-use super::text::{normal, quoted_and_chunks, visible, words};
-use super::value::{Kind, canonical_number, recognise, whole};
+use super::text::{Word, normal, quoted_and_chunks, visible, words};
+use super::value::{Kind, canonical_number, recognise, recognise_in, whole};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
@@ -10,15 +10,34 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Makes fingerprints that nobody without the key can make.
 #[derive(Clone, Debug)]
-pub(super) struct Fingerprinter(SipHasher13);
+pub(super) struct Fingerprinter {
+    hasher: SipHasher13,
+    /// Of the most common gap between words.
+    blank: u64,
+}
 
 impl Fingerprinter {
     pub(super) fn new(key: &[u8; 16]) -> Self {
-        Self(SipHasher13::new_with_key(key))
+        let mut keyed = Self {
+            hasher: SipHasher13::new_with_key(key),
+            blank: 0,
+        };
+        keyed.blank = keyed.of(Kind::Word, &[" ", "gap"]);
+        keyed
+    }
+
+    /// Of a word, and of the word together with what stands before it.
+    fn word(&self, word: &Word<'_>) -> (u64, u64) {
+        let own = self.of(Kind::Word, &[word.word]);
+        let gap = match word.gap {
+            " " => self.blank,
+            gap => self.of(Kind::Word, &[gap, "gap"]),
+        };
+        (own, own.rotate_left(1) ^ gap)
     }
 
     pub(super) fn of(&self, kind: Kind, parts: &[&str]) -> u64 {
-        let mut hasher = self.0;
+        let mut hasher = self.hasher;
         #[expect(clippy::as_conversions, reason = "the discriminant")]
         hasher.write_u8(kind as u8);
         for part in parts {
@@ -132,10 +151,7 @@ impl Query {
         let mut phrase = Vec::new();
         for word in cut.by_ref() {
             clean &= !phrase.is_empty() || word.gap.is_empty();
-            phrase.push((
-                keyed.of(Kind::Word, &[word.word]),
-                keyed.of(Kind::Word, &[word.gap, word.word]),
-            ));
+            phrase.push(keyed.word(&word));
         }
         clean &= cut.rest().is_empty();
         Some(Self {
@@ -214,8 +230,8 @@ impl Index {
     /// Notes the words of a text, and where one stands beside the other.
     pub(super) fn put_words(&mut self, normal: &str, source: u16, keyed: &Fingerprinter) {
         for word in words(normal) {
-            let joined = keyed.of(Kind::Word, &[word.gap, word.word]);
-            self.push(keyed.of(Kind::Word, &[word.word]), joined, source);
+            let (own, joined) = keyed.word(&word);
+            self.push(own, joined, source);
         }
         // No phrase runs from one text into the next.
         self.push(0, 0, source);
@@ -373,7 +389,14 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     index.full |= end < text.len();
     let text = visible(text.get(..end).unwrap_or_default());
     put_plain(index, &text, source, keyed);
-    for chunk in text.split(|c: char| c.is_whitespace() || "\"'<>()[]{}|,;`".contains(c)) {
+    let ends = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
+            )
+    };
+    for chunk in text.split(ends) {
         if let Some(decoded) = super::tracker::decoded(chunk) {
             put_plain(index, &decoded, source, keyed);
         }
@@ -381,8 +404,9 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
 }
 
 fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
-    index.put_words(&normal(text), source, keyed);
-    recognise(text, &mut |kind, canonical| {
+    let normal = normal(text);
+    index.put_words(&normal, source, keyed);
+    recognise_in(text, &normal, &mut |kind, canonical| {
         index.put(keyed.of(kind, &[canonical]), source);
     });
 }

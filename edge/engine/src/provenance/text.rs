@@ -5,11 +5,14 @@ use unicode_normalization::UnicodeNormalization;
 /// Compatibility form (NFKC), lower case, each run of white space as one space, none at the ends.
 pub(super) fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
+    let mut blank = true;
     let mut push = |c: char| {
         if !c.is_whitespace() {
             normal.push(c);
-        } else if !normal.ends_with(' ') && !normal.is_empty() {
+            blank = false;
+        } else if !blank {
             normal.push(' ');
+            blank = true;
         }
     };
     if text.is_ascii() {
@@ -40,7 +43,33 @@ pub(super) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// Where a word ends, whatever stands around it.
 fn parts(c: char) -> bool {
-    c == ' ' || "\"'`<>()[]{}|,;:=\\“”„‘’«»".contains(c)
+    matches!(
+        c,
+        ' ' | '"'
+            | '\''
+            | '`'
+            | '<'
+            | '>'
+            | '('
+            | ')'
+            | '['
+            | ']'
+            | '{'
+            | '}'
+            | '|'
+            | ','
+            | ';'
+            | ':'
+            | '='
+            | '\\'
+            | '“'
+            | '”'
+            | '„'
+            | '‘'
+            | '’'
+            | '«'
+            | '»'
+    )
 }
 
 /// Not at the start or the end of a word.
@@ -75,13 +104,25 @@ impl<'t> Iterator for Words<'t> {
     type Item = Word<'t>;
 
     fn next(&mut self) -> Option<Word<'t>> {
-        let start = self.rest.find(|c| !parts(c) && !trims(c))?;
+        let start = position(self.rest, |c| !parts(c) && !trims(c))?;
         let (gap, from) = self.rest.split_at_checked(start)?;
-        let end = from.find(parts).unwrap_or(from.len());
+        let end = position(from, parts).unwrap_or(from.len());
         let word = from.get(..end)?.trim_end_matches(trims);
         self.rest = from.get(word.len()..)?;
         Some(Word { gap, word })
     }
+}
+
+/// As `text.find(is)`, but without decoding what is ASCII.
+fn position(text: &str, is: impl Fn(char) -> bool) -> Option<usize> {
+    let ascii = text
+        .bytes()
+        .position(|b| !b.is_ascii() || is(char::from(b)))?;
+    let rest = text.get(ascii..)?;
+    if rest.starts_with(|c: char| c.is_ascii()) {
+        return Some(ascii);
+    }
+    rest.find(is)?.checked_add(ascii)
 }
 
 /// What stands in quotation marks, and each run of non-blank characters with and without the punctuation after it: how

@@ -52,20 +52,33 @@ impl Kind {
 
 /// Calls back for each recognised value: its kind and its canonical form.
 pub(super) fn recognise(text: &str, found: &mut dyn FnMut(Kind, &str)) {
-    for chunk in text.split(|c: char| c.is_whitespace() || "\"<>|`“”«»\\".contains(c)) {
-        let sign = |c: char| matches!(c, '.' | '@' | ':');
-        if chunk.len() >= 4 && chunk.contains(sign) {
+    recognise_in(text, &normal(text), found);
+}
+
+/// [`recognise`], where the normal form is at hand.
+pub(super) fn recognise_in(text: &str, normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    for chunk in text.split(ends_chunk) {
+        let sign = |b: u8| matches!(b, b'.' | b'@' | b':');
+        if chunk.len() >= 4 && chunk.bytes().any(sign) {
             address(chunk, found);
         }
     }
-    if text.contains(|c: char| c.is_numeric()) {
-        let normal = normal(text);
-        phones(&normal, found);
-        let words: Vec<&str> = words(&normal).map(|word| word.word).collect();
+    if normal.bytes().any(|b| b.is_ascii_digit()) {
+        phones(normal, found);
+        let words: Vec<&str> = words(normal).map(|word| word.word).collect();
         ibans(&words, found);
         dates(&words, found);
-        numbers(&normal, found);
+        numbers(normal, found);
     }
+}
+
+/// What no address has inside.
+fn ends_chunk(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '<' | '>' | '|' | '`' | '“' | '”' | '«' | '»' | '\\'
+        )
 }
 
 /// The kind of a value that is of one kind as a whole, and its canonical form.
@@ -76,8 +89,7 @@ pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
         Kind::Email => canonical.len() == text.len(),
         // The canonical form may lack the scheme and a slash, and nothing may stand around it.
         Kind::Url => {
-            !text.contains(|c: char| c.is_whitespace() || "\"<>|`“”«»\\".contains(c))
-                && canonical_url(text).as_deref() == Some(canonical)
+            !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(canonical)
         }
         Kind::Iban => {
             text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
@@ -247,13 +259,18 @@ fn is_iban(text: &str) -> bool {
 
 fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
     let mut rest = normal;
-    while let Some(start) = rest.find(|c: char| c == '+' || c.is_ascii_digit()) {
+    while let Some(start) = rest.bytes().position(|b| b == b'+' || b.is_ascii_digit()) {
         let from = rest.get(start..).unwrap_or_default();
         let end = from
-            .find(|c: char| !c.is_ascii_digit() && !"+-() ./".contains(c))
+            .find(|c: char| {
+                !c.is_ascii_digit() && !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.' | '/')
+            })
             .unwrap_or(from.len());
         let run = from.get(..end).unwrap_or_default();
         rest = from.get(end.max(1)..).unwrap_or_default();
+        if run.len() < 8 {
+            continue;
+        }
         for part in run.split_inclusive('+').flat_map(|part| part.split("  ")) {
             let digits: String = part.chars().filter(char::is_ascii_digit).collect();
             let plus = run.starts_with('+') || digits.starts_with("00");
@@ -280,11 +297,13 @@ fn is_grouped(text: &str) -> bool {
 
 fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
     let mut rest = normal;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+    while let Some(start) = rest.bytes().position(|b| b.is_ascii_digit()) {
         let before = rest.get(..start).unwrap_or_default();
         let from = rest.get(start..).unwrap_or_default();
         let end = from
-            .find(|c: char| !c.is_ascii_digit() && !".,'_e+-".contains(c))
+            .find(|c: char| {
+                !c.is_ascii_digit() && !matches!(c, '.' | ',' | '\'' | '_' | 'e' | '+' | '-')
+            })
             .unwrap_or(from.len());
         let run = from.get(..end).unwrap_or_default();
         let minus = before.ends_with('-');
@@ -310,6 +329,14 @@ fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
 
 /// Both readings of a written number: with a decimal point and with a decimal comma.
 fn canonical_numbers(run: &str) -> impl Iterator<Item = String> {
+    // Most are a few digits: one reading, as it stands.
+    let plain = !run.starts_with('0') && run.bytes().all(|b| b.is_ascii_digit());
+    let plain = (plain && !run.is_empty()).then(|| run.to_owned());
+    let readings = plain.is_none().then(|| both_readings(run));
+    plain.into_iter().chain(readings.into_iter().flatten())
+}
+
+fn both_readings(run: &str) -> impl Iterator<Item = String> + use<> {
     let point: String = run.chars().filter(|c| !",'_".contains(*c)).collect();
     let comma: String = run
         .chars()
@@ -338,7 +365,10 @@ pub(super) fn canonical_number(text: &str) -> Option<String> {
 
 fn dates(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
     for (at, word) in words.iter().enumerate() {
-        if let Some(date) = numeric_date(word) {
+        if word.len() >= 8
+            && word.starts_with(|c: char| c.is_ascii_digit())
+            && let Some(date) = numeric_date(word)
+        {
             date.tell(found);
         }
         let Some(month) = month(word) else { continue };
@@ -426,25 +456,24 @@ fn numeric_date(word: &str) -> Option<Date> {
     }
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-
+/// A month by its English name or its first three letters.
 fn month(word: &str) -> Option<u32> {
-    let matches = |month: &&str| *month == word || (word.len() == 3 && month.starts_with(word));
-    let at = MONTHS.iter().position(matches)?;
-    u32::try_from(at).ok()?.checked_add(1)
+    let (number, name) = match word.get(..3)? {
+        "jan" => (1, "january"),
+        "feb" => (2, "february"),
+        "mar" => (3, "march"),
+        "apr" => (4, "april"),
+        "may" => (5, "may"),
+        "jun" => (6, "june"),
+        "jul" => (7, "july"),
+        "aug" => (8, "august"),
+        "sep" => (9, "september"),
+        "oct" => (10, "october"),
+        "nov" => (11, "november"),
+        "dec" => (12, "december"),
+        _ => return None,
+    };
+    (word.len() == 3 || word == name).then_some(number)
 }
 
 fn day(word: &str) -> Option<u32> {
