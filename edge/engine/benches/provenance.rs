@@ -63,6 +63,7 @@ fn reads(bencher: Bencher<'_, '_>, result: &Value) {
                 arguments: &arguments,
                 intent: scenario.intent.as_ref(),
                 result,
+                rows: 0,
                 error: false,
             });
         });

@@ -19,6 +19,14 @@ decision := {"effect": "allow", "reasons": []} if {
 	input.phase == "request"
 	count(deny) == 0
 	count(escalate) == 0
+	count(limits) == 0
+}
+
+decision := {"effect": "modify", "reasons": [], "limits": limits} if {
+	input.phase == "request"
+	count(deny) == 0
+	count(escalate) == 0
+	count(limits) > 0
 }
 
 # A call whose tool has no verb can't be judged.

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
-use crate::decision::{Charge, Decision, Facts, Permit, Refusal, Step, Verdict};
+use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits, Step, Verdict};
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::token::VerifiedToken;
 use crate::world::{Freshness, World};
@@ -42,25 +42,27 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
         let mut charges = step(facts, world, Control::Intent, |facts| {
             intent(token, tool, &arguments, world, facts)
         })?;
-        let bytes_max = step(facts, world, Control::Policy, |facts| {
+        let limits = step(facts, world, Control::Policy, |facts| {
             let subject = Subject {
                 token,
                 tool,
                 arguments: &arguments,
+                origins: &facts.origins,
             };
-            policy(&subject, world, evaluator, facts)
+            let judgement = evaluator.judge(&subject, world);
+            policy(judgement, tool, facts)
         })?;
         step(facts, world, Control::Budget, |_| {
             ceilings(token, world, &mut charges)
         })?;
-        Ok((tool, charges, bytes_max))
+        Ok((tool, charges, limits))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
-        (Ok((tool, charges, bytes_max)), Some(arguments)) => {
+        (Ok((tool, charges, limits)), Some(arguments)) => {
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
             Decision::Permit(Box::new(Permit::new(
-                facts, tool, arguments, charges, bytes_max,
+                facts, tool, arguments, charges, limits,
             )))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
@@ -200,7 +202,10 @@ fn intent(
     world: &World<'_>,
     facts: &mut Facts,
 ) -> Result<Vec<Charge>, No> {
-    let Some(intent) = current_intent(token, world)? else {
+    let intent = current_intent(token, world)?;
+    let goal = intent.map(crate::CompiledIntent::passage);
+    facts.origins = crate::provenance::origins(arguments, goal, world.read);
+    let Some(intent) = intent else {
         return Ok(Vec::new());
     };
     facts.user = intent.user().cloned();
@@ -229,24 +234,21 @@ fn intent(
     }
 }
 
-/// All enforcing policies have to allow. Returns the largest answer that is allowed.
-fn policy(
-    subject: &Subject<'_>,
-    world: &World<'_>,
-    evaluator: &mut Evaluator,
-    facts: &mut Facts,
-) -> Result<u64, No> {
-    let judgement: Judgement = evaluator.judge(subject, world);
+/// All enforcing policies have to allow. Returns what they say about the answer.
+fn policy(judgement: Judgement, tool: &Tool, facts: &mut Facts) -> Result<ResultLimits, No> {
     facts.policies = judgement.events;
     if judgement.monitored {
         facts.mode = PolicyMode::Monitor;
     }
     match judgement.refusal {
         Some((reason, rules)) => Err(No(reason, rules)),
-        None => Ok(judgement
-            .bytes_max
-            .unwrap_or(u64::MAX)
-            .min(subject.tool.result_bytes_max().into())),
+        None => Ok(ResultLimits {
+            bytes: judgement
+                .bytes_max
+                .unwrap_or(u64::MAX)
+                .min(tool.result_bytes_max().into()),
+            rows: judgement.rows_max,
+        }),
     }
 }
 

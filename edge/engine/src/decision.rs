@@ -10,6 +10,7 @@ use proctor_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The decision about one call.
 #[derive(Debug)]
@@ -56,7 +57,16 @@ pub struct Permit {
     tool: ToolRef,
     arguments: Map<String, Value>,
     charges: Vec<Charge>,
-    result_bytes_max: u64,
+    limits: ResultLimits,
+}
+
+/// Obligation: an answer beyond these is withheld.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResultLimits {
+    /// Largest size in bytes: the least of the server's limit and the policies'.
+    pub bytes: u64,
+    /// Most rows ([`crate::response::rows`]), if a policy says so.
+    pub rows: Option<u64>,
 }
 
 /// One more call on a count. The edge draws all charges of a permit at once, before it records it; if one has
@@ -79,14 +89,14 @@ impl Permit {
         tool: ToolRef,
         arguments: Map<String, Value>,
         charges: Vec<Charge>,
-        result_bytes_max: u64,
+        limits: ResultLimits,
     ) -> Self {
         Self {
             facts,
             tool,
             arguments,
             charges,
-            result_bytes_max,
+            limits,
         }
     }
 
@@ -114,10 +124,10 @@ impl Permit {
         &self.charges
     }
 
-    /// Obligation: an answer larger than this is withheld. The least of the server's limit and the policies'.
+    /// What the answer may be.
     #[must_use]
-    pub fn result_bytes_max(&self) -> u64 {
-        self.result_bytes_max
+    pub fn limits(&self) -> ResultLimits {
+        self.limits
     }
 
     /// Gives the permit up: something needed after the decision failed.
@@ -213,6 +223,9 @@ pub struct Facts {
     pub arg_names: Vec<String>,
     /// Keyed digest of the arguments: `hmac-sha256:` and hex.
     pub args_digest: Option<String>,
+    /// Where each text and number among the arguments was seen, by JSON Pointer (see
+    /// [`provenance`](crate::provenance)).
+    pub origins: BTreeMap<String, Vec<String>>,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
     /// `monitor` if a policy in monitor mode would have refused.
@@ -242,6 +255,7 @@ impl Facts {
             tool: None,
             arg_names: arg_names(&call.arguments),
             args_digest: args_digest(&call.arguments, digest_key),
+            origins: BTreeMap::new(),
             policies: Vec::new(),
             mode: PolicyMode::Enforce,
             config_version,
@@ -251,8 +265,8 @@ impl Facts {
 
     /// Microseconds by control, for `timings_us` of the audit event.
     #[must_use]
-    pub fn timings_us(&self) -> std::collections::BTreeMap<String, u64> {
-        let mut timings = std::collections::BTreeMap::new();
+    pub fn timings_us(&self) -> BTreeMap<String, u64> {
+        let mut timings = BTreeMap::new();
         for step in &self.steps {
             let sum: &mut u64 = timings.entry(step.control.as_str().to_owned()).or_default();
             *sum = sum.saturating_add(step.took_us);

@@ -14,7 +14,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -30,11 +30,13 @@ pub mod call;
 pub mod catalogue;
 pub mod decide;
 pub mod decision;
+pub mod history;
 pub mod intent;
 pub mod json;
 pub mod limits;
 pub mod policy;
 pub mod provenance;
+pub mod response;
 pub mod schema;
 pub mod token;
 pub mod world;
@@ -42,7 +44,7 @@ pub mod world;
 pub use call::Call;
 pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, visible_tools};
-pub use decision::{Charge, Decision, Facts, Permit, Refusal, Step, Verdict};
+pub use decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits, Step, Verdict};
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};

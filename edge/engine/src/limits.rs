@@ -77,6 +77,11 @@ pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 4_096;
 
+/// Most past calls of a session that a policy sees one by one.
+pub const HISTORY_LAST_MAX: usize = 8;
+/// Most arguments whose origins a policy sees.
+pub const ORIGINS_MAX: usize = 64;
+
 /// Most argument names in a decision's facts.
 pub const ARG_NAMES_MAX: usize = 64;
 /// Longest argument name in a decision's facts, in bytes; a longer one is cut.

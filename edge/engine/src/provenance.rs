@@ -17,7 +17,7 @@ mod value;
 mod tests;
 
 pub(crate) use index::Passage;
-pub(crate) use rules::{Broken, Evidence, Origins, Plan};
+pub(crate) use rules::{Broken, Evidence, Origins, Plan, origins};
 pub use tracker::{Reading, Tracker};
 
 /// The key of a tenant's trackers, from its digest key.

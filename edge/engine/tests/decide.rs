@@ -168,7 +168,7 @@ fn a_permit_holds_the_charges_and_the_limit() {
     };
     let most: Vec<_> = permit.charges().iter().map(|charge| charge.most).collect();
     assert_eq!(most, [2, 5, 3]);
-    assert_eq!(permit.result_bytes_max(), 4096);
+    assert_eq!(permit.limits().bytes, 4096);
     assert_eq!(permit.facts().arg_names, ["path"]);
     assert!(
         permit

@@ -42,6 +42,7 @@ fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
         arguments: args.as_object().unwrap(),
         intent: scenario.intent.as_ref(),
         result: &result,
+        rows: 0,
         error: false,
     });
 }

@@ -5,8 +5,9 @@ mod answer;
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
-use crate::upstream::{self, Answer, Failure, Reply};
+use crate::upstream::{self, Failure, Reply};
 use crate::world::{Loaded, TenantState, Tenants};
+use answer::Checked;
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{
     Call, Decision, Evaluator, Permit, Reading, Refusal, ToolQuery, World, decision,
@@ -356,7 +357,10 @@ impl Gateway {
         };
         let recorded = match decision {
             Decision::Refusal(refusal) => Err(*refusal),
-            Decision::Permit(permit) => self.authorize(permit, trace_id.clone()).await,
+            Decision::Permit(permit) => {
+                self.note_call(caller, &loaded, &permit);
+                self.authorize(permit, trace_id.clone()).await
+            }
         };
         match recorded {
             Ok(recorded) => self.forward(recorded, caller, &loaded, cancel).await,
@@ -424,16 +428,15 @@ impl Gateway {
         let mut outcome = recorded.outcome();
         outcome.time = self.clock.now();
         let facts = recorded.permit().facts();
-        let checked = answer
-            .and_then(|answer| Ok((answer::check(recorded.permit(), loaded, &answer)?, answer)));
+        let checked = answer.and_then(|answer| answer::check(recorded.permit(), loaded, answer));
         answer::describe(
             &mut outcome,
             &checked,
             u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
         );
-        if let (Ok((_, answer)), Some(keys)) = (&checked, caller.tenant.keys())
+        if let (Ok(checked), Some(keys)) = (&checked, caller.tenant.keys())
             && let Some(result) = &mut outcome.result
-            && let Reply::Result(members) = &answer.reply
+            && let Reply::Result(members) = &checked.answer.reply
         {
             result.digest = decision::args_digest(members, &keys.digest_key);
         }
@@ -445,24 +448,12 @@ impl Gateway {
         if Some(outcome.event_id) != outcome.of {
             self.spool.outcome(Box::new(outcome)).await;
         }
-        if let Ok((_, answer)) = &checked {
-            self.note_reading(caller, loaded, recorded.permit(), answer);
+        if let Ok(checked) = &checked {
+            self.note_reading(caller, loaded, recorded.permit(), checked);
         }
-        match checked {
-            Ok((
-                _,
-                Answer {
-                    reply: Reply::Result(result),
-                    ..
-                },
-            )) => Outcome::Result(answer::noted(result, facts)),
-            Ok((
-                _,
-                Answer {
-                    reply: Reply::Error(error),
-                    ..
-                },
-            )) => Outcome::Error(answer::upstream_error(error, facts)),
+        match checked.map(|checked| checked.answer.reply) {
+            Ok(Reply::Result(result)) => Outcome::Result(answer::noted(result, facts)),
+            Ok(Reply::Error(error)) => Outcome::Error(answer::upstream_error(error, facts)),
             Err(failure) => {
                 let denials = loaded.tenant.settings().denials;
                 Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
@@ -470,8 +461,22 @@ impl Gateway {
         }
     }
 
+    /// A permitted call belongs to its session's history from the start: the next decision may depend on it.
+    fn note_call(&self, caller: &Caller, loaded: &Loaded, permit: &Permit) {
+        let tenant = &caller.tenant;
+        let tool = loaded.tenant.catalogue().get(permit.tool());
+        if let (Some(keys), Some(tool)) = (tenant.keys(), tool) {
+            let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+            let session = tenant
+                .sessions
+                .of(&caller.token, intent.as_deref(), &keys.digest_key);
+            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
+            session.history.note_call(tool, self.clock.now());
+        }
+    }
+
     /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
-    fn note_reading(&self, caller: &Caller, loaded: &Loaded, permit: &Permit, answer: &Answer) {
+    fn note_reading(&self, caller: &Caller, loaded: &Loaded, permit: &Permit, checked: &Checked) {
         let tenant = &caller.tenant;
         let (Some(keys), Some(tool)) =
             (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
@@ -480,7 +485,7 @@ impl Gateway {
         };
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let intent = intent.as_deref();
-        let (result, error) = match &answer.reply {
+        let (result, error) = match &checked.answer.reply {
             Reply::Result(result) => (result, false),
             Reply::Error(error) => (error, true),
         };
@@ -493,6 +498,7 @@ impl Gateway {
                 arguments: permit.arguments(),
                 intent,
                 result,
+                rows: checked.rows,
                 error,
             });
         tenant.sessions.grown(&caller.token, intent, &session);

@@ -14,6 +14,10 @@ pub(crate) struct Stamp {
     pub(crate) trace_id: Option<String>,
 }
 
+/// Most arguments whose origins an event has, and the longest pointer in bytes: agents write the names.
+const ORIGINS_MAX: usize = 16;
+const POINTER_BYTES_MAX: usize = 128;
+
 fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     let mut event = AuditEvent::new(
         facts.tenant.clone(),
@@ -33,6 +37,15 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     event.tool.clone_from(&facts.tool);
     event.args_digest.clone_from(&facts.args_digest);
     event.arg_names.clone_from(&facts.arg_names);
+    event.origins = facts
+        .origins
+        .iter()
+        .take(ORIGINS_MAX)
+        .map(|(pointer, origins)| {
+            let end = pointer.floor_char_boundary(POINTER_BYTES_MAX);
+            (pointer[..end].to_owned(), origins.clone())
+        })
+        .collect();
     event.policy.clone_from(&facts.policies);
     event.mode = Some(facts.mode).filter(|mode| *mode == PolicyMode::Monitor);
     event.config_version = Some(facts.config_version);

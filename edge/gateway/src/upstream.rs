@@ -134,7 +134,7 @@ pub(crate) async fn forward(
         .call(
             permit.tool(),
             permit.arguments(),
-            permit.result_bytes_max(),
+            permit.limits().bytes,
             cancel,
         )
         .await

@@ -197,6 +197,8 @@ reasons! {
     OutputInvalid = "output_invalid", Output, -32016, 502, "The tool's answer is not valid, or does not fit its declared schema.";
     /// The tool's answer is too large.
     OutputTooLarge = "output_too_large", Output, -32016, 502, "The tool's answer is larger than the limit.";
+    /// The tool's answer has more rows than a policy allows.
+    OutputTooManyRows = "output_too_many_rows", Output, -32016, 502, "The tool's answer has more rows than a policy allows.";
     /// The tool took too long.
     OutputTimeout = "output_timeout", Output, -32016, 502, "The tool did not answer in time.";
 

@@ -38,6 +38,8 @@ pub struct Judgement {
     pub refusal: Option<(Reason, Option<String>)>,
     /// The least of the policies' limits on the answer, in bytes.
     pub bytes_max: Option<u64>,
+    /// The least of the policies' limits on its rows.
+    pub rows_max: Option<u64>,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -122,10 +124,15 @@ fn reason(error: &VmError) -> Reason {
     }
 }
 
+/// The lower of two limits, either of which may be absent.
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 impl Judgement {
     fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
-        let (effect, rules, bytes_max, refusal) = match said {
-            Err(reason) => ("error", Vec::new(), None, Some(reason)),
+        let (effect, rules, limits, refusal) = match said {
+            Err(reason) => ("error", Vec::new(), [None; 2], Some(reason)),
             Ok(decision) => {
                 let refusal = match decision.effect {
                     Effect::Deny => Some(Reason::PolicyDenied),
@@ -136,16 +143,17 @@ impl Judgement {
                     Effect::Allow | Effect::Modify => None,
                 };
                 let effect = decision.effect.as_str();
-                (effect, decision.reasons, decision.bytes_max, refusal)
+                let limits = [decision.bytes_max, decision.rows_max];
+                (effect, decision.reasons, limits, refusal)
             }
         };
         match policy.mode {
             PolicyMode::Monitor => self.monitored |= refusal.is_some(),
             PolicyMode::Enforce => {
                 self.refuse(refusal, &rules);
-                if let Some(bytes) = bytes_max {
-                    self.bytes_max = Some(self.bytes_max.map_or(bytes, |least| least.min(bytes)));
-                }
+                let [bytes, rows] = limits;
+                self.bytes_max = least(self.bytes_max, bytes);
+                self.rows_max = least(self.rows_max, rows);
             }
         }
         self.events.push(EventPolicy {

@@ -15,6 +15,9 @@ const MODULES: &[(&str, &str)] = modules![
     "thresholds.rego",
     "destinations.rego",
     "hours.rego",
+    "limits.rego",
+    "origins.rego",
+    "sequence.rego",
 ];
 
 const TESTS: &[(&str, &str)] = modules![
@@ -23,6 +26,9 @@ const TESTS: &[(&str, &str)] = modules![
     "thresholds_test.rego",
     "destinations_test.rego",
     "hours_test.rego",
+    "limits_test.rego",
+    "origins_test.rego",
+    "sequence_test.rego",
 ];
 
 fn owned(modules: &[(&str, &str)]) -> Vec<RegoModule> {

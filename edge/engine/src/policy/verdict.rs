@@ -44,7 +44,9 @@ pub struct PolicyDecision {
     pub reasons: Vec<String>,
     /// Largest answer, in bytes.
     pub bytes_max: Option<u64>,
-    /// Whether it asks for an obligation that this version can't enforce (`redact`, `limits.rows`).
+    /// Most rows in the answer.
+    pub rows_max: Option<u64>,
+    /// Whether it asks for an obligation that this version can't enforce (`redact`).
     pub unenforceable: bool,
 }
 
@@ -58,6 +60,7 @@ impl PolicyDecision {
             effect: Effect::Deny,
             reasons: Vec::new(),
             bytes_max: None,
+            rows_max: None,
             unenforceable: false,
         };
         let mut effect = None;
@@ -82,7 +85,7 @@ impl PolicyDecision {
             let limit = value.as_u64().map_err(|_| Reason::PolicyError)?;
             match text(key) {
                 Some("bytes") => self.bytes_max = Some(limit),
-                Some("rows") => self.unenforceable = true,
+                Some("rows") => self.rows_max = Some(limit),
                 _ => return Err(Reason::PolicyError),
             }
         }

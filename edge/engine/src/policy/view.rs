@@ -3,6 +3,7 @@
 //! The parts that don't change from call to call are built once, with the token, the tool and the intent.
 
 use crate::catalogue::Tool;
+use crate::history::History;
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::ToolRef;
@@ -20,6 +21,8 @@ pub struct Subject<'a> {
     pub tool: &'a Tool,
     /// The arguments, a JSON object.
     pub arguments: &'a serde_json::Value,
+    /// Where their values were seen ([`Facts::origins`](crate::Facts)).
+    pub origins: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl Subject<'_> {
@@ -55,11 +58,41 @@ impl Subject<'_> {
         put("token", self.token.policy_view.clone());
         put("tool", self.tool.policy_view.clone());
         put("args", convert(self.arguments));
+        let origins = self.origins.iter().map(|(pointer, origins)| {
+            let origins: Vec<Value> = origins.iter().map(|origin| text(origin)).collect();
+            (text(pointer), origins.into())
+        });
+        put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
+        put("history", history(&world.read.history, world));
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
         }
         Value::from(members)
     }
+}
+
+/// `input.history`.
+fn history(history: &History, world: &World<'_>) -> Value {
+    let by_verb: serde_json::Map<_, _> = history
+        .by_verb
+        .iter()
+        .map(|(verb, calls)| (verb.as_str().to_owned(), (*calls).into()))
+        .collect();
+    let last: Vec<_> = history
+        .last
+        .iter()
+        .map(|past| {
+            let ago_s = world.now.micros_since(past.at).checked_div(1_000_000);
+            json!({"server": past.tool.server, "name": past.tool.name, "verb": past.verb, "ago_s": ago_s})
+        })
+        .collect();
+    convert(&json!({
+        "calls": history.calls,
+        "by_verb": by_verb,
+        "untrusted_reads": history.untrusted_reads,
+        "rows": history.rows,
+        "last": last,
+    }))
 }
 
 /// A JSON value as the machine's value. (Its own conversion goes through a deserializer: several times slower.)

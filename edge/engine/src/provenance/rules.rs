@@ -391,6 +391,53 @@ impl Evidence<'_> {
     }
 }
 
+/// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
+/// `trusted`, `tool:<server/tool>` for untrusted content; empty: nowhere.
+pub(crate) fn origins(
+    arguments: &Value,
+    goal: Option<&Passage>,
+    session: &Tracker,
+) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![(String::new(), arguments)];
+    while let Some((path, value)) = pending.pop() {
+        if found.len() >= crate::limits::ORIGINS_MAX {
+            break;
+        }
+        match value {
+            Value::Array(elements) => pending.extend(
+                elements
+                    .iter()
+                    .enumerate()
+                    .map(|(at, element)| (format!("{path}/{at}"), element)),
+            ),
+            Value::Object(members) => pending.extend(members.iter().map(|(key, member)| {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                (format!("{path}/{key}"), member)
+            })),
+            Value::Null | Value::Bool(_) => {}
+            scalar => drop(found.insert(path, origins_of(scalar, goal, session))),
+        }
+    }
+    found
+}
+
+fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<String> {
+    let mut origins = Vec::new();
+    if goal.is_some_and(|goal| goal.has(scalar, false)) {
+        origins.push("goal".to_owned());
+    }
+    if let Some(query) = session.query(scalar) {
+        if session.proves(&query, false) {
+            origins.push("trusted".to_owned());
+        }
+        if let Some(tool) = session.suspect(&query) {
+            origins.push(format!("tool:{tool}"));
+        }
+    }
+    origins
+}
+
 /// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.
 fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken> {
     let mut nodes = vec![arguments];

@@ -4,6 +4,7 @@ use super::index::{Fingerprinter, Index, Passage, Query, put_suspect, put_whole}
 use super::text::normal;
 use super::value::Kind;
 use crate::catalogue::Tool;
+use crate::history::History;
 use crate::intent::CompiledIntent;
 use crate::limits::{
     PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TRUSTED_MAX,
@@ -66,6 +67,8 @@ pub struct Reading<'a> {
     pub intent: Option<&'a CompiledIntent>,
     /// The result, or the members of a JSON-RPC error.
     pub result: &'a Map<String, Value>,
+    /// Its rows ([`crate::response::rows`]).
+    pub rows: u64,
     /// Whether it is an error: nothing in one is believed.
     pub error: bool,
 }
@@ -79,6 +82,8 @@ pub struct Tracker {
     trusted: Store,
     untrusted: Store,
     incomplete: bool,
+    /// What the session has done.
+    pub history: History,
 }
 
 impl Tracker {
@@ -91,6 +96,7 @@ impl Tracker {
             trusted: Store::new(PROVENANCE_TRUSTED_MAX),
             untrusted: Store::new(PROVENANCE_UNTRUSTED_MAX),
             incomplete,
+            history: History::default(),
         }
     }
 
@@ -117,6 +123,7 @@ impl Tracker {
 
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
+        self.history.note_result(reading.tool, reading.rows);
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");

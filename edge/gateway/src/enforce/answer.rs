@@ -2,16 +2,36 @@
 
 use crate::upstream::{Answer, Failure, Reply};
 use crate::world::Loaded;
-use proctor_engine::{Facts, Permit};
+use proctor_engine::{Facts, Permit, response};
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
 use serde_json::{Map, Value, json};
 
-/// The word for the upstream's part of the outcome event, if the answer may be passed on.
-pub(super) fn check(
-    permit: &Permit,
-    loaded: &Loaded,
-    answer: &Answer,
-) -> Result<&'static str, Failure> {
+/// An answer that may be passed on.
+pub(super) struct Checked {
+    /// The word for the upstream's part of the outcome event.
+    pub(super) status: &'static str,
+    pub(super) rows: u64,
+    pub(super) answer: Answer,
+}
+
+/// Holds an answer against what was permitted.
+pub(super) fn check(permit: &Permit, loaded: &Loaded, answer: Answer) -> Result<Checked, Failure> {
+    let status = status(permit, loaded, &answer)?;
+    let rows = match (&answer.reply, loaded.tenant.catalogue().get(permit.tool())) {
+        (Reply::Result(result), Some(tool)) => response::rows(tool, result),
+        _ => 0,
+    };
+    if permit.limits().rows.is_some_and(|most| rows > most) {
+        return Err(Failure::TooManyRows);
+    }
+    Ok(Checked {
+        status,
+        rows,
+        answer,
+    })
+}
+
+fn status(permit: &Permit, loaded: &Loaded, answer: &Answer) -> Result<&'static str, Failure> {
     let Reply::Result(result) = &answer.reply else {
         return Ok("rpc_error");
     };
@@ -43,23 +63,27 @@ pub(super) fn check(
 
 pub(super) fn describe(
     event: &mut AuditEvent,
-    checked: &Result<(&'static str, Answer), Failure>,
+    checked: &Result<Checked, Failure>,
     latency_us: u64,
 ) {
     let status = match checked {
-        Ok((status, answer)) => {
+        Ok(Checked {
+            status,
+            rows,
+            answer,
+        }) => {
             event.kind = Kind::Completed;
             event.result = Some(EventResult {
                 digest: None,
                 bytes: answer.bytes,
-                rows: None,
+                rows: (*rows > 0).then_some(*rows),
             });
             status
         }
         Err(failure) => {
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
-                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
+                Failure::Invalid | Failure::TooLarge | Failure::TooManyRows => Kind::Withheld,
                 Failure::Unreachable | Failure::Overloaded => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
                 Failure::Broken | Failure::Timeout => Kind::Unknown,

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     Invalid,
     /// More than the limit.
     TooLarge,
+    /// More rows than a policy allows. It may have done what it was asked.
+    TooManyRows,
     /// We gave up because the client did.
     Cancelled,
     /// Too many calls are waiting for this server.
@@ -40,6 +42,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
+            Self::TooManyRows => "too_many_rows",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
         }
@@ -51,6 +54,7 @@ impl Failure {
             Self::Timeout => Reason::OutputTimeout,
             Self::Invalid => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
+            Self::TooManyRows => Reason::OutputTooManyRows,
             Self::Overloaded => Reason::Overloaded,
         }
     }

@@ -1,0 +1,59 @@
+# What a session may not do one after the other (`input.history`: permitted calls, those under way included):
+# `settings.sequence` = {
+#   "untrusted_then_outbound": true,   something untrusted was read, now something is to leave
+#   "rows_then_outbound": 1000,        so many rows were read, now something is to leave
+#   "destructive_max": 3,              more destructive calls than that in one session
+#   "first_financial": true,           the first use of a financial tool
+#   "effect": "escalate" or "deny"     escalate, if it is missing
+# }
+package proctor.policy
+
+import rego.v1
+
+leaving if input.tool.verb in {"outbound", "financial", "execute"}
+
+sequence contains "untrusted_then_outbound" if {
+	data.settings.sequence.untrusted_then_outbound == true
+	leaving
+	input.history.untrusted_reads > 0
+}
+
+sequence contains "rows_then_outbound" if {
+	leaving
+	input.history.rows >= data.settings.sequence.rows_then_outbound
+}
+
+sequence contains "destructive_burst" if {
+	input.tool.verb == "destructive"
+	object.get(input.history.by_verb, "destructive", 0) >= data.settings.sequence.destructive_max
+}
+
+sequence contains "first_financial" if {
+	data.settings.sequence.first_financial == true
+	input.tool.verb == "financial"
+	object.get(input.history.by_verb, "financial", 0) == 0
+}
+
+# Without a history nothing can be said about it.
+sequence contains "history_missing" if {
+	data.settings.sequence
+	not input.history
+}
+
+deny contains ground if {
+	some ground in sequence
+	data.settings.sequence.effect == "deny"
+}
+
+escalate contains ground if {
+	some ground in sequence
+	object.get(data.settings.sequence, "effect", "escalate") != "deny"
+}
+
+deny contains "setting_malformed" if {
+	not is_number(object.get(object.get(data.settings, "sequence", {}), "rows_then_outbound", 0))
+}
+
+deny contains "setting_malformed" if {
+	not is_number(object.get(object.get(data.settings, "sequence", {}), "destructive_max", 0))
+}

@@ -1,0 +1,53 @@
+//! What a session has done so far, for policies that look at sequences: counts, never values.
+
+use crate::catalogue::Tool;
+use crate::limits::HISTORY_LAST_MAX;
+use proctor_model::catalogue::{Trust, Verb};
+use proctor_model::{Timestamp, ToolRef};
+use std::collections::{BTreeMap, VecDeque};
+
+/// One permitted call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Past {
+    pub(crate) tool: ToolRef,
+    pub(crate) verb: Verb,
+    pub(crate) at: Timestamp,
+}
+
+/// A session's permitted calls, those under way included.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub(crate) calls: u64,
+    pub(crate) by_verb: BTreeMap<Verb, u64>,
+    /// Results of tools that are not trusted as a whole.
+    pub(crate) untrusted_reads: u64,
+    /// Rows in all results.
+    pub(crate) rows: u64,
+    /// Latest last.
+    pub(crate) last: VecDeque<Past>,
+}
+
+impl History {
+    /// A call was permitted.
+    pub fn note_call(&mut self, tool: &Tool, at: Timestamp) {
+        self.calls = self.calls.saturating_add(1);
+        let of_verb = self.by_verb.entry(tool.verb()).or_default();
+        *of_verb = of_verb.saturating_add(1);
+        if self.last.len() >= HISTORY_LAST_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(Past {
+            tool: tool.reference().clone(),
+            verb: tool.verb(),
+            at,
+        });
+    }
+
+    /// A result is on its way to the agent.
+    pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64) {
+        self.rows = self.rows.saturating_add(rows);
+        if tool.entry().output == Trust::Untrusted {
+            self.untrusted_reads = self.untrusted_reads.saturating_add(1);
+        }
+    }
+}
