@@ -4,7 +4,7 @@ use crate::catalogue::Tool;
 use crate::limits::HISTORY_LAST_MAX;
 use proctor_model::catalogue::{Trust, Verb};
 use proctor_model::{Timestamp, ToolRef};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One permitted call.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +23,8 @@ pub struct History {
     pub(crate) untrusted_reads: u64,
     /// Rows in all results.
     pub(crate) rows: u64,
+    /// Tools that answered, not with an error.
+    pub(crate) answered: BTreeSet<ToolRef>,
     /// Latest last.
     pub(crate) last: VecDeque<Past>,
 }
@@ -44,7 +46,10 @@ impl History {
     }
 
     /// A result is on its way to the agent.
-    pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64) {
+    pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64, error: bool) {
+        if !error && !self.answered.contains(tool.reference()) {
+            self.answered.insert(tool.reference().clone());
+        }
         self.rows = self.rows.saturating_add(rows);
         if tool.entry().output == Trust::Untrusted {
             self.untrusted_reads = self.untrusted_reads.saturating_add(1);

@@ -213,6 +213,15 @@ fn check(
         escalate: action.declared.on_violation == OnViolation::Escalate,
         detail,
     };
+    let answered = &evidence.session.history.answered;
+    if !action
+        .declared
+        .after
+        .iter()
+        .all(|tool| answered.contains(tool))
+    {
+        return Err(violation(Reason::OutOfOrder, None));
+    }
     if let Some(misfit) = action.args.as_ref().and_then(|args| args.misfit(arguments)) {
         return Err(violation(Reason::ArgumentNotInIntent, Some(misfit)));
     }
@@ -231,9 +240,10 @@ fn check(
 fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::ToolNotInIntent => 0,
-        Reason::ArgumentNotInIntent => 1,
-        Reason::OriginNotAccepted => 2,
-        _ => 3,
+        Reason::OutOfOrder => 1,
+        Reason::ArgumentNotInIntent => 2,
+        Reason::OriginNotAccepted => 3,
+        _ => 4,
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Action {
     /// Most calls. Absent: no ceiling of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<u32>,
+    /// Tools that must have answered in this session before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ToolRef>,
     /// What happens to a call with this tool that is outside.
     #[serde(default)]
     pub on_violation: OnViolation,
@@ -80,6 +83,9 @@ pub enum IntentError {
         "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, tool:<server/tool>[#<pointer>] or file:<name>"
     )]
     Origin(usize),
+    /// A tool to come first that no action has.
+    #[error("actions[{0}].after: tools of other actions of this intent")]
+    After(usize),
     /// A call count of zero.
     #[error("actions[{0}].max_calls: at least 1")]
     MaxCalls(usize),
@@ -106,6 +112,12 @@ impl IntentDeclaration {
         for (index, action) in self.actions.iter().enumerate() {
             if action.max_calls == Some(0) {
                 return Err(IntentError::MaxCalls(index));
+            }
+            let elsewhere = |first: &ToolRef| {
+                *first != action.tool && self.actions.iter().any(|other| other.tool == *first)
+            };
+            if !action.after.iter().all(elsewhere) {
+                return Err(IntentError::After(index));
             }
             let known = |origin: &String| {
                 matches!(

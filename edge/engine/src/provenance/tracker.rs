@@ -14,7 +14,7 @@ use base64::Engine as _;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::{Trust, Verb};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Where values come from: one field of the results of one tool, for the same named thing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,7 +123,8 @@ impl Tracker {
 
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
-        self.history.note_result(reading.tool, reading.rows);
+        let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
+        self.history.note_result(reading.tool, reading.rows, error);
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");
@@ -197,7 +198,10 @@ struct Reader<'t, 'r> {
     names: Vec<u64>,
     /// Values that the agent itself put into the call without proof: a result that has them launders nothing.
     echoes: HashSet<String>,
-    fields: HashSet<String>,
+    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
+    fields: HashMap<String, [Option<Option<u16>>; 2]>,
+    /// Names of members that were noted: in a list of records they come again and again.
+    keys: HashSet<String>,
 }
 
 impl<'t, 'r> Reader<'t, 'r> {
@@ -233,7 +237,8 @@ impl<'t, 'r> Reader<'t, 'r> {
             trust,
             names,
             echoes,
-            fields: HashSet::new(),
+            fields: HashMap::new(),
+            keys: HashSet::new(),
         }
     }
 
@@ -262,7 +267,10 @@ impl<'t, 'r> Reader<'t, 'r> {
                 for (key, member) in members {
                     path.push('/');
                     path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                    self.suspect(&Value::String(key.clone()), None);
+                    if !self.keys.contains(key) {
+                        self.keys.insert(key.clone());
+                        self.suspect(&Value::String(key.clone()), None);
+                    }
                     self.walk(member, path, deeper);
                     path.truncate(length);
                 }
@@ -348,22 +356,20 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     fn believe(&mut self, scalar: &Value, path: Option<&str>) {
-        let source = self.source(path);
-        let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-        if let Some(source) = trusted.source(&source) {
+        if let Some(source) = self.source(path, Trust::Trusted) {
+            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
             put_whole(&mut trusted.index, scalar, source, keyed);
         }
     }
 
     /// Everything below a value, none of it believed.
     fn suspect(&mut self, value: &Value, path: Option<&str>) {
-        let source = self.source(path);
+        let Some(source) = self.source(path, Trust::Untrusted) else {
+            return;
+        };
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
-        let Some(source) = untrusted.source(&source) else {
-            return;
-        };
         let mut pending = vec![value];
         while let Some(value) = pending.pop() {
             match value {
@@ -381,17 +387,32 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
-    fn source(&mut self, path: Option<&str>) -> Source {
+    /// The number of the source of a field; fields beyond the limit are the result as a whole.
+    fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
         let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
-        let field = path.filter(|path| self.fields.contains(*path) || room);
-        if let Some(field) = field {
-            self.fields.insert(field.to_owned());
+        let field = path.filter(|path| self.fields.contains_key(*path) || room);
+        // No pointer but that of the whole document is empty, and that is no field.
+        let known = field.unwrap_or_default();
+        let at = usize::from(trust == Trust::Trusted);
+        let noted = self.fields.get(known).and_then(|numbers| numbers.get(at));
+        if let Some(Some(number)) = noted {
+            return *number;
         }
-        Source {
+        let source = Source {
             tool: self.tool.reference().clone(),
             field: field.map(str::to_owned),
             names: self.names.clone(),
+        };
+        let store = match trust {
+            Trust::Trusted => &mut self.tracker.trusted,
+            Trust::Untrusted => &mut self.tracker.untrusted,
+        };
+        let number = store.source(&source);
+        let numbers = self.fields.entry(known.to_owned()).or_default();
+        if let Some(noted) = numbers.get_mut(at) {
+            *noted = Some(number);
         }
+        number
     }
 }
 
