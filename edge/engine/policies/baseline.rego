@@ -4,30 +4,16 @@ package proctor.policy
 
 import rego.v1
 
-default decision := {"effect": "deny", "reasons": ["undefined"]}
-
+# One chain, so that each ground is asked for once.
 decision := {"effect": "deny", "reasons": deny} if {
 	count(deny) > 0
-}
-
-decision := {"effect": "escalate", "reasons": escalate} if {
-	count(deny) == 0
+} else := {"effect": "escalate", "reasons": escalate} if {
 	count(escalate) > 0
-}
-
-decision := {"effect": "allow", "reasons": []} if {
-	input.phase == "request"
-	count(deny) == 0
-	count(escalate) == 0
-	count(limits) == 0
-}
-
-decision := {"effect": "modify", "reasons": [], "limits": limits} if {
-	input.phase == "request"
-	count(deny) == 0
-	count(escalate) == 0
+} else := {"effect": "deny", "reasons": ["undefined"]} if {
+	object.get(input, "phase", null) != "request"
+} else := {"effect": "modify", "reasons": [], "limits": limits} if {
 	count(limits) > 0
-}
+} else := {"effect": "allow", "reasons": []}
 
 # A call whose tool has no verb can't be judged.
 deny contains "verb_missing" if not input.tool.verb

@@ -35,11 +35,8 @@ listed_rows contains ceiling if {
 
 deny contains "setting_malformed" if {
 	data.settings.rows
-	not is_number(object.get(data.settings.rows, "max", 0))
-}
-
-deny contains "setting_malformed" if {
-	some ceiling in data.settings.rows.tools
+	ceilings := {object.get(data.settings.rows, "max", 0)} | {ceiling | some ceiling in data.settings.rows.tools}
+	some ceiling in ceilings
 	not is_number(ceiling)
 }
 

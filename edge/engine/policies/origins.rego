@@ -44,21 +44,18 @@ unproved_value if {
 }
 
 deny contains "origin_not_trusted" if {
-	unproved_value
+	data.settings.origins
 	object.get(data.settings.origins, "effect", "deny") != "escalate"
+	unproved_value
 }
 
 escalate contains "origin_not_trusted" if {
-	unproved_value
 	data.settings.origins.effect == "escalate"
+	unproved_value
 }
 
 deny contains "setting_malformed" if {
 	data.settings.origins
-	not is_array(data.settings.origins.verbs)
-}
-
-deny contains "setting_malformed" if {
-	data.settings.origins
-	not is_array(data.settings.origins.roles)
+	some name in {"verbs", "roles"}
+	not is_array(object.get(data.settings.origins, name, null))
 }

@@ -35,25 +35,22 @@ sequence contains "first_financial" if {
 }
 
 # Without a history nothing can be said about it.
-sequence contains "history_missing" if {
-	data.settings.sequence
-	not input.history
-}
+sequence contains "history_missing" if not input.history
 
+# The set is asked for only where there is a setting: a decision has to be quick.
 deny contains ground if {
-	some ground in sequence
 	data.settings.sequence.effect == "deny"
+	some ground in sequence
 }
 
 escalate contains ground if {
-	some ground in sequence
+	data.settings.sequence
 	object.get(data.settings.sequence, "effect", "escalate") != "deny"
+	some ground in sequence
 }
 
 deny contains "setting_malformed" if {
-	not is_number(object.get(object.get(data.settings, "sequence", {}), "rows_then_outbound", 0))
-}
-
-deny contains "setting_malformed" if {
-	not is_number(object.get(object.get(data.settings, "sequence", {}), "destructive_max", 0))
+	data.settings.sequence
+	some name in {"rows_then_outbound", "destructive_max"}
+	not is_number(object.get(data.settings.sequence, name, 0))
 }

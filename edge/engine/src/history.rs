@@ -15,7 +15,7 @@ pub(crate) struct Past {
 }
 
 /// A session's permitted calls, those under way included.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct History {
     pub(crate) calls: u64,
     pub(crate) by_verb: BTreeMap<Verb, u64>,
@@ -27,6 +27,24 @@ pub struct History {
     pub(crate) answered: BTreeSet<ToolRef>,
     /// Latest last.
     pub(crate) last: VecDeque<Past>,
+    /// What policies see of it: made anew when it changes, not for each decision.
+    pub(crate) policy_view: regorus::Value,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let mut history = Self {
+            calls: 0,
+            by_verb: BTreeMap::new(),
+            untrusted_reads: 0,
+            rows: 0,
+            answered: BTreeSet::new(),
+            last: VecDeque::new(),
+            policy_view: regorus::Value::Undefined,
+        };
+        history.policy_view = crate::policy::history_view(&history);
+        history
+    }
 }
 
 impl History {
@@ -43,6 +61,7 @@ impl History {
             verb: tool.verb(),
             at,
         });
+        self.policy_view = crate::policy::history_view(self);
     }
 
     /// A result is on its way to the agent.
@@ -54,5 +73,6 @@ impl History {
         if tool.entry().output == Trust::Untrusted {
             self.untrusted_reads = self.untrusted_reads.saturating_add(1);
         }
+        self.policy_view = crate::policy::history_view(self);
     }
 }

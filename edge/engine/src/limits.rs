@@ -81,6 +81,8 @@ pub const PASSAGE_STEPS_MAX: usize = 4_096;
 pub const HISTORY_LAST_MAX: usize = 8;
 /// Most arguments whose origins a policy sees.
 pub const ORIGINS_MAX: usize = 64;
+/// Longest text, in bytes, whose origins a policy sees: a longer one is somebody's words, not a value.
+pub const ORIGINS_TEXT_BYTES_MAX: usize = 256;
 
 /// Most argument names in a decision's facts.
 pub const ARG_NAMES_MAX: usize = 64;

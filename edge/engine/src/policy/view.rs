@@ -63,7 +63,7 @@ impl Subject<'_> {
             (text(pointer), origins.into())
         });
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
-        put("history", history(&world.read.history, world));
+        put("history", world.read.history.policy_view.clone());
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
         }
@@ -72,7 +72,7 @@ impl Subject<'_> {
 }
 
 /// `input.history`.
-fn history(history: &History, world: &World<'_>) -> Value {
+pub(crate) fn history_view(history: &History) -> Value {
     let by_verb: serde_json::Map<_, _> = history
         .by_verb
         .iter()
@@ -81,10 +81,7 @@ fn history(history: &History, world: &World<'_>) -> Value {
     let last: Vec<_> = history
         .last
         .iter()
-        .map(|past| {
-            let ago_s = world.now.micros_since(past.at).checked_div(1_000_000);
-            json!({"server": past.tool.server, "name": past.tool.name, "verb": past.verb, "ago_s": ago_s})
-        })
+        .map(|past| json!({"server": past.tool.server, "name": past.tool.name, "verb": past.verb, "at": past.at}))
         .collect();
     convert(&json!({
         "calls": history.calls,

@@ -3,6 +3,7 @@
 use super::index::Passage;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
+use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
 use proctor_model::ToolRef;
 use proctor_model::catalogue::{CatalogueEntry, Role, Verb};
 use serde_json::{Map, Value};
@@ -392,7 +393,8 @@ impl Evidence<'_> {
 }
 
 /// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
-/// `trusted`, `tool:<server/tool>` for untrusted content; empty: nowhere.
+/// `trusted`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than
+/// [`ORIGINS_TEXT_BYTES_MAX`].
 pub(crate) fn origins(
     arguments: &Value,
     goal: Option<&Passage>,
@@ -401,7 +403,7 @@ pub(crate) fn origins(
     let mut found = BTreeMap::new();
     let mut pending = vec![(String::new(), arguments)];
     while let Some((path, value)) = pending.pop() {
-        if found.len() >= crate::limits::ORIGINS_MAX {
+        if found.len() >= ORIGINS_MAX {
             break;
         }
         match value {
@@ -424,6 +426,12 @@ pub(crate) fn origins(
 
 fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<String> {
     let mut origins = Vec::new();
+    if scalar
+        .as_str()
+        .is_some_and(|text| text.len() > ORIGINS_TEXT_BYTES_MAX)
+    {
+        return origins;
+    }
     if goal.is_some_and(|goal| goal.has(scalar, false)) {
         origins.push("goal".to_owned());
     }
