@@ -96,7 +96,8 @@ pub fn intent() -> Value {
             { "tool": "bank/send_money",
               "args": { "properties": { "amount": { "maximum": 100 },
                                         "recipient": { "pattern": "^DE[0-9]{20}$" } } },
-              "origins": { "/recipient": ["goal", "trusted", "file:bill-december-2023.txt"] }, "max_calls": 1 },
+              "origins": { "/recipient": ["goal", "trusted", "file:bill-december-2023.txt"],
+                           "/amount": ["goal", "trusted", "file:bill-december-2023.txt"] }, "max_calls": 1 },
             { "tool": "mail/delete_mail", "origins": { "/id": ["tool:mail/read_inbox"] }, "max_calls": 1 }
         ],
         "expires_in_s": 3600
