@@ -75,7 +75,7 @@ pub const PROVENANCE_NAMES_MAX: usize = 16;
 /// Longest untrusted text that is read, in bytes; of a longer one the rest is unknown.
 pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most places that one look-up of a phrase tries.
-pub const PASSAGE_STEPS_MAX: usize = 4_096;
+pub const PASSAGE_STEPS_MAX: usize = 512;
 
 /// Most past calls of a session that a policy sees one by one.
 pub const HISTORY_LAST_MAX: usize = 8;

@@ -17,6 +17,7 @@ mod value;
 mod tests;
 
 pub(crate) use index::Passage;
+pub use rules::shown_pointer;
 pub(crate) use rules::{Broken, Evidence, Origins, Plan, origins};
 pub use tracker::{Reading, Tracker};
 

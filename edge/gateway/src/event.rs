@@ -1,5 +1,6 @@
 //! Audit events from what was decided and what came of it. No value of a call gets in here.
 
+use proctor_engine::provenance::shown_pointer;
 use proctor_engine::{Facts, Refusal};
 use proctor_model::audit::{AuditEvent, Effect, Kind};
 use proctor_model::config::PolicyMode;
@@ -14,9 +15,8 @@ pub(crate) struct Stamp {
     pub(crate) trace_id: Option<String>,
 }
 
-/// Most arguments whose origins an event has, and the longest pointer in bytes: agents write the names.
+/// Most arguments whose origins an event has.
 const ORIGINS_MAX: usize = 16;
-const POINTER_BYTES_MAX: usize = 128;
 
 fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     let mut event = AuditEvent::new(
@@ -41,10 +41,7 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
         .origins
         .iter()
         .take(ORIGINS_MAX)
-        .map(|(pointer, origins)| {
-            let end = pointer.floor_char_boundary(POINTER_BYTES_MAX);
-            (pointer[..end].to_owned(), origins.clone())
-        })
+        .map(|(pointer, origins)| (shown_pointer(pointer), origins.clone()))
         .collect();
     event.policy.clone_from(&facts.policies);
     event.mode = Some(facts.mode).filter(|mode| *mode == PolicyMode::Monitor);

@@ -3,10 +3,12 @@
 use super::text::{Word, normal, quoted_and_chunks, visible, words};
 use super::value::{Kind, canonical_number, recognise, recognise_in, whole};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
+use regex::Regex;
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::LazyLock;
 
 /// Makes fingerprints that nobody without the key can make.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ pub(super) struct Index {
     pub(super) full: bool,
 }
 
+/// Most words of a phrase that are compared: a longer text is never proved word by word, and suspect by its beginning.
+const PHRASE_WORDS_MAX: usize = 64;
 /// Fewest letters and digits of a text that is suspect because untrusted content has it too: one letter (`r` for
 /// "read") stands everywhere.
 const TELLING_MIN: usize = 3;
@@ -182,11 +186,15 @@ impl Query {
     }
 }
 
-/// An ISO date with or without a time of day.
+/// An ISO date with or without a time of day, and nothing else.
 fn is_date(normal: &str) -> bool {
-    let digits = normal.bytes().take_while(u8::is_ascii_digit).count();
-    let plain = |c: char| c.is_ascii_digit() || " -:./tz+".contains(c);
-    digits == 4 && (8..=35).contains(&normal.len()) && normal.chars().all(plain)
+    static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"^\d{4}-\d{2}-\d{2}([ t]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(z|[+-]\d{2}:\d{2})?)?$",
+        )
+        .ok()
+    });
+    (10..=40).contains(&normal.len()) && DATE.as_ref().is_some_and(|date| date.is_match(normal))
 }
 
 impl Index {
@@ -257,10 +265,18 @@ impl Index {
     }
 
     /// Sources that have the phrase.
-    fn phrase(&self, phrase: &[(u64, u64)], strict: bool) -> impl Iterator<Item = u16> {
-        let (first, rest) = match phrase.split_first() {
+    fn phrase<'q>(
+        &'q self,
+        phrase: &'q [(u64, u64)],
+        strict: bool,
+    ) -> impl Iterator<Item = u16> + 'q {
+        let bounded = match strict {
+            true if phrase.len() > PHRASE_WORDS_MAX => &[],
+            _ => phrase.get(..PHRASE_WORDS_MAX).unwrap_or(phrase),
+        };
+        let (first, rest) = match bounded.split_first() {
             Some((first, rest)) => (first.0, rest),
-            None => (u64::MAX, phrase),
+            None => (u64::MAX, bounded),
         };
         self.sightings(first).filter_map(move |(number, sighting)| {
             let mut next = number;
@@ -278,7 +294,11 @@ impl Index {
     }
 
     /// Sources that prove the value.
-    pub(super) fn proofs(&self, query: &Query, exact: bool) -> impl Iterator<Item = u16> {
+    pub(super) fn proofs<'q>(
+        &'q self,
+        query: &'q Query,
+        exact: bool,
+    ) -> impl Iterator<Item = u16> + 'q {
         let some = |key: Option<u64>| key.into_iter().flat_map(|key| self.keyed(key));
         let free = !exact && query.typed.is_none();
         let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {

@@ -1,6 +1,7 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
 use super::index::Passage;
+use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
@@ -42,13 +43,21 @@ impl Pattern {
         }
     }
 
+    /// An element of an array may stand where its label's pointer has an index, or nothing at all: `/a/b` is meant as well
+    /// where `a` is a list of records.
     fn covers(&self, path: &[&str]) -> bool {
-        self.steps.len() <= path.len()
-            && self
-                .steps
-                .iter()
-                .zip(path)
-                .all(|(step, at)| step == "*" || step == at)
+        let mut at = path.iter();
+        self.steps.iter().all(|step| {
+            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
+            loop {
+                match at.next() {
+                    None => return false,
+                    Some(&"*") if !index => {}
+                    Some(&"*") => return true,
+                    Some(at) => return step == "*" || step == at,
+                }
+            }
+        })
     }
 }
 
@@ -74,10 +83,10 @@ impl Plan {
             .map(|pointer| Rule {
                 at: Pattern::new(pointer),
                 need: match entry.roles.get(pointer) {
-                    Some(Role::Credential) => Need::Exact,
+                    Some(Role::Credential | Role::Command) => Need::Exact,
                     _ => Need::Proved,
                 },
-                required: entry.roles.get(pointer) == Some(&Role::Target),
+                required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
             })
             .collect();
         let listed = |pointer: &String| {
@@ -105,8 +114,8 @@ impl Plan {
 
 fn need_of(role: Role, verb: Verb) -> Need {
     match role {
-        Role::Target | Role::Command | Role::Tenant | Role::MemoryKey => Need::Proved,
-        Role::Credential => Need::Exact,
+        Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
+        Role::Credential | Role::Command => Need::Exact,
         Role::Selector if verb == Verb::Read => Need::Nothing,
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency | Role::RowLimit | Role::Control => Need::NotSuspect,
@@ -356,7 +365,7 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> Result<(), Broken> {
         let mut judged = Ok(());
-        recognise(text, &mut |kind, canonical| {
+        recognise(&visible(text), &mut |kind, canonical| {
             let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
             if judged.is_ok() && asked {
                 judged = self.lead(kind, canonical, accepted, path);
@@ -477,11 +486,32 @@ fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken
     Ok(())
 }
 
+/// A step of a pointer as it may be shown: agents write the names of members too, and may put a value there.
+fn shown(step: &str) -> &str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-*".contains(&b);
+    let digits = step.bytes().filter(u8::is_ascii_digit).count();
+    if step.len() <= 40 && step.bytes().all(plain) && digits < 5 {
+        step
+    } else {
+        "(name)"
+    }
+}
+
+/// A JSON Pointer with the names in it that may be shown.
+#[must_use]
+pub fn shown_pointer(pointer: &str) -> String {
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|step| format!("/{}", shown(step)))
+        .collect()
+}
+
 /// The words for people: which argument, and where its value was seen.
 fn broken(path: &[&str], what: &str, seen: Option<&ToolRef>) -> Broken {
     let pointer: String = path
         .iter()
-        .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")))
+        .map(|step| format!("/{}", shown(step)))
         .collect();
     Broken(match seen {
         Some(tool) => {

@@ -7,8 +7,8 @@ use crate::catalogue::Tool;
 use crate::history::History;
 use crate::intent::CompiledIntent;
 use crate::limits::{
-    PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TRUSTED_MAX,
-    PROVENANCE_UNTRUSTED_MAX,
+    PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TEXT_BYTES_MAX,
+    PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
 use base64::Engine as _;
 use proctor_model::ToolRef;
@@ -134,11 +134,12 @@ impl Tracker {
         for (key, value) in result {
             match key.as_str() {
                 "structuredContent" => {}
-                "content" if !reading.error => {
-                    for block in value.as_array().into_iter().flatten() {
-                        reader.block(block, structured);
-                    }
-                }
+                "content" if !reading.error => match value.as_array() {
+                    Some(blocks) => blocks
+                        .iter()
+                        .for_each(|block| reader.block(block, structured)),
+                    None => reader.suspect(value, None),
+                },
                 _ => reader.suspect(value, None),
             }
         }
@@ -170,7 +171,11 @@ impl Tracker {
     fn proved_where(&self, query: &Query, exact: bool, good: impl Fn(&Source) -> bool) -> bool {
         [&self.trusted, &self.untrusted].into_iter().any(|store| {
             let mut proofs = store.index.proofs(query, exact);
-            proofs.any(|number| store.sources.get(usize::from(number)).is_some_and(&good))
+            let meant = |source: &Source| source.field.as_deref() != Some(OWN_WORDS);
+            proofs.any(|number| {
+                let source = store.sources.get(usize::from(number));
+                source.is_some_and(|source| meant(source) && good(source))
+            })
         })
     }
 
@@ -190,11 +195,19 @@ impl Tracker {
     }
 }
 
+/// The kinds of content blocks that MCP has: their names are nobody's words.
+const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
+/// The field under which errors are kept, and what the agent itself wrote into the call: an intent that delegates to a
+/// tool or a file does not mean these. No JSON Pointer.
+const OWN_WORDS: &str = "#";
+
 /// Goes through one result.
 struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
     tool: &'r Tool,
     trust: Trust,
+    /// Nothing of this result is believed, whatever its labels say.
+    failed: bool,
     names: Vec<u64>,
     /// Values that the agent itself put into the call without proof: a result that has them launders nothing.
     echoes: HashSet<String>,
@@ -213,11 +226,15 @@ impl<'t, 'r> Reader<'t, 'r> {
             scalars_of(value, &mut scalars);
         }
         let unproved = |value: &&&Value| !proved(tracker, goal, value);
-        let echoes: HashSet<String> = scalars
-            .iter()
-            .filter(unproved)
-            .map(|value| echo(value))
-            .collect();
+        let mut echoes = HashSet::new();
+        for value in scalars.iter().filter(unproved) {
+            echoes.extend(echoes_of(value));
+        }
+        let mut keys = Vec::new();
+        for value in reading.arguments.values() {
+            keys_of(value, &mut keys);
+        }
+        echoes.extend(keys.iter().flat_map(echoes_of));
         let names = scalars
             .iter()
             .filter_map(|value| value.as_str())
@@ -235,6 +252,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             tracker,
             tool: reading.tool,
             trust,
+            failed,
             names,
             echoes,
             fields: HashMap::new(),
@@ -281,44 +299,56 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     fn scalar(&mut self, scalar: &Value, path: &str) {
-        if self.trust_of(path) == Trust::Trusted && !self.echoes.contains(&echo(scalar)) {
+        if self.is_echo(scalar) {
+            self.suspect(scalar, Some(OWN_WORDS));
+        } else if self.trust_of(path) == Trust::Trusted {
             self.believe(scalar, Some(path));
         } else {
             self.suspect(scalar, Some(path));
         }
     }
 
+    fn is_echo(&self, scalar: &Value) -> bool {
+        !self.echoes.is_empty()
+            && forms_of(scalar)
+                .iter()
+                .any(|form| self.echoes.contains(form))
+    }
+
     fn trust_of(&self, path: &str) -> Trust {
         let entry = self.tool.entry();
-        if self.trust == Trust::Untrusted && entry.output == Trust::Trusted {
-            return Trust::Untrusted; // Taken back for this result.
+        if self.failed || (entry.reflects && !self.echoes.is_empty()) {
+            return Trust::Untrusted;
         }
-        let reflected = entry.reflects && !self.echoes.is_empty();
         let labelled = entry
             .output_fields
             .iter()
             .filter(|(field, _)| covers(field, path))
-            .max_by_key(|(field, _)| field.len());
+            .max_by_key(|(field, trust)| (field.split('/').count(), **trust == Trust::Untrusted));
         match labelled {
-            Some((_, Trust::Trusted)) if reflected => Trust::Untrusted,
             Some((_, trust)) => *trust,
             None => self.trust,
         }
     }
 
-    /// A block of `content`.
+    /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
     fn block(&mut self, block: &Value, structured: Option<&Value>) {
-        let text = block
-            .get("text")
-            .or_else(|| block.pointer("/resource/text"))
-            .and_then(Value::as_str);
-        if let Some(text) = text {
-            self.text(text, structured);
-        }
-        let others = block.as_object().into_iter().flatten();
-        for (key, value) in others.filter(|(key, _)| *key != "type" && *key != "text") {
-            if key != "resource" || text.is_none() {
-                self.suspect(value, None);
+        let Some(members) = block.as_object() else {
+            return self.suspect(block, None);
+        };
+        for (key, value) in members {
+            match (key.as_str(), value) {
+                ("text", Value::String(text)) => self.text(text, structured),
+                ("resource", Value::Object(resource)) => {
+                    for (key, value) in resource {
+                        match (key.as_str(), value) {
+                            ("text", Value::String(text)) => self.text(text, structured),
+                            _ => self.suspect(value, None),
+                        }
+                    }
+                }
+                ("type", Value::String(kind)) if KINDS.contains(&kind.as_str()) => {}
+                _ => self.suspect(value, None),
             }
         }
     }
@@ -346,8 +376,8 @@ impl<'t, 'r> Reader<'t, 'r> {
             let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
             for part in parts {
                 let part = Value::String(part.to_owned());
-                if self.echoes.contains(&echo(&part)) {
-                    self.suspect(&part, None);
+                if self.is_echo(&part) {
+                    self.suspect(&part, Some(OWN_WORDS));
                 } else {
                     self.believe(&part, None);
                 }
@@ -389,6 +419,7 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
     fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
+        let path = if self.failed { Some(OWN_WORDS) } else { path };
         let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
         let field = path.filter(|path| self.fields.contains_key(*path) || room);
         // No pointer but that of the whole document is empty, and that is no field.
@@ -417,10 +448,11 @@ impl<'t, 'r> Reader<'t, 'r> {
 }
 
 fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
-    goal.is_some_and(|goal| goal.has(value, false))
+    // To the letter: what differs in case only may be another password.
+    goal.is_some_and(|goal| goal.has(value, true))
         || tracker
             .query(value)
-            .is_some_and(|query| tracker.proves(&query, false))
+            .is_some_and(|query| tracker.proves(&query, true))
 }
 
 fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {
@@ -432,15 +464,42 @@ fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {
     }
 }
 
-/// A scalar in the form in which a tool may echo it.
-fn echo(value: &Value) -> String {
+/// Names of members at any depth.
+fn keys_of(value: &Value, keys: &mut Vec<Value>) {
     match value {
-        Value::String(text) => normal(text),
-        Value::Number(number) => {
-            super::value::canonical_number(&number.to_string()).unwrap_or_default()
+        Value::Array(elements) => elements.iter().for_each(|v| keys_of(v, keys)),
+        Value::Object(members) => {
+            for (key, member) in members {
+                keys.push(Value::String(key.clone()));
+                keys_of(member, keys);
+            }
         }
-        _ => String::new(),
+        _ => {}
     }
+}
+
+/// A scalar in the forms in which it is believed.
+fn forms_of(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => {
+            let typed = super::value::whole(text).map(|(_, canonical)| canonical);
+            std::iter::once(normal(text)).chain(typed).collect()
+        }
+        Value::Number(number) => super::value::canonical_number(&number.to_string())
+            .into_iter()
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What a tool may give back of an argument: itself, the parts of a list in it, and what is recognised in it.
+fn echoes_of(value: &Value) -> Vec<String> {
+    let mut echoes = forms_of(value);
+    if let Value::String(text) = value {
+        echoes.extend(text.split([',', ';']).map(normal));
+        super::value::recognise(text, &mut |_, canonical| echoes.push(canonical.to_owned()));
+    }
+    echoes
 }
 
 /// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
@@ -471,7 +530,7 @@ pub(super) fn decoded(chunk: &str) -> Option<String> {
     }
     let bare = chunk.trim_end_matches('=');
     let plausible = |b: u8| b.is_ascii_alphanumeric() || b"+/-_".contains(&b);
-    if !(8..=65_536).contains(&bare.len()) || !bare.bytes().all(plausible) {
+    if !(8..=PROVENANCE_TEXT_BYTES_MAX).contains(&bare.len()) || !bare.bytes().all(plausible) {
         return None;
     }
     let bytes = BASE64_STANDARD_NO_PAD

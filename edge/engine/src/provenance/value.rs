@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Word = 3,
     /// An e-mail address, lower case.
     Email = 4,
-    /// A web address without its scheme: host in lower case, no trailing slash, no fragment.
+    /// A web address without its scheme: host in lower case, no trailing slash.
     Url = 5,
     /// An IBAN (ISO 13616) whose check digits are right, without spaces.
     Iban = 6,
@@ -81,9 +81,18 @@ fn ends_chunk(c: char) -> bool {
         )
 }
 
+/// Longest text that can be one address, account or telephone number, in bytes.
+const WHOLE_BYTES_MAX: usize = 2_048;
+/// Longest written number, in bytes.
+const NUMBER_BYTES_MAX: usize = 64;
+
 /// The kind of a value that is of one kind as a whole, and its canonical form.
 pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
     let text = text.trim();
+    if text.len() > WHOLE_BYTES_MAX {
+        return None;
+    }
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
     let mut only = None;
     let covers = |kind: Kind, canonical: &str| match kind {
         Kind::Email => canonical.len() == text.len(),
@@ -95,9 +104,11 @@ pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
             text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
                 && text.chars().filter(|c| *c != ' ').count() == canonical.len()
         }
-        Kind::Phone => text
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+-() ./".contains(c)),
+        Kind::Phone => {
+            text.chars()
+                .all(|c| c.is_ascii_digit() || "+-() ".contains(c))
+                && digits(text).trim_start_matches('0') == digits(canonical).trim_start_matches('0')
+        }
         _ => false,
     };
     recognise(text, &mut |kind, canonical| {
@@ -109,41 +120,81 @@ pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
 }
 
 fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
-    if let Some((before, after)) = chunk.split_once("://") {
+    // Each scheme begins an address that goes on to the end of the chunk: what stands in front of an at sign or behind a
+    // comma is a part of it to a browser. One that can't be read is one all the same, and nothing proves it.
+    let lower = chunk.to_ascii_lowercase();
+    let mut schemes = false;
+    for (at, sign) in lower.match_indices("://").take(ADDRESSES_MAX) {
+        schemes = true;
+        let before = chunk.get(..at).unwrap_or_default();
         let scheme_at = before
             .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
             .map_or(0, |at| at.saturating_add(1));
         let scheme = before.get(scheme_at..).unwrap_or_default();
-        let end = after.find(['"', '\'', ')', ']', '}', ',', ';']);
-        let rest = after.get(..end.unwrap_or(after.len())).unwrap_or(after);
-        let rest = rest.trim_end_matches(['.', ':', '!', '?', '*']);
-        if let Some(canonical) = canonical_url(&format!("{scheme}://{rest}")) {
-            found(Kind::Url, &canonical);
+        let rest = chunk.get(at.saturating_add(sign.len())..);
+        let rest = trim_tail(rest.unwrap_or_default());
+        tell_address(&format!("{scheme}://{rest}"), found);
+    }
+    // Browsers do not need the slashes.
+    for scheme in ["http:", "https:"] {
+        if let (Some(at), false) = (lower.find(scheme), schemes) {
+            let rest = chunk.get(at.saturating_add(scheme.len())..);
+            let rest = trim_tail(rest.unwrap_or_default()).trim_start_matches('/');
+            if !rest.is_empty() {
+                tell_address(&format!("http://{rest}"), found);
+            }
         }
-        // What follows the first address may be another.
-        if let Some(more) = end.and_then(|end| after.get(end..)) {
-            address(more, found);
-        }
+    }
+    if schemes {
         return;
     }
-    for part in chunk.split(['(', ')', '[', ']', '{', '}', ',', ';', ':', '=', '\'']) {
-        let part = part.trim_matches(['.', '!', '?', '*', '-', '/']);
-        if let Some((local, domain)) = part.rsplit_once('@') {
-            let local_at = local
-                .rfind(|c: char| !c.is_alphanumeric() && !"._%+-".contains(c))
-                .map_or(0, |at| at.saturating_add(1));
-            let local = local.get(local_at..).unwrap_or_default();
-            let end = domain.find(|c: char| !c.is_alphanumeric() && !".-".contains(c));
-            let domain = domain.get(..end.unwrap_or(domain.len())).unwrap_or(domain);
-            if !local.is_empty() && domain.contains('.') {
-                found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
+    for part in chunk.split(['(', ')', '[', ']', '{', '}', ',', ';', '=', '\'']) {
+        let part = part.trim_matches(['.', '!', '?', '*', '-', '/', ':']);
+        match part.split_once(':') {
+            Some((host, port)) if port.starts_with(|c: char| c.is_ascii_digit()) => {
+                if is_bare_address(host) || is_ipv4(host) {
+                    tell_address(&format!("http://{part}"), found);
+                }
             }
-        } else if is_bare_address(part)
-            && let Some(canonical) = canonical_url(part)
-        {
-            found(Kind::Url, &canonical);
+            _ => part.split(':').for_each(|part| bare(part, found)),
         }
     }
+}
+
+/// Most addresses in one chunk without blanks.
+const ADDRESSES_MAX: usize = 16;
+
+fn trim_tail(text: &str) -> &str {
+    text.trim_end_matches(['.', ':', '!', '?', '*', '"', '\'', ')', ']', '}', ',', ';'])
+}
+
+fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
+    match canonical_url(address) {
+        Some(canonical) => found(Kind::Url, &canonical),
+        None => found(Kind::Url, &format!("unreadable {address}")),
+    }
+}
+
+/// An e-mail or web address without a scheme.
+fn bare(part: &str, found: &mut dyn FnMut(Kind, &str)) {
+    if let Some((local, domain)) = part.rsplit_once('@') {
+        let local_at = local
+            .rfind(|c: char| !c.is_alphanumeric() && !"._%+-".contains(c))
+            .map_or(0, |at| at.saturating_add(1));
+        let local = local.get(local_at..).unwrap_or_default();
+        let end = domain.find(|c: char| !c.is_alphanumeric() && !".-".contains(c));
+        let domain = domain.get(..end.unwrap_or(domain.len())).unwrap_or(domain);
+        // A local part that can't be read (quoted, apart from its sign) is one all the same.
+        if domain.contains('.') {
+            found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
+        }
+    } else if is_bare_address(part) || part.split_once('/').is_some_and(|(host, _)| is_ipv4(host)) {
+        tell_address(&format!("http://{part}"), found);
+    }
+}
+
+fn is_ipv4(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
 /// Endings of file names that are top-level domains too.
@@ -175,11 +226,10 @@ fn is_bare_address(text: &str) -> bool {
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case("www."));
     let file = FILE_ENDINGS.contains(&last.as_str());
-    last.chars().count() >= 2
-        && (www || (path && !file) || (TOP_LEVEL.contains(&last.as_str()) && !file))
+    last.chars().count() >= 2 && (www || path || (TOP_LEVEL.contains(&last.as_str()) && !file))
 }
 
-/// Host in lower case (IDNA), default port and scheme dropped, no trailing slash, no fragment. `None`: no address.
+/// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
 fn canonical_url(text: &str) -> Option<String> {
     let parsed = match text.contains("://") {
         true => url::Url::parse(text).ok()?,
@@ -194,6 +244,8 @@ fn canonical_url(text: &str) -> Option<String> {
     if !parsed.username().is_empty() {
         // What stands before the at sign decides where a careless reader believes to go: part of the value.
         canonical.push_str(parsed.username());
+        canonical.push(':');
+        canonical.push_str(parsed.password().unwrap_or_default());
         canonical.push('@');
     }
     canonical.push_str(host);
@@ -204,6 +256,10 @@ fn canonical_url(text: &str) -> Option<String> {
     if let Some(query) = parsed.query() {
         canonical.push('?');
         canonical.push_str(query);
+    }
+    if let Some(fragment) = parsed.fragment() {
+        canonical.push('#');
+        canonical.push_str(fragment);
     }
     Some(canonical)
 }
@@ -268,7 +324,7 @@ fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
             .unwrap_or(from.len());
         let run = from.get(..end).unwrap_or_default();
         rest = from.get(end.max(1)..).unwrap_or_default();
-        if run.len() < 8 {
+        if run.len() < 8 || run.split(' ').any(|part| numeric_date(part).is_some()) {
             continue;
         }
         for part in run.split_inclusive('+').flat_map(|part| part.split("  ")) {
@@ -301,10 +357,10 @@ fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
         let before = rest.get(..start).unwrap_or_default();
         let from = rest.get(start..).unwrap_or_default();
         let end = from
-            .find(|c: char| {
-                !c.is_ascii_digit() && !matches!(c, '.' | ',' | '\'' | '_' | 'e' | '+' | '-')
-            })
-            .unwrap_or(from.len());
+            .bytes()
+            .take(NUMBER_BYTES_MAX)
+            .position(|b| !b.is_ascii_digit() && !b".,'_e+-".contains(&b))
+            .unwrap_or(from.len().min(NUMBER_BYTES_MAX));
         let run = from.get(..end).unwrap_or_default();
         let minus = before.ends_with('-');
         // A run such as `2024-05-10` or `98.70,` is cut at what no number has inside.
@@ -337,12 +393,22 @@ fn canonical_numbers(run: &str) -> impl Iterator<Item = String> {
 }
 
 fn both_readings(run: &str) -> impl Iterator<Item = String> + use<> {
-    let point: String = run.chars().filter(|c| !",'_".contains(*c)).collect();
-    let comma: String = run
-        .chars()
-        .filter(|c| !".'_".contains(*c))
-        .map(|c| if c == ',' { '.' } else { c })
-        .collect();
+    // A mark between groups has three digits behind it; the other one stands once.
+    let reading = |group: char, decimal: char| -> Option<String> {
+        let (whole, fraction) = run.split_once(decimal).unwrap_or((run, ""));
+        let marks = |c: char| c == group || c == '\'' || c == '_';
+        let mut groups = whole.split(marks);
+        let first = groups.next()?;
+        let grouped = groups.all(|group| group.len() == 3);
+        let sound = grouped && !first.is_empty() && !fraction.contains(marks);
+        let digits = whole.replace(marks, "");
+        sound.then(|| match fraction {
+            "" => digits,
+            fraction => format!("{digits}.{fraction}"),
+        })
+    };
+    let point = reading(',', '.').unwrap_or_default();
+    let comma = reading('.', ',').unwrap_or_default();
     let first = canonical_number(&point);
     let second = canonical_number(&comma).filter(|second| Some(second) != first.as_ref());
     first.into_iter().chain(second)
