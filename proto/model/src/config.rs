@@ -253,6 +253,27 @@ pub struct EdgeCertificate {
     pub issued_at: Timestamp,
 }
 
+/// `audience` of an edge's proof to the counter.
+pub const COUNTER_AUDIENCE: &str = "counter";
+/// How far `issued_at` of a proof may be from the reader's clock, either way, in seconds.
+pub const EDGE_PROOF_LIFE_S: i64 = 300;
+/// gRPC metadata: the edge's certificate (`proctor.edge-cert+jws`).
+pub const EDGE_CERTIFICATE_METADATA: &str = "proctor-edge-certificate";
+/// gRPC metadata: the edge's proof (`proctor.edge-proof+jws`).
+pub const EDGE_PROOF_METADATA: &str = "proctor-edge-proof";
+
+/// Payload of `proctor.edge-proof+jws`, signed by the edge: that who sends its certificate has its key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeProof {
+    /// The edge.
+    pub edge: EdgeId,
+    /// Whom it is for, so that no other service can use it.
+    pub audience: String,
+    /// When it was made; see [`EDGE_PROOF_LIFE_S`].
+    pub issued_at: Timestamp,
+}
+
 /// Payload of `proctor.assignment+jws`: whom an edge serves and whose receipts it believes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
