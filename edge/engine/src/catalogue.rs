@@ -22,6 +22,7 @@ pub struct Tool {
     entry: CatalogueEntry,
     result_bytes_max: u32,
     input: Schema,
+    output: Option<Schema>,
     pub(crate) plan: Plan,
     pub(crate) policy_view: regorus::Value,
 }
@@ -61,6 +62,12 @@ impl Tool {
     #[must_use]
     pub fn input(&self) -> &Schema {
         &self.input
+    }
+
+    /// The compiled schema of its structured answers, if it declares one.
+    #[must_use]
+    pub fn output(&self) -> Option<&Schema> {
+        self.output.as_ref()
     }
 }
 
@@ -195,7 +202,18 @@ fn compile(
         entry: entry.clone(),
         result_bytes_max,
         input: Schema::compile(&entry.definition.input_schema).map_err(Held::Schema)?,
+        output: output(entry).map_err(Held::Schema)?,
         plan: Plan::of(entry),
         policy_view: crate::policy::tool_view(reference, entry),
     })
+}
+
+/// One that does not compile holds its tool's answers to nothing less: the schema `false` takes no answer.
+fn output(entry: &CatalogueEntry) -> Result<Option<Schema>, SchemaError> {
+    let Some(schema) = &entry.definition.output_schema else {
+        return Ok(None);
+    };
+    Schema::compile(schema)
+        .or_else(|_| Schema::compile(&serde_json::Value::Bool(false)))
+        .map(Some)
 }

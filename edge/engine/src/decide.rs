@@ -2,23 +2,15 @@
 
 use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
-use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits, Step, Verdict};
+use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::policy::{Evaluator, Judgement, Subject};
+use crate::step::{No, step};
 use crate::token::VerifiedToken;
 use crate::world::{Freshness, World};
 use proctor_model::audit::{Effect, EventTool};
 use proctor_model::config::{IntentRule, PolicyMode};
 use proctor_model::{Control, Reason};
 use serde_json::Value;
-
-/// Why a control refuses: the reason, and where it failed (no values).
-struct No(Reason, Option<String>);
-
-impl From<Reason> for No {
-    fn from(reason: Reason) -> Self {
-        Self(reason, None)
-    }
-}
 
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
@@ -105,26 +97,6 @@ pub fn visible_tools<'w>(
             && !world.live.differs(tool.reference())
     };
     Ok(world.tenant.catalogue().tools().filter(visible).collect())
-}
-
-/// Runs one control and notes its verdict and its time.
-fn step<T>(
-    facts: &mut Facts,
-    world: &World<'_>,
-    control: Control,
-    judge: impl FnOnce(&mut Facts) -> Result<T, No>,
-) -> Result<T, No> {
-    let start = (world.stopwatch)();
-    let result = judge(facts);
-    facts.steps.push(Step {
-        control,
-        verdict: match &result {
-            Ok(_) => Verdict::Passed,
-            Err(No(reason, _)) => Verdict::Refused(*reason),
-        },
-        took_us: (world.stopwatch)().saturating_sub(start),
-    });
-    result
 }
 
 fn ready(world: &World<'_>) -> Result<(), No> {

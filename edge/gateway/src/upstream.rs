@@ -11,7 +11,7 @@ mod stdio;
 pub(crate) use server::{Failure, Server};
 
 use crate::spool::Recorded;
-use proctor_engine::LiveDefinitions;
+use proctor_engine::{Channel, LiveDefinitions};
 use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
@@ -128,16 +128,25 @@ pub(crate) async fn forward(
     recorded: &Recorded,
     server: &Server,
     cancel: &CancellationToken,
-) -> Result<Answer, Failure> {
+) -> Result<proctor_engine::Answer, Failure> {
     let permit = recorded.permit();
-    server
+    let Answer { reply, bytes } = server
         .call(
             permit.tool(),
             permit.arguments(),
             permit.limits().bytes,
             cancel,
         )
-        .await
+        .await?;
+    let (channel, body) = match reply {
+        Reply::Result(body) => (Channel::Result, body),
+        Reply::Error(body) => (Channel::Error, body),
+    };
+    Ok(proctor_engine::Answer {
+        channel,
+        body,
+        bytes,
+    })
 }
 
 /// A tool server did not show its tools.

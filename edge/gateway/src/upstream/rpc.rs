@@ -25,8 +25,6 @@ pub(crate) enum Failure {
     Invalid,
     /// More than the limit.
     TooLarge,
-    /// More rows than a policy allows. It may have done what it was asked.
-    TooManyRows,
     /// We gave up because the client did.
     Cancelled,
     /// Too many calls are waiting for this server.
@@ -42,7 +40,6 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
-            Self::TooManyRows => "too_many_rows",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
         }
@@ -54,7 +51,6 @@ impl Failure {
             Self::Timeout => Reason::OutputTimeout,
             Self::Invalid => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
-            Self::TooManyRows => Reason::OutputTooManyRows,
             Self::Overloaded => Reason::Overloaded,
         }
     }
