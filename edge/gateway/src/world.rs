@@ -390,6 +390,7 @@ mod tests {
         let keys = TokenKeys {
             keys: Vec::new(),
             digest_key: [0; 32],
+            secrets: Vec::new(),
         };
         Keys::new(&"acme".parse().unwrap(), 1, &keys)
     }

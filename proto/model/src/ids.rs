@@ -123,6 +123,10 @@ text_id!(
     PolicyId, "policy id", NAME_RULE, is_name
 );
 text_id!(
+    /// A credential of a tenant for its upstreams.
+    SecretName, "name of a secret", NAME_RULE, is_name
+);
+text_id!(
     /// The id of a token key (of one tenant) or of a signing key.
     KeyId, "key id", LABEL_RULE, is_label
 );

@@ -12,6 +12,11 @@ pub const INTENT_LIFE_S_MAX: u32 = 24 * 3600;
 pub const CATALOGUE_TOOLS_MAX: usize = 512;
 /// Largest signed document, in bytes: below nats-server's default `max_payload` of 1 MiB.
 pub const SIGNED_BYTES_MAX: usize = 1_000_000;
+/// Most credentials for upstreams of one tenant, and the longest of them in bytes (a PEM key): together they fit one
+/// signed document.
+pub const SECRETS_MAX: usize = 64;
+/// See [`SECRETS_MAX`].
+pub const SECRET_BYTES_MAX: usize = 8 * 1024;
 /// Most events in one audit batch.
 pub const BATCH_EVENTS_MAX: usize = 512;
 /// Largest audit batch, in bytes of its events.

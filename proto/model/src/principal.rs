@@ -84,6 +84,7 @@ pub enum Right {
     DeclareIntents,
     ReadAudit,
     WriteApiKeys,
+    WriteSecrets,
     WriteTenants,
     WriteEdges,
     ReadBudgets,
