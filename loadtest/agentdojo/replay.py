@@ -113,7 +113,9 @@ class Session:
             data = error.error.data or {}
             reason = data.get("reason") or str(error.error.message)
             why = f"{reason} {error.error.message}"
-            return ("escalated" if reason == "approval_required" else "refused"), why
+            # Nobody answers here: in the end the people's queue is full.
+            asked = reason in ("approval_required", "approval_backlog")
+            return ("escalated" if asked else "refused"), why
 
 
 def contextlib_stack():

@@ -171,6 +171,7 @@ pub struct Cluster {
     pub edge_admin_url: String,
     /// The admin API, `http://…`.
     pub api_url: String,
+    control_url: String,
     admin_key: String,
     edge_id: String,
     http: reqwest::Client,
@@ -268,6 +269,7 @@ impl Cluster {
             edge_url: format!("http://127.0.0.1:{edge_port}"),
             edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
             api_url: format!("http://127.0.0.1:{api_port}"),
+            control_url: format!("http://127.0.0.1:{control_port}"),
             admin_key,
             edge_id: String::new(),
             http: reqwest::Client::builder()
@@ -276,16 +278,12 @@ impl Cluster {
                 .build()?,
             dir,
         };
-        cluster
-            .join(
-                &format!("http://127.0.0.1:{control_port}"),
-                options.settings,
-            )
-            .await?;
+        cluster.join(options.settings).await?;
         Ok(cluster)
     }
 
-    async fn join(&mut self, control: &str, settings: Value) -> anyhow::Result<()> {
+    async fn join(&mut self, settings: Value) -> anyhow::Result<()> {
+        let control = self.control_url.clone();
         self.web_api.start("admin API on", &[], &[]).await?;
         let tenant = json!({ "tenant": "acme", "settings": if settings.is_null() { json!({}) } else { settings } });
         self.api(Method::POST, "/v1/tenants", Some(tenant)).await?;
@@ -293,7 +291,7 @@ impl Cluster {
         self.ledger
             .start(
                 "gRPC on",
-                &["--join", control],
+                &["--join", &control],
                 &[("PROCTOR_JOIN_TOKEN", &ledger)],
             )
             .await?;
@@ -304,7 +302,7 @@ impl Cluster {
             .edge
             .start(
                 "edge ",
-                &["--join", control],
+                &["--join", &control],
                 &[("PROCTOR_JOIN_TOKEN", &edge)],
             )
             .await?;
@@ -314,6 +312,32 @@ impl Cluster {
             .context("the edge's id")?;
         id.clone_into(&mut self.edge_id);
         Ok(())
+    }
+
+    /// Joins one more edge that serves the tenant; its process, and its agent address.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn another_edge(&self) -> anyhow::Result<(Role, String)> {
+        let (port, admin_port) = (free_port()?, free_port()?);
+        let data = self.dir.path().join("edge-2-data").display().to_string();
+        let mut edge = Role::new(
+            self.dir.path(),
+            "edge-2",
+            &format!(
+                "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {data:?}\n"
+            ),
+        )?;
+        let token = self
+            .join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" }))
+            .await?;
+        edge.start(
+            "edge ",
+            &["--join", &self.control_url],
+            &[("PROCTOR_JOIN_TOKEN", &token)],
+        )
+        .await?;
+        Ok((edge, format!("http://127.0.0.1:{port}")))
     }
 
     async fn join_token(&self, body: Value) -> anyhow::Result<String> {
@@ -375,10 +399,24 @@ impl Cluster {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<Value> {
+        self.api_as(&self.admin_key, method, path, body).await
+    }
+
+    /// A request to the admin API with another key.
+    ///
+    /// # Errors
+    /// If it can't be reached or refuses.
+    pub async fn api_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.api_url))
-            .bearer_auth(&self.admin_key);
+            .bearer_auth(key);
         if let Some(body) = &body {
             request = request.json(body);
         }
@@ -393,6 +431,16 @@ impl Cluster {
         } else {
             serde_json::from_str(&text)?
         })
+    }
+
+    /// A new API key of the tenant with one role.
+    ///
+    /// # Errors
+    /// If the admin API refuses.
+    pub async fn key(&self, role: &str) -> anyhow::Result<String> {
+        let body = json!({ "name": role, "roles": [role] });
+        let made = self.acme(Method::POST, "api-keys", Some(body)).await?;
+        Ok(made["key"].as_str().context("the key")?.to_owned())
     }
 
     /// A request below `/v1/tenants/acme/`.

@@ -20,6 +20,8 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "policies", description = "Rego policies: versions, activation, roll-back"),
         (name = "tokens", description = "Capability tokens, their keys and revocations"),
         (name = "intents", description = "What users asked for"),
+        (name = "approvals", description = "Calls that wait for a person"),
+        (name = "kill-switches", description = "What is stopped at once, on every edge"),
         (name = "audit", description = "The tenant's tamper-evident chain"),
         (name = "api-keys", description = "Keys of this API"),
         (name = "edges", description = "Gateways"),

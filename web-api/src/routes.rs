@@ -1,10 +1,12 @@
 //! The resources, one module each.
 
+mod approvals;
 mod audit;
 mod documents;
 mod edges;
 mod intents;
 mod keys;
+mod kill;
 mod policies;
 mod secrets;
 mod tenants;
@@ -45,6 +47,18 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(intents::get))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::put, secrets::delete))
+        .routes(routes!(intents::extract))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::get))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
+        .routes(routes!(kill::list, kill::engage))
+        .routes(routes!(kill::release))
+        .routes(routes!(
+            kill::list_platform,
+            kill::engage_platform,
+            kill::release_platform
+        ))
         .routes(routes!(audit::search))
         .routes(routes!(audit::stream))
         .routes(routes!(audit::head))

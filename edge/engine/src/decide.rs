@@ -1,22 +1,46 @@
 //! The pipeline, on one screen.
 
+use crate::approval::{self, Cause, Grant};
 use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+use crate::intent::Violation;
 use crate::policy::{Evaluator, Judgement, Subject};
-use crate::step::{No, step};
+use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
 use crate::world::{Freshness, World};
-use proctor_model::audit::{Effect, EventTool};
+use proctor_model::audit::{Effect, EventPolicy, EventTool};
 use proctor_model::config::{IntentRule, PolicyMode};
-use proctor_model::{Control, Reason};
+use proctor_model::{Control, IntentId, Reason};
 use serde_json::Value;
 
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
+    decide_with(call, None, world, evaluator)
+}
+
+/// Decides one call that a person has approved. Everything is judged anew, by the world as it is now; the grant is good
+/// for what it covers and for nothing else.
+pub fn decide_granted(
+    call: Call,
+    grant: Grant,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+) -> Decision {
+    decide_with(call, Some(grant), world, evaluator)
+}
+
+fn decide_with(
+    call: Call,
+    grant: Option<Grant>,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+) -> Decision {
     let mut facts = Facts::of(&call, world.tenant.version(), world.digest_key);
     let mut arguments = Value::Object(call.arguments);
     let token = &*call.token;
+    let mut causes = Vec::new();
+    let mut escalation = None;
     let outcome = (|| {
         let facts = &mut facts;
         step(facts, world, Control::Unavailable, |_| ready(world))?;
@@ -27,13 +51,16 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
             let tool = find(token, &call.tool, world)?;
             facts.tool = Some(event_tool(tool));
             token.check_tool(tool.reference(), tool.verb())?;
+            world.killed.check_tool(tool.reference())?;
             token.check_arguments(tool.reference(), &arguments)?;
             Ok(tool)
         })?;
         step(facts, world, Control::Protocol, |_| fits(tool, &arguments))?;
         let mut charges = step(facts, world, Control::Intent, |facts| {
-            intent(token, tool, &arguments, world, facts)
+            intent(token, tool, &arguments, world, facts, &mut causes)
         })?;
+        mark_escalated(facts, !causes.is_empty());
+        let before = causes.len();
         let limits = step(facts, world, Control::Policy, |facts| {
             let subject = Subject {
                 token,
@@ -42,11 +69,18 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
                 origins: &facts.origins,
             };
             let judgement = evaluator.judge(&subject, world);
-            policy(judgement, tool, facts)
+            policy(judgement, tool, facts, &mut causes)
         })?;
+        mark_escalated(facts, causes.len() > before);
         step(facts, world, Control::Budget, |_| {
             ceilings(token, world, &mut charges)
         })?;
+        approval::settle(&causes, grant, token, tool, &arguments, facts, world).map_err(
+            |(reason, asked)| {
+                escalation = asked;
+                No(reason, why(&causes))
+            },
+        )?;
         Ok((tool, charges, limits))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
@@ -59,13 +93,14 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
         (Err(No(reason, detail)), _) => {
-            if reason == Reason::ApprovalRequired {
+            if escalation.is_some() {
                 facts.effect = Effect::Escalate;
             }
             Decision::Refusal(Box::new(Refusal {
                 facts,
                 reason,
                 detail,
+                escalation,
             }))
         }
     }
@@ -95,8 +130,21 @@ pub fn visible_tools<'w>(
         token.check_tool(tool.reference(), tool.verb()).is_ok()
             && intent.is_none_or(|intent| intent.has_tool(tool.reference()))
             && !world.live.differs(tool.reference())
+            && world.killed.check_tool(tool.reference()).is_ok()
     };
     Ok(world.tenant.catalogue().tools().filter(visible).collect())
+}
+
+/// A control that asks for a person has not refused: what comes after it is still judged, and may.
+fn mark_escalated(facts: &mut Facts, escalated: bool) {
+    if let (true, Some(step)) = (escalated, facts.steps.last_mut()) {
+        step.verdict = Verdict::Escalated;
+    }
+}
+
+fn why(causes: &[Cause]) -> Option<String> {
+    let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
+    Some(texts.join("; "))
 }
 
 fn ready(world: &World<'_>) -> Result<(), No> {
@@ -111,6 +159,7 @@ fn standing(token: &VerifiedToken, world: &World<'_>) -> Result<(), No> {
     if token.tenant() != world.tenant.id() {
         return Err(Reason::TenantNotServed.into());
     }
+    world.killed.check_agent(token.agent())?;
     if !world.tenant.has_key(token.kid()) {
         return Err(Reason::TokenUnknownKey.into());
     }
@@ -167,12 +216,14 @@ fn current_intent<'w>(
     }
 }
 
+/// The intent, and all that it narrows, have to cover the call; each counts it. Escalations become causes.
 fn intent(
     token: &VerifiedToken,
     tool: &Tool,
     arguments: &Value,
     world: &World<'_>,
     facts: &mut Facts,
+    causes: &mut Vec<Cause>,
 ) -> Result<Vec<Charge>, No> {
     let intent = current_intent(token, world)?;
     let goal = intent.map(crate::CompiledIntent::passage);
@@ -181,47 +232,85 @@ fn intent(
         return Ok(Vec::new());
     };
     facts.user = intent.user().cloned();
-    match intent.match_call(tool, arguments, world.session, world.read) {
-        Ok(matched) => {
-            if let Some(noted) = &mut facts.intent {
-                noted.action = Some(matched.action);
+    let mut charges = Vec::new();
+    for one in intent.lineage() {
+        let charge = |(key, most)| Charge {
+            key,
+            until: Some(one.intent().expires_at),
+            most,
+            reason: Reason::IntentCallsExhausted,
+        };
+        match one.match_call(tool, arguments, world.session, world.read) {
+            Ok(matched) => {
+                if let Some(noted) = facts.intent.as_mut().filter(|noted| noted.id == *one.id()) {
+                    noted.action = Some(matched.action);
+                }
+                let ceiling = matched.ceiling.map(|(key, most)| (key, u64::from(most)));
+                charges.extend(ceiling.map(charge));
             }
-            let charge = matched.ceiling.map(|(key, most)| Charge {
-                key,
-                until: Some(intent.intent().expires_at),
-                most: most.into(),
-                reason: Reason::IntentCallsExhausted,
-            });
-            Ok(charge.into_iter().collect())
+            Err(violation) if violation.escalate => {
+                // A person may let it pass the ceiling, yet it counts for those that come after.
+                charges.extend(violation.count.clone().map(|key| charge((key, u64::MAX))));
+                causes.push(cause(one.id(), violation));
+            }
+            Err(violation) => return Err(No(violation.reason, violation.detail)),
         }
-        Err(violation) if violation.escalate => {
-            let why = violation.reason.code();
-            let why = match violation.detail {
-                Some(detail) => format!("{why}: {detail}"),
-                None => why.to_owned(),
-            };
-            Err(No(Reason::ApprovalRequired, Some(why)))
-        }
-        Err(violation) => Err(No(violation.reason, violation.detail)),
     }
+    Ok(charges)
+}
+
+fn cause(intent: &IntentId, violation: Violation) -> Cause {
+    let code = violation.reason.code();
+    let key = format!("intent:{intent}:{code}");
+    let text = match violation.detail {
+        Some(detail) => format!("{code}: {detail}"),
+        None => code.to_owned(),
+    };
+    Cause { key, text }
 }
 
 /// All enforcing policies have to allow. Returns what they say about the answer.
-fn policy(judgement: Judgement, tool: &Tool, facts: &mut Facts) -> Result<ResultLimits, No> {
+fn policy(
+    judgement: Judgement,
+    tool: &Tool,
+    facts: &mut Facts,
+    causes: &mut Vec<Cause>,
+) -> Result<ResultLimits, No> {
     facts.policies = judgement.events;
     if judgement.monitored {
         facts.mode = PolicyMode::Monitor;
     }
-    match judgement.refusal {
-        Some((reason, rules)) => Err(No(reason, rules)),
-        None => Ok(ResultLimits {
-            bytes: judgement
-                .bytes_max
-                .unwrap_or(u64::MAX)
-                .min(tool.result_bytes_max().into()),
-            rows: judgement.rows_max,
-        }),
+    if let Some((reason, rules)) = judgement.refusal {
+        let asks = escalations(&facts.policies);
+        if reason != Reason::ApprovalRequired || asks.is_empty() {
+            return Err(No(reason, rules));
+        }
+        causes.extend(asks);
     }
+    Ok(ResultLimits {
+        bytes: judgement
+            .bytes_max
+            .unwrap_or(u64::MAX)
+            .min(tool.result_bytes_max().into()),
+        rows: judgement.rows_max,
+    })
+}
+
+/// What the enforcing policies ask a person for.
+fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
+    let asks = |policy: &&EventPolicy| {
+        policy.mode == PolicyMode::Enforce && matches!(policy.effect.as_str(), "escalate" | "defer")
+    };
+    let cause = |policy: &EventPolicy| {
+        let rules = policy.rules.join(", ");
+        let key = format!("policy:{}:{rules}", policy.id);
+        let text = match rules.as_str() {
+            "" => format!("policy {} asks for a person", policy.id),
+            rules => rules.to_owned(),
+        };
+        Cause { key, text }
+    };
+    policies.iter().filter(asks).map(cause).collect()
 }
 
 /// The token's own ceilings; each that has room left becomes one more charge.

@@ -1,13 +1,14 @@
 //! What comes out: a permit, or a refusal with its reason; both with the facts for audit.
 
+use crate::approval::Escalation;
 use crate::call::Call;
 use crate::step::{Step, Steps};
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
 use proctor_model::{
-    AgentId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, Timestamp, ToolRef,
-    UserId,
+    AgentId, ApprovalId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, Timestamp,
+    ToolRef, UserId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -149,6 +150,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// Where it failed (`/amount: maximum`): names of the call at most, never values.
     pub detail: Option<String>,
+    /// What a person is to be asked, if nothing else is in the way.
+    pub escalation: Option<Box<Escalation>>,
 }
 
 impl Refusal {
@@ -158,6 +161,7 @@ impl Refusal {
             facts,
             reason,
             detail: None,
+            escalation: None,
         }
     }
 
@@ -175,6 +179,15 @@ impl Refusal {
             None => self.reason.message().to_owned(),
         }
     }
+}
+
+/// An approval of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApprovalNote {
+    /// Its id.
+    pub id: ApprovalId,
+    /// When it expires, by control's clock.
+    pub expires_at: Timestamp,
 }
 
 /// What a decision was about and how it came about, without any value of the call.
@@ -211,6 +224,8 @@ pub struct Facts {
     pub policies: Vec<EventPolicy>,
     /// `monitor` if a policy in monitor mode would have refused.
     pub mode: PolicyMode,
+    /// The approval that it waits for, or that was used for it.
+    pub approval: Option<ApprovalNote>,
     /// Version of the configuration.
     pub config_version: u64,
     /// The controls that judged, in order.
@@ -239,6 +254,7 @@ impl Facts {
             origins: BTreeMap::new(),
             policies: Vec::new(),
             mode: PolicyMode::Enforce,
+            approval: None,
             config_version,
             steps: Vec::new(),
         }

@@ -9,6 +9,7 @@ use crate::schema::{Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
 use proctor_model::intent::{Action, Intent, IntentError, OnViolation};
+use proctor_model::limits::INTENT_DEPTH_MAX;
 use proctor_model::{IntentId, Reason, Timestamp, ToolRef, UserId};
 use serde_json::Value;
 
@@ -21,6 +22,9 @@ pub enum IntentProblem {
     /// Of a form that this version does not know.
     #[error("intent format {0} is not known")]
     Format(u8),
+    /// It narrows an intent of another tenant or agent, or too many of them.
+    #[error("parent: an intent of the same tenant and agent, at most {INTENT_DEPTH_MAX} deep")]
+    Parent,
     /// A schema in `args` does not compile.
     #[error("actions[{index}].args is refused")]
     Args {
@@ -36,6 +40,8 @@ pub enum IntentProblem {
 #[derive(Debug)]
 pub struct CompiledIntent {
     intent: Intent,
+    /// What it narrows.
+    parent: Option<Box<CompiledIntent>>,
     actions: Vec<CompiledAction>,
     goal: Passage,
     pub(crate) policy_view: regorus::Value,
@@ -64,6 +70,8 @@ pub struct Violation {
     pub reason: Reason,
     /// Whether that action asks for a person.
     pub escalate: bool,
+    /// The count of that action: a call that a person approves is still one.
+    pub count: Option<CountKey>,
     /// Where it failed, without values.
     pub detail: Option<String>,
 }
@@ -78,6 +86,7 @@ impl CompiledIntent {
             return Err(IntentProblem::Format(intent.v));
         }
         intent.declaration.check()?;
+        let parent = compile_parent(&intent)?;
         let compile = |(index, action): (usize, &Action)| {
             let args = action.args.as_ref().map(Schema::compile).transpose();
             Ok(CompiledAction {
@@ -98,6 +107,7 @@ impl CompiledIntent {
             actions: actions.collect::<Result<_, IntentProblem>>()?,
             goal: Passage::new(&goal_key(&intent), &intent.declaration.goal, &fixed),
             policy_view: crate::policy::intent_view(&intent),
+            parent,
             intent,
         })
     }
@@ -125,34 +135,63 @@ impl CompiledIntent {
     /// # Errors
     /// [`Reason::IntentUnknown`], [`Reason::IntentWrongContext`], [`Reason::IntentExpired`].
     pub fn check_context(&self, token: &VerifiedToken, now: Timestamp) -> Result<(), Reason> {
-        let declared = &self.intent.declaration;
         if token.intent() != Some(&self.intent.id) || *token.tenant() != self.intent.tenant {
             return Err(Reason::IntentUnknown);
         }
-        let other_session =
-            declared.session.is_some() && declared.session.as_ref() != token.session();
-        if declared.agent != *token.agent() || other_session {
+        if !self.is_narrowed_to(token.intents()) {
             return Err(Reason::IntentWrongContext);
         }
-        if now >= self.intent.expires_at {
-            return Err(Reason::IntentExpired);
+        for intent in self.lineage() {
+            let declared = &intent.intent.declaration;
+            let other_session =
+                declared.session.is_some() && declared.session.as_ref() != token.session();
+            if declared.agent != *token.agent() || other_session {
+                return Err(Reason::IntentWrongContext);
+            }
+            if now >= intent.intent.expires_at {
+                return Err(Reason::IntentExpired);
+            }
         }
         Ok(())
+    }
+
+    /// Whether a token that names these intents, one after the other, came down to this one by narrowing alone.
+    fn is_narrowed_to(&self, named: &[IntentId]) -> bool {
+        let mut ahead = self.lineage();
+        named
+            .iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .chunk_by(|one, other| one == other)
+            .all(|same| ahead.any(|intent| same.first() == Some(&&intent.intent.id)))
+    }
+
+    /// This intent and all that it narrows, outwards.
+    pub fn lineage(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |intent| intent.parent.as_deref())
+    }
+
+    /// The outermost intent that it narrows; itself if it narrows none.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        self.lineage().last().unwrap_or(self)
     }
 
     pub(crate) fn passage(&self) -> &Passage {
         &self.goal
     }
 
-    /// Whether any action has this tool.
+    /// Whether any action has this tool, here and in all that it narrows.
     #[must_use]
     pub fn has_tool(&self, tool: &ToolRef) -> bool {
-        self.actions
-            .iter()
-            .any(|action| action.declared.tool == *tool)
+        self.lineage().all(|intent| {
+            let mut actions = intent.actions.iter();
+            actions.any(|action| action.declared.tool == *tool)
+        })
     }
 
-    /// The first action that covers the call.
+    /// The first action of this intent that covers the call. What it narrows has to cover the call as well: see
+    /// [`CompiledIntent::lineage`].
     ///
     /// # Errors
     /// If none does, why the one that came closest does not.
@@ -166,6 +205,7 @@ impl CompiledIntent {
         let mut closest = Violation {
             reason: Reason::ToolNotInIntent,
             escalate: false,
+            count: None,
             detail: None,
         };
         for (index, action) in (0_u32..).zip(&self.actions) {
@@ -211,6 +251,7 @@ fn check(
     let violation = |reason, detail| Violation {
         reason,
         escalate: action.declared.on_violation == OnViolation::Escalate,
+        count: ceiling.map(|(key, _)| key.clone()),
         detail,
     };
     let answered = &evidence.session.history.answered;
@@ -234,6 +275,22 @@ fn check(
         }
         _ => Ok(()),
     }
+}
+
+fn compile_parent(intent: &Intent) -> Result<Option<Box<CompiledIntent>>, IntentProblem> {
+    if intent.depth() > INTENT_DEPTH_MAX {
+        return Err(IntentProblem::Parent);
+    }
+    let parent = intent.parent.as_deref();
+    let declared = parent.map(|parent| &parent.id) == intent.declaration.parent.as_ref();
+    let related = parent.is_none_or(|parent| {
+        parent.tenant == intent.tenant && parent.declaration.agent == intent.declaration.agent
+    });
+    if !declared || !related {
+        return Err(IntentProblem::Parent);
+    }
+    let compile = |parent: &Intent| CompiledIntent::compile(parent.clone()).map(Box::new);
+    parent.map(compile).transpose()
 }
 
 /// How far a call came with an action before it failed.

@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`approval`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -27,6 +27,7 @@
     )
 )]
 
+pub mod approval;
 pub mod call;
 pub mod catalogue;
 pub mod decide;
@@ -44,15 +45,16 @@ pub mod step;
 pub mod token;
 pub mod world;
 
+pub use approval::{Escalation, Grant, Ruling};
 pub use call::Call;
 pub use catalogue::{Catalogue, Tool, ToolQuery};
-pub use decide::{admit, decide, visible_tools};
-pub use decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+pub use decide::{admit, decide, decide_granted, visible_tools};
+pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
 pub use respond::{Answer, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};
 pub use world::{
-    CompiledTenant, CountKey, Freshness, LiveDefinitions, Revocations, SessionView, World,
+    CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,
 };

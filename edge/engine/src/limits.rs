@@ -84,6 +84,11 @@ pub const ORIGINS_MAX: usize = 64;
 /// Longest text, in bytes, whose origins a policy sees: a longer one is somebody's words, not a value.
 pub const ORIGINS_TEXT_BYTES_MAX: usize = 256;
 
+/// Most elements of one object or list of the arguments that an approver sees.
+pub const VIEW_ELEMENTS_MAX: usize = 64;
+/// Longest text, in bytes, that an approver sees whole.
+pub const VIEW_TEXT_BYTES_MAX: usize = 2_048;
+
 /// Most argument names in a decision's facts.
 pub const ARG_NAMES_MAX: usize = 64;
 /// Longest argument name in a decision's facts, in bytes; a longer one is cut.

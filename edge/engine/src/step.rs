@@ -8,6 +8,8 @@ use proctor_model::{Control, Reason};
 pub enum Verdict {
     /// It let the call pass.
     Passed,
+    /// It asks for a person.
+    Escalated,
     /// It refused the call.
     Refused(Reason),
 }

@@ -7,7 +7,7 @@ use crate::policy::{CompiledPolicySet, PolicyProblem};
 use crate::provenance::Tracker;
 use proctor_model::config::{AgentStatus, TenantConfig, TenantSettings};
 use proctor_model::{
-    AgentId, EdgeId, IntentId, KeyId, Region, RevocationId, TenantId, Timestamp, ToolRef,
+    AgentId, EdgeId, IntentId, KeyId, Reason, Region, RevocationId, TenantId, Timestamp, ToolRef,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -48,6 +48,45 @@ pub trait SessionView {
 impl SessionView for HashMap<CountKey, u64> {
     fn calls(&self, key: &CountKey) -> u64 {
         self.get(key).copied().unwrap_or(0)
+    }
+}
+
+/// What operators have stopped: the platform's switches and the tenant's together.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Killed {
+    /// The whole platform.
+    pub platform: bool,
+    /// The tenant.
+    pub tenant: bool,
+    /// Agents of the tenant.
+    pub agents: HashSet<AgentId>,
+    /// Tools of the tenant.
+    pub tools: HashSet<ToolRef>,
+}
+
+impl Killed {
+    /// Whether this agent may call anything.
+    ///
+    /// # Errors
+    /// [`Reason::KilledPlatform`], [`Reason::KilledTenant`], [`Reason::KilledAgent`].
+    pub fn check_agent(&self, agent: &AgentId) -> Result<(), Reason> {
+        match (self.platform, self.tenant, self.agents.contains(agent)) {
+            (true, ..) => Err(Reason::KilledPlatform),
+            (_, true, _) => Err(Reason::KilledTenant),
+            (.., true) => Err(Reason::KilledAgent),
+            (false, false, false) => Ok(()),
+        }
+    }
+
+    /// Whether this tool may be called.
+    ///
+    /// # Errors
+    /// [`Reason::KilledTool`].
+    pub fn check_tool(&self, tool: &ToolRef) -> Result<(), Reason> {
+        match self.tools.contains(tool) {
+            true => Err(Reason::KilledTool),
+            false => Ok(()),
+        }
     }
 }
 
@@ -186,6 +225,8 @@ pub struct World<'a> {
     pub freshness: Freshness,
     /// Revoked token prefixes.
     pub revocations: &'a dyn Revocations,
+    /// What operators have stopped.
+    pub killed: &'a Killed,
     /// The intent that the token names, if this edge has it.
     pub intent: Option<&'a CompiledIntent>,
     /// Counts of calls.

@@ -5,7 +5,14 @@
 #[path = "fixture/scenario.rs"]
 mod scenario;
 
-use proctor_engine::{Decision, Evaluator, ToolQuery, admit, decide, visible_tools};
+use proctor_engine::approval::Asked;
+use proctor_engine::{
+    Decision, Escalation, Evaluator, Grant, Ruling, ToolQuery, admit, decide, decide_granted,
+    visible_tools,
+};
+use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
+use proctor_model::intent::IntentDeclaration;
+use proctor_model::signed::{Signer, Verifier};
 use proptest::prelude::*;
 use scenario::{Given, Scenario, reason};
 use serde::Deserialize;
@@ -32,6 +39,12 @@ struct Case {
     /// The intent's action that is to match.
     #[serde(default)]
     action: Option<u32>,
+    /// What an approval would have to cover.
+    #[serde(default)]
+    covers: Option<Vec<String>>,
+    /// What an approver is to be asked.
+    #[serde(default)]
+    question: Option<String>,
     /// What the policies are to say: `id effect rule …`.
     #[serde(default)]
     policies: Option<Vec<String>>,
@@ -76,8 +89,21 @@ fn check(file: &str, case: &Case) {
             if case.detail.is_some() {
                 assert_eq!(refusal.detail, case.detail, "{name}");
             }
+            let escalation = refusal.escalation.as_ref();
+            assert_eq!(
+                escalation.is_some(),
+                got == "approval_required",
+                "{name}: only what a person may approve is handed on"
+            );
+            if let Some(covers) = &case.covers {
+                assert_eq!(escalation.unwrap().covers(), covers, "{name}");
+            }
+            if let Some(question) = &case.question {
+                assert_eq!(escalation.unwrap().question(), question, "{name}");
+            }
             // No value of the call in what an outsider or the audit chain gets to see.
-            let shown = format!("{} {facts:?}", refusal.message());
+            let question = escalation.map(|escalation| escalation.question());
+            let shown = format!("{} {refusal:?} {question:?}", refusal.message());
             for value in case.args.values().filter_map(Value::as_str) {
                 assert!(value.len() < 4 || !shown.contains(value), "{name}: {shown}");
             }
@@ -137,6 +163,16 @@ fn the_listing_shows_what_token_and_intent_allow() {
         Err("intent_unknown")
     );
     assert_eq!(listing(json!({"intent": null})), Err("intent_missing"));
+    assert_eq!(
+        listing(json!({"killed": ["mail/send"]})).unwrap(),
+        all_of_intent[..2]
+    );
+    assert_eq!(listing(json!({"killed": ["copilot"]})), Err("killed_agent"));
+    let outer = json!([{"agent": "copilot", "goal": "x", "actions": [{"tool": "mail/send"}], "expires_in_s": 60}]);
+    assert_eq!(
+        listing(json!({"parents": outer})).unwrap(),
+        all_of_intent[2..]
+    );
     assert_eq!(listing(json!({"freshness": "stale"})), Err("stale_config"));
     assert_eq!(
         listing(json!({"now": "2026-11-23T20:30:00Z"})),
@@ -221,8 +257,80 @@ fn narrowings() -> Vec<String> {
     .to_vec()
 }
 
+/// Refused, for a person to decide, permitted.
+fn rank(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Permit(_) => 2,
+        Decision::Refusal(refusal) => u8::from(refusal.escalation.is_some()),
+    }
+}
+
+fn declaration() -> impl Strategy<Value = IntentDeclaration> {
+    let action = (
+        prop::sample::select(vec!["files/read_file", "bank/send_money", "mail/send"]),
+        prop::option::of(prop::sample::select(vec![50, 100])),
+        prop::option::of(1_u32..3),
+        any::<(bool, bool)>(),
+    );
+    let goal = prop::sample::select(vec!["mail bob@partner.example 98", "mail eve@evil.example"]);
+    (goal, prop::collection::vec(action, 1..4)).prop_map(|(goal, actions)| {
+        let actions: Vec<Value> = actions
+            .into_iter()
+            .map(|(tool, amount, most, (any, escalate))| {
+                let mut action = json!({ "tool": tool });
+                if let Some(amount) = amount {
+                    action["args"] = json!({"properties": {"amount": {"maximum": amount}}});
+                }
+                if let Some(most) = most {
+                    action["max_calls"] = most.into();
+                }
+                if any {
+                    action["origins"] =
+                        json!({"/recipient": ["any"], "/to": ["any"], "/amount": ["any"]});
+                }
+                if escalate {
+                    action["on_violation"] = "escalate".into();
+                }
+                action
+            })
+            .collect();
+        let declared =
+            json!({"agent": "copilot", "goal": goal, "actions": actions, "expires_in_s": 60});
+        serde_json::from_value(declared).unwrap()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    /// A sub-intent never allows what the intent refuses that it narrows, nor what it would refuse alone.
+    #[test]
+    fn a_sub_intent_only_narrows(
+        outer in declaration(), inner in declaration(), most in declaration(),
+        tool in prop::sample::select(vec!["files/read_file", "bank/send_money", "mail/send"]),
+        amount in prop::sample::select(vec![10, 98, 120]),
+        recipient in prop::sample::select(vec!["bob@partner.example", "eve@evil.example"]),
+    ) {
+        let args = json!({"path": "bill.txt", "amount": amount, "recipient": recipient, "to": recipient});
+        let wanted: &[&str] = match tool {
+            "files/read_file" => &["path"],
+            "mail/send" => &["to"],
+            _ => &["amount", "recipient"],
+        };
+        let args: Map<String, Value> = wanted.iter().map(|key| ((*key).to_owned(), args[*key].clone())).collect();
+        let judged = |parents: &[&IntentDeclaration], intent: &IntentDeclaration| {
+            let parents = parents.iter().map(|parent| (*parent).clone()).collect();
+            let scenario = Scenario::new(&Given { parents, intent: Some(intent.clone()), ..Given::default() });
+            scenario.decide(query(tool, None), args.clone())
+        };
+        let nested = judged(&[&most, &outer], &inner);
+        for alone in [&most, &outer, &inner] {
+            let alone = judged(&[], alone);
+            prop_assert!(rank(&nested) <= rank(&alone), "{nested:?} {alone:?}");
+        }
+        let pair = judged(&[&most], &outer);
+        prop_assert!(rank(&nested) <= rank(&pair));
+    }
+
     /// Narrowing the token or the intent never turns a refusal into a permit.
     #[test]
     fn narrowing_never_permits(
@@ -259,5 +367,162 @@ proptest! {
             matches!(decide(call, &scenario.world(), &mut Evaluator::new()), Decision::Permit(_))
         };
         prop_assert!(permitted(&wide) || !permitted(&narrow));
+    }
+}
+
+/// The answer of control to a call that was escalated, signed by the platform.
+fn grant(
+    scenario: &Scenario,
+    escalation: &Escalation,
+    change: impl Fn(&mut ApprovalAnswer),
+) -> Grant {
+    let signer = Signer::from_seed(&[5; 32]).unwrap();
+    let platform = Verifier::new([&signer.public_key()]).unwrap();
+    let world = scenario.world();
+    let mut answer = ApprovalAnswer {
+        tenant: world.tenant.id().clone(),
+        edge: world.edge.clone(),
+        decision_id: uuid::Uuid::nil().into(),
+        binding: escalation.binding().to_owned(),
+        outcome: ApprovalOutcome::Granted,
+        approval: Some("apr_1".parse().unwrap()),
+        expires_at: Some(world.now.plus_secs(60)),
+        covers: escalation.covers().to_vec(),
+    };
+    change(&mut answer);
+    let asked = Asked {
+        tenant: &answer.tenant,
+        edge: &answer.edge,
+        decision_id: answer.decision_id,
+        binding: &answer.binding,
+    };
+    match Ruling::read(&signer.sign(&answer).unwrap(), &platform, asked) {
+        Ok(Ruling::Granted(grant)) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn escalating() -> Given {
+    serde_json::from_value(json!({
+        "caveats": ["calls <= 5"],
+        "intent": {
+            "agent": "copilot", "goal": "pay 10 to somebody", "expires_in_s": 60,
+            "actions": [{ "tool": "bank/send_money", "max_calls": 1, "on_violation": "escalate" }],
+        },
+    }))
+    .unwrap()
+}
+
+fn escalated(given: &Given, args: &Value) -> (Scenario, Box<Escalation>) {
+    let scenario = Scenario::new(given);
+    let args = args.as_object().unwrap().clone();
+    match scenario.decide(query("bank/send_money", None), args) {
+        Decision::Refusal(refusal) => (scenario, refusal.escalation.unwrap()),
+        Decision::Permit(_) => panic!("permitted"),
+    }
+}
+
+fn granted(scenario: &Scenario, args: &Value, grant: Grant) -> Decision {
+    let call = scenario.call(
+        query("bank/send_money", None),
+        args.as_object().unwrap().clone(),
+    );
+    decide_granted(call, grant, &scenario.world(), &mut Evaluator::new())
+}
+
+#[test]
+fn a_grant_is_good_for_exactly_the_call_that_was_approved() {
+    let args = json!({"amount": 10, "recipient": "GB29NWBK60161331926819"});
+    let (scenario, escalation) = escalated(&escalating(), &args);
+    let allowed = granted(&scenario, &args, grant(&scenario, &escalation, |_| {}));
+    let Decision::Permit(permit) = allowed else {
+        panic!("{allowed:?}");
+    };
+    assert_eq!(
+        permit.facts().approval.as_ref().unwrap().id.as_str(),
+        "apr_1"
+    );
+    let most: Vec<_> = permit.charges().iter().map(|charge| charge.most).collect();
+    assert_eq!(
+        most,
+        [u64::MAX, 5],
+        "it counts, but the intent's ceiling is not in its way"
+    );
+
+    let refused = |scenario: &Scenario, args: &Value, grant: Grant| {
+        reason(&granted(scenario, args, grant)).map(|reason| reason.code())
+    };
+    for (args, what) in [
+        (
+            json!({"amount": 11, "recipient": "GB29NWBK60161331926819"}),
+            "another amount",
+        ),
+        (
+            json!({"amount": 10, "recipient": "DE89370400440532013000"}),
+            "another target",
+        ),
+        (
+            json!({"amount": 10, "recipient": "GB29NWBK60161331926819", "note": ""}),
+            "one more",
+        ),
+    ] {
+        let grant = grant(&scenario, &escalation, |_| {});
+        assert_eq!(
+            refused(&scenario, &args, grant),
+            Some("approval_mismatch"),
+            "{what}"
+        );
+    }
+    type Change = fn(&mut ApprovalAnswer);
+    let changes: [(&str, Change); 4] = [
+        ("tenant", |answer| answer.tenant = "other".parse().unwrap()),
+        ("edge", |answer| answer.edge = "edge_2".parse().unwrap()),
+        ("decision", |answer| {
+            answer.decision_id = uuid::Uuid::max().into()
+        }),
+        ("other reasons", |answer| {
+            answer.covers = vec!["policy:x:".into()]
+        }),
+    ];
+    for (what, change) in changes {
+        let grant = grant(&scenario, &escalation, change);
+        assert_eq!(
+            refused(&scenario, &args, grant),
+            Some("approval_mismatch"),
+            "{what}"
+        );
+    }
+    let mut worlds: Vec<(&str, Given)> = Vec::new();
+    let mut other = |what: &'static str, change: fn(&mut Given)| {
+        let mut given = escalating();
+        change(&mut given);
+        worlds.push((what, given));
+    };
+    other("approval_mismatch", |given| {
+        given.caveats.push("delegate = sub".into())
+    });
+    other("approval_mismatch", |given| {
+        given.caveats.push("session = s-2".into())
+    });
+    other("approval_mismatch", |given| {
+        given.policy_data = json!({"rows_max": 7})
+    });
+    other("token_revoked", |given| given.revoked.push(0));
+    other("killed_agent", |given| given.killed.push("copilot".into()));
+    other("killed_tool", |given| {
+        given.killed.push("bank/send_money".into())
+    });
+    other("intent_expired", |given| {
+        given.now = "2026-11-23T20:30:00Z".parse().unwrap()
+    });
+    other("calls_exhausted", |given| given.token_calls = 5);
+    other("policy_denied", |given| {
+        let rego = "package proctor.policy\nimport rego.v1\ndecision := {\"effect\": \"deny\"}";
+        given.policies = serde_json::from_value(json!([{"rego": rego}])).unwrap();
+    });
+    for (expected, given) in worlds {
+        let now = Scenario::new(&given);
+        let grant = grant(&scenario, &escalation, |_| {});
+        assert_eq!(refused(&now, &args, grant), Some(expected));
     }
 }

@@ -1,6 +1,8 @@
 //! One request from token to answer: authenticate, decide, record, forward, check the answer, record the outcome.
 
 mod answer;
+mod approval;
+mod kill;
 mod refuse;
 mod session;
 
@@ -9,10 +11,10 @@ use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
 use crate::world::{Loaded, TenantState, Tenants};
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World};
+use proctor_engine::{ApprovalNote, Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
-use proctor_model::{DecisionId, Reason};
+use proctor_model::{ApprovalId, DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -30,6 +32,7 @@ pub(crate) struct Gateway {
     pub(crate) identity: Arc<Identity>,
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) spool: Spool,
+    pub(crate) nats: async_nats::Client,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
@@ -49,6 +52,8 @@ pub(crate) struct Refused {
     pub(crate) reason: Reason,
     pub(crate) message: String,
     pub(crate) denials: Denials,
+    /// What the call waits for, if a person has to approve it.
+    pub(crate) approval: Option<ApprovalNote>,
 }
 
 /// What came of a call.
@@ -65,6 +70,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Asked {
     pub(crate) tool: ToolQuery,
     pub(crate) arguments: Map<String, Value>,
+    /// The approval that the agent has for it.
+    pub(crate) approval: Option<ApprovalId>,
     pub(crate) trace_id: Option<String>,
 }
 
@@ -116,6 +123,7 @@ impl Gateway {
             .sessions
             .of(&caller.token, intent.as_deref(), &keys.digest_key);
         let read = session.read().unwrap_or_else(PoisonError::into_inner);
+        let killed = tenant.killed();
         let started = self.clock.monotonic();
         let stopwatch = || {
             let passed = self.clock.monotonic().saturating_sub(started);
@@ -128,6 +136,7 @@ impl Gateway {
             region: &self.identity.region,
             freshness: tenant.freshness(),
             revocations: &**tenant,
+            killed: &killed,
             intent: intent.as_deref(),
             session: &self.spool.counts().of(&tenant.id),
             read: &read,
@@ -185,6 +194,7 @@ impl Gateway {
         let Asked {
             tool,
             arguments,
+            approval: _,
             trace_id,
         } = asked;
         self.know(caller, &tool).await;
@@ -257,10 +267,12 @@ impl Gateway {
         asked: Asked,
         cancel: &CancellationToken,
     ) -> Outcome {
+        let named = asked.approval.clone();
         let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
             Ok(decided) => decided,
             Err(refused) => return Outcome::Refused(refused),
         };
+        let (decision, loaded) = self.settle(caller, decision, loaded, named).await;
         let recorded = match decision {
             Decision::Refusal(refusal) => Err(*refusal),
             Decision::Permit(permit) => {
@@ -269,7 +281,10 @@ impl Gateway {
             }
         };
         match recorded {
-            Ok(recorded) => self.forward(recorded, caller, &loaded, cancel).await,
+            Ok(recorded) => {
+                self.forward_unless_killed(recorded, caller, &loaded, cancel)
+                    .await
+            }
             Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
         }
     }

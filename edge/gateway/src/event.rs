@@ -46,6 +46,7 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     event.policy.clone_from(&facts.policies);
     event.mode = Some(facts.mode).filter(|mode| *mode == PolicyMode::Monitor);
     event.config_version = Some(facts.config_version);
+    event.approval_id = facts.approval.as_ref().map(|approval| approval.id.clone());
     event.timings_us = facts.timings_us();
     event.trace_id = stamp.trace_id;
     event
@@ -107,6 +108,7 @@ pub(crate) fn outcome_of(authorized: &AuditEvent) -> AuditEvent {
     event.token_id.clone_from(&authorized.token_id);
     event.intent.clone_from(&authorized.intent);
     event.tool.clone_from(&authorized.tool);
+    event.approval_id.clone_from(&authorized.approval_id);
     event.trace_id.clone_from(&authorized.trace_id);
     event
 }

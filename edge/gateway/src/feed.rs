@@ -10,8 +10,11 @@ mod tenant;
 use crate::identity::Identity;
 use crate::world::{TenantState, Tenants};
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_model::TenantId;
 use proctor_model::config::Assignment;
+use proctor_model::kill::KillSwitches;
 use proctor_model::signed::Verifier;
 use proctor_runtime::Clock;
 use proctor_runtime::admin::ReadyFlag;
@@ -40,11 +43,15 @@ pub(crate) struct Feed {
     pub(crate) assigned: ArcSwap<Assigned>,
     pub(crate) ready: ReadyFlag,
     followed: Mutex<Followed>,
+    /// Held while the newest number of the platform's kill switch is compared and written.
+    platform_seen: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Followed {
     version: u64,
+    /// The platform's kill switch, for tenants that are yet to come.
+    platform_kill: Option<KillSwitches>,
     tenants: HashMap<TenantId, (Arc<TenantState>, CancellationToken)>,
 }
 
@@ -82,6 +89,7 @@ impl Feed {
             assigned: ArcSwap::default(),
             ready,
             followed: Mutex::default(),
+            platform_seen: Mutex::default(),
         })
     }
 
@@ -95,6 +103,7 @@ impl Feed {
             shutdown.clone(),
             to,
         ));
+        tokio::spawn(Arc::clone(&self).follow_platform(shutdown.clone()));
         while let Some((subject, payload)) = news.recv().await {
             let ConfigSubject::Assignment(edge) = subject else {
                 continue;
@@ -105,6 +114,40 @@ impl Feed {
                 report(&format!("assignment of {edge}"), &why);
             }
         }
+    }
+
+    /// Follows the platform's own kill switch.
+    async fn follow_platform(self: Arc<Self>, shutdown: CancellationToken) {
+        let space = subjects::tenant_space(&TenantId::platform());
+        let (to, mut news) = mpsc::channel(space::WAITING);
+        tokio::spawn(space::follow(self.nats.clone(), space, shutdown, to));
+        while let Some((subject, payload)) = news.recv().await {
+            if let ConfigSubject::Kill(_) = subject
+                && let Err(why) = self.kill_platform(&payload)
+            {
+                report("the platform's kill switch", &why);
+            }
+        }
+    }
+
+    fn kill_platform(&self, payload: &str) -> Result<(), Refused> {
+        let switches: KillSwitches = self.identity.platform.verify(payload)?;
+        if !switches.tenant.is_platform() {
+            return Err(Refused::Foreign);
+        }
+        self.platform_kill_seen(switches.version)?;
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (state, _) in followed.tenants.values() {
+            state.set_kill(switches.clone());
+        }
+        followed.platform_kill = Some(switches);
+        Ok(())
+    }
+
+    /// Takes a version of the platform's kill switch that is at least the newest that was seen here.
+    fn platform_kill_seen(&self, version: u64) -> Result<(), Refused> {
+        let _one_at_a_time = self.platform_seen.lock();
+        seen::Seen::load(&self.dir, "platform")?.raise(|seen| &mut seen.kill, version)
     }
 
     /// Begins with the last assignment from disk: so that from the first moment on it is known into whose chain a
@@ -156,12 +199,20 @@ impl Feed {
             }
             stays
         });
+        let Followed {
+            tenants,
+            platform_kill,
+            ..
+        } = &mut *followed;
         for tenant in &assignment.tenants {
-            followed
-                .tenants
+            tenants
                 .entry(tenant.clone())
-                .or_insert_with(|| self.begin(tenant, shutdown));
+                .or_insert_with(|| self.begin(tenant, platform_kill.as_ref(), shutdown));
         }
+        let key = assignment.approvals_key.as_ref();
+        let key = key.and_then(|key| URL_SAFE_NO_PAD.decode(key).ok());
+        self.tenants
+            .set_approvals_key(key.and_then(|key| key.try_into().ok()));
         let states = followed
             .tenants
             .iter()
@@ -174,9 +225,13 @@ impl Feed {
     fn begin(
         self: &Arc<Self>,
         tenant: &TenantId,
+        platform_kill: Option<&KillSwitches>,
         shutdown: &CancellationToken,
     ) -> (Arc<TenantState>, CancellationToken) {
         let state = Arc::new(TenantState::new(tenant.clone(), self.clock.clone()));
+        if let Some(switches) = platform_kill {
+            state.set_kill(switches.clone());
+        }
         let stop = shutdown.child_token();
         tokio::spawn(tenant::run(
             Arc::clone(self),

@@ -135,6 +135,7 @@ pub async fn start(
         identity: Arc::clone(&identity),
         tenants: Arc::clone(&tenants),
         spool: spool.clone(),
+        nats: nats.clone(),
         clock: config.clock.clone(),
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),

@@ -62,9 +62,10 @@ impl Sessions {
 
     fn key(token: &VerifiedToken, intent: Option<&CompiledIntent>) -> Option<Key> {
         match intent {
-            Some(intent) => Some(match &intent.intent().declaration.session {
+            // A sub-agent's reading is its session's: a narrower intent must not give a clean slate either.
+            Some(intent) => Some(match &intent.root().intent().declaration.session {
                 Some(session) => Key::Declared(session.clone()),
-                None => Key::Intent(intent.id().clone()),
+                None => Key::Intent(intent.root().id().clone()),
             }),
             // The root of the token: what is appended changes nothing.
             None => token.revocation_ids().first().cloned().map(Key::Token),
@@ -80,7 +81,7 @@ impl Sessions {
     ) -> Session {
         let fresh = || {
             let began = intent.map_or(Timestamp::from_secs(0), |intent| {
-                intent.intent().declared_at
+                intent.root().intent().declared_at
             });
             let incomplete = began.as_micros() <= self.lost_until.load(Ordering::Relaxed);
             let key = proctor_engine::provenance_key(digest_key);

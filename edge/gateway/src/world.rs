@@ -6,13 +6,15 @@ use arc_swap::ArcSwapOption;
 use moka::Expiry;
 use moka::sync::Cache;
 use proctor_engine::token::{KeyRing, Token, VerifiedToken, cache_key, verify};
-use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Revocations};
+use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Killed, Revocations};
 use proctor_model::config::TokenKeys;
-use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp};
+use proctor_model::kill::KillSwitches;
+use proctor_model::{AgentId, IntentId, Reason, RevocationId, TenantId, Timestamp, ToolRef};
 use proctor_runtime::Clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Weight of the verified tokens that are kept: one for each, and more for each compiled pattern in it, which may take
 /// a quarter of a megabyte.
@@ -55,6 +57,9 @@ pub(crate) struct Heard {
     pub(crate) revocation_seq: u64,
     /// How many of them were alive at `at`.
     pub(crate) revocations: u64,
+    /// Versions of the kill switches that have to be here.
+    pub(crate) kill_version: u64,
+    pub(crate) platform_kill_version: u64,
     pub(crate) at: Timestamp,
     /// On this edge's own monotonic clock.
     pub(crate) received: Duration,
@@ -100,10 +105,45 @@ pub(crate) struct TenantState {
     /// What its sessions have read.
     pub(crate) sessions: Sessions,
     revoked: RwLock<Revoked>,
+    switches: Mutex<Switches>,
+    killed: watch::Sender<Arc<Killed>>,
     news: Mutex<News>,
     unverified: Mutex<Unverified>,
     /// When this edge began to serve it, on its monotonic clock.
     since: Duration,
+}
+
+/// The newest kill switches of either kind.
+#[derive(Default)]
+struct Switches {
+    tenant: Option<KillSwitches>,
+    platform: Option<KillSwitches>,
+}
+
+impl Switches {
+    fn versions(&self) -> (u64, u64) {
+        let version =
+            |switches: &Option<KillSwitches>| switches.as_ref().map_or(0, |one| one.version);
+        (version(&self.tenant), version(&self.platform))
+    }
+
+    fn killed(&self) -> Killed {
+        let everything =
+            |switches: &Option<KillSwitches>| switches.as_ref().is_some_and(|one| one.everything);
+        let tenant = self.tenant.as_ref();
+        Killed {
+            platform: everything(&self.platform),
+            tenant: everything(&self.tenant),
+            agents: tenant
+                .into_iter()
+                .flat_map(|one| one.agents.clone())
+                .collect(),
+            tools: tenant
+                .into_iter()
+                .flat_map(|one| one.tools.clone())
+                .collect(),
+        }
+    }
 }
 
 /// Refusals of unverified tokens in this second of the monotonic clock.
@@ -144,6 +184,8 @@ impl TenantState {
             keys: ArcSwapOption::empty(),
             intents,
             revoked: RwLock::default(),
+            switches: Mutex::default(),
+            killed: watch::Sender::default(),
             news: Mutex::default(),
             unverified: Mutex::default(),
         }
@@ -196,6 +238,52 @@ impl TenantState {
         self.intents.insert(intent.id().clone(), Arc::new(intent));
     }
 
+    /// What is stopped, of this tenant and of the platform.
+    pub(crate) fn killed(&self) -> Arc<Killed> {
+        Arc::clone(&self.killed.borrow())
+    }
+
+    /// Waits until this agent or tool is stopped; gives the reason.
+    pub(crate) async fn until_killed(&self, agent: &AgentId, tool: &ToolRef) -> Reason {
+        let mut killed = self.killed.subscribe();
+        loop {
+            let now = Arc::clone(&killed.borrow_and_update());
+            let stopped = now.check_agent(agent).and_then(|()| now.check_tool(tool));
+            if let Err(reason) = stopped {
+                return reason;
+            }
+            if killed.changed().await.is_err() {
+                // Its sender is in `self`: never.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Takes new kill switches, the tenant's or the platform's. An older version changes nothing.
+    pub(crate) fn set_kill(&self, switches: KillSwitches) {
+        let mut known = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = match switches.tenant.is_platform() {
+            true => &mut known.platform,
+            false => &mut known.tenant,
+        };
+        if kind
+            .as_ref()
+            .is_some_and(|one| one.version >= switches.version)
+        {
+            return;
+        }
+        *kind = Some(switches);
+        self.killed.send_replace(Arc::new(known.killed()));
+        drop(known);
+        self.review();
+    }
+
+    fn has_kills(&self, heard: &Heard) -> bool {
+        let switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tenant, platform) = switches.versions();
+        tenant >= heard.kill_version && platform >= heard.platform_kill_version
+    }
+
     pub(crate) fn revoke(&self, number: u64, id: RevocationId, until: Timestamp) {
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
         revoked.ids.insert(id.clone());
@@ -246,7 +334,10 @@ impl TenantState {
             .load()
             .as_ref()
             .map_or(0, |loaded| loaded.tenant.version());
-        if version >= pending.config_version && self.has_revocations(&pending) {
+        if version >= pending.config_version
+            && self.has_revocations(&pending)
+            && self.has_kills(&pending)
+        {
             news.reached = news.pending.take();
         }
     }
@@ -284,6 +375,8 @@ pub(crate) struct Tenants {
     /// With the version of the keys they were verified under.
     tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
     pub(crate) upstreams: Upstreams,
+    /// Control's key for what approvers are to see.
+    approvals_key: ArcSwapOption<[u8; 32]>,
 }
 
 /// Why a token gets nowhere, and whose it claims to be if that tenant is served here.
@@ -306,6 +399,7 @@ impl Tenants {
             tenants: ArcSwapOption::empty(),
             tokens,
             upstreams,
+            approvals_key: ArcSwapOption::empty(),
         }
     }
 
@@ -315,6 +409,14 @@ impl Tenants {
 
     pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
         self.tenants.store(Some(Arc::new(tenants)));
+    }
+
+    pub(crate) fn approvals_key(&self) -> Option<Arc<[u8; 32]>> {
+        self.approvals_key.load_full()
+    }
+
+    pub(crate) fn set_approvals_key(&self, key: Option<[u8; 32]>) {
+        self.approvals_key.store(key.map(Arc::new));
     }
 
     /// The verified token of this text, with its tenant. Standing (time, revocation, …) is the engine's to check.
@@ -396,11 +498,23 @@ mod tests {
     }
 
     fn hear(state: &TenantState, config_version: u64, revocation_seq: u64, revocations: u64) {
+        hear_kill(state, config_version, revocation_seq, revocations, [0, 0]);
+    }
+
+    fn hear_kill(
+        state: &TenantState,
+        config_version: u64,
+        revocation_seq: u64,
+        revocations: u64,
+        [kill_version, platform_kill_version]: [u64; 2],
+    ) {
         let (at, received) = (state.clock.now(), state.clock.monotonic());
         state.heard(Heard {
             config_version,
             revocation_seq,
             revocations,
+            kill_version,
+            platform_kill_version,
             at,
             received,
         });
@@ -448,6 +562,37 @@ mod tests {
         assert_eq!(state.freshness(), Freshness::Fresh);
     }
 
+    fn switches(tenant: &str, version: u64, everything: bool) -> KillSwitches {
+        KillSwitches {
+            tenant: tenant.parse().unwrap(),
+            version,
+            at: Timestamp::from_secs(1_700_000_000),
+            everything,
+            agents: Vec::new(),
+            tools: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn kill_switches_that_a_heartbeat_counts_have_to_be_here() {
+        let (state, _hand) = state();
+        state.set_keys(keys());
+        state.set_loaded(loaded(1));
+        hear_kill(&state, 1, 0, 0, [2, 1]);
+        assert_eq!(state.freshness(), Freshness::Loading, "both are missing");
+        state.set_kill(switches("acme", 1, false));
+        state.set_kill(switches("_platform", 1, false));
+        assert_eq!(state.freshness(), Freshness::Loading, "an older version");
+        state.set_kill(switches("acme", 2, true));
+        assert_eq!(state.freshness(), Freshness::Fresh);
+        state.set_kill(switches("acme", 1, false));
+        assert!(state.killed().tenant, "an older one changes nothing");
+        state.set_kill(switches("_platform", 2, true));
+        assert!(state.killed().platform && state.killed().tenant);
+        state.set_kill(switches("acme", 3, false));
+        assert!(state.killed().platform && !state.killed().tenant);
+    }
+
     #[test]
     fn strangers_do_not_fill_the_chain() {
         let (state, hand) = state();
@@ -484,6 +629,8 @@ mod tests {
             config_version: 1,
             revocation_seq: 0,
             revocations: 0,
+            kill_version: 0,
+            platform_kill_version: 0,
             at,
             received: state.clock.monotonic(),
         });

@@ -8,8 +8,8 @@
 use crate::catalogue::Verb;
 use crate::config::PolicyMode;
 use crate::ids::{
-    AgentId, DecisionId, EdgeId, EventId, IntentId, KeyId, RevocationId, ServerId, SessionId,
-    TenantId, ToolName, UserId,
+    AgentId, ApprovalId, DecisionId, EdgeId, EventId, IntentId, KeyId, RevocationId, ServerId,
+    SessionId, TenantId, ToolName, UserId,
 };
 use crate::reason::{Control, Reason};
 use crate::signed::{SignedError, Signer, Verifier};
@@ -334,6 +334,9 @@ pub struct AuditEvent {
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<EventResult>,
+    /// The approval that the call waits for, or was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
     /// A change on the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<EventAdmin>,
@@ -401,6 +404,7 @@ impl AuditEvent {
             config_version: None,
             upstream: None,
             result: None,
+            approval_id: None,
             admin: None,
             trace_id: None,
             timings_us: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! What control publishes to the edges: the payloads of its signed documents.
 
+use crate::approval::ApprovalSettings;
 use crate::catalogue::ToolServer;
 use crate::ids::{
     AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, SecretName, TenantId,
@@ -41,6 +42,29 @@ pub struct TenantSettings {
     pub denials: Denials,
     /// Whether an intent is needed.
     pub intent: IntentRule,
+    /// How escalated calls are approved.
+    #[serde(skip_serializing_if = "ApprovalSettings::is_default")]
+    pub approvals: ApprovalSettings,
+    /// Turns a request in free text into a proposed intent, when the application asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extractor: Option<Extractor>,
+}
+
+/// The intent extraction plug-in of a tenant: an HTTP endpoint. Never asked per call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extractor {
+    /// Where it listens, `http` or `https`.
+    pub url: String,
+    /// How long it may take, in milliseconds.
+    #[serde(default = "Extractor::default_timeout_ms")]
+    pub timeout_ms: u32,
+}
+
+impl Extractor {
+    fn default_timeout_ms() -> u32 {
+        10_000
+    }
 }
 
 impl Default for TenantSettings {
@@ -49,6 +73,8 @@ impl Default for TenantSettings {
             max_staleness_s: 300,
             denials: Denials::default(),
             intent: IntentRule::default(),
+            approvals: ApprovalSettings::default(),
+            extractor: None,
         }
     }
 }
@@ -164,6 +190,12 @@ pub struct Heartbeat {
     /// How many revocations up to that number were alive (`until` after `at`): an edge must have as many, so that
     /// not even one that was deleted on the way can be missed.
     pub revocations: u64,
+    /// Version of the tenant's kill switches that an edge must have.
+    #[serde(default)]
+    pub kill_version: u64,
+    /// Version of the platform's kill switch that an edge must have.
+    #[serde(default)]
+    pub platform_kill_version: u64,
 }
 
 /// Payload of `proctor.revocation+jws`.
@@ -332,6 +364,9 @@ pub struct Assignment {
     pub certificate: String,
     /// Public keys (id, Ed25519 key in base64url) of the ledgers whose receipts count.
     pub ledger_keys: Vec<PublicKey>,
+    /// X25519 public key of control, base64url: what approvers are to see is sealed to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals_key: Option<String>,
 }
 
 /// A public Ed25519 key with its id.

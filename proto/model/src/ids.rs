@@ -119,6 +119,10 @@ text_id!(
     IntentId, "intent id", LABEL_RULE, |text| text.starts_with("int_") && is_label(text)
 );
 text_id!(
+    /// A call that waits, or waited, for a person (`apr_…`).
+    ApprovalId, "approval id", LABEL_RULE, |text| text.starts_with("apr_") && is_label(text)
+);
+text_id!(
     /// A policy of a tenant.
     PolicyId, "policy id", NAME_RULE, is_name
 );

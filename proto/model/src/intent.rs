@@ -61,6 +61,9 @@ pub struct IntentDeclaration {
     pub actions: Vec<Action>,
     /// Life in seconds from the declaration.
     pub expires_in_s: u32,
+    /// The intent that this one narrows, for a sub-agent: a call has to fit both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<IntentId>,
 }
 
 /// A declaration that can't be accepted; names the member.
@@ -163,4 +166,21 @@ pub struct Intent {
     pub declared_by: String,
     /// The declaration.
     pub declaration: IntentDeclaration,
+    /// The intent that it narrows, whole: who has this document needs no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Intent>>,
+}
+
+impl Intent {
+    /// How many intents it narrows, one within the other.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let mut depth = 0_usize;
+        let mut at = &self.parent;
+        while let Some(parent) = at {
+            depth = depth.saturating_add(1);
+            at = &parent.parent;
+        }
+        depth
+    }
 }

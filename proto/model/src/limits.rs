@@ -8,6 +8,16 @@ pub const TOOL_NAME_BYTES_MAX: usize = 128;
 pub const INTENT_ACTIONS_MAX: usize = 64;
 /// Longest life of an intent, in seconds: intents are for one task, not for a standing order.
 pub const INTENT_LIFE_S_MAX: u32 = 24 * 3600;
+/// Most intents that one may narrow, one within the other: each call is held against all of them.
+pub const INTENT_DEPTH_MAX: usize = 4;
+/// Most agents and tools of a tenant that are stopped at once.
+pub const KILLS_MAX: usize = 1_000;
+/// Most calls of one agent that wait for a person.
+pub const APPROVALS_OF_AGENT_MAX: usize = 100;
+/// Most calls of a tenant that wait for a person: more than people can answer within an approval's life.
+pub const APPROVALS_OF_TENANT_MAX: usize = 1_000;
+/// Largest view of the arguments for an approver, in bytes of JSON.
+pub const APPROVAL_VIEW_BYTES_MAX: usize = 16 * 1024;
 /// Most tools in one server's catalogue.
 pub const CATALOGUE_TOOLS_MAX: usize = 512;
 /// Largest signed document, in bytes: below nats-server's default `max_payload` of 1 MiB.

@@ -90,6 +90,8 @@ pub enum Right {
     ReadBudgets,
     WriteLimits,
     AdjustBudgets,
+    DecideApprovals,
+    Kill,
 }
 
 impl Role {
@@ -100,7 +102,8 @@ impl Role {
         match self {
             Self::PlatformAdmin => true,
             Self::TenantAdmin => !matches!(right, WriteTenants | WriteEdges),
-            Self::Viewer | Self::Approver => matches!(right, ReadConfig | ReadBudgets),
+            Self::Viewer => matches!(right, ReadConfig | ReadBudgets),
+            Self::Approver => matches!(right, ReadConfig | ReadBudgets | DecideApprovals),
             Self::Operator => matches!(
                 right,
                 ReadConfig
@@ -110,6 +113,7 @@ impl Role {
                     | WriteServers
                     | MintTokens
                     | RevokeTokens
+                    | Kill
             ),
             Self::PolicyAdmin => {
                 matches!(

@@ -143,6 +143,14 @@ reasons! {
     TokenRevoked = "token_revoked", Capability, -32010, 401, "The capability token, or one that it derives from, was revoked.";
     /// The agent is disabled or gone.
     AgentDisabled = "agent_disabled", Capability, -32010, 403, "The agent is disabled or no longer registered.";
+    /// Kill switch of the whole platform.
+    KilledPlatform = "killed_platform", Capability, -32010, 403, "An operator has stopped all calls on this platform.";
+    /// Kill switch of the tenant.
+    KilledTenant = "killed_tenant", Capability, -32010, 403, "An operator has stopped all calls of this tenant.";
+    /// Kill switch of the agent.
+    KilledAgent = "killed_agent", Capability, -32010, 403, "An operator has stopped this agent.";
+    /// Kill switch of the tool.
+    KilledTool = "killed_tool", Capability, -32010, 403, "An operator has stopped this tool.";
     /// Tool caveat.
     ToolNotInToken = "tool_not_in_token", Capability, -32010, 403, "The capability token does not cover this tool.";
     /// Verb caveat.
@@ -220,8 +228,24 @@ reasons! {
     /// A defect; the cause is in the log under the decision id.
     Internal = "internal", Unavailable, -32018, 503, "An internal error: the call is refused.";
 
-    /// Escalated, and approvals are not available.
+    /// Escalated: a person is asked.
     ApprovalRequired = "approval_required", Approval, -32019, 202, "A person has to approve this call.";
+    /// Nobody has decided yet.
+    ApprovalPending = "approval_pending", Approval, -32019, 202, "The approval still waits for a person.";
+    /// A person said no.
+    ApprovalDenied = "approval_denied", Approval, -32019, 403, "The approval was denied.";
+    /// Nobody decided, or the call did not come, in time.
+    ApprovalExpired = "approval_expired", Approval, -32019, 403, "The approval has expired: make the call again without it to ask anew.";
+    /// It was used before.
+    ApprovalUsed = "approval_used", Approval, -32019, 403, "The approval was used before: it is good for one call.";
+    /// It is for another call.
+    ApprovalMismatch = "approval_mismatch", Approval, -32019, 403, "The approval is for another call: tool, arguments, token, intent, session and policies have to be the same.";
+    /// No such approval of this tenant.
+    ApprovalUnknown = "approval_unknown", Approval, -32019, 403, "There is no such approval.";
+    /// Too many calls wait for a person.
+    ApprovalBacklog = "approval_backlog", Approval, -32019, 429, "Too many calls wait for a person already.";
+    /// Control can't be asked.
+    ApprovalUnavailable = "approval_unavailable", Approval, -32019, 503, "A person has to approve this call, and nobody can be asked now: the call is refused.";
 }
 
 impl Reason {

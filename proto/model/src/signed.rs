@@ -36,6 +36,10 @@ documents! {
     EdgeProof = "proctor.edge-proof+jws",
     Assignment = "proctor.assignment+jws",
     crate::audit::Receipt = "proctor.receipt+jws",
+    crate::kill::KillSwitches = "proctor.kill+jws",
+    crate::approval::ApprovalRequest = "proctor.approval-request+jws",
+    crate::approval::ApprovalUse = "proctor.approval-use+jws",
+    crate::approval::ApprovalAnswer = "proctor.approval+jws",
 }
 
 #[derive(Serialize, Deserialize)]
@@ -238,6 +242,8 @@ mod tests {
             config_version: 3,
             revocation_seq: 1,
             revocations: 0,
+            kill_version: 0,
+            platform_kill_version: 0,
         }
     }
 

@@ -337,6 +337,7 @@ pub(crate) async fn load_assignment(
         tenants: certificate.tenants.clone(),
         certificate: state.signer.sign(&certificate)?,
         ledger_keys,
+        approvals_key: Some(b64(&state.opener.public_key())),
     }))
 }
 

@@ -53,6 +53,9 @@ pub enum ControlError {
     /// NATS did not take admin events.
     #[error("NATS did not take admin events")]
     Ship(#[source] Box<async_nats::jetstream::context::PublishError>),
+    /// The HTTP client for extractors.
+    #[error("the HTTP client")]
+    Http(#[from] reqwest::Error),
     /// What the client is to be told.
     #[error("{0}")]
     Refused(Box<Status>),

@@ -1,6 +1,7 @@
 //! The operations, as gRPC: who calls, parse, one transaction, an audit event, wake the publisher.
 
-mod documents;
+mod approvals;
+pub(crate) mod documents;
 mod platform;
 
 use crate::State;
@@ -64,6 +65,13 @@ operations! {
     put_secret(PutSecretRequest) -> SecretInfo = crate::secrets::put;
     list_secrets(ListRequest) -> ListSecretsResponse = crate::secrets::list;
     delete_secret(ObjectRequest) -> Empty = crate::secrets::delete;
+    extract_intent(ExtractIntentRequest) -> ExtractIntentResponse = crate::extract::extract;
+    list_approvals(ListApprovalsRequest) -> ListApprovalsResponse = approvals::list;
+    get_approval(ObjectRequest) -> Approval = approvals::get;
+    decide_approval(DecideApprovalRequest) -> Approval = approvals::decide;
+    engage_kill(KillRequest) -> KillSwitch = crate::kill::engage;
+    release_kill(KillRequest) -> Empty = crate::kill::release;
+    list_kills(TenantRequest) -> ListKillsResponse = crate::kill::list;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse = platform::create_api_key;
     list_api_keys(ListRequest) -> ListApiKeysResponse = platform::list_api_keys;
     delete_api_key(ObjectRequest) -> Empty = platform::delete_api_key;

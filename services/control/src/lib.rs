@@ -5,15 +5,19 @@
 //!
 //! It must never see tool traffic, and never import another role.
 //!
-//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `secrets`, `enrol`, `audit`.
+//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `secrets`, `enrol`, `approvals`,
+//! `kill`, `extract`, `audit`.
 
+mod approvals;
 mod audit;
 mod caller;
 mod cipher;
 mod enrol;
 mod error;
+mod extract;
 mod grpc;
 mod keys;
+mod kill;
 mod mint;
 mod publish;
 mod revoke;
@@ -28,6 +32,7 @@ use proctor_model::signed::Signer;
 use proctor_proto::v1;
 use proctor_runtime::keyfile::{self, KeyKind};
 use proctor_runtime::nats::NatsSettings;
+use proctor_runtime::seal::Opener;
 use proctor_runtime::{Clock, Random, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,7 +53,7 @@ pub struct ControlConfig {
     pub nats_url: Secret,
     /// Address of the gRPC listener.
     pub listen: SocketAddr,
-    /// Directory of `platform.key` (signs) and `master.key` (encrypts keys at rest).
+    /// Directory of `platform.key` (signs), `master.key` (encrypts at rest) and `sealing.key` (opens what edges seal).
     pub data_dir: PathBuf,
     /// Name of this installation.
     pub deployment: DeploymentId,
@@ -62,6 +67,10 @@ pub(crate) struct State {
     pub(crate) signer: Signer,
     pub(crate) principals: caller::PrincipalKeys,
     pub(crate) master_key: Zeroizing<[u8; 32]>,
+    /// Opens what edges seal for approvers.
+    pub(crate) opener: Opener,
+    /// For extractors of intents.
+    pub(crate) http: reqwest::Client,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// Wakes the publisher.
@@ -141,6 +150,7 @@ pub async fn start(
     let seed = keyfile::load_or_create(&config.data_dir.join("platform.key"), KeyKind::Ed25519)?;
     let master_key =
         keyfile::load_or_create(&config.data_dir.join("master.key"), KeyKind::Symmetric)?;
+    let opener = keyfile::load_or_create_opener(&config.data_dir.join("sealing.key"))?;
     let store = store::Store::connect(&config.database_url).await?;
     let nats =
         proctor_runtime::nats::connect(&NatsSettings::from_url(config.nats_url.clone()), "control")
@@ -155,6 +165,8 @@ pub async fn start(
         signer,
         principals,
         master_key,
+        opener,
+        http: extract::client()?,
         clock: Clock::system(),
         random: Random::system(),
         changed: Notify::new(),
@@ -178,12 +190,17 @@ pub async fn start(
         nats.clone(),
         shutdown.clone(),
     ));
+    let clerk = tokio::spawn(approvals::run(
+        Arc::clone(&state),
+        nats.clone(),
+        shutdown.clone(),
+    ));
     let shipper = tokio::spawn(audit::run(Arc::clone(&state), nats, shutdown));
     let platform_keys = vec![state.platform_key()];
     Ok(Handle {
         grpc_addr,
         platform_keys,
         state,
-        tasks: vec![serve, publisher, shipper],
+        tasks: vec![serve, publisher, clerk, shipper],
     })
 }

@@ -78,6 +78,8 @@ pub(crate) async fn mint(
     };
     let token = token::mint(&request, key, state.random.array()?, now)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    crate::store::approvals::note_minted(&mut tx, token.id().as_str(), caller.id(), expires_at)
+        .await?;
     crate::audit::record(
         &mut tx,
         state,

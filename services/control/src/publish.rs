@@ -174,10 +174,12 @@ impl Publisher {
                     self.publish(&mut tx, &tenant, kind, &object).await?;
                 }
             }
+            self.publish(&mut tx, &tenant, "kill", "").await?;
             self.publish(&mut tx, &tenant, "keys", "").await?;
             self.publish(&mut tx, &tenant, "config", "").await?;
         }
         let platform = TenantId::platform();
+        self.publish(&mut tx, platform.as_str(), "kill", "").await?;
         let edges: Vec<String> = sqlx::query_scalar("select id from control.edges")
             .fetch_all(&mut *tx)
             .await?;
@@ -196,7 +198,10 @@ impl Publisher {
             let Some(mut tx) = self.locked().await? else {
                 return Ok(None);
             };
-            let rows = sqlx::query("select id, tenant, kind, object from control.outbox order by id limit $1 for update")
+            // What an operator stops does not wait behind anything: its document says all of it, whatever came before.
+            let rows = sqlx::query(
+                "select id, tenant, kind, object from control.outbox order by kind <> 'kill', id limit $1 for update",
+            )
                 .bind(ROWS_MAX)
                 .fetch_all(&mut *tx)
                 .await?;
@@ -275,11 +280,14 @@ impl Publisher {
         // Counters and emptiness of the outbox are read at one moment: what commits later is of a later heartbeat.
         let rows = sqlx::query(
             "select tenant, config_version, revocation_seq,
-                    (select count(*) from control.revocations r where r.tenant = tenants.tenant and r.until > $1) as alive
+                    (select count(*) from control.revocations r where r.tenant = tenants.tenant and r.until > $1) as alive,
+                    coalesce((select version from control.kill_versions k where k.tenant = tenants.tenant), 0) as kill,
+                    coalesce((select version from control.kill_versions k where k.tenant = $2), 0) as platform_kill
              from control.tenants
-             where not exists (select from control.outbox where outbox.tenant = tenants.tenant)",
+             where not exists (select from control.outbox where outbox.tenant in (tenants.tenant, $2))",
         )
         .bind(database_time(now))
+        .bind(TenantId::platform().as_str())
         .fetch_all(&mut *tx)
         .await?;
         for row in rows {
@@ -291,6 +299,8 @@ impl Publisher {
                 config_version: counter(row.try_get("config_version")?),
                 revocation_seq: counter(row.try_get("revocation_seq")?),
                 revocations: counter(row.try_get("alive")?),
+                kill_version: counter(row.try_get("kill")?),
+                platform_kill_version: counter(row.try_get("platform_kill")?),
                 tenant: tenant.clone(),
             };
             let document = self
@@ -389,6 +399,13 @@ async fn documents(
             })
             .transpose()?,
         "revocation" => revocation(state, tx, tenant, object).await?,
+        "kill" => crate::kill::load(tx, tenant, state.clock.now())
+            .await?
+            .map(|switches| {
+                let subject = ConfigSubject::Kill(tenant.clone());
+                Ok::<_, ControlError>((subject, state.signer.sign(&switches)?))
+            })
+            .transpose()?,
         "assignment" => {
             let edge: EdgeId = object.parse()?;
             crate::enrol::load_assignment(tx, state, &edge)

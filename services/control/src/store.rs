@@ -2,6 +2,7 @@
 //! row-level security so.
 
 pub(crate) mod api_keys;
+pub(crate) mod approvals;
 pub(crate) mod intents;
 pub(crate) mod objects;
 pub(crate) mod policies;

@@ -52,6 +52,69 @@ async fn the_first_key_is_given_out_once() {
     assert!(control.handle.bootstrap_api_key().await.unwrap().is_none());
 }
 
+fn kill(tenant: &str, scope: &str, object: &str) -> v1::KillRequest {
+    v1::KillRequest {
+        tenant: tenant.into(),
+        scope: scope.into(),
+        object: object.into(),
+        note: String::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_stop_what_and_decide() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    for (role, kills, decides) in [
+        ("viewer", false, false),
+        ("operator", true, false),
+        ("policy-admin", false, false),
+        ("auditor", false, false),
+        ("approver", false, true),
+        ("intent-issuer", false, false),
+        ("tenant-admin", true, true),
+    ] {
+        let caller = control.caller("acme", role).await;
+        let mut client = caller.client.clone();
+        let request = kill("acme", "agent", "bot");
+        let engaged = client.engage_kill(caller.request(request.clone())).await;
+        let released = client.release_kill(caller.request(request)).await;
+        let listed = v1::ListApprovalsRequest {
+            tenant: "acme".into(),
+            ..Default::default()
+        };
+        let listed = client.list_approvals(caller.request(listed)).await;
+        for (what, allowed, refusal) in [
+            ("engage", kills, engaged.err()),
+            ("release", kills, released.err()),
+            ("approvals", decides, listed.err()),
+        ] {
+            let code = refusal.map(|status| status.code());
+            assert_eq!(
+                code,
+                (!allowed).then_some(Code::PermissionDenied),
+                "{role} {what}"
+            );
+        }
+    }
+    let mut admin = control.admin.client.clone();
+    for (tenant, scope, object) in [
+        ("acme", "platform", ""),
+        ("", "tenant", ""),
+        ("", "agent", "bot"),
+        ("acme", "agent", ""),
+        ("acme", "tool", "bank"),
+        ("acme", "edge", "e"),
+    ] {
+        let request = control.admin.request(kill(tenant, scope, object));
+        let refused = admin.engage_kill(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{scope} {object}");
+    }
+    let off = control.admin.request(kill("acme", "tenant", ""));
+    let refused = admin.release_kill(off).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "it is not on");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_tenant_looks_like_none_at_all() {
     let control = Control::start().await;
@@ -132,6 +195,22 @@ async fn another_tenant_looks_like_none_at_all() {
         }),
         list_secrets(list("b")),
         delete_secret(object("b", "x", 0)),
+        extract_intent(v1::ExtractIntentRequest {
+            tenant: tenant(),
+            ..Default::default()
+        }),
+        list_approvals(v1::ListApprovalsRequest {
+            tenant: tenant(),
+            ..Default::default()
+        }),
+        get_approval(object("b", "apr_x", 0)),
+        decide_approval(v1::DecideApprovalRequest {
+            tenant: tenant(),
+            ..Default::default()
+        }),
+        engage_kill(kill("b", "tenant", "")),
+        release_kill(kill("b", "tenant", "")),
+        list_kills(v1::TenantRequest { tenant: tenant() }),
         create_api_key(v1::CreateApiKeyRequest {
             tenant: tenant(),
             name: "x".into(),
@@ -160,6 +239,14 @@ async fn another_tenant_looks_like_none_at_all() {
             .await
             .err(),
         a.client.list_api_keys(caller.request(list(""))).await.err(),
+        a.client
+            .engage_kill(caller.request(kill("", "platform", "")))
+            .await
+            .err(),
+        a.client
+            .release_kill(caller.request(kill("", "platform", "")))
+            .await
+            .err(),
     ] {
         let code = refused.unwrap().code();
         assert!(

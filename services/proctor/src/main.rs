@@ -41,6 +41,12 @@ enum Command {
     /// Declare what a user asked for
     #[command(subcommand)]
     Intent(operate::intent::IntentCommand),
+    /// Decide on calls that wait for a person
+    #[command(subcommand)]
+    Approval(operate::approval::ApprovalCommand),
+    /// Stop agents, tools, a tenant or everything at once
+    #[command(subcommand)]
+    Kill(operate::kill::KillCommand),
     /// Check, test, upload and activate policies
     #[command(subcommand)]
     Policy(operate::policy::PolicyCommand),
@@ -88,6 +94,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Edge(args) => role::edge(args).await?,
             Command::Token(command) => operate::token::run(command).await?,
             Command::Intent(command) => operate::intent::run(command).await?,
+            Command::Approval(command) => operate::approval::run(command).await?,
+            Command::Kill(command) => operate::kill::run(command).await?,
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,
             Command::Secret(command) => operate::secret::run(command).await?,

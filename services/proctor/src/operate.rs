@@ -1,9 +1,11 @@
 //! The operator's commands. They speak the public REST API and the edge's agent-facing API, nothing else.
 
 pub(crate) mod api;
+pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod intent;
+pub(crate) mod kill;
 pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod server;

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// Separates sealed token keys from any other use of an edge's key.
 pub const TOKEN_KEYS_INFO: &[u8] = b"proctor-token-keys-v1";
 
+/// Separates what an approver is to see from any other use of control's key.
+pub const APPROVAL_VIEW_INFO: &[u8] = b"proctor-approval-view-v1";
+
 /// Length of the encapsulated key in front of the ciphertext, bytes.
 const ENCAPSULATED_BYTES: usize = 32;
 
@@ -33,6 +36,12 @@ pub enum SealError {
 #[must_use]
 pub fn token_keys_aad(tenant: &TenantId, edge: &EdgeId) -> Vec<u8> {
     format!("{tenant}|{edge}").into_bytes()
+}
+
+/// The additional data that ties an approver's view to one call: `{tenant}|{edge}|{binding}`.
+#[must_use]
+pub fn approval_view_aad(tenant: &TenantId, edge: &EdgeId, binding: &str) -> Vec<u8> {
+    format!("{tenant}|{edge}|{binding}").into_bytes()
 }
 
 /// Seals `plaintext` so that only the holder of `public_key`'s private half, given the same `info`

@@ -7,9 +7,11 @@
 //! | `config.{tenant}.intent.{intent}` | `CONFIG` | a signed intent |
 //! | `config.{tenant}.revocation.{number}` | `CONFIG` | a signed revocation; numbered from 1 without gaps |
 //! | `config.{tenant}.heartbeat` | `CONFIG` | signed: everything up to here has been published |
+//! | `config.{tenant}.kill` | `CONFIG` | signed: what is stopped in a tenant (`_platform`: everywhere) |
 //! | `config._edge.{edge}.assignment` | `CONFIG` | signed: which tenants an edge serves |
 //! | `audit.{tenant}.{edge}` | `AUDIT` | a signed batch of one audit lane |
 //! | `receipts.{edge}` | none | the ledger has committed a lane up to an event |
+//! | `approvals.{tenant}.{edge}.request`, `….use` | none | questions of an edge that control answers, both signed |
 //!
 //! `CONFIG` keeps the last message of each subject, so that a reader that starts with
 //! `DeliverPolicy::LastPerSubject` has the whole state and then its changes.
@@ -39,6 +41,8 @@ pub enum ConfigSubject {
     Revocation(TenantId, u64),
     /// The mark behind everything published so far.
     Heartbeat(TenantId),
+    /// What is stopped in a tenant, or (`_platform`) everywhere.
+    Kill(TenantId),
     /// What an edge serves.
     Assignment(EdgeId),
 }
@@ -60,7 +64,8 @@ impl ConfigSubject {
             | Self::Keys(tenant, _)
             | Self::Intent(tenant, _)
             | Self::Revocation(tenant, _)
-            | Self::Heartbeat(tenant) => Some(tenant),
+            | Self::Heartbeat(tenant)
+            | Self::Kill(tenant) => Some(tenant),
             Self::Assignment(_) => None,
         }
     }
@@ -76,6 +81,7 @@ impl fmt::Display for ConfigSubject {
             }
             Self::Revocation(tenant, number) => write!(f, "config.{tenant}.revocation.{number}"),
             Self::Heartbeat(tenant) => write!(f, "config.{tenant}.heartbeat"),
+            Self::Kill(tenant) => write!(f, "config.{tenant}.kill"),
             Self::Assignment(edge) => write!(f, "config.{EDGE_SPACE}.{edge}.assignment"),
         }
     }
@@ -90,6 +96,7 @@ impl FromStr for ConfigSubject {
             ["config", EDGE_SPACE, edge, "assignment"] => Ok(Self::Assignment(id(edge)?)),
             ["config", tenant, "config"] => Ok(Self::Config(id(tenant)?)),
             ["config", tenant, "heartbeat"] => Ok(Self::Heartbeat(id(tenant)?)),
+            ["config", tenant, "kill"] => Ok(Self::Kill(id(tenant)?)),
             ["config", tenant, "keys", edge] => Ok(Self::Keys(id(tenant)?, id(edge)?)),
             ["config", tenant, "intent", intent] => {
                 Ok(Self::Intent(id(tenant)?, id(&untoken(intent))?))
@@ -141,6 +148,46 @@ pub fn audit_lane(subject: &str) -> Result<(TenantId, EdgeId), SubjectError> {
 #[must_use]
 pub fn receipts(edge: &EdgeId) -> String {
     format!("receipts.{edge}")
+}
+
+/// What an edge asks control about approvals (core NATS, request and reply: Postgres is where they are kept).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovalQuestion {
+    /// A call waits for a person.
+    Request,
+    /// The approved call is here.
+    Use,
+}
+
+/// Questions of all edges, for control.
+pub const APPROVALS: &str = "approvals.*.*.*";
+
+/// Where an edge asks for a person.
+#[must_use]
+pub fn approval_request(tenant: &TenantId, edge: &EdgeId) -> String {
+    format!("approvals.{tenant}.{edge}.request")
+}
+
+/// Where an edge uses an approval up.
+#[must_use]
+pub fn approval_use(tenant: &TenantId, edge: &EdgeId) -> String {
+    format!("approvals.{tenant}.{edge}.use")
+}
+
+/// Who asks what.
+///
+/// # Errors
+/// If the subject is none of the two above.
+pub fn approval_question(
+    subject: &str,
+) -> Result<(TenantId, EdgeId, ApprovalQuestion), SubjectError> {
+    match subject.split('.').collect::<Vec<_>>().as_slice() {
+        ["approvals", tenant, edge, "request"] => {
+            Ok((id(tenant)?, id(edge)?, ApprovalQuestion::Request))
+        }
+        ["approvals", tenant, edge, "use"] => Ok((id(tenant)?, id(edge)?, ApprovalQuestion::Use)),
+        _ => Err(SubjectError),
+    }
 }
 
 fn id<T: FromStr>(text: &str) -> Result<T, SubjectError> {
@@ -199,6 +246,11 @@ mod tests {
                 "config.acme.revocation.17",
             ),
             (ConfigSubject::Heartbeat(tenant()), "config.acme.heartbeat"),
+            (ConfigSubject::Kill(tenant()), "config.acme.kill"),
+            (
+                ConfigSubject::Kill(TenantId::platform()),
+                "config._platform.kill",
+            ),
             (
                 ConfigSubject::Assignment(edge()),
                 "config._edge.edge_1.assignment",
@@ -213,6 +265,17 @@ mod tests {
             Ok((tenant(), edge()))
         );
         assert_eq!(receipts(&edge()), "receipts.edge_1");
+        for (subject, question) in [
+            (
+                approval_request(&tenant(), &edge()),
+                ApprovalQuestion::Request,
+            ),
+            (approval_use(&tenant(), &edge()), ApprovalQuestion::Use),
+        ] {
+            let read = approval_question(&subject);
+            assert_eq!(read, Ok((tenant(), edge(), question)));
+        }
+        assert!(approval_question("approvals.acme.edge_1.grant").is_err());
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub struct CompiledPolicy {
 #[derive(Debug, Default)]
 pub struct CompiledPolicySet {
     pub(super) policies: Vec<CompiledPolicy>,
+    digest: String,
 }
 
 impl CompiledPolicySet {
@@ -114,7 +115,14 @@ impl CompiledPolicySet {
         };
         Ok(Self {
             policies: policies.iter().map(compile).collect::<Result<_, _>>()?,
+            digest: proctor_model::audit::digest_of(&policies),
         })
+    }
+
+    /// `sha256:` and hex digits: over ids, versions, modes, modules and data of all of them.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 }
 

@@ -29,13 +29,13 @@ enum Need {
 
 /// A JSON Pointer (RFC 6901) in which `*` stands for any one step; it covers what is below it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     steps: Vec<String>,
 }
 
 impl Pattern {
-    fn new(pointer: &str) -> Self {
+    pub(crate) fn new(pointer: &str) -> Self {
         let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
         Self {
             text: pointer.to_owned(),
@@ -45,7 +45,7 @@ impl Pattern {
 
     /// An element of an array may stand where its label's pointer has an index, or nothing at all: `/a/b` is meant as well
     /// where `a` is a list of records.
-    fn covers(&self, path: &[&str]) -> bool {
+    pub(crate) fn covers(&self, path: &[&str]) -> bool {
         let mut at = path.iter();
         self.steps.iter().all(|step| {
             let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());

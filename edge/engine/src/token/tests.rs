@@ -142,10 +142,6 @@ fn standing_and_call_checks() {
             Err(Reason::TokenWrongContext),
         ),
         (&["session = a", "session = a"], Ok(())),
-        (
-            &["intent = int_a", "intent = int_b"],
-            Err(Reason::IntentWrongContext),
-        ),
         (&["region in eu-west,us-east"], Ok(())),
         (&["region in us-east"], Err(Reason::TokenWrongPlace)),
         (

@@ -138,13 +138,6 @@ impl VerifiedToken {
         if self.agents.iter().any(|id| *id != self.agent) || !one(&self.sessions) {
             return Err(Reason::TokenWrongContext);
         }
-        if self
-            .intents
-            .iter()
-            .any(|id| Some(id) != self.intents.first())
-        {
-            return Err(Reason::IntentWrongContext);
-        }
         if self.edges.iter().any(|id| id != edge)
             || self.regions.iter().any(|regions| !regions.contains(region))
         {
@@ -245,10 +238,16 @@ impl VerifiedToken {
         &self.prefixes
     }
 
-    /// The intent it is bound to.
+    /// The intent it is bound to: the last one that it names.
     #[must_use]
     pub fn intent(&self) -> Option<&IntentId> {
-        self.intents.first()
+        self.intents.last()
+    }
+
+    /// All intents that it names, in order: each has to narrow the one before, or be the same.
+    #[must_use]
+    pub fn intents(&self) -> &[IntentId] {
+        &self.intents
     }
 
     /// The session it is bound to.

@@ -115,12 +115,11 @@ impl Gateway {
             Ok(()) => (refusal.reason, Some(refusal.message())),
             Err(reason) => (reason, None),
         };
-        self.refused(
-            refusal.facts.decision_id,
-            reason,
-            message,
-            loaded.tenant.settings().denials,
-        )
+        let denials = loaded.tenant.settings().denials;
+        Refused {
+            approval: refusal.facts.approval.filter(|_| reason == refusal.reason),
+            ..self.refused(refusal.facts.decision_id, reason, message, denials)
+        }
     }
 
     pub(super) fn refused(
@@ -136,6 +135,7 @@ impl Gateway {
             reason,
             message,
             denials,
+            approval: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct Numbers {
     pub(super) config: u64,
     pub(super) keys: u64,
     pub(super) revocation: u64,
+    pub(super) kill: u64,
 }
 
 /// The numbers of one tenant (or of the assignment).

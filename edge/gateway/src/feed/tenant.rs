@@ -9,6 +9,7 @@ use proctor_engine::{CompiledIntent, CompiledTenant};
 use proctor_model::TenantId;
 use proctor_model::config::{Heartbeat, Revocation, SealedKeys, TenantConfig, TokenKeys};
 use proctor_model::intent::Intent;
+use proctor_model::kill::KillSwitches;
 use proctor_runtime::seal::{TOKEN_KEYS_INFO, token_keys_aad};
 use proctor_runtime::subjects::{self, ConfigSubject};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) async fn run(feed: Arc<Feed>, state: Arc<TenantState>, stop: Cancella
             ConfigSubject::Intent(..) => intent(&feed, &state, &payload),
             ConfigSubject::Revocation(_, number) => revocation(&feed, &state, number, &payload),
             ConfigSubject::Heartbeat(_) => heartbeat(&feed, &state, &payload),
+            ConfigSubject::Kill(_) => kill(&feed, &state, &payload),
             ConfigSubject::Keys(..) | ConfigSubject::Assignment(_) => Ok(()),
         };
         if let Err(why) = taken {
@@ -126,16 +128,28 @@ fn revocation(feed: &Feed, state: &TenantState, number: u64, payload: &str) -> R
     Ok(())
 }
 
+fn kill(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
+    let switches: KillSwitches = feed.identity.platform.verify(payload)?;
+    same(state, &switches.tenant)?;
+    seen(feed, state)?.raise(|seen| &mut seen.kill, switches.version)?;
+    state.set_kill(switches);
+    Ok(())
+}
+
 fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
     let heartbeat: Heartbeat = feed.identity.platform.verify(payload)?;
     same(state, &heartbeat.tenant)?;
     let mut seen = seen(feed, state)?;
     // Its numbers are control's own: one that knows less than we have seen is a played-back one.
     seen.raise(|seen| &mut seen.revocation, heartbeat.revocation_seq)?;
+    seen.raise(|seen| &mut seen.kill, heartbeat.kill_version)?;
+    feed.platform_kill_seen(heartbeat.platform_kill_version)?;
     state.heard(Heard {
         config_version: heartbeat.config_version,
         revocation_seq: heartbeat.revocation_seq,
         revocations: heartbeat.revocations,
+        kill_version: heartbeat.kill_version,
+        platform_kill_version: heartbeat.platform_kill_version,
         at: heartbeat.at,
         received: feed.clock.monotonic(),
     });

@@ -56,6 +56,7 @@ pub(super) async fn evaluation(State(gateway): State<Arc<Gateway>>, request: Req
                 Asked {
                     tool,
                     arguments,
+                    approval: None,
                     trace_id,
                 },
             )
@@ -123,6 +124,7 @@ pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Re
             Asked {
                 tool,
                 arguments,
+                approval: None,
                 trace_id: trace_id.clone(),
             },
         )

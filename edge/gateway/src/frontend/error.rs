@@ -1,5 +1,6 @@
 //! How a refusal is worded, in each dialect. The words are the same everywhere: `control`, `reason`, `message`.
 
+use super::request;
 use crate::enforce::Refused;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -21,12 +22,29 @@ pub(super) enum Dialect {
 
 /// `data` of an error.
 pub(super) fn data(refused: &Refused) -> Value {
-    json!({
+    let mut data = json!({
         "decision_id": refused.decision_id.to_string(),
         "control": refused.reason.control().as_str(),
         "reason": refused.reason.code(),
         "message": refused.message,
-    })
+    });
+    if let (Some(approval), Some(members)) = (&refused.approval, data.as_object_mut()) {
+        members.insert("approval_id".into(), json!(approval.id));
+        members.insert("expires_at".into(), json!(approval.expires_at));
+        if waits(refused) {
+            let meta = json!({ "_meta": { request::APPROVAL: approval.id } });
+            members.insert("retry_with".into(), meta);
+        }
+    }
+    data
+}
+
+/// Whether the call may come again, once a person has approved it.
+fn waits(refused: &Refused) -> bool {
+    matches!(
+        refused.reason,
+        Reason::ApprovalRequired | Reason::ApprovalPending
+    )
 }
 
 fn error(dialect: Dialect, refused: &Refused) -> Value {
@@ -92,12 +110,16 @@ pub(super) fn as_tool_result(refused: &Refused) -> Option<Value> {
         Control::Protocol | Control::Tenant
     ) && refused.reason.http_status() != 401;
     let data = data(refused);
+    let effect = match waits(refused) {
+        true => "escalate",
+        false => "deny",
+    };
     (refused.denials == Denials::ToolResult && readable).then(|| {
         json!({
             "content": [{ "type": "text", "text": refused.message }],
             "structuredContent": data,
             "isError": true,
-            "_meta": { "dev.proctor/decision": { "decision_id": refused.decision_id.to_string(), "effect": "deny" } },
+            "_meta": { "dev.proctor/decision": { "decision_id": refused.decision_id.to_string(), "effect": effect } },
         })
     })
 }

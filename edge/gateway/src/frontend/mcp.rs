@@ -266,7 +266,10 @@ impl Context<'_> {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return self.refuse(id, Reason::InvalidParams).await,
         };
-        params.remove("_meta");
+        let approval = match request::approval(params.remove("_meta")) {
+            Ok(approval) => approval,
+            Err(reason) => return self.refuse(id, reason).await,
+        };
         // A task, an answer to a question, or something that is not known: never ignored.
         if !params.is_empty() {
             return self.refuse(id, Reason::InvalidParams).await;
@@ -274,6 +277,7 @@ impl Context<'_> {
         let asked = Asked {
             tool: self.scope.query(name),
             arguments,
+            approval,
             trace_id: self.trace_id.clone(),
         };
         match self

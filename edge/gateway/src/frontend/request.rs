@@ -3,7 +3,8 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use proctor_model::Reason;
+use proctor_model::{ApprovalId, Reason};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Largest body, in bytes; the engine's own limit on a JSON text.
@@ -16,6 +17,23 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The key in a request's `_meta` under which it names an approval.
+pub(super) const APPROVAL: &str = "dev.proctor/approval";
+
+/// The approval that a call's `_meta` names.
+pub(super) fn approval(meta: Option<Value>) -> Result<Option<ApprovalId>, Reason> {
+    let named = match meta {
+        None => return Ok(None),
+        Some(Value::Object(mut members)) => members.remove(APPROVAL),
+        Some(_) => return Err(Reason::InvalidParams),
+    };
+    match named {
+        None => Ok(None),
+        Some(Value::String(id)) => id.parse().map(Some).map_err(|_| Reason::InvalidParams),
+        Some(_) => Err(Reason::InvalidParams),
+    }
 }
 
 /// The trace id of a W3C `traceparent`, if it is one.
@@ -62,6 +80,23 @@ mod tests {
             axum::http::HeaderName::from_static(name),
             HeaderValue::from_static(value),
         )])
+    }
+
+    #[test]
+    fn an_approval_is_named_by_its_id_or_not_at_all() {
+        use serde_json::json;
+        let named = |meta: Value| approval(Some(meta));
+        assert_eq!(approval(None), Ok(None));
+        assert_eq!(named(json!({ "progressToken": 1 })), Ok(None));
+        let id = "apr_0190".parse().unwrap();
+        assert_eq!(named(json!({ APPROVAL: "apr_0190" })), Ok(Some(id)));
+        for bad in [
+            json!([]),
+            json!({ APPROVAL: 1 }),
+            json!({ APPROVAL: "int_1" }),
+        ] {
+            assert_eq!(named(bad), Err(Reason::InvalidParams));
+        }
     }
 
     #[test]

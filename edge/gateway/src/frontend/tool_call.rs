@@ -27,11 +27,7 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
         .await
         .and_then(|body| read(&body))
     {
-        Ok((tool, arguments)) => Asked {
-            tool,
-            arguments,
-            trace_id,
-        },
+        Ok(asked) => Asked { trace_id, ..asked },
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
     match gateway
@@ -47,7 +43,7 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
     }
 }
 
-fn read(body: &[u8]) -> Result<(ToolQuery, Map<String, Value>), Reason> {
+fn read(body: &[u8]) -> Result<Asked, Reason> {
     let Value::Object(mut members) = parse(body, &Limits::tool_call())? else {
         return Err(Reason::InvalidRequest);
     };
@@ -59,9 +55,14 @@ fn read(body: &[u8]) -> Result<(ToolQuery, Map<String, Value>), Reason> {
         None => Map::new(),
         Some(_) => return Err(Reason::InvalidParams),
     };
-    let meta = members.remove("_meta");
-    if meta.is_some_and(|meta| !meta.is_object()) || !members.is_empty() {
+    let approval = request::approval(members.remove("_meta"))?;
+    if !members.is_empty() {
         return Err(Reason::InvalidParams);
     }
-    Ok((ToolQuery::Any(tool), arguments))
+    Ok(Asked {
+        tool: ToolQuery::Any(tool),
+        arguments,
+        approval,
+        trace_id: None,
+    })
 }

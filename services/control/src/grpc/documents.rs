@@ -5,7 +5,7 @@ use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::objects::{self, Kind};
 use crate::store::tenants::{check_fits, fits, load_config};
-use crate::store::{intents, page, policies};
+use crate::store::{TenantTx, intents, page, policies};
 use proctor_engine::json::Limits;
 use proctor_engine::{CompiledIntent, CompiledTenant};
 use proctor_model::catalogue::{ToolServer, Upstream};
@@ -13,13 +13,14 @@ use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
 use proctor_model::principal::Right;
+use proctor_model::signed::SignedError;
 use proctor_proto::v1;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tonic::Status;
 
 /// `what` begins the message of a refusal.
-pub(super) fn parse<T: DeserializeOwned>(what: &str, document: &[u8]) -> Result<T, Status> {
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, document: &[u8]) -> Result<T, Status> {
     // Through the strict parser first: a duplicate key must not mean one thing here and another elsewhere.
     let limits = Limits {
         bytes_max: SIGNED_BYTES_MAX,
@@ -104,7 +105,7 @@ const RESULT_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// Where a server may be, and what it may cost an edge.
 fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
     match &server.upstream {
-        Upstream::McpHttp { url } => check_url(url)?,
+        Upstream::McpHttp { url } => check_url("upstream.url", url)?,
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
         Upstream::McpStdio { .. } => caller.platform(Right::WriteEdges).map_err(|_| {
             Status::permission_denied(
@@ -125,9 +126,12 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
     Ok(())
 }
 
-fn check_url(url: &str) -> Result<(), Status> {
+/// `member` begins the message of a refusal.
+pub(crate) fn check_url(member: &str, url: &str) -> Result<(), Status> {
     let wrong = || {
-        Status::invalid_argument("upstream.url: http:// or https://, a host, no user, no fragment")
+        Status::invalid_argument(format!(
+            "{member}: http:// or https://, a host, no user, no fragment"
+        ))
     };
     let uri: tonic::codegen::http::Uri = url.parse().map_err(|_| wrong())?;
     let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -387,7 +391,7 @@ pub(super) async fn declare_intent(
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let now = state.clock.now();
     let id = format!("int_{}", state.random.uuid_v7(now)?.simple());
-    let intent = Intent {
+    let mut intent = Intent {
         v: 1,
         id: id.parse()?,
         tenant: tenant.clone(),
@@ -395,10 +399,16 @@ pub(super) async fn declare_intent(
         expires_at: now.plus_secs(declaration.expires_in_s.into()),
         declared_by: caller.id().to_owned(),
         declaration,
+        parent: None,
     };
+    let mut tx = state.store.tenant(&tenant).await?;
+    narrow(&mut tx, &mut intent).await?;
     CompiledIntent::compile(intent.clone())
         .map_err(|problem| Status::invalid_argument(problem.to_string()))?;
-    let mut tx = state.store.tenant(&tenant).await?;
+    if let Err(SignedError::TooLarge) = state.signer.sign(&intent) {
+        let message = "parent: this intent and those that it narrows are too large together";
+        return Err(Status::invalid_argument(message).into());
+    }
     objects::get(&mut tx, Kind::Agent, intent.declaration.agent.as_str()).await?;
     intents::insert(&mut tx, &intent).await?;
     crate::audit::record(&mut tx, state, &tenant, caller.id(), "intent.declare", &id).await?;
@@ -411,6 +421,42 @@ pub(super) async fn declare_intent(
         document,
         version: 1,
     })
+}
+
+/// Makes an intent with a parent no wider than it: for the same agent, user and session, and over no later.
+async fn narrow(tx: &mut TenantTx, intent: &mut Intent) -> Result<(), ControlError> {
+    let Some(id) = intent.declaration.parent.clone() else {
+        return Ok(());
+    };
+    let tenant = tx.tenant().clone();
+    let found = intents::get(tx, tenant.as_str(), id.as_str()).await?;
+    let found = found.ok_or_else(|| Status::invalid_argument("parent: no such intent"))?;
+    let parent: Intent = serde_json::from_value(found)?;
+    if parent.expires_at <= intent.declared_at {
+        return Err(Status::invalid_argument("parent: that intent is over").into());
+    }
+    let (ours, theirs) = (&mut intent.declaration, &parent.declaration);
+    if ours.agent != theirs.agent {
+        return Err(Status::invalid_argument("agent: the parent is for another agent").into());
+    }
+    inherit("user", &mut ours.user, theirs.user.as_ref())?;
+    inherit("session", &mut ours.session, theirs.session.as_ref())?;
+    intent.expires_at = intent.expires_at.min(parent.expires_at);
+    intent.parent = Some(Box::new(parent));
+    Ok(())
+}
+
+fn inherit<T: Clone + PartialEq>(
+    member: &str,
+    ours: &mut Option<T>,
+    theirs: Option<&T>,
+) -> Result<(), Status> {
+    if ours.is_some() && ours.as_ref() != theirs {
+        let message = format!("{member}: it has to be the parent's");
+        return Err(Status::invalid_argument(message));
+    }
+    *ours = theirs.cloned();
+    Ok(())
 }
 
 pub(super) async fn get_intent(

@@ -35,7 +35,15 @@ fn settings(bytes: &[u8]) -> Result<TenantSettings, Status> {
     if bytes.is_empty() {
         return Ok(TenantSettings::default());
     }
-    super::documents::parse("settings", bytes)
+    let settings: TenantSettings = super::documents::parse("settings", bytes)?;
+    settings
+        .approvals
+        .check()
+        .map_err(|error| Status::invalid_argument(format!("settings.{error}")))?;
+    if let Some(extractor) = &settings.extractor {
+        crate::extract::check(extractor)?;
+    }
+    Ok(settings)
 }
 
 pub(super) async fn create_tenant(
@@ -120,6 +128,13 @@ pub(super) async fn update_tenant(
     let tenant = caller.tenant(&tenant, Right::WriteApiKeys)?;
     let settings = settings(&bytes)?;
     let mut tx = state.store.tenant(&tenant).await?;
+    let before = tenants::settings(&mut tx, &tenant).await?;
+    // Control itself would make the request: a tenant must not choose to whom.
+    if settings.extractor != before.extractor {
+        caller.platform(Right::WriteTenants).map_err(|_| {
+            Status::permission_denied("settings.extractor: it is set with a platform key")
+        })?;
+    }
     tenants::update(&mut tx, &display_name, &settings, expected_version).await?;
     tenants::check_fits(&mut tx, state).await?;
     crate::audit::record(

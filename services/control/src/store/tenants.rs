@@ -85,6 +85,20 @@ pub(crate) async fn update(
     tx.config_changed().await
 }
 
+pub(crate) async fn settings(
+    tx: &mut PgConnection,
+    tenant: &TenantId,
+) -> Result<TenantSettings, ControlError> {
+    let found: Option<Value> =
+        sqlx::query_scalar("select settings from control.tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(serde_json::from_value(
+        found.ok_or_else(crate::caller::no_such_tenant)?,
+    )?)
+}
+
 pub(crate) async fn get(
     tx: &mut PgConnection,
     tenant: &TenantId,

@@ -1,0 +1,114 @@
+//! What approvers do: list what waits, look at one, approve or deny it.
+
+use crate::State;
+use crate::caller::Caller;
+use crate::error::ControlError;
+use crate::store::approvals::{self, STATES};
+use crate::store::page;
+use proctor_model::principal::Right;
+use proctor_proto::v1;
+use sqlx::Row;
+use tonic::Status;
+
+/// Longest comment, in bytes.
+const COMMENT_BYTES_MAX: usize = 1_000;
+
+pub(super) async fn list(
+    state: &State,
+    caller: &Caller,
+    request: v1::ListApprovalsRequest,
+) -> Result<v1::ListApprovalsResponse, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::DecideApprovals)?;
+    if !request.state.is_empty() && !STATES.contains(&request.state.as_str()) {
+        let message = format!("state: one of {}", STATES.join(", "));
+        return Err(Status::invalid_argument(message).into());
+    }
+    let mut tx = state.store.tenant(&tenant).await?;
+    let now = state.clock.now();
+    let approvals = approvals::list(
+        &mut tx,
+        &request.state,
+        &request.after,
+        page(request.limit),
+        now,
+    )
+    .await?;
+    let next = approvals
+        .last()
+        .map(|last| last.id.clone())
+        .unwrap_or_default();
+    Ok(v1::ListApprovalsResponse { approvals, next })
+}
+
+pub(super) async fn get(
+    state: &State,
+    caller: &Caller,
+    request: v1::ObjectRequest,
+) -> Result<v1::Approval, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::DecideApprovals)?;
+    let mut tx = state.store.tenant(&tenant).await?;
+    let found = approvals::get(&mut tx, state, &request.id).await?;
+    Ok(found.ok_or_else(no_such_approval)?)
+}
+
+pub(super) async fn decide(
+    state: &State,
+    caller: &Caller,
+    request: v1::DecideApprovalRequest,
+) -> Result<v1::Approval, ControlError> {
+    let tenant = caller.tenant(&request.tenant, Right::DecideApprovals)?;
+    let verdict = match request.verdict.as_str() {
+        "approve" => Verdict::Approve,
+        "deny" => Verdict::Deny,
+        _ => return Err(Status::invalid_argument("verdict: approve or deny").into()),
+    };
+    if request.comment.len() > COMMENT_BYTES_MAX {
+        let message = format!("comment: at most {COMMENT_BYTES_MAX} bytes");
+        return Err(Status::invalid_argument(message).into());
+    }
+    let mut tx = state.store.tenant(&tenant).await?;
+    let row = approvals::lock(&mut tx, &request.id).await?;
+    let row = row.ok_or_else(no_such_approval)?;
+    let requesters: Vec<String> = row.try_get("requesters")?;
+    let user: Option<String> = row.try_get("user_id")?;
+    if requesters.iter().any(|one| one == caller.id()) || user.as_deref() == Some(caller.id()) {
+        return Err(Status::permission_denied(
+            "who declared the intent, minted the token, or is acted for may not decide",
+        )
+        .into());
+    }
+    let now = state.clock.now();
+    let standing = approvals::standing(&row, now)?;
+    let open = match verdict {
+        Verdict::Approve => standing == "pending",
+        // What nobody has used yet can still be stopped.
+        Verdict::Deny => matches!(standing, "pending" | "approved"),
+    };
+    if !open {
+        return Err(
+            Status::failed_precondition(format!("the approval is {standing} already")).into(),
+        );
+    }
+    let (said, action) = match verdict {
+        Verdict::Approve => ("approve", "approval.approve"),
+        Verdict::Deny => ("deny", "approval.deny"),
+    };
+    let id = &request.id;
+    if !approvals::vote(&mut tx, id, caller.id(), said, &request.comment, now).await? {
+        return Err(Status::already_exists("you have approved it already").into());
+    }
+    approvals::count_votes(&mut tx, id, now).await?;
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), action, id).await?;
+    let decided = approvals::get(&mut tx, state, id).await?;
+    tx.commit().await?;
+    Ok(decided.ok_or_else(no_such_approval)?)
+}
+
+enum Verdict {
+    Approve,
+    Deny,
+}
+
+fn no_such_approval() -> Status {
+    Status::not_found("no such approval")
+}
