@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 use nix::sys::signal::Signal;
-use proctor_loadtest::cluster::{Cluster, Options, Role};
+use proctor_loadtest::cluster::{Cluster, Options, Role, proctor_binary};
 use proctor_loadtest::load::{AGENT, allow_all, in_secs, register};
 use proctor_loadtest::oracle;
 use proctor_loadtest::upstream::Upstream;
@@ -686,5 +686,147 @@ async fn nats_is_not_trusted() {
     }
     assert_eq!(system.executed(700), 0);
     forger.abort();
+    system.stop().await;
+}
+
+/// The binary's own words, and whether it was content.
+fn run(system: &System, key: &str, token: &str, arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(proctor_binary().unwrap())
+        .args(arguments)
+        .env("PROCTOR_API_URL", &system.cluster.api_url)
+        .env("PROCTOR_EDGE_URL", &system.urls[0])
+        .env("PROCTOR_TENANT", "acme")
+        .env("PROCTOR_ADMIN_KEY", key)
+        .env("PROCTOR_AGENT_TOKEN", token)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_work_from_the_command_line() {
+    let system = System::start(json!({})).await;
+    let token = system.token(json!({}), &[]).await;
+    let (approver, admin) = (system.approver.as_str(), system.cluster.admin_key());
+    let call = r#"{"id":"1","amount":900}"#;
+    let (done, said) = run(&system, admin, &token, &["call", "worker/work", call]);
+    assert!(!done && said.contains("--approval apr_"), "{said}");
+    let id = said.split_whitespace().last().unwrap().to_owned();
+    let (done, said) = run(&system, approver, &token, &["approval", "list"]);
+    assert!(
+        done && said.contains(&id) && said.contains("worker wants worker/work"),
+        "{said}"
+    );
+    let (done, said) = run(&system, approver, &token, &["approval", "show", &id]);
+    assert!(done && said.contains("\"amount\": 900"), "{said}");
+    let (done, said) = run(&system, admin, &token, &["approval", "approve", &id]);
+    assert!(!done && said.contains("403"), "{said}");
+    let approve = ["approval", "approve", &id, "--comment", "it is right"];
+    let (done, said) = run(&system, approver, &token, &approve);
+    assert!(done && said.contains("is approved"), "{said}");
+    let again = ["call", "worker/work", call, "--approval", &id];
+    let (done, said) = run(&system, admin, &token, &again);
+    assert!(done, "{said}");
+    let (done, said) = run(&system, admin, &token, &again);
+    assert!(!done && said.contains("approval_used"), "{said}");
+    let (done, said) = run(&system, approver, &token, &["approval", "deny", &id]);
+    assert!(!done && said.contains("used already"), "{said}");
+    let (done, said) = run(&system, approver, &token, &["approval", "list"]);
+    assert!(done && !said.contains(&id), "{said}");
+
+    let (done, said) = run(&system, approver, &token, &["kill", "on", "--all"]);
+    assert!(!done && said.contains("403"), "{said}");
+    let on = ["kill", "on", "--agent", AGENT, "--note", "odd"];
+    let (done, said) = run(&system, admin, &token, &on);
+    assert!(done && said.contains("stopped: agent worker"), "{said}");
+    let plain = json!({ "id": "1", "amount": 1 });
+    system
+        .becomes(&system.urls[0], &token, plain.clone(), "killed_agent")
+        .await;
+    let (done, said) = run(&system, admin, &token, &["kill", "list"]);
+    assert!(
+        done && said.contains("agent worker") && said.contains("odd"),
+        "{said}"
+    );
+    let (done, said) = run(&system, admin, &token, &["kill", "off", "--agent", AGENT]);
+    assert!(done, "{said}");
+    let (done, said) = run(&system, admin, &token, &["kill", "off", "--agent", AGENT]);
+    assert!(!done && said.contains("404"), "{said}");
+    system
+        .becomes(&system.urls[0], &token, plain, "allowed")
+        .await;
+    let extract = ["intent", "extract", "--agent", AGENT, "Do the work"];
+    let (done, said) = run(&system, admin, &token, &extract);
+    assert!(!done && said.contains("no extractor"), "{said}");
+    system.stop().await;
+}
+
+/// One JSON-RPC request in either family of revisions; the answer and its session, if it has one.
+async fn rpc(
+    system: &System,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Value,
+) -> (Value, Option<String>) {
+    let request = system.http.post(format!("{}/v1/mcp", system.urls[0]));
+    let mut request = request
+        .bearer_auth(token)
+        .header("accept", "application/json, text/event-stream");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.json(&body).send().await.unwrap();
+    let session = response.headers().get("mcp-session-id");
+    let session = session.map(|id| id.to_str().unwrap().to_owned());
+    (response.json().await.unwrap_or_default(), session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_families_of_mcp_take_an_approval() {
+    let system = System::start(json!({ "denials": "error" })).await;
+    let token = system.token(json!({}), &[]).await;
+    let initialize = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": { "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } },
+    });
+    let (_, session) = rpc(&system, &token, &[], initialize).await;
+    let session = session.unwrap();
+    let old = [
+        ("mcp-session-id", session.as_str()),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    let new = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "worker__work"),
+    ];
+    for (headers, code, amount) in [(&old[..], -32019, 801), (&new[..], -31019, 802)] {
+        let call = |approval: Option<&Value>| {
+            let mut meta = json!({});
+            if code == -31019 {
+                meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+            }
+            if let Some(approval) = approval {
+                meta["dev.proctor/approval"] = approval.clone();
+            }
+            json!({
+                "jsonrpc": "2.0", "id": amount, "method": "tools/call",
+                "params": { "name": "worker__work", "arguments": { "id": "1", "amount": amount }, "_meta": meta },
+            })
+        };
+        let (waits, _) = rpc(&system, &token, headers, call(None)).await;
+        assert_eq!(waits["error"]["code"], code, "{waits}");
+        let id = &waits["error"]["data"]["approval_id"];
+        system
+            .decide(&system.approver, id.as_str().unwrap(), "approve")
+            .await
+            .unwrap();
+        let (done, _) = rpc(&system, &token, headers, call(Some(id))).await;
+        assert!(done["result"].is_object(), "{done}");
+        let (used, _) = rpc(&system, &token, headers, call(Some(id))).await;
+        assert_eq!(used["error"]["data"]["reason"], "approval_used", "{used}");
+        assert_eq!(system.executed(amount), 1);
+    }
     system.stop().await;
 }

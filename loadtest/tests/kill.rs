@@ -136,26 +136,46 @@ async fn what_is_stopped_stops_on_every_edge_within_a_second() {
         }
     }
 
-    // A restart forgets nothing, not even while there is no control, and not if the switch is taken out of the stream.
-    let body = json!({ "scope": "agent", "object": AGENT, "note": "misbehaves" });
-    cluster
-        .acme(Method::POST, "kill-switches", Some(body))
-        .await
-        .unwrap();
-    agent.becomes(&urls[0], "killed_agent").await;
-    let listed = cluster
-        .acme(Method::GET, "kill-switches", None)
-        .await
-        .unwrap();
-    assert_eq!(listed["kill_switches"][0]["note"], "misbehaves");
-    cluster.control.end(Signal::SIGKILL).await.unwrap();
+    // What control said before, played back by somebody who can write to NATS, changes nothing.
     let (user, password) = cluster.nats.user_and_password();
     let options = async_nats::ConnectOptions::with_user_and_password(user, password);
     let nats = options
         .connect(format!("127.0.0.1:{}", cluster.nats.port()))
         .await
         .unwrap();
-    let stream = jetstream::new(nats).get_stream("CONFIG").await.unwrap();
+    let bus = jetstream::new(nats);
+    let stream = bus.get_stream("CONFIG").await.unwrap();
+    let released = stream
+        .get_last_raw_message_by_subject("config.acme.kill")
+        .await
+        .unwrap();
+
+    // A restart forgets nothing, not even while there is no control, and not if the switch is taken out of the stream.
+    let body = json!({ "scope": "agent", "object": AGENT, "note": "misbehaves" });
+    cluster
+        .acme(Method::POST, "kill-switches", Some(body))
+        .await
+        .unwrap();
+    for url in &urls {
+        agent.becomes(url, "killed_agent").await;
+    }
+    bus.publish("config.acme.kill", released.payload.clone())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(500) {
+        for url in &urls {
+            assert_eq!(agent.call(url).await, "killed_agent");
+        }
+    }
+    let listed = cluster
+        .acme(Method::GET, "kill-switches", None)
+        .await
+        .unwrap();
+    assert_eq!(listed["kill_switches"][0]["note"], "misbehaves");
+    cluster.control.end(Signal::SIGKILL).await.unwrap();
     stream.purge().filter("config.acme.kill").await.unwrap();
     cluster.edge.end(Signal::SIGKILL).await.unwrap();
     cluster.start_edge().await.unwrap();

@@ -190,12 +190,17 @@ pub struct Heartbeat {
     /// How many revocations up to that number were alive (`until` after `at`): an edge must have as many, so that
     /// not even one that was deleted on the way can be missed.
     pub revocations: u64,
-    /// Version of the tenant's kill switches that an edge must have.
-    #[serde(default)]
+    /// Version of the tenant's kill switches that an edge must have; 0: there never was one.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub kill_version: u64,
     /// Version of the platform's kill switch that an edge must have.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub platform_kill_version: u64,
+}
+
+/// An edge that knows nothing of kill switches goes on for as long as there is none.
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 /// Payload of `proctor.revocation+jws`.

@@ -19,6 +19,9 @@ pub(crate) struct CallArgs {
     /// The edge [default: PROCTOR_EDGE_URL, then .proctor/dev.env]; the token is taken from PROCTOR_AGENT_TOKEN
     #[arg(long)]
     edge_url: Option<String>,
+    /// The approval that the call was told to come back with
+    #[arg(long)]
+    approval: Option<String>,
     /// Print the whole answer as JSON
     #[arg(long)]
     json: bool,
@@ -31,12 +34,17 @@ pub(crate) async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         serde_json::from_str(&args.arguments).context("the arguments are not JSON")?;
     let edge = setting(args.edge_url.as_deref(), "PROCTOR_EDGE_URL")?;
     let token = secret("PROCTOR_AGENT_TOKEN")?;
+    let mut body = json!({ "tool": args.tool, "arguments": arguments });
+    if let (Some(approval), Some(members)) = (args.approval, body.as_object_mut()) {
+        let meta = json!({ "dev.proctor/approval": approval });
+        members.insert("_meta".to_owned(), meta);
+    }
     let response = reqwest::Client::builder()
         .no_proxy()
         .build()?
         .post(format!("{}/v1/tool-call", edge.trim_end_matches('/')))
         .bearer_auth(token.expose_secret())
-        .json(&json!({ "tool": args.tool, "arguments": arguments }))
+        .json(&body)
         .send()
         .await
         .context("the edge can't be reached")?;
@@ -67,6 +75,10 @@ pub(crate) async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
             text("message"),
             text("decision_id")
         );
+        if data.get("retry_with").is_some() {
+            let (approval, until) = (text("approval_id"), text("expires_at"));
+            println!("once approved, until {until}: the same call with --approval {approval}");
+        }
     }
     Ok(if allowed {
         ExitCode::SUCCESS
