@@ -135,13 +135,19 @@ impl Feed {
         if !switches.tenant.is_platform() {
             return Err(Refused::Foreign);
         }
-        self.platform_kill_seen(switches.version)?;
+        let version = switches.version;
+        seen::Seen::load(&self.dir, "platform")?.check(|seen| &mut seen.kill, version)?;
+        // In force before it is on disk, as a tenant's.
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         for (state, _) in followed.tenants.values() {
             state.set_kill(switches.clone());
         }
-        followed.platform_kill = Some(switches);
-        Ok(())
+        let newer = |known: &KillSwitches| known.version >= version;
+        if !followed.platform_kill.as_ref().is_some_and(newer) {
+            followed.platform_kill = Some(switches);
+        }
+        drop(followed);
+        self.platform_kill_seen(version)
     }
 
     /// Takes a version of the platform's kill switch that is at least the newest that was seen here.

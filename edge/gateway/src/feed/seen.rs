@@ -33,6 +33,18 @@ impl Seen {
         Ok(Self { path, numbers })
     }
 
+    /// Whether a number is at least the one seen before; nothing is written.
+    pub(super) fn check(
+        &mut self,
+        pick: impl Fn(&mut Numbers) -> &mut u64,
+        number: u64,
+    ) -> Result<(), Refused> {
+        match number < *pick(&mut self.numbers) {
+            true => Err(Refused::Older),
+            false => Ok(()),
+        }
+    }
+
     /// Takes a number that is at least the one seen before; a higher one is on disk when this returns.
     pub(super) fn raise(
         &mut self,

@@ -131,9 +131,12 @@ fn revocation(feed: &Feed, state: &TenantState, number: u64, payload: &str) -> R
 fn kill(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
     let switches: KillSwitches = feed.identity.platform.verify(payload)?;
     same(state, &switches.tenant)?;
-    seen(feed, state)?.raise(|seen| &mut seen.kill, switches.version)?;
+    let (mut seen, version) = (seen(feed, state)?, switches.version);
+    seen.check(|seen| &mut seen.kill, version)?;
+    // In force before it is on disk: what stops calls must not wait for a slow one. If we crash in between, the next
+    // heartbeat names the version that we have to have.
     state.set_kill(switches);
-    Ok(())
+    seen.raise(|seen| &mut seen.kill, version)
 }
 
 fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
