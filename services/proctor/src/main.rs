@@ -5,6 +5,7 @@
     reason = "a command line tool speaks on standard output"
 )]
 
+mod counter;
 mod dev;
 mod doctor;
 mod operate;
@@ -31,6 +32,7 @@ enum Command {
     Control(role::RoleArgs),
     /// Run an audit ledger
     Ledger(role::JoinArgs),
+    Counter(counter::CounterArgs),
     /// Run the admin API
     WebApi(role::RoleArgs),
     /// Run an edge gateway
@@ -90,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Dev(args) => return dev::run(args).await,
             Command::Control(args) => role::control(args).await?,
             Command::Ledger(args) => role::ledger(args).await?,
+            Command::Counter(args) => counter::run(args).await?,
             Command::WebApi(args) => role::web_api(args).await?,
             Command::Edge(args) => role::edge(args).await?,
             Command::Token(command) => operate::token::run(command).await?,

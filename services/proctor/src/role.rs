@@ -53,8 +53,14 @@ fn heartbeat_ms() -> u64 {
     5_000
 }
 
-fn load<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Begins logging and reads a role's settings.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     init_logging(&TelemetrySettings::default())?;
+    read(path)
+}
+
+/// Reads settings; unknown ones are errors.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("in {}", path.display()))

@@ -115,6 +115,7 @@ fn roles_do_not_import_roles() {
         "proctor-control",
         "proctor-edge",
         "proctor-ledger",
+        "proctor-counter",
     ];
     for role in roles {
         for other in graph.direct(role) {

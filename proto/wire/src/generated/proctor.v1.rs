@@ -4434,9 +4434,9 @@ pub mod settled {
         Unspecified = 0,
         /// Taken; the lease is still open.
         Open = 1,
-        /// Taken, or was so before; the lease is closed.
+        /// Taken; the lease is closed.
         Closed = 2,
-        /// Closed or written off long ago, or never this edge's: nothing was changed.
+        /// Closed or written off before, or never this edge's: nothing was changed, nothing is left to do.
         Gone = 3,
         /// The edge's epoch is over: nothing was changed.
         Fenced = 4,
@@ -4718,8 +4718,6 @@ pub struct CounterStatusResponse {
     pub term: u64,
     #[prost(uint64, tag = "5")]
     pub last_log: u64,
-    #[prost(uint64, tag = "6")]
-    pub committed: u64,
     #[prost(uint64, tag = "7")]
     pub applied: u64,
     #[prost(uint64, tag = "8")]
@@ -4876,7 +4874,8 @@ pub mod counter_client {
     /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
     /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
     /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
-    /// An edge reaches only the tenants of its certificate; others are NOT_FOUND.
+    /// An edge leases only from tenants of its certificate; others are NOT_FOUND. What it holds it may always settle. A
+    /// certificate older than one that the counter has seen of this edge is PERMISSION_DENIED.
     ///
     /// Operators' calls carry a principal token (`authorization: Bearer …`), as those to the ledger do. SetLimits needs
     /// a principal of the platform (no tenant).
@@ -5212,7 +5211,8 @@ pub mod counter_server {
     /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
     /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
     /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
-    /// An edge reaches only the tenants of its certificate; others are NOT_FOUND.
+    /// An edge leases only from tenants of its certificate; others are NOT_FOUND. What it holds it may always settle. A
+    /// certificate older than one that the counter has seen of this edge is PERMISSION_DENIED.
     ///
     /// Operators' calls carry a principal token (`authorization: Bearer …`), as those to the ledger do. SetLimits needs
     /// a principal of the platform (no tenant).

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use proctor_control::{ControlConfig, JoinRole};
+use proctor_counter::{Bootstrap, CounterConfig};
 use proctor_demo::server::DemoServers;
 use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions, Supervision};
 use proctor_edge::EdgeConfig;
@@ -74,6 +75,7 @@ pub(super) struct Stack {
     pub(super) demo: DemoServers,
     web_api: proctor_web_api::Handle,
     ledger: proctor_ledger::Handle,
+    counter: proctor_counter::Handle,
     control: proctor_control::Handle,
     nats: Nats,
     postgres: Postgres,
@@ -106,6 +108,9 @@ impl Stack {
         let ledger = ledger(dir, &database_url, nats_url, &control, &shutdown)
             .await
             .context("starting the ledger")?;
+        let counter = counter(dir, &control, &shutdown)
+            .await
+            .context("starting the counter")?;
         let web_api = WebApiConfig {
             listen: local(ports.api),
             control_grpc: format!("http://{}", control.grpc_addr),
@@ -127,6 +132,7 @@ impl Stack {
             demo,
             web_api,
             ledger,
+            counter,
             control,
             nats,
             postgres,
@@ -139,6 +145,9 @@ impl Stack {
         self.demo.stopped().await;
         self.web_api.stopped().await;
         self.ledger.stopped().await;
+        if let Err(error) = self.counter.stopped().await {
+            tracing::error!(%error, "the counter");
+        }
         self.control.stopped().await;
         self.nats.stop().await;
         self.postgres.stop().await;
@@ -189,6 +198,27 @@ async fn admin_key(dir: &Path, control: &proctor_control::Handle) -> anyhow::Res
         )
     })?;
     Ok(Secret::from(text))
+}
+
+/// One node is a cluster of its own: enough for one machine.
+async fn counter(
+    dir: &Path,
+    control: &proctor_control::Handle,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<proctor_counter::Handle> {
+    let config = CounterConfig {
+        node: 1,
+        listen: local(0),
+        tls: None,
+        node_listen: local(0),
+        node_tls: None,
+        node_address: None,
+        data_dir: dir.join("counter"),
+        platform_keys: control.platform_keys.clone(),
+        bootstrap: Bootstrap::Alone,
+    };
+    let clock = proctor_runtime::Clock::system();
+    Ok(proctor_counter::start(config, clock, shutdown.clone()).await?)
 }
 
 async fn ledger(
