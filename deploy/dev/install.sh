@@ -14,6 +14,7 @@ if [ "${1:-}" = test ]; then
     have node && have npm || missing+=(nodejs npm)
     have python3 || missing+=(python3)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+    have strace || missing+=(strace)
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -149,6 +149,10 @@ pub struct Options {
     pub edge_dir: Option<PathBuf>,
     /// Settings of the tenant.
     pub settings: Value,
+    /// Ledgers beyond the first: none or one.
+    pub more_ledgers: usize,
+    /// Lines for the ledgers' settings.
+    pub ledger_settings: String,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -161,6 +165,8 @@ pub struct Cluster {
     pub control: Role,
     /// The ledger.
     pub ledger: Role,
+    /// The second ledger, if there is one; the admin API reads from the first.
+    pub ledger_2: Option<Role>,
     /// The admin API.
     pub web_api: Role,
     /// The edge.
@@ -174,6 +180,7 @@ pub struct Cluster {
     control_url: String,
     admin_key: String,
     edge_id: String,
+    edge_dir: PathBuf,
     http: reqwest::Client,
     /// Removed last.
     pub dir: TempDir,
@@ -229,16 +236,21 @@ impl Cluster {
             .flatten()
             .map(|key| format!("{{ kid = {}, key = {} }}", key["kid"], key["key"]))
             .collect();
-        let ledger = Role::new(
-            path,
-            "ledger",
-            &format!(
-                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{ledger_port}\"\n\
-                 data_dir = {:?}\nplatform_keys = [{}]\n",
-                own("ledger-data"),
-                keys.join(", ")
-            ),
-        )?;
+        let ledger_role = |name: &'static str, port: u16| {
+            let settings = format!(
+                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{port}\"\n\
+                 data_dir = {:?}\ndeployment = \"test\"\nplatform_keys = [{}]\n{}",
+                own(&format!("{name}-data")),
+                keys.join(", "),
+                options.ledger_settings,
+            );
+            Role::new(path, name, &settings)
+        };
+        let ledger = ledger_role("ledger", ledger_port)?;
+        let ledger_2 = match options.more_ledgers {
+            0 => None,
+            _ => Some(ledger_role("ledger-2", free_port()?)?),
+        };
         let web_api = Role::new(
             path,
             "web-api",
@@ -264,6 +276,7 @@ impl Cluster {
             nats,
             control,
             ledger,
+            ledger_2,
             web_api,
             edge,
             edge_url: format!("http://127.0.0.1:{edge_port}"),
@@ -272,6 +285,7 @@ impl Cluster {
             control_url: format!("http://127.0.0.1:{control_port}"),
             admin_key,
             edge_id: String::new(),
+            edge_dir: edge_dir.clone(),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(30))
@@ -295,6 +309,15 @@ impl Cluster {
                 &[("PROCTOR_JOIN_TOKEN", &ledger)],
             )
             .await?;
+        if self.ledger_2.is_some() {
+            let token = self.join_token(json!({ "role": "ledger" })).await?;
+            if let Some(second) = &mut self.ledger_2 {
+                let join = [("PROCTOR_JOIN_TOKEN", token.as_str())];
+                second
+                    .start("gRPC on", &["--join", &control], &join)
+                    .await?;
+            }
+        }
         let edge = self
             .join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" }))
             .await?;
@@ -356,6 +379,12 @@ impl Cluster {
         &self.edge_id
     }
 
+    /// Where the edge keeps its spool.
+    #[must_use]
+    pub fn spool_dir(&self) -> PathBuf {
+        self.edge_dir.join("spool")
+    }
+
     /// The platform administrator's API key.
     #[must_use]
     pub fn admin_key(&self) -> &str {
@@ -376,6 +405,83 @@ impl Cluster {
     /// If it does not come up.
     pub async fn start_ledger(&mut self) -> anyhow::Result<()> {
         self.ledger.start("gRPC on", &[], &[]).await.map(drop)
+    }
+
+    /// Kills the second ledger.
+    ///
+    /// # Errors
+    /// If there is none, or it does not run.
+    pub async fn kill_ledger_2(&mut self) -> anyhow::Result<()> {
+        let second = self.ledger_2.as_mut().context("a second ledger")?;
+        second.end(Signal::SIGKILL).await
+    }
+
+    /// Starts the second ledger again.
+    ///
+    /// # Errors
+    /// If there is none, or it does not come up.
+    pub async fn start_ledger_2(&mut self) -> anyhow::Result<()> {
+        let second = self.ledger_2.as_mut().context("a second ledger")?;
+        second.start("gRPC on", &[], &[]).await.map(drop)
+    }
+
+    /// Starts the admin API again.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_web_api(&mut self) -> anyhow::Result<()> {
+        self.web_api.start("admin API on", &[], &[]).await.map(drop)
+    }
+
+    /// Kills every process at once, the servers too, and starts all again.
+    ///
+    /// # Errors
+    /// If one does not come up.
+    pub async fn power_cut(&mut self) -> anyhow::Result<()> {
+        let roles = [&self.edge, &self.ledger, &self.control, &self.web_api];
+        for pid in roles
+            .into_iter()
+            .chain(&self.ledger_2)
+            .filter_map(Role::pid)
+        {
+            kill(pid, Signal::SIGKILL)?;
+        }
+        tokio::join!(self.postgres.kill9(), self.nats.kill9());
+        let roles = [
+            &mut self.edge,
+            &mut self.ledger,
+            &mut self.control,
+            &mut self.web_api,
+        ];
+        for role in roles.into_iter().chain(&mut self.ledger_2) {
+            if let Some(mut child) = role.child.take() {
+                child.wait().await?;
+            }
+        }
+        self.postgres.restart().await?;
+        self.nats.restart().await?;
+        self.start_control().await?;
+        self.start_web_api().await?;
+        self.start_ledger().await?;
+        if self.ledger_2.is_some() {
+            self.start_ledger_2().await?;
+        }
+        self.start_edge().await
+    }
+
+    /// Text from the admin API, as it is.
+    ///
+    /// # Errors
+    /// If it can't be reached or refuses.
+    pub async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request = self.http.get(format!("{}{path}", self.api_url));
+        let response = request.bearer_auth(&self.admin_key).send().await?;
+        let status = response.status();
+        let bytes = response.bytes().await?;
+        if !status.is_success() {
+            bail!("{path}: {status} {}", String::from_utf8_lossy(&bytes));
+        }
+        Ok(bytes.to_vec())
     }
 
     /// Starts control again.
@@ -496,12 +602,13 @@ impl Cluster {
 
     /// Ends everything in good order.
     pub async fn stop(mut self) {
-        for role in [
+        let roles = [
             &mut self.edge,
             &mut self.web_api,
             &mut self.ledger,
             &mut self.control,
-        ] {
+        ];
+        for role in roles.into_iter().chain(&mut self.ledger_2) {
             // One that was killed by a drill is gone already.
             let _ = role.end(Signal::SIGTERM).await;
         }

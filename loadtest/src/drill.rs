@@ -22,14 +22,22 @@ const SETTLE: Duration = Duration::from_secs(40);
 pub enum Drill {
     /// Kill the edge in the middle of requests, and start it again.
     D1,
-    /// Kill the ledger, and start it again.
+    /// Two ledgers: kill one, then the other, then both, and start them again.
     D2,
     /// Kill NATS; then wipe its store.
     D3,
     /// Kill Postgres, and let it recover.
     D4,
+    /// Postgres is away for a minute.
+    Outage,
     /// Fill the edge's disk.
     D10,
+    /// The edge's disk fails once: an injected EIO when it syncs.
+    D11,
+    /// Bits of the edge's spool flip while it is down.
+    D12,
+    /// Kill everything at once, and start it again.
+    D27,
 }
 
 /// What a drill came to.
@@ -55,6 +63,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     };
     let options = Options {
         edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
+        more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D27)),
         ..Options::default()
     };
     let mut cluster = Cluster::start(options).await?;
@@ -81,11 +90,11 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    if drill == Drill::D10 {
+    if matches!(drill, Drill::D10 | Drill::D11) {
         let full = |told: &Told| matches!(told, Told::Refused { reason, .. } if reason == "audit_unavailable");
         ensure!(
             calls.iter().any(|call| full(&call.told)),
-            "the disk never was full"
+            "the disk never failed"
         );
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
@@ -122,13 +131,19 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             }
         }
         Drill::D2 => {
-            for round in 0..3 {
-                pause(seed, round, 300).await;
-                cluster.ledger.end(Signal::SIGKILL).await?;
-                // The edge goes on without a ledger.
-                load.wait_done(20, HEAL).await?;
-                cluster.start_ledger().await?;
-            }
+            pause(seed, 0, 300).await;
+            cluster.ledger.end(Signal::SIGKILL).await?;
+            taken_over(cluster, load).await?;
+            cluster.start_ledger().await?;
+            pause(seed, 1, 300).await;
+            cluster.kill_ledger_2().await?;
+            taken_over(cluster, load).await?;
+            pause(seed, 2, 300).await;
+            cluster.ledger.end(Signal::SIGKILL).await?;
+            // The edge goes on without any ledger.
+            load.wait_done(20, HEAL).await?;
+            cluster.start_ledger_2().await?;
+            cluster.start_ledger().await?;
         }
         Drill::D3 => {
             pause(seed, 0, 300).await;
@@ -150,6 +165,51 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
                 cluster.postgres.restart().await?;
             }
         }
+        Drill::Outage => {
+            pause(seed, 0, 300).await;
+            cluster.postgres.kill9().await;
+            let end = tokio::time::Instant::now() + OUTAGE;
+            while tokio::time::Instant::now() < end {
+                // Calls go on: the spool has room for more than a minute of them.
+                load.wait_done(20, HEAL).await?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            cluster.postgres.restart().await?;
+        }
+        Drill::D11 => {
+            pause(seed, 0, 300).await;
+            let pid = cluster.edge.pid().context("the edge runs")?;
+            // The first sync after some others fails; those behind it would "succeed".
+            let when = 1 + mix(seed, 1) % 20;
+            let mut strace = tokio::process::Command::new("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()])
+                .args(["-e", "trace=fdatasync,fsync"])
+                .arg("-e")
+                .arg(format!("inject=fdatasync,fsync:error=EIO:when={when}"))
+                .kill_on_drop(true)
+                .spawn()?;
+            load.wait_refused("audit_unavailable", HEAL).await?;
+            let id = strace.id().and_then(|id| i32::try_from(id).ok());
+            // It detaches in good order; killed, it could take the edge with it.
+            let id = id.context("strace runs")?;
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), Signal::SIGINT)?;
+            strace.wait().await?;
+        }
+        Drill::D12 => {
+            for round in 0..5 {
+                pause(seed, round, 300).await;
+                cluster.edge.end(Signal::SIGKILL).await?;
+                flip(seed, round, &cluster.spool_dir(), cluster).await?;
+                load.wait_done(20, HEAL).await?;
+            }
+        }
+        Drill::D27 => {
+            for round in 0..3 {
+                pause(seed, round, 500).await;
+                cluster.power_cut().await?;
+                load.wait_done(20, HEAL).await?;
+            }
+        }
         Drill::D10 => {
             // Without a ledger nothing is let go of, and the disk fills.
             cluster.ledger.end(Signal::SIGTERM).await?;
@@ -168,6 +228,62 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
         }
     }
     Ok(())
+}
+
+/// How long a drill's outage takes.
+const OUTAGE: Duration = Duration::from_secs(60);
+/// How long it may take until the other ledger has what the one that is gone left.
+const TAKE_OVER: Duration = Duration::from_secs(15);
+
+/// The other ledger takes the chain over: what the edge has to wait with gets less again.
+async fn taken_over(cluster: &Cluster, load: &Load) -> anyhow::Result<()> {
+    load.wait_done(20, HEAL).await?;
+    let waited = async {
+        // Under load it is hardly ever nothing.
+        while oracle::spooled(cluster)
+            .await
+            .is_none_or(|events| events > 300)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(TAKE_OVER, waited)
+        .await
+        .context("the other ledger does not take over")
+}
+
+/// Flips one bit in a copy of the spool; the edge must not come up with it as if nothing were, unless the bit is in what is
+/// not needed any more. Then starts it with the spool as it was.
+async fn flip(seed: u64, round: u64, spool: &Path, cluster: &mut Cluster) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(spool)? {
+        let entry = entry?;
+        if entry.metadata()?.is_file() && entry.metadata()?.len() > 0 {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    let kept: Vec<(PathBuf, Vec<u8>)> = files
+        .iter()
+        .map(|path| Ok((path.clone(), std::fs::read(path)?)))
+        .collect::<std::io::Result<_>>()?;
+    let index = usize::try_from(mix(seed, 100 + round))? % kept.len().max(1);
+    let (path, bytes) = kept.get(index).context("the spool has files")?;
+    let mut flipped = bytes.clone();
+    let at = usize::try_from(mix(seed, 200 + round))? % flipped.len();
+    if let Some(byte) = flipped.get_mut(at) {
+        *byte ^= 1 << (mix(seed, 300 + round) % 8);
+    }
+    std::fs::write(path, flipped)?;
+    if cluster.start_edge().await.is_ok() {
+        // Either it does not matter, and the oracle will find everything; or it is the torn end of the last segment.
+        return Ok(());
+    }
+    // It said so and did not start. Its files are as they were before.
+    for (path, bytes) in kept {
+        std::fs::write(path, bytes)?;
+    }
+    cluster.start_edge().await
 }
 
 /// A disk that is soon full: a tmpfs of its own.
@@ -209,4 +325,13 @@ impl Drop for SmallDisk {
 #[must_use]
 pub fn may_mount() -> bool {
     SmallDisk::new().is_ok()
+}
+
+/// Whether this process may trace others (drill D11).
+#[must_use]
+pub fn may_trace() -> bool {
+    std::process::Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
 }

@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`cluster`] (the roles as processes), [`upstream`] (a tool server that notes what it really did),
 //! [`load`] (clients that note what they were told), [`oracle`] (the equations that must hold between the notes and the
-//! audit chain), [`drill`] (the faults), [`bench`] (throughput and latency next to a plain reverse proxy),
+//! audit chain), [`drill`] (the faults), [`bench`] (throughput and latency next to a plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`),
 //! [`agentdojo`] (somebody else's attacks and tasks).
 
 pub mod agentdojo;
 pub mod bench;
+pub mod bench_ledger;
 pub mod cluster;
 pub mod drill;
 pub mod load;

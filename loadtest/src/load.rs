@@ -254,6 +254,27 @@ impl Load {
         })
     }
 
+    /// Waits until a call was refused for this reason.
+    ///
+    /// # Errors
+    /// If that takes longer than `patience`.
+    pub async fn wait_refused(&self, reason: &str, patience: Duration) -> anyhow::Result<()> {
+        let refused = || {
+            let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.iter().rev().any(
+                |call| matches!(&call.told, Told::Refused { reason: told, .. } if told == reason),
+            )
+        };
+        let waited = tokio::time::timeout(patience, async {
+            while !refused() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited
+            .await
+            .with_context(|| format!("no call was refused with {reason}"))
+    }
+
     /// Ends the clients and gives their notes.
     pub async fn end(self) -> Vec<Call> {
         self.stop.cancel();

@@ -8,6 +8,7 @@
 use clap::Parser;
 use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
+use proctor_loadtest::bench_ledger;
 use proctor_loadtest::drill::{self, Drill};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,6 +29,15 @@ enum Command {
         /// Turns of each
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+    },
+    /// Events a second through edge, NATS and ledger, next to a bare `COPY`; delays; export and offline verification
+    BenchLedger {
+        /// Seconds at full speed
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Seconds at 2,000 decisions a second
+        #[arg(long, default_value_t = 20)]
+        paced: u64,
     },
     /// Run a fault drill with its oracle
     Drill {
@@ -82,6 +92,14 @@ async fn main() -> anyhow::Result<()> {
                 })
                 .await?
             );
+            Ok(())
+        }
+        Command::BenchLedger { seconds, paced } => {
+            let plan = bench_ledger::Plan {
+                sustained: Duration::from_secs(seconds),
+                paced: Duration::from_secs(paced),
+            };
+            println!("{}", bench_ledger::run(plan).await?);
             Ok(())
         }
         Command::Drill {

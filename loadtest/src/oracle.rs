@@ -49,7 +49,7 @@ pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()
 }
 
 /// Events in the edge's spool that the ledger does not have.
-async fn spooled(cluster: &Cluster) -> Option<u64> {
+pub async fn spooled(cluster: &Cluster) -> Option<u64> {
     let url = format!("{}/metrics", cluster.edge_admin_url);
     let text = reqwest::Client::builder()
         .no_proxy()

@@ -8,7 +8,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use proctor_loadtest::drill::{Drill, may_mount, run};
+use proctor_loadtest::drill::{Drill, may_mount, may_trace, run};
 
 async fn three(drill: Drill) {
     for seed in 1..=3 {
@@ -25,7 +25,7 @@ async fn d1_the_edge_is_killed_in_the_middle_of_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn d2_the_ledger_is_killed() {
+async fn d2_ledgers_are_killed() {
     three(Drill::D2).await;
 }
 
@@ -46,4 +46,18 @@ async fn d10_the_disk_of_the_edge_is_full() {
         return;
     }
     three(Drill::D10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_the_disk_of_the_edge_fails_once() {
+    if !may_trace() {
+        println!("skipped: strace is absent, or may not attach");
+        return;
+    }
+    three(Drill::D11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d27_everything_is_killed_at_once() {
+    three(Drill::D27).await;
 }

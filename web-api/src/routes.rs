@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod audit_log;
 mod documents;
 mod edges;
 mod intents;
@@ -63,6 +64,13 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::stream))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))
+        .routes(routes!(audit_log::entry))
+        .routes(routes!(audit_log::checkpoints))
+        .routes(routes!(audit_log::consistency))
+        .routes(routes!(audit_log::keys))
+        .routes(routes!(audit_log::export))
+        .routes(routes!(audit_log::checkpoint))
+        .routes(routes!(audit_log::tile))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::delete))
         .routes(routes!(keys::list_platform, keys::create_platform))

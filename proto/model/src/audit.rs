@@ -138,6 +138,10 @@ pub enum Kind {
     Unknown,
     /// A change on the control plane.
     Admin,
+    /// (of the ledger) An edge's lane has a hole, or came in two versions.
+    Integrity,
+    /// (of the ledger, in the platform's chain) A tenant's log was sealed.
+    Sealed,
 }
 
 impl Kind {
@@ -154,6 +158,8 @@ impl Kind {
             Self::Failed => "failed",
             Self::Unknown => "unknown",
             Self::Admin => "admin",
+            Self::Integrity => "integrity",
+            Self::Sealed => "sealed",
         }
     }
 
@@ -254,6 +260,51 @@ pub struct EventAdmin {
     pub principal: String,
 }
 
+/// What is wrong with a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneFault {
+    /// Events between the committed ones and the next that the edge sends are nowhere.
+    LaneGap,
+    /// The edge signed events that do not follow from those that it signed before.
+    LaneFork,
+}
+
+impl LaneFault {
+    /// Name as in the event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LaneGap => "lane_gap",
+            Self::LaneFork => "lane_fork",
+        }
+    }
+}
+
+/// A lane that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventLane {
+    /// The edge.
+    pub edge: EdgeId,
+    /// What is wrong.
+    pub fault: LaneFault,
+    /// The last number of the lane that is committed.
+    pub edge_seq: u64,
+}
+
+/// A checkpoint of a tenant's log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventSeal {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Number of entries.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: EntryHash,
+}
+
 /// An audit event in edge form.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -340,6 +391,12 @@ pub struct AuditEvent {
     /// A change on the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<EventAdmin>,
+    /// A lane that is not as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<EventLane>,
+    /// A checkpoint of a tenant's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<EventSeal>,
     /// W3C trace id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -406,6 +463,8 @@ impl AuditEvent {
             result: None,
             approval_id: None,
             admin: None,
+            lane: None,
+            sealed: None,
             trace_id: None,
             timings_us: BTreeMap::new(),
         }

@@ -181,6 +181,12 @@ impl EdgeId {
     pub fn control() -> Self {
         Self("control".into())
     }
+
+    /// The ledger's own lane on each tenant's chain: what it found wrong, and in the platform's chain the tenants' seals.
+    #[must_use]
+    pub fn ledger() -> Self {
+        Self("ledger".into())
+    }
 }
 
 macro_rules! uuid_id {

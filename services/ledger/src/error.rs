@@ -41,9 +41,15 @@ pub enum LedgerError {
     /// Another ledger moved the head in between; the transaction was rolled back.
     #[error("the head of a chain was moved by another ledger")]
     HeadMoved,
-    /// A stored hash is not 32 bytes long.
-    #[error("a stored position of a chain or lane is damaged")]
+    /// What is stored of a chain, a lane or a tree does not fit together.
+    #[error("what is stored of a chain, a lane or a tree is damaged")]
     Damaged,
+    /// The stored hashes do not have the root that was carried along when they were appended.
+    #[error("the stored hashes do not have the root that the chain had: they were changed")]
+    Root,
+    /// The operating system gave no random bytes.
+    #[error("no random bytes")]
+    Random(#[from] proctor_runtime::random::RandomError),
 }
 
 impl LedgerError {
@@ -51,7 +57,7 @@ impl LedgerError {
     /// already. Everything else is the database's state, and passes.
     pub(crate) fn is_about_the_data(&self) -> bool {
         match self {
-            Self::Audit(_) | Self::Damaged => true,
+            Self::Audit(_) => true,
             Self::Database(sqlx::Error::Database(cause)) => cause
                 .code()
                 .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),

@@ -1,7 +1,10 @@
-//! Reading the chains: search, follow, head, verify.
+//! Reading the chains: search, follow, head, verify, proofs, export.
+
+mod export;
+mod proofs;
+mod walk;
 
 use crate::store::{Stored, number, signed, stored};
-use crate::verify::Walk;
 use crate::{LedgerError, State};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
@@ -18,8 +21,6 @@ use tonic::{Request, Response, Status};
 
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
-/// Entries that a walk reads at a time.
-const WALK_PAGE: i64 = 1_000;
 /// How long a follower waits if it missed the wake-up.
 const TAIL_POLL: Duration = Duration::from_millis(500);
 /// Entries that may wait for a slow follower.
@@ -134,6 +135,7 @@ fn query(
 #[tonic::async_trait]
 impl Ledger for Service {
     type TailStream = ReceiverStream<Result<v1::Entry, Status>>;
+    type ExportStream = ReceiverStream<Result<v1::ExportChunk, Status>>;
 
     async fn search(
         &self,
@@ -198,32 +200,69 @@ impl Ledger for Service {
                 "from_seq, to_seq: a chain is verified as a whole",
             ));
         }
-        let mut tx = self.state.store.tenant(&tenant).await?;
-        // The head first: what is appended while we walk is of no concern.
-        let head = tx.head().await?;
-        let (mut walk, mut after) = (Walk::new(), 0);
-        while after < head.seq {
-            let page = tx.entries(after, WALK_PAGE).await?;
-            let Some(last) = page.last().map(|entry| entry.seq) else {
-                break;
-            };
-            for entry in page.iter().filter(|entry| entry.seq <= head.seq) {
-                walk.entry(entry.seq, &entry.hash, &entry.body);
-            }
-            after = last;
-        }
-        let report = walk.end(head.seq, head.hash);
-        let finding = |finding: crate::verify::Finding| v1::Finding {
-            seq: finding.seq,
-            kind: finding.kind.as_str().to_owned(),
-            message: finding.kind.message().to_owned(),
-        };
-        Ok(Response::new(v1::VerifyResponse {
-            entries: report.entries,
-            head_hash: report.head.as_bytes().to_vec(),
-            findings: report.findings.into_iter().map(finding).collect(),
-            open_calls: report.open_calls,
-        }))
+        Ok(Response::new(walk::verify(&self.state, &tenant).await?))
+    }
+
+    async fn entry(
+        &self,
+        request: Request<v1::EntryRequest>,
+    ) -> Result<Response<v1::EntryResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let seq = request.into_inner().seq;
+        proofs::entry(&self.state, &tenant, seq)
+            .await
+            .map(Response::new)
+    }
+
+    async fn checkpoints(
+        &self,
+        request: Request<v1::CheckpointsRequest>,
+    ) -> Result<Response<v1::CheckpointsResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        proofs::checkpoints(&self.state, &tenant, &request)
+            .await
+            .map(Response::new)
+    }
+
+    async fn consistency(
+        &self,
+        request: Request<v1::ConsistencyRequest>,
+    ) -> Result<Response<v1::ConsistencyResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        proofs::consistency(&self.state, &tenant, &request)
+            .await
+            .map(Response::new)
+    }
+
+    async fn tile(
+        &self,
+        request: Request<v1::TileRequest>,
+    ) -> Result<Response<v1::TileResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let data = proofs::tile(&self.state, &tenant, &request.into_inner().path).await?;
+        Ok(Response::new(v1::TileResponse { data }))
+    }
+
+    async fn log_keys(
+        &self,
+        request: Request<v1::LogKeysRequest>,
+    ) -> Result<Response<v1::LogKeysResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let keys = proofs::keys(&self.state, &tenant).await?;
+        Ok(Response::new(v1::LogKeysResponse { keys }))
+    }
+
+    async fn export(
+        &self,
+        request: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let request = request.into_inner();
+        let (from, to) = (time("from", &request.from)?, time("to", &request.to)?);
+        let receiver = export::start(Arc::clone(&self.state), tenant, from, to).await?;
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 

@@ -2,38 +2,56 @@
 //!
 //! A message is acknowledged, and a receipt sent, only after the commit. If we crash before the commit, the message
 //! comes again; if between commit and receipt, the edge sends again and gets its receipt then.
+//!
+//! All ledgers read from one consumer. A chain is written by one of them at a time: what another gets of it, it passes
+//! on to that one, which acknowledges it in its stead.
 
-use crate::store::Position;
+mod append;
+
 use crate::{LedgerError, State};
+use append::{Fate, Outcome};
+pub(crate) use append::{Faults, Own, own_events};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind, Context, Message};
-use futures::StreamExt;
+use async_nats::{HeaderMap, Subject};
+use futures::stream::{BoxStream, select};
+use futures::{FutureExt, StreamExt};
 use proctor_model::audit::{AuditError, AuditEvent, Batch, EntryHash, Receipt};
 use proctor_model::config::{EdgeCertificate, PublicKey};
 use proctor_model::signed::Verifier;
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::backoff::Backoff;
 use proctor_runtime::subjects::{self, AUDIT_STREAM};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The durable consumer that all ledger processes share.
 const CONSUMER: &str = "ledger";
 /// How long a message may be worked on before another process gets it.
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// Most messages of one fetch: far fewer than can be worked through in `ACK_WAIT`.
-const FETCH_MAX: usize = 32;
-/// How long a fetch waits for more.
-const FETCH_WAIT: Duration = Duration::from_millis(250);
-/// How long the server may be silent after that.
-const FETCH_PATIENCE: Duration = Duration::from_secs(1);
-/// What is missing before a batch may be with another ledger at this moment: so often, and with such pauses, it is
-/// tried again before the edge is told to send.
-const GAP_DELIVERIES: i64 = 4;
-const GAP_PAUSE: Duration = Duration::from_millis(50);
+/// Most messages that are worked on at once: far fewer than can be worked through in `ACK_WAIT`.
+const CHUNK_MAX: usize = 32;
+/// Tenants that are written at once.
+const TENANTS_MAX: usize = 4;
+/// How long one request for messages stands, and how often the server gives a sign of life meanwhile.
+const PULL: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// What is missing before a batch may be on its way from another ledger: so long, and with such pauses, the batch waits
+/// for it before the edge is told to send.
+const GAP_PATIENCE: Duration = Duration::from_millis(300);
+const GAP_PAUSE: Duration = Duration::from_millis(20);
+/// Most batches that wait so.
+const WAITING_MAX: usize = 128;
 /// How long the end may take, to hand back what was fetched and not begun.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a ledger may take to say that it has what is passed on to it, and when to try again if it does not.
+const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
+const HOLDER_PAUSE: Duration = Duration::from_millis(300);
+/// The subject of a batch that was passed on, and where it is acknowledged.
+const SUBJECT_HEADER: &str = "Proctor-Subject";
+const ACK_HEADER: &str = "Proctor-Ack";
 
 /// Why a batch is refused for good.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +72,6 @@ enum Rejected {
     Refused(#[source] LedgerError),
 }
 
-/// What became of a batch.
-enum Fate {
-    /// Committed up to here (or was before).
-    Committed(Position),
-    /// It starts later than the lane ends: the edge has to send what is missing.
-    Gap(Position),
-    Rejected(Rejected),
-}
-
 /// Takes batches until `shutdown`.
 pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: CancellationToken) {
     let jetstream = jetstream::new(nats.clone());
@@ -80,20 +89,77 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
             tracing::warn!(%error, "the audit stream can't be read; trying again");
         }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => {}
             () = backoff.wait() => {}
+        }
+    }
+    // Another ledger need not wait for our leases to end.
+    let held = std::mem::take(&mut *state.held.lock().unwrap_or_else(PoisonError::into_inner));
+    for tenant in held {
+        let release = async {
+            state
+                .store
+                .tenant(&tenant)
+                .await?
+                .release(&state.holder)
+                .await
+        };
+        if let Err(error) = release.await {
+            tracing::warn!(%error, "a lease could not be given back; it ends by itself");
+            return;
         }
     }
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// A message from the stream, or from another ledger.
+struct Delivery {
+    message: Message,
+    /// The subject that it was published on.
+    subject: Subject,
+    passed_on: bool,
+}
+
 async fn consume(
-    state: &State,
+    state: &Arc<State>,
     nats: &async_nats::Client,
     jetstream: &Context,
     backoff: &mut Backoff,
 ) -> Result<(), Failure> {
+    let deliveries = deliveries(state, nats, jetstream).await?;
+    let mut chunks = deliveries.ready_chunks(CHUNK_MAX);
+    let mut waiting = Vec::new();
+    loop {
+        let chunk = tokio::select! {
+            () = state.shutdown.cancelled() => break,
+            chunk = chunks.next() => chunk.ok_or("the audit stream is gone")?,
+            () = tokio::time::sleep(GAP_PAUSE), if !waiting.is_empty() => Vec::new(),
+        };
+        let mut taken = Vec::with_capacity(chunk.len());
+        for delivery in chunk {
+            taken.push(delivery?);
+        }
+        waiting = take(state, nats, taken, waiting).await?;
+        backoff.reset();
+    }
+    // For another ledger, or for us when we are back: at once, not after `ACK_WAIT`.
+    for (_, batch) in waiting {
+        batch.delivery.message.ack_with(AckKind::Nak(None)).await?;
+    }
+    while let Some(Some(chunk)) = chunks.next().now_or_never() {
+        for delivery in chunk.into_iter().flatten() {
+            delivery.message.ack_with(AckKind::Nak(None)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn deliveries(
+    state: &State,
+    nats: &async_nats::Client,
+    jetstream: &Context,
+) -> Result<BoxStream<'static, Result<Delivery, Failure>>, Failure> {
     subjects::ensure_streams(jetstream, 1).await?;
     let stream = jetstream.get_stream(AUDIT_STREAM).await?;
     let config = pull::Config {
@@ -103,114 +169,275 @@ async fn consume(
         ..pull::Config::default()
     };
     let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, config).await?;
-    while !state.shutdown.is_cancelled() {
-        let mut messages = consumer
-            .fetch()
-            .max_messages(FETCH_MAX)
-            .expires(FETCH_WAIT)
-            .messages()
-            .await?;
-        // The client itself would wait for five seconds more if the server is gone.
-        while let Ok(Some(message)) = tokio::time::timeout(FETCH_PATIENCE, messages.next()).await {
+    let fetched = consumer
+        .stream()
+        .max_messages_per_batch(CHUNK_MAX)
+        .expires(PULL)
+        .heartbeat(HEARTBEAT)
+        .messages()
+        .await?
+        .map(|message| {
             let message = message?;
-            if state.shutdown.is_cancelled() {
-                // For another ledger, or for us when we are back: at once, not after `ACK_WAIT`.
-                message.ack_with(AckKind::Nak(None)).await?;
-                continue;
+            Ok(Delivery {
+                subject: message.subject.clone(),
+                message,
+                passed_on: false,
+            })
+        });
+    let (context, client) = (jetstream.clone(), nats.clone());
+    let passed = nats.subscribe(subject_of(&state.holder)).await?;
+    let passed = passed.filter_map(move |message| {
+        let (context, client) = (context.clone(), client.clone());
+        async move { Some(Ok(accept(message, context, &client).await?)) }
+    });
+    Ok(select(fetched, passed).boxed())
+}
+
+/// What another ledger passes on: from now on it is ours. `None` if it is no such thing.
+async fn accept(
+    mut message: async_nats::Message,
+    context: Context,
+    nats: &async_nats::Client,
+) -> Option<Delivery> {
+    let headers = message.headers.as_ref()?;
+    let subject = Subject::from(headers.get(SUBJECT_HEADER)?.as_str());
+    let ack = Subject::from(headers.get(ACK_HEADER)?.as_str());
+    let asker = message.reply.replace(ack)?;
+    // If that is lost, it comes to us twice.
+    let _ = nats.publish(asker, Vec::new().into()).await;
+    Some(Delivery {
+        message: Message { message, context },
+        subject,
+        passed_on: true,
+    })
+}
+
+/// Where a ledger takes what others pass on to it.
+fn subject_of(holder: &str) -> String {
+    format!("ledgers.{holder}")
+}
+
+/// Events with their hashes in edge form.
+type Events = Vec<(AuditEvent, EntryHash)>;
+
+/// A batch whose signature and inner chain are right.
+struct Opened {
+    delivery: Delivery,
+    edge: EdgeId,
+    events: Events,
+    came: Instant,
+}
+
+/// Batches that wait for what comes before them.
+type Waiting = Vec<(TenantId, Opened)>;
+
+/// Works through some messages, and what waited for them, tenant by tenant; gives what has to wait.
+async fn take(
+    state: &Arc<State>,
+    nats: &async_nats::Client,
+    deliveries: Vec<Delivery>,
+    waiting: Waiting,
+) -> Result<Waiting, Failure> {
+    let worker = Arc::clone(state);
+    let opened = tokio::task::spawn_blocking(move || {
+        let open = |delivery: Delivery| match open(&worker, &delivery) {
+            Ok((tenant, edge, events)) => {
+                let batch = Opened {
+                    delivery,
+                    edge,
+                    events,
+                    came: Instant::now(),
+                };
+                Ok((tenant, batch))
             }
-            take(state, nats, message).await?;
-            backoff.reset();
-        }
-        // A consumer that was deleted with its stream only goes quiet: ask for it.
-        if !nats_is_well(&stream).await {
-            return Err("the audit stream is gone".into());
+            Err(why) => Err(Box::new((delivery, why))),
+        };
+        deliveries.into_iter().map(open).collect::<Vec<_>>()
+    });
+    let mut tenants: BTreeMap<TenantId, Vec<Opened>> = BTreeMap::new();
+    for (tenant, batch) in waiting {
+        tenants.entry(tenant).or_default().push(batch);
+    }
+    for batch in opened.await? {
+        match batch {
+            Ok((tenant, batch)) => tenants.entry(tenant).or_default().push(batch),
+            Err(refused) => refuse(&refused.0, &refused.1).await?,
         }
     }
-    Ok(())
-}
-
-async fn nats_is_well(stream: &jetstream::stream::Stream) -> bool {
-    stream.consumer_info(CONSUMER).await.is_ok()
-}
-
-async fn take(state: &State, nats: &async_nats::Client, message: Message) -> Result<(), Failure> {
-    let lane = match subjects::audit_lane(message.subject.as_str()) {
-        Ok(lane) => lane,
-        Err(error) => return refuse(&message, &error.into()).await,
-    };
-    let at = match settle(state, &lane, &message).await? {
-        Fate::Gap(_) if deliveries(&message) <= GAP_DELIVERIES => {
-            return message.ack_with(AckKind::Nak(Some(GAP_PAUSE))).await;
-        }
-        Fate::Committed(at) | Fate::Gap(at) => at,
-        Fate::Rejected(why) => return refuse(&message, &why).await,
-    };
-    message.ack().await?;
-    let (tenant, edge) = lane;
-    let subject = subjects::receipts(&edge);
-    let receipt = Receipt {
-        tenant,
-        edge,
-        edge_seq: at.seq,
-        edge_hash: at.hash,
-    };
-    nats.publish(subject, state.signer.sign(&receipt)?.into())
-        .await?;
-    state.appended.notify_waiters();
-    Ok(())
-}
-
-/// How often this message was handed out, this time included.
-fn deliveries(message: &Message) -> i64 {
-    message.info().map_or(i64::MAX, |info| info.delivered)
+    let mut turns = futures::stream::iter(tenants)
+        .map(|(tenant, batches)| settle(state, nats, tenant, batches))
+        .buffer_unordered(TENANTS_MAX);
+    let mut waiting = Waiting::new();
+    while let Some(turn) = turns.next().await {
+        waiting.extend(turn?);
+    }
+    Ok(waiting)
 }
 
 /// It never comes again; the edge, which gets no receipt, keeps its events.
-async fn refuse(message: &Message, why: &Rejected) -> Result<(), Failure> {
+async fn refuse(delivery: &Delivery, why: &Rejected) -> Result<(), Failure> {
     let cause = std::error::Error::source(why)
         .map(ToString::to_string)
         .unwrap_or_default();
-    tracing::error!(subject = %message.subject, %why, cause, "a batch was refused");
+    tracing::error!(subject = %delivery.subject, %why, cause, "a batch was refused");
     metrics::counter!("proctor_ledger_batches_refused_total").increment(1);
-    message.ack_with(AckKind::Term).await
+    delivery.message.ack_with(AckKind::Term).await
 }
 
-/// What becomes of a batch, however long the database is away. Trying again here keeps the order of the lanes,
-/// which handing the message back would not.
+/// What becomes of one tenant's batches, however long the database is away. Trying again here keeps the order of the
+/// lanes, which handing the messages back would not.
 async fn settle(
-    state: &State,
-    lane: &(TenantId, EdgeId),
-    message: &Message,
-) -> Result<Fate, Failure> {
+    state: &Arc<State>,
+    nats: &async_nats::Client,
+    tenant: TenantId,
+    mut batches: Vec<Opened>,
+) -> Result<Waiting, Failure> {
+    // Within a lane in order, however they came.
+    batches.sort_by(|a, b| (&a.edge, a.first()).cmp(&(&b.edge, b.first())));
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
-        match append(state, lane, &message.payload).await {
-            Ok(fate) => return Ok(fate),
+        match append::append(state, &tenant, &batches).await {
+            Ok(Outcome::Foreign(holder)) => {
+                pass_on(nats, &holder, batches).await?;
+                return Ok(Waiting::new());
+            }
+            Ok(Outcome::Done { fates, size }) => {
+                state.hold(&tenant);
+                if size.is_some_and(|(size, sealed)| size - sealed >= state.seals.events) {
+                    state.ripe.notify_one();
+                }
+                return answer(state, nats, &tenant, batches, fates).await;
+            }
             Err(error) if error.is_about_the_data() => {
-                return Ok(Fate::Rejected(Rejected::Refused(error)));
+                return one_by_one(state, nats, tenant, batches, error).await;
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error)
                     .map(ToString::to_string)
                     .unwrap_or_default();
-                tracing::warn!(%error, cause, "a batch can't be appended; trying again");
+                tracing::warn!(%error, cause, "batches can't be appended; trying again");
             }
         }
+        for batch in &batches {
+            let kind = if state.shutdown.is_cancelled() {
+                AckKind::Nak(None)
+            } else {
+                AckKind::Progress
+            };
+            batch.delivery.message.ack_with(kind).await?;
+        }
         if state.shutdown.is_cancelled() {
-            message.ack_with(AckKind::Nak(None)).await?;
             return Err("stopped before the database was back".into());
         }
-        message.ack_with(AckKind::Progress).await?;
         backoff.wait().await;
     }
 }
 
-/// The events of a batch, if everything about it is as it should be.
-fn open<'b>(
+/// One of them can't be taken: which?
+async fn one_by_one(
+    state: &Arc<State>,
+    nats: &async_nats::Client,
+    tenant: TenantId,
+    batches: Vec<Opened>,
+    error: LedgerError,
+) -> Result<Waiting, Failure> {
+    let mut waiting = Waiting::new();
+    if let [batch] = batches.as_slice() {
+        refuse(&batch.delivery, &Rejected::Refused(error)).await?;
+        return Ok(waiting);
+    }
+    for batch in batches {
+        let alone = settle(state, nats, tenant.clone(), vec![batch]);
+        waiting.extend(Box::pin(alone).await?);
+    }
+    Ok(waiting)
+}
+
+/// To the ledger that writes this chain. If that one is no longer there, they come again, until its lease is over.
+async fn pass_on(
+    nats: &async_nats::Client,
+    holder: &str,
+    batches: Vec<Opened>,
+) -> Result<(), Failure> {
+    let mut there = true;
+    for Opened { delivery, .. } in batches {
+        // Twice would be once in a circle.
+        there = there && !delivery.passed_on && hand_over(nats, holder, &delivery).await;
+        if there {
+            metrics::counter!("proctor_ledger_batches_passed_on_total").increment(1);
+        } else {
+            let later = AckKind::Nak(Some(HOLDER_PAUSE));
+            delivery.message.ack_with(later).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the holder took it; then it is the one that acknowledges.
+async fn hand_over(nats: &async_nats::Client, holder: &str, delivery: &Delivery) -> bool {
+    let Some(ack) = &delivery.message.reply else {
+        return false;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(SUBJECT_HEADER, delivery.subject.as_str());
+    headers.insert(ACK_HEADER, ack.as_str());
+    let request = async_nats::Request::new()
+        .headers(headers)
+        .payload(delivery.message.payload.clone())
+        .timeout(Some(HOLDER_PATIENCE));
+    nats.send_request(subject_of(holder), request).await.is_ok()
+}
+
+/// Acknowledges, and tells each edge how far its lane is committed; gives what has to wait.
+async fn answer(
     state: &State,
-    lane: &(TenantId, EdgeId),
-    batch: &'b Batch,
-) -> Result<Vec<(AuditEvent, &'b [u8])>, Rejected> {
+    nats: &async_nats::Client,
+    tenant: &TenantId,
+    batches: Vec<Opened>,
+    fates: Vec<Fate>,
+) -> Result<Waiting, Failure> {
+    let (mut receipts, mut waiting) = (BTreeMap::new(), Waiting::new());
+    for (batch, fate) in batches.into_iter().zip(fates) {
+        let at = match fate {
+            Fate::Gap(_) if batch.came.elapsed() < GAP_PATIENCE && waiting.len() < WAITING_MAX => {
+                waiting.push((tenant.clone(), batch));
+                continue;
+            }
+            Fate::Committed(at) | Fate::Gap(at) => at,
+            Fate::Rejected(why) => {
+                refuse(&batch.delivery, &why).await?;
+                continue;
+            }
+        };
+        batch.delivery.message.ack().await?;
+        receipts.insert(batch.edge, at);
+    }
+    for (edge, at) in receipts {
+        let subject = subjects::receipts(&edge);
+        let receipt = Receipt {
+            tenant: tenant.clone(),
+            edge,
+            edge_seq: at.seq,
+            edge_hash: at.hash,
+        };
+        nats.publish(subject, state.signer.sign(&receipt)?.into())
+            .await?;
+    }
+    state.appended.notify_waiters();
+    Ok(waiting)
+}
+
+impl Opened {
+    /// Number of its first event on the lane.
+    fn first(&self) -> u64 {
+        self.events.first().map_or(0, |(event, _)| event.edge_seq)
+    }
+}
+
+/// The events of a batch, if everything about it is as it should be.
+fn open(state: &State, delivery: &Delivery) -> Result<(TenantId, EdgeId, Events), Rejected> {
+    let (tenant, edge) = subjects::audit_lane(delivery.subject.as_str())?;
+    let batch: Batch = serde_json::from_slice(&delivery.message.payload)?;
     let certificate: EdgeCertificate = state
         .platform
         .verify(&batch.certificate)
@@ -219,65 +446,18 @@ fn open<'b>(
         kid: batch.kid.clone(),
         key: certificate.signing_key,
     };
-    // Control's own lane is signed with a platform key; nobody else may call itself control.
+    // Control's own lane is signed with a platform key; nobody else may call itself control, and nobody the ledger.
     let own_lane = batch.edge != EdgeId::control() || state.platform_keys.contains(&key);
+    let ours = batch.edge == EdgeId::ledger();
     let fits = certificate.edge == batch.edge && certificate.tenants.contains(&batch.tenant);
-    if !own_lane || !fits || (&batch.tenant, &batch.edge) != (&lane.0, &lane.1) {
+    if ours || !own_lane || !fits || (&batch.tenant, &batch.edge) != (&tenant, &edge) {
         return Err(Rejected::Foreign);
     }
     let keys = Verifier::new([&key]).map_err(Rejected::Certificate)?;
-    Ok(batch.open(&keys)?)
-}
-
-async fn append(
-    state: &State,
-    lane: &(TenantId, EdgeId),
-    payload: &[u8],
-) -> Result<Fate, LedgerError> {
-    let batch: Batch = match serde_json::from_slice(payload) {
-        Ok(batch) => batch,
-        Err(error) => return Ok(Fate::Rejected(error.into())),
-    };
-    let events = match open(state, lane, &batch) {
-        Ok(events) => events,
-        Err(why) => return Ok(Fate::Rejected(why)),
-    };
-    let mut tx = state.store.tenant(&lane.0).await?;
-    let head = tx.lock_head().await?;
-    let before = tx.lane(&lane.1).await?;
-    let mut fresh = Vec::with_capacity(events.len());
-    let mut at = before;
-    let mut known = None;
-    for (event, bytes) in events {
-        if event.edge_seq <= before.seq {
-            known = Some((event.edge_seq, EntryHash::of(bytes)));
-            continue;
-        }
-        if event.edge_seq != at.seq.saturating_add(1) {
-            return Ok(Fate::Gap(before));
-        }
-        if event.edge_prev != at.hash {
-            return Ok(Fate::Rejected(Rejected::Fork));
-        }
-        at = Position {
-            seq: event.edge_seq,
-            hash: EntryHash::of(bytes),
-        };
-        fresh.push(event);
-    }
-    // Each event names the one before it: where the last known one is ours, all of them are.
-    if let Some((seq, hash)) = known
-        && tx.lane_hash(&lane.1, seq, before).await? != Some(hash)
-    {
-        return Ok(Fate::Rejected(Rejected::Fork));
-    }
-    if fresh.is_empty() {
-        return Ok(Fate::Committed(before));
-    }
-    tx.append(head, &fresh).await?;
-    tx.set_lane(&lane.1, at).await?;
-    tx.commit().await?;
-    metrics::counter!("proctor_ledger_entries_total")
-        .increment(u64::try_from(fresh.len()).unwrap_or(0));
-    Ok(Fate::Committed(at))
+    let events = batch.open(&keys)?;
+    let events = events
+        .into_iter()
+        .map(|(event, bytes)| (event, EntryHash::of(bytes)))
+        .collect();
+    Ok((tenant, edge, events))
 }

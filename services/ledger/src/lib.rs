@@ -6,26 +6,43 @@
 //!
 //! It must never change an entry, and never import another role.
 //!
-//! Reading order: [`verify`] (what a sound chain is), `ingest`, `store`, `grpc`.
+//! Reading order: [`verify`] (what a sound chain is), [`merkle`], [`checkpoint`], [`bundle`],
+//! `ingest`, `store`, `seal`, `grpc`.
 
+mod archive;
+pub mod bundle;
+pub mod checkpoint;
+pub mod drill;
 mod error;
 mod grpc;
 mod ingest;
+pub mod merkle;
+mod notary;
 mod register;
+mod scan;
+mod seal;
 mod store;
+pub mod tile;
 pub mod verify;
+pub mod witness;
 
+pub use archive::{ArchiveError, Archived, archive};
 pub use error::LedgerError;
+pub use notary::Witness;
 pub use register::register;
+pub use seal::SealSettings;
 
 use proctor_model::config::PublicKey;
 use proctor_model::signed::{Signer, Verifier};
+use proctor_model::{DeploymentId, TenantId};
 use proctor_proto::v1;
 use proctor_runtime::nats::NatsSettings;
+use proctor_runtime::random::Random;
 use proctor_runtime::{Clock, Secret, keyfile};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -33,6 +50,8 @@ use tokio_util::sync::CancellationToken;
 
 /// File of the signing key in the data directory.
 pub(crate) const KEY_FILE: &str = "ledger.key";
+/// File of the key before it: while it is there, checkpoints are signed with both.
+const PREVIOUS_KEY_FILE: &str = "ledger.previous.key";
 
 /// How the ledger is to run.
 #[derive(Debug)]
@@ -47,6 +66,10 @@ pub struct LedgerConfig {
     pub data_dir: PathBuf,
     /// The platform's public keys: they certify edges and sign principal tokens.
     pub platform_keys: Vec<PublicKey>,
+    /// Name of this installation: the origin of its checkpoints begins with it.
+    pub deployment: DeploymentId,
+    /// When to seal.
+    pub seals: SealSettings,
 }
 
 pub(crate) struct State {
@@ -55,9 +78,36 @@ pub(crate) struct State {
     pub(crate) platform: Verifier,
     pub(crate) platform_keys: Vec<PublicKey>,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    /// Our name among the ledgers: made anew at each start.
+    pub(crate) holder: String,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) seals: SealSettings,
+    /// The key before the present one, while both sign.
+    pub(crate) previous: Option<Signer>,
+    pub(crate) faults: ingest::Faults,
+    /// Chains that we have written.
+    pub(crate) held: Mutex<HashSet<TenantId>>,
+    /// Wakes the sealer.
+    pub(crate) ripe: Notify,
     /// Wakes those who follow a chain.
     pub(crate) appended: Notify,
     pub(crate) shutdown: CancellationToken,
+}
+
+impl State {
+    /// Notes that we write a chain.
+    pub(crate) fn hold(&self, tenant: &TenantId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.contains(tenant) {
+            held.insert(tenant.clone());
+        }
+    }
+
+    /// Who signs checkpoints.
+    pub(crate) fn log_signers(&self) -> impl Iterator<Item = &Signer> {
+        std::iter::once(&self.signer).chain(&self.previous)
+    }
 }
 
 /// A running ledger.
@@ -97,7 +147,19 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Handle, LedgerError> {
     let signer = keyfile::load_or_create_signer(&config.data_dir.join(KEY_FILE))?;
+    let previous = config.data_dir.join(PREVIOUS_KEY_FILE);
+    let previous = if previous.exists() {
+        Some(keyfile::load_or_create_signer(&previous)?)
+    } else {
+        None
+    };
     let store = store::Store::connect(&config.database_url).await?;
+    for signer in std::iter::once(&signer).chain(&previous) {
+        let key = checkpoint::VerifierKey::of("", signer).key;
+        store.note_key(&signer.public_key(), &key).await?;
+    }
+    let random = Random::system();
+    let holder = hex::encode(random.array::<8>()?);
     let nats =
         proctor_runtime::nats::connect(&NatsSettings::from_url(config.nats_url), "ledger").await?;
     let listener = TcpListener::bind(config.listen)
@@ -111,6 +173,14 @@ pub async fn start(
         platform: Verifier::new(&config.platform_keys)?,
         platform_keys: config.platform_keys,
         clock: Clock::system(),
+        random,
+        holder,
+        deployment: config.deployment,
+        seals: config.seals,
+        previous,
+        faults: ingest::Faults::default(),
+        held: Mutex::default(),
+        ripe: Notify::new(),
         appended: Notify::new(),
         shutdown: shutdown.clone(),
     });
@@ -123,10 +193,12 @@ pub async fn start(
             tracing::error!(%error, "the ledger's gRPC listener stopped");
         }
     });
+    let seal = tokio::spawn(seal::run(Arc::clone(&state)));
+    let notary = tokio::spawn(notary::run(Arc::clone(&state)));
     let ingest = tokio::spawn(ingest::run(state, nats, shutdown));
     Ok(Handle {
         grpc_addr,
         public_key,
-        tasks: vec![serve, ingest],
+        tasks: vec![serve, ingest, seal, notary],
     })
 }

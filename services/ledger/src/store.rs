@@ -1,17 +1,34 @@
 //! The chains in Postgres. One transaction per tenant appends a run of events under a locked head.
+//!
+//! Who writes a chain holds a lease on its head, by the database's clock. The lease only spares two ledgers the trouble
+//! of getting into each other's way: what guards the chain is that each append reads head and epoch under a lock and
+//! moves them by compare-and-swap in the same transaction.
+
+mod rows;
+pub(crate) mod seals;
 
 use crate::LedgerError;
+use crate::merkle::Frontier;
 use proctor_model::audit::{AuditEvent, Entry, EntryHash};
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::Secret;
+use rows::Rows;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::types::time::OffsetDateTime;
+use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::{Executor, PgPool, Postgres, Row, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
 
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A ledger that stops in the middle of a transaction loses it, and with it the lock on the head, after so long.
+const SESSION: &str = "set role proctor_ledger;
+    set idle_in_transaction_session_timeout = '5s';
+    set lock_timeout = '4s'";
+/// How long after its last append nobody else takes a chain over, in seconds.
+const LEASE_S: f64 = 3.0;
+/// Hashes that are read at a time to build a tree anew.
+const HASHES_PAGE: i64 = 50_000;
 
 /// The database, as the role that can only append and read.
 pub(crate) struct Store {
@@ -30,6 +47,24 @@ impl Position {
         seq: 0,
         hash: EntryHash::ZERO,
     };
+}
+
+/// The end of a chain, as who writes it has to know it.
+pub(crate) struct Head {
+    pub(crate) size: u64,
+    pub(crate) hash: EntryHash,
+    pub(crate) frontier: Frontier,
+    pub(crate) month: Date,
+    pub(crate) epoch: i64,
+    pub(crate) sealed: u64,
+}
+
+/// Who may write a chain.
+pub(crate) enum Hold {
+    /// We.
+    Mine(Head),
+    /// The ledger of this name.
+    Foreign(String),
 }
 
 /// An entry as stored.
@@ -53,15 +88,18 @@ pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+pub(crate) fn hash32(bytes: Vec<u8>) -> Result<EntryHash, LedgerError> {
+    let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| LedgerError::Damaged)?;
+    Ok(EntryHash::from_bytes(bytes))
+}
+
 fn position(row: Option<PgRow>) -> Result<Position, LedgerError> {
     let Some(row) = row else {
         return Ok(Position::START);
     };
-    let hash =
-        <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(1)?).map_err(|_| LedgerError::Damaged)?;
     Ok(Position {
         seq: number(row.try_get(0)?),
-        hash: EntryHash::from_bytes(hash),
+        hash: hash32(row.try_get(1)?)?,
     })
 }
 
@@ -71,16 +109,20 @@ impl Store {
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection
-                        .execute("set role proctor_ledger")
-                        .await
-                        .map(|_| ())
-                })
+                Box::pin(
+                    async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(|_| ()) },
+                )
             })
             .connect_with(PgConnectOptions::from_str(url.expose())?)
             .await?;
         Ok(Self { pool })
+    }
+
+    /// A transaction that sees all tenants' heads and checkpoints, and nothing else.
+    async fn platform(&self) -> Result<Transaction<'static, Postgres>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        seals::whole(&mut tx).await?;
+        Ok(tx)
     }
 
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
@@ -101,18 +143,85 @@ impl TenantTx {
         &mut self.tx
     }
 
-    /// The head, locked until the transaction ends: one writer at a time owns a chain.
-    pub(crate) async fn lock_head(&mut self) -> Result<Position, LedgerError> {
-        sqlx::query("insert into ledger.heads (tenant, size, hash) values ($1, 0, $2) on conflict do nothing")
+    /// The head, locked until the transaction ends, if `holder` writes this chain or nobody else does at present.
+    pub(crate) async fn lock_head(&mut self, holder: &str) -> Result<Hold, LedgerError> {
+        let row = match self.locked(holder).await? {
+            Some(row) => row,
+            None => {
+                sqlx::query("insert into ledger.heads (tenant, size, hash) values ($1, 0, $2) on conflict do nothing")
+                    .bind(self.tenant.as_str())
+                    .bind(EntryHash::ZERO.as_bytes().as_slice())
+                    .execute(&mut *self.tx)
+                    .await?;
+                self.locked(holder).await?.ok_or(LedgerError::HeadMoved)?
+            }
+        };
+        if row.try_get("foreign")? {
+            return Ok(Hold::Foreign(row.try_get("holder")?));
+        }
+        let head = Head {
+            size: number(row.try_get("size")?),
+            hash: hash32(row.try_get("hash")?)?,
+            frontier: Frontier::default(),
+            month: row.try_get("month")?,
+            epoch: row.try_get("epoch")?,
+            sealed: number(row.try_get("sealed")?),
+        };
+        let frontier = match row.try_get::<Option<Vec<u8>>, _>("frontier")? {
+            Some(bytes) => Frontier::from_bytes(head.size, &bytes).ok_or(LedgerError::Damaged)?,
+            None => self.tree(head.size).await?,
+        };
+        Ok(Hold::Mine(Head { frontier, ..head }))
+    }
+
+    async fn locked(&mut self, holder: &str) -> Result<Option<PgRow>, LedgerError> {
+        let row = sqlx::query(
+            "select size, hash, frontier, month, holder, epoch, sealed,
+                    holder <> $2 and lease_until > clock_timestamp() as foreign
+             from ledger.heads where tenant = $1 for update",
+        )
+        .bind(self.tenant.as_str())
+        .bind(holder)
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        Ok(row)
+    }
+
+    /// The tree over the first entries, from their hashes.
+    async fn tree(&mut self, size: u64) -> Result<Frontier, LedgerError> {
+        let mut tree = Frontier::default();
+        while tree.size() < size {
+            let page = self.hashes(tree.size(), size, HASHES_PAGE).await?;
+            if page.is_empty() {
+                return Err(LedgerError::Damaged);
+            }
+            page.into_iter().for_each(|leaf| tree.push(leaf));
+        }
+        Ok(tree)
+    }
+
+    /// Hashes of the entries behind `after`, up to `to`; at most `limit`. Never with a hole.
+    pub(crate) async fn hashes(
+        &mut self,
+        after: u64,
+        to: u64,
+        limit: i64,
+    ) -> Result<Vec<[u8; 32]>, LedgerError> {
+        let rows = sqlx::query("select seq, hash from ledger.entries where tenant = $1 and seq > $2 and seq <= $3 order by seq limit $4")
             .bind(self.tenant.as_str())
-            .bind(EntryHash::ZERO.as_bytes().as_slice())
-            .execute(&mut *self.tx)
+            .bind(signed(after))
+            .bind(signed(to))
+            .bind(limit)
+            .fetch_all(&mut *self.tx)
             .await?;
-        let row = sqlx::query("select size, hash from ledger.heads where tenant = $1 for update")
-            .bind(self.tenant.as_str())
-            .fetch_optional(&mut *self.tx)
-            .await?;
-        position(row)
+        let mut hashes = Vec::with_capacity(rows.len());
+        for (row, expected) in rows.iter().zip(after.saturating_add(1)..) {
+            if number(row.try_get("seq")?) != expected {
+                return Err(LedgerError::Damaged);
+            }
+            hashes.push(*hash32(row.try_get("hash")?)?.as_bytes());
+        }
+        Ok(hashes)
     }
 
     pub(crate) async fn head(&mut self) -> Result<Position, LedgerError> {
@@ -134,53 +243,59 @@ impl TenantTx {
         position(row)
     }
 
-    /// Appends events behind `head` and moves it; returns the new head.
+    /// Appends events behind `head` and moves it; `holder` writes this chain from now on. Returns the new size.
     pub(crate) async fn append(
         &mut self,
-        head: Position,
-        events: &[AuditEvent],
-    ) -> Result<Position, LedgerError> {
+        head: Head,
+        holder: &str,
+        events: Vec<AuditEvent>,
+    ) -> Result<u64, LedgerError> {
         let mut rows = Rows::default();
-        let mut at = head;
+        let (mut seq, mut prev, mut tree) = (head.size, head.hash, head.frontier);
         for event in events {
-            let entry = Entry {
-                seq: at.seq.saturating_add(1),
-                prev: at.hash,
-                event: event.clone(),
-            };
+            seq = seq.saturating_add(1);
+            let entry = Entry { seq, prev, event };
             let body = entry.to_canonical()?;
-            at = Position {
-                seq: entry.seq,
-                hash: EntryHash::of(&body),
-            };
-            rows.push(&entry, at.hash, body);
+            prev = EntryHash::of(&body);
+            tree.push(*prev.as_bytes());
+            rows.push(&entry, prev, body);
         }
-        rows.insert(&self.tenant, &mut self.tx).await?;
-        let moved = sqlx::query("update ledger.heads set size = $2, hash = $3 where tenant = $1 and size = $4 and hash = $5")
-            .bind(self.tenant.as_str())
-            .bind(signed(at.seq))
-            .bind(at.hash.as_bytes().as_slice())
-            .bind(signed(head.seq))
-            .bind(head.hash.as_bytes().as_slice())
-            .execute(&mut *self.tx)
+        let month: Date = sqlx::query_scalar("select ledger.open_month($1)")
+            .bind(head.month)
+            .fetch_one(&mut *self.tx)
             .await?;
+        rows.insert(&self.tenant, month, &mut self.tx).await?;
+        let moved = sqlx::query(
+            "update ledger.heads set size = $2, hash = $3, frontier = $4, month = $5,
+                    epoch = epoch + (holder <> $6)::int, holder = $6,
+                    lease_until = clock_timestamp() + make_interval(secs => $7)
+             where tenant = $1 and size = $8 and hash = $9 and epoch = $10",
+        )
+        .bind(self.tenant.as_str())
+        .bind(signed(seq))
+        .bind(prev.as_bytes().as_slice())
+        .bind(tree.to_bytes())
+        .bind(month)
+        .bind(holder)
+        .bind(LEASE_S)
+        .bind(signed(head.size))
+        .bind(head.hash.as_bytes().as_slice())
+        .bind(head.epoch)
+        .execute(&mut *self.tx)
+        .await?;
         if moved.rows_affected() == 1 {
-            Ok(at)
+            Ok(seq)
         } else {
             Err(LedgerError::HeadMoved)
         }
     }
 
-    /// Hash of an event of a lane in edge form; `None` if it is not there. `at` is where the lane ends.
+    /// Hash of a committed event of a lane in edge form; `None` if it is not there.
     pub(crate) async fn lane_hash(
         &mut self,
         edge: &EdgeId,
         seq: u64,
-        at: Position,
     ) -> Result<Option<EntryHash>, LedgerError> {
-        if seq == at.seq {
-            return Ok(Some(at.hash));
-        }
         let body: Option<Vec<u8>> = sqlx::query_scalar(
             "select body from ledger.entries where tenant = $1 and edge = $2 and edge_seq = $3",
         )
@@ -227,6 +342,55 @@ impl TenantTx {
         rows.iter().map(stored).collect()
     }
 
+    /// The sealed entries from the first one of this time to the last: their numbers. Without a time: all that are not
+    /// archived. Nothing of that time: an empty stretch at the end.
+    pub(crate) async fn stretch(
+        &mut self,
+        size: u64,
+        from: Option<OffsetDateTime>,
+        to: Option<OffsetDateTime>,
+    ) -> Result<(u64, u64), LedgerError> {
+        let bound: (Option<i64>, Option<i64>) = sqlx::query_as(
+            "select min(seq), max(seq) from ledger.entries
+             where tenant = $1 and seq <= $2 and ($3::timestamptz is null or time >= $3)
+               and ($4::timestamptz is null or time < $4)",
+        )
+        .bind(self.tenant.as_str())
+        .bind(signed(size))
+        .bind(from)
+        .bind(to)
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(match bound {
+            (Some(first), Some(last)) => (number(first), number(last)),
+            _ => (size.saturating_add(1), size),
+        })
+    }
+
+    /// One entry; `None` if it is not there.
+    pub(crate) async fn entry(&mut self, seq: u64) -> Result<Option<Stored>, LedgerError> {
+        let row = sqlx::query(
+            "select seq, hash, body from ledger.entries where tenant = $1 and seq = $2",
+        )
+        .bind(self.tenant.as_str())
+        .bind(signed(seq))
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        row.as_ref().map(stored).transpose()
+    }
+
+    /// Ends the lease on this chain.
+    pub(crate) async fn release(mut self, holder: &str) -> Result<(), LedgerError> {
+        sqlx::query(
+            "update ledger.heads set lease_until = '-infinity' where tenant = $1 and holder = $2",
+        )
+        .bind(self.tenant.as_str())
+        .bind(holder)
+        .execute(&mut *self.tx)
+        .await?;
+        self.commit().await
+    }
+
     pub(crate) async fn commit(self) -> Result<(), LedgerError> {
         Ok(self.tx.commit().await?)
     }
@@ -238,99 +402,6 @@ pub(crate) fn stored(row: &PgRow) -> Result<Stored, LedgerError> {
         hash: row.try_get("hash")?,
         body: row.try_get("body")?,
     })
-}
-
-/// Columns of a bulk insert.
-#[derive(Default)]
-struct Rows {
-    seq: Vec<i64>,
-    hash: Vec<Vec<u8>>,
-    body: Vec<Vec<u8>>,
-    event_id: Vec<uuid::Uuid>,
-    edge: Vec<String>,
-    edge_seq: Vec<i64>,
-    time: Vec<OffsetDateTime>,
-    kind: Vec<&'static str>,
-    agent: Vec<Option<String>>,
-    user_id: Vec<Option<String>>,
-    session: Vec<Option<String>>,
-    tool: Vec<Option<String>>,
-    effect: Vec<Option<String>>,
-    control: Vec<Option<&'static str>>,
-    reason: Vec<Option<&'static str>>,
-    decision_id: Vec<Option<uuid::Uuid>>,
-}
-
-impl Rows {
-    fn push(&mut self, entry: &Entry, hash: EntryHash, body: Vec<u8>) {
-        let event = &entry.event;
-        let effect = event
-            .effect
-            .and_then(|effect| serde_json::to_value(effect).ok());
-        let time =
-            OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.as_micros()) * 1000);
-        self.seq.push(signed(entry.seq));
-        self.hash.push(hash.as_bytes().to_vec());
-        self.body.push(body);
-        self.event_id.push(event.event_id.as_uuid());
-        self.edge.push(event.edge.to_string());
-        self.edge_seq.push(signed(event.edge_seq));
-        self.time.push(time.unwrap_or(OffsetDateTime::UNIX_EPOCH));
-        self.kind.push(event.kind.as_str());
-        self.agent
-            .push(event.agent.as_ref().map(ToString::to_string));
-        self.user_id
-            .push(event.user.as_ref().map(ToString::to_string));
-        self.session
-            .push(event.session.as_ref().map(ToString::to_string));
-        self.tool.push(
-            event
-                .tool
-                .as_ref()
-                .map(|tool| format!("{}/{}", tool.server, tool.name)),
-        );
-        self.effect
-            .push(effect.and_then(|effect| effect.as_str().map(ToOwned::to_owned)));
-        self.control
-            .push(event.control.map(|control| control.as_str()));
-        self.reason.push(event.reason.map(|reason| reason.code()));
-        self.decision_id
-            .push(event.decision_id.map(|id| id.as_uuid()));
-    }
-
-    async fn insert(
-        self,
-        tenant: &TenantId,
-        tx: &mut sqlx::PgConnection,
-    ) -> Result<(), LedgerError> {
-        sqlx::query(
-            "insert into ledger.entries (tenant, seq, hash, body, event_id, edge, edge_seq, time, kind, agent, user_id,
-                                         session, tool, effect, control, reason, decision_id)
-             select $1, * from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::uuid[], $6::text[], $7::bigint[],
-                 $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-                 $15::text[], $16::text[], $17::uuid[])",
-        )
-        .bind(tenant.as_str())
-        .bind(self.seq)
-        .bind(self.hash)
-        .bind(self.body)
-        .bind(self.event_id)
-        .bind(self.edge)
-        .bind(self.edge_seq)
-        .bind(self.time)
-        .bind(self.kind)
-        .bind(self.agent)
-        .bind(self.user_id)
-        .bind(self.session)
-        .bind(self.tool)
-        .bind(self.effect)
-        .bind(self.control)
-        .bind(self.reason)
-        .bind(self.decision_id)
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
 }
 
 pub(crate) async fn migrate(url: &Secret) -> Result<(), LedgerError> {

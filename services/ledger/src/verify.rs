@@ -1,7 +1,8 @@
 //! What a sound chain is, checked entry by entry. Pure: the caller brings the stored bytes.
 
+use crate::merkle::{Frontier, Hash};
 use proctor_model::EdgeId;
-use proctor_model::audit::{Entry, EntryHash, Kind};
+use proctor_model::audit::{Entry, EntryHash, Kind, LaneFault};
 use proctor_model::ids::EventId;
 use std::collections::{HashMap, HashSet};
 
@@ -31,6 +32,8 @@ pub enum FindingKind {
     LaneFork,
     /// The chain does not end where its head says.
     Head,
+    /// The entries do not have the root that was sealed.
+    Root,
 }
 
 impl FindingKind {
@@ -45,6 +48,7 @@ impl FindingKind {
             Self::LaneGap => "lane_gap",
             Self::LaneFork => "lane_fork",
             Self::Head => "head",
+            Self::Root => "root",
         }
     }
 
@@ -61,6 +65,7 @@ impl FindingKind {
             Self::Head => {
                 "the chain does not end where its head says: entries are missing at the end"
             }
+            Self::Root => "the entries up to here are not those that were sealed in a checkpoint",
         }
     }
 }
@@ -76,6 +81,10 @@ pub struct Walk {
     lanes: HashMap<EdgeId, (u64, EntryHash)>,
     open: HashSet<EventId>,
     findings: Vec<Finding>,
+    alarms: Vec<Finding>,
+    tree: Frontier,
+    /// The lanes' beginnings are in an archive.
+    from_middle: bool,
 }
 
 impl Walk {
@@ -83,6 +92,25 @@ impl Walk {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Behind an archived beginning, whose tree this is; `last` is the hash of its last entry.
+    #[must_use]
+    pub fn after(tree: Frontier, last: EntryHash) -> Self {
+        Self {
+            seq: tree.size(),
+            last: Some(last),
+            from_middle: tree.size() > 0,
+            tree,
+            ..Self::default()
+        }
+    }
+
+    /// Compares the tree so far with a checkpoint of this size.
+    pub fn checkpoint(&mut self, root: &Hash) {
+        if self.tree.root() != *root {
+            self.find(self.seq, FindingKind::Root);
+        }
     }
 
     /// Takes the next stored entry.
@@ -93,6 +121,7 @@ impl Walk {
         }
         self.seq = seq;
         let hash = EntryHash::of(body);
+        self.tree.push(*hash.as_bytes());
         if hash.as_bytes() != stored_hash {
             self.find(seq, FindingKind::Hash);
         }
@@ -108,6 +137,15 @@ impl Walk {
             self.find(seq, FindingKind::Link);
         }
         self.lane(seq, &entry);
+        if let Some(lane) = &entry.event.lane {
+            let kind = match lane.fault {
+                LaneFault::LaneGap => FindingKind::LaneGap,
+                LaneFault::LaneFork => FindingKind::LaneFork,
+            };
+            if self.alarms.len() < FINDINGS_MAX {
+                self.alarms.push(Finding { seq, kind });
+            }
+        }
         match (entry.event.kind, entry.event.of) {
             (Kind::Authorized, _) => {
                 self.open.insert(entry.event.event_id);
@@ -126,10 +164,11 @@ impl Walk {
             return;
         };
         let now = (event.edge_seq, EntryHash::of(&bytes));
-        let (before, before_hash) = self
-            .lanes
-            .insert(event.edge.clone(), now)
-            .unwrap_or((0, EntryHash::ZERO));
+        let before = self.lanes.insert(event.edge.clone(), now);
+        let beginning = (!self.from_middle).then_some((0, EntryHash::ZERO));
+        let Some((before, before_hash)) = before.or(beginning) else {
+            return;
+        };
         if event.edge_seq != before.saturating_add(1) {
             self.find(seq, FindingKind::LaneGap);
         } else if event.edge_prev != before_hash {
@@ -154,6 +193,7 @@ impl Walk {
             entries: self.seq,
             head,
             findings: self.findings,
+            alarms: self.alarms,
             open_calls,
         }
     }
@@ -168,6 +208,8 @@ pub struct Report {
     pub head: EntryHash,
     /// What is wrong; nothing: sound.
     pub findings: Vec<Finding>,
+    /// Faults of lanes that the ledger wrote into the chain.
+    pub alarms: Vec<Finding>,
     /// Authorized calls without an outcome (yet).
     pub open_calls: u64,
 }

@@ -9,7 +9,7 @@
 
 mod support;
 
-use proctor_model::audit::{AuditEvent, EntryHash, EventAdmin, Kind};
+use proctor_model::audit::{AuditEvent, EntryHash, EventAdmin, Kind, LaneFault};
 use proctor_model::principal::{INTERNAL_AUDIENCE, Role};
 use proctor_model::signed::Signer;
 use proctor_proto::v1;
@@ -84,7 +84,8 @@ async fn refuses(
         sent as u64 + 1,
         "no receipt for the bad"
     );
-    let chain = world.chain(ledger, lane.tenant.as_str()).await;
+    let mut chain = world.chain(ledger, lane.tenant.as_str()).await;
+    chain.retain(|event| event.edge == lane.edge);
     assert_eq!(chain.len(), sent + 1);
 }
 
@@ -122,6 +123,20 @@ async fn a_fork_is_refused() {
     ];
     refuses(&world, &ledger, &lane, 3, bad).await;
     world.holds_once(&ledger, &lane).await;
+    // It is in the chain that this edge signed two histories: once, however often it tries.
+    let chain = world.chain(&ledger, "acme").await;
+    let faults: Vec<_> = chain
+        .iter()
+        .filter_map(|event| event.lane.clone())
+        .collect();
+    let [fault] = faults.as_slice() else {
+        panic!("{faults:?}")
+    };
+    assert_eq!((fault.fault, fault.edge_seq), (LaneFault::LaneFork, 3));
+    assert_eq!(fault.edge, lane.edge);
+    let alarms = world.verify(&ledger, "acme").await.alarms;
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(alarms[0].kind, "lane_fork");
     ledger.stop().await;
 }
 
@@ -410,7 +425,11 @@ async fn what_a_superuser_changes_is_named() {
         assert!(superuser.execute(statement).await.is_err(), "{statement}");
     }
     superuser
-        .execute("alter table ledger.entries disable trigger all; create table saved as table ledger.entries; create table saved_heads as table ledger.heads")
+        .execute("do $$ declare part regclass; begin
+                for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
+                loop execute format('alter table %s disable trigger all', part); end loop;
+            end $$;
+            alter table ledger.entries disable trigger all; create table saved as table ledger.entries; create table saved_heads as table ledger.heads")
         .await
         .unwrap();
     for (tampering, seq, kind) in [
@@ -578,8 +597,11 @@ async fn it_goes_on_after_postgres_was_killed() {
     assert!(early.is_err(), "nothing is receipted that is not committed");
     postgres.restart().await.unwrap();
     // Nothing was sent again: the ledger kept what it had, in order.
-    for last in (25..=40).step_by(5) {
-        assert_eq!(receipts.seq().await, last);
+    let mut last = 0;
+    while last < 40 {
+        let next = receipts.seq().await;
+        assert!(next > last && next.is_multiple_of(5), "{last}, then {next}");
+        last = next;
     }
     world.holds_once(&ledger, &lane).await;
     ledger.stop().await;

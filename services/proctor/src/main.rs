@@ -33,6 +33,8 @@ enum Command {
     /// Run an audit ledger
     Ledger(role::JoinArgs),
     Counter(counter::CounterArgs),
+    /// Run a witness that cosigns checkpoints of other installations' logs
+    Witness(role::RoleArgs),
     /// Run the admin API
     WebApi(role::RoleArgs),
     /// Run an edge gateway
@@ -93,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Control(args) => role::control(args).await?,
             Command::Ledger(args) => role::ledger(args).await?,
             Command::Counter(args) => counter::run(args).await?,
+            Command::Witness(args) => role::witness(args).await?,
             Command::WebApi(args) => role::web_api(args).await?,
             Command::Edge(args) => role::edge(args).await?,
             Command::Token(command) => operate::token::run(command).await?,

@@ -113,11 +113,47 @@ struct LedgerFile {
     data_dir: PathBuf,
     /// Control's public keys, as `proctor control` prints them.
     platform_keys: Vec<PublicKey>,
+    /// Name of this installation, as in control's settings: checkpoints are of `<deployment>/audit/<tenant>`.
+    #[serde(default = "deployment")]
+    deployment: String,
+    /// Events after which a chain is sealed.
+    #[serde(default = "seal_events")]
+    seal_events: u64,
+    /// Milliseconds after which a chain is sealed, if that is sooner.
+    #[serde(default = "seal_ms")]
+    seal_ms: u64,
+    /// Directory that gets each checkpoint as a file of its own: on storage that can't be rewritten.
+    checkpoint_dir: Option<PathBuf>,
+    /// Witnesses that are asked to cosign.
+    #[serde(default)]
+    witnesses: Vec<WitnessEntry>,
+}
+
+/// One of `witnesses`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WitnessEntry {
+    /// Its address (C2SP tlog-witness), `http://host:port`.
+    url: String,
+    /// Its key, `NAME+ID+BASE64`.
+    key: String,
+}
+
+fn deployment() -> String {
+    "proctor".into()
+}
+
+fn seal_events() -> u64 {
+    1_000
+}
+
+fn seal_ms() -> u64 {
+    5_000
 }
 
 pub(crate) async fn ledger(args: JoinArgs) -> anyhow::Result<()> {
     let file: LedgerFile = load(&args.config)?;
-    let database_url = secret("PROCTOR_DATABASE_URL", file.database_url)?;
+    let database_url = secret("PROCTOR_DATABASE_URL", file.database_url.clone())?;
     std::fs::create_dir_all(&file.data_dir)?;
     if let Some(control) = &args.join {
         let token = secret("PROCTOR_JOIN_TOKEN", None)?;
@@ -126,15 +162,93 @@ pub(crate) async fn ledger(args: JoinArgs) -> anyhow::Result<()> {
     proctor_ledger::migrate(&database_url)
         .await
         .context("migrating the schema")?;
-    let config = proctor_ledger::LedgerConfig {
+    let handle = proctor_ledger::start(
+        ledger_config(file, database_url)?,
+        proctor_runtime::shutdown::on_signals()?,
+    )
+    .await?;
+    println!("gRPC on {}", handle.grpc_addr);
+    println!("checkpoint key {}", handle.public_key.key);
+    handle.stopped().await;
+    Ok(())
+}
+
+/// Moves the entries of months that are over to files.
+pub(crate) async fn archive(config: &Path, month: &str, dir: &Path) -> anyhow::Result<()> {
+    let file: LedgerFile = load(config)?;
+    let database_url = secret("PROCTOR_DATABASE_URL", file.database_url.clone())?;
+    let config = ledger_config(file, database_url)?;
+    let (year, number) = month.split_once('-').context("--month: YYYY-MM")?;
+    let number: u8 = number.parse().context("--month: YYYY-MM")?;
+    let month = time::Date::from_calendar_date(
+        year.parse().context("--month: YYYY-MM")?,
+        time::Month::try_from(number).context("--month: YYYY-MM")?,
+        1,
+    )?;
+    let written = proctor_ledger::archive(&config, month, dir).await?;
+    for file in &written {
+        println!(
+            "{}: entries {} to {} in {}",
+            file.tenant,
+            file.first,
+            file.last,
+            file.file.display()
+        );
+    }
+    Ok(())
+}
+
+fn ledger_config(
+    file: LedgerFile,
+    database_url: Secret,
+) -> anyhow::Result<proctor_ledger::LedgerConfig> {
+    Ok(proctor_ledger::LedgerConfig {
         database_url,
         nats_url: secret("PROCTOR_NATS_URL", file.nats_url)?,
         listen: file.listen,
         data_dir: file.data_dir,
         platform_keys: file.platform_keys,
-    };
-    let handle = proctor_ledger::start(config, proctor_runtime::shutdown::on_signals()?).await?;
-    println!("gRPC on {}", handle.grpc_addr);
+        deployment: file.deployment.parse()?,
+        seals: proctor_ledger::SealSettings {
+            events: file.seal_events.max(1),
+            interval: Duration::from_millis(file.seal_ms.max(50)),
+            checkpoint_dir: file.checkpoint_dir,
+            witnesses: file
+                .witnesses
+                .iter()
+                .map(|witness| proctor_ledger::Witness::new(&witness.url, &witness.key))
+                .collect::<Result<_, _>>()
+                .context("witnesses")?,
+        },
+    })
+}
+
+/// `witness.toml`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WitnessFile {
+    /// Address of the HTTP listener.
+    listen: SocketAddr,
+    /// Directory of the key, and of what was cosigned. If it is lost, so is the witness: make a new one.
+    data_dir: PathBuf,
+    /// Name under which it cosigns (`witness.example.com/w1`).
+    name: String,
+    /// Keys of the logs that it watches, `NAME+ID+BASE64`.
+    logs: Vec<String>,
+}
+
+pub(crate) async fn witness(args: RoleArgs) -> anyhow::Result<()> {
+    let file: WitnessFile = load(&args.config)?;
+    std::fs::create_dir_all(&file.data_dir)?;
+    let witness = proctor_ledger::witness::Watcher::open(&file.data_dir, &file.name, &file.logs)?;
+    println!("witness key {}", witness.key());
+    let handle = proctor_ledger::witness::start(
+        witness,
+        file.listen,
+        proctor_runtime::shutdown::on_signals()?,
+    )
+    .await?;
+    println!("witness on {}", handle.addr);
     handle.stopped().await;
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn read(entry: &v1::Entry) -> Result<Self, Problem> {
+    pub(super) fn read(entry: &v1::Entry) -> Result<Self, Problem> {
         let event = crate::body::document(&entry.body)?;
         Ok(Self {
             seq: entry.seq,
@@ -114,6 +114,10 @@ pub(crate) struct Report {
     findings: Vec<Finding>,
     /// Authorized calls without an outcome (yet)
     open_calls: u64,
+    /// Faults of edges' lanes (gaps, forks) that the ledger wrote into the chain
+    alarms: Vec<Finding>,
+    /// Size of the newest checkpoint
+    sealed: u64,
 }
 
 /// Search the chain, newest first
@@ -243,5 +247,7 @@ pub(crate) async fn verify(
         head_hash: hex::encode(report.head_hash),
         findings: report.findings.into_iter().map(finding).collect(),
         open_calls: report.open_calls,
+        alarms: report.alarms.into_iter().map(finding).collect(),
+        sealed: report.sealed,
     }))
 }

@@ -243,6 +243,8 @@ async fn ledger(
         listen: local(0),
         data_dir,
         platform_keys,
+        deployment: "dev".parse()?,
+        seals: proctor_ledger::SealSettings::default(),
     };
     Ok(proctor_ledger::start(config, shutdown.clone()).await?)
 }

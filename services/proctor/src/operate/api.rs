@@ -47,6 +47,33 @@ impl Api {
             .await
     }
 
+    /// Gets something long from `/v1/tenants/{tenant}/{path}`; without a limit in time.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<reqwest::Response> {
+        let url = format!("{}/v1/tenants/{}/{path}", self.base, self.tenant);
+        let url =
+            reqwest::Url::parse_with_params(&url, query).context("the admin API's address")?;
+        let response = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(60))
+            .build()?
+            .get(url)
+            .bearer_auth(self.key.expose_secret())
+            .send()
+            .await
+            .context("the admin API can't be reached")?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problem: Value = response.json().await.unwrap_or_default();
+        let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
+        bail!("{} {}: {}", status.as_u16(), text("title"), text("detail"))
+    }
+
     /// Sends to a path of the API; an error answer becomes an error with the problem's own words.
     pub(crate) async fn send(
         &self,

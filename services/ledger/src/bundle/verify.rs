@@ -1,0 +1,516 @@
+//! Checking a bundle with nothing but trusted keys, and what is known of the log from elsewhere.
+
+use super::{FORMAT, Header, LINE_BYTES_MAX};
+use crate::checkpoint::{self, VerifierKey, origin};
+use crate::merkle::{Frontier, Hash, subtrees};
+use crate::scan::scan;
+use proctor_model::audit::{EntryHash, EventSeal};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::BufRead;
+use uuid::Uuid;
+
+/// What is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    /// The first line is no header, or contradicts itself.
+    Header,
+    /// A checkpoint is not signed with a trusted key, is of another log, or does not follow from the one before.
+    Checkpoint,
+    /// The line is no entry.
+    Form,
+    /// The entry is of another tenant.
+    Tenant,
+    /// Not the number that comes next.
+    Number,
+    /// `prev` is not the hash of the entry before.
+    Link,
+    /// Numbers of an edge's events are missing or there twice.
+    LaneGap,
+    /// An edge's event does not name the one before it.
+    LaneFork,
+    /// An event is there twice.
+    Double,
+    /// Entries are missing at the end, or there are more than the header says.
+    Length,
+    /// The entries do not have the root that was signed.
+    Root,
+    /// The log is not the one that was seen before.
+    History,
+    /// The log is shorter than it was before.
+    Old,
+    /// What is known from elsewhere can't be compared with this stretch.
+    Uncovered,
+    /// A tenant's log that the platform's names is not there.
+    TenantMissing,
+}
+
+impl Fault {
+    /// Stable identifier.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Checkpoint => "checkpoint",
+            Self::Form => "form",
+            Self::Tenant => "tenant",
+            Self::Number => "number",
+            Self::Link => "link",
+            Self::LaneGap => "lane_gap",
+            Self::LaneFork => "lane_fork",
+            Self::Double => "double",
+            Self::Length => "length",
+            Self::Root => "root",
+            Self::History => "history",
+            Self::Old => "old",
+            Self::Uncovered => "uncovered",
+            Self::TenantMissing => "tenant_missing",
+        }
+    }
+}
+
+/// The first thing that is wrong with a bundle.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}: {message}", .fault.as_str())]
+pub struct Finding {
+    /// Which rule is broken.
+    pub fault: Fault,
+    /// At which entry; 0: at none in particular.
+    pub seq: u64,
+    /// A sentence.
+    pub message: String,
+}
+
+fn finding(fault: Fault, seq: u64, message: impl Into<String>) -> Finding {
+    Finding {
+        fault,
+        seq,
+        message: message.into(),
+    }
+}
+
+/// What a log was once, as somebody trustworthy tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Whose log.
+    pub tenant: String,
+    /// Number of entries.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: Hash,
+}
+
+/// What whoever verifies knows without the bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Keys of the log and of witnesses. A key without a name counts for any log.
+    pub keys: Vec<VerifierKey>,
+    /// What logs were once.
+    pub known: Vec<Known>,
+}
+
+impl Trust {
+    /// Adds a checkpoint that was kept, or that a witness cosigned; it has to be signed with a trusted key.
+    ///
+    /// # Errors
+    /// If it is none, or isn't.
+    pub fn remember(&mut self, note: &str) -> Result<(), checkpoint::CheckpointError> {
+        let (checkpoint, _) = checkpoint::open(note, &self.keys)?;
+        let tenant = checkpoint.origin.rsplit('/').next().unwrap_or_default();
+        self.known.push(Known {
+            tenant: tenant.to_owned(),
+            size: checkpoint.size,
+            root: checkpoint.root,
+        });
+        Ok(())
+    }
+}
+
+/// What a sound bundle holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Whose chain.
+    pub tenant: String,
+    /// Number of the first entry.
+    pub first: u64,
+    /// Number of the last entry.
+    pub last: u64,
+    /// Size of the log.
+    pub size: u64,
+    /// Root of the log.
+    pub root: Hash,
+    /// When the last checkpoint was signed, in seconds since 1970, by the latest signer that is trusted.
+    pub sealed_s: Option<u64>,
+    /// Names under which trusted keys signed the last checkpoint.
+    pub signers: Vec<String>,
+    /// Authorized calls without an outcome within the stretch.
+    pub open_calls: u64,
+    /// Faults of lanes that the ledger itself wrote down.
+    pub alarms: u64,
+    /// (of the platform's chain) What it says of the tenants' logs: the newest of each.
+    pub tenants: BTreeMap<String, Known>,
+}
+
+/// Checks a bundle. The outer error is one of reading; the inner one the first thing that is wrong.
+///
+/// # Errors
+/// If the bundle can't be read.
+pub fn verify(reader: impl BufRead, trust: &Trust) -> std::io::Result<Result<Report, Finding>> {
+    let mut lines = Lines {
+        reader,
+        buffer: Vec::new(),
+    };
+    let begun = match lines.next()? {
+        Ok(Some(line)) => Walk::begin(line, trust),
+        _ => Err(finding(Fault::Header, 0, "there is no header")),
+    };
+    let mut walk = match begun {
+        Ok(walk) => walk,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
+    loop {
+        let seq = walk.seq.saturating_add(1);
+        match lines.next()? {
+            Ok(Some(line)) => {
+                if let Err(wrong) = walk.entry(line) {
+                    return Ok(Err(wrong));
+                }
+            }
+            Ok(None) => return Ok(walk.end()),
+            Err(()) => {
+                return Ok(Err(finding(
+                    Fault::Form,
+                    seq,
+                    "a line that does not end, or is too long",
+                )));
+            }
+        }
+    }
+}
+
+struct Lines<R> {
+    reader: R,
+    buffer: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line without its end; `Err` if it has none or is too long.
+    fn next(&mut self) -> std::io::Result<Result<Option<&[u8]>, ()>> {
+        use std::io::Read;
+        self.buffer.clear();
+        let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        let read = self
+            .reader
+            .by_ref()
+            .take(most)
+            .read_until(b'\n', &mut self.buffer)?;
+        if read == 0 {
+            return Ok(Ok(None));
+        }
+        Ok(match self.buffer.strip_suffix(b"\n") {
+            Some(line) => Ok(Some(line)),
+            None => Err(()),
+        })
+    }
+}
+
+/// A root that the tree has to have at some size.
+struct Mark {
+    size: u64,
+    root: Hash,
+    fault: Fault,
+}
+
+struct Walk {
+    header: Header,
+    report: Report,
+    tree: Frontier,
+    right: Vec<Hash>,
+    /// By size, the smallest last.
+    marks: Vec<Mark>,
+    /// The last mark that held.
+    held: u64,
+    seq: u64,
+    before: Option<Hash>,
+    lanes: HashMap<String, (u64, Hash)>,
+    ids: HashSet<Uuid>,
+    open: HashSet<Uuid>,
+    edge_form: Vec<u8>,
+}
+
+impl Walk {
+    fn begin(line: &[u8], trust: &Trust) -> Result<Self, Finding> {
+        let wrong = |message: &str| finding(Fault::Header, 0, message);
+        let header: Header =
+            serde_json::from_slice(line).map_err(|_| wrong("the first line is no header"))?;
+        let Header {
+            first, last, size, ..
+        } = header;
+        if header.bundle != FORMAT {
+            return Err(wrong("another version of the format"));
+        }
+        if first == 0 || first > last.saturating_add(1) || last > size || size >= 1 << 62 {
+            return Err(wrong("the numbers of the stretch contradict each other"));
+        }
+        let hashes = |texts: &[String]| -> Option<Vec<Hash>> {
+            let hash = |text: &String| text.parse::<EntryHash>().ok().map(|hash| *hash.as_bytes());
+            texts.iter().map(hash).collect()
+        };
+        let left = hashes(&header.left).and_then(|left| Frontier::new(first - 1, left));
+        let tree = left.ok_or_else(|| {
+            wrong("the hashes before the stretch are not as many as there have to be")
+        })?;
+        let right = hashes(&header.right).filter(|right| right.len() == subtrees(last, size).len());
+        let right = right.ok_or_else(|| {
+            wrong("the hashes behind the stretch are not as many as there have to be")
+        })?;
+        let report = Report {
+            tenant: header.tenant.clone(),
+            first,
+            last,
+            size,
+            root: [0; 32],
+            sealed_s: None,
+            signers: Vec::new(),
+            open_calls: 0,
+            alarms: 0,
+            tenants: BTreeMap::new(),
+        };
+        let mut walk = Self {
+            tree,
+            right,
+            marks: Vec::new(),
+            held: 0,
+            seq: first - 1,
+            before: (first == 1).then_some([0; 32]),
+            lanes: HashMap::new(),
+            ids: HashSet::new(),
+            open: HashSet::new(),
+            edge_form: Vec::new(),
+            header,
+            report,
+        };
+        walk.checkpoints(trust)?;
+        walk.known(trust)?;
+        walk.marks.sort_by_key(|mark| std::cmp::Reverse(mark.size));
+        walk.compare()?;
+        Ok(walk)
+    }
+
+    /// The header's checkpoints: each signed, of this log, rising in size and time; the last one of the whole.
+    fn checkpoints(&mut self, trust: &Trust) -> Result<(), Finding> {
+        let wrong = |size: u64, message: String| finding(Fault::Checkpoint, size, message);
+        let (mut size_before, mut time_before, mut log) = (None, 0, None);
+        for note in std::mem::take(&mut self.header.checkpoints) {
+            let (checkpoint, signed) = checkpoint::open(&note, &trust.keys)
+                .map_err(|error| wrong(0, format!("a checkpoint: {error}")))?;
+            let size = checkpoint.size;
+            let of_tenant = checkpoint
+                .origin
+                .strip_suffix(&origin("", &self.header.tenant))
+                .is_some_and(|deployment| !deployment.is_empty());
+            if !of_tenant
+                || log.get_or_insert_with(|| checkpoint.origin.clone()) != &checkpoint.origin
+            {
+                return Err(wrong(size, "a checkpoint of another log".into()));
+            }
+            let time = signed.time_s().unwrap_or(time_before);
+            if size_before.is_some_and(|before| before >= size) || time < time_before {
+                return Err(wrong(
+                    size,
+                    "a checkpoint that does not rise over the one before".into(),
+                ));
+            }
+            (size_before, time_before) = (Some(size), time);
+            let known = signed
+                .logs
+                .iter()
+                .chain(signed.cosigned.iter().map(|(key, _)| key));
+            let mut names: Vec<_> = known.map(|key| key.name.clone()).collect();
+            names.sort();
+            names.dedup();
+            (self.report.sealed_s, self.report.signers) = (signed.time_s(), names);
+            self.mark(size, checkpoint.root, Fault::Root)?;
+        }
+        if size_before == Some(self.header.size) {
+            Ok(())
+        } else {
+            Err(wrong(
+                self.header.size,
+                "there is no checkpoint of the whole log".into(),
+            ))
+        }
+    }
+
+    fn known(&mut self, trust: &Trust) -> Result<(), Finding> {
+        for Known { tenant, size, root } in &trust.known {
+            if *tenant != self.header.tenant {
+                continue;
+            }
+            if *size > self.header.size {
+                let message = format!(
+                    "the log has {} entries; it had {size} before: an older state was restored, or the end cut off",
+                    self.header.size
+                );
+                return Err(finding(Fault::Old, self.header.size, message));
+            }
+            self.mark(*size, *root, Fault::History)?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, size: u64, root: Hash, fault: Fault) -> Result<(), Finding> {
+        let Header { first, last, .. } = self.header;
+        if size != self.header.size && !(first - 1..=last).contains(&size) {
+            let message = format!(
+                "a checkpoint of size {size} can't be compared with entries {first} to {last}"
+            );
+            return Err(finding(Fault::Uncovered, size, message));
+        }
+        self.marks.push(Mark { size, root, fault });
+        Ok(())
+    }
+
+    /// Compares the tree so far with what it has to be at this size.
+    fn compare(&mut self) -> Result<(), Finding> {
+        while let Some(mark) = self.marks.pop_if(|mark| mark.size == self.tree.size()) {
+            if self.tree.root() != mark.root {
+                let from = self.held.max(self.header.first - 1).saturating_add(1);
+                let message = match mark.fault {
+                    Fault::History => format!(
+                        "the first {} entries are not those that they were before: the log was rewritten",
+                        mark.size
+                    ),
+                    _ => format!(
+                        "entries {from} to {} are not those that were sealed",
+                        mark.size
+                    ),
+                };
+                return Err(finding(mark.fault, mark.size, message));
+            }
+            self.held = mark.size;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, body: &[u8]) -> Result<(), Finding> {
+        let seq = self.seq.saturating_add(1);
+        if seq > self.header.last {
+            return Err(finding(
+                Fault::Length,
+                seq,
+                "more entries than the header says",
+            ));
+        }
+        let mut edge_form = std::mem::take(&mut self.edge_form);
+        let Some(entry) = scan(body, &mut edge_form) else {
+            return Err(finding(Fault::Form, seq, "this is no audit entry"));
+        };
+        if entry.tenant != self.header.tenant {
+            return Err(finding(Fault::Tenant, seq, "an entry of another tenant"));
+        }
+        if entry.seq != seq {
+            let message = format!(
+                "entry {} stands where {seq} has to: entries are missing, doubled or moved",
+                entry.seq
+            );
+            return Err(finding(Fault::Number, seq, message));
+        }
+        if self.before.is_some_and(|before| before != entry.prev) {
+            let message = "it does not follow from the entry before it: one of the two was changed";
+            return Err(finding(Fault::Link, seq, message));
+        }
+        if !self.ids.insert(entry.event_id) {
+            return Err(finding(
+                Fault::Double,
+                seq,
+                "an event that is there already",
+            ));
+        }
+        self.lane(seq, entry.edge, entry.edge_seq, entry.edge_prev, &edge_form)?;
+        match (entry.kind, entry.of) {
+            ("authorized", _) => {
+                self.open.insert(entry.event_id);
+            }
+            (_, Some(of)) => {
+                self.open.remove(&of);
+            }
+            ("integrity", _) => self.report.alarms += 1,
+            ("sealed", _) => self.sealed(entry.sealed),
+            _ => {}
+        }
+        let hash = *EntryHash::of(body).as_bytes();
+        (self.seq, self.before, self.edge_form) = (seq, Some(hash), edge_form);
+        self.tree.push(hash);
+        self.compare()
+    }
+
+    fn lane(
+        &mut self,
+        seq: u64,
+        edge: &str,
+        edge_seq: u64,
+        edge_prev: Hash,
+        edge_form: &[u8],
+    ) -> Result<(), Finding> {
+        let now = (edge_seq, *EntryHash::of(edge_form).as_bytes());
+        let before = match self.lanes.get_mut(edge) {
+            Some(lane) => Some(std::mem::replace(lane, now)),
+            None => {
+                self.lanes.insert(edge.to_owned(), now);
+                // Of a chain's middle, the lanes' beginnings are elsewhere.
+                (self.header.first == 1).then_some((0, [0; 32]))
+            }
+        };
+        let Some((number, hash)) = before else {
+            return Ok(());
+        };
+        if edge_seq != number.saturating_add(1) {
+            let message = format!(
+                "event {edge_seq} of edge {edge} comes after its event {number}: events are missing"
+            );
+            return Err(finding(Fault::LaneGap, seq, message));
+        }
+        if edge_prev != hash {
+            let message =
+                format!("event {edge_seq} of edge {edge} does not follow from its event {number}");
+            return Err(finding(Fault::LaneFork, seq, message));
+        }
+        Ok(())
+    }
+
+    fn sealed(&mut self, seal: Option<&str>) {
+        let Some(seal) = seal.and_then(|seal| serde_json::from_str::<EventSeal>(seal).ok()) else {
+            return;
+        };
+        let tenant = seal.tenant.to_string();
+        let known = Known {
+            tenant: tenant.clone(),
+            size: seal.size,
+            root: *seal.root.as_bytes(),
+        };
+        self.report.tenants.insert(tenant, known);
+    }
+
+    fn end(mut self) -> Result<Report, Finding> {
+        let Header { last, size, .. } = self.header;
+        if self.seq != last {
+            let message = format!("the entries end at {}; there have to be {last}", self.seq);
+            return Err(finding(Fault::Length, self.seq, message));
+        }
+        for (node, hash) in subtrees(last, size).iter().zip(&self.right) {
+            if !self.tree.push_subtree(node.level, *hash) {
+                return Err(finding(
+                    Fault::Header,
+                    0,
+                    "the hashes behind the stretch do not fit",
+                ));
+            }
+        }
+        self.compare()?;
+        // All of them are within the stretch or at its end.
+        debug_assert!(self.marks.is_empty());
+        self.report.root = self.tree.root();
+        self.report.open_calls = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        Ok(self.report)
+    }
+}

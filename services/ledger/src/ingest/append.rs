@@ -1,0 +1,303 @@
+//! Some batches of one tenant into its chain, in one transaction.
+
+use super::{Opened, Rejected};
+use crate::store::{Head, Hold, Position, TenantTx};
+use crate::{LedgerError, State};
+use proctor_model::audit::{AuditEvent, EntryHash, EventLane, Kind, LaneFault};
+use proctor_model::ids::EventId;
+use proctor_model::{EdgeId, TenantId};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a lane may wait for events that are missing before that goes into the chain: an edge that has them sends
+/// them again within seconds.
+const GAP_PATIENCE: Duration = Duration::from_secs(30);
+/// How often a lane's faults go into the chain at most: an edge can't fill it with them.
+const FAULT_PAUSE: Duration = Duration::from_secs(300);
+/// Lanes whose faults are remembered.
+const LANES_MAX: usize = 10_000;
+
+/// What became of a batch.
+pub(super) enum Fate {
+    /// Committed up to here (or was before).
+    Committed(Position),
+    /// It starts later than the lane ends: the edge has to send what is missing.
+    Gap(Position),
+    Rejected(Rejected),
+}
+
+/// What became of all of them.
+pub(super) enum Outcome {
+    /// Another ledger writes this chain.
+    Foreign(String),
+    /// One fate for each batch; the size of the chain now and that of the last seal, if anything was appended.
+    Done {
+        fates: Vec<Fate>,
+        size: Option<(u64, u64)>,
+    },
+}
+
+/// A lane within the transaction.
+struct Lane {
+    /// Where it ended before.
+    before: Position,
+    /// Hashes of what is appended to it now.
+    fresh: Vec<EntryHash>,
+}
+
+impl Lane {
+    fn end(&self) -> Position {
+        match self.fresh.last() {
+            None => self.before,
+            Some(hash) => Position {
+                seq: self.before.seq.saturating_add(self.fresh.len() as u64),
+                hash: *hash,
+            },
+        }
+    }
+}
+
+/// Appends what is new of them; the batches of a lane have to be in order.
+pub(super) async fn append(
+    state: &State,
+    tenant: &TenantId,
+    batches: &[Opened],
+) -> Result<Outcome, LedgerError> {
+    let mut tx = state.store.tenant(tenant).await?;
+    let head = match tx.lock_head(&state.holder).await? {
+        Hold::Mine(head) => head,
+        Hold::Foreign(holder) => return Ok(Outcome::Foreign(holder)),
+    };
+    let mut lanes: HashMap<EdgeId, Lane> = HashMap::new();
+    let (mut fates, mut events, mut faults) =
+        (Vec::with_capacity(batches.len()), Vec::new(), Vec::new());
+    for batch in batches {
+        if !lanes.contains_key(&batch.edge) {
+            let before = tx.lane(&batch.edge).await?;
+            let fresh = Vec::new();
+            lanes.insert(batch.edge.clone(), Lane { before, fresh });
+        }
+        let Some(lane) = lanes.get_mut(&batch.edge) else {
+            continue;
+        };
+        let fate = join(&mut tx, lane, batch, &mut events).await?;
+        let fault = match &fate {
+            Fate::Gap(_) => Some(LaneFault::LaneGap),
+            Fate::Rejected(_) => Some(LaneFault::LaneFork),
+            Fate::Committed(_) => None,
+        };
+        let at = lane.end().seq;
+        if state.faults.is_news(state, tenant, &batch.edge, fault, at)
+            && let Some(fault) = fault
+        {
+            faults.push(EventLane {
+                edge: batch.edge.clone(),
+                fault,
+                edge_seq: at,
+            });
+        }
+        fates.push(fate);
+    }
+    let size = commit(state, tenant, tx, head, lanes, events, &faults).await?;
+    Ok(Outcome::Done { fates, size })
+}
+
+/// What is new of a batch goes behind its lane and to the events.
+async fn join(
+    tx: &mut TenantTx,
+    lane: &mut Lane,
+    batch: &Opened,
+    events: &mut Vec<AuditEvent>,
+) -> Result<Fate, LedgerError> {
+    let end = lane.end();
+    let (mut known, mut fresh, mut at) = (None, Vec::new(), end);
+    for (event, hash) in &batch.events {
+        if event.edge_seq <= end.seq {
+            known = Some((event.edge_seq, *hash));
+            continue;
+        }
+        if event.edge_seq != at.seq.saturating_add(1) {
+            return Ok(Fate::Gap(end));
+        }
+        if event.edge_prev != at.hash {
+            return Ok(Fate::Rejected(Rejected::Fork));
+        }
+        at = Position {
+            seq: event.edge_seq,
+            hash: *hash,
+        };
+        fresh.push((event, *hash));
+    }
+    // Each event names the one before it: where the last known one is ours, all of them are.
+    if let Some((seq, hash)) = known {
+        let ours = match lane_hash(tx, lane, &batch.edge, seq).await? {
+            Some(ours) => ours == hash,
+            // Its entry is archived: nothing behind it is new, and the receipt says where the lane really ends.
+            None => tx.archived().await? > 0,
+        };
+        if !ours {
+            return Ok(Fate::Rejected(Rejected::Fork));
+        }
+    }
+    for (event, hash) in fresh {
+        lane.fresh.push(hash);
+        events.push(event.clone());
+    }
+    Ok(Fate::Committed(lane.end()))
+}
+
+/// Hash of an event of the lane that is committed, or is about to be.
+async fn lane_hash(
+    tx: &mut TenantTx,
+    lane: &Lane,
+    edge: &EdgeId,
+    seq: u64,
+) -> Result<Option<EntryHash>, LedgerError> {
+    let Position { seq: before, hash } = lane.before;
+    if seq == before {
+        return Ok(Some(hash));
+    }
+    match seq.checked_sub(before.saturating_add(1)) {
+        Some(index) => Ok(usize::try_from(index)
+            .ok()
+            .and_then(|index| lane.fresh.get(index).copied())),
+        None => tx.lane_hash(edge, seq).await,
+    }
+}
+
+/// Writes it all; the size of the chain and of its last seal, if anything was written.
+async fn commit(
+    state: &State,
+    tenant: &TenantId,
+    mut tx: TenantTx,
+    head: Head,
+    lanes: HashMap<EdgeId, Lane>,
+    mut events: Vec<AuditEvent>,
+    faults: &[EventLane],
+) -> Result<Option<(u64, u64)>, LedgerError> {
+    let count = u64::try_from(events.len()).unwrap_or(0);
+    for lane in faults {
+        metrics::counter!("proctor_ledger_lane_faults_total", "fault" => lane.fault.as_str())
+            .increment(1);
+        tracing::error!(%tenant, edge = %lane.edge, fault = lane.fault.as_str(), edge_seq = lane.edge_seq, "a lane is not as it should be");
+    }
+    let own = faults.iter().map(|lane| Own::Fault(lane.clone()));
+    let own = own_events(state, tenant, &mut tx, own.collect()).await?;
+    events.extend(own);
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let sealed = head.sealed;
+    let size = tx.append(head, &state.holder, events).await?;
+    for (edge, lane) in &lanes {
+        if !lane.fresh.is_empty() {
+            tx.set_lane(edge, lane.end()).await?;
+        }
+    }
+    tx.commit().await?;
+    metrics::counter!("proctor_ledger_entries_total").increment(count);
+    Ok(Some((size, sealed)))
+}
+
+/// What the ledger itself has to say.
+pub(crate) enum Own {
+    /// A lane is not as it should be.
+    Fault(EventLane),
+    /// A tenant's log was sealed.
+    Sealed(proctor_model::audit::EventSeal),
+}
+
+/// Events on the ledger's own lane of this chain, which are to be appended in the same transaction.
+pub(crate) async fn own_events(
+    state: &State,
+    tenant: &TenantId,
+    tx: &mut TenantTx,
+    own: Vec<Own>,
+) -> Result<Vec<AuditEvent>, LedgerError> {
+    if own.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut at = tx.lane(&EdgeId::ledger()).await?;
+    let mut events = Vec::with_capacity(own.len());
+    for own in own {
+        let now = state.clock.now();
+        let id = EventId::from(state.random.uuid_v7(now)?);
+        let (kind, lane, sealed) = match own {
+            Own::Fault(lane) => (Kind::Integrity, Some(lane), None),
+            Own::Sealed(seal) => (Kind::Sealed, None, Some(seal)),
+        };
+        let mut event = AuditEvent::new(tenant.clone(), EdgeId::ledger(), id, now, kind);
+        (event.lane, event.sealed) = (lane, sealed);
+        (event.edge_seq, event.edge_prev) = (at.seq.saturating_add(1), at.hash);
+        at = Position {
+            seq: event.edge_seq,
+            hash: EntryHash::of(&event.to_canonical()?),
+        };
+        events.push(event);
+    }
+    tx.set_lane(&EdgeId::ledger(), at).await?;
+    Ok(events)
+}
+
+/// Faults of lanes that were seen, so that each goes into the chain once in a while and not each time.
+#[derive(Default)]
+pub(crate) struct Faults {
+    lanes: Mutex<HashMap<(TenantId, EdgeId), Fault>>,
+}
+
+#[derive(Clone, Copy)]
+struct Fault {
+    fault: LaneFault,
+    /// Where the lane ended.
+    at: u64,
+    /// Since when it is so (monotonic).
+    since: Duration,
+    /// When it last went into the chain.
+    told: Option<Duration>,
+}
+
+impl Faults {
+    /// Notes how a lane is; says whether its fault is to go into the chain now.
+    fn is_news(
+        &self,
+        state: &State,
+        tenant: &TenantId,
+        edge: &EdgeId,
+        fault: Option<LaneFault>,
+        at: u64,
+    ) -> bool {
+        let now = state.clock.monotonic();
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.clone(), edge.clone());
+        let Some(fault) = fault else {
+            // It goes on; what was told stays known, so that it is not told anew each time.
+            if lanes.get(&key).is_some_and(|known| known.told.is_none()) {
+                lanes.remove(&key);
+            }
+            return false;
+        };
+        if lanes.len() >= LANES_MAX && !lanes.contains_key(&key) {
+            lanes.clear();
+        }
+        let fresh = Fault {
+            fault,
+            at,
+            since: now,
+            told: None,
+        };
+        let known = lanes.entry(key).or_insert(fresh);
+        if (known.fault, known.at) != (fault, at) {
+            let told = known.told;
+            *known = Fault { told, ..fresh };
+        }
+        let ripe = fault == LaneFault::LaneFork || now.saturating_sub(known.since) >= GAP_PATIENCE;
+        let quiet = known
+            .told
+            .is_none_or(|told| now.saturating_sub(told) >= FAULT_PAUSE);
+        if ripe && quiet {
+            known.told = Some(now);
+        }
+        ripe && quiet
+    }
+}

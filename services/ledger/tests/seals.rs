@@ -1,0 +1,290 @@
+//! Seals on a real Postgres: key rotation, retention, an upgraded database, a chain that was changed underneath.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use proctor_ledger::bundle::{Report, Trust, verify};
+use proctor_ledger::checkpoint::VerifierKey;
+use proctor_ledger::{ArchiveError, archive};
+use proctor_model::audit::EntryHash;
+use proctor_proto::v1;
+use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::{Connection, Executor, PgConnection};
+use std::time::Duration;
+use support::{Ledger, PATIENCE, World, code};
+use tonic::Code;
+
+/// Waits until all of a chain is sealed; its size.
+async fn sealed(world: &World, ledger: &Ledger) -> u64 {
+    let wait = async {
+        loop {
+            let report = world.verify(ledger, "acme").await;
+            assert_eq!(report.findings, []);
+            if report.sealed == report.entries {
+                return report.sealed;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("a seal in time")
+}
+
+async fn export(world: &World, ledger: &Ledger) -> Vec<u8> {
+    let request = v1::ExportRequest {
+        tenant: "acme".into(),
+        ..Default::default()
+    };
+    let mut chunks = ledger
+        .client()
+        .export(world.auditor("acme", request))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut bundle = Vec::new();
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        bundle.extend(chunk.data);
+    }
+    bundle
+}
+
+fn sound(bundle: &[u8], keys: &[String]) -> Report {
+    let trust = Trust {
+        keys: keys
+            .iter()
+            .map(|key| VerifierKey::parse(key, "").unwrap())
+            .collect(),
+        known: Vec::new(),
+    };
+    verify(bundle, &trust).unwrap().unwrap()
+}
+
+async fn keys(world: &World, ledger: &Ledger) -> Vec<String> {
+    let request = v1::LogKeysRequest {
+        tenant: "acme".into(),
+    };
+    let answer = ledger
+        .client()
+        .log_keys(world.auditor("acme", request))
+        .await;
+    answer.unwrap().into_inner().keys
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_replaced_and_both_stand_in_the_history() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let old_keys = ledger.keys();
+    let mut lane = world.lane("acme", "edge_a").grow(20);
+    world.ship(&lane, 5, old_keys.clone()).await;
+    sealed(&world, &ledger).await;
+    let first = keys(&world, &ledger).await;
+    assert_eq!(first.len(), 1);
+    ledger.stop().await;
+    // The operator puts the old key aside; while it lies there, both sign.
+    let (now, before) = (
+        world.data_dir().join("ledger.key"),
+        world.data_dir().join("ledger.previous.key"),
+    );
+    std::fs::rename(&now, &before).unwrap();
+    let ledger = world.ledger().await;
+    lane = lane.grow(20);
+    world.ship(&lane, 5, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    let both = keys(&world, &ledger).await;
+    assert_eq!(both.len(), 2);
+    let bundle = export(&world, &ledger).await;
+    // Who knows the old key follows it over to the new one.
+    assert_eq!(sound(&bundle, &first).size, 40);
+    ledger.stop().await;
+    std::fs::remove_file(&before).unwrap();
+    let ledger = world.ledger().await;
+    lane = lane.grow(5);
+    world.ship(&lane, 5, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    let bundle = export(&world, &ledger).await;
+    assert_eq!(sound(&bundle, &both).size, 45);
+    let old = Trust {
+        keys: vec![VerifierKey::parse(&first[0], "").unwrap()],
+        known: Vec::new(),
+    };
+    assert!(verify(bundle.as_slice(), &old).unwrap().is_err());
+    ledger.stop().await;
+}
+
+/// Makes what there is of the entries look as if it was appended in January 2024.
+const BACKDATE: &str = "
+    do $$ declare part regclass; begin
+        create table ledger.entries_2024_01 partition of ledger.entries for values from ('2024-01-01') to ('2024-02-01');
+        for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
+        loop execute format('alter table %s disable trigger all', part); end loop;
+        alter table ledger.entries disable trigger all;
+        update ledger.entries set month = '2024-01-01';
+        alter table ledger.entries enable trigger all;
+        for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
+        loop execute format('alter table %s enable trigger all', part); end loop;
+    end $$";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_goes_to_a_file_and_the_proofs_stay() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a").grow(300);
+    world.ship(&lane, 50, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    world
+        .superuser()
+        .await
+        .execute(sqlx::raw_sql(BACKDATE))
+        .await
+        .unwrap();
+    let january = Date::from_calendar_date(
+        2024,
+        sqlx::types::time::OffsetDateTime::UNIX_EPOCH.month(),
+        1,
+    )
+    .unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let today = OffsetDateTime::now_utc().date().replace_day(1).unwrap();
+    let early = archive(&world.config(), today, files.path()).await;
+    assert!(matches!(early, Err(ArchiveError::NotOver)));
+    lane = lane.grow(30);
+    world.ship(&lane, 50, ledger.keys()).await;
+    let written = archive(&world.config(), january, files.path())
+        .await
+        .unwrap();
+    assert_eq!(
+        (written.len(), written[0].first, written[0].last),
+        (1, 1, 300)
+    );
+    let keys = keys(&world, &ledger).await;
+    let report = sound(&std::fs::read(&written[0].file).unwrap(), &keys);
+    assert_eq!((report.first, report.last), (1, 300));
+    // The rest goes on, is verified and exported by itself, and grows.
+    lane = lane.grow(10);
+    world.ship(&lane, 50, ledger.keys()).await;
+    let size = sealed(&world, &ledger).await;
+    assert_eq!(size, 340);
+    let rest = sound(&export(&world, &ledger).await, &keys);
+    assert_eq!((rest.first, rest.last, rest.size), (301, 340, 340));
+    let entry = async |seq| {
+        let request = v1::EntryRequest {
+            tenant: "acme".into(),
+            seq,
+        };
+        ledger.client().entry(world.auditor("acme", request)).await
+    };
+    assert_eq!(code(entry(7).await), Code::FailedPrecondition);
+    assert_eq!(code(entry(341).await), Code::NotFound);
+    assert!(!entry(301).await.unwrap().into_inner().proof.is_empty());
+    let request = v1::ConsistencyRequest {
+        tenant: "acme".into(),
+        old_size: 100,
+        new_size: 0,
+    };
+    let proof = ledger
+        .client()
+        .consistency(world.auditor("acme", request))
+        .await;
+    assert!(!proof.unwrap().into_inner().proof.is_empty());
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_the_tree_is_not_sealed() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a").grow(20);
+    world.ship(&lane, 20, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    let mut superuser = world.superuser().await;
+    for refused in [
+        "update ledger.tiles set hashes = substring(hashes from 1 for 32)",
+        "update ledger.tiles set hashes = overlay(hashes placing '\\x00'::bytea from 5)",
+        "delete from ledger.tiles",
+        "update ledger.checkpoints set size = 3",
+        "delete from ledger.checkpoints",
+        "delete from ledger.archives",
+    ] {
+        let outcome = superuser.execute(refused).await;
+        // Where there is no row, there is nothing to refuse.
+        assert!(
+            outcome.is_err() || outcome.unwrap().rows_affected() == 0,
+            "{refused}"
+        );
+    }
+    superuser
+        .execute("alter table ledger.tiles disable trigger all; update ledger.tiles set hashes = overlay(hashes placing '\\x00ff'::bytea from 5)")
+        .await
+        .unwrap();
+    lane = lane.grow(20);
+    world.ship(&lane, 20, ledger.keys()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let report = world.verify(&ledger, "acme").await;
+    assert_eq!((report.entries, report.sealed), (40, 20));
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_before_the_seals_goes_on() {
+    let stack = proctor_devstack::TestStack::start().await.unwrap();
+    let mut owner = PgConnection::connect(stack.postgres_url()).await.unwrap();
+    owner
+        .execute("create schema if not exists ledger")
+        .await
+        .unwrap();
+    let all = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/ledger");
+    let mut migrator = sqlx::migrate::Migrator::new(all).await.unwrap();
+    migrator.dangerous_set_table_name("ledger._migrations");
+    migrator.run_to(1, &mut owner).await.unwrap();
+    let world = World::unmigrated(stack).await;
+    let mut lane = world.lane("acme", "edge_a").grow(30);
+    let mut prev = EntryHash::ZERO;
+    for (seq, body) in (1u64..).zip(&lane.bodies) {
+        let event = proctor_model::audit::AuditEvent::from_canonical(body).unwrap();
+        let (id, at) = (event.event_id.as_uuid(), event.time.as_secs());
+        let entry = proctor_model::audit::Entry { seq, prev, event };
+        let stored = entry.to_canonical().unwrap();
+        prev = EntryHash::of(&stored);
+        sqlx::query("insert into ledger.entries (tenant, seq, hash, body, event_id, edge, edge_seq, time, kind) values ('acme', $1, $2, $3, $4, 'edge_a', $1, to_timestamp($5), 'refused')")
+            .bind(i64::try_from(seq).unwrap())
+            .bind(prev.as_bytes().as_slice())
+            .bind(stored)
+            .bind(id)
+            .bind(at as f64)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    for table in [
+        "heads (tenant, size, hash) values ('acme', 30, $1)",
+        "lanes (tenant, edge, edge_seq, edge_hash) values ('acme', 'edge_a', 30, $1)",
+    ] {
+        let hash = if table.starts_with("heads") {
+            prev
+        } else {
+            lane.hash(30)
+        };
+        sqlx::query(sqlx::AssertSqlSafe(format!("insert into ledger.{table}")))
+            .bind(hash.as_bytes().as_slice())
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    world.migrate().await;
+    let ledger = world.ledger().await;
+    lane = lane.grow(10);
+    world.ship(&lane, 5, ledger.keys()).await;
+    world.holds_once(&ledger, &lane).await;
+    assert_eq!(sealed(&world, &ledger).await, 40);
+    let keys = keys(&world, &ledger).await;
+    assert_eq!(sound(&export(&world, &ledger).await, &keys).last, 40);
+    ledger.stop().await;
+}
