@@ -1,11 +1,13 @@
-# The decision: refused on any ground that the other modules give, escalated on any of theirs, else allowed.
-# Add grounds in modules of your own: `deny contains "my_reason" if { … }`.
+# The decision about a call: refused on any ground that the other modules give, escalated on any of theirs, else allowed;
+# and about an answer: see response.rego. Add grounds in modules of your own: `deny contains "my_reason" if { … }`.
 package proctor.policy
 
 import rego.v1
 
 # One chain, so that each ground is asked for once.
-decision := {"effect": "deny", "reasons": deny} if {
+decision := answer if {
+	input.phase == "response"
+} else := {"effect": "deny", "reasons": deny} if {
 	count(deny) > 0
 } else := {"effect": "escalate", "reasons": escalate} if {
 	count(escalate) > 0

@@ -23,5 +23,5 @@ test_an_unknown_verb_is_escalated if {
 }
 
 test_another_phase_is_refused if {
-	policy.decision.effect == "deny" with input as object.union(request("read"), {"phase": "response"})
+	policy.decision.effect == "deny" with input as object.union(request("read"), {"phase": "later"})
 }

@@ -1,4 +1,4 @@
-# Ceilings on answers; a larger one is withheld. `settings.rows.max`: rows in the answer of a tool with verb `read`;
+# Ceilings on answers; a larger one is withheld, or with `settings.rows.over` = "trim" cut to the ceiling (response.rego). `settings.rows.max`: rows in the answer of a tool with verb `read`;
 # `settings.rows.tools`: other ceilings for some tools ({"crm/search": 50}); `settings.bytes.max`: bytes in any answer.
 # Add ceilings in modules of your own: `row_limits contains 5 if { … }`, `byte_limits contains 4096 if { … }`.
 package proctor.policy
@@ -7,12 +7,16 @@ import rego.v1
 
 limits := {"rows": min(row_limits), "bytes": min(byte_limits)} if {
 	count(row_limits) > 0
+	not rows_are_trimmed
 	count(byte_limits) > 0
 } else := {"rows": min(row_limits)} if {
 	count(row_limits) > 0
+	not rows_are_trimmed
 } else := {"bytes": min(byte_limits)} if {
 	count(byte_limits) > 0
 } else := {}
+
+rows_are_trimmed if data.settings.rows.over == "trim"
 
 byte_limits contains data.settings.bytes.max if is_number(data.settings.bytes.max)
 
@@ -38,6 +42,11 @@ deny contains "setting_malformed" if {
 	ceilings := {object.get(data.settings.rows, "max", 0)} | {ceiling | some ceiling in data.settings.rows.tools}
 	some ceiling in ceilings
 	not is_number(ceiling)
+}
+
+deny contains "setting_malformed" if {
+	data.settings.rows
+	not object.get(data.settings.rows, "over", "withhold") in {"withhold", "trim"}
 }
 
 deny contains "setting_malformed" if {

@@ -2,7 +2,7 @@
 
 use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
-use proctor_model::catalogue::{CatalogueEntry, ToolServer, Verb};
+use proctor_model::catalogue::{CatalogueEntry, Role, ToolServer, Verb};
 use proctor_model::{Reason, ServerId, ToolName, ToolRef};
 use std::collections::BTreeMap;
 
@@ -44,6 +44,14 @@ impl Tool {
     #[must_use]
     pub fn verb(&self) -> Verb {
         self.entry.verb
+    }
+
+    /// Pointers to the arguments with a role.
+    pub fn arguments_with(&self, role: Role) -> impl Iterator<Item = &str> {
+        let roles = self.entry.roles.iter();
+        roles
+            .filter(move |(_, has)| **has == role)
+            .map(|(pointer, _)| pointer.as_str())
     }
 
     /// Largest answer that its server may give, in bytes.

@@ -5,14 +5,18 @@ use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::intent::Violation;
-use crate::policy::{Evaluator, Judgement, Subject};
+use crate::policy::{Evaluator, Subject};
+use crate::provenance::shown_pointer;
+use crate::response::{each_at, names_tenant, redact_at};
 use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
 use crate::world::{Freshness, World};
 use proctor_model::audit::{Effect, EventPolicy, EventTool};
+use proctor_model::catalogue::Role;
 use proctor_model::config::{IntentRule, PolicyMode};
 use proctor_model::{Control, IntentId, Reason};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
@@ -56,22 +60,37 @@ fn decide_with(
             Ok(tool)
         })?;
         step(facts, world, Control::Protocol, |_| fits(tool, &arguments))?;
+        step(facts, world, Control::Tenant, |_| {
+            within_tenant(tool, &mut arguments, world)
+        })?;
         let mut charges = step(facts, world, Control::Intent, |facts| {
             intent(token, tool, &arguments, world, facts, &mut causes)
         })?;
         mark_escalated(facts, !causes.is_empty());
         let before = causes.len();
-        let limits = step(facts, world, Control::Policy, |facts| {
-            let subject = Subject {
+        let obligations = step(facts, world, Control::Policy, |facts| {
+            policy(
                 token,
                 tool,
-                arguments: &arguments,
-                origins: &facts.origins,
-            };
-            let judgement = evaluator.judge(&subject, world);
-            policy(judgement, tool, facts, &mut causes)
+                &arguments,
+                world,
+                evaluator,
+                facts,
+                &mut causes,
+            )
         })?;
         mark_escalated(facts, causes.len() > before);
+        if obligations.change(tool, &mut arguments) {
+            // What is forwarded is another call now: all that holds of arguments has to hold of these.
+            charges = step(facts, world, Control::Policy, |facts| {
+                facts.note_changed(&arguments, world.digest_key);
+                let mut again = Vec::new();
+                let charges = recheck(token, tool, &mut arguments, world, facts, &mut again)?;
+                causes.splice(..before, again);
+                Ok(charges)
+            })?;
+        }
+        let limits = obligations.limits;
         step(facts, world, Control::Budget, |_| {
             ceilings(token, world, &mut charges)
         })?;
@@ -88,7 +107,12 @@ fn decide_with(
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
             Decision::Permit(Box::new(Permit::new(
-                facts, tool, arguments, charges, limits,
+                facts,
+                tool,
+                arguments,
+                charges,
+                limits,
+                Arc::clone(&call.token),
             )))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
@@ -269,13 +293,53 @@ fn cause(intent: &IntentId, violation: Violation) -> Cause {
     Cause { key, text }
 }
 
-/// All enforcing policies have to allow. Returns what they say about the answer.
-fn policy(
-    judgement: Judgement,
+/// What was found of the arguments, found anew.
+fn recheck(
+    token: &VerifiedToken,
     tool: &Tool,
+    arguments: &mut Value,
+    world: &World<'_>,
     facts: &mut Facts,
     causes: &mut Vec<Cause>,
-) -> Result<ResultLimits, No> {
+) -> Result<Vec<Charge>, No> {
+    token.check_arguments(tool.reference(), arguments)?;
+    fits(tool, arguments)?;
+    within_tenant(tool, arguments, world)?;
+    intent(token, tool, arguments, world, facts, causes)
+}
+
+/// Arguments with the role `tenant` name this one.
+fn within_tenant(tool: &Tool, arguments: &mut Value, world: &World<'_>) -> Result<(), No> {
+    for pointer in tool.arguments_with(Role::Tenant) {
+        let mut ours = true;
+        each_at(arguments, pointer, &mut |argument| {
+            ours &= names_tenant(tool, world.tenant.id(), argument);
+        });
+        if !ours {
+            return Err(No(Reason::OutsideTenant, Some(shown_pointer(pointer))));
+        }
+    }
+    Ok(())
+}
+
+/// All enforcing policies have to allow. Returns what they want done.
+fn policy(
+    token: &VerifiedToken,
+    tool: &Tool,
+    arguments: &Value,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+    facts: &mut Facts,
+    causes: &mut Vec<Cause>,
+) -> Result<Obligations, No> {
+    let subject = Subject {
+        token,
+        tool,
+        arguments: arguments.as_object().ok_or(Reason::Internal)?,
+        origins: &facts.origins,
+        result: None,
+    };
+    let judgement = evaluator.judge(&subject, world);
     facts.policies = judgement.events;
     if judgement.monitored {
         facts.mode = PolicyMode::Monitor;
@@ -287,20 +351,22 @@ fn policy(
         }
         causes.extend(asks);
     }
-    Ok(ResultLimits {
-        bytes: judgement
-            .bytes_max
-            .unwrap_or(u64::MAX)
-            .min(tool.result_bytes_max().into()),
-        rows: judgement.rows_max,
+    Ok(Obligations {
+        redact: judgement.redact,
+        limits: ResultLimits {
+            bytes: judgement
+                .bytes_max
+                .unwrap_or(u64::MAX)
+                .min(tool.result_bytes_max().into()),
+            rows: judgement.rows_max,
+        },
     })
 }
 
 /// What the enforcing policies ask a person for.
 fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
-    let asks = |policy: &&EventPolicy| {
-        policy.mode == PolicyMode::Enforce && matches!(policy.effect.as_str(), "escalate" | "defer")
-    };
+    let asks =
+        |policy: &&EventPolicy| policy.mode == PolicyMode::Enforce && policy.effect == "escalate";
     let cause = |policy: &EventPolicy| {
         let rules = policy.rules.join(", ");
         let key = format!("policy:{}:{rules}", policy.id);
@@ -311,6 +377,41 @@ fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
         Cause { key, text }
     };
     policies.iter().filter(asks).map(cause).collect()
+}
+
+/// What policies want done with a call, and of its answer.
+struct Obligations {
+    redact: Vec<String>,
+    limits: ResultLimits,
+}
+
+impl Obligations {
+    /// Takes out of the arguments what is to be taken out, and lowers a `row_limit` to the ceiling. `true`: they changed.
+    fn change(&self, tool: &Tool, arguments: &mut Value) -> bool {
+        let redacted = self.redact.iter().map(|at| redact_at(arguments, at));
+        let mut changed = redacted.fold(0_u64, u64::saturating_add) > 0;
+        if let Some(most) = self.limits.rows {
+            for pointer in tool.arguments_with(Role::RowLimit) {
+                each_at(arguments, pointer, &mut |limit| {
+                    if limit.as_f64().is_some_and(|limit| exceeds(limit, most)) {
+                        *limit = most.into();
+                        changed = true;
+                    }
+                });
+            }
+        }
+        changed
+    }
+}
+
+/// Whether a number of rows that a call asks for is above a ceiling. Row counts are far below where doubles skip integers.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "compared, never used as a count"
+)]
+fn exceeds(asked: f64, most: u64) -> bool {
+    asked > most as f64
 }
 
 /// The token's own ceilings; each that has room left becomes one more charge.

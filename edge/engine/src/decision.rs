@@ -3,6 +3,7 @@
 use crate::approval::Escalation;
 use crate::call::Call;
 use crate::step::{Step, Steps};
+use crate::token::VerifiedToken;
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
@@ -13,6 +14,7 @@ use proctor_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The decision about one call.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ pub struct Permit {
     arguments: Map<String, Value>,
     charges: Vec<Charge>,
     limits: ResultLimits,
+    token: Arc<VerifiedToken>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -92,6 +95,7 @@ impl Permit {
         arguments: Map<String, Value>,
         charges: Vec<Charge>,
         limits: ResultLimits,
+        token: Arc<VerifiedToken>,
     ) -> Self {
         Self {
             facts,
@@ -99,6 +103,7 @@ impl Permit {
             arguments,
             charges,
             limits,
+            token,
         }
     }
 
@@ -130,6 +135,11 @@ impl Permit {
     #[must_use]
     pub fn limits(&self) -> ResultLimits {
         self.limits
+    }
+
+    /// The token of the call.
+    pub(crate) fn token(&self) -> &VerifiedToken {
+        &self.token
     }
 
     /// Gives the permit up: something needed after the decision failed.
@@ -217,6 +227,8 @@ pub struct Facts {
     pub arg_names: Vec<String>,
     /// Keyed digest of the arguments: `hmac-sha256:` and hex.
     pub args_digest: Option<String>,
+    /// Whether a policy changed the arguments: names and digest are those of what is forwarded.
+    pub changed: bool,
     /// Where each text and number among the arguments was seen, by JSON Pointer (see
     /// [`provenance`](crate::provenance)).
     pub origins: BTreeMap<String, Vec<String>>,
@@ -251,6 +263,7 @@ impl Facts {
             tool: None,
             arg_names: arg_names(&call.arguments),
             args_digest: args_digest(&call.arguments, digest_key),
+            changed: false,
             origins: BTreeMap::new(),
             policies: Vec::new(),
             mode: PolicyMode::Enforce,
@@ -258,6 +271,13 @@ impl Facts {
             config_version,
             steps: Vec::new(),
         }
+    }
+
+    /// Takes note of changed arguments.
+    pub(crate) fn note_changed(&mut self, arguments: &Value, digest_key: &[u8; 32]) {
+        self.changed = true;
+        let members = arguments.as_object();
+        self.args_digest = members.and_then(|members| args_digest(members, digest_key));
     }
 
     /// Microseconds by control, for `timings_us` of the audit event.

@@ -53,7 +53,7 @@ pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, Resul
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
-pub use respond::{Answer, Channel, Findings, Release, Response, Withhold, respond};
+pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};
 pub use world::{
     CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,

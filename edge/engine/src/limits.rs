@@ -10,6 +10,8 @@ pub const JSON_NODES_MAX: usize = 50_000;
 pub const JSON_FLOAT_END: f64 = 9_007_199_254_740_992.0;
 /// Most significant digits of a JSON number: what an IEEE 754 double can hold.
 pub const JSON_DIGITS_MAX: usize = 17;
+/// Most bytes of one text that are read in vain in search of JSON amid prose.
+pub const JSON_SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Largest token, in bytes of its binary form: its text form must fit an HTTP header.
 pub const TOKEN_BYTES_MAX: usize = 6 * 1024;
@@ -59,6 +61,10 @@ pub const POLICY_ELEMENTS_MAX: usize = 4_096;
 pub const POLICY_REASONS_MAX: usize = 16;
 /// Longest reason, in bytes.
 pub const POLICY_REASON_BYTES_MAX: usize = 128;
+/// Most pointers and classes that a policy may have redacted.
+pub const POLICY_REDACT_MAX: usize = 64;
+/// Longest of them, in bytes.
+pub const POLICY_REDACT_BYTES_MAX: usize = 256;
 /// Most virtual machines that one worker keeps warm.
 pub const EVALUATOR_MACHINES_MAX: usize = 256;
 

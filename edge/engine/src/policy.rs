@@ -17,6 +17,7 @@ mod evaluator;
 mod flow;
 
 mod harden;
+mod phase;
 pub mod stdlib;
 mod suite;
 mod verdict;
@@ -26,7 +27,7 @@ pub use compile::{CompiledPolicy, CompiledPolicySet, PolicyProblem, validate};
 pub use evaluator::{Evaluator, Judgement};
 pub use suite::{TestOutcome, run_tests};
 pub use verdict::{Effect, PolicyDecision};
-pub use view::Subject;
+pub use view::{ResultView, Subject};
 pub(crate) use view::{history_view, intent_view, token_view, tool_view};
 
 /// The rule that each policy has to define.

@@ -6,8 +6,8 @@
 
 use crate::catalogue::Tool;
 use crate::decision::Permit;
-use crate::policy::Evaluator;
-use crate::response::rows;
+use crate::policy::{Evaluator, ResultView, Subject};
+use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
@@ -81,10 +81,33 @@ pub struct Findings {
     pub bytes: u64,
     /// Rows ([`crate::response::rows`]) of what is passed on.
     pub rows: u64,
+    /// How what is passed on differs from what came.
+    pub changes: Changes,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
+    /// Whether a policy in monitor mode would have withheld it.
+    pub monitored: bool,
     /// The controls that judged, in order.
     pub steps: Vec<Step>,
+}
+
+/// How an answer was changed: numbers only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Rows of other tenants that were left out.
+    pub rows_dropped: u64,
+    /// Rows beyond a policy's limit that were cut off: of the longest list.
+    pub rows_cut: u64,
+    /// Values that were replaced.
+    pub redacted: u64,
+}
+
+impl Changes {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// Judges what came back. Total: anything that can't be vouched for is withheld with a reason.
@@ -92,29 +115,38 @@ pub fn respond(
     permit: &Permit,
     answer: Answer,
     world: &World<'_>,
-    _evaluator: &mut Evaluator,
+    evaluator: &mut Evaluator,
 ) -> Response {
     let mut findings = Findings::of(&answer);
     let Answer {
         channel, mut body, ..
     } = answer;
     let outcome = (|| {
-        let findings = &mut findings;
+        let (findings, body) = (&mut findings, &mut body);
         let tool = step(findings, world, Control::Output, |_| {
             let tool = world.tenant.catalogue().get(permit.tool());
             let tool = tool.ok_or(Reason::Internal)?;
-            shape(tool, channel, &body)?;
+            shape(tool, channel, body)?;
             Ok(tool)
         })?;
+        step(findings, world, Control::Tenant, |findings| {
+            within_tenant(tool, world, channel, body, findings)
+        })?;
         step(findings, world, Control::Output, |findings| {
-            findings.rows = rows(tool, channel, &body);
+            findings.rows = rows(tool, channel, body);
             ceilings(permit, findings)
+        })?;
+        let obligations = step(findings, world, Control::Policy, |findings| {
+            policy(permit, tool, world, evaluator, findings)
+        })?;
+        step(findings, world, Control::Output, |findings| {
+            obligations.meet(tool, channel, body, findings)
         })
     })();
     match outcome {
         Ok(()) => Response::Release(Box::new(Release {
             channel,
-            body: std::mem::take(&mut body),
+            body,
             findings,
         })),
         Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
@@ -143,6 +175,22 @@ fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(),
     }
 }
 
+fn within_tenant(
+    tool: &Tool,
+    world: &World<'_>,
+    channel: Channel,
+    body: &mut Map<String, Value>,
+    findings: &mut Findings,
+) -> Result<(), No> {
+    match hold_to_tenant(tool, world.tenant.id(), channel, body) {
+        Ok(dropped) => {
+            findings.changes.rows_dropped = dropped;
+            Ok(())
+        }
+        Err(Foreign) => Err(Reason::OutsideTenant.into()),
+    }
+}
+
 fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
     let limits = permit.limits();
     if findings.bytes > limits.bytes {
@@ -152,6 +200,85 @@ fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
         return Err(Reason::OutputTooManyRows.into());
     }
     Ok(())
+}
+
+/// Asks the policies once more, now that the answer is there. The call was made: nobody can be asked about it, nothing is
+/// to be waited for.
+fn policy(
+    permit: &Permit,
+    tool: &Tool,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+    findings: &mut Findings,
+) -> Result<Obligations, No> {
+    let subject = Subject {
+        token: permit.token(),
+        tool,
+        arguments: permit.arguments(),
+        origins: &permit.facts().origins,
+        result: Some(ResultView {
+            rows: findings.rows,
+            bytes: findings.bytes,
+            error: findings.status != "ok",
+        }),
+    };
+    let judgement = evaluator.judge_answer(&subject, world);
+    findings.policies = judgement.events;
+    findings.monitored = judgement.monitored;
+    match judgement.refusal {
+        None => Ok(Obligations {
+            redact: judgement.redact,
+            rows_max: judgement.rows_max,
+            bytes_max: judgement.bytes_max,
+        }),
+        Some((Reason::ApprovalRequired | Reason::PolicyDeferred, rules)) => {
+            Err(No(Reason::PolicyDenied, rules))
+        }
+        Some((reason, rules)) => Err(No(reason, rules)),
+    }
+}
+
+/// What policies want done with an answer.
+struct Obligations {
+    redact: Vec<String>,
+    rows_max: Option<u64>,
+    bytes_max: Option<u64>,
+}
+
+impl Obligations {
+    /// Does it. An answer that can't be made to fit is withheld.
+    fn meet(
+        &self,
+        tool: &Tool,
+        channel: Channel,
+        body: &mut Map<String, Value>,
+        findings: &mut Findings,
+    ) -> Result<(), No> {
+        if !self.redact.is_empty() {
+            let redacted = redact(&self.redact, channel, body);
+            let Ok(redacted) = redacted else {
+                return Err(Reason::OutputInvalid.into());
+            };
+            findings.changes.redacted = redacted;
+        }
+        if let Some(most) = self.rows_max.filter(|most| findings.rows > *most) {
+            let before = findings.rows;
+            trim(tool, channel, body, most);
+            findings.rows = rows(tool, channel, body);
+            if findings.rows > most {
+                return Err(Reason::OutputTooManyRows.into());
+            }
+            findings.changes.rows_cut = before.saturating_sub(findings.rows);
+        }
+        if self.bytes_max.is_some_and(|most| findings.bytes > most) {
+            return Err(Reason::OutputTooLarge.into());
+        }
+        if findings.changes.any() {
+            // A client holds structured content against the same schema.
+            shape(tool, channel, body)?;
+        }
+        Ok(())
+    }
 }
 
 fn is_error(body: &Map<String, Value>) -> bool {
@@ -196,7 +323,9 @@ impl Findings {
             },
             bytes: answer.bytes,
             rows: 0,
+            changes: Changes::default(),
             policies: Vec::new(),
+            monitored: false,
             steps: Vec::new(),
         }
     }

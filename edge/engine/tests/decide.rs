@@ -6,6 +6,7 @@
 mod scenario;
 
 use proctor_engine::approval::Asked;
+use proctor_engine::decision::args_digest;
 use proctor_engine::{
     Decision, Escalation, Evaluator, Grant, Ruling, ToolQuery, admit, decide, decide_granted,
     visible_tools,
@@ -33,6 +34,9 @@ struct Case {
     args: Map<String, Value>,
     /// `allow`, or the reason's code.
     expect: String,
+    /// The arguments that are forwarded; none: those of the call.
+    #[serde(default)]
+    forwarded: Option<Map<String, Value>>,
     /// The refusal's detail.
     #[serde(default)]
     detail: Option<String>,
@@ -84,7 +88,13 @@ fn check(file: &str, case: &Case) {
         assert_eq!(said, *expected, "{name}");
     }
     match &decision {
-        Decision::Permit(permit) => assert_eq!(*permit.arguments(), case.args, "{name}"),
+        Decision::Permit(permit) => {
+            let forwarded = case.forwarded.as_ref().unwrap_or(&case.args);
+            assert_eq!(permit.arguments(), forwarded, "{name}");
+            // What is recorded is what is forwarded.
+            let digest = args_digest(permit.arguments(), &[9; 32]);
+            assert_eq!(facts.args_digest, digest, "{name}");
+        }
         Decision::Refusal(refusal) => {
             if case.detail.is_some() {
                 assert_eq!(refusal.detail, case.detail, "{name}");
@@ -180,7 +190,7 @@ fn the_listing_shows_what_token_and_intent_allow() {
     );
     let free = json!({"intent": null, "settings": {"intent": "when_declared"}});
     let shown = listing(free).unwrap();
-    assert_eq!(shown.len(), 13, "{shown:?}");
+    assert_eq!(shown.len(), 16, "{shown:?}");
     for hidden in ["new_tool", "altered_tool", "broken"] {
         assert!(!shown.iter().any(|name| name.contains(hidden)));
     }

@@ -239,6 +239,9 @@ pub struct CatalogueEntry {
     /// JSON Pointer, in the result, of the array whose elements count as rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
+    /// Whose records a result may have. Absent: not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_scope: Option<TenantScope>,
     /// Free labels, visible to policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -249,6 +252,43 @@ impl CatalogueEntry {
     #[must_use]
     pub fn is_approved(&self) -> bool {
         self.definition_digest.as_deref() == Some(self.definition.digest().as_str())
+    }
+}
+
+/// What is done with a row of another tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMismatch {
+    /// The answer is withheld.
+    #[default]
+    Withhold,
+    /// The row is left out.
+    Drop,
+}
+
+/// Which values belong to the tenant: in fields of the result, and in arguments with the role `tenant`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantScope {
+    /// Fields of the result (JSON Pointers into `structuredContent` or JSON text, `*` for each element of a list) that say
+    /// whose record it is. An answer in which none can be found is withheld.
+    pub fields: Vec<String>,
+    /// The names that the tool server has for the tenant. None: the tenant's id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// What is done with a row of another tenant.
+    #[serde(default)]
+    pub on_mismatch: OnMismatch,
+}
+
+impl TenantScope {
+    /// Whether this is a name of the tenant.
+    #[must_use]
+    pub fn names(&self, tenant: &crate::TenantId, name: &str) -> bool {
+        if self.values.is_empty() {
+            return name == tenant.as_str();
+        }
+        self.values.iter().any(|value| value == name)
     }
 }
 

@@ -195,6 +195,8 @@ reasons! {
     PolicyError = "policy_error", Policy, -32012, 403, "A policy of the tenant could not be evaluated: the call is refused.";
     /// A policy ran out of time, instructions or memory.
     PolicyTimeout = "policy_timeout", Policy, -32012, 403, "A policy of the tenant took too long: the call is refused.";
+    /// A policy asks to wait.
+    PolicyDeferred = "policy_deferred", Policy, -32012, 403, "A policy of the tenant asks to wait: make the call again when its condition holds.";
     /// No active policy.
     PolicyMissing = "policy_missing", Policy, -32012, 403, "The tenant has no active policy: the call is refused.";
     /// An effect or obligation that this edge can't enforce.
@@ -214,6 +216,8 @@ reasons! {
 
     /// Not this tenant's, or not served by this edge.
     TenantNotServed = "tenant_not_served", Tenant, -32017, 403, "This edge does not serve the tenant of this token.";
+    /// A value among the arguments, or a record in the answer, is not the tenant's.
+    OutsideTenant = "outside_tenant", Tenant, -32017, 403, "A value reaches outside the tenant: an argument names another one, or the answer has records that are not its own.";
 
     /// The tool server can't be reached.
     UpstreamUnavailable = "upstream_unavailable", Unavailable, -32018, 503, "The tool server cannot be reached.";

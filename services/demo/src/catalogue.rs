@@ -29,6 +29,7 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             verb,
             output,
             output_fields: BTreeMap::new(),
+            tenant_scope: None,
             consequential: None,
             roles,
             reflects: false,

@@ -1,7 +1,7 @@
 //! From Rego source to a program, with everything refused that can be refused before a call is decided.
 
 use super::builtins;
-use super::{ENTRY_POINT, flow, harden};
+use super::{ENTRY_POINT, flow, harden, phase};
 use crate::limits::{MODULE_BYTES_MAX, MODULES_MAX, POLICIES_MAX, POLICY_DATA_BYTES_MAX};
 use crate::world::TenantProblem;
 use proctor_model::PolicyId;
@@ -91,6 +91,8 @@ pub struct CompiledPolicy {
     pub(super) data: Value,
     /// Every string that its author wrote: the reasons it may give.
     pub(super) literals: BTreeSet<Box<str>>,
+    /// Whether it may tell the response phase from the request phase.
+    pub(super) sees_answers: bool,
 }
 
 /// The active policies of a tenant.
@@ -162,6 +164,7 @@ impl CompiledPolicy {
             version: policy.version,
             mode: policy.mode,
             literals: literals(&program),
+            sees_answers: modules.iter().any(|module| phase::shows(&module.source)),
             program,
             policy: compiled,
             data,

@@ -40,6 +40,8 @@ pub struct Judgement {
     pub bytes_max: Option<u64>,
     /// The least of the policies' limits on its rows.
     pub rows_max: Option<u64>,
+    /// JSON Pointers to what is to be taken out.
+    pub redact: Vec<String>,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -69,6 +71,23 @@ impl Evaluator {
         for policy in policies {
             let said = self.ask(policy, input.clone());
             judgement.add(policy, said);
+        }
+        judgement
+    }
+
+    /// Asks every policy that may say something else about an answer than it said about the call: one that looks neither
+    /// at `input.phase` nor at `input.result` can't tell them apart, and has been asked.
+    #[must_use]
+    pub fn judge_answer(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
+        let mut judgement = Judgement::default();
+        let policies = world.tenant.policies().policies.iter();
+        let mut asked = policies.filter(|policy| policy.sees_answers).peekable();
+        if asked.peek().is_some() {
+            let input = subject.input(world);
+            for policy in asked {
+                let said = self.ask(policy, input.clone());
+                judgement.add(policy, said);
+            }
         }
         judgement
     }
@@ -131,20 +150,21 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 
 impl Judgement {
     fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
-        let (effect, rules, limits, refusal) = match said {
-            Err(reason) => ("error", Vec::new(), [None; 2], Some(reason)),
+        let (effect, rules, limits, redact, refusal) = match said {
+            Err(reason) => ("error", Vec::new(), [None; 2], Vec::new(), Some(reason)),
             Ok(decision) => {
                 let refusal = match decision.effect {
                     Effect::Deny => Some(Reason::PolicyDenied),
-                    Effect::Escalate | Effect::Defer => Some(Reason::ApprovalRequired),
-                    Effect::Allow | Effect::Modify if decision.unenforceable => {
+                    Effect::Escalate => Some(Reason::ApprovalRequired),
+                    Effect::Defer => Some(Reason::PolicyDeferred),
+                    Effect::Allow | Effect::Modify if !decision.redact_classes.is_empty() => {
                         Some(Reason::PolicyUnenforceable)
                     }
                     Effect::Allow | Effect::Modify => None,
                 };
                 let effect = decision.effect.as_str();
                 let limits = [decision.bytes_max, decision.rows_max];
-                (effect, decision.reasons, limits, refusal)
+                (effect, decision.reasons, limits, decision.redact, refusal)
             }
         };
         match policy.mode {
@@ -154,6 +174,7 @@ impl Judgement {
                 let [bytes, rows] = limits;
                 self.bytes_max = least(self.bytes_max, bytes);
                 self.rows_max = least(self.rows_max, rows);
+                self.redact.extend(redact);
             }
         }
         self.events.push(EventPolicy {
@@ -165,13 +186,19 @@ impl Judgement {
         });
     }
 
-    /// A denial outweighs an escalation: what one policy forbids, no person may approve for another.
+    /// A denial outweighs a wish to wait, and that an escalation: what one policy forbids, or not yet allows, no person may
+    /// approve for another.
     fn refuse(&mut self, refusal: Option<Reason>, rules: &[String]) {
-        let weaker = match &self.refusal {
-            None => true,
-            Some((reason, _)) => *reason == Reason::ApprovalRequired,
+        let weight = |reason: Reason| match reason {
+            Reason::ApprovalRequired => 1,
+            Reason::PolicyDeferred => 2,
+            _ => 3,
         };
-        if let (Some(reason), true) = (refusal, weaker) {
+        let before = self
+            .refusal
+            .as_ref()
+            .map_or(0, |(reason, _)| weight(*reason));
+        if let Some(reason) = refusal.filter(|reason| weight(*reason) > before) {
             let detail = (!rules.is_empty()).then(|| rules.join(", "));
             self.refusal = Some((reason, detail));
         }

@@ -18,6 +18,8 @@ const MODULES: &[(&str, &str)] = modules![
     "limits.rego",
     "origins.rego",
     "sequence.rego",
+    "mass.rego",
+    "response.rego",
 ];
 
 const TESTS: &[(&str, &str)] = modules![
@@ -29,6 +31,8 @@ const TESTS: &[(&str, &str)] = modules![
     "limits_test.rego",
     "origins_test.rego",
     "sequence_test.rego",
+    "mass_test.rego",
+    "response_test.rego",
 ];
 
 fn owned(modules: &[(&str, &str)]) -> Vec<RegoModule> {

@@ -1,7 +1,9 @@
 //! Reading what a policy said. Anything but a well-formed decision object is an error.
 
 use super::compile::CompiledPolicy;
-use crate::limits::{POLICY_REASON_BYTES_MAX, POLICY_REASONS_MAX};
+use crate::limits::{
+    POLICY_REASON_BYTES_MAX, POLICY_REASONS_MAX, POLICY_REDACT_BYTES_MAX, POLICY_REDACT_MAX,
+};
 use proctor_model::Reason;
 use regorus::Value;
 
@@ -46,8 +48,11 @@ pub struct PolicyDecision {
     pub bytes_max: Option<u64>,
     /// Most rows in the answer.
     pub rows_max: Option<u64>,
-    /// Whether it asks for an obligation that this version can't enforce (`redact`).
-    pub unenforceable: bool,
+    /// What is to be taken out: JSON Pointers (into the arguments in the request phase, into the documents of the answer in
+    /// the response phase; `*` for any one step).
+    pub redact: Vec<String>,
+    /// Classes of content that are to be taken out.
+    pub redact_classes: Vec<String>,
 }
 
 impl PolicyDecision {
@@ -61,20 +66,37 @@ impl PolicyDecision {
             reasons: Vec::new(),
             bytes_max: None,
             rows_max: None,
-            unenforceable: false,
+            redact: Vec::new(),
+            redact_classes: Vec::new(),
         };
         let mut effect = None;
         for (key, value) in members.iter() {
             match text(key) {
                 Some("effect") => effect = Some(read_effect(value)?),
                 Some("reasons") => decision.reasons = read_reasons(value, policy)?,
-                Some("redact") => decision.unenforceable |= has_elements(value)?,
+                Some("redact") => decision.read_redact(value)?,
                 Some("limits") => decision.read_limits(value)?,
                 _ => return Err(Reason::PolicyError),
             }
         }
         decision.effect = effect.ok_or(Reason::PolicyError)?;
         Ok(decision)
+    }
+
+    fn read_redact(&mut self, value: &Value) -> Result<(), Reason> {
+        let elements = elements(value)?;
+        if elements.len() > POLICY_REDACT_MAX {
+            return Err(Reason::PolicyError);
+        }
+        for element in elements {
+            let what = text(element).filter(|what| what.len() <= POLICY_REDACT_BYTES_MAX);
+            match what.ok_or(Reason::PolicyError)? {
+                "" => return Err(Reason::PolicyError),
+                pointer if pointer.starts_with('/') => self.redact.push(pointer.to_owned()),
+                class => self.redact_classes.push(class.to_owned()),
+            }
+        }
+        Ok(())
     }
 
     fn read_limits(&mut self, value: &Value) -> Result<(), Reason> {
@@ -121,10 +143,6 @@ fn elements(value: &Value) -> Result<Vec<&Value>, Reason> {
         Value::Set(elements) => Ok(elements.iter().collect()),
         _ => Err(Reason::PolicyError),
     }
-}
-
-fn has_elements(value: &Value) -> Result<bool, Reason> {
-    elements(value).map(|elements| !elements.is_empty())
 }
 
 fn read_reasons(value: &Value, policy: &CompiledPolicy) -> Result<Vec<String>, Reason> {

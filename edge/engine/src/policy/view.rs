@@ -19,14 +19,27 @@ pub struct Subject<'a> {
     pub token: &'a VerifiedToken,
     /// The tool.
     pub tool: &'a Tool,
-    /// The arguments, a JSON object.
-    pub arguments: &'a serde_json::Value,
+    /// The arguments.
+    pub arguments: &'a serde_json::Map<String, serde_json::Value>,
     /// Where their values were seen ([`Facts::origins`](crate::Facts)).
     pub origins: &'a BTreeMap<String, Vec<String>>,
+    /// What came back, in the response phase.
+    pub result: Option<ResultView>,
+}
+
+/// What a policy sees of an answer: numbers, no values.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultView {
+    /// Rows.
+    pub rows: u64,
+    /// Size, in bytes.
+    pub bytes: u64,
+    /// Whether it is an error, the tool's or the protocol's.
+    pub error: bool,
 }
 
 impl Subject<'_> {
-    /// The `input` document of the request phase.
+    /// The `input` document. Phases differ in `phase` and `result` alone: [`super::phase`] relies on it.
     pub(super) fn input(&self, world: &World<'_>) -> Value {
         let intent = world
             .intent
@@ -36,7 +49,13 @@ impl Subject<'_> {
         let mut put = |key: &str, value: Value| {
             members.insert(Value::String(key.into()), value);
         };
-        put("phase", text("request"));
+        match self.result {
+            None => put("phase", text("request")),
+            Some(result) => {
+                put("phase", text("response"));
+                put("result", result.view());
+            }
+        }
         put("tenant", text(world.tenant.id().as_str()));
         put("region", text(world.region.as_str()));
         put("time", text(&world.now.to_string()));
@@ -57,7 +76,7 @@ impl Subject<'_> {
         );
         put("token", self.token.policy_view.clone());
         put("tool", self.tool.policy_view.clone());
-        put("args", convert(self.arguments));
+        put("args", convert_object(self.arguments));
         let origins = self.origins.iter().map(|(pointer, origins)| {
             let origins: Vec<Value> = origins.iter().map(|origin| text(origin)).collect();
             (text(pointer), origins.into())
@@ -67,6 +86,18 @@ impl Subject<'_> {
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
         }
+        Value::from(members)
+    }
+}
+
+impl ResultView {
+    fn view(self) -> Value {
+        let numbers = [("rows", self.rows), ("bytes", self.bytes)];
+        let mut members: BTreeMap<Value, Value> = numbers
+            .into_iter()
+            .map(|(name, number)| (Value::String(name.into()), Value::from(number)))
+            .collect();
+        members.insert(Value::String("error".into()), Value::from(self.error));
         Value::from(members)
     }
 }
@@ -106,13 +137,17 @@ fn convert(value: &serde_json::Value) -> Value {
         serde_json::Value::Array(elements) => {
             Value::from(elements.iter().map(convert).collect::<Vec<_>>())
         }
-        serde_json::Value::Object(members) => Value::from(
-            members
-                .iter()
-                .map(|(key, value)| (Value::String(key.as_str().into()), convert(value)))
-                .collect::<BTreeMap<_, _>>(),
-        ),
+        serde_json::Value::Object(members) => convert_object(members),
     }
+}
+
+fn convert_object(members: &serde_json::Map<String, serde_json::Value>) -> Value {
+    Value::from(
+        members
+            .iter()
+            .map(|(key, value)| (Value::String(key.as_str().into()), convert(value)))
+            .collect::<BTreeMap<_, _>>(),
+    )
 }
 
 /// `input.token`.

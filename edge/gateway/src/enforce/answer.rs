@@ -4,8 +4,9 @@ use super::{Caller, Gateway, Outcome};
 use crate::spool::Recorded;
 use crate::upstream::{self, Failure};
 use crate::world::Loaded;
-use proctor_engine::{Channel, Facts, Findings, Release, Response, Withhold, decision};
+use proctor_engine::{Changes, Channel, Facts, Findings, Release, Response, Withhold, decision};
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
+use proctor_model::config::PolicyMode;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -142,15 +143,38 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             rows: (findings.rows > 0).then_some(findings.rows),
         });
         event.policy.clone_from(&findings.policies);
+        event.mode = findings.monitored.then_some(PolicyMode::Monitor);
         event.timings_us = findings.timings_us();
     }
 }
 
 fn worded(release: Release, facts: &Facts) -> Outcome {
+    let note = note(facts, release.findings().changes);
     match release.channel() {
-        Channel::Result => Outcome::Result(noted(release.into_body(), facts)),
+        Channel::Result => Outcome::Result(noted(release.into_body(), note)),
         Channel::Error => Outcome::Error(upstream_error(release.into_body(), facts)),
     }
+}
+
+/// The decision as the agent gets to see it, and what was changed on either way.
+fn note(facts: &Facts, changes: Changes) -> Value {
+    let effect = if facts.changed || changes.any() {
+        "modify"
+    } else {
+        "allow"
+    };
+    let mut note = json!({ "decision_id": facts.decision_id.to_string(), "effect": effect });
+    let numbers = [
+        ("arguments_changed", u64::from(facts.changed)),
+        ("rows_dropped", changes.rows_dropped),
+        ("rows_cut", changes.rows_cut),
+        ("redacted", changes.redacted),
+    ];
+    if let Some(members) = note.as_object_mut() {
+        let changed = numbers.into_iter().filter(|(_, number)| *number > 0);
+        members.extend(changed.map(|(name, number)| (name.to_owned(), number.into())));
+    }
+    note
 }
 
 /// A tool server's JSON-RPC error, so that it can't be taken for one of ours: not our codes, its data under its own key.
@@ -177,8 +201,7 @@ fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, V
 }
 
 /// The result with the decision in its `_meta`.
-fn noted(mut result: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
-    let note = json!({ "decision_id": facts.decision_id.to_string(), "effect": "allow" });
+fn noted(mut result: Map<String, Value>, note: Value) -> Map<String, Value> {
     match result.get_mut("_meta") {
         Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/decision".into(), note)),
         _ => drop(result.insert("_meta".into(), json!({ "dev.proctor/decision": note }))),

@@ -77,6 +77,7 @@ fn entry(definition: ToolDefinition) -> CatalogueEntry {
         verb: Verb::default(),
         output: Trust::default(),
         output_fields: BTreeMap::new(),
+        tenant_scope: None,
         consequential: None,
         roles: BTreeMap::new(),
         reflects: false,
