@@ -4,6 +4,7 @@ use crate::approval::{self, Cause, Grant};
 use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+use crate::filter::{Content, Outcome, Place};
 use crate::intent::Violation;
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::step::{No, Verdict, step};
@@ -11,6 +12,7 @@ use crate::token::VerifiedToken;
 use crate::world::{Freshness, World};
 use proctor_model::audit::{Effect, EventPolicy, EventTool};
 use proctor_model::config::{IntentRule, PolicyMode};
+use proctor_model::content::Direction;
 use proctor_model::{Control, IntentId, Reason};
 use serde_json::Value;
 
@@ -52,6 +54,7 @@ fn decide_with(
             facts.tool = Some(event_tool(tool));
             token.check_tool(tool.reference(), tool.verb())?;
             world.killed.check_tool(tool.reference())?;
+            put_back(&mut arguments, tool, world);
             token.check_arguments(tool.reference(), &arguments)?;
             Ok(tool)
         })?;
@@ -61,15 +64,25 @@ fn decide_with(
         })?;
         mark_escalated(facts, !causes.is_empty());
         let before = causes.len();
+        let found = content(&arguments, tool, world);
+        facts.content.clone_from(&found.findings);
         let limits = step(facts, world, Control::Policy, |facts| {
             let subject = Subject {
                 token,
                 tool,
                 arguments: &arguments,
                 origins: &facts.origins,
+                content: &facts.content,
             };
             let judgement = evaluator.judge(&subject, world);
             policy(judgement, tool, facts, &mut causes)
+        })?;
+        mark_escalated(facts, causes.len() > before);
+        let before = causes.len();
+        step(facts, world, Control::Content, |facts| {
+            clear(found, tool, &mut arguments, &mut causes)?;
+            facts.digest(&arguments, world.digest_key);
+            Ok(())
         })?;
         mark_escalated(facts, causes.len() > before);
         step(facts, world, Control::Budget, |_| {
@@ -311,6 +324,56 @@ fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
         Cause { key, text }
     };
     policies.iter().filter(asks).map(cause).collect()
+}
+
+/// Values in place of the session's placeholders, as far as the tool may see them: what is decided on is what goes out.
+fn put_back(arguments: &mut Value, tool: &Tool, world: &World<'_>) {
+    if let Value::Object(members) = arguments
+        && let Some(restored) = at(Direction::Outbound, tool, world).put_back(members)
+    {
+        *members = restored;
+    }
+}
+
+/// The tenant's content rules at a tool.
+pub(crate) fn at<'a>(direction: Direction, tool: &'a Tool, world: &'a World<'_>) -> Content<'a> {
+    Content {
+        rules: world.tenant.content(),
+        place: Place::of(direction, tool),
+        vault: Some(&world.read.vault),
+        roles: match direction {
+            Direction::Outbound => Some(&tool.entry().roles),
+            Direction::Inbound => None,
+        },
+    }
+}
+
+fn content(arguments: &Value, tool: &Tool, world: &World<'_>) -> Outcome<Value> {
+    at(Direction::Outbound, tool, world).treat(arguments)
+}
+
+/// Carries out what the content rules say: nothing blocked goes on, and what was altered still fits the tool.
+fn clear(
+    found: Outcome<Value>,
+    tool: &Tool,
+    arguments: &mut Value,
+    causes: &mut Vec<Cause>,
+) -> Result<(), No> {
+    match found.refusal() {
+        Some(Reason::ApprovalRequired) => causes.push(Cause {
+            key: format!("content:{}", found.classes()),
+            text: format!("a content rule asks for a person: {}", found.classes()),
+        }),
+        Some(reason) => return Err(No(reason, Some(found.classes()))),
+        None => {}
+    }
+    if let Some(altered) = found.altered {
+        if tool.input().misfit(&altered).is_some() {
+            return Err(Reason::ContentUnfit.into());
+        }
+        *arguments = altered;
+    }
+    Ok(())
 }
 
 /// The token's own ceilings; each that has room left becomes one more charge.

@@ -6,6 +6,7 @@ use crate::step::{Step, Steps};
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
+use proctor_model::content::ContentFinding;
 use proctor_model::{
     AgentId, ApprovalId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, Timestamp,
     ToolRef, UserId,
@@ -222,6 +223,8 @@ pub struct Facts {
     pub origins: BTreeMap<String, Vec<String>>,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
+    /// What the content filter found in the arguments.
+    pub content: Vec<ContentFinding>,
     /// `monitor` if a policy in monitor mode would have refused.
     pub mode: PolicyMode,
     /// The approval that it waits for, or that was used for it.
@@ -253,10 +256,19 @@ impl Facts {
             args_digest: args_digest(&call.arguments, digest_key),
             origins: BTreeMap::new(),
             policies: Vec::new(),
+            content: Vec::new(),
             mode: PolicyMode::Enforce,
             approval: None,
             config_version,
             steps: Vec::new(),
+        }
+    }
+
+    /// The arguments are others now: what is digested is what is forwarded.
+    pub(crate) fn digest(&mut self, arguments: &Value, digest_key: &[u8; 32]) {
+        if let Value::Object(arguments) = arguments {
+            self.args_digest = args_digest(arguments, digest_key);
+            self.arg_names = arg_names(arguments);
         }
     }
 

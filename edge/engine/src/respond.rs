@@ -11,6 +11,7 @@ use crate::response::rows;
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
+use proctor_model::content::{ContentFinding, Direction};
 use proctor_model::{Control, Reason};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub struct Release {
     channel: Channel,
     body: Map<String, Value>,
     findings: Findings,
+    /// The body as it was before the content rules altered it.
+    original: Option<Map<String, Value>>,
 }
 
 /// An answer that is kept back.
@@ -83,6 +86,8 @@ pub struct Findings {
     pub rows: u64,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
+    /// What the content filter found.
+    pub content: Vec<ContentFinding>,
     /// The controls that judged, in order.
     pub steps: Vec<Step>,
 }
@@ -98,6 +103,7 @@ pub fn respond(
     let Answer {
         channel, mut body, ..
     } = answer;
+    let mut original = None;
     let outcome = (|| {
         let findings = &mut findings;
         let tool = step(findings, world, Control::Output, |_| {
@@ -109,6 +115,10 @@ pub fn respond(
         step(findings, world, Control::Output, |findings| {
             findings.rows = rows(tool, channel, &body);
             ceilings(permit, findings)
+        })?;
+        step(findings, world, Control::Content, |findings| {
+            original = content(tool, channel, &mut body, world, findings)?;
+            Ok(())
         })
     })();
     match outcome {
@@ -116,6 +126,7 @@ pub fn respond(
             channel,
             body: std::mem::take(&mut body),
             findings,
+            original,
         })),
         Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
             reason,
@@ -154,6 +165,26 @@ fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
     Ok(())
 }
 
+/// Carries out the content rules, on every member. Returns the body as it was, if it is another one now.
+fn content(
+    tool: &Tool,
+    channel: Channel,
+    body: &mut Map<String, Value>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Map<String, Value>>, No> {
+    let found = crate::decide::at(Direction::Inbound, tool, world).treat_members(body);
+    findings.content.clone_from(&found.findings);
+    if found.refusal().is_some() {
+        return Err(No(Reason::ContentBlocked, Some(found.classes())));
+    }
+    let Some(altered) = found.altered else {
+        return Ok(None);
+    };
+    shape(tool, channel, &altered).map_err(|_| No::from(Reason::ContentUnfit))?;
+    Ok(Some(std::mem::replace(body, altered)))
+}
+
 fn is_error(body: &Map<String, Value>) -> bool {
     body.get("isError") == Some(&Value::Bool(true))
 }
@@ -169,6 +200,13 @@ impl Release {
     #[must_use]
     pub fn body(&self) -> &Map<String, Value> {
         &self.body
+    }
+
+    /// The body as it was before the content rules altered it, if they did: the session's tracker has to see it too,
+    /// nobody else.
+    #[must_use]
+    pub fn original(&self) -> Option<&Map<String, Value>> {
+        self.original.as_ref()
     }
 
     /// For audit.
@@ -197,6 +235,7 @@ impl Findings {
             bytes: answer.bytes,
             rows: 0,
             policies: Vec::new(),
+            content: Vec::new(),
             steps: Vec::new(),
         }
     }
