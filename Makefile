@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -42,6 +42,13 @@ doctest:
 bench-agentdojo: install ## Replay AgentDojo's attacks and tasks through a running edge; fails beyond 6 attacks or below 85 tasks
 	$(CARGO) build --workspace --bins
 	./target/debug/proctor-loadtest agentdojo --attacks-max 6 --untouched-min 85
+
+bench-content: ## The content filter's precision and recall beside presidio's patterns and detect-secrets; fails where F1 is below presidio's
+	$(CARGO) build --release -p proctor
+	test -x .proctor/content/bin/python || python3 -m venv .proctor/content
+	.proctor/content/bin/pip install -q -r loadtest/content/requirements.txt
+	.proctor/content/bin/pip install -q --no-deps -r loadtest/content/requirements-no-deps.txt
+	.proctor/content/bin/python loadtest/content/measure.py target/release/proctor
 
 regen: ## Renew generated files: gRPC bindings, openapi.json
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap

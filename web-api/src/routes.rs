@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod audit_log;
+mod content;
 mod documents;
 mod edges;
 mod intents;
@@ -46,6 +47,8 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tokens::rotate))
         .routes(routes!(intents::declare))
         .routes(routes!(intents::get))
+        .routes(routes!(content::get, content::put, content::delete))
+        .routes(routes!(content::test))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::put, secrets::delete))
         .routes(routes!(intents::extract))

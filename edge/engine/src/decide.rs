@@ -4,6 +4,7 @@ use crate::approval::{self, Cause, Grant};
 use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+use crate::filter::{Content, Outcome, Place};
 use crate::intent::Violation;
 use crate::policy::{Evaluator, Subject};
 use crate::provenance::shown_pointer;
@@ -14,6 +15,7 @@ use crate::world::{Freshness, World};
 use proctor_model::audit::{Effect, EventPolicy, EventTool};
 use proctor_model::catalogue::Role;
 use proctor_model::config::{IntentRule, PolicyMode};
+use proctor_model::content::Direction;
 use proctor_model::{Control, IntentId, Reason};
 use serde_json::Value;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ fn decide_with(
             facts.tool = Some(event_tool(tool));
             token.check_tool(tool.reference(), tool.verb())?;
             world.killed.check_tool(tool.reference())?;
+            put_back(&mut arguments, tool, world);
             token.check_arguments(tool.reference(), &arguments)?;
             Ok(tool)
         })?;
@@ -68,6 +71,8 @@ fn decide_with(
         })?;
         mark_escalated(facts, !causes.is_empty());
         let before = causes.len();
+        let mut found = content(&arguments, tool, world);
+        facts.content.clone_from(&found.findings);
         let obligations = step(facts, world, Control::Policy, |facts| {
             policy(
                 token,
@@ -89,8 +94,18 @@ fn decide_with(
                 causes.splice(..before, again);
                 Ok(charges)
             })?;
+            found = content(&arguments, tool, world);
+            facts.content.clone_from(&found.findings);
         }
         let limits = obligations.limits;
+        let before = causes.len();
+        step(facts, world, Control::Content, |facts| {
+            if clear(found, tool, &mut arguments, &mut causes)? {
+                facts.note_changed(&arguments, world.digest_key);
+            }
+            Ok(())
+        })?;
+        mark_escalated(facts, causes.len() > before);
         step(facts, world, Control::Budget, |_| {
             ceilings(token, world, &mut charges)
         })?;
@@ -337,6 +352,7 @@ fn policy(
         tool,
         arguments: arguments.as_object().ok_or(Reason::Internal)?,
         origins: &facts.origins,
+        content: &facts.content,
         result: None,
     };
     let judgement = evaluator.judge(&subject, world);
@@ -412,6 +428,58 @@ impl Obligations {
 )]
 fn exceeds(asked: f64, most: u64) -> bool {
     asked > most as f64
+}
+
+/// Values in place of the session's placeholders, as far as the tool may see them: what is decided on is what goes out.
+fn put_back(arguments: &mut Value, tool: &Tool, world: &World<'_>) {
+    if let Value::Object(members) = arguments
+        && let Some(restored) = at(Direction::Outbound, tool, world).put_back(members)
+    {
+        *members = restored;
+    }
+}
+
+/// The tenant's content rules at a tool.
+pub(crate) fn at<'a>(direction: Direction, tool: &'a Tool, world: &'a World<'_>) -> Content<'a> {
+    Content {
+        rules: world.tenant.content(),
+        place: Place::of(direction, tool),
+        vault: Some(&world.read.vault),
+        roles: match direction {
+            Direction::Outbound => Some(&tool.entry().roles),
+            Direction::Inbound => None,
+        },
+    }
+}
+
+fn content(arguments: &Value, tool: &Tool, world: &World<'_>) -> Outcome<Value> {
+    at(Direction::Outbound, tool, world).treat(arguments)
+}
+
+/// Carries out what the content rules say: nothing blocked goes on, and what was altered still fits the tool. `true`: the
+/// arguments are others now.
+fn clear(
+    found: Outcome<Value>,
+    tool: &Tool,
+    arguments: &mut Value,
+    causes: &mut Vec<Cause>,
+) -> Result<bool, No> {
+    match found.refusal() {
+        Some(Reason::ApprovalRequired) => causes.push(Cause {
+            key: format!("content:{}", found.classes()),
+            text: format!("a content rule asks for a person: {}", found.classes()),
+        }),
+        Some(reason) => return Err(No(reason, Some(found.classes()))),
+        None => {}
+    }
+    let Some(altered) = found.altered else {
+        return Ok(false);
+    };
+    if tool.input().misfit(&altered).is_some() {
+        return Err(Reason::ContentUnfit.into());
+    }
+    *arguments = altered;
+    Ok(true)
 }
 
 /// The token's own ceilings; each that has room left becomes one more charge.

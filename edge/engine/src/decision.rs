@@ -7,6 +7,7 @@ use crate::token::VerifiedToken;
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
+use proctor_model::content::ContentFinding;
 use proctor_model::{
     AgentId, ApprovalId, Control, DecisionId, Reason, RevocationId, SessionId, TenantId, Timestamp,
     ToolRef, UserId,
@@ -234,6 +235,8 @@ pub struct Facts {
     pub origins: BTreeMap<String, Vec<String>>,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
+    /// What the content filter found in the arguments.
+    pub content: Vec<ContentFinding>,
     /// `monitor` if a policy in monitor mode would have refused.
     pub mode: PolicyMode,
     /// The approval that it waits for, or that was used for it.
@@ -266,6 +269,7 @@ impl Facts {
             changed: false,
             origins: BTreeMap::new(),
             policies: Vec::new(),
+            content: Vec::new(),
             mode: PolicyMode::Enforce,
             approval: None,
             config_version,
@@ -273,11 +277,13 @@ impl Facts {
         }
     }
 
-    /// Takes note of changed arguments.
+    /// Takes note of changed arguments: what is named and digested is what is forwarded.
     pub(crate) fn note_changed(&mut self, arguments: &Value, digest_key: &[u8; 32]) {
         self.changed = true;
-        let members = arguments.as_object();
-        self.args_digest = members.and_then(|members| args_digest(members, digest_key));
+        if let Value::Object(arguments) = arguments {
+            self.args_digest = args_digest(arguments, digest_key);
+            self.arg_names = arg_names(arguments);
+        }
     }
 
     /// Microseconds by control, for `timings_us` of the audit event.

@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`approval`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -32,6 +32,7 @@ pub mod call;
 pub mod catalogue;
 pub mod decide;
 pub mod decision;
+pub mod filter;
 pub mod history;
 pub mod intent;
 pub mod json;
@@ -50,6 +51,7 @@ pub use call::Call;
 pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, decide_granted, visible_tools};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+pub use filter::{Vault, vault_key};
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};

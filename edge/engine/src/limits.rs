@@ -95,6 +95,29 @@ pub const VIEW_ELEMENTS_MAX: usize = 64;
 /// Longest text, in bytes, that an approver sees whole.
 pub const VIEW_TEXT_BYTES_MAX: usize = 2_048;
 
+/// Most content rules of a tenant, and most names or tools in one.
+pub const CONTENT_RULES_MAX: usize = 128;
+/// Most patterns and word lists of a tenant: each pattern is searched for in every text.
+pub const CONTENT_PATTERNS_MAX: usize = 32;
+/// Longest name of one, in bytes.
+pub const CONTENT_NAME_BYTES_MAX: usize = 48;
+/// Longest pattern, in bytes.
+pub const CONTENT_PATTERN_BYTES_MAX: usize = 512;
+/// Largest compiled pattern, in bytes.
+pub const CONTENT_PATTERN_COMPILED_MAX: usize = 128 * 1024;
+/// Most words in all word lists of a tenant.
+pub const CONTENT_WORDS_MAX: usize = 10_000;
+/// Longest word or phrase, in bytes.
+pub const CONTENT_WORD_BYTES_MAX: usize = 128;
+/// Most placeholders of a session, some 200 bytes each.
+pub const CONTENT_VAULT_MAX: usize = 4_096;
+/// Longest value that a placeholder stands for, in bytes; a longer one is redacted.
+pub const CONTENT_VAULT_VALUE_BYTES_MAX: usize = 4_096;
+/// Most bytes of a stream that wait for more: a private key has to fit.
+pub const STREAM_HELD_BYTES_MAX: usize = 16 * 1024;
+/// Longest match of a tenant's pattern that is surely found across the pieces of a stream, in bytes.
+pub const STREAM_PATTERN_BYTES: usize = 128;
+
 /// Most argument names in a decision's facts.
 pub const ARG_NAMES_MAX: usize = 64;
 /// Longest argument name in a decision's facts, in bytes; a longer one is cut.

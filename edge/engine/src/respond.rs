@@ -11,6 +11,7 @@ use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
+use proctor_model::content::{ContentFinding, Direction};
 use proctor_model::{Control, Reason};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub struct Release {
     channel: Channel,
     body: Map<String, Value>,
     findings: Findings,
+    /// The body as it was before the content rules altered it.
+    original: Option<Map<String, Value>>,
 }
 
 /// An answer that is kept back.
@@ -87,6 +90,8 @@ pub struct Findings {
     pub policies: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have withheld it.
     pub monitored: bool,
+    /// What the content filter found.
+    pub content: Vec<ContentFinding>,
     /// The controls that judged, in order.
     pub steps: Vec<Step>,
 }
@@ -121,6 +126,7 @@ pub fn respond(
     let Answer {
         channel, mut body, ..
     } = answer;
+    let mut original = None;
     let outcome = (|| {
         let (findings, body) = (&mut findings, &mut body);
         let tool = step(findings, world, Control::Output, |_| {
@@ -136,6 +142,10 @@ pub fn respond(
             findings.rows = rows(tool, channel, body);
             ceilings(permit, findings)
         })?;
+        step(findings, world, Control::Content, |findings| {
+            original = content(tool, channel, body, world, findings)?;
+            Ok(())
+        })?;
         let obligations = step(findings, world, Control::Policy, |findings| {
             policy(permit, tool, world, evaluator, findings)
         })?;
@@ -148,6 +158,7 @@ pub fn respond(
             channel,
             body,
             findings,
+            original,
         })),
         Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
             reason,
@@ -216,6 +227,7 @@ fn policy(
         tool,
         arguments: permit.arguments(),
         origins: &permit.facts().origins,
+        content: &findings.content,
         result: Some(ResultView {
             rows: findings.rows,
             bytes: findings.bytes,
@@ -281,6 +293,26 @@ impl Obligations {
     }
 }
 
+/// Carries out the content rules, on every member. Returns the body as it was, if it is another one now.
+fn content(
+    tool: &Tool,
+    channel: Channel,
+    body: &mut Map<String, Value>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Map<String, Value>>, No> {
+    let found = crate::decide::at(Direction::Inbound, tool, world).treat_members(body);
+    findings.content.clone_from(&found.findings);
+    if found.refusal().is_some() {
+        return Err(No(Reason::ContentBlocked, Some(found.classes())));
+    }
+    let Some(altered) = found.altered else {
+        return Ok(None);
+    };
+    shape(tool, channel, &altered).map_err(|_| No::from(Reason::ContentUnfit))?;
+    Ok(Some(std::mem::replace(body, altered)))
+}
+
 fn is_error(body: &Map<String, Value>) -> bool {
     body.get("isError") == Some(&Value::Bool(true))
 }
@@ -296,6 +328,13 @@ impl Release {
     #[must_use]
     pub fn body(&self) -> &Map<String, Value> {
         &self.body
+    }
+
+    /// The body as it was before the content rules altered it, if they did: the session's tracker has to see it too,
+    /// nobody else.
+    #[must_use]
+    pub fn original(&self) -> Option<&Map<String, Value>> {
+        self.original.as_ref()
     }
 
     /// For audit.
@@ -326,6 +365,7 @@ impl Findings {
             changes: Changes::default(),
             policies: Vec::new(),
             monitored: false,
+            content: Vec::new(),
             steps: Vec::new(),
         }
     }

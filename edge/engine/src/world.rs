@@ -2,6 +2,7 @@
 //! anything up by itself.
 
 use crate::catalogue::Catalogue;
+use crate::filter::{ContentProblem, Rules};
 use crate::intent::CompiledIntent;
 use crate::policy::{CompiledPolicySet, PolicyProblem};
 use crate::provenance::Tracker;
@@ -123,6 +124,7 @@ pub struct CompiledTenant {
     key_ids: HashSet<KeyId>,
     catalogue: Catalogue,
     policies: CompiledPolicySet,
+    content: Rules,
 }
 
 /// Why a configuration can't be used as a whole: the last good one serves on.
@@ -140,6 +142,9 @@ pub enum TenantProblem {
         #[source]
         problem: PolicyProblem,
     },
+    /// The content rules do not compile.
+    #[error("the content rules do not compile")]
+    Content(#[from] ContentProblem),
 }
 
 impl CompiledTenant {
@@ -164,6 +169,7 @@ impl CompiledTenant {
             key_ids: config.key_ids.iter().cloned().collect(),
             catalogue: Catalogue::compile(&config.servers),
             policies: CompiledPolicySet::compile(&config.policies)?,
+            content: Rules::compile(&config.content)?,
         })
     }
 
@@ -201,6 +207,12 @@ impl CompiledTenant {
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    /// The content rules.
+    #[must_use]
+    pub fn content(&self) -> &Rules {
+        &self.content
     }
 
     /// The policies.

@@ -14,6 +14,7 @@ use proctor_engine::token::VerifiedToken;
 use proctor_engine::{ApprovalNote, Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
+use proctor_model::content::{ContentClass, ContentFinding};
 use proctor_model::{ApprovalId, DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
@@ -207,7 +208,10 @@ impl Gateway {
         match self.judge(caller, |world, evaluator| {
             proctor_engine::decide(call, world, evaluator)
         }) {
-            Ok((decision, loaded)) => Ok((decision, loaded, trace_id)),
+            Ok((decision, loaded)) => {
+                count_content(&decision.facts().content);
+                Ok((decision, loaded, trace_id))
+            }
             Err(reason) => Err(self.refuse(caller, reason, trace_id).await),
         }
     }
@@ -314,6 +318,16 @@ impl Gateway {
             self.spool.outcome(Box::new(event)).await;
         }
         Ok(())
+    }
+}
+
+/// What the content filter found, by class; a tenant's own classes are one.
+fn count_content(findings: &[ContentFinding]) {
+    for finding in findings {
+        let class = ContentClass::from_name(&finding.class).map_or("custom", ContentClass::as_str);
+        metrics::counter!("proctor_edge_content_matches_total", "class" => class,
+            "direction" => finding.direction.as_str(), "action" => finding.action.as_str())
+        .increment(finding.count.into());
     }
 }
 

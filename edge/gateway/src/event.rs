@@ -44,6 +44,7 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
         .map(|(pointer, origins)| (shown_pointer(pointer), origins.clone()))
         .collect();
     event.policy.clone_from(&facts.policies);
+    event.content.clone_from(&facts.content);
     event.mode = Some(facts.mode).filter(|mode| *mode == PolicyMode::Monitor);
     event.config_version = Some(facts.config_version);
     event.approval_id = facts.approval.as_ref().map(|approval| approval.id.clone());

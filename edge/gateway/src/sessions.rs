@@ -79,15 +79,19 @@ impl Sessions {
         intent: Option<&CompiledIntent>,
         digest_key: &[u8; 32],
     ) -> Session {
+        let session = Self::key(token, intent);
         let fresh = || {
             let began = intent.map_or(Timestamp::from_secs(0), |intent| {
                 intent.root().intent().declared_at
             });
             let incomplete = began.as_micros() <= self.lost_until.load(Ordering::Relaxed);
             let key = proctor_engine::provenance_key(digest_key);
-            Arc::new(RwLock::new(Tracker::new(&key, incomplete)))
+            let mut tracker = Tracker::new(&key, incomplete);
+            let vault_key = proctor_engine::vault_key(digest_key, &format!("{session:?}"));
+            tracker.vault = proctor_engine::Vault::new(vault_key);
+            Arc::new(RwLock::new(tracker))
         };
-        match Self::key(token, intent) {
+        match session.clone() {
             Some(key) => self.cache.get_with(key, fresh),
             None => fresh(),
         }

@@ -468,6 +468,7 @@ mod tests {
 
     fn loaded(version: u64) -> Loaded {
         let config = TenantConfig {
+            content: proctor_model::content::ContentRules::default(),
             v: 1,
             tenant: "acme".parse().unwrap(),
             version,

@@ -7,6 +7,7 @@
 
 use crate::catalogue::Verb;
 use crate::config::PolicyMode;
+use crate::content::ContentFinding;
 use crate::ids::{
     AgentId, ApprovalId, DecisionId, EdgeId, EventId, IntentId, KeyId, RevocationId, ServerId,
     SessionId, TenantId, ToolName, UserId,
@@ -376,6 +377,9 @@ pub struct AuditEvent {
     /// The policies that judged it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<EventPolicy>,
+    /// What the content filter found, and did about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<ContentFinding>,
     /// Version of the tenant's config that it was decided under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_version: Option<u64>,
@@ -458,6 +462,7 @@ impl AuditEvent {
             arg_names: Vec::new(),
             origins: BTreeMap::new(),
             policy: Vec::new(),
+            content: Vec::new(),
             config_version: None,
             upstream: None,
             result: None,

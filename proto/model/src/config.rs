@@ -2,6 +2,7 @@
 
 use crate::approval::ApprovalSettings;
 use crate::catalogue::ToolServer;
+use crate::content::ContentRules;
 use crate::ids::{
     AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, SecretName, TenantId,
 };
@@ -171,6 +172,9 @@ pub struct TenantConfig {
     pub servers: Vec<ToolServer>,
     /// Active policies; all of them have to allow a call.
     pub policies: Vec<Policy>,
+    /// What the content filter does; absent: the standard rules.
+    #[serde(default, skip_serializing_if = "ContentRules::is_default")]
+    pub content: ContentRules,
     /// Ids of the token keys that verify (the active one and those in their overlap window).
     pub key_ids: Vec<KeyId>,
 }

@@ -205,6 +205,11 @@ reasons! {
     /// `calls <=` of the token used up.
     CallsExhausted = "calls_exhausted", Budget, -32013, 429, "The capability token's own ceiling of calls is reached.";
 
+    /// Content that a rule blocks.
+    ContentBlocked = "content_blocked", Content, -32015, 403, "A content rule of the tenant blocks what is in it.";
+    /// What the rules leave of it does not fit the tool's schema.
+    ContentUnfit = "content_unfit", Content, -32015, 403, "Without what a content rule removes it does not fit the tool's schema.";
+
     /// The tool's answer breaks its output schema.
     OutputInvalid = "output_invalid", Output, -32016, 502, "The tool's answer is not valid, or does not fit its declared schema.";
     /// The tool's answer is too large.

@@ -1,6 +1,7 @@
 //! The operations, as gRPC: who calls, parse, one transaction, an audit event, wake the publisher.
 
 mod approvals;
+mod content;
 pub(crate) mod documents;
 mod platform;
 
@@ -62,6 +63,10 @@ operations! {
     list_keys(ListRequest) -> ListKeysResponse = async |s, c, r: v1::ListRequest| crate::keys::list(s, c, &r.tenant).await;
     declare_intent(DeclareIntentRequest) -> Document = documents::declare_intent;
     get_intent(ObjectRequest) -> Document = documents::get_intent;
+    put_content_rules(PutDocumentRequest) -> Document = content::put;
+    get_content_rules(ObjectRequest) -> Document = content::get;
+    delete_content_rules(ObjectRequest) -> Empty = content::delete;
+    test_content_rules(TestContentRulesRequest) -> TestContentRulesResponse = content::test;
     put_secret(PutSecretRequest) -> SecretInfo = crate::secrets::put;
     list_secrets(ListRequest) -> ListSecretsResponse = crate::secrets::list;
     delete_secret(ObjectRequest) -> Empty = crate::secrets::delete;

@@ -187,6 +187,13 @@ async fn another_tenant_looks_like_none_at_all() {
             declaration: vec![]
         }),
         get_intent(object("b", "int_x", 0)),
+        put_content_rules(support::put("b", "", &json!({}), 0)),
+        get_content_rules(object("b", "", 0)),
+        delete_content_rules(object("b", "", 0)),
+        test_content_rules(v1::TestContentRulesRequest {
+            tenant: tenant(),
+            ..Default::default()
+        }),
         put_secret(v1::PutSecretRequest {
             tenant: tenant(),
             name: "x".into(),

@@ -60,6 +60,9 @@ enum Command {
     /// Set credentials for tool servers and LLM providers
     #[command(subcommand)]
     Secret(operate::secret::SecretCommand),
+    /// Content rules: what of personal data and credentials may pass
+    #[command(subcommand)]
+    Content(operate::content::ContentCommand),
     /// Make one tool call through the edge
     Call(operate::call::CallArgs),
     /// Read and verify the audit chain
@@ -105,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,
             Command::Secret(command) => operate::secret::run(command).await?,
+            Command::Content(command) => operate::content::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
             Command::Completions { shell } => {

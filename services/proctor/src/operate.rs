@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod call;
+pub(crate) mod content;
 pub(crate) mod intent;
 pub(crate) mod kill;
 pub(crate) mod policy;

@@ -8,6 +8,7 @@ use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::CatalogueEntry;
+use proctor_model::content::ContentFinding;
 use proctor_model::intent::Intent;
 use regorus::Value;
 use serde_json::json;
@@ -23,6 +24,8 @@ pub struct Subject<'a> {
     pub arguments: &'a serde_json::Map<String, serde_json::Value>,
     /// Where their values were seen ([`Facts::origins`](crate::Facts)).
     pub origins: &'a BTreeMap<String, Vec<String>>,
+    /// What the content filter found in the arguments.
+    pub content: &'a [ContentFinding],
     /// What came back, in the response phase.
     pub result: Option<ResultView>,
 }
@@ -82,6 +85,7 @@ impl Subject<'_> {
             (text(pointer), origins.into())
         });
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
+        put("content", content_view(self.content));
         put("history", world.read.history.policy_view.clone());
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
@@ -100,6 +104,19 @@ impl ResultView {
         members.insert(Value::String("error".into()), Value::from(self.error));
         Value::from(members)
     }
+}
+
+/// `input.content`: how many were found, by class.
+pub(crate) fn content_view(findings: &[ContentFinding]) -> Value {
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for finding in findings {
+        let count = counts.entry(&finding.class).or_default();
+        *count = count.saturating_add(finding.count.into());
+    }
+    let counts = counts
+        .into_iter()
+        .map(|(class, count)| (Value::String(class.into()), Value::from(count)));
+    Value::from(counts.collect::<BTreeMap<_, _>>())
 }
 
 /// `input.history`.

@@ -4,6 +4,7 @@ use super::index::{Fingerprinter, Index, Passage, Query, put_suspect, put_whole}
 use super::text::normal;
 use super::value::Kind;
 use crate::catalogue::Tool;
+use crate::filter::Vault;
 use crate::history::History;
 use crate::intent::CompiledIntent;
 use crate::limits::{
@@ -84,6 +85,8 @@ pub struct Tracker {
     incomplete: bool,
     /// What the session has done.
     pub history: History,
+    /// What stands in for values that the agent does not get to see.
+    pub vault: Vault,
 }
 
 impl Tracker {
@@ -97,6 +100,7 @@ impl Tracker {
             untrusted: Store::new(PROVENANCE_UNTRUSTED_MAX),
             incomplete,
             history: History::default(),
+            vault: Vault::new(crate::filter::vault_key(&[0; 32], &hex::encode(key))),
         }
     }
 
@@ -125,6 +129,12 @@ impl Tracker {
     pub fn read(&mut self, reading: &Reading<'_>) {
         let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
         self.history.note_result(reading.tool, reading.rows, error);
+        self.see(reading);
+    }
+
+    /// The values of a result, and nothing else of it: for what the content filter took out of it before the agent
+    /// saw it, so that a placeholder has the origin of what it stands for.
+    pub fn see(&mut self, reading: &Reading<'_>) {
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");

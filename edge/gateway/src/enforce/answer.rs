@@ -66,6 +66,12 @@ impl Gateway {
         });
         metrics::histogram!("proctor_edge_response_seconds")
             .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
+        let content = match &judged {
+            Ok(Response::Release(release)) => &release.findings().content,
+            Ok(Response::Withhold(withheld)) => &withheld.findings.content,
+            Err(_) => &findings.content,
+        };
+        super::count_content(content);
         match judged {
             Ok(Response::Release(release)) => Ended::Released(release),
             Ok(Response::Withhold(withheld)) => Ended::Withheld(withheld),
@@ -144,6 +150,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         });
         event.policy.clone_from(&findings.policies);
         event.mode = findings.monitored.then_some(PolicyMode::Monitor);
+        event.content.clone_from(&findings.content);
         event.timings_us = findings.timings_us();
     }
 }

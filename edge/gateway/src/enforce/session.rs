@@ -37,17 +37,21 @@ impl Gateway {
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let intent = intent.as_deref();
         let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
-        session
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(&Reading {
-                tool,
-                arguments: permit.arguments(),
-                intent,
-                result: release.body(),
-                rows: release.findings().rows,
-                error: release.channel() == Channel::Error,
-            });
+        let reading = Reading {
+            tool,
+            arguments: permit.arguments(),
+            intent,
+            result: release.body(),
+            rows: release.findings().rows,
+            error: release.channel() == Channel::Error,
+        };
+        {
+            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
+            session.read(&reading);
+            if let Some(result) = release.original() {
+                session.see(&Reading { result, ..reading });
+            }
+        }
         tenant.sessions.grown(&caller.token, intent, &session);
     }
 }

@@ -112,6 +112,56 @@ pub struct ListDocumentsResponse {
     pub next: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestContentRulesRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The text.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// What it is called where it stands: the key of a JSON member. May be empty.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// `outbound` or `inbound`.
+    #[prost(string, tag = "4")]
+    pub direction: ::prost::alloc::string::String,
+    /// `server/tool`; empty: of no tool.
+    #[prost(string, tag = "5")]
+    pub tool: ::prost::alloc::string::String,
+    /// The tool's verb; empty: `write`.
+    #[prost(string, tag = "6")]
+    pub verb: ::prost::alloc::string::String,
+    /// ContentRules to test; empty: those of the tenant.
+    #[prost(bytes = "vec", tag = "7")]
+    pub rules: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestContentRulesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub matches: ::prost::alloc::vec::Vec<ContentMatch>,
+    /// The text as it would go on; empty if it would not.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// The strictest action of all matches; `allow` if there are none.
+    #[prost(string, tag = "3")]
+    pub action: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentMatch {
+    /// Name of the class.
+    #[prost(string, tag = "1")]
+    pub class: ::prost::alloc::string::String,
+    /// Range in the text, in bytes of its UTF-8 form.
+    #[prost(uint64, tag = "2")]
+    pub start: u64,
+    #[prost(uint64, tag = "3")]
+    pub end: u64,
+    /// `low`, `medium` or `high`.
+    #[prost(string, tag = "4")]
+    pub confidence: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub action: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutSecretRequest {
     #[prost(string, tag = "1")]
     pub tenant: ::prost::alloc::string::String,
@@ -1359,6 +1409,95 @@ pub mod control_client {
                 .insert(GrpcMethod::new("proctor.v1.Control", "ListKills"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the content filter does: one document (`ContentRules`) of each tenant, `{}` if none was put.
+        pub async fn put_content_rules(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutDocumentRequest>,
+        ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/PutContentRules",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "PutContentRules"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_content_rules(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/GetContentRules",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "GetContentRules"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn delete_content_rules(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Empty>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/DeleteContentRules",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "DeleteContentRules"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What would be found in a text, and done about it. Nothing is stored or recorded.
+        pub async fn test_content_rules(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TestContentRulesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestContentRulesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/TestContentRules",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "TestContentRules"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Credentials for upstreams: written, never read back.
         pub async fn put_secret(
             &mut self,
@@ -1765,6 +1904,27 @@ pub mod control_server {
             request: tonic::Request<super::TenantRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListKillsResponse>,
+            tonic::Status,
+        >;
+        /// What the content filter does: one document (`ContentRules`) of each tenant, `{}` if none was put.
+        async fn put_content_rules(
+            &self,
+            request: tonic::Request<super::PutDocumentRequest>,
+        ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status>;
+        async fn get_content_rules(
+            &self,
+            request: tonic::Request<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status>;
+        async fn delete_content_rules(
+            &self,
+            request: tonic::Request<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Empty>, tonic::Status>;
+        /// What would be found in a text, and done about it. Nothing is stored or recorded.
+        async fn test_content_rules(
+            &self,
+            request: tonic::Request<super::TestContentRulesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestContentRulesResponse>,
             tonic::Status,
         >;
         /// Credentials for upstreams: written, never read back.
@@ -3285,6 +3445,182 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListKillsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/PutContentRules" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutContentRulesSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::PutDocumentRequest>
+                    for PutContentRulesSvc<T> {
+                        type Response = super::Document;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutDocumentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::put_content_rules(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutContentRulesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/GetContentRules" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetContentRulesSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ObjectRequest>
+                    for GetContentRulesSvc<T> {
+                        type Response = super::Document;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::get_content_rules(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetContentRulesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/DeleteContentRules" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteContentRulesSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ObjectRequest>
+                    for DeleteContentRulesSvc<T> {
+                        type Response = super::Empty;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::delete_content_rules(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteContentRulesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/TestContentRules" => {
+                    #[allow(non_camel_case_types)]
+                    struct TestContentRulesSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::TestContentRulesRequest>
+                    for TestContentRulesSvc<T> {
+                        type Response = super::TestContentRulesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TestContentRulesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::test_content_rules(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TestContentRulesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -52,7 +52,7 @@ fn to_value(document: &impl serde::Serialize) -> Result<Value, ControlError> {
     Ok(serde_json::to_value(document)?)
 }
 
-async fn put(
+pub(super) async fn put(
     state: &State,
     caller: &Caller,
     kind: Kind,
@@ -214,6 +214,7 @@ pub(super) async fn delete(
     let right = match kind {
         Kind::Agent => Right::WriteAgents,
         Kind::Server => Right::WriteServers,
+        Kind::Content => Right::WritePolicies,
     };
     let tenant = caller.tenant(&request.tenant, right)?;
     let mut tx = state.store.tenant(&tenant).await?;
@@ -226,7 +227,7 @@ pub(super) async fn delete(
 }
 
 /// Compiles on a thread of its own: it takes long enough to hold up other requests.
-async fn compiling<T: Send + 'static>(
+pub(super) async fn compiling<T: Send + 'static>(
     compile: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, Status> {
     tokio::task::spawn_blocking(compile)

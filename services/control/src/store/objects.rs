@@ -14,6 +14,7 @@ use tonic::Status;
 pub(crate) enum Kind {
     Agent,
     Server,
+    Content,
 }
 
 impl Kind {
@@ -21,6 +22,7 @@ impl Kind {
         match self {
             Self::Agent => "agent",
             Self::Server => "server",
+            Self::Content => "content",
         }
     }
 }

@@ -4,6 +4,7 @@ use super::TenantTx;
 use crate::State;
 use crate::error::ControlError;
 use proctor_model::config::{Agent, Policy, PolicyMode, TenantConfig, TenantSettings};
+use proctor_model::content::ContentRules;
 use proctor_model::ids::KeyId;
 use proctor_model::limits::SIGNED_BYTES_MAX;
 use proctor_model::signed::SignedError;
@@ -145,6 +146,7 @@ pub(crate) async fn load_config(
         servers: Vec::new(),
         policies: load_policies(tx, tenant).await?,
         key_ids: load_key_ids(tx, tenant, now).await?,
+        content: ContentRules::default(),
     };
     let rows = sqlx::query(
         "select kind, document from control.objects where tenant = $1 order by kind, id",
@@ -158,6 +160,7 @@ pub(crate) async fn load_config(
             "agent" => config
                 .agents
                 .push(serde_json::from_value::<Agent>(document)?),
+            "content" => config.content = serde_json::from_value(document)?,
             _ => config.servers.push(serde_json::from_value(document)?),
         }
     }

@@ -1,0 +1,351 @@
+//! The content filter: personal data and credentials in text, whichever way it goes.
+//!
+//! Proof before suspicion: a class has a form, and wherever there are check digits or a library that knows which numbers
+//! exist, they decide; words near a match make it more or less sure ([`Confidence`]). A text is looked at as it stands and
+//! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
+//! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
+//!
+//! Reading order: `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
+//! (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
+//! `vault` (placeholders), `stream` (text that comes in pieces).
+
+mod apply;
+mod assigned;
+mod birth;
+mod context;
+mod crypto;
+mod custom;
+mod email;
+mod mrz;
+mod national;
+mod network;
+mod number;
+mod payment;
+mod phone;
+mod provider;
+mod rewrite;
+mod rules;
+mod scan;
+mod stream;
+mod text;
+mod vat;
+mod vault;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Content, Explained, Outcome};
+pub use rules::{ContentProblem, Expected, Place, Rules};
+pub use stream::{Released, Splitter};
+pub use vault::{Vault, vault_key};
+
+use custom::Custom;
+use phone::Regions;
+use proctor_model::content::{Confidence, ContentClass};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use text::Text;
+
+/// What a match is of: a class of the filter's own, or one of the tenant's patterns and word lists.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// One that the filter knows by itself.
+    Known(ContentClass),
+    /// The tenant's, by its place in [`Filter::custom_name`].
+    Custom(u16),
+}
+
+/// How a match stands in the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Carrier {
+    /// As it is, or in some spelling of it; inside of so many levels of JSON escapes.
+    Plain { escapes: u8, percent: bool },
+    /// Inside of the run of base64 that is the match's range.
+    Base64,
+}
+
+/// One match.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Match {
+    /// Where it stands in the text, in bytes.
+    pub range: Range<usize>,
+    /// Of what.
+    pub class: Class,
+    /// How sure.
+    pub confidence: Confidence,
+    carrier: Carrier,
+}
+
+/// Everything that can be found for one tenant, compiled.
+#[derive(Debug)]
+pub struct Filter {
+    regions: Regions,
+    custom: Custom,
+}
+
+/// Levels of JSON escapes that are undone: JSON in a text in JSON in a text.
+const ESCAPES_MAX: u8 = 3;
+
+impl Filter {
+    /// The name of a tenant's class.
+    #[must_use]
+    pub fn custom_name(&self, at: u16) -> &str {
+        self.custom.name(at)
+    }
+
+    /// The name of a class.
+    #[must_use]
+    pub fn name(&self, class: Class) -> &str {
+        match class {
+            Class::Known(class) => class.as_str(),
+            Class::Custom(at) => self.custom_name(at),
+        }
+    }
+
+    /// Everything in a text, in order of place and without overlap. `key` is what the text is called where it stands
+    /// (the key of a JSON member), or empty.
+    #[must_use]
+    pub fn find(&self, text: &str, key: &str) -> Vec<Match> {
+        let mut found = Vec::new();
+        self.look(
+            text,
+            key,
+            Carrier::Plain {
+                escapes: 0,
+                percent: false,
+            },
+            &mut found,
+        );
+        let visible = view::visible(text);
+        if let Some(view) = &visible {
+            self.through(view, key, 0, false, &mut found);
+        }
+        let base = visible.as_ref().map_or(text, |view| &view.text);
+        self.decode(base, key, 0, &mut |inner, class, sure, carrier| {
+            let (start, end) = match &visible {
+                Some(view) => view.original(inner.start, inner.end),
+                None => (inner.start, inner.end),
+            };
+            found.push(Match {
+                range: start..end,
+                class,
+                confidence: sure,
+                carrier,
+            });
+        });
+        disjoint(found)
+    }
+
+    /// Looks through JSON escapes, then percent-encoding, then base64; ranges are those of `text`.
+    fn decode(
+        &self,
+        text: &str,
+        key: &str,
+        escapes: u8,
+        found: &mut dyn FnMut(Range<usize>, Class, Confidence, Carrier),
+    ) {
+        self.base64(text, key, found);
+        if let Some(view) = view::percent_decoded(text) {
+            let mut inner = Vec::new();
+            self.look(
+                &view.text,
+                key,
+                Carrier::Plain {
+                    escapes,
+                    percent: true,
+                },
+                &mut inner,
+            );
+            for hit in inner {
+                let (start, end) = view.original(hit.range.start, hit.range.end);
+                found(start..end, hit.class, hit.confidence, hit.carrier);
+            }
+            self.base64(&view.text, key, &mut |range, class, sure, _| {
+                let (start, end) = view.original(range.start, range.end);
+                // Two encodings around it: all of it goes.
+                found(
+                    start..end,
+                    class,
+                    sure,
+                    Carrier::Plain {
+                        escapes,
+                        percent: true,
+                    },
+                );
+            });
+        }
+        if escapes >= ESCAPES_MAX {
+            return;
+        }
+        if let Some(view) = view::unescaped(text) {
+            let deeper = escapes.saturating_add(1);
+            let mut inner = Vec::new();
+            self.look(
+                &view.text,
+                key,
+                Carrier::Plain {
+                    escapes: deeper,
+                    percent: false,
+                },
+                &mut inner,
+            );
+            let again = view::visible(&view.text);
+            if let Some(again) = &again {
+                let mut seen = Vec::new();
+                self.through(again, key, deeper, false, &mut seen);
+                inner.append(&mut seen);
+            }
+            for hit in inner {
+                let (start, end) = view.original(hit.range.start, hit.range.end);
+                found(start..end, hit.class, hit.confidence, hit.carrier);
+            }
+            self.decode(
+                &view.text,
+                key,
+                deeper,
+                &mut |range, class, sure, carrier| {
+                    let (start, end) = view.original(range.start, range.end);
+                    found(start..end, class, sure, carrier);
+                },
+            );
+        }
+    }
+
+    fn base64(
+        &self,
+        text: &str,
+        key: &str,
+        found: &mut dyn FnMut(Range<usize>, Class, Confidence, Carrier),
+    ) {
+        view::base64(text, &mut |run| {
+            let mut inner = Vec::new();
+            self.look(&run.text, key, Carrier::Base64, &mut inner);
+            if let Some(visible) = view::visible(&run.text) {
+                self.look(&visible.text, key, Carrier::Base64, &mut inner);
+            }
+            if let Some(unescaped) = view::unescaped(&run.text) {
+                self.look(&unescaped.text, key, Carrier::Base64, &mut inner);
+            }
+            for hit in inner
+                .into_iter()
+                .filter(|hit| hit.confidence > Confidence::Low)
+            {
+                found(
+                    run.start..run.end,
+                    hit.class,
+                    hit.confidence,
+                    Carrier::Base64,
+                );
+            }
+        });
+    }
+
+    fn through(
+        &self,
+        view: &view::View,
+        key: &str,
+        escapes: u8,
+        percent: bool,
+        found: &mut Vec<Match>,
+    ) {
+        let mut inner = Vec::new();
+        self.look(
+            &view.text,
+            key,
+            Carrier::Plain { escapes, percent },
+            &mut inner,
+        );
+        found.extend(inner.into_iter().map(|hit| {
+            let (start, end) = view.original(hit.range.start, hit.range.end);
+            Match {
+                range: start..end,
+                ..hit
+            }
+        }));
+    }
+
+    /// A text as it stands.
+    fn look(&self, text: &str, key: &str, carrier: Carrier, found: &mut Vec<Match>) {
+        scan::scan(
+            Text { text, key },
+            &self.regions,
+            &mut |start, end, class, confidence| {
+                found.push(Match {
+                    range: start..end,
+                    class: Class::Known(class),
+                    confidence,
+                    carrier,
+                });
+            },
+        );
+        self.custom.scan(text, key, &mut |start, end, at| {
+            found.push(Match {
+                range: start..end,
+                class: Class::Custom(at),
+                confidence: Confidence::High,
+                carrier,
+            });
+        });
+    }
+}
+
+impl Default for Filter {
+    /// Without anything of a tenant's.
+    fn default() -> Self {
+        Self {
+            regions: Regions::new(phone::REGIONS.iter().copied())
+                .unwrap_or_else(|_| Regions::none()),
+            custom: Custom::default(),
+        }
+    }
+}
+
+/// In order of place; of matches that overlap the surest stays, then the tenant's own, then the longest. Matches of
+/// several classes in one run of base64 all stay.
+fn disjoint(mut found: Vec<Match>) -> Vec<Match> {
+    found.sort_by_key(|hit| (hit.range.start, std::cmp::Reverse(hit.range.end)));
+    let mut kept: Vec<Match> = Vec::with_capacity(found.len());
+    let mut cluster: Vec<Match> = Vec::new();
+    let mut end = 0;
+    for hit in found {
+        if hit.range.start >= end {
+            settle(&mut cluster, &mut kept);
+        }
+        end = end.max(hit.range.end);
+        cluster.push(hit);
+    }
+    settle(&mut cluster, &mut kept);
+    kept
+}
+
+/// Chooses among matches that hang together by overlaps.
+fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
+    if cluster.len() < 2 {
+        kept.append(cluster);
+        return;
+    }
+    let rank = |hit: &Match| {
+        let own = matches!(hit.class, Class::Custom(_));
+        (hit.confidence, own, hit.range.len())
+    };
+    cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
+    cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);
+    let mut taken: BTreeMap<usize, (usize, Carrier)> = BTreeMap::new();
+    let mut chosen = Vec::new();
+    for hit in cluster.drain(..) {
+        let beside = taken.range(..hit.range.end).next_back();
+        let free = beside.is_none_or(|(start, (end, carrier))| {
+            let same_run = *carrier == Carrier::Base64 && hit.carrier == Carrier::Base64;
+            *end <= hit.range.start
+                || (same_run && *start == hit.range.start && *end == hit.range.end)
+        });
+        if free {
+            taken.insert(hit.range.start, (hit.range.end, hit.carrier));
+            chosen.push(hit);
+        }
+    }
+    chosen.sort_by_key(|hit| hit.range.start);
+    kept.append(&mut chosen);
+}

@@ -1,0 +1,444 @@
+//! Secrets that only their name gives away: `password = …`, `api_key: …`, `Authorization: …`.
+
+use super::text::{Text, alnum, entropy};
+use proctor_model::content::{Confidence, ContentClass as Class};
+
+/// Longest value, in bytes.
+const VALUE_BYTES_MAX: usize = 2048;
+
+/// What a name says about its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Chosen by people: may be short and of words.
+    Password,
+    /// Made by machines: long and random.
+    Key,
+    /// An AWS secret access key.
+    Aws,
+    /// A key in an Azure connection string.
+    Azure,
+    /// The password of a connection string.
+    Connection,
+}
+
+/// The secret that is assigned at `at`, where a `:` or `=` stands.
+pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let name_end = text.run_back(at, 4, |b| {
+        matches!(b, b' ' | b'"' | b'\'' | b'\\' | b'`' | b']' | b')' | b'*')
+    });
+    let name_start = text.run_back(name_end, 48, |b| {
+        alnum(b) || matches!(b, b'_' | b'-' | b'.')
+    });
+    let name = text.slice(name_start, name_end);
+    let kind = kind_of(name)?;
+    let mut from = at.saturating_add(1);
+    // `:=`, `==`, `=>`
+    if matches!(text.at(from), b'=' | b'>') {
+        from = from.saturating_add(1);
+    }
+    let value_at = text.run(from, 8, |b| matches!(b, b' ' | b'\t' | b'*'));
+    value(text, value_at, kind)
+}
+
+/// The whole text as the value of the member that is named by its key.
+pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)> {
+    let kind = kind_of(text.key)?;
+    let whole = text.text;
+    let start = whole.len().saturating_sub(whole.trim_start().len());
+    let value = whole.trim();
+    let one = value.len() <= VALUE_BYTES_MAX && !value.contains(|c: char| c.is_whitespace());
+    if !one || placeholder(value) || !credible(value, kind, true) {
+        return None;
+    }
+    Some((
+        start,
+        start.saturating_add(value.len()),
+        class_of(kind),
+        sure(value, kind, true),
+    ))
+}
+
+fn kind_of(name: &str) -> Option<Kind> {
+    if name.len() < 3 || name.len() > 64 {
+        return None;
+    }
+    let mut plain = [0_u8; 64];
+    let mut length = 0_usize;
+    for b in name.bytes().filter(|b| alnum(*b)) {
+        if let Some(slot) = plain.get_mut(length) {
+            *slot = b.to_ascii_lowercase();
+            length = length.saturating_add(1);
+        }
+    }
+    let plain = plain
+        .get(..length)
+        .and_then(|plain| std::str::from_utf8(plain).ok())?;
+    let ends = |words: &[&str]| words.iter().any(|word| plain.ends_with(word));
+    let has = |words: &[&str]| words.iter().any(|word| plain.contains(word));
+    if plain == "accountkey" || plain == "sharedaccesskey" {
+        return Some(Kind::Azure);
+    }
+    if has(&["awssecret", "secretaccesskey"]) {
+        return Some(Kind::Aws);
+    }
+    if plain == "pwd" {
+        return Some(Kind::Connection);
+    }
+    if ends(&[
+        "password",
+        "passwd",
+        "passphrase",
+        "passwort",
+        "motdepasse",
+        "kennwort",
+        "contrasena",
+        "userpass",
+        "dbpass",
+    ]) || plain == "pass"
+        || plain == "pw"
+        || ends(&["pwd"])
+    {
+        return Some(Kind::Password);
+    }
+    let about = has(&[
+        "keyid",
+        "tokentype",
+        "tokenid",
+        "tokens",
+        "publickey",
+        "secretname",
+        "keyname",
+        "secretsmanager",
+    ]);
+    let key = ends(&[
+        "secret",
+        "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+        "authkey",
+        "signingkey",
+        "encryptionkey",
+        "masterkey",
+        "token",
+        "credential",
+        "credentials",
+        "authorization",
+        "bearer",
+        "clientsecret",
+        "appkey",
+        "servicekey",
+        "sessionkey",
+        "hmackey",
+        "sharedkey",
+        "webhooksecret",
+        "authtoken",
+        "accountkey",
+        "apitoken",
+        "subscriptionkey",
+        "licensekey",
+        "deploykey",
+        "ssecret",
+        "secretvalue",
+        "signature",
+        "sig",
+        "keysecret",
+        "xapikey",
+        "hashkey",
+        "cookiesecret",
+        "apisecret",
+        "privkey",
+    ]);
+    (key && !about && plain.len() < 48).then_some(Kind::Key)
+}
+
+fn value(text: Text<'_>, at: usize, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
+    let mut start = at;
+    // JSON inside of JSON has its quotes escaped.
+    let slashes = text.run(start, 3, |b| b == b'\\').saturating_sub(start);
+    let opened = start.saturating_add(slashes);
+    let quote = text.at(opened);
+    let quoted = matches!(quote, b'"' | b'\'' | b'`');
+    if quoted {
+        start = opened.saturating_add(1);
+    }
+    for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
+        if text.from(start).starts_with(scheme) {
+            start = start.saturating_add(scheme.len());
+        }
+    }
+    let stop = |b: u8| match quoted {
+        true => b == quote || b == b'\n' || b == b'\\' && slashes > 0,
+        false => {
+            b.is_ascii_whitespace()
+                || matches!(
+                    b,
+                    b',' | b';' | b'"' | b'\'' | b'&' | b'<' | b'>' | b')' | b'}' | b']' | 0
+                )
+        }
+    };
+    let mut end = text.run(start, VALUE_BYTES_MAX, |b| !stop(b));
+    if !quoted {
+        while matches!(text.before(end), b'.' | b':' | b'!' | b'?') && end > start {
+            end = end.saturating_sub(1);
+        }
+    }
+    let value = text.slice(start, end);
+    if quoted && text.at(end) != quote && text.at(end) != b'\\' && end < text.len() {
+        return None;
+    }
+    if placeholder(value) || !credible(value, kind, quoted) {
+        return None;
+    }
+    let connection = kind == Kind::Password && in_connection_string(text, at, end);
+    let kind = if connection { Kind::Connection } else { kind };
+    Some((start, end, class_of(kind), sure(value, kind, quoted)))
+}
+
+fn class_of(kind: Kind) -> Class {
+    match kind {
+        Kind::Password | Kind::Key => Class::GenericSecret,
+        Kind::Aws => Class::AwsKey,
+        Kind::Azure => Class::AzureKey,
+        Kind::Connection => Class::ConnectionString,
+    }
+}
+
+/// `Server=db;User Id=x;Password=…;`: other members stand beside it.
+fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
+    let around = text.bytes(start.saturating_sub(96), start);
+    let lower = String::from_utf8_lossy(around).to_ascii_lowercase();
+    let members = [
+        "server=",
+        "data source=",
+        "host=",
+        "uid=",
+        "user id=",
+        "user=",
+        "database=",
+        "endpoint=",
+    ];
+    (text.at(end) == b';' || lower.contains(';'))
+        && members.iter().any(|member| lower.contains(member))
+}
+
+/// Stands where a secret goes, but is none.
+fn placeholder(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let starts = [
+        "${",
+        "$(",
+        "{{",
+        "<",
+        "%(",
+        "[",
+        "your",
+        "my-",
+        "my_",
+        "os.environ",
+        "process.env",
+        "env.",
+        "getenv",
+        "self.",
+        "this.",
+        "function",
+        "config.",
+        "settings.",
+        "****",
+        "....",
+        "xxxx",
+        "request.",
+    ];
+    let whole = [
+        "null",
+        "none",
+        "nil",
+        "true",
+        "false",
+        "undefined",
+        "changeme",
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "example",
+        "required",
+        "optional",
+        "string",
+        "str",
+        "bytes",
+        "redacted",
+        "hidden",
+        "empty",
+        "invalid",
+        "expired",
+        "missing",
+        "bearer",
+        "basic",
+        "test",
+        "todo",
+        "default",
+        "reset",
+        "forgot",
+        "is",
+        "the",
+        "yes",
+        "no",
+        "unknown",
+        "value",
+        "object",
+        "text",
+        "n/a",
+    ];
+    let all_one = value
+        .bytes()
+        .zip(value.bytes().skip(1))
+        .all(|(a, b)| a == b);
+    value.is_empty()
+        || all_one
+        || starts.iter().any(|start| lower.starts_with(start))
+        || whole.contains(&lower.as_str())
+        || value.ends_with(')')
+        || (value.starts_with('$') && value.bytes().skip(1).all(|b| alnum(b) || b == b'_'))
+        || (value.starts_with('/') && value.bytes().filter(|b| *b == b'/').count() > 1)
+        || value.contains("://")
+}
+
+fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
+    let bytes = value.as_bytes();
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    let others = bytes.len().saturating_sub(digits).saturating_sub(letters);
+    let mixed = digits > 0 && letters > 0
+        || (others > 0 && (letters > 0 || digits > 0))
+        || upper_and_lower(bytes);
+    match kind {
+        Kind::Aws => bytes.len() == 40 && entropy(bytes) >= 3.5,
+        Kind::Azure => bytes.len() >= 40 && entropy(bytes) >= 3.5,
+        Kind::Password | Kind::Connection if quoted => {
+            bytes.len() >= 4 && (mixed || bytes.len() >= 6) && !value.contains(' ')
+        }
+        Kind::Password | Kind::Connection => {
+            bytes.len() >= 6 && mixed && plain_word(value).is_none()
+        }
+        Kind::Key => {
+            bytes.len() >= 10
+                && entropy(bytes) >= 2.9
+                && !value.contains(' ')
+                && (digits > 0 || bytes.len() >= 20 && upper_and_lower(bytes))
+                && plain_word(value).is_none()
+        }
+    }
+}
+
+fn upper_and_lower(bytes: &[u8]) -> bool {
+    // `Hello` is a word; `hEllo` is not.
+    bytes.iter().skip(1).any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase)
+}
+
+/// A version, a number, a date, a UUID, words with dashes: said of a thing, and no secret.
+fn plain_word(value: &str) -> Option<()> {
+    let bytes = value.as_bytes();
+    let words = bytes
+        .iter()
+        .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_' | b'.'));
+    let number = bytes
+        .iter()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'/' | b'T' | b'Z' | b'+'));
+    let uuid = bytes.len() == 36 && bytes.iter().filter(|b| **b == b'-').count() == 4;
+    (words || number || uuid).then_some(())
+}
+
+fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
+    let random = entropy(value.as_bytes());
+    match kind {
+        Kind::Aws | Kind::Azure | Kind::Connection => Confidence::High,
+        Kind::Password if quoted || random >= 2.8 => Confidence::High,
+        Kind::Key if value.len() >= 16 && random >= 3.2 => Confidence::High,
+        _ => Confidence::Medium,
+    }
+}
+
+/// The password in `scheme://user:password@host`, if `at` is where `://` stands.
+pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
+    let scheme_start = text.run_back(at, 24, |b| alnum(b) || matches!(b, b'+' | b'-' | b'.'));
+    if scheme_start == at {
+        return None;
+    }
+    let start = at.saturating_add(3);
+    let end = text.run(start, 1024, |b| {
+        !b.is_ascii_whitespace()
+            && !matches!(
+                b,
+                b'/' | b'"' | b'\'' | b'<' | b'>' | b'?' | b'#' | b'`' | 0
+            )
+    });
+    let authority = text.slice(start, end);
+    let (user, _) = authority.rsplit_once('@')?;
+    let (name, password) = user.split_once(':')?;
+    let from = start.saturating_add(name.len()).saturating_add(1);
+    let shown = placeholder(password) || password == name && password == "user";
+    (!password.is_empty() && !shown).then_some((from, from.saturating_add(password.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Option<&str> {
+        let text_ = Text { text, key: "" };
+        memchr::memchr2_iter(b'=', b':', text.as_bytes())
+            .find_map(|at| assigned(text_, at))
+            .map(|(a, b, ..)| &text[a..b])
+    }
+
+    #[test]
+    fn names_give_values_away() {
+        for (text, expect) in [
+            ("password = \"hunter22\"", Some("hunter22")),
+            ("DB_PASSWORD=s3cr3t-Pa55", Some("s3cr3t-Pa55")),
+            (
+                "api_key: 9f8e7d6c5b4a39281706",
+                Some("9f8e7d6c5b4a39281706"),
+            ),
+            (
+                r#"{"client_secret":"Zx81qLmP09aBcD"}"#,
+                Some("Zx81qLmP09aBcD"),
+            ),
+            (
+                r#"{\"token\": \"Zx81qLmP09aBcD77\"}"#,
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "Authorization: Bearer abc123def456ghi789",
+                Some("abc123def456ghi789"),
+            ),
+            ("Password: correct the field", None),
+            ("password = os.environ['X']", None),
+            ("password: ${DB_PASSWORD}", None),
+            ("token_type: bearer", None),
+            ("max_tokens: 4096123456", None),
+            ("secret: the garden behind", None),
+            ("api_key = get_key()", None),
+            ("version: 1.22.333-rc4", None),
+        ] {
+            assert_eq!(secret(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls() {
+        let find = |text: &str| {
+            let at = text.find("://").unwrap();
+            url(Text { text, key: "" }, at).map(|(a, b)| text[a..b].to_owned())
+        };
+        assert_eq!(
+            find("postgres://app:Gh7$x@db:5432/x").as_deref(),
+            Some("Gh7$x")
+        );
+        assert_eq!(find("https://user:p@ss@host/").as_deref(), Some("p@ss"));
+        assert_eq!(find("https://host:8080/path@x"), None);
+        assert_eq!(find("https://user:<password>@host/"), None);
+        assert_eq!(find("https://example.com/a:b@c"), None);
+    }
+}

@@ -1,0 +1,226 @@
+//! A tenant's own patterns and word lists.
+
+use super::rules::ContentProblem;
+use super::text::alnum;
+use crate::limits::{
+    CONTENT_NAME_BYTES_MAX, CONTENT_PATTERN_BYTES_MAX, CONTENT_PATTERN_COMPILED_MAX,
+    CONTENT_PATTERNS_MAX, CONTENT_WORD_BYTES_MAX, CONTENT_WORDS_MAX, STREAM_PATTERN_BYTES,
+};
+use aho_corasick::{AhoCorasick, MatchKind};
+use proctor_model::content::{ContentClass, ContentPattern, ContentRules, ContentWords};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::collections::HashSet;
+
+/// Compiled; each pattern and list is a class, patterns first.
+#[derive(Debug, Default)]
+pub(super) struct Custom {
+    names: Vec<String>,
+    patterns: Vec<Pattern>,
+    /// Which of the patterns are worth a search of their own.
+    any: Option<RegexSet>,
+    words: Option<AhoCorasick>,
+    /// The class of each word.
+    lists: Vec<u16>,
+    /// Longest word.
+    longest: usize,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    regex: Regex,
+    context: Option<AhoCorasick>,
+}
+
+/// How far around a match of a pattern its words count, in bytes.
+const CONTEXT_BYTES: usize = 64;
+
+impl Custom {
+    pub(super) fn compile(rules: &ContentRules) -> Result<Self, ContentProblem> {
+        let count = rules.patterns.len().saturating_add(rules.words.len());
+        if count > CONTENT_PATTERNS_MAX {
+            return Err(ContentProblem::TooMany("patterns and word lists"));
+        }
+        let mut names = Vec::with_capacity(count);
+        let mut seen = HashSet::new();
+        let all = rules
+            .patterns
+            .iter()
+            .map(|p| &p.name)
+            .chain(rules.words.iter().map(|w| &w.name));
+        for name in all {
+            if !plausible(name) || !seen.insert(name) {
+                return Err(ContentProblem::Name(
+                    name.chars().take(CONTENT_NAME_BYTES_MAX).collect(),
+                ));
+            }
+            names.push(name.clone());
+        }
+        let patterns = rules
+            .patterns
+            .iter()
+            .map(pattern)
+            .collect::<Result<Vec<_>, _>>()?;
+        let any = match rules.patterns.is_empty() {
+            true => None,
+            false => Some(set(rules)?),
+        };
+        let (words, lists) = words(&rules.words, rules.patterns.len())?;
+        let longest = rules
+            .words
+            .iter()
+            .flat_map(|list| &list.words)
+            .map(String::len)
+            .max();
+        Ok(Self {
+            names,
+            patterns,
+            any,
+            words,
+            lists,
+            longest: longest.unwrap_or(0),
+        })
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(super) fn name(&self, at: u16) -> &str {
+        self.names
+            .get(usize::from(at))
+            .map_or("custom", String::as_str)
+    }
+
+    /// How long a match can be that a stream has to wait for, in bytes: words are known, a pattern's matches are
+    /// taken to be no longer than [`STREAM_PATTERN_BYTES`].
+    pub(super) fn reach(&self) -> usize {
+        let patterns = if self.patterns.is_empty() {
+            0
+        } else {
+            STREAM_PATTERN_BYTES
+        };
+        self.longest.max(patterns)
+    }
+
+    pub(super) fn scan(&self, text: &str, key: &str, found: &mut dyn FnMut(usize, usize, u16)) {
+        if let Some(any) = &self.any {
+            for at in any.matches(text) {
+                let (Some(pattern), Ok(class)) = (self.patterns.get(at), u16::try_from(at)) else {
+                    continue;
+                };
+                for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {
+                    if pattern.speaks(text, key, hit.start(), hit.end()) {
+                        found(hit.start(), hit.end(), class);
+                    }
+                }
+            }
+        }
+        if let Some(words) = &self.words {
+            let bytes = text.as_bytes();
+            for hit in words.find_iter(text) {
+                let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
+                let behind = bytes.get(hit.end());
+                let inside = |b: Option<&u8>| b.is_some_and(|b| alnum(*b) || *b >= 0x80);
+                let edge = |at: usize| bytes.get(at).is_some_and(|b| alnum(*b));
+                let begins_inside = inside(before) && edge(hit.start());
+                let ends_inside = inside(behind) && edge(hit.end().saturating_sub(1));
+                let whole = !begins_inside && !ends_inside;
+                if let (true, Some(class)) = (whole, self.lists.get(hit.pattern().as_usize())) {
+                    found(hit.start(), hit.end(), *class);
+                }
+            }
+        }
+    }
+}
+
+impl Pattern {
+    fn speaks(&self, text: &str, key: &str, start: usize, end: usize) -> bool {
+        let Some(context) = &self.context else {
+            return true;
+        };
+        let from = text.floor_char_boundary(start.saturating_sub(CONTEXT_BYTES));
+        let to = text.ceil_char_boundary(end.saturating_add(CONTEXT_BYTES).min(text.len()));
+        context.is_match(key)
+            || text
+                .get(from..to)
+                .is_some_and(|around| context.is_match(around))
+    }
+}
+
+fn plausible(name: &str) -> bool {
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let taken = ContentClass::from_name(name).is_some()
+        || ["personal", "credentials", "custom", "all"].contains(&name);
+    (1..=CONTENT_NAME_BYTES_MAX).contains(&name.len()) && plain && !taken
+}
+
+fn pattern(pattern: &ContentPattern) -> Result<Pattern, ContentProblem> {
+    let problem = |why: &str| ContentProblem::Pattern(pattern.name.clone(), why.to_owned());
+    if pattern.regex.len() > CONTENT_PATTERN_BYTES_MAX {
+        return Err(problem("is too long"));
+    }
+    let regex = RegexBuilder::new(&pattern.regex)
+        .size_limit(CONTENT_PATTERN_COMPILED_MAX)
+        .dfa_size_limit(CONTENT_PATTERN_COMPILED_MAX)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => problem("is too large once it is compiled"),
+            _ => problem("is no regular expression of this syntax"),
+        })?;
+    if regex.is_match("") {
+        return Err(problem("matches the empty text"));
+    }
+    let context = match pattern.context.is_empty() {
+        true => None,
+        false => Some(
+            automaton(pattern.context.iter())
+                .ok_or_else(|| problem("has unusable context words"))?,
+        ),
+    };
+    Ok(Pattern { regex, context })
+}
+
+fn set(rules: &ContentRules) -> Result<RegexSet, ContentProblem> {
+    let limit = CONTENT_PATTERN_COMPILED_MAX.saturating_mul(CONTENT_PATTERNS_MAX);
+    RegexSetBuilder::new(rules.patterns.iter().map(|pattern| &pattern.regex))
+        .size_limit(limit)
+        .dfa_size_limit(limit)
+        .build()
+        .map_err(|_| ContentProblem::TooMany("patterns"))
+}
+
+fn words(
+    lists: &[ContentWords],
+    before: usize,
+) -> Result<(Option<AhoCorasick>, Vec<u16>), ContentProblem> {
+    let total: usize = lists.iter().map(|list| list.words.len()).sum();
+    if total > CONTENT_WORDS_MAX {
+        return Err(ContentProblem::TooMany("words"));
+    }
+    let mut classes = Vec::with_capacity(total);
+    for (at, list) in lists.iter().enumerate() {
+        let class = u16::try_from(at.saturating_add(before))
+            .map_err(|_| ContentProblem::TooMany("word lists"))?;
+        classes.extend(list.words.iter().map(|_| class));
+    }
+    if total == 0 {
+        return Ok((None, classes));
+    }
+    let all = lists.iter().flat_map(|list| &list.words);
+    let automaton = automaton(all).ok_or(ContentProblem::Word)?;
+    Ok((Some(automaton), classes))
+}
+
+fn automaton<'w>(words: impl Iterator<Item = &'w String> + Clone) -> Option<AhoCorasick> {
+    let sound = |word: &String| !word.trim().is_empty() && word.len() <= CONTENT_WORD_BYTES_MAX;
+    if !words.clone().all(sound) || words.clone().count() > CONTENT_WORDS_MAX {
+        return None;
+    }
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(words)
+        .ok()
+}

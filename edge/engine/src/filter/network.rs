@@ -1,0 +1,57 @@
+//! Addresses of machines.
+
+use super::text::Text;
+use std::net::Ipv6Addr;
+
+/// Whether four groups of digits with dots between are an IPv4 address that may say where somebody is.
+pub(super) fn ipv4(written: &str) -> bool {
+    let mut octets = [0_u8; 4];
+    let mut parts = written.split('.');
+    for octet in &mut octets {
+        match parts.next().map(str::parse) {
+            Some(Ok(value)) => *octet = value,
+            _ => return false,
+        }
+    }
+    let padded = written
+        .split('.')
+        .any(|part| part.len() > 1 && part.starts_with('0'));
+    // The own machine, no address, and masks are nobody's.
+    !padded && parts.next().is_none() && !matches!(octets, [0 | 127, ..] | [255, 255, ..])
+}
+
+/// The IPv6 or MAC address around a colon at `at`: its range, and whether it is a MAC address.
+pub(super) fn colons(text: Text<'_>, at: usize) -> Option<(usize, usize, bool)> {
+    let part = |b: u8| b.is_ascii_hexdigit() || b == b':' || b == b'.';
+    let start = text.run_back(at, 40, part);
+    let mut end = text.run(at, 46, part);
+    while matches!(text.before(end), b'.' | b':') && !text.slice(start, end).ends_with("::") {
+        end = end.saturating_sub(1);
+    }
+    let joins = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80;
+    if joins(text.before(start)) || joins(text.at(end)) {
+        return None;
+    }
+    let written = text.slice(start, end);
+    if mac(written, ':') {
+        return Some((start, end, true));
+    }
+    let groups = written.split(':').filter(|group| !group.is_empty()).count();
+    let digits = written.bytes().any(|b| b.is_ascii_digit());
+    let address: Ipv6Addr = written.parse().ok()?;
+    let own = address.is_loopback() || address.is_unspecified();
+    (!own && groups >= 3 && digits).then_some((start, end, false))
+}
+
+/// Six pairs of hexadecimal digits, not all alike.
+pub(super) fn mac(written: &str, separator: char) -> bool {
+    let mut pairs = 0_usize;
+    for pair in written.split(separator) {
+        pairs = pairs.saturating_add(1);
+        if pair.len() != 2 || !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return false;
+        }
+    }
+    let first = written.get(..2).unwrap_or_default();
+    pairs == 6 && !written.split(separator).all(|pair| pair == first)
+}

@@ -1,0 +1,272 @@
+//! Telephone numbers: how they are written, and whether there are such numbers (Google's metadata).
+
+use super::context::Said;
+use super::text::{Text, alnum};
+use proctor_model::content::{Confidence, ContentClass as Class};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, Region};
+
+/// Most groups of digits in one number.
+const GROUPS_MAX: usize = 7;
+/// Most digits: fifteen (E.164), and the prefix for calls abroad.
+const DIGITS_MAX: usize = 18;
+
+/// Regions whose national forms are recognised if a tenant names none.
+pub(super) const REGIONS: &[&str] = &[
+    "US", "GB", "DE", "FR", "NL", "IT", "ES", "PL", "IN", "BR", "AU", "IL",
+];
+
+/// The regions of a tenant.
+#[derive(Clone, Debug)]
+pub(super) struct Regions(Vec<Region>);
+
+impl Regions {
+    /// International forms only.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The regions of these names; the first name that is none is given back.
+    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, &'n str> {
+        let known = |region: &Region| {
+            PHONE_NUMBER_UTIL
+                .get_country_code_for_region(*region)
+                .is_some()
+        };
+        let region = |name: &'n str| name.parse::<Region>().ok().filter(known).ok_or(name);
+        let regions = names.into_iter().map(region);
+        regions.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Where a number that is written at `start` (its sign, bracket or first digit) ends, and how sure that is.
+pub(super) fn phone(
+    text: Text<'_>,
+    start: usize,
+    regions: &Regions,
+    said: &mut dyn FnMut(usize) -> Said,
+) -> Option<(usize, Confidence)> {
+    let written = Written::read(text, start)?;
+    for groups in (1..=written.groups).rev() {
+        let form = written.form(groups);
+        if form == Form::None {
+            continue;
+        }
+        let Some(end) = written.ends.get(groups.saturating_sub(1)).copied() else {
+            continue;
+        };
+        let said = said(end);
+        if said.speaks_against(Class::Phone) && form != Form::International {
+            continue;
+        }
+        let spoken_for = said.speaks_for(Class::Phone);
+        let exists = written.exists(text.slice(start, end), form, regions);
+        let sure = match (form, exists, spoken_for) {
+            (Form::International, true, _) | (Form::National, true, true) => Confidence::High,
+            (Form::National, true, false) => Confidence::Medium,
+            (Form::International | Form::National | Form::Vague, _, true)
+            | (Form::Vague, true, false) => {
+                if form == Form::Vague && !spoken_for {
+                    Confidence::Low
+                } else {
+                    Confidence::Medium
+                }
+            }
+            (Form::International, false, false) => Confidence::Low,
+            _ => continue,
+        };
+        return Some((extension(text, end), sure));
+    }
+    None
+}
+
+/// How much a way to write digits says by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// With a plus sign or the prefix for calls abroad.
+    International,
+    /// As people of some region write it.
+    National,
+    /// Could be any number.
+    Vague,
+    None,
+}
+
+#[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "signs of one number, each on its own"
+)]
+struct Written {
+    plus: bool,
+    bracket: bool,
+    leading_zero: bool,
+    abroad: bool,
+    lens: [usize; GROUPS_MAX],
+    ends: [usize; GROUPS_MAX],
+    groups: usize,
+    dates: bool,
+}
+
+impl Written {
+    fn read(text: Text<'_>, start: usize) -> Option<Self> {
+        let mut written = Self::default();
+        let mut at = start;
+        let mut open = false;
+        if text.at(at) == b'+' {
+            written.plus = true;
+            at = at.saturating_add(1);
+        }
+        if text.at(at) == b'(' {
+            written.bracket = true;
+            open = true;
+            at = at.saturating_add(1);
+            if text.at(at) == b'+' {
+                written.plus = true;
+                at = at.saturating_add(1);
+            }
+        }
+        let first = at;
+        written.leading_zero = text.at(first) == b'0';
+        written.abroad = text.bytes(first, first.saturating_add(2)) == b"00"
+            || text.bytes(first, first.saturating_add(4)) == b"011-";
+        let mut total = 0_usize;
+        loop {
+            let end = text.run(at, DIGITS_MAX.saturating_add(1), |b| b.is_ascii_digit());
+            let length = end.saturating_sub(at);
+            total = total.saturating_add(length);
+            if length == 0 || total > DIGITS_MAX {
+                break;
+            }
+            let (Some(len), Some(slot)) = (
+                written.lens.get_mut(written.groups),
+                written.ends.get_mut(written.groups),
+            ) else {
+                break;
+            };
+            // A bracket that opens a group closes behind it.
+            *len = length;
+            *slot = end;
+            let mut next = end;
+            if open {
+                if text.at(next) != b')' {
+                    break;
+                }
+                open = false;
+                next = next.saturating_add(1);
+                *slot = next;
+            }
+            written.groups = written.groups.saturating_add(1);
+            next = between(text, next);
+            if text.at(next) == b'(' && written.groups < 3 {
+                open = true;
+                written.bracket = true;
+                next = next.saturating_add(1);
+            } else if next == end {
+                break;
+            }
+            at = next;
+        }
+        let lens = written.lens();
+        written.dates = matches!(lens, [4, 2, 2, ..] | [2, 2, 4, ..] | [1 | 2, 1 | 2, 4, ..])
+            && !written.plus
+            && !written.abroad;
+        (written.groups > 0).then_some(written)
+    }
+
+    fn lens(&self) -> &[usize] {
+        self.lens.get(..self.groups).unwrap_or_default()
+    }
+
+    fn form(&self, groups: usize) -> Form {
+        let lens = self.lens().get(..groups).unwrap_or_default();
+        let total: usize = lens.iter().sum();
+        if self.plus || (self.abroad && (groups > 1 || total >= 11)) {
+            return if (7..=DIGITS_MAX).contains(&total) {
+                Form::International
+            } else {
+                Form::None
+            };
+        }
+        if self.dates {
+            return Form::None;
+        }
+        let longest = lens.iter().max().copied().unwrap_or(0);
+        match lens {
+            // North America.
+            [3, 3, 4] | [1, 3, 3, 4] => Form::National,
+            [3, 7] | [6, 4] if self.bracket => Form::National,
+            [10] | [1, 10] => Form::Vague,
+            [11] if !self.leading_zero => Form::Vague,
+            // Brazil.
+            [2, 4 | 5, 4] if self.bracket => Form::National,
+            [2, 5, 4] => Form::National,
+            // With the trunk prefix of most of the world.
+            _ if self.leading_zero && groups > 1 && (9..=12).contains(&total) && longest <= 9 => {
+                Form::National
+            }
+            [9..=12] if self.leading_zero => Form::Vague,
+            _ if self.bracket && groups > 1 && (7..=12).contains(&total) => Form::National,
+            // Spain, Poland, India.
+            [3, 3, 3]
+            | [3, 2, 2, 2]
+            | [2, 3, 2, 2]
+            | [5, 5]
+            | [4, 3, 3]
+            | [4, 6]
+            | [3, 4]
+            | [4, 4]
+            | [9] => Form::Vague,
+            _ => Form::None,
+        }
+    }
+
+    fn exists(&self, number: &str, form: Form, regions: &Regions) -> bool {
+        let is = |region: Option<Region>, number: &str| {
+            let parsed = PHONE_NUMBER_UTIL.parse(number, region);
+            parsed.is_ok_and(|parsed| parsed.is_valid())
+        };
+        if self.plus {
+            return is(None, number)
+                || (number.contains("(0)") && is(None, &number.replace("(0)", "")));
+        }
+        if self.abroad && form == Form::International {
+            let digits = number.trim_start_matches("011-").trim_start_matches('0');
+            return is(None, &format!("+{digits}"));
+        }
+        regions.0.iter().any(|region| is(Some(*region), number))
+    }
+}
+
+/// Past what stands between two groups: at most two of blank, dash, dot, slash.
+fn between(text: Text<'_>, at: usize) -> usize {
+    let separates = |b: u8| matches!(b, b' ' | b'-' | b'.' | b'/' | 0xc2 | 0xa0);
+    let end = text.run(at, 2, separates);
+    let next = text.at(end);
+    if next.is_ascii_digit() || next == b'(' {
+        end
+    } else {
+        at
+    }
+}
+
+/// The end with an extension: `x123`, `ext. 123`.
+fn extension(text: Text<'_>, end: usize) -> usize {
+    let rest = text.bytes(end, end.saturating_add(16));
+    let blanks = rest.iter().take_while(|b| **b == b' ').count().min(2);
+    let behind = rest.get(blanks..).unwrap_or_default();
+    let mark = [&b"extension "[..], b"ext. ", b"ext.", b"ext ", b"x", b"#"]
+        .into_iter()
+        .find(|mark| {
+            behind
+                .get(..mark.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(mark))
+        });
+    let Some(mark) = mark else { return end };
+    let from = end.saturating_add(blanks).saturating_add(mark.len());
+    let to = text.run(from, 7, |b| b.is_ascii_digit());
+    if (1..=6).contains(&to.saturating_sub(from)) && !alnum(text.at(to)) {
+        to
+    } else {
+        end
+    }
+}

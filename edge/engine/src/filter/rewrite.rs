@@ -1,0 +1,103 @@
+//! What is put in place of matches.
+
+use super::view::{decode_base64, encode_base64_like};
+use super::{Carrier, Class, Filter, Match};
+
+/// A match, and the text that stands in for it.
+pub(super) struct Edit<'m> {
+    pub(super) hit: &'m Match,
+    pub(super) with: String,
+}
+
+/// The text with its edits made; they are in order of place and do not overlap, except within one run of base64.
+/// `again` makes the same edits in the decoded text of such a run.
+pub(super) fn rewrite(
+    text: &str,
+    edits: &[Edit<'_>],
+    again: &mut dyn FnMut(&str) -> String,
+) -> String {
+    let mut new = String::with_capacity(text.len());
+    let mut at = 0;
+    for edit in edits {
+        let range = edit.hit.range.clone();
+        if range.start < at {
+            continue;
+        }
+        new.push_str(text.get(at..range.start).unwrap_or_default());
+        let run = text.get(range.clone()).unwrap_or_default();
+        match edit.hit.carrier {
+            Carrier::Plain { escapes, percent } => {
+                let bare = escapes == 0 && !percent && is_bare_number(text, range.start, range.end);
+                let quote = if bare { "\"" } else { "" };
+                new.push_str(quote);
+                match percent {
+                    true => new.push_str(&percent_encoded(&edit.with)),
+                    false => new.push_str(&edit.with),
+                }
+                new.push_str(quote);
+            }
+            Carrier::Base64 => {
+                let inside = decode_base64(run).map(|inside| again(&inside));
+                let encoded = inside.map(|inside| encode_base64_like(run, &inside));
+                new.push_str(&encoded.unwrap_or_default());
+            }
+        }
+        at = range.end;
+    }
+    new.push_str(text.get(at..).unwrap_or_default());
+    new
+}
+
+/// Whether a range is a number of a JSON text, whose place only a quoted text can take.
+fn is_bare_number(text: &str, start: usize, end: usize) -> bool {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return false;
+    }
+    let before = text.get(..start).unwrap_or_default().trim_end();
+    let behind = text.get(end..).unwrap_or_default().trim_start();
+    before.ends_with([':', '[', ',']) && behind.starts_with([',', ']', '}'])
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.replace('[', "%5B").replace(']', "%5D")
+}
+
+/// `[EMAIL]`
+pub(super) fn label(filter: &Filter, class: Class) -> String {
+    match class {
+        Class::Known(class) => format!("[{}]", class.label()),
+        Class::Custom(at) => format!("[{}]", filter.custom_name(at).to_ascii_uppercase()),
+    }
+}
+
+/// Letters and digits as `*`, but for the last four; of a short value all.
+pub(super) fn mask(value: &str) -> String {
+    let count = value.chars().filter(|c| c.is_alphanumeric()).count();
+    let hidden = if count > 8 {
+        count.saturating_sub(4)
+    } else {
+        count
+    };
+    let mut seen = 0_usize;
+    value
+        .chars()
+        .map(|c| {
+            if !c.is_alphanumeric() {
+                return c;
+            }
+            seen = seen.saturating_add(1);
+            if seen <= hidden { '*' } else { c }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_four_stay() {
+        assert_eq!(mask("4111 1111 1111 1234"), "**** **** **** 1234");
+        assert_eq!(mask("hunter2"), "*******");
+    }
+}

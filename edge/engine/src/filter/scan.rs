@@ -1,0 +1,566 @@
+//! One pass over a plain text: signs that a match may be near, then what stands around them.
+//!
+//! The time is linear: each sign is looked at with bounded look-ahead and look-back, and what was found is not
+//! looked at again.
+
+use super::context::{self, Said};
+use super::national::{BRAZILIAN, IDS};
+use super::number::Number;
+use super::phone::Regions;
+use super::text::{Text, alnum};
+use super::{
+    assigned, birth, crypto, email, mrz, national, network, payment, phone, provider, vat,
+};
+use memchr::{memchr_iter, memchr2_iter, memmem};
+use proctor_model::content::{Confidence, ContentClass as Class};
+
+/// Told of each match: range, class, confidence.
+pub(super) type Found<'f> = dyn FnMut(usize, usize, Class, Confidence) + 'f;
+
+/// Everything the built-in classes find in a plain text. Matches may overlap.
+pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
+    let bytes = text.text.as_bytes();
+    for at in memchr_iter(b'@', bytes) {
+        if let Some((start, end)) = email::address(text, at) {
+            found(start, end, Class::Email, Confidence::High);
+        }
+    }
+    signs(text, found);
+    if let Some((start, end, class, sure)) = assigned::keyed(text) {
+        found(start, end, class, sure);
+    }
+    let mut after = 0;
+    for at in memmem::find_iter(bytes, "-----BEGIN ") {
+        if at >= after
+            && let Some(end) = provider::pem(text, at)
+        {
+            found(at, end, Class::PrivateKey, Confidence::High);
+            after = end;
+        }
+    }
+    let mut after = 0;
+    for at in memmem::find_iter(bytes, "<<") {
+        if at >= after {
+            // A row of fillers is looked at once.
+            after = text.run(at, 46, |b| b == b'<');
+            if let Some((start, end)) = mrz::zone(text, at) {
+                found(start, end, Class::PassportMrz, Confidence::High);
+                after = end;
+            }
+        }
+    }
+    words(text, regions, found);
+}
+
+/// What stands around colons and equals signs: assignments, URLs with passwords, addresses of machines.
+fn signs(text: Text<'_>, found: &mut Found<'_>) {
+    let mut after = 0;
+    let mut hex_after = 0;
+    for at in memchr2_iter(b':', b'=', text.text.as_bytes()) {
+        if at >= after
+            && let Some((start, end, class, sure)) = assigned::assigned(text, at)
+        {
+            found(start, end, class, sure);
+            after = end;
+        }
+        if text.at(at) != b':' {
+            continue;
+        }
+        if text.from(at).starts_with("://")
+            && let Some((start, end)) = assigned::url(text, at)
+        {
+            found(start, end, Class::UrlCredentials, Confidence::High);
+        }
+        let beside = text.before(at).is_ascii_hexdigit()
+            || text.before(at) == b':'
+            || at == 0
+            || text.at(at.saturating_add(1)) == b':';
+        if at >= hex_after && beside {
+            hex_after = text.run(at, 46, |b| b.is_ascii_hexdigit() || b == b':');
+            if let Some((start, end, mac)) = network::colons(text, at) {
+                let class = if mac {
+                    Class::MacAddress
+                } else {
+                    Class::IpAddress
+                };
+                found(start, end, class, Confidence::High);
+            }
+        }
+    }
+}
+
+/// What a byte is to the scanner of words.
+const BREAK: u8 = 0;
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+/// Inside of tokens, between letters and digits.
+const GLUE: u8 = 4;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [BREAK; 256];
+    let mut b: u8 = 0;
+    loop {
+        let kind = match b {
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            b'0'..=b'9' => DIGIT,
+            b'_' | b'-' | b'.' | b'/' | b'+' | b'~' => GLUE,
+            _ => BREAK,
+        };
+        #[expect(
+            clippy::indexing_slicing,
+            clippy::as_conversions,
+            reason = "a table, made by the compiler"
+        )]
+        {
+            kinds[b as usize] = kind;
+        }
+        if b == 255 {
+            break;
+        }
+        b = b.wrapping_add(1);
+    }
+    kinds
+};
+
+fn kind(b: u8) -> u8 {
+    KINDS.get(usize::from(b)).copied().unwrap_or(BREAK)
+}
+
+/// Shortest token that can be a provider's key, in bytes.
+const TOKEN_LEAST: usize = 12;
+
+/// Runs of letters, digits and glue: long ones may be keys, ones with digits numbers and ids.
+fn words(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
+    let bytes = text.text.as_bytes();
+    let mut numbers = Numbers {
+        text,
+        regions,
+        after: 0,
+        heard: None,
+    };
+    let mut start = 0;
+    let mut seen = BREAK;
+    for (at, b) in bytes.iter().enumerate() {
+        let kind = kind(*b);
+        if kind != BREAK {
+            if seen == BREAK {
+                start = at;
+            }
+            seen |= kind;
+        } else if seen != BREAK {
+            chunk(&mut numbers, start, at, seen, found);
+            seen = BREAK;
+        }
+    }
+    if seen != BREAK {
+        chunk(&mut numbers, start, bytes.len(), seen, found);
+    }
+}
+
+fn chunk(numbers: &mut Numbers<'_>, start: usize, end: usize, seen: u8, found: &mut Found<'_>) {
+    if seen & (LETTER | DIGIT) == 0 {
+        return;
+    }
+    if end.saturating_sub(start) >= TOKEN_LEAST && seen & LETTER != 0 {
+        let mut after = 0;
+        provider::keys(numbers.text, start, end, &mut |from, to, class, sure| {
+            found(from, to, class, sure);
+            after = after.max(to);
+        });
+        numbers.after = numbers.after.max(after);
+    }
+    if seen & DIGIT != 0 {
+        numbers.in_chunk(start, end, found);
+    }
+}
+
+/// Numbers and ids with digits in them.
+struct Numbers<'t> {
+    text: Text<'t>,
+    regions: &'t Regions,
+    /// What lies before was looked at.
+    after: usize,
+    /// The words around a place, as long as it is the same place.
+    heard: Option<(usize, Said)>,
+}
+
+impl Numbers<'_> {
+    fn said(&mut self, start: usize, end: usize) -> Said {
+        match self.heard {
+            Some((place, said)) if place == start => said,
+            _ => {
+                let said = context::near(self.text, start, end);
+                self.heard = Some((start, said));
+                said
+            }
+        }
+    }
+
+    fn in_chunk(&mut self, start: usize, end: usize, found: &mut Found<'_>) {
+        let mut at = start;
+        while at < end {
+            let from = at;
+            let bytes = self.text.bytes(from, end);
+            let length = bytes.iter().take_while(|b| alnum(**b)).count();
+            let to = from.saturating_add(length);
+            let has_digit = self.text.bytes(from, to).iter().any(u8::is_ascii_digit);
+            if has_digit && from >= self.after {
+                let all = self.text.bytes(from, to).iter().all(u8::is_ascii_digit);
+                let taken = if all {
+                    self.number(from, to, found)
+                } else {
+                    self.mixed(from, to, found)
+                };
+                self.after = taken.unwrap_or(self.after);
+            }
+            at = to.max(from.saturating_add(1));
+        }
+    }
+
+    /// A word of letters and digits.
+    fn mixed(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let word = text.slice(from, to);
+        let bytes = word.as_bytes();
+        if let Some(end) = self.iban(from) {
+            found(from, end, Class::Iban, Confidence::High);
+            return Some(end);
+        }
+        let id = match bytes.len() {
+            16 => it(word).then_some((Class::ItCodiceFiscale, Confidence::High)),
+            15 if national::fr_nir_corsican(bytes) => Some((Class::FrNir, Confidence::High)),
+            9 if national::uk_nino(bytes) => Some((Class::UkNino, Confidence::High)),
+            9 if national::es_dni(&upper(bytes)) => Some((Class::EsDni, Confidence::Medium)),
+            26..=90 if crypto::address(word) => Some((Class::CryptoAddress, Confidence::High)),
+            12 if network::mac(&dashes(word), '-')
+                && self.said(from, to).speaks_for(Class::MacAddress) =>
+            {
+                Some((Class::MacAddress, Confidence::Medium))
+            }
+            _ => None,
+        };
+        if let Some((class, sure)) = id {
+            found(from, to, class, sure);
+            return Some(to);
+        }
+        if let Some(end) = self.mac_with_dashes(from) {
+            found(from, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
+        if (8..=14).contains(&bytes.len())
+            && let Some(sure) = vat::vat(bytes)
+        {
+            let said = self.said(from, to);
+            let sure = if said.speaks_for(Class::EuVat) {
+                Confidence::High
+            } else {
+                sure
+            };
+            if sure > Confidence::Low && !said.speaks_against(Class::EuVat) {
+                found(from, to, Class::EuVat, sure);
+                return Some(to);
+            }
+        }
+        self.suffixed(from, to, found)
+            .or_else(|| self.birth(from, found))
+    }
+
+    /// `12345678-Z`, `X-1234567-L`, `AB 12 34 56 C`: ids whose letters stand apart from their digits.
+    fn apart(&self, from: usize, to: usize) -> Option<(usize, usize, Class)> {
+        let text = self.text;
+        let mut id = [0_u8; 9];
+        let digits = to.saturating_sub(from);
+        if digits == 8 || digits == 7 {
+            let letter_at = match text.at(to) {
+                b'-' | b' ' => to.saturating_add(1),
+                _ => to,
+            };
+            let letter = text.at(letter_at).to_ascii_uppercase();
+            let lead = from
+                .checked_sub(2)
+                .filter(|_| digits == 7 && text.before(from) == b'-');
+            let start = if digits == 8 { Some(from) } else { lead };
+            let start = start?;
+            if alnum(text.before(start)) || alnum(text.at(letter_at.saturating_add(1))) {
+                return None;
+            }
+            let body = text.bytes(from, to);
+            let first = (digits == 7).then(|| text.at(start).to_ascii_uppercase());
+            let letters = first
+                .into_iter()
+                .chain(body.iter().copied())
+                .chain([letter]);
+            id.iter_mut().zip(letters).for_each(|(slot, b)| *slot = b);
+            return national::es_dni(&id).then_some((
+                start,
+                letter_at.saturating_add(1),
+                Class::EsDni,
+            ));
+        }
+        if digits == 2 && text.before(from) == b' ' {
+            let start = from.checked_sub(3)?;
+            let written = text.bytes(start, start.saturating_add(13));
+            let compact = written.iter().filter(|b| **b != b' ').copied();
+            id.iter_mut().zip(compact).for_each(|(slot, b)| *slot = b);
+            let blanks = [2, 5, 8, 11]
+                .iter()
+                .all(|at| written.get(*at) == Some(&b' '));
+            let end = start.saturating_add(13);
+            let bounded = !alnum(text.before(start)) && !alnum(text.at(end));
+            return (blanks && bounded && national::uk_nino(&id)).then_some((
+                start,
+                end,
+                Class::UkNino,
+            ));
+        }
+        None
+    }
+
+    /// A number whose last digits a letter follows at once.
+    fn suffixed(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        // An extension: `5551234x99`.
+        let digits = text.run(from, 20, |b| b.is_ascii_digit());
+        let extended = matches!(text.at(digits), b'x' | b'X')
+            && text
+                .bytes(digits.saturating_add(1), to)
+                .iter()
+                .all(u8::is_ascii_digit);
+        if extended && digits > from {
+            return self.phone(from, found);
+        }
+        None
+    }
+
+    /// Digits, and further groups of digits behind.
+    fn number(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let number = Number::read(text, from);
+        if number.separator(4) == Some(b'.') && number.lens().len() == 4 {
+            let (_, end) = number.first(4)?;
+            if network::ipv4(text.slice(from, end)) {
+                return self.ipv4(from, end, found);
+            }
+        }
+        if let Some(end) = self.birth(from, found) {
+            return Some(end);
+        }
+        if let Some(end) = self.card(from, &number, found) {
+            return Some(end);
+        }
+        if let Some(end) = self.id(from, &number, found) {
+            return Some(end);
+        }
+        if let Some((start, end, class)) = self.apart(from, to) {
+            found(start, end, class, Confidence::High);
+            return Some(end);
+        }
+        if let Some(end) = self.mac_with_dashes(from) {
+            found(from, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
+        self.phone(from, found)
+    }
+
+    fn ipv4(&mut self, from: usize, end: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let joined = matches!(text.before(from), b'.' | b'v' | b'V' | b'_')
+            || (text.at(end) == b'.' && text.at(end.saturating_add(1)).is_ascii_digit());
+        let said = self.said(from, end);
+        if joined || said.speaks_against(Class::IpAddress) {
+            return Some(end);
+        }
+        found(from, end, Class::IpAddress, Confidence::High);
+        Some(end)
+    }
+
+    fn birth(&mut self, from: usize, found: &mut Found<'_>) -> Option<usize> {
+        let (start, end) = birth::date(self.text, from)?;
+        if self.said(start, end).speaks_for(Class::DateOfBirth) {
+            found(start, end, Class::DateOfBirth, Confidence::High);
+        }
+        Some(end)
+    }
+
+    fn card(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
+        let bounded = |end: usize| {
+            let goes_on =
+                self.text.at(end) == b'-' && self.text.at(end.saturating_add(1)).is_ascii_digit();
+            !alnum(self.text.at(end)) && !goes_on
+        };
+        let whole = number.first(1).filter(|(digits, end)| {
+            (12..=19).contains(&digits.len()) && bounded(*end) && payment::card(digits)
+        });
+        let grouped = || {
+            payment::CARD_LAYOUTS.iter().find_map(|layout| {
+                let (digits, end) = number.first(layout.len())?;
+                let uniform = matches!(number.separator(layout.len())?, b' ' | b'-' | b'.' | 0xc2);
+                let fits = number.lens().starts_with(layout);
+                (fits && uniform && !alnum(self.text.at(end)) && payment::card(digits))
+                    .then_some((end, Confidence::High))
+            })
+        };
+        let (end, sure) = whole
+            .map(|(_, end)| (end, Confidence::Medium))
+            .or_else(grouped)?;
+        let said = self.said(from, end);
+        let sure = match sure {
+            _ if said.speaks_for(Class::PaymentCard) => Confidence::High,
+            Confidence::Medium if said.speaks_against(Class::PaymentCard) => Confidence::Low,
+            sure => sure,
+        };
+        found(from, end, Class::PaymentCard, sure);
+        Some(end)
+    }
+
+    /// Of the states' ids that fit, the one that words speak for, else the one that is most sure.
+    fn id(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
+        let mut best: Option<(bool, Confidence, usize, Class)> = None;
+        for id in IDS {
+            let plain = number
+                .first(1)
+                .filter(|(digits, _)| digits.len() == id.digits)
+                .map(|(digits, end)| (digits, end, id.plain));
+            let grouped = id.layouts.iter().find_map(|(layout, separators)| {
+                let uniform = separators.contains(&number.separator(layout.len())?);
+                let (digits, end) = number.first(layout.len())?;
+                (uniform && number.lens().starts_with(layout)).then_some((digits, end, id.grouped))
+            });
+            let brazilian = || {
+                let (digits, end) = number.first(4)?;
+                let dots = number.separator_at(0) == b'.'
+                    && number.separator_at(1) == b'.'
+                    && number.separator_at(2) == b'-';
+                (id.class == Class::BrCpf && dots && number.lens().starts_with(BRAZILIAN))
+                    .then_some((digits, end, id.grouped))
+            };
+            let Some((digits, end, sure)) = plain.or(grouped).or_else(brazilian) else {
+                continue;
+            };
+            let goes_on = self.text.at(end) == b'-' && alnum(self.text.at(end.saturating_add(1)));
+            if alnum(self.text.at(end)) || goes_on || !(id.valid)(digits) {
+                continue;
+            }
+            let said = self.said(from, end);
+            let spoken_for = said.speaks_for(id.class);
+            let sure = match sure {
+                Confidence::Low if spoken_for => Confidence::Medium,
+                _ if spoken_for => Confidence::High,
+                _ if said.speaks_against(id.class) => Confidence::Low,
+                sure => sure,
+            };
+            let better =
+                best.is_none_or(|(spoken, known, ..)| (spoken_for, sure) > (spoken, known));
+            if better {
+                best = Some((spoken_for, sure, end, id.class));
+            }
+        }
+        let (_, sure, end, class) = best?;
+        found(from, end, class, sure);
+        // What is unsure may be something else as well.
+        (sure > Confidence::Low).then_some(end)
+    }
+
+    fn phone(&mut self, from: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let before = text.before(from);
+        let start = match before {
+            b'+' => from.saturating_sub(1),
+            b'(' if text.before(from.saturating_sub(1)) == b'+' => from.saturating_sub(2),
+            b'(' => from.saturating_sub(1),
+            _ => from,
+        };
+        let start = match text.before(start) {
+            b'+' if text.at(start) == b'(' => start.saturating_sub(1),
+            _ => start,
+        };
+        let outside = text.before(start);
+        // Part of a word, a decimal, a path, an amount.
+        if alnum(outside)
+            || matches!(outside, b'.' | b'/' | b'$' | b'_' | b'#')
+            || (outside == b'-' && alnum(text.before(start.saturating_sub(1))))
+        {
+            return None;
+        }
+        let regions = self.regions;
+        let (end, sure) = phone::phone(text, start, regions, &mut |end| self.said(start, end))?;
+        if alnum(text.at(end))
+            || (matches!(text.at(end), b'-' | b'/' | b'_' | b'%')
+                && alnum(text.at(end.saturating_add(1))))
+        {
+            return None;
+        }
+        found(start, end, Class::Phone, sure);
+        (sure > Confidence::Low).then_some(end)
+    }
+
+    /// The IBAN that begins with the word at `from`, in one run or in groups of four.
+    fn iban(&self, from: usize) -> Option<usize> {
+        let head = self.text.bytes(from, from.saturating_add(4));
+        let [a, b, c, d] = head else { return None };
+        if !a.is_ascii_alphabetic()
+            || !b.is_ascii_alphabetic()
+            || !c.is_ascii_digit()
+            || !d.is_ascii_digit()
+        {
+            return None;
+        }
+        let mut compact = String::with_capacity(payment::IBAN_MAX);
+        let mut ends = [0_usize; 12];
+        let mut groups = 0_usize;
+        let mut at = from;
+        loop {
+            let end = self
+                .text
+                .run(at, payment::IBAN_MAX.saturating_add(1), alnum);
+            compact.push_str(&self.text.slice(at, end).to_ascii_uppercase());
+            if compact.len() > payment::IBAN_MAX || end == at {
+                break;
+            }
+            let Some(slot) = ends.get_mut(groups) else {
+                break;
+            };
+            *slot = end;
+            groups = groups.saturating_add(1);
+            if payment::iban(&compact) {
+                return Some(end);
+            }
+            at = match self.text.at(end) {
+                b' ' | b'-' => end.saturating_add(1),
+                0xc2 if self.text.at(end.saturating_add(1)) == 0xa0 => end.saturating_add(2),
+                _ => break,
+            };
+        }
+        None
+    }
+
+    /// `00-1B-44-11-3A-B7`
+    fn mac_with_dashes(&self, from: usize) -> Option<usize> {
+        let end = from.saturating_add(17);
+        let bounded = !alnum(self.text.at(end))
+            && self.text.at(end) != b'-'
+            && self.text.before(from) != b'-';
+        (self.text.at(from.saturating_add(2)) == b'-'
+            && bounded
+            && network::mac(self.text.slice(from, end), '-'))
+        .then_some(end)
+    }
+}
+
+fn upper(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_ascii_uppercase()
+}
+
+fn it(word: &str) -> bool {
+    national::it_codice_fiscale(&word.to_ascii_uppercase().into_bytes())
+}
+
+/// Twelve hexadecimal digits as pairs with dashes.
+fn dashes(word: &str) -> String {
+    let pairs: Vec<String> = word
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| String::from_utf8_lossy(pair).into_owned())
+        .collect();
+    pairs.join("-")
+}

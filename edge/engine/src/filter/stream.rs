@@ -1,0 +1,249 @@
+//! Text that comes in pieces: what of it can go on, and what has to wait for more.
+//!
+//! Waits only what could be the beginning of a match: the last run without a blank or quotation mark, and what stands
+//! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on. At most
+//! [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the middle, and a key that is longer than that is
+//! swallowed to its end. Words near a match count if they came before it.
+
+use super::apply::Content;
+use super::context;
+use super::{Class, Match};
+use crate::limits::STREAM_HELD_BYTES_MAX;
+use proctor_model::content::{ContentAction, ContentClass, ContentFinding, ContentGroup};
+use std::collections::BTreeMap;
+
+/// Longest match that has blanks inside (an IBAN in groups), with room for escapes and odd spacing, in bytes.
+const SPAN: usize = 96;
+/// Longest machine-readable zone, with what parts its lines.
+const MRZ_SPAN: usize = 160;
+/// What a cut through a run that is too long leaves waiting, in bytes.
+const CUT_KEEPS: usize = 2048;
+
+/// The state of one stream of text.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The end of what has gone on, for its words.
+    passed: String,
+    held: String,
+    swallowing: Option<Swallow>,
+    counts: BTreeMap<(Class, ContentAction), u32>,
+    strictest: Option<ContentAction>,
+}
+
+/// What ends a match that was longer than what may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Swallow {
+    Run,
+    Pem,
+}
+
+/// What may go on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Released {
+    /// The text, with what had to go replaced.
+    pub text: String,
+    /// Whether the stream must end here: something in it is blocked, or waits for a person.
+    pub stop: bool,
+}
+
+impl Splitter {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: &str, content: &Content<'_>) -> Released {
+        let piece = self.swallow(piece);
+        self.held.push_str(piece);
+        let cut = cut_of(&self.held, content);
+        if cut == 0 && self.held.len() <= STREAM_HELD_BYTES_MAX {
+            return Released::default();
+        }
+        self.release(cut, content)
+    }
+
+    /// The rest, when no more comes.
+    pub fn finish(&mut self, content: &Content<'_>) -> Released {
+        let end = self.held.len();
+        self.release(end, content)
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn findings(&self, content: &Content<'_>) -> Vec<ContentFinding> {
+        let mut findings: Vec<_> = self
+            .counts
+            .iter()
+            .map(|((class, action), count)| ContentFinding {
+                class: content.rules.filter().name(*class).to_owned(),
+                direction: content.place.direction,
+                action: *action,
+                count: *count,
+            })
+            .collect();
+        findings.sort();
+        findings
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    fn swallow<'p>(&mut self, piece: &'p str) -> &'p str {
+        let end = match self.swallowing {
+            None => return piece,
+            Some(Swallow::Run) => piece.find(is_break),
+            Some(Swallow::Pem) => {
+                let end = piece.find("-----END");
+                end.and_then(|at| {
+                    piece
+                        .get(at..)?
+                        .find('\n')
+                        .map(|line| at.saturating_add(line))
+                })
+            }
+        };
+        match end {
+            Some(end) => {
+                self.swallowing = None;
+                piece.get(end..).unwrap_or_default()
+            }
+            None => "",
+        }
+    }
+
+    /// Lets everything before `cut` go, and keeps the rest.
+    fn release(&mut self, cut: usize, content: &Content<'_>) -> Released {
+        let before = self.passed.len();
+        let whole = format!("{}{}", self.passed, self.held);
+        let all = content.rules.filter().find(&whole, "");
+        let found: Vec<Match> = all
+            .into_iter()
+            .filter(|hit| hit.range.end > before)
+            .map(|mut hit| {
+                hit.range = hit.range.start.max(before)..hit.range.end;
+                hit
+            })
+            .collect();
+        let overlong = self.held.len() > STREAM_HELD_BYTES_MAX;
+        let mut end = before.saturating_add(cut);
+        if overlong {
+            let keep = whole.len().saturating_sub(CUT_KEEPS);
+            end = end.max(whole.floor_char_boundary(keep));
+        }
+        for hit in &found {
+            if hit.range.start < end && hit.range.end > end {
+                let longest = hit.range.len() > STREAM_HELD_BYTES_MAX.saturating_sub(CUT_KEEPS);
+                if overlong && longest {
+                    end = hit.range.end;
+                    self.swallowing = swallow_of(hit);
+                } else {
+                    end = hit.range.start;
+                }
+            }
+        }
+        let gone: Vec<Match> = found
+            .into_iter()
+            .filter(|hit| hit.range.end <= end)
+            .collect();
+        let (text, stop) = self.settle(&whole, before, end, &gone, content);
+        let from = end
+            .saturating_sub(context::BEFORE.saturating_mul(2))
+            .min(end);
+        let rest = whole.get(end..).unwrap_or_default().to_owned();
+        self.passed = whole
+            .get(whole.ceil_char_boundary(from)..end)
+            .unwrap_or_default()
+            .to_owned();
+        self.held = self.swallow(&rest).to_owned();
+        Released { text, stop }
+    }
+
+    fn settle(
+        &mut self,
+        whole: &str,
+        before: usize,
+        end: usize,
+        gone: &[Match],
+        content: &Content<'_>,
+    ) -> (String, bool) {
+        let mut stop_at = None;
+        for hit in gone {
+            let action = content.action_of(hit, whole);
+            if action == ContentAction::Allow {
+                continue;
+            }
+            let count = self.counts.entry((hit.class, action)).or_default();
+            *count = count.saturating_add(1);
+            self.strictest = self.strictest.max(Some(action));
+            if action >= ContentAction::Escalate && stop_at.is_none() {
+                stop_at = Some(hit.range.start);
+            }
+        }
+        let end = stop_at.unwrap_or(end);
+        let text = content.edited_between(whole, before, end, gone);
+        (text, stop_at.is_some())
+    }
+}
+
+fn swallow_of(hit: &Match) -> Option<Swallow> {
+    match hit.class {
+        Class::Known(ContentClass::PrivateKey) => Some(Swallow::Pem),
+        Class::Known(class) if class.group() == ContentGroup::Credentials => Some(Swallow::Run),
+        _ => None,
+    }
+}
+
+/// What no match has inside, but for numbers in groups, dates and keys in PEM form.
+fn is_break(c: char) -> bool {
+    (c.is_whitespace() || c == '"' || ('\u{2e80}'..='\u{d7ff}').contains(&c)) && c != '\u{3164}'
+}
+
+/// How much of the held text can go.
+fn cut_of(held: &str, content: &Content<'_>) -> usize {
+    let run = held.rfind(is_break).map_or(0, |at| {
+        let width = held
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(1, char::len_utf8);
+        at.saturating_add(width)
+    });
+    // With the word before it: `AB 12 34 56 C`, `March 12, 1985`.
+    let word = |end: usize| {
+        held.get(..end)
+            .and_then(|text| text.trim_end_matches(is_break).rfind(is_break))
+    };
+    let mut cut = word(run).map_or(0, |at| held.ceil_char_boundary(at.saturating_add(1)));
+    if let Some(armour) = memchr::memmem::find(held.as_bytes(), b"-----BEGIN ") {
+        let closed = held.get(armour..).is_some_and(|rest| {
+            rest.find("-----END ").is_some_and(|at| {
+                rest.get(at.saturating_add(9)..)
+                    .is_some_and(|rest| rest.contains("-----"))
+            })
+        });
+        if !closed {
+            cut = cut.min(armour);
+        }
+    }
+    let window = held.floor_char_boundary(run.saturating_sub(SPAN));
+    let recent = held.get(window..).unwrap_or_default();
+    if let Some(digit) = recent.find(|c: char| c.is_numeric()) {
+        let start = held
+            .get(..window.saturating_add(digit))
+            .and_then(|text| text.rfind(is_break))
+            .unwrap_or(0);
+        cut = cut.min(word(start).unwrap_or(0));
+    }
+    let lines = held.floor_char_boundary(run.saturating_sub(MRZ_SPAN));
+    if let Some(filler) = held.get(lines..).and_then(|recent| recent.find("<<")) {
+        let start = held
+            .get(..lines.saturating_add(filler))
+            .and_then(|text| text.rfind(is_break))
+            .unwrap_or(0);
+        cut = cut.min(start);
+    }
+    let reach = content.rules.filter().custom.reach();
+    if reach > 0 {
+        let start = held.floor_char_boundary(held.len().saturating_sub(reach));
+        cut = cut.min(start);
+    }
+    held.floor_char_boundary(cut)
+}

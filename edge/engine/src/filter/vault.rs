@@ -1,0 +1,289 @@
+//! Placeholders of one session: what stands in for a value, and the way back.
+//!
+//! A placeholder has the form of what it stands for, so that schemas and models take it for one. The values are kept
+//! encrypted, under a key of the session that is gone with it.
+
+use super::{Class, Filter};
+use crate::limits::{CONTENT_VAULT_MAX, CONTENT_VAULT_VALUE_BYTES_MAX};
+use crate::token::keyed_digest;
+use aho_corasick::{AhoCorasick, MatchKind};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
+use proctor_model::content::{Confidence, ContentClass};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// The key of a session's vault, from the tenant's digest key and the session's name.
+#[must_use]
+pub fn vault_key(digest_key: &[u8; 32], session: &str) -> [u8; 32] {
+    keyed_digest(digest_key, format!("proctor vault|{session}").as_bytes())
+}
+
+/// A session's placeholders.
+pub struct Vault {
+    key: Zeroizing<[u8; 32]>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Placeholders by the keyed digest of class and value.
+    by_value: HashMap<[u8; 32], String>,
+    sealed: HashMap<String, Sealed>,
+    /// Finds the placeholders in a text; made anew after one was added.
+    finder: Option<(AhoCorasick, Vec<String>)>,
+}
+
+struct Sealed {
+    class: String,
+    nonce: u64,
+    ciphertext: Vec<u8>,
+}
+
+/// Tries for a placeholder that the filter takes for one of the class: check digits of 97 values are the rarest.
+const TRIES: u32 = 600;
+
+impl Vault {
+    /// An empty one; `key` must be known to nobody else.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self {
+            key: Zeroizing::new(key),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Whether nothing was ever replaced.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().sealed.is_empty()
+    }
+
+    /// Whether a text is a placeholder of this session.
+    pub(super) fn made(&self, text: &str) -> bool {
+        let kept = self.lock();
+        !kept.sealed.is_empty() && kept.sealed.contains_key(text)
+    }
+
+    /// The placeholder for a value, the same one each time; `None` if there is no room for more.
+    pub(super) fn stand_in(
+        &self,
+        filter: &Filter,
+        class: Class,
+        value: &str,
+        key: &str,
+    ) -> Option<String> {
+        if value.len() > CONTENT_VAULT_VALUE_BYTES_MAX {
+            return None;
+        }
+        let name = filter.name(class).to_owned();
+        let digest = keyed_digest(&self.key, format!("value|{name}|{value}").as_bytes());
+        if let Some(known) = self.lock().by_value.get(&digest) {
+            return Some(known.clone());
+        }
+        let placeholder = self.invent(filter, class, value, key, &digest)?;
+        let mut kept = self.lock();
+        let nonce = u64::try_from(kept.sealed.len()).ok()?;
+        if kept.sealed.len() >= CONTENT_VAULT_MAX || kept.sealed.contains_key(&placeholder) {
+            return kept.by_value.get(&digest).cloned();
+        }
+        let ciphertext = self.seal(nonce, &placeholder, value)?;
+        kept.sealed.insert(
+            placeholder.clone(),
+            Sealed {
+                class: name,
+                nonce,
+                ciphertext,
+            },
+        );
+        kept.by_value.insert(digest, placeholder.clone());
+        kept.finder = None;
+        Some(placeholder)
+    }
+
+    /// The text with the placeholders that may be seen put back; `None` if there are none.
+    pub(super) fn put_back(&self, text: &str, may: &dyn Fn(&str) -> bool) -> Option<String> {
+        let mut kept = self.lock();
+        if kept.finder.is_none() {
+            let placeholders: Vec<String> = kept.sealed.keys().cloned().collect();
+            let finder = AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&placeholders)
+                .ok()?;
+            kept.finder = Some((finder, placeholders));
+        }
+        let (finder, placeholders) = kept.finder.as_ref()?;
+        let mut new = String::with_capacity(text.len());
+        let mut at = 0;
+        for hit in finder.find_iter(text) {
+            let Some(placeholder) = placeholders.get(hit.pattern().as_usize()) else {
+                continue;
+            };
+            let Some(sealed) = kept
+                .sealed
+                .get(placeholder)
+                .filter(|sealed| may(&sealed.class))
+            else {
+                continue;
+            };
+            let value = self.open(sealed, placeholder)?;
+            new.push_str(text.get(at..hit.start()).unwrap_or_default());
+            new.push_str(&value);
+            at = hit.end();
+        }
+        if at == 0 {
+            return None;
+        }
+        new.push_str(text.get(at..).unwrap_or_default());
+        Some(new)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A text of the value's form that is not in use.
+    fn invent(
+        &self,
+        filter: &Filter,
+        class: Class,
+        value: &str,
+        key: &str,
+        digest: &[u8; 32],
+    ) -> Option<String> {
+        if class == Class::Known(ContentClass::Email) {
+            // To a domain that can't exist, so that nothing sent there arrives.
+            let name: String = hex::encode(digest.get(..6)?);
+            return Some(format!("{name}@placeholder.invalid"));
+        }
+        let keep = kept_of(class);
+        let mut fallback = None;
+        for attempt in 0..TRIES {
+            let stream = Stream::new(&self.key, digest, attempt);
+            let candidate = reshaped(value, keep, stream);
+            if candidate == value || self.made(&candidate) {
+                continue;
+            }
+            let looks = filter.find(&candidate, key).iter().any(|hit| {
+                hit.class == class
+                    && hit.range.len() == candidate.len()
+                    && hit.confidence >= Confidence::Low
+            });
+            if looks {
+                return Some(candidate);
+            }
+            fallback.get_or_insert(candidate);
+        }
+        // Found in its context only, or of a form that is not hit by chance.
+        fallback
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        let key = Zeroizing::new(keyed_digest(&self.key, b"seal"));
+        ChaCha20Poly1305::new(&Key::from(*key))
+    }
+
+    fn seal(&self, nonce: u64, placeholder: &str, value: &str) -> Option<Vec<u8>> {
+        let payload = Payload {
+            msg: value.as_bytes(),
+            aad: placeholder.as_bytes(),
+        };
+        self.cipher().encrypt(&nonce_of(nonce), payload).ok()
+    }
+
+    fn open(&self, sealed: &Sealed, placeholder: &str) -> Option<String> {
+        let payload = Payload {
+            msg: &sealed.ciphertext,
+            aad: placeholder.as_bytes(),
+        };
+        let plain = self
+            .cipher()
+            .decrypt(&nonce_of(sealed.nonce), payload)
+            .ok()?;
+        String::from_utf8(plain).ok()
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+fn nonce_of(number: u64) -> Nonce {
+    let mut nonce = [0_u8; 12];
+    nonce
+        .iter_mut()
+        .zip(number.to_be_bytes())
+        .for_each(|(to, from)| *to = from);
+    Nonce::from(nonce)
+}
+
+/// How many of the first characters say only what kind of a value it is.
+fn kept_of(class: Class) -> usize {
+    match class {
+        Class::Known(ContentClass::PaymentCard) => 4,
+        Class::Known(ContentClass::Iban | ContentClass::EuVat | ContentClass::CryptoAddress) => 2,
+        Class::Known(ContentClass::FrNir | ContentClass::InAadhaar) => 1,
+        _ => 0,
+    }
+}
+
+/// Each digit another digit, each letter another letter, the rest as it is.
+fn reshaped(value: &str, keep: usize, mut stream: Stream<'_>) -> String {
+    let pick = |from: u8, of: u8, random: u8| {
+        let step = random.checked_rem(of).unwrap_or(0);
+        char::from(from.saturating_add(step))
+    };
+    value
+        .chars()
+        .enumerate()
+        .map(|(at, c)| match c {
+            _ if at < keep => c,
+            '0'..='9' => pick(b'0', 10, stream.next()),
+            'a'..='z' => pick(b'a', 26, stream.next()),
+            'A'..='Z' => pick(b'A', 26, stream.next()),
+            _ if c.is_alphanumeric() => pick(b'a', 26, stream.next()),
+            _ => c,
+        })
+        .collect()
+}
+
+/// Bytes that only the session's key gives.
+struct Stream<'k> {
+    key: &'k [u8; 32],
+    seed: [u8; 36],
+    block: u32,
+    bytes: Vec<u8>,
+}
+
+impl<'k> Stream<'k> {
+    fn new(key: &'k [u8; 32], digest: &[u8; 32], attempt: u32) -> Self {
+        let mut seed = [0_u8; 36];
+        let parts = digest
+            .iter()
+            .chain(attempt.to_be_bytes().iter())
+            .copied()
+            .collect::<Vec<_>>();
+        seed.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+        Self {
+            key,
+            seed,
+            block: 0,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> u8 {
+        if let Some(byte) = self.bytes.pop() {
+            return byte;
+        }
+        let mut input = self.seed.to_vec();
+        input.extend(self.block.to_be_bytes());
+        self.block = self.block.saturating_add(1);
+        self.bytes = keyed_digest(self.key, &input).to_vec();
+        self.bytes.pop().unwrap_or(0)
+    }
+}

@@ -1,0 +1,444 @@
+//! A text in another spelling, with the way back: what a reader makes of it in the end.
+//!
+//! A match in a view is removed from the original: each stretch of a view knows which bytes it stands for.
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
+
+/// A decoded text, and where its parts come from.
+pub(super) struct View {
+    pub(super) text: String,
+    parts: Vec<Part>,
+}
+
+/// A stretch of a view. Byte for byte the original's, or as a whole the decoding of `from..to`.
+#[derive(Clone, Copy)]
+struct Part {
+    at: usize,
+    from: usize,
+    to: usize,
+    verbatim: bool,
+}
+
+impl View {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            parts: Vec::new(),
+        }
+    }
+
+    fn verbatim(&mut self, text: &str, from: usize) {
+        let at = self.text.len();
+        let to = from.saturating_add(text.len());
+        self.text.push_str(text);
+        match self.parts.last_mut() {
+            Some(last) if last.verbatim && last.to == from => last.to = to,
+            _ => self.parts.push(Part {
+                at,
+                from,
+                to,
+                verbatim: true,
+            }),
+        }
+    }
+
+    fn decoded(&mut self, text: &str, from: usize, to: usize) {
+        let at = self.text.len();
+        self.text.push_str(text);
+        self.parts.push(Part {
+            at,
+            from,
+            to,
+            verbatim: false,
+        });
+    }
+
+    fn part(&self, position: usize) -> Option<&Part> {
+        let behind = self.parts.partition_point(|part| part.at <= position);
+        self.parts.get(behind.checked_sub(1)?)
+    }
+
+    /// The range of the original that a range of this view stands for.
+    pub(super) fn original(&self, start: usize, end: usize) -> (usize, usize) {
+        let first = self.part(start).map_or(0, |part| match part.verbatim {
+            true => part.from.saturating_add(start.saturating_sub(part.at)),
+            false => part.from,
+        });
+        let last = end.saturating_sub(1);
+        let behind = self.part(last).map_or(first, |part| match part.verbatim {
+            true => part.from.saturating_add(end.saturating_sub(part.at)),
+            false => part.to,
+        });
+        (first, behind.max(first))
+    }
+}
+
+/// The text as it looks: full-width and other compatibility forms as plain ones, digits of any script as `0` to `9`,
+/// tag characters as what they repeat, nothing that is invisible. `None` if that is the text itself.
+pub(super) fn visible(text: &str) -> Option<View> {
+    if text.is_ascii()
+        || (!text.chars().any(disguise) && is_nfkc_quick(text.chars()) == IsNormalized::Yes)
+    {
+        return None;
+    }
+    let mut view = View::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let to = at.saturating_add(c.len_utf8());
+        if c.is_ascii() {
+            view.verbatim(text.get(at..to).unwrap_or_default(), at);
+        } else if let Some(plain) = tag(c).or_else(|| digit(c)).or_else(|| dash(c)) {
+            view.decoded(plain.encode_utf8(&mut [0; 4]), at, to);
+        } else if !hidden(c) {
+            let plain: String = std::iter::once(c).nfkc().collect();
+            let same = text.get(at..to) == Some(plain.as_str());
+            match same {
+                true => view.verbatim(&plain, at),
+                false => view.decoded(&plain, at, to),
+            }
+        }
+    }
+    Some(view)
+}
+
+fn disguise(c: char) -> bool {
+    !c.is_ascii() && (hidden(c) || tag(c).is_some() || digit(c).is_some() || dash(c).is_some())
+}
+
+fn hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e001f}' | '\u{e007f}'..='\u{e0fff}')
+}
+
+/// Tag characters repeat ASCII, unseen.
+fn tag(c: char) -> Option<char> {
+    let ascii = u32::from(c).checked_sub(0xe0000)?;
+    matches!(ascii, 0x20..=0x7e)
+        .then(|| char::from_u32(ascii))
+        .flatten()
+}
+
+/// First digits of scripts whose ten digits follow each other.
+const ZEROS: &[char] = &[
+    '\u{660}',
+    '\u{6f0}',
+    '\u{7c0}',
+    '\u{966}',
+    '\u{9e6}',
+    '\u{a66}',
+    '\u{ae6}',
+    '\u{b66}',
+    '\u{be6}',
+    '\u{c66}',
+    '\u{ce6}',
+    '\u{d66}',
+    '\u{de6}',
+    '\u{e50}',
+    '\u{ed0}',
+    '\u{f20}',
+    '\u{1040}',
+    '\u{17e0}',
+    '\u{1810}',
+    '\u{1d7ce}',
+    '\u{1d7d8}',
+    '\u{1d7e2}',
+    '\u{1d7ec}',
+    '\u{1d7f6}',
+    '\u{1fbf0}',
+];
+
+fn digit(c: char) -> Option<char> {
+    let value = ZEROS.iter().find_map(|zero| {
+        let value = u32::from(c).checked_sub(u32::from(*zero))?;
+        (value < 10).then_some(value)
+    })?;
+    char::from_digit(value, 10)
+}
+
+/// What looks like `-`.
+fn dash(c: char) -> Option<char> {
+    matches!(
+        c,
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
+    )
+    .then_some('-')
+}
+
+/// Without the backslashes of JSON, where there are any: JSON that stands in a text.
+pub(super) fn unescaped(text: &str) -> Option<View> {
+    let first = memchr::memchr(b'\\', text.as_bytes())?;
+    let mut view = View::with_capacity(text.len());
+    view.verbatim(text.get(..first)?, 0);
+    let mut at = first;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let plain = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
+        view.verbatim(rest.get(..plain).unwrap_or_default(), at);
+        at = at.saturating_add(plain);
+        let Some(escape) = rest.get(plain..).filter(|rest| !rest.is_empty()) else {
+            break;
+        };
+        let (decoded, width) = escaped(escape);
+        let to = at.saturating_add(width);
+        match decoded {
+            Some(c) => view.decoded(c.encode_utf8(&mut [0; 4]), at, to),
+            None => view.verbatim(escape.get(..width).unwrap_or_default(), at),
+        }
+        at = to;
+    }
+    Some(view)
+}
+
+/// The character of a JSON escape, and its length in bytes. What is no escape stands for itself.
+fn escaped(rest: &str) -> (Option<char>, usize) {
+    let bytes = rest.as_bytes();
+    let simple = match bytes.get(1) {
+        Some(b @ (b'"' | b'\\' | b'/')) => char::from(*b),
+        Some(b'n') => '\n',
+        Some(b't') => '\t',
+        Some(b'r') => '\r',
+        Some(b'u') => {
+            let Some(unit) = unit(bytes, 2) else {
+                return (None, 1);
+            };
+            let low = || {
+                (bytes.get(6..8) == Some(b"\\u"))
+                    .then(|| unit_at(bytes, 8))
+                    .flatten()
+            };
+            let decoded = char::from_u32(unit).map(|c| (c, 6)).or_else(|| {
+                let pair = [u16::try_from(unit).ok()?, u16::try_from(low()?).ok()?];
+                let c = char::decode_utf16(pair).next()?.ok()?;
+                Some((c, 12))
+            });
+            return decoded.map_or((None, 1), |(c, width)| (Some(c), width));
+        }
+        _ => return (None, 1),
+    };
+    (Some(simple), 2)
+}
+
+fn unit(bytes: &[u8], at: usize) -> Option<u32> {
+    unit_at(bytes, at)
+}
+
+fn unit_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = bytes.get(at..at.saturating_add(4))?;
+    digits.iter().try_fold(0_u32, |sum, b| {
+        let digit = char::from(*b).to_digit(16)?;
+        Some(sum.saturating_mul(16).saturating_add(digit))
+    })
+}
+
+/// With `%41` and the like decoded, where there are any.
+pub(super) fn percent_decoded(text: &str) -> Option<View> {
+    let first = memchr::memchr(b'%', text.as_bytes())?;
+    let bytes = text.as_bytes();
+    let byte = |at: usize| -> Option<u8> {
+        let digits = bytes.get(at.saturating_add(1)..at.saturating_add(3))?;
+        let [high, low] = digits else { return None };
+        let high = char::from(*high).to_digit(16)?;
+        let low = char::from(*low).to_digit(16)?;
+        (bytes.get(at) == Some(&b'%')).then_some(())?;
+        u8::try_from(high.saturating_mul(16).saturating_add(low)).ok()
+    };
+    let mut view = View::with_capacity(text.len());
+    view.verbatim(text.get(..first)?, 0);
+    let mut any = false;
+    let mut at = first;
+    while at < bytes.len() {
+        let mut run = Vec::new();
+        let mut to = at;
+        // One character takes up to four of them.
+        while run.len() < 4
+            && let Some(decoded) = byte(to)
+        {
+            run.push(decoded);
+            to = to.saturating_add(3);
+            if std::str::from_utf8(&run).is_ok() {
+                break;
+            }
+        }
+        match std::str::from_utf8(&run) {
+            Ok(decoded) if !decoded.is_empty() => {
+                any = true;
+                view.decoded(decoded, at, to);
+                at = to;
+            }
+            _ => {
+                let rest = text.get(at..)?;
+                let next = memchr::memchr(b'%', rest.get(1..).unwrap_or_default().as_bytes());
+                let end = next.map_or(rest.len(), |next| next.saturating_add(1));
+                let end = rest.ceil_char_boundary(end);
+                view.verbatim(rest.get(..end)?, at);
+                at = at.saturating_add(end);
+            }
+        }
+    }
+    any.then_some(view)
+}
+
+/// A run of base64 that decodes to text.
+pub(super) struct Armoured {
+    /// Where the run stands.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) text: String,
+}
+
+/// Shortest run that is tried, in bytes: shorter ones hold no address and no key.
+const BASE64_LEAST: usize = 12;
+
+/// Every run of base64 (either alphabet) in a text that decodes to text.
+pub(super) fn base64(text: &str, found: &mut dyn FnMut(Armoured)) {
+    let bytes = text.as_bytes();
+    let of = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let skip = rest.iter().take_while(|b| !of(**b)).count();
+        let start = at.saturating_add(skip);
+        let run = bytes
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|b| of(**b))
+            .count();
+        let mut end = start.saturating_add(run);
+        if run >= BASE64_LEAST {
+            let padding = bytes
+                .get(end..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| **b == b'=')
+                .count()
+                .min(2);
+            end = end.saturating_add(padding);
+            if let Some(decoded) = text.get(start..end).and_then(decode_base64) {
+                found(Armoured {
+                    start,
+                    end,
+                    text: decoded,
+                });
+            }
+        }
+        at = end.max(at.saturating_add(1));
+    }
+}
+
+/// What a run of base64 says, if it is text.
+pub(super) fn decode_base64(run: &str) -> Option<String> {
+    use base64::Engine as _;
+    use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+    let bare = run.trim_end_matches('=');
+    let url = bare.contains(['-', '_']);
+    if url && bare.contains(['+', '/']) {
+        return None;
+    }
+    let decode = |text: &str| match url {
+        true => BASE64_URL_SAFE_NO_PAD.decode(text).ok(),
+        false => BASE64_STANDARD_NO_PAD.decode(text).ok(),
+    };
+    let printable = |b: &u8| matches!(*b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e) || *b >= 0x80;
+    // Most runs are words and hashes: three bytes show it.
+    let head = decode(bare.get(..8)?)?;
+    if !head.iter().all(printable) {
+        return None;
+    }
+    // A tail that was cut off is not worth the rest.
+    let whole = match bare.len() % 4 {
+        1 => bare.get(..bare.len().saturating_sub(1))?,
+        _ => bare,
+    };
+    let bytes = decode(whole)
+        .or_else(|| decode(whole.get(..whole.len().saturating_sub(whole.len() % 4))?))?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.bytes().all(|b| printable(&b)).then_some(text)
+}
+
+/// Text as base64 in the alphabet, and with the padding, of a run.
+pub(super) fn encode_base64_like(run: &str, text: &str) -> String {
+    use base64::Engine as _;
+    use base64::prelude::{
+        BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
+    };
+    let url = run.contains(['-', '_']);
+    match (url, run.len().is_multiple_of(4)) {
+        (true, true) => BASE64_URL_SAFE.encode(text),
+        (true, false) => BASE64_URL_SAFE_NO_PAD.encode(text),
+        (false, true) => BASE64_STANDARD.encode(text),
+        (false, false) => BASE64_STANDARD_NO_PAD.encode(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decoding_knows_the_way_back() {
+        type Decode = fn(&str) -> Option<View>;
+        for (decode, text, expect, needle, original) in [
+            (
+                visible as Decode,
+                "a 𝟒１１1 ٠ z",
+                "a 4111 0 z",
+                "4111 0",
+                "𝟒１１1 ٠",
+            ),
+            (
+                visible,
+                "b\u{200b}ob\u{2060}@x.org",
+                "bob@x.org",
+                "bob@x.org",
+                "b\u{200b}ob\u{2060}@x.org",
+            ),
+            (
+                visible,
+                "x\u{e0062}\u{e006f}y",
+                "xboy",
+                "bo",
+                "\u{e0062}\u{e006f}",
+            ),
+            (
+                unescaped,
+                r#"{\"a\":\"\u0062o\/\"}"#,
+                r#"{"a":"bo/"}"#,
+                "bo/",
+                r"\u0062o\/",
+            ),
+            (
+                unescaped,
+                r"\ud83d\ude00x\q",
+                "😀x\\q",
+                "😀",
+                r"\ud83d\ude00",
+            ),
+            (
+                percent_decoded,
+                "a%20b%40c%zz%C3%A9",
+                "a b@c%zzé",
+                "b@c",
+                "b%40c",
+            ),
+        ] {
+            let view = decode(text).unwrap();
+            assert_eq!(view.text, expect);
+            let at = view.text.find(needle).unwrap();
+            let (start, end) = view.original(at, at + needle.len());
+            assert_eq!(&text[start..end], original);
+        }
+        assert!(visible("plain").is_none() && visible("naïve").is_none());
+        assert!(unescaped("plain").is_none() && percent_decoded("100% sure").is_none());
+    }
+
+    #[test]
+    fn base64_is_text_or_nothing() {
+        let mut found = Vec::new();
+        base64(
+            "x aGVsbG8gd29ybGQ= y c29tZS1vbmUtZWxzZQ deadbeefdeadbeef",
+            &mut |run| found.push(run.text),
+        );
+        assert_eq!(found, ["hello world", "some-one-else"]);
+        assert_eq!(encode_base64_like("aGVsbG8gd29ybGQ=", "hello"), "aGVsbG8=");
+    }
+}

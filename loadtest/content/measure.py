@@ -1,0 +1,319 @@
+"""Precision, recall and F1 of the content filter, per class, beside presidio-analyzer (pattern recognisers only, no
+model) and detect-secrets, on the same text; and the time that each takes.
+
+    measure.py PROCTOR [--seed N] [--samples N]
+
+The text is made by others: sentences of presidio-evaluator's templates filled by its providers and by Faker, Faker's own
+identifiers in plain carrier sentences, and lines of code with the secrets that detect-secrets' documentation and plugins
+describe, each made up anew from its form. A match counts if it overlaps the marked span by half of either and is of the class.
+"""
+
+import argparse
+import json
+import logging
+import random
+import re
+import string
+import subprocess
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from faker import Faker
+
+logging.disable(logging.WARNING)
+
+# Our class: the name that presidio has for it.
+PRESIDIO = {
+    "email": "EMAIL_ADDRESS",
+    "phone": "PHONE_NUMBER",
+    "payment_card": "CREDIT_CARD",
+    "iban": "IBAN_CODE",
+    "us_ssn": "US_SSN",
+    "ip_address": "IP_ADDRESS",
+    "mac_address": "MAC_ADDRESS",
+    "crypto_address": "CRYPTO",
+    "es_dni": "ES_NIF",
+    "it_codice_fiscale": "IT_FISCAL_CODE",
+    "pl_pesel": "PL_PESEL",
+    "in_aadhaar": "IN_AADHAAR",
+    "uk_nino": "UK_NINO",
+}
+TEMPLATES = {"email": "email", "phone_number": "phone", "credit_card_number": "payment_card", "credit_card": "payment_card",
+             "iban": "iban", "ssn": "us_ssn", "ip_address": "ip_address"}
+
+
+def filled(template, fill):
+    """The sentence with its {{slots}} filled, and the spans of the slots."""
+    text, spans, at = "", [], 0
+    for slot in re.finditer(r"\{\{\s*(\w+)\s*\}\}", template):
+        text += template[at:slot.start()]
+        value, at = str(fill(slot.group(1))), slot.end()
+        if slot.group(1) in TEMPLATES:
+            spans.append((len(text), len(text) + len(value), TEMPLATES[slot.group(1)]))
+        text += value
+    return text + template[at:], spans
+
+
+def evaluator_sentences(seed, count):
+    import presidio_evaluator.data_generator.faker_extensions as extensions
+    from presidio_evaluator.data_generator import raw_data_dir
+
+    fakers = [Faker(locale) for locale in ("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL")]
+    for faker in fakers:
+        for name in ("IpAddressProvider", "NationalityProvider", "OrganizationProvider", "UsDriverLicenseProvider", "AgeProvider",
+                     "AddressProviderNew", "PhoneNumberProviderNew", "ReligionProvider", "HospitalProvider"):
+            faker.add_provider(getattr(extensions, name))
+        faker.seed_instance(seed)
+    templates = [line for line in (raw_data_dir / "templates.txt").read_text().splitlines() if line.strip()]
+    chance = random.Random(seed)
+    aliases = {"person": "name", "credit_card": "credit_card_number", "birthday": "date_of_birth", "zipcode": "postcode",
+               "nation_woman": "nationality", "nation_man": "nationality", "nation_plural": "nationality"}
+
+    def fill(name):
+        # US forms where the class is a US one; else any locale.
+        faker = fakers[0] if name in ("ssn", "phone_number") or chance.random() < 0.5 else chance.choice(fakers)
+        for candidate in (name, aliases.get(name, name), name.split("_")[0]):
+            if hasattr(faker, candidate):
+                return getattr(faker, candidate)()
+        return fakers[0].word()
+
+    for _ in range(count):
+        yield filled(chance.choice(templates).replace("\\n", "\n"), fill)
+
+
+CARRIERS = {
+    "es_dni": ("es_ES", lambda f: f.nif(), ["Mi DNI es {}.", "DNI: {}", "con documento {} y domicilio en Madrid"]),
+    "it_codice_fiscale": ("it_IT", lambda f: f.ssn(), ["Codice fiscale {}.", "C.F.: {}", "il signor Rossi, {}, nato a Roma"]),
+    "pl_pesel": ("pl_PL", lambda f: f.pesel(), ["PESEL: {}", "numer PESEL {} w aktach", "Jan Nowak, {}, Warszawa"]),
+    "in_aadhaar": ("en_IN", lambda f: f.aadhaar_id(), ["Aadhaar number {}", "aadhaar: {}", "my UIDAI card says {}"]),
+    "uk_nino": ("en_GB", lambda f: f.ssn(), ["NI number: {}", "National Insurance {} on file", "employee {} joined"]),
+    "mac_address": ("en_US", lambda f: f.mac_address(), ["the device {} joined", "MAC: {}", "lease for {} renewed"]),
+    "ip_address": ("en_US", lambda f: f.ipv6(), ["connection from {} refused", "host {} up", "client={} status=200"]),
+    "email": ("en_US", lambda f: f.ascii_email(), ["from: {}", "<{}> wrote:", "user={};"]),
+    "iban": ("de_DE", lambda f: f.iban(), ["IBAN {}", "bitte auf {} zahlen", "account={}"]),
+    "payment_card": ("en_US", lambda f: f.credit_card_number(), ["card {}", "charge {} for it", "pan={}"]),
+    "phone": ("en_GB", lambda f: f.phone_number(), ["call {}", "Tel. {}", "phone: {}"]),
+    "us_ssn": ("en_US", lambda f: f.ssn(), ["SSN {}", "social security number {}", "applicant {} approved"]),
+}
+
+
+def carrier_sentences(seed, count):
+    chance = random.Random(seed + 1)
+    for name, (locale, make, carriers) in CARRIERS.items():
+        faker = Faker(locale)
+        faker.seed_instance(seed)
+        for _ in range(count // 20):
+            before, behind = chance.choice(carriers).split("{}")
+            value = make(faker)
+            yield before + value + behind, [(len(before), len(before) + len(value), name)]
+
+
+def plain_sentences(seed, count):
+    """Nothing to find: numbers that look like something, and prose."""
+    faker = Faker("en_US")
+    faker.seed_instance(seed + 2)
+    chance = random.Random(seed + 2)
+    digits = lambda n: "".join(chance.choice(string.digits) for _ in range(n))
+    makes = [
+        lambda: f"order {digits(16)} was shipped on {faker.date()}", lambda: f"invoice no {digits(10)} of {faker.date()}",
+        lambda: f"commit {faker.sha1()}", lambda: f"request {faker.uuid4()} took {digits(3)} ms", lambda: f"sha256 {faker.sha256()}",
+        lambda: f"version {chance.randint(0, 20)}.{chance.randint(0, 20)}.{chance.randint(0, 200)}.{chance.randint(0, 20)}",
+        lambda: f"ISBN {faker.isbn13()}", lambda: f"epoch {digits(10)}, {digits(13)} ms", lambda: faker.paragraph(), lambda: faker.text(),
+        lambda: f"EAN {faker.ean13()}", lambda: f"part {digits(9)}, tracking {digits(12)}", lambda: f"{faker.iso8601()} INFO {faker.sentence()}",
+    ]
+    for _ in range(count):
+        yield chance.choice(makes)(), []
+
+
+def secret_lines(seed, count):
+    """Lines of code and configuration: with a secret of a known form, or with something that is none."""
+    chance = random.Random(seed + 3)
+    draw = lambda alphabet, n: "".join(chance.choice(alphabet) for _ in range(n))
+    word = string.ascii_letters + string.digits
+    upper = string.ascii_uppercase + "234567"
+    hexa = "0123456789abcdef"
+    forms = {
+        "aws_key": lambda: "AKIA" + draw(upper, 16), "github_token": lambda: "ghp_" + draw(word, 36),
+        "gitlab_token": lambda: "glpat-" + draw(word, 20), "slack_token": lambda: "xoxb-" + draw(string.digits, 12) + "-" + draw(word, 24),
+        "stripe_key": lambda: "sk_live_" + draw(word, 24), "twilio_key": lambda: "SK" + draw(hexa, 32),
+        "sendgrid_key": lambda: "SG." + draw(word, 22) + "." + draw(word, 43), "npm_token": lambda: "npm_" + draw(word, 36),
+        "openai_key": lambda: "sk-" + draw(word, 20) + "T3BlbkFJ" + draw(word, 20), "pypi_token": lambda: "pypi-AgEIcHlwaS5vcmc" + draw(word, 80),
+        "jwt": lambda: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI" + draw(word, 30) + "." + draw(word, 43),
+        "generic_secret": lambda: draw(word, 32),
+    }
+    names = ["token", "api_key", "secret", "client_secret"]
+    shapes = ['{name} = "{value}"', "export {upper}={value}", '{{"{name}": "{value}"}}', "{name}: {value}", "curl -H 'X-Api-Key: {value}'"]
+    nothing = ['{name} = get_secret("vault/{name}")', "{upper}=${{{upper}}}", 'name = "value of the {name}"', 'url = "https://example.com/{name}"',
+               'digest = "{hash}"', "id: {uuid}", "{name}: changeme", "# set the {name} in the environment", 'text = "a plain sentence about {name}s"']
+    faker = Faker("en_US")
+    faker.seed_instance(seed + 3)
+    for _ in range(count):
+        name = chance.choice(names)
+        if chance.random() < 0.5:
+            line = chance.choice(nothing).format(name=name, upper=name.upper(), hash=draw(hexa, 64), uuid=faker.uuid4())
+            yield line, []
+            continue
+        kind = chance.choice(list(forms))
+        value = forms[kind]()
+        shape = chance.choice(shapes[:4] if kind == "generic_secret" else shapes)
+        line = shape.format(name=name, upper=name.upper(), value=value)
+        yield line, [(line.index(value), line.index(value) + len(value), kind)]
+        if chance.random() < 0.1:
+            password = draw(word, 12)
+            line = f"postgres://app:{password}@db.internal:5432/app"
+            yield line, [(line.index(password), line.index(password) + len(password), "url_credentials")]
+
+
+def ours(proctor, texts):
+    # A part of the start of the program is not the filter's.
+    lines = "\n".join(json.dumps(text) for text in texts) + "\n"
+    began = time.monotonic()
+    out = subprocess.run([proctor, "content", "scan", "-", "--lines"], input=lines, capture_output=True, text=True, check=True).stdout
+    took = time.monotonic() - began
+    return [[(a, b, c) for a, b, c, sure in json.loads(line) if sure != "low"] for line in out.splitlines()], took
+
+
+def presidio(texts):
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+    class NoModel(NlpEngine):
+        """Pattern recognisers alone; words split at blanks, so that context words count."""
+
+        engine_name, is_available = "none", True
+        def load(self): pass
+        def is_loaded(self): return True
+        def get_supported_entities(self): return []
+        def get_supported_languages(self): return ["en"]
+        def is_stopword(self, word, language): return False
+        def is_punct(self, word, language): return not any(c.isalnum() for c in word)
+        def process_batch(self, texts, language, **_): return ((t, self.process_text(t, language)) for t in texts)
+        def process_text(self, text, language):
+            parts = [(m.group(), m.start()) for m in re.finditer(r"\w+|[^\w\s]", text)]
+            words = [word for word, _ in parts]
+            return NlpArtifacts([], words, [at for _, at in parts], [word.lower() for word in words], self, language)
+
+    import presidio_analyzer.predefined_recognizers as known
+
+    registry = RecognizerRegistry(supported_languages=["en"])
+    wanted = ["EmailRecognizer", "PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer", "UsSsnRecognizer", "IpRecognizer",
+              "CryptoRecognizer", "EsNifRecognizer", "ItFiscalCodeRecognizer", "PlPeselRecognizer", "InAadhaarRecognizer",
+              "UkNinoRecognizer", "MacAddressRecognizer"]
+    for name in wanted:
+        if hasattr(known, name):
+            registry.add_recognizer(getattr(known, name)(supported_language="en"))
+    engine = AnalyzerEngine(registry=registry, nlp_engine=NoModel(), supported_languages=["en"])
+    back = {theirs: mine for mine, theirs in PRESIDIO.items()}
+    began = time.monotonic()
+    found = [engine.analyze(text, "en") for text in texts]
+    took = time.monotonic() - began
+    return [[(r.start, r.end, back[r.entity_type]) for r in results if r.entity_type in back] for results in found], took
+
+
+def detect_secrets(texts):
+    """What is found in each line, as it scans a file: it says lines and values, not positions."""
+    from detect_secrets import SecretsCollection
+    from detect_secrets.settings import default_settings
+
+    found = [[] for _ in texts]
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file, default_settings():
+        file.write("\n".join(texts) + "\n")
+        file.flush()
+        secrets = SecretsCollection()
+        began = time.monotonic()
+        secrets.scan_file(file.name)
+        took = time.monotonic() - began
+    for _, secret in secrets:
+        found[secret.line_number - 1].append(secret.secret_value)
+    return found, took
+
+
+def same(a, b):
+    both = min(a[1], b[1]) - max(a[0], b[0])
+    return a[2] == b[2] and both * 2 >= min(a[1] - a[0], b[1] - b[0]) and both > 0
+
+
+def scores(truth, found, classes):
+    table = {}
+    for name in classes:
+        hit = wrong = missed = 0
+        for marked, said in zip(truth, found):
+            marked, said = [s for s in marked if s[2] == name], [s for s in said if s[2] == name]
+            hit += sum(any(same(m, s) for s in said) for m in marked)
+            missed += sum(not any(same(m, s) for s in said) for m in marked)
+            wrong += sum(not any(same(m, s) for m in marked) for s in said)
+        table[name] = of(hit, wrong, missed)
+    return table
+
+
+def of(hit, wrong, missed):
+    precision, recall = hit / max(1, hit + wrong), hit / max(1, hit + missed)
+    return precision, recall, 2 * precision * recall / max(1e-9, precision + recall), hit + missed
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("proctor", type=Path)
+    parser.add_argument("--seed", type=int, default=20261124)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--mistakes", action="store_true", help="show what was missed and what was wrong")
+    args = parser.parse_args()
+
+    corpus = [*evaluator_sentences(args.seed, args.samples), *carrier_sentences(args.seed, args.samples), *plain_sentences(args.seed, args.samples // 2)]
+    texts, truth = [text for text, _ in corpus], [spans for _, spans in corpus]
+    mine, my_time = ours(args.proctor, texts)
+    theirs, their_time = presidio(texts)
+    size = sum(len(text.encode()) for text in texts)
+    print(f"{len(texts)} texts, {size} bytes, seed {args.seed}")
+    present = {theirs for spans in truth for *_, theirs in spans}
+    classes = [name for name in PRESIDIO if name in present]
+    a, b = scores(truth, mine, classes), scores(truth, theirs, classes)
+    worse = []
+    print(f"{'class':20} {'n':>5}   {'proctor P':>9} {'R':>6} {'F1':>6}   {'presidio P':>10} {'R':>6} {'F1':>6}")
+    for name in classes:
+        (p, r, f, n), (tp, tr, tf, _) = a[name], b[name]
+        print(f"{name:20} {n:5}   {p:9.3f} {r:6.3f} {f:6.3f}   {tp:10.3f} {tr:6.3f} {tf:6.3f}")
+        worse += [name] if f + 1e-9 < tf else []
+    print(f"proctor {my_time:.3f} s with its start, presidio {their_time:.3f} s: {their_time / my_time:.0f} times")
+    if args.mistakes:
+        for text, marked, said in zip(texts, truth, mine):
+            said = [s for s in said if s[2] in classes]
+            for span in marked:
+                if not any(same(span, s) for s in said):
+                    print("missed", span[2], repr(text[max(0, span[0] - 30):span[1] + 15]))
+            for span in said:
+                if not any(same(m, span) for m in marked):
+                    print("wrong", span[2], repr(text[max(0, span[0] - 30):span[1] + 15]))
+
+    lines = list(secret_lines(args.seed, args.samples))
+    texts, truth = [text for text, _ in lines], [spans for _, spans in lines]
+    mine, _ = ours(args.proctor, texts)
+    theirs, their_time = detect_secrets(texts)
+    credentials = {span[2] for spans in truth for span in spans} | {"azure_key", "gcp_key", "connection_string", "anthropic_key", "private_key"}
+    mine = [[s for s in said if s[2] in credentials] for said in mine]
+    rows = defaultdict(lambda: [0, 0, 0, 0])
+    wrong = [0, 0]
+    for text, spans, said, values in zip(texts, truth, mine, theirs):
+        for start, end, kind in spans:
+            rows[kind][0] += 1
+            rows[kind][1] += any(min(end, b) > max(start, a) for a, b, _ in said)
+            rows[kind][2] += any(value and (value in text[start:end] or text[start:end] in value) for value in values)
+        if not spans:
+            wrong[0] += bool(said)
+            wrong[1] += bool(values)
+    print(f"\n{len(texts)} lines of code; recall by class, false alarms on {sum(not s for s in truth)} lines without a secret")
+    print(f"{'class':20} {'n':>5} {'proctor':>9} {'detect-secrets':>15}")
+    for kind, (n, mine_hit, their_hit, _) in sorted(rows.items()):
+        print(f"{kind:20} {n:5} {mine_hit / n:9.3f} {their_hit / n:15.3f}")
+    for name, at in (("proctor", 0), ("detect-secrets", 1)):
+        hit, total = sum(row[at + 1] for row in rows.values()), sum(row[0] for row in rows.values())
+        p, r, f, _ = of(hit, wrong[at], total - hit)
+        print(f"{name:15} P {p:.3f} R {r:.3f} F1 {f:.3f}, false alarms {wrong[at]}")
+    if worse:
+        raise SystemExit(f"below presidio's F1 in: {', '.join(worse)}")
+
+
+if __name__ == "__main__":
+    main()
