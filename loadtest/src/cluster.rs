@@ -19,24 +19,24 @@ const START: Duration = Duration::from_secs(30);
 
 /// A role's process.
 pub struct Role {
-    name: &'static str,
+    name: String,
     config: PathBuf,
     child: Option<Child>,
 }
 
 impl Role {
-    fn new(dir: &Path, name: &'static str, config: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(dir: &Path, name: &str, config: &str) -> anyhow::Result<Self> {
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config)?;
         Ok(Self {
-            name,
+            name: name.to_owned(),
             config: path,
             child: None,
         })
     }
 
     /// Starts it and waits until it says `sign`; returns what it said until then.
-    async fn start(
+    pub(crate) async fn start(
         &mut self,
         sign: &str,
         extra: &[&str],
@@ -44,7 +44,9 @@ impl Role {
     ) -> anyhow::Result<Vec<String>> {
         let mut command = Command::new(proctor_binary()?);
         // `proctor edge` for edge, edge-2, …
-        let role = self.name.strip_suffix("-2").unwrap_or(self.name);
+        let role = self
+            .name
+            .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
         command
             .arg(role)
             .arg("--config")
@@ -149,6 +151,8 @@ pub struct Options {
     pub edge_dir: Option<PathBuf>,
     /// Settings of the tenant.
     pub settings: Value,
+    /// Nodes of the counter, `http://…`, for control to know; see [`crate::fleet`].
+    pub counters: Vec<String>,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -171,7 +175,9 @@ pub struct Cluster {
     pub edge_admin_url: String,
     /// The admin API, `http://…`.
     pub api_url: String,
-    control_url: String,
+    pub(crate) control_url: String,
+    /// The platform's public keys, as a TOML array.
+    pub(crate) platform_keys: String,
     admin_key: String,
     edge_id: String,
     http: reqwest::Client,
@@ -209,8 +215,9 @@ impl Cluster {
             "control",
             &format!(
                 "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{control_port}\"\n\
-                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\n",
-                own("control-data")
+                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n",
+                own("control-data"),
+                options.counters
             ),
         )?;
         let said = control.start("first platform-admin key", &[], &[]).await?;
@@ -270,6 +277,7 @@ impl Cluster {
             edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
             api_url: format!("http://127.0.0.1:{api_port}"),
             control_url: format!("http://127.0.0.1:{control_port}"),
+            platform_keys: format!("[{}]", keys.join(", ")),
             admin_key,
             edge_id: String::new(),
             http: reqwest::Client::builder()
@@ -340,7 +348,7 @@ impl Cluster {
         Ok((edge, format!("http://127.0.0.1:{port}")))
     }
 
-    async fn join_token(&self, body: Value) -> anyhow::Result<String> {
+    pub(crate) async fn join_token(&self, body: Value) -> anyhow::Result<String> {
         let made = self
             .api(Method::POST, "/v1/edges/join-tokens", Some(body))
             .await?;

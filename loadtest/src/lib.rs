@@ -2,13 +2,15 @@
 //!
 //! Reading order: [`cluster`] (the roles as processes), [`upstream`] (a tool server that notes what it really did),
 //! [`load`] (clients that note what they were told), [`oracle`] (the equations that must hold between the notes and the
-//! audit chain), [`drill`] (the faults), [`bench`] (throughput and latency next to a plain reverse proxy),
+//! audit chain), [`drill`] (the faults), [`fleet`] and [`budget`] (counters, several edges, budgets that are fought over), [`bench`] (throughput and latency next to a plain reverse proxy),
 //! [`agentdojo`] (somebody else's attacks and tasks).
 
 pub mod agentdojo;
 pub mod bench;
+pub mod budget;
 pub mod cluster;
 pub mod drill;
+pub mod fleet;
 pub mod load;
 pub mod oracle;
 pub mod upstream;

@@ -40,6 +40,27 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first: u64,
     },
+    /// Fight over one budget while leader, followers and edges are killed (D23, D5)
+    Budget {
+        /// Calls that are allowed
+        #[arg(long, default_value_t = 10_000)]
+        limit: u64,
+        /// Clients at once
+        #[arg(long, default_value_t = 64)]
+        clients: usize,
+        /// Processes to kill in each run
+        #[arg(long, default_value_t = 8)]
+        kills: u64,
+        /// Whose ceiling it is
+        #[arg(long, default_value = "tenant")]
+        ceiling: proctor_loadtest::budget::Ceiling,
+        /// How many seeds
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+    },
     /// AgentDojo's ground truth through a running edge: attacks executed, user tasks untouched
     Agentdojo {
         /// For the replay: `--suite banking`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
@@ -93,6 +114,29 @@ async fn main() -> anyhow::Result<()> {
                 println!(
                     "{drill:?} seed {seed}: {:?}",
                     drill::run(drill, seed).await?
+                );
+            }
+            Ok(())
+        }
+        Command::Budget {
+            limit,
+            clients,
+            kills,
+            ceiling,
+            seeds,
+            first,
+        } => {
+            let plan = proctor_loadtest::budget::Plan {
+                limit,
+                clients,
+                kills,
+                ceiling,
+                ..proctor_loadtest::budget::Plan::default()
+            };
+            for seed in first..first + seeds {
+                println!(
+                    "seed {seed}: {:?}",
+                    proctor_loadtest::budget::run(plan, seed).await?
                 );
             }
             Ok(())

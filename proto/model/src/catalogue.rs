@@ -1,5 +1,6 @@
 //! Tool servers and the catalogue of their tools (contracts.md, section 5).
 
+use crate::budget::Meter;
 use crate::ids::{ServerId, ToolName};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,10 @@ pub struct CatalogueEntry {
     /// JSON Pointer, in the result, of the array whose elements count as rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
+    /// Where its result says what it used (JSON Pointers into `structuredContent` or JSON text), by meter: `tokens`,
+    /// `cost` in micro-units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meters: BTreeMap<Meter, String>,
     /// Free labels, visible to policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,

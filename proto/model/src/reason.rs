@@ -202,6 +202,12 @@ reasons! {
 
     /// `calls <=` of the token used up.
     CallsExhausted = "calls_exhausted", Budget, -32013, 429, "The capability token's own ceiling of calls is reached.";
+    /// `cost <=` of the token used up.
+    CostExhausted = "cost_exhausted", Budget, -32013, 429, "The capability token's own ceiling of cost is reached.";
+    /// A ceiling of the tenant's operators is reached.
+    BudgetExhausted = "budget_exhausted", Budget, -32013, 429, "A budget of the tenant is used up.";
+    /// No lease can be had: the counter can't be reached, or there is none.
+    BudgetUnavailable = "budget_unavailable", Budget, -32013, 429, "No budget can be had right now: the call is refused.";
 
     /// The tool's answer breaks its output schema.
     OutputInvalid = "output_invalid", Output, -32016, 502, "The tool's answer is not valid, or does not fit its declared schema.";

@@ -34,6 +34,7 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             reflects: false,
             memory: None,
             rows: None,
+            meters: BTreeMap::new(),
             labels: Vec::new(),
         })
     };

@@ -58,6 +58,9 @@ enum Command {
     /// Set credentials for tool servers and LLM providers
     #[command(subcommand)]
     Secret(operate::secret::SecretCommand),
+    /// Set ceilings, see what is spent
+    #[command(subcommand)]
+    Budget(operate::budget::BudgetCommand),
     /// Make one tool call through the edge
     Call(operate::call::CallArgs),
     /// Read and verify the audit chain
@@ -102,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,
             Command::Secret(command) => operate::secret::run(command).await?,
+            Command::Budget(command) => operate::budget::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
             Command::Completions { shell } => {

@@ -1,6 +1,7 @@
 //! What came back: judged, recorded, read into the session, worded.
 
 use super::{Caller, Gateway, Outcome};
+use crate::lease::Settled;
 use crate::spool::Recorded;
 use crate::upstream::{self, Failure};
 use crate::world::Loaded;
@@ -20,7 +21,7 @@ enum Ended {
 impl Gateway {
     pub(super) async fn forward(
         &self,
-        recorded: Recorded,
+        mut recorded: Recorded,
         caller: &Caller,
         loaded: &Loaded,
         cancel: &CancellationToken,
@@ -31,11 +32,14 @@ impl Gateway {
             None => Err(Failure::Unreachable),
         };
         let latency = self.clock.monotonic().saturating_sub(started);
+        let used = super::budget::used(loaded, recorded.permit().tool(), &answer);
+        let settled = recorded.take_spent().settle(&used);
         let ended = match answer {
             Ok(answer) => self.respond(caller, loaded, &recorded, answer),
             Err(failure) => Ended::Failed(failure),
         };
-        self.record_end(&recorded, caller, &ended, latency).await;
+        self.record_end(&recorded, caller, &ended, latency, settled)
+            .await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
             Ended::Released(release) => {
@@ -83,8 +87,10 @@ impl Gateway {
         caller: &Caller,
         ended: &Ended,
         latency: Duration,
+        settled: Settled,
     ) {
         let mut event = recorded.outcome();
+        event.budget = settled.noted;
         event.time = self.clock.now();
         describe(&mut event, ended);
         if let (Ended::Released(release), Some(keys)) = (ended, caller.tenant.keys())
@@ -101,7 +107,9 @@ impl Gateway {
             Err(_) => tracing::error!("no random bytes for the id of an outcome"),
         }
         if Some(event.event_id) != event.of {
-            self.spool.outcome(Box::new(event)).await;
+            self.spool
+                .outcome(Box::new(event), settled.corrections)
+                .await;
         }
     }
 }

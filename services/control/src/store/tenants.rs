@@ -3,6 +3,7 @@
 use super::TenantTx;
 use crate::State;
 use crate::error::ControlError;
+use proctor_model::budget::Versioned;
 use proctor_model::config::{Agent, Policy, PolicyMode, TenantConfig, TenantSettings};
 use proctor_model::ids::KeyId;
 use proctor_model::limits::SIGNED_BYTES_MAX;
@@ -145,16 +146,31 @@ pub(crate) async fn load_config(
         servers: Vec::new(),
         policies: load_policies(tx, tenant).await?,
         key_ids: load_key_ids(tx, tenant, now).await?,
+        limits: None,
+        prices: None,
     };
     let rows = sqlx::query(
-        "select kind, document from control.objects where tenant = $1 order by kind, id",
+        "select kind, document, version from control.objects where tenant = $1 order by kind, id",
     )
     .bind(tenant.as_str())
     .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let document: Value = row.try_get("document")?;
+        let version = counter(row.try_get("version")?);
         match row.try_get::<String, _>("kind")?.as_str() {
+            "limits" => {
+                config.limits = Some(Versioned {
+                    version,
+                    document: serde_json::from_value(document)?,
+                });
+            }
+            "prices" => {
+                config.prices = Some(Versioned {
+                    version,
+                    document: serde_json::from_value(document)?,
+                });
+            }
             "agent" => config
                 .agents
                 .push(serde_json::from_value::<Agent>(document)?),

@@ -82,6 +82,7 @@ fn entry(definition: ToolDefinition) -> CatalogueEntry {
         reflects: false,
         memory: None,
         rows: None,
+        meters: BTreeMap::new(),
         labels: Vec::new(),
     }
 }
