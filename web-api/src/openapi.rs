@@ -23,6 +23,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "approvals", description = "Calls that wait for a person"),
         (name = "kill-switches", description = "What is stopped at once, on every edge"),
         (name = "audit", description = "The tenant's tamper-evident chain"),
+        (name = "memory", description = "Who wrote what agents remember"),
         (name = "api-keys", description = "Keys of this API"),
         (name = "edges", description = "Gateways"),
     )

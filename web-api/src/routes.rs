@@ -7,6 +7,7 @@ mod edges;
 mod intents;
 mod keys;
 mod kill;
+mod memory;
 mod policies;
 mod secrets;
 mod tenants;
@@ -63,6 +64,9 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::stream))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))
+        .routes(routes!(memory::list))
+        .routes(routes!(memory::lineage))
+        .routes(routes!(memory::name))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::delete))
         .routes(routes!(keys::list_platform, keys::create_platform))

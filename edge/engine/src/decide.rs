@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::intent::Violation;
+use crate::memory::Writing;
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
@@ -61,12 +62,19 @@ fn decide_with(
         })?;
         mark_escalated(facts, !causes.is_empty());
         let before = causes.len();
+        let writing = match tool.entry().memory {
+            None => None,
+            Some(_) => step(facts, world, Control::Provenance, |_| {
+                memory(token, tool, &arguments, world)
+            })?,
+        };
         let limits = step(facts, world, Control::Policy, |facts| {
             let subject = Subject {
                 token,
                 tool,
                 arguments: &arguments,
                 origins: &facts.origins,
+                memory: writing.as_ref(),
             };
             let judgement = evaluator.judge(&subject, world);
             policy(judgement, tool, facts, &mut causes)
@@ -81,15 +89,14 @@ fn decide_with(
                 No(reason, why(&causes))
             },
         )?;
-        Ok((tool, charges, limits))
+        Ok((tool, charges, limits, writing))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
-        (Ok((tool, charges, limits)), Some(arguments)) => {
+        (Ok((tool, charges, limits, writing)), Some(arguments)) => {
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
-            Decision::Permit(Box::new(Permit::new(
-                facts, tool, arguments, charges, limits,
-            )))
+            let permit = Permit::new(facts, tool, arguments, charges, limits);
+            Decision::Permit(Box::new(permit.writing(writing)))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
         (Err(No(reason, detail)), _) => {
@@ -267,6 +274,20 @@ fn cause(intent: &IntentId, violation: Violation) -> Cause {
         None => code.to_owned(),
     };
     Cause { key, text }
+}
+
+/// What the call writes to memory.
+fn memory(
+    token: &VerifiedToken,
+    tool: &Tool,
+    arguments: &Value,
+    world: &World<'_>,
+) -> Result<Option<Writing>, No> {
+    let intent = world
+        .intent
+        .filter(|intent| token.intent() == Some(intent.id()));
+    let goal = intent.map(crate::CompiledIntent::passage);
+    crate::memory::write(tool, arguments, goal, world.read, world.digest_key).map_err(No::from)
 }
 
 /// All enforcing policies have to allow. Returns what they say about the answer.

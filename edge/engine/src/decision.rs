@@ -2,6 +2,7 @@
 
 use crate::approval::Escalation;
 use crate::call::Call;
+use crate::memory::Writing;
 use crate::step::{Step, Steps};
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
@@ -60,6 +61,7 @@ pub struct Permit {
     arguments: Map<String, Value>,
     charges: Vec<Charge>,
     limits: ResultLimits,
+    memory: Option<Writing>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -99,7 +101,20 @@ impl Permit {
             arguments,
             charges,
             limits,
+            memory: None,
         }
+    }
+
+    /// Obliges the edge to sign what the call writes to memory.
+    pub(crate) fn writing(mut self, memory: Option<Writing>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Obligation: what the call writes to memory has to be signed, and durable, before it is forwarded.
+    #[must_use]
+    pub fn memory(&self) -> Option<&Writing> {
+        self.memory.as_ref()
     }
 
     /// The facts for audit.

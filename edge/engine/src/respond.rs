@@ -6,11 +6,14 @@
 
 use crate::catalogue::Tool;
 use crate::decision::Permit;
+use crate::memory::{self, Examined, MemoryKey, MemoryView};
 use crate::policy::Evaluator;
 use crate::response::rows;
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
+use proctor_model::catalogue::MemoryUse;
+use proctor_model::memory::MemorySummary;
 use proctor_model::{Control, Reason};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -58,6 +61,7 @@ pub struct Release {
     channel: Channel,
     body: Map<String, Value>,
     findings: Findings,
+    memory: Option<Examined>,
 }
 
 /// An answer that is kept back.
@@ -81,6 +85,8 @@ pub struct Findings {
     pub bytes: u64,
     /// Rows ([`crate::response::rows`]) of what is passed on.
     pub rows: u64,
+    /// How the memory in it stood, if the tool reads memory.
+    pub memory: Option<MemorySummary>,
     /// What each policy said.
     pub policies: Vec<EventPolicy>,
     /// The controls that judged, in order.
@@ -106,16 +112,24 @@ pub fn respond(
             shape(tool, channel, &body)?;
             Ok(tool)
         })?;
+        let memory = match tool.entry().memory {
+            Some(MemoryUse::Read) => step(findings, world, Control::Provenance, |findings| {
+                remember(permit, tool, channel, &mut body, world, findings).map(Some)
+            })?,
+            _ => None,
+        };
         step(findings, world, Control::Output, |findings| {
             findings.rows = rows(tool, channel, &body);
             ceilings(permit, findings)
-        })
+        })?;
+        Ok(memory)
     })();
     match outcome {
-        Ok(()) => Response::Release(Box::new(Release {
+        Ok(memory) => Response::Release(Box::new(Release {
             channel,
             body: std::mem::take(&mut body),
             findings,
+            memory,
         })),
         Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
             reason,
@@ -141,6 +155,33 @@ fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(),
         (false, Some(schema), Some(content)) if schema.fits(content) => Ok(()),
         (false, Some(_), _) => Err(Reason::OutputInvalid.into()),
     }
+}
+
+/// Judges what a memory tool shows by its records, and leaves of it what may be passed on.
+fn remember(
+    permit: &Permit,
+    tool: &Tool,
+    channel: Channel,
+    body: &mut Map<String, Value>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) -> Result<Examined, No> {
+    let rule = tool.entry().memory_rule;
+    let rule = rule.unwrap_or(world.tenant.settings().memory);
+    if channel != Channel::Result {
+        return Ok(memory::hush(rule, body));
+    }
+    let key = MemoryKey::new(world.digest_key);
+    let found = memory::find(tool, permit.arguments(), body, &key);
+    let nothing = MemoryView::default();
+    let view = world.memory.unwrap_or(&nothing);
+    let examined = memory::examine(tool, found, view, rule, body);
+    let (summary, outcome) = match examined {
+        Ok(examined) => (examined.summary, Ok(examined)),
+        Err((reason, summary)) => (summary, Err(No(reason, None))),
+    };
+    findings.memory = Some(summary);
+    outcome
 }
 
 fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
@@ -177,6 +218,12 @@ impl Release {
         &self.findings
     }
 
+    /// What became of it as memory, if the tool reads memory: the tracker has to know.
+    #[must_use]
+    pub fn memory(&self) -> Option<&Examined> {
+        self.memory.as_ref()
+    }
+
     /// To be passed on.
     #[must_use]
     pub fn into_body(self) -> Map<String, Value> {
@@ -196,6 +243,7 @@ impl Findings {
             },
             bytes: answer.bytes,
             rows: 0,
+            memory: None,
             policies: Vec::new(),
             steps: Vec::new(),
         }

@@ -2,7 +2,9 @@
 
 mod answer;
 mod approval;
+mod direct;
 mod kill;
+mod memory;
 mod refuse;
 mod session;
 
@@ -36,6 +38,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
+    pub(crate) memory: crate::memory::Memory,
 }
 
 /// An agent whose token verified. What it may do is another question.
@@ -141,6 +144,7 @@ impl Gateway {
             session: &self.spool.counts().of(&tenant.id),
             read: &read,
             live: &loaded.servers,
+            memory: None,
             digest_key: &keys.digest_key,
             stopwatch: &stopwatch,
         };
@@ -298,10 +302,17 @@ impl Gateway {
             Ok(stamp) => stamp,
             Err(reason) => return Err(permit.refuse(reason)),
         };
-        let event = event::authorized(stamp, permit.facts());
+        let mut event = event::authorized(stamp, permit.facts());
+        event.memory = match self.sign_memory(&permit).await {
+            Ok(memory) => memory,
+            Err(reason) => return Err(permit.refuse(reason)),
+        };
+        let memory = event.memory.clone();
         let recorded = self.spool.authorize(permit, Box::new(event)).await;
         if recorded.is_ok() {
             count(Effect::Allow, None);
+        } else if let Some(memory) = memory {
+            self.memory.forget(&memory.records);
         }
         recorded.map_err(|(permit, why)| permit.refuse(why.into()))
     }

@@ -10,6 +10,7 @@ mod authzen;
 mod error;
 pub(crate) mod listener;
 mod mcp;
+mod memory;
 mod request;
 mod tool_call;
 
@@ -38,6 +39,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
+        .route("/v1/memory/{operation}", post(memory::call))
         .route("/access/v1/evaluation", post(authzen::evaluation))
         .route("/access/v1/evaluations", post(authzen::evaluations))
         .with_state(Arc::clone(&gateway))

@@ -9,7 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`world`] and [`feed`] (what is known of tenants),
-//! [`sessions`] (what their agents have read),
+//! [`sessions`] (what their agents have read), [`memory`] (what their memory says),
 //! [`identity`].
 
 mod config;
@@ -18,6 +18,7 @@ mod event;
 mod feed;
 mod frontend;
 mod identity;
+mod memory;
 mod sessions;
 mod ship;
 mod spool;
@@ -131,6 +132,14 @@ pub async fn start(
     let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
         shutdown.child_token(),
     )?));
+    let whose = Arc::default();
+    let memory = memory::Memory::new(
+        Arc::clone(&identity),
+        Arc::clone(&whose),
+        nats.clone(),
+        Random::system(),
+        config.clock.clone(),
+    );
     let gateway = Arc::new(Gateway {
         identity: Arc::clone(&identity),
         tenants: Arc::clone(&tenants),
@@ -139,6 +148,7 @@ pub async fn start(
         clock: config.clock.clone(),
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),
+        memory,
     });
     if !open.is_empty() {
         tracing::warn!(
@@ -157,6 +167,7 @@ pub async fn start(
         nats.clone(),
         config.data_dir.join("seen"),
         assigned,
+        whose,
     );
     let shipper = Arc::new(ship::Shipper {
         spool: spool.clone(),

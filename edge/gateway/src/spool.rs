@@ -96,6 +96,14 @@ impl Recorded {
         &self.permit
     }
 
+    /// What the call writes to memory, as it was signed.
+    pub(crate) fn memory(&self) -> &[proctor_model::memory::SignedRecord] {
+        self.event
+            .memory
+            .as_ref()
+            .map_or(&[], |memory| &memory.records)
+    }
+
     /// The outcome event that is to follow, to be filled in.
     pub(crate) fn outcome(&self) -> AuditEvent {
         crate::event::outcome_of(&self.event)

@@ -89,7 +89,8 @@ impl Upstreams {
     pub(crate) fn wire(&self, tenant: &TenantId, servers: &[ToolServer]) -> Wiring {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wiring = Wiring::default();
-        for spec in servers {
+        let called = |spec: &&ToolServer| !matches!(spec.upstream, Upstream::Memory { .. });
+        for spec in servers.iter().filter(called) {
             let key = (tenant.clone(), spec.id.clone());
             let before = known
                 .get(&key)

@@ -143,6 +143,11 @@ text_id!(
     UserId, "user id", LABEL_RULE, is_label
 );
 text_id!(
+    /// A store of memory items: a tool server's id, or `memory/<name>` for one that is not proxied.
+    StoreId, "memory store", "a tool server's id, or memory/ and a name of the same form",
+    |text| is_name(text.strip_prefix(StoreId::DIRECT).unwrap_or(text))
+);
+text_id!(
     /// A region label of an edge (`eu-west`).
     Region, "region", NAME_RULE, is_name
 );
@@ -158,6 +163,17 @@ text_id!(
     |text| (1..=128).contains(&text.len())
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
 );
+
+impl StoreId {
+    /// What stands before the name of a store that is not proxied.
+    pub const DIRECT: &'static str = "memory/";
+}
+
+impl From<&ServerId> for StoreId {
+    fn from(server: &ServerId) -> Self {
+        Self(Arc::clone(&server.0))
+    }
+}
 
 impl TenantId {
     const PLATFORM: &'static str = "_platform";

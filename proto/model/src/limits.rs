@@ -31,5 +31,17 @@ pub const SECRET_BYTES_MAX: usize = 8 * 1024;
 pub const BATCH_EVENTS_MAX: usize = 512;
 /// Largest audit batch, in bytes of its events.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Most items that one call writes: their records ride in one audit event.
+pub const MEMORY_ITEMS_MAX: usize = 64;
+/// Most facts that one call writes, some 150 bytes each in the audit event.
+pub const MEMORY_FACTS_MAX: usize = 512;
+/// Most records that a record names as its parents.
+pub const MEMORY_PARENTS_MAX: usize = 32;
+/// Most items in one question to the ledger: the answer has to fit a signed document.
+pub const QUESTION_ITEMS_MAX: usize = 32;
+/// Most facts in one question to the ledger.
+pub const QUESTION_FACTS_MAX: usize = 128;
+/// Most records in one answer about an item's lineage.
+pub const LINEAGE_RECORDS_MAX: usize = 128;
 
 const _: () = assert!(BATCH_BYTES_MAX < SIGNED_BYTES_MAX);

@@ -18,6 +18,7 @@ mod extract;
 mod grpc;
 mod keys;
 mod kill;
+mod memory;
 mod mint;
 mod publish;
 mod revoke;

@@ -33,6 +33,8 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             roles,
             reflects: false,
             memory: None,
+            memory_items: Vec::new(),
+            memory_rule: None,
             rows: None,
             labels: Vec::new(),
         })

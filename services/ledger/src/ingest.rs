@@ -4,7 +4,7 @@
 //! comes again; if between commit and receipt, the edge sends again and gets its receipt then.
 
 use crate::store::Position;
-use crate::{LedgerError, State};
+use crate::{LedgerError, State, memory};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind, Context, Message};
 use futures::StreamExt;
@@ -275,6 +275,14 @@ async fn append(
         return Ok(Fate::Committed(before));
     }
     tx.append(head, &fresh).await?;
+    memory::take(
+        &mut tx,
+        &lane.0,
+        &fresh,
+        &batch.certificate,
+        &state.platform,
+    )
+    .await?;
     tx.set_lane(&lane.1, at).await?;
     tx.commit().await?;
     metrics::counter!("proctor_ledger_entries_total")

@@ -6,11 +6,12 @@
 //!
 //! It must never change an entry, and never import another role.
 //!
-//! Reading order: [`verify`] (what a sound chain is), `ingest`, `store`, `grpc`.
+//! Reading order: [`verify`] (what a sound chain is), `ingest`, `store`, `memory`, `grpc`.
 
 mod error;
 mod grpc;
 mod ingest;
+mod memory;
 mod register;
 mod store;
 pub mod verify;
@@ -123,10 +124,15 @@ pub async fn start(
             tracing::error!(%error, "the ledger's gRPC listener stopped");
         }
     });
+    let memory = tokio::spawn(memory::run(
+        Arc::clone(&state),
+        nats.clone(),
+        shutdown.clone(),
+    ));
     let ingest = tokio::spawn(ingest::run(state, nats, shutdown));
     Ok(Handle {
         grpc_addr,
         public_key,
-        tasks: vec![serve, ingest],
+        tasks: vec![serve, memory, ingest],
     })
 }

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod intent;
 pub(crate) mod kill;
+pub(crate) mod memory;
 pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod server;

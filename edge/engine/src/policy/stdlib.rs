@@ -16,6 +16,7 @@ const MODULES: &[(&str, &str)] = modules![
     "destinations.rego",
     "hours.rego",
     "limits.rego",
+    "memory.rego",
     "origins.rego",
     "sequence.rego",
 ];
@@ -27,6 +28,7 @@ const TESTS: &[(&str, &str)] = modules![
     "destinations_test.rego",
     "hours_test.rego",
     "limits_test.rego",
+    "memory_test.rego",
     "origins_test.rego",
     "sequence_test.rego",
 ];

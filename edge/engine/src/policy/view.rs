@@ -4,10 +4,11 @@
 
 use crate::catalogue::Tool;
 use crate::history::History;
+use crate::memory::Writing;
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::ToolRef;
-use proctor_model::catalogue::CatalogueEntry;
+use proctor_model::catalogue::{CatalogueEntry, MemoryTrust};
 use proctor_model::intent::Intent;
 use regorus::Value;
 use serde_json::json;
@@ -23,6 +24,8 @@ pub struct Subject<'a> {
     pub arguments: &'a serde_json::Value,
     /// Where their values were seen ([`Facts::origins`](crate::Facts)).
     pub origins: &'a BTreeMap<String, Vec<String>>,
+    /// What it writes to memory, if it does.
+    pub memory: Option<&'a Writing>,
 }
 
 impl Subject<'_> {
@@ -63,12 +66,28 @@ impl Subject<'_> {
             (text(pointer), origins.into())
         });
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
+        if let Some(memory) = self.memory {
+            put("memory", writing_view(memory));
+        }
         put("history", world.read.history.policy_view.clone());
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
         }
         Value::from(members)
     }
+}
+
+/// `input.memory` of a call that writes.
+fn writing_view(writing: &Writing) -> Value {
+    convert(&json!({
+        "use": "write",
+        "items": writing.drafts.len(),
+        "verified": writing.count(MemoryTrust::Verified),
+        "agent": writing.count(MemoryTrust::Agent),
+        "untrusted": writing.count(MemoryTrust::Untrusted),
+        "trust": writing.trust(),
+        "exposed": writing.exposed,
+    }))
 }
 
 /// `input.history`.

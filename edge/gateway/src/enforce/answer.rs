@@ -4,17 +4,38 @@ use super::{Caller, Gateway, Outcome};
 use crate::spool::Recorded;
 use crate::upstream::{self, Failure};
 use crate::world::Loaded;
-use proctor_engine::{Channel, Facts, Findings, Release, Response, Withhold, decision};
+use proctor_engine::memory::MemoryView;
+use proctor_engine::{
+    Answer, Channel, Facts, Findings, Release, Response, Withhold, World, decision,
+};
+use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
+use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How a forwarded call ended.
-enum Ended {
+pub(super) enum Ended {
     Released(Box<Release>),
     Withheld(Box<Withhold>),
     Failed(Failure),
+}
+
+impl Ended {
+    /// There is nothing to look at, and a reason.
+    fn refused(reason: Reason) -> Self {
+        let nothing = Answer {
+            channel: Channel::Result,
+            body: Map::new(),
+            bytes: 0,
+        };
+        Self::Withheld(Box::new(Withhold {
+            reason,
+            detail: None,
+            findings: Findings::of(&nothing),
+        }))
+    }
 }
 
 impl Gateway {
@@ -26,15 +47,25 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
-        let answer = match loaded.servers.get(&recorded.permit().tool().server) {
-            Some(server) => upstream::forward(&recorded, server, cancel).await,
-            None => Err(Failure::Unreachable),
+        let own = self.answer_directly(caller, loaded, &recorded).await;
+        let answer = match (own, loaded.servers.get(&recorded.permit().tool().server)) {
+            (Some(own), _) => own.map_err(Ended::refused),
+            (None, Some(server)) => upstream::forward(&recorded, server, cancel)
+                .await
+                .map_err(Ended::Failed),
+            (None, None) => Err(Ended::Failed(Failure::Unreachable)),
         };
         let latency = self.clock.monotonic().saturating_sub(started);
         let ended = match answer {
-            Ok(answer) => self.respond(caller, loaded, &recorded, answer),
-            Err(failure) => Ended::Failed(failure),
+            Ok(answer) => {
+                let memory = self
+                    .recall(caller, loaded, recorded.permit(), &answer)
+                    .await;
+                self.respond(caller, loaded, &recorded, answer, &memory)
+            }
+            Err(ended) => ended,
         };
+        self.note_written(&recorded, &ended);
         self.record_end(&recorded, caller, &ended, latency).await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
@@ -57,11 +88,16 @@ impl Gateway {
         loaded: &Loaded,
         recorded: &Recorded,
         answer: proctor_engine::Answer,
+        memory: &MemoryView,
     ) -> Ended {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, |world, evaluator| {
-            proctor_engine::respond(recorded.permit(), answer, world, evaluator)
+            let world = World {
+                memory: Some(memory),
+                ..*world
+            };
+            proctor_engine::respond(recorded.permit(), answer, &world, evaluator)
         });
         metrics::histogram!("proctor_edge_response_seconds")
             .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
@@ -130,7 +166,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         }
     };
     event.reason = reason;
-    event.control = reason.map(proctor_model::Reason::control);
+    event.control = reason.map(Reason::control);
     event.upstream = Some(EventUpstream {
         status: status.to_owned(),
         latency_us: 0,
@@ -142,6 +178,10 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             rows: (findings.rows > 0).then_some(findings.rows),
         });
         event.policy.clone_from(&findings.policies);
+        event.memory = findings.memory.map(|read| EventMemory {
+            read: Some(read),
+            ..EventMemory::default()
+        });
         event.timings_us = findings.timings_us();
     }
 }

@@ -47,6 +47,7 @@ impl Gateway {
                 result: release.body(),
                 rows: release.findings().rows,
                 error: release.channel() == Channel::Error,
+                memory: release.memory(),
             });
         tenant.sessions.grown(&caller.token, intent, &session);
     }

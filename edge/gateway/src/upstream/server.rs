@@ -78,6 +78,12 @@ impl Server {
             Upstream::McpHttp { url } => {
                 Transport::Http(Http::new(client.clone(), url.clone(), Arc::clone(&changed)))
             }
+            // Never called: the edge answers by itself.
+            Upstream::Memory { .. } => Transport::Http(Http::new(
+                client.clone(),
+                String::new(),
+                Arc::clone(&changed),
+            )),
             Upstream::McpStdio { command, args, env } => Transport::Stdio(Stdio::new(
                 command.clone(),
                 args.clone(),

@@ -8,6 +8,7 @@ use crate::store::tenants::{check_fits, fits, load_config};
 use crate::store::{TenantTx, intents, page, policies};
 use proctor_engine::json::Limits;
 use proctor_engine::{CompiledIntent, CompiledTenant};
+use proctor_model::ServerId;
 use proctor_model::catalogue::{ToolServer, Upstream};
 use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
@@ -105,6 +106,7 @@ const RESULT_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// Where a server may be, and what it may cost an edge.
 fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
     match &server.upstream {
+        Upstream::Memory { stores } => check_stores(server, stores)?,
         Upstream::McpHttp { url } => check_url("upstream.url", url)?,
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
         Upstream::McpStdio { .. } => caller.platform(Right::WriteEdges).map_err(|_| {
@@ -124,6 +126,20 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
         )));
     }
     Ok(())
+}
+
+/// Most stores of a tenant that are not proxied.
+const STORES_MAX: usize = 64;
+
+fn check_stores(server: &ToolServer, stores: &[ServerId]) -> Result<(), Status> {
+    let sound = server.id.as_str() == "memory" && server.tools.is_empty();
+    if sound && (1..=STORES_MAX).contains(&stores.len()) {
+        Ok(())
+    } else {
+        Err(Status::invalid_argument(format!(
+            "upstream: stores of kind 'memory' (1 to {STORES_MAX}) are registered as the server 'memory', without tools"
+        )))
+    }
 }
 
 /// `member` begins the message of a refusal.

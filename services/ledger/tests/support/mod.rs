@@ -1,5 +1,7 @@
 //! A ledger on a real Postgres and a real NATS, edges that write lanes, and readers with rights.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use async_nats::jetstream;
 use futures::StreamExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

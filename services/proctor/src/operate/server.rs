@@ -81,6 +81,8 @@ fn entry(definition: ToolDefinition) -> CatalogueEntry {
         roles: BTreeMap::new(),
         reflects: false,
         memory: None,
+        memory_items: Vec::new(),
+        memory_rule: None,
         rows: None,
         labels: Vec::new(),
     }
