@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo conformance
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -42,6 +42,11 @@ doctest:
 bench-agentdojo: install ## Replay AgentDojo's attacks and tasks through a running edge; fails beyond 6 attacks or below 85 tasks
 	$(CARGO) build --workspace --bins
 	./target/debug/proctor-loadtest agentdojo --attacks-max 6 --untouched-min 85
+
+conformance: install ## The MCP conformance suite through a running edge; fails unless every required scenario passes
+	@deploy/dev/install.sh test
+	$(CARGO) build --workspace --bins
+	./target/debug/proctor-loadtest conformance
 
 regen: ## Renew generated files: gRPC bindings, openapi.json
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap

@@ -6,6 +6,7 @@ mod edges;
 mod intents;
 mod keys;
 mod policies;
+mod secrets;
 mod tenants;
 mod tokens;
 
@@ -42,6 +43,8 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tokens::rotate))
         .routes(routes!(intents::declare))
         .routes(routes!(intents::get))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::put, secrets::delete))
         .routes(routes!(audit::search))
         .routes(routes!(audit::stream))
         .routes(routes!(audit::head))

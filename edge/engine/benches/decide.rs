@@ -74,6 +74,7 @@ fn token(bencher: Bencher<'_, '_>) {
             not_after: None,
         }],
         digest_key: [0; 32],
+        secrets: Vec::new(),
     };
     let ring = KeyRing::new("acme".parse().unwrap(), &keys);
     bencher.bench_local(|| verify(&Token::parse(text).unwrap(), &ring).unwrap());

@@ -1,27 +1,27 @@
 //! The pipeline, on one screen.
 
-use crate::call::Call;
+use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
-use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits, Step, Verdict};
+use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::policy::{Evaluator, Judgement, Subject};
+use crate::step::{No, step};
 use crate::token::VerifiedToken;
-use crate::world::{Freshness, World};
+use crate::world::{CountKey, Freshness, SessionView, World};
 use proctor_model::audit::{Effect, EventTool};
 use proctor_model::config::{IntentRule, PolicyMode};
 use proctor_model::{Control, Reason};
 use serde_json::Value;
 
-/// Why a control refuses: the reason, and where it failed (no values).
-struct No(Reason, Option<String>);
-
-impl From<Reason> for No {
-    fn from(reason: Reason) -> Self {
-        Self(reason, None)
-    }
-}
-
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
+    let counted = Counted;
+    let world = &match call.purpose {
+        Purpose::Continue => World {
+            session: &counted,
+            ..*world
+        },
+        Purpose::Use | Purpose::Complete => *world,
+    };
     let mut facts = Facts::of(&call, world.tenant.version(), world.digest_key);
     let mut arguments = Value::Object(call.arguments);
     let token = &*call.token;
@@ -34,11 +34,20 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
         let tool = step(facts, world, Control::Capability, |facts| {
             let tool = find(token, &call.tool, world)?;
             facts.tool = Some(event_tool(tool));
-            token.check_tool(tool.reference(), tool.verb())?;
-            token.check_arguments(tool.reference(), &arguments)?;
+            let meant = match call.purpose {
+                Purpose::Use | Purpose::Continue => {
+                    tool.meant(&arguments).ok_or(Reason::InvalidArguments)?
+                }
+                Purpose::Complete => tool.reference().clone(),
+            };
+            token.check_tool(&meant, tool.verb())?;
+            token.check_arguments(&meant, &arguments)?;
             Ok(tool)
         })?;
-        step(facts, world, Control::Protocol, |_| fits(tool, &arguments))?;
+        step(facts, world, Control::Protocol, |_| match call.purpose {
+            Purpose::Use | Purpose::Continue => fits(tool, &arguments),
+            Purpose::Complete => Ok(()),
+        })?;
         let mut charges = step(facts, world, Control::Intent, |facts| {
             intent(token, tool, &arguments, world, facts)
         })?;
@@ -55,6 +64,9 @@ pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decis
         step(facts, world, Control::Budget, |_| {
             ceilings(token, world, &mut charges)
         })?;
+        if call.purpose == Purpose::Continue {
+            charges.clear();
+        }
         Ok((tool, charges, limits))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
@@ -105,26 +117,6 @@ pub fn visible_tools<'w>(
             && !world.live.differs(tool.reference())
     };
     Ok(world.tenant.catalogue().tools().filter(visible).collect())
-}
-
-/// Runs one control and notes its verdict and its time.
-fn step<T>(
-    facts: &mut Facts,
-    world: &World<'_>,
-    control: Control,
-    judge: impl FnOnce(&mut Facts) -> Result<T, No>,
-) -> Result<T, No> {
-    let start = (world.stopwatch)();
-    let result = judge(facts);
-    facts.steps.push(Step {
-        control,
-        verdict: match &result {
-            Ok(_) => Verdict::Passed,
-            Err(No(reason, _)) => Verdict::Refused(*reason),
-        },
-        took_us: (world.stopwatch)().saturating_sub(start),
-    });
-    result
 }
 
 fn ready(world: &World<'_>) -> Result<(), No> {
@@ -273,5 +265,14 @@ fn event_tool(tool: &Tool) -> EventTool {
         server: tool.reference().server.clone(),
         name: tool.reference().name.clone(),
         verb: Some(tool.verb()),
+    }
+}
+
+/// What a call that is counted already is held against.
+struct Counted;
+
+impl SessionView for Counted {
+    fn calls(&self, _: &CountKey) -> u64 {
+        0
     }
 }

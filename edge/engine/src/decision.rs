@@ -1,6 +1,7 @@
 //! What comes out: a permit, or a refusal with its reason; both with the facts for audit.
 
 use crate::call::Call;
+use crate::step::{Step, Steps};
 use crate::world::CountKey;
 use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
 use proctor_model::config::PolicyMode;
@@ -176,26 +177,6 @@ impl Refusal {
     }
 }
 
-/// How one control judged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// It let the call pass.
-    Passed,
-    /// It refused the call.
-    Refused(Reason),
-}
-
-/// One control's part in a decision.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
-    /// The control.
-    pub control: Control,
-    /// How it judged.
-    pub verdict: Verdict,
-    /// How long it took, in microseconds of the world's stopwatch.
-    pub took_us: u64,
-}
-
 /// What a decision was about and how it came about, without any value of the call.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Facts {
@@ -266,12 +247,13 @@ impl Facts {
     /// Microseconds by control, for `timings_us` of the audit event.
     #[must_use]
     pub fn timings_us(&self) -> BTreeMap<String, u64> {
-        let mut timings = BTreeMap::new();
-        for step in &self.steps {
-            let sum: &mut u64 = timings.entry(step.control.as_str().to_owned()).or_default();
-            *sum = sum.saturating_add(step.took_us);
-        }
-        timings
+        crate::step::timings_us(&self.steps)
+    }
+}
+
+impl Steps for Facts {
+    fn steps(&mut self) -> &mut Vec<Step> {
+        &mut self.steps
     }
 }
 

@@ -1,7 +1,8 @@
 //! # proctor-engine: may this agent make *this* call?
 //!
 //! [`decide`](decide()) takes a [`Call`] and a [`World`] and returns a [`Decision`]: a [`Permit`] to make exactly that
-//! call, or a [`Refusal`] with its [`Reason`](proctor_model::Reason).
+//! call, or a [`Refusal`] with its [`Reason`](proctor_model::Reason). [`respond`](respond()) takes what came back for it and
+//! returns a [`Release`], or a [`Withhold`] with its reason.
 //!
 //! **It promises** that a decision is a function of the call and the world alone; that anything missing, late or
 //! broken is a refusal; that narrowing a token or an intent never turns a refusal into a permit; that time and memory of a
@@ -14,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -36,18 +37,23 @@ pub mod json;
 pub mod limits;
 pub mod policy;
 pub mod provenance;
+mod question;
+pub mod respond;
 pub mod response;
 pub mod schema;
+pub mod step;
 pub mod token;
 pub mod world;
 
-pub use call::Call;
+pub use call::{Call, Purpose};
 pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, visible_tools};
-pub use decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits, Step, Verdict};
+pub use decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 pub use intent::CompiledIntent;
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
+pub use respond::{Answer, Channel, Findings, Release, Response, Withhold, respond};
+pub use step::{Step, Verdict};
 pub use world::{
     CompiledTenant, CountKey, Freshness, LiveDefinitions, Revocations, SessionView, World,
 };

@@ -2,35 +2,44 @@
 
 use crate::catalogue::Tool;
 use crate::limits::JSON_DEPTH_MAX;
+use crate::respond::Channel;
 use serde_json::{Map, Value};
 
-/// Rows of a `tools/call` result: the elements of the array that the catalogue's `rows` points to; else, and where
-/// nothing is there, of the largest array of objects or arrays anywhere in it. `structuredContent` and JSON in text
-/// blocks and embedded resources are looked at alike, whichever has more.
+/// Rows of what came back: the elements of the array that the catalogue's `rows` points to; else, and where nothing is
+/// there, of the largest array of objects or arrays anywhere in it. `structuredContent` and JSON in text blocks and
+/// embedded resources are looked at alike, as is all else; what has most counts.
 #[must_use]
-pub fn rows(tool: &Tool, result: &Map<String, Value>) -> u64 {
+pub fn rows(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> u64 {
     let pointer = tool.entry().rows.as_deref();
-    let texts = result
-        .get("content")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|block| {
-            block
-                .get("text")
-                .or_else(|| block.pointer("/resource/text"))
-        })
-        .filter_map(Value::as_str)
-        .filter(|text| text.trim_start().starts_with(['{', '[', '"']))
-        .filter_map(|text| serde_json::from_str::<Value>(text).ok());
-    let structured = result
-        .get("structuredContent")
-        .map(|value| count(value, pointer));
-    structured
-        .into_iter()
-        .chain(texts.map(|value| count(&value, pointer)))
-        .max()
-        .unwrap_or(0)
+    let of = |(key, value): (&String, &Value)| match (channel, key.as_str(), value) {
+        (Channel::Result, "structuredContent", value) => count(value, pointer),
+        (Channel::Result, "content", Value::Array(blocks)) => {
+            let blocks = blocks.iter().map(|block| of_block(block, pointer));
+            blocks.max().unwrap_or(0)
+        }
+        (_, _, value) => largest(value, 0),
+    };
+    body.iter().map(of).max().unwrap_or(0)
+}
+
+/// A block of `content`: its text, or that of its resource, is where documents stand.
+fn of_block(block: &Value, pointer: Option<&str>) -> u64 {
+    let Value::Object(members) = block else {
+        return largest(block, 0);
+    };
+    let of = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+        ("text", Value::String(text)) => of_text(text, pointer),
+        ("resource", resource @ Value::Object(_)) => of_block(resource, pointer),
+        (_, value) => largest(value, 0),
+    };
+    members.iter().map(of).max().unwrap_or(0)
+}
+
+fn of_text(text: &str, pointer: Option<&str>) -> u64 {
+    if !text.trim_start().starts_with(['{', '[', '"']) {
+        return 0;
+    }
+    serde_json::from_str(text).map_or(0, |value: Value| count(&value, pointer))
 }
 
 fn count(value: &Value, pointer: Option<&str>) -> u64 {
@@ -88,7 +97,7 @@ mod tests {
         .unwrap();
         let catalogue = crate::Catalogue::compile(&[server]);
         let tool = catalogue.get(&"crm/list".parse().unwrap()).unwrap();
-        rows(tool, result.as_object().unwrap())
+        rows(tool, Channel::Result, result.as_object().unwrap())
     }
 
     #[test]
@@ -104,6 +113,8 @@ mod tests {
             json!({"structuredContent": {"body": records}}),
             text(records),
             text(&quoted),
+            json!({"content": [], "_meta": {"all": [[1], [2], [3]]}}),
+            json!({"content": [{"type": "text", "text": "none", "annotations": {"all": [[1], [2], [3]]}}]}),
         ] {
             assert_eq!(counted(None, &result), 3, "{result}");
         }

@@ -1,25 +1,27 @@
 //! One request from token to answer: authenticate, decide, record, forward, check the answer, record the outcome.
 
 mod answer;
+mod dialogue;
+mod refuse;
+mod session;
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
-use crate::upstream::{self, Failure, Reply};
+use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
-use answer::Checked;
+use dialogue::Exchange;
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{
-    Call, Decision, Evaluator, Permit, Reading, Refusal, ToolQuery, World, decision,
-};
+use proctor_engine::{Call, Decision, Evaluator, Permit, Purpose, Refusal, ToolQuery, World};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
-use proctor_model::{DecisionId, Reason, TenantId};
+use proctor_model::{DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 thread_local! {
@@ -59,6 +61,8 @@ pub(crate) enum Outcome {
     Result(Map<String, Value>),
     /// The tool server's JSON-RPC error.
     Error(Map<String, Value>),
+    /// The server asks the client before it answers: `{inputRequests, requestState}`.
+    Question(Map<String, Value>),
     /// It was not made, or its answer is withheld.
     Refused(Refused),
 }
@@ -67,7 +71,33 @@ pub(crate) enum Outcome {
 pub(crate) struct Asked {
     pub(crate) tool: ToolQuery,
     pub(crate) arguments: Map<String, Value>,
+    pub(crate) purpose: Purpose,
+    /// How its server and the client may talk before the answer.
+    pub(crate) talk: Talk,
     pub(crate) trace_id: Option<String>,
+}
+
+impl Asked {
+    /// A call whose client waits for the answer and hears nothing else.
+    pub(crate) fn plain(
+        caller: &Caller,
+        tool: ToolQuery,
+        arguments: Map<String, Value>,
+        trace_id: Option<String>,
+    ) -> Self {
+        Self {
+            tool,
+            arguments,
+            purpose: Purpose::Use,
+            talk: Talk::silent(caller.token.agent().as_str()),
+            trace_id,
+        }
+    }
+}
+
+/// A call under way.
+pub(crate) struct Running {
+    pub(crate) outcome: JoinHandle<Outcome>,
 }
 
 impl Gateway {
@@ -83,113 +113,11 @@ impl Gateway {
     }
 
     /// An id for a decision. Without randomness there is a nil one: the refusal that follows says so itself.
-    fn decision_id(&self) -> DecisionId {
+    pub(crate) fn decision_id(&self) -> DecisionId {
         self.random
             .uuid_v7(self.clock.now())
             .unwrap_or_default()
             .into()
-    }
-
-    /// Who sends this token. A refusal is recorded in the chain of the tenant that the token names, if it is one of
-    /// ours; without one there is no chain to write to, and a metric counts it.
-    pub(crate) async fn authenticate(
-        &self,
-        text: Option<&str>,
-        trace_id: Option<String>,
-    ) -> Result<Caller, Refused> {
-        let verified = match text {
-            Some(text) => self.tenants.verify(text),
-            None => Err(crate::world::TurnedAway {
-                reason: Reason::TokenMissing,
-                tenant: None,
-            }),
-        };
-        match verified {
-            Ok((tenant, token)) => Ok(Caller { tenant, token }),
-            Err(away) => Err(self.turn_away(away.tenant, away.reason, trace_id).await),
-        }
-    }
-
-    /// Refuses a request of a known caller before it is a call.
-    pub(crate) async fn refuse(
-        &self,
-        caller: &Caller,
-        reason: Reason,
-        trace_id: Option<String>,
-    ) -> Refused {
-        let decision_id = self.decision_id();
-        count(Effect::Deny, Some(reason));
-        let recorded = match self.stamp(trace_id) {
-            Ok(stamp) => {
-                let tenant = caller.tenant.id.clone();
-                let mut event = event::turned_away(stamp, tenant, decision_id, reason);
-                event.agent = Some(caller.token.agent().clone());
-                event.token_id = caller.token.id().cloned();
-                event.session = caller.token.session().cloned();
-                self.spool
-                    .record(Box::new(event))
-                    .await
-                    .map_err(Reason::from)
-            }
-            Err(reason) => Err(reason),
-        };
-        let denials = caller
-            .tenant
-            .loaded()
-            .map(|loaded| loaded.tenant.settings().denials)
-            .unwrap_or_default();
-        self.refused(decision_id, recorded.err().unwrap_or(reason), None, denials)
-    }
-
-    pub(crate) async fn turn_away(
-        &self,
-        tenant: Option<TenantId>,
-        reason: Reason,
-        trace_id: Option<String>,
-    ) -> Refused {
-        let decision_id = self.decision_id();
-        count(Effect::Deny, Some(reason));
-        let tenant = tenant.filter(|id| {
-            let records = |tenant: Arc<TenantState>| tenant.records_unverified(reason);
-            self.tenants.get(id).is_some_and(records)
-        });
-        let recorded = match (tenant, self.stamp(trace_id)) {
-            (Some(tenant), Ok(stamp)) => {
-                let event = event::turned_away(stamp, tenant, decision_id, reason);
-                self.spool
-                    .record(Box::new(event))
-                    .await
-                    .map_err(Reason::from)
-            }
-            (None, Ok(_)) => {
-                metrics::counter!("proctor_edge_unrecorded_refusals_total", "reason" => reason.code())
-                    .increment(1);
-                Ok(())
-            }
-            (_, Err(reason)) => Err(reason),
-        };
-        self.refused(
-            decision_id,
-            recorded.err().unwrap_or(reason),
-            None,
-            Denials::default(),
-        )
-    }
-
-    fn refused(
-        &self,
-        decision_id: DecisionId,
-        reason: Reason,
-        message: Option<String>,
-        denials: Denials,
-    ) -> Refused {
-        let message = message.unwrap_or_else(|| reason.message().to_owned());
-        Refused {
-            decision_id,
-            reason,
-            message,
-            denials,
-        }
     }
 
     /// Judges with the world as it is now.
@@ -198,10 +126,23 @@ impl Gateway {
         caller: &Caller,
         judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
     ) -> Result<(R, Arc<Loaded>), Reason> {
+        let loaded = caller.tenant.loaded().ok_or(Reason::NotReady)?;
+        let started = self.clock.monotonic();
+        let judged = self.judge_under(caller, &loaded, judge)?;
+        metrics::histogram!("proctor_edge_decision_seconds")
+            .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
+        Ok((judged, loaded))
+    }
+
+    /// Judges with the world as it is now, but under this configuration.
+    fn judge_under<R>(
+        &self,
+        caller: &Caller,
+        loaded: &Loaded,
+        judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
+    ) -> Result<R, Reason> {
         let tenant = &caller.tenant;
-        let (Some(loaded), Some(keys)) = (tenant.loaded(), tenant.keys()) else {
-            return Err(Reason::NotReady);
-        };
+        let keys = tenant.keys().ok_or(Reason::NotReady)?;
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let session = tenant
             .sessions
@@ -226,10 +167,7 @@ impl Gateway {
             digest_key: &keys.digest_key,
             stopwatch: &stopwatch,
         };
-        let judged = EVALUATOR.with_borrow_mut(|evaluator| judge(&world, evaluator));
-        metrics::histogram!("proctor_edge_decision_seconds")
-            .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
-        Ok((judged, loaded))
+        Ok(EVALUATOR.with_borrow_mut(|evaluator| judge(&world, evaluator)))
     }
 
     /// Decides, and records what an agent only wanted to know.
@@ -279,13 +217,16 @@ impl Gateway {
         let Asked {
             tool,
             arguments,
+            purpose,
             trace_id,
+            ..
         } = asked;
         self.know(caller, &tool).await;
         let call = Call {
             decision_id: self.decision_id(),
             token: Arc::clone(&caller.token),
             tool,
+            purpose,
             arguments,
         };
         match self.judge(caller, |world, evaluator| {
@@ -310,38 +251,49 @@ impl Gateway {
     }
 
     /// One call, whole. It runs to its recorded end even if the caller does not wait for it; dropping the returned
-    /// future cancels it if `cancel_with_client`.
-    pub(crate) async fn call(
+    /// future cancels it.
+    pub(crate) async fn call(self: &Arc<Self>, caller: Caller, asked: Asked) -> Outcome {
+        let cancel = CancellationToken::new();
+        let guard = cancel.clone().drop_guard();
+        let outcome = match self.start(caller, asked, cancel).await {
+            Ok(running) => self.ended(running).await,
+            Err(refused) => Outcome::Refused(refused),
+        };
+        guard.disarm();
+        outcome
+    }
+
+    /// Begins a call: it runs to its recorded end by itself, or until it is cancelled.
+    pub(crate) async fn start(
         self: &Arc<Self>,
         caller: Caller,
         asked: Asked,
         cancel: CancellationToken,
-        cancel_with_client: bool,
-    ) -> Outcome {
+    ) -> Result<Running, Refused> {
         // Taken when all of the request is here: a slow sender holds nothing.
         if self.in_flight.available_permits() == 0 {
-            let refused = self
+            return Err(self
                 .refuse(&caller, Reason::Overloaded, asked.trace_id)
-                .await;
-            return Outcome::Refused(refused);
+                .await);
         }
         let gateway = Arc::clone(self);
-        let guard = cancel_with_client.then(|| cancel.clone().drop_guard());
-        let task = tokio::spawn(async move {
+        let outcome = tokio::spawn(async move {
             let _room = gateway.in_flight.acquire().await;
             gateway.call_through(&caller, asked, &cancel).await
         });
-        let outcome = task.await;
-        if let Some(guard) = guard {
-            guard.disarm();
-        }
-        outcome.unwrap_or_else(|_| {
-            Outcome::Refused(self.refused(
-                self.decision_id(),
-                Reason::Internal,
-                None,
-                Denials::default(),
-            ))
+        Ok(Running { outcome })
+    }
+
+    /// What came of it.
+    pub(crate) async fn ended(&self, running: Running) -> Outcome {
+        self.outcome(running.outcome.await)
+    }
+
+    /// A task that failed is a defect of ours.
+    pub(crate) fn outcome(&self, ended: Result<Outcome, JoinError>) -> Outcome {
+        ended.unwrap_or_else(|_| {
+            let decision_id = self.decision_id();
+            Outcome::Refused(self.refused(decision_id, Reason::Internal, None, Denials::default()))
         })
     }
 
@@ -351,6 +303,7 @@ impl Gateway {
         asked: Asked,
         cancel: &CancellationToken,
     ) -> Outcome {
+        let (talk, purpose) = (asked.talk.clone(), asked.purpose);
         let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
             Ok(decided) => decided,
             Err(refused) => return Outcome::Refused(refused),
@@ -363,7 +316,15 @@ impl Gateway {
             }
         };
         match recorded {
-            Ok(recorded) => self.forward(recorded, caller, &loaded, cancel).await,
+            Ok(recorded) => {
+                let exchange = Exchange {
+                    recorded,
+                    caller,
+                    loaded: &loaded,
+                    purpose,
+                };
+                self.forward(exchange, talk, cancel).await
+            }
             Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
         }
     }
@@ -383,125 +344,6 @@ impl Gateway {
             count(Effect::Allow, None);
         }
         recorded.map_err(|(permit, why)| permit.refuse(why.into()))
-    }
-
-    async fn record_refusal(
-        &self,
-        refusal: Refusal,
-        loaded: &Loaded,
-        trace_id: Option<String>,
-    ) -> Refused {
-        count(refusal.facts.effect, Some(refusal.reason));
-        let recorded = match self.stamp(trace_id) {
-            Ok(stamp) => self
-                .spool
-                .record(Box::new(event::refused(stamp, &refusal)))
-                .await
-                .map_err(Reason::from),
-            Err(reason) => Err(reason),
-        };
-        let (reason, message) = match recorded {
-            Ok(()) => (refusal.reason, Some(refusal.message())),
-            Err(reason) => (reason, None),
-        };
-        self.refused(
-            refusal.facts.decision_id,
-            reason,
-            message,
-            loaded.tenant.settings().denials,
-        )
-    }
-
-    async fn forward(
-        &self,
-        recorded: Recorded,
-        caller: &Caller,
-        loaded: &Loaded,
-        cancel: &CancellationToken,
-    ) -> Outcome {
-        let started = self.clock.monotonic();
-        let answer = match loaded.servers.get(&recorded.permit().tool().server) {
-            Some(server) => upstream::forward(&recorded, server, cancel).await,
-            None => Err(Failure::Unreachable),
-        };
-        let latency = self.clock.monotonic().saturating_sub(started);
-        let mut outcome = recorded.outcome();
-        outcome.time = self.clock.now();
-        let facts = recorded.permit().facts();
-        let checked = answer.and_then(|answer| answer::check(recorded.permit(), loaded, answer));
-        answer::describe(
-            &mut outcome,
-            &checked,
-            u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-        );
-        if let (Ok(checked), Some(keys)) = (&checked, caller.tenant.keys())
-            && let Some(result) = &mut outcome.result
-            && let Reply::Result(members) = &checked.answer.reply
-        {
-            result.digest = decision::args_digest(members, &keys.digest_key);
-        }
-        match crate::spool::event_id(&self.random, outcome.time) {
-            Ok(id) => outcome.event_id = id,
-            // Without randomness the call stays open until the restart says "unknown".
-            Err(_) => tracing::error!("no random bytes for the id of an outcome"),
-        }
-        if Some(outcome.event_id) != outcome.of {
-            self.spool.outcome(Box::new(outcome)).await;
-        }
-        if let Ok(checked) = &checked {
-            self.note_reading(caller, loaded, recorded.permit(), checked);
-        }
-        match checked.map(|checked| checked.answer.reply) {
-            Ok(Reply::Result(result)) => Outcome::Result(answer::noted(result, facts)),
-            Ok(Reply::Error(error)) => Outcome::Error(answer::upstream_error(error, facts)),
-            Err(failure) => {
-                let denials = loaded.tenant.settings().denials;
-                Outcome::Refused(self.refused(facts.decision_id, failure.reason(), None, denials))
-            }
-        }
-    }
-
-    /// A permitted call belongs to its session's history from the start: the next decision may depend on it.
-    fn note_call(&self, caller: &Caller, loaded: &Loaded, permit: &Permit) {
-        let tenant = &caller.tenant;
-        let tool = loaded.tenant.catalogue().get(permit.tool());
-        if let (Some(keys), Some(tool)) = (tenant.keys(), tool) {
-            let intent = caller.token.intent().and_then(|id| tenant.intent(id));
-            let session = tenant
-                .sessions
-                .of(&caller.token, intent.as_deref(), &keys.digest_key);
-            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
-            session.history.note_call(tool, self.clock.now());
-        }
-    }
-
-    /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
-    fn note_reading(&self, caller: &Caller, loaded: &Loaded, permit: &Permit, checked: &Checked) {
-        let tenant = &caller.tenant;
-        let (Some(keys), Some(tool)) =
-            (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
-        else {
-            return;
-        };
-        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
-        let intent = intent.as_deref();
-        let (result, error) = match &checked.answer.reply {
-            Reply::Result(result) => (result, false),
-            Reply::Error(error) => (error, true),
-        };
-        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
-        session
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(&Reading {
-                tool,
-                arguments: permit.arguments(),
-                intent,
-                result,
-                rows: checked.rows,
-                error,
-            });
-        tenant.sessions.grown(&caller.token, intent, &session);
     }
 
     /// What is missing of calls that were under way when the edge stopped: whether their tools ran is not known.

@@ -5,11 +5,10 @@ use crate::upstream::{Upstreams, Wiring};
 use arc_swap::ArcSwapOption;
 use moka::Expiry;
 use moka::sync::Cache;
-use proctor_engine::schema::Schema;
 use proctor_engine::token::{KeyRing, Token, VerifiedToken, cache_key, verify};
 use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Revocations};
 use proctor_model::config::TokenKeys;
-use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp, ToolRef};
+use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp};
 use proctor_runtime::Clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -30,7 +29,6 @@ const INTENTS_MAX: u64 = 1_000_000;
 pub(crate) struct Loaded {
     pub(crate) tenant: CompiledTenant,
     pub(crate) servers: Wiring,
-    pub(crate) outputs: HashMap<ToolRef, Schema>,
 }
 
 /// A version of the token keys.
@@ -385,7 +383,6 @@ mod tests {
         Loaded {
             tenant,
             servers: Wiring::default(),
-            outputs: HashMap::new(),
         }
     }
 
@@ -393,6 +390,7 @@ mod tests {
         let keys = TokenKeys {
             keys: Vec::new(),
             digest_key: [0; 32],
+            secrets: Vec::new(),
         };
         Keys::new(&"acme".parse().unwrap(), 1, &keys)
     }

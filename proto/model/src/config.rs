@@ -1,7 +1,9 @@
 //! What control publishes to the edges: the payloads of its signed documents.
 
 use crate::catalogue::ToolServer;
-use crate::ids::{AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, TenantId};
+use crate::ids::{
+    AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, SecretName, TenantId,
+};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -188,6 +190,46 @@ pub struct TokenKeys {
     pub keys: Vec<TokenKey>,
     /// Keys the digests of arguments in audit events, so that few possible values can't be tried out. 32 bytes.
     pub digest_key: [u8; 32],
+    /// Credentials that the edge presents to upstreams in the tenant's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<UpstreamSecret>,
+}
+
+/// A credential of the tenant for its tool servers or LLM providers.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSecret {
+    /// By which servers and providers refer to it.
+    #[zeroize(skip)]
+    pub name: SecretName,
+    /// The hosts (`host` or `host:port`) that it may be sent to: who registers a server can't send it elsewhere.
+    #[zeroize(skip)]
+    pub hosts: Vec<String>,
+    /// The credential.
+    pub value: String,
+}
+
+impl UpstreamSecret {
+    /// Whether it may be sent to the origin of this address.
+    #[must_use]
+    pub fn may_go_to(&self, host: &str, port: Option<u16>) -> bool {
+        self.hosts.iter().any(|allowed| {
+            match allowed.rsplit_once(':').filter(|(_, digits)| {
+                !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+            }) {
+                Some((name, digits)) => {
+                    name.eq_ignore_ascii_case(host) && digits.parse().ok() == port
+                }
+                None => allowed.eq_ignore_ascii_case(host),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for UpstreamSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UpstreamSecret({}, …)", self.name)
+    }
 }
 
 /// One token key.
@@ -250,6 +292,27 @@ pub struct EdgeCertificate {
     /// Tenants whose chains it may write to.
     pub tenants: Vec<TenantId>,
     /// When control made it.
+    pub issued_at: Timestamp,
+}
+
+/// `audience` of an edge's proof to the counter.
+pub const COUNTER_AUDIENCE: &str = "counter";
+/// How far `issued_at` of a proof may be from the reader's clock, either way, in seconds.
+pub const EDGE_PROOF_LIFE_S: i64 = 300;
+/// gRPC metadata: the edge's certificate (`proctor.edge-cert+jws`).
+pub const EDGE_CERTIFICATE_METADATA: &str = "proctor-edge-certificate";
+/// gRPC metadata: the edge's proof (`proctor.edge-proof+jws`).
+pub const EDGE_PROOF_METADATA: &str = "proctor-edge-proof";
+
+/// Payload of `proctor.edge-proof+jws`, signed by the edge: that who sends its certificate has its key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeProof {
+    /// The edge.
+    pub edge: EdgeId,
+    /// Whom it is for, so that no other service can use it.
+    pub audience: String,
+    /// When it was made; see [`EDGE_PROOF_LIFE_S`].
     pub issued_at: Timestamp,
 }
 

@@ -4,6 +4,8 @@
 pub const ID_BYTES_MAX: usize = 63;
 /// Longest tool name, in bytes (MCP 2025-11-25 recommends at most 128).
 pub const TOOL_NAME_BYTES_MAX: usize = 128;
+/// Longest URI of a resource or name of a prompt, in bytes.
+pub const URI_BYTES_MAX: usize = 1024;
 /// Most actions in one intent declaration: it is searched linearly for each call.
 pub const INTENT_ACTIONS_MAX: usize = 64;
 /// Longest life of an intent, in seconds: intents are for one task, not for a standing order.
@@ -12,6 +14,11 @@ pub const INTENT_LIFE_S_MAX: u32 = 24 * 3600;
 pub const CATALOGUE_TOOLS_MAX: usize = 512;
 /// Largest signed document, in bytes: below nats-server's default `max_payload` of 1 MiB.
 pub const SIGNED_BYTES_MAX: usize = 1_000_000;
+/// Most credentials for upstreams of one tenant, and the longest of them in bytes (a PEM key): together they fit one
+/// signed document.
+pub const SECRETS_MAX: usize = 64;
+/// See [`SECRETS_MAX`].
+pub const SECRET_BYTES_MAX: usize = 8 * 1024;
 /// Most events in one audit batch.
 pub const BATCH_EVENTS_MAX: usize = 512;
 /// Largest audit batch, in bytes of its events.

@@ -84,8 +84,12 @@ pub enum Right {
     DeclareIntents,
     ReadAudit,
     WriteApiKeys,
+    WriteSecrets,
     WriteTenants,
     WriteEdges,
+    ReadBudgets,
+    WriteLimits,
+    AdjustBudgets,
 }
 
 impl Role {
@@ -96,13 +100,24 @@ impl Role {
         match self {
             Self::PlatformAdmin => true,
             Self::TenantAdmin => !matches!(right, WriteTenants | WriteEdges),
-            Self::Viewer | Self::Approver => matches!(right, ReadConfig),
+            Self::Viewer | Self::Approver => matches!(right, ReadConfig | ReadBudgets),
             Self::Operator => matches!(
                 right,
-                ReadConfig | WriteAgents | WriteServers | MintTokens | RevokeTokens
+                ReadConfig
+                    | ReadBudgets
+                    | AdjustBudgets
+                    | WriteAgents
+                    | WriteServers
+                    | MintTokens
+                    | RevokeTokens
             ),
-            Self::PolicyAdmin => matches!(right, ReadConfig | WritePolicies),
-            Self::Auditor => matches!(right, ReadConfig | ReadAudit),
+            Self::PolicyAdmin => {
+                matches!(
+                    right,
+                    ReadConfig | ReadBudgets | WriteLimits | WritePolicies
+                )
+            }
+            Self::Auditor => matches!(right, ReadConfig | ReadBudgets | ReadAudit),
             Self::IntentIssuer => matches!(right, DeclareIntents),
         }
     }

@@ -4,7 +4,8 @@
 //! a signature on one is never good for another.
 
 use crate::config::{
-    Assignment, EdgeCertificate, Heartbeat, PublicKey, Revocation, SealedKeys, TenantConfig,
+    Assignment, EdgeCertificate, EdgeProof, Heartbeat, PublicKey, Revocation, SealedKeys,
+    TenantConfig,
 };
 use crate::ids::KeyId;
 use crate::intent::Intent;
@@ -32,6 +33,7 @@ documents! {
     Revocation = "proctor.revocation+jws",
     Heartbeat = "proctor.heartbeat+jws",
     EdgeCertificate = "proctor.edge-cert+jws",
+    EdgeProof = "proctor.edge-proof+jws",
     Assignment = "proctor.assignment+jws",
     crate::audit::Receipt = "proctor.receipt+jws",
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 #[test]
 fn the_committed_bindings_are_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let files = ["control", "ledger"].map(|name| root.join(format!("proctor/v1/{name}.proto")));
+    let files =
+        ["control", "counter", "ledger"].map(|name| root.join(format!("proctor/v1/{name}.proto")));
     let descriptors = protox::compile(&files, [&root]).unwrap();
     let out = tempfile::tempdir().unwrap();
     tonic_prost_build::configure()

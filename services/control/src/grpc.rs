@@ -61,6 +61,9 @@ operations! {
     list_keys(ListRequest) -> ListKeysResponse = async |s, c, r: v1::ListRequest| crate::keys::list(s, c, &r.tenant).await;
     declare_intent(DeclareIntentRequest) -> Document = documents::declare_intent;
     get_intent(ObjectRequest) -> Document = documents::get_intent;
+    put_secret(PutSecretRequest) -> SecretInfo = crate::secrets::put;
+    list_secrets(ListRequest) -> ListSecretsResponse = crate::secrets::list;
+    delete_secret(ObjectRequest) -> Empty = crate::secrets::delete;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse = platform::create_api_key;
     list_api_keys(ListRequest) -> ListApiKeysResponse = platform::list_api_keys;
     delete_api_key(ObjectRequest) -> Empty = platform::delete_api_key;

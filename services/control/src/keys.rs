@@ -2,10 +2,10 @@
 
 use crate::State;
 use crate::caller::Caller;
+use crate::cipher::{decrypt_key, encrypt, purpose};
 use crate::error::ControlError;
+use crate::store::TenantTx;
 use crate::store::tenants::{check_fits, database_time, timestamp};
-use crate::store::{TenantTx, enqueue};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use proctor_model::config::{TokenKey, TokenKeys};
 use proctor_model::principal::Right;
 use proctor_model::{TenantId, Timestamp};
@@ -16,45 +16,13 @@ use tonic::Status;
 /// Longest overlap, seconds: the longest life of a token.
 const OVERLAP_S_MAX: u32 = 90 * 24 * 3600;
 
-fn cipher(state: &State) -> Result<LessSafeKey, ControlError> {
-    let key = UnboundKey::new(&AES_256_GCM, state.master_key.as_slice())
-        .map_err(|_| ControlError::Decrypt)?;
-    Ok(LessSafeKey::new(key))
-}
-
-/// Nonce ‖ AES-256-GCM ciphertext; bound to what it is for.
-fn encrypt(state: &State, purpose: &str, secret: &[u8; 32]) -> Result<Vec<u8>, ControlError> {
-    let nonce = state.random.array::<NONCE_LEN>()?;
-    let mut sealed = secret.to_vec();
-    cipher(state)?
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(purpose.as_bytes()),
-            &mut sealed,
-        )
-        .map_err(|_| ControlError::Decrypt)?;
-    Ok([nonce.as_slice(), &sealed].concat())
-}
-
-fn decrypt(state: &State, purpose: &str, stored: &[u8]) -> Result<[u8; 32], ControlError> {
-    let (nonce, sealed) = stored
-        .split_at_checked(NONCE_LEN)
-        .ok_or(ControlError::Decrypt)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| ControlError::Decrypt)?;
-    let mut sealed = zeroize::Zeroizing::new(sealed.to_vec());
-    let open = cipher(state)?
-        .open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut sealed)
-        .map_err(|_| ControlError::Decrypt)?;
-    <[u8; 32]>::try_from(&*open).map_err(|_| ControlError::Decrypt)
-}
-
-fn purpose(tenant: &TenantId, what: &str) -> String {
-    format!("{tenant}|{what}")
-}
-
 /// A fresh, encrypted key of argument digests.
 pub(crate) fn new_digest_key(state: &State, tenant: &TenantId) -> Result<Vec<u8>, ControlError> {
-    encrypt(state, &purpose(tenant, "digest"), &state.random.array()?)
+    encrypt(
+        state,
+        &purpose(tenant, "digest"),
+        &state.random.array::<32>()?,
+    )
 }
 
 /// Makes a new active key.
@@ -64,18 +32,14 @@ pub(crate) async fn create(
 ) -> Result<v1::TokenKeyInfo, ControlError> {
     let tenant = tx.tenant().clone();
     let kid = format!("k_{}", hex::encode(state.random.array::<8>()?));
-    let secret = encrypt(state, &purpose(&tenant, &kid), &state.random.array()?)?;
+    let secret = encrypt(state, &purpose(&tenant, &kid), &state.random.array::<32>()?)?;
     sqlx::query("insert into control.token_keys (tenant, kid, secret) values ($1, $2, $3)")
         .bind(tenant.as_str())
         .bind(&kid)
         .bind(secret)
         .execute(&mut **tx)
         .await?;
-    sqlx::query("update control.tenants set keys_version = keys_version + 1 where tenant = $1")
-        .bind(tenant.as_str())
-        .execute(&mut **tx)
-        .await?;
-    enqueue(tx, &tenant, "keys", "").await?;
+    tx.keys_changed().await?;
     let created_at = state.clock.now().to_string();
     Ok(v1::TokenKeyInfo {
         kid,
@@ -170,13 +134,14 @@ pub(crate) async fn load(
     for row in rows {
         let kid: String = row.try_get("kid")?;
         keys.push(TokenKey {
-            key: decrypt(state, &purpose(tenant, &kid), row.try_get("secret")?)?,
+            key: decrypt_key(state, &purpose(tenant, &kid), row.try_get("secret")?)?,
             kid: kid.parse()?,
             not_after: row.try_get::<Option<_>, _>("not_after")?.map(timestamp),
         });
     }
     Ok(Some(TokenKeys {
         keys,
-        digest_key: decrypt(state, &purpose(tenant, "digest"), &digest_key)?,
+        digest_key: decrypt_key(state, &purpose(tenant, "digest"), &digest_key)?,
+        secrets: crate::secrets::load(tx, state, tenant).await?,
     }))
 }

@@ -5,10 +5,11 @@
 //!
 //! It must never see tool traffic, and never import another role.
 //!
-//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `enrol`, `audit`.
+//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `secrets`, `enrol`, `audit`.
 
 mod audit;
 mod caller;
+mod cipher;
 mod enrol;
 mod error;
 mod grpc;
@@ -16,6 +17,7 @@ mod keys;
 mod mint;
 mod publish;
 mod revoke;
+mod secrets;
 mod store;
 
 pub use error::ControlError;

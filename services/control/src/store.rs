@@ -5,6 +5,7 @@ pub(crate) mod api_keys;
 pub(crate) mod intents;
 pub(crate) mod objects;
 pub(crate) mod policies;
+pub(crate) mod secrets;
 pub(crate) mod tenants;
 
 use crate::error::ControlError;
@@ -100,6 +101,21 @@ impl TenantTx {
             return Err(crate::caller::no_such_tenant().into());
         }
         enqueue(self, &tenant, "config", "").await
+    }
+
+    /// Notes that what is sealed to the edges changed (token keys, secrets): a new version, to be published.
+    pub(crate) async fn keys_changed(&mut self) -> Result<(), ControlError> {
+        let tenant = self.tenant.clone();
+        let changed = sqlx::query(
+            "update control.tenants set keys_version = keys_version + 1 where tenant = $1",
+        )
+        .bind(tenant.as_str())
+        .execute(&mut **self)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Err(crate::caller::no_such_tenant().into());
+        }
+        enqueue(self, &tenant, "keys", "").await
     }
 
     pub(crate) async fn commit(self) -> Result<(), ControlError> {

@@ -124,6 +124,14 @@ async fn another_tenant_looks_like_none_at_all() {
             declaration: vec![]
         }),
         get_intent(object("b", "int_x", 0)),
+        put_secret(v1::PutSecretRequest {
+            tenant: tenant(),
+            name: "x".into(),
+            hosts: vec!["x.example".into()],
+            value: "x".into()
+        }),
+        list_secrets(list("b")),
+        delete_secret(object("b", "x", 0)),
         create_api_key(v1::CreateApiKeyRequest {
             tenant: tenant(),
             name: "x".into(),

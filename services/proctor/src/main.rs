@@ -47,6 +47,9 @@ enum Command {
     /// Register tool servers and approve their tools
     #[command(subcommand)]
     Server(operate::server::ServerCommand),
+    /// Set credentials for tool servers and LLM providers
+    #[command(subcommand)]
+    Secret(operate::secret::SecretCommand),
     /// Make one tool call through the edge
     Call(operate::call::CallArgs),
     /// Read and verify the audit chain
@@ -87,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Intent(command) => operate::intent::run(command).await?,
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,
+            Command::Secret(command) => operate::secret::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
             Command::Completions { shell } => {

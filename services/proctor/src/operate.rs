@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod intent;
 pub(crate) mod policy;
+pub(crate) mod secret;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod token;

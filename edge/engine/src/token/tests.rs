@@ -22,6 +22,7 @@ fn ring() -> KeyRing {
     let keys = TokenKeys {
         keys: vec![key("k1", 0), key("k2", 7)],
         digest_key: [0; 32],
+        secrets: Vec::new(),
     };
     KeyRing::new("acme".parse().unwrap(), &keys)
 }
@@ -229,6 +230,7 @@ fn retired_keys_verify_until_their_end() {
     let keys = TokenKeys {
         keys: vec![retired],
         digest_key: [0; 32],
+        secrets: Vec::new(),
     };
     let ring = KeyRing::new("acme".parse().unwrap(), &keys);
     let token = verify(&minted(&NEEDED), &ring).unwrap();

@@ -1,108 +1,160 @@
-//! What a tool server answered: whether it may be passed on, how it is recorded, and how it is worded.
+//! What came back: judged, recorded, read into the session, worded.
 
-use crate::upstream::{Answer, Failure, Reply};
-use crate::world::Loaded;
-use proctor_engine::{Facts, Permit, response};
+use super::dialogue::Exchange;
+use super::{Caller, Gateway, Outcome};
+use crate::spool::Recorded;
+use crate::upstream::{Failure, Talk};
+use proctor_engine::{Channel, Facts, Findings, Release, Response, Withhold, decision};
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// An answer that may be passed on.
-pub(super) struct Checked {
-    /// The word for the upstream's part of the outcome event.
-    pub(super) status: &'static str,
-    pub(super) rows: u64,
-    pub(super) answer: Answer,
+/// How a forwarded call ended.
+pub(super) enum Ended {
+    Released(Box<Release>),
+    Withheld(Box<Withhold>),
+    Failed(Failure),
 }
 
-/// Holds an answer against what was permitted.
-pub(super) fn check(permit: &Permit, loaded: &Loaded, answer: Answer) -> Result<Checked, Failure> {
-    let status = status(permit, loaded, &answer)?;
-    let rows = match (&answer.reply, loaded.tenant.catalogue().get(permit.tool())) {
-        (Reply::Result(result), Some(tool)) => response::rows(tool, result),
-        _ => 0,
-    };
-    if permit.limits().rows.is_some_and(|most| rows > most) {
-        return Err(Failure::TooManyRows);
+impl Gateway {
+    pub(super) async fn forward(
+        &self,
+        exchange: Exchange<'_>,
+        talk: Talk,
+        cancel: &CancellationToken,
+    ) -> Outcome {
+        let started = self.clock.monotonic();
+        let ended = self.talk_through(&exchange, talk, cancel).await;
+        let latency = self.clock.monotonic().saturating_sub(started);
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = &exchange;
+        self.record_end(recorded, caller, &ended, latency).await;
+        let facts = recorded.permit().facts();
+        let (reason, detail) = match ended {
+            Ended::Released(release) => {
+                self.note_reading(&exchange, &release);
+                return worded(*release, facts);
+            }
+            Ended::Withheld(withheld) => (withheld.reason, withheld.detail),
+            Ended::Failed(failure) => (failure.reason(), None),
+        };
+        let message = detail.map(|detail| format!("{} ({detail})", reason.message()));
+        let denials = loaded.tenant.settings().denials;
+        Outcome::Refused(self.refused(facts.decision_id, reason, message, denials))
     }
-    Ok(Checked {
-        status,
-        rows,
-        answer,
-    })
-}
 
-fn status(permit: &Permit, loaded: &Loaded, answer: &Answer) -> Result<&'static str, Failure> {
-    let Reply::Result(result) = &answer.reply else {
-        return Ok("rpc_error");
-    };
-    // Questions back to the user and tasks are answers that nothing here controls yet: they are not passed on.
-    if result
-        .get("resultType")
-        .is_some_and(|kind| kind != "complete")
-    {
-        return Err(Failure::Invalid);
-    }
-    if result
-        .get("content")
-        .is_some_and(|content| !content.is_array())
-    {
-        return Err(Failure::Invalid);
-    }
-    if result.get("isError") == Some(&Value::Bool(true)) {
-        return Ok("tool_error");
-    }
-    if let Some(schema) = loaded.outputs.get(permit.tool())
-        && !result
-            .get("structuredContent")
-            .is_some_and(|content| schema.fits(content))
-    {
-        return Err(Failure::Invalid);
-    }
-    Ok("ok")
-}
-
-pub(super) fn describe(
-    event: &mut AuditEvent,
-    checked: &Result<Checked, Failure>,
-    latency_us: u64,
-) {
-    let status = match checked {
-        Ok(Checked {
-            status,
-            rows,
-            answer,
-        }) => {
-            event.kind = Kind::Completed;
-            event.result = Some(EventResult {
-                digest: None,
-                bytes: answer.bytes,
-                rows: (*rows > 0).then_some(*rows),
-            });
-            status
+    /// Judges an answer under the configuration that the call was decided under.
+    pub(super) fn respond(&self, exchange: &Exchange<'_>, answer: proctor_engine::Answer) -> Ended {
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = exchange;
+        let findings = Findings::of(&answer);
+        let started = self.clock.monotonic();
+        let judged = self.judge_under(caller, loaded, |world, evaluator| {
+            proctor_engine::respond(recorded.permit(), answer, world, evaluator)
+        });
+        metrics::histogram!("proctor_edge_response_seconds")
+            .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
+        match judged {
+            Ok(Response::Release(release)) => Ended::Released(release),
+            Ok(Response::Withhold(withheld)) => Ended::Withheld(withheld),
+            Err(reason) => Ended::Withheld(Box::new(Withhold {
+                reason,
+                detail: None,
+                findings,
+            })),
         }
-        Err(failure) => {
+    }
+
+    /// The second event of the call.
+    async fn record_end(
+        &self,
+        recorded: &Recorded,
+        caller: &Caller,
+        ended: &Ended,
+        latency: Duration,
+    ) {
+        let mut event = recorded.outcome();
+        event.time = self.clock.now();
+        describe(&mut event, ended);
+        if let (Ended::Released(release), Some(keys)) = (ended, caller.tenant.keys())
+            && let Some(result) = &mut event.result
+        {
+            result.digest = decision::args_digest(release.body(), &keys.digest_key);
+        }
+        if let Some(upstream) = &mut event.upstream {
+            upstream.latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        }
+        match crate::spool::event_id(&self.random, event.time) {
+            Ok(id) => event.event_id = id,
+            // Without randomness the call stays open until the restart says "unknown".
+            Err(_) => tracing::error!("no random bytes for the id of an outcome"),
+        }
+        if Some(event.event_id) != event.of {
+            self.spool.outcome(Box::new(event)).await;
+        }
+    }
+}
+
+fn describe(event: &mut AuditEvent, ended: &Ended) {
+    let (status, reason, findings) = match ended {
+        Ended::Released(release) => {
+            event.kind = Kind::Completed;
+            (release.findings().status, None, Some(release.findings()))
+        }
+        Ended::Withheld(withheld) => {
+            event.kind = Kind::Withheld;
+            let findings = &withheld.findings;
+            (findings.status, Some(withheld.reason), Some(findings))
+        }
+        Ended::Failed(failure) => {
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
-                Failure::Invalid | Failure::TooLarge | Failure::TooManyRows => Kind::Withheld,
+                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
                 Failure::Unreachable | Failure::Overloaded => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
                 Failure::Broken | Failure::Timeout => Kind::Unknown,
             };
-            if *failure != Failure::Cancelled {
-                event.reason = Some(failure.reason());
-                event.control = Some(failure.reason().control());
-            }
-            failure.as_str()
+            let reason = (*failure != Failure::Cancelled).then(|| failure.reason());
+            (failure.as_str(), reason, None)
         }
     };
+    event.reason = reason;
+    event.control = reason.map(proctor_model::Reason::control);
     event.upstream = Some(EventUpstream {
         status: status.to_owned(),
-        latency_us,
+        latency_us: 0,
     });
+    if let Some(findings) = findings {
+        event.result = Some(EventResult {
+            digest: None,
+            bytes: findings.bytes,
+            rows: (findings.rows > 0).then_some(findings.rows),
+        });
+        event.policy.clone_from(&findings.policies);
+        event.timings_us = findings.timings_us();
+    }
+}
+
+fn worded(release: Release, facts: &Facts) -> Outcome {
+    match release.channel() {
+        // A note is no answer: what says so here is treated as one that says nothing.
+        Channel::Result | Channel::Note => Outcome::Result(noted(release.into_body(), facts)),
+        Channel::Question => Outcome::Question(noted(release.into_body(), facts)),
+        Channel::Error => Outcome::Error(upstream_error(release.into_body(), facts)),
+    }
 }
 
 /// A tool server's JSON-RPC error, so that it can't be taken for one of ours: not our codes, its data under its own key.
-pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
     let code = error.get("code").and_then(Value::as_i64);
     let code =
         code.filter(|code| !(-32019..=-32010).contains(code) && !(-31019..=-31010).contains(code));
@@ -117,6 +169,13 @@ pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Ma
             .remove("data")
             .map(|theirs| ("upstream".to_owned(), theirs)),
     );
+    // What the specification gives this code a meaning by: names of capabilities, nothing else.
+    let required = (code == Some(-32021))
+        .then(|| data.get("upstream")?.get("requiredCapabilities"))
+        .flatten();
+    if let Some(required) = required.map(|required| Talk::askable(Some(required))) {
+        data.insert("requiredCapabilities".into(), required.into());
+    }
     let mut ours = Map::new();
     ours.insert("code".into(), code.unwrap_or(-32603).into());
     ours.insert("message".into(), message.into());
@@ -125,7 +184,7 @@ pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Ma
 }
 
 /// The result with the decision in its `_meta`.
-pub(super) fn noted(mut result: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+fn noted(mut result: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
     let note = json!({ "decision_id": facts.decision_id.to_string(), "effect": "allow" });
     match result.get_mut("_meta") {
         Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/decision".into(), note)),

@@ -5,14 +5,12 @@ use super::{Feed, Refused, report, space};
 use crate::world::{Heard, Keys, Loaded, TenantState};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proctor_engine::schema::Schema;
 use proctor_engine::{CompiledIntent, CompiledTenant};
+use proctor_model::TenantId;
 use proctor_model::config::{Heartbeat, Revocation, SealedKeys, TenantConfig, TokenKeys};
 use proctor_model::intent::Intent;
-use proctor_model::{TenantId, ToolRef};
 use proctor_runtime::seal::{TOKEN_KEYS_INFO, token_keys_aad};
 use proctor_runtime::subjects::{self, ConfigSubject};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -64,46 +62,20 @@ async fn config(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), R
     let mut seen = seen(feed, state)?;
     // Compiling policies takes milliseconds: not on a thread that serves calls.
     let compile = tokio::task::spawn_blocking(move || {
-        let outputs = outputs(&config);
-        CompiledTenant::compile(&config).map(|tenant| (config.servers, tenant, outputs))
+        CompiledTenant::compile(&config).map(|tenant| (config.servers, tenant))
     });
     let compiled = compile
         .await
         .map_err(|error| Refused::Unusable(error.into()))?;
-    let (servers, tenant, outputs) = compiled.map_err(|error| Refused::Unusable(error.into()))?;
+    let (servers, tenant) = compiled.map_err(|error| Refused::Unusable(error.into()))?;
     seen.raise(|seen| &mut seen.config, version)?;
     for (tool, held) in tenant.catalogue().problems() {
         tracing::warn!(tenant = %state.id, %tool, ?held, "a tool is held back");
     }
     let servers = feed.tenants.upstreams.wire(&state.id, &servers);
-    state.set_loaded(Loaded {
-        tenant,
-        servers,
-        outputs,
-    });
+    state.set_loaded(Loaded { tenant, servers });
     tracing::info!(tenant = %state.id, version, "configuration in force");
     Ok(())
-}
-
-/// Schemas of the tools' structured answers. One that does not compile holds its tool's answers to nothing less: the
-/// empty schema `false` takes no answer.
-fn outputs(config: &TenantConfig) -> HashMap<ToolRef, Schema> {
-    let mut outputs = HashMap::new();
-    for server in &config.servers {
-        for entry in &server.tools {
-            let Some(schema) = &entry.definition.output_schema else {
-                continue;
-            };
-            let compiled = Schema::compile(schema)
-                .or_else(|_| Schema::compile(&serde_json::Value::Bool(false)));
-            let tool = ToolRef {
-                server: server.id.clone(),
-                name: entry.definition.name.clone(),
-            };
-            outputs.extend(compiled.ok().map(|schema| (tool, schema)));
-        }
-    }
-    outputs
 }
 
 fn keys(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {

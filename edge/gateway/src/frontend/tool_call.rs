@@ -10,7 +10,6 @@ use proctor_engine::json::{Limits, parse};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// One call. A client that goes away cancels it: nobody else could take the answer.
 pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -27,18 +26,14 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
         .await
         .and_then(|body| read(&body))
     {
-        Ok((tool, arguments)) => Asked {
-            tool,
-            arguments,
-            trace_id,
-        },
+        Ok((tool, arguments)) => Asked::plain(&caller, tool, arguments, trace_id),
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
-    match gateway
-        .call(caller, asked, CancellationToken::new(), true)
-        .await
-    {
-        Outcome::Result(result) => Json(json!({ "result": result })).into_response(),
+    match gateway.call(caller, asked).await {
+        // Nobody can be asked here, so that nothing is: a question is a result like any other.
+        Outcome::Result(result) | Outcome::Question(result) => {
+            Json(json!({ "result": result })).into_response()
+        }
         Outcome::Error(error) => {
             let body = json!({ "error": error });
             (axum::http::StatusCode::BAD_GATEWAY, Json(body)).into_response()

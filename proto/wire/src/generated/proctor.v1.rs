@@ -112,6 +112,39 @@ pub struct ListDocumentsResponse {
     pub next: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutSecretRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Hosts (`host` or `host:port`) that it may be sent to; at least one.
+    #[prost(string, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The credential. Never logged.
+    #[prost(string, tag = "4")]
+    pub value: ::prost::alloc::string::String,
+}
+/// A credential, without it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SecretInfo {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub updated_at: ::prost::alloc::string::String,
+    /// Principal that set it.
+    #[prost(string, tag = "4")]
+    pub updated_by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSecretsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub secrets: ::prost::alloc::vec::Vec<SecretInfo>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyVersionRequest {
     #[prost(string, tag = "1")]
     pub tenant: ::prost::alloc::string::String,
@@ -1016,6 +1049,73 @@ pub mod control_client {
                 .insert(GrpcMethod::new("proctor.v1.Control", "GetIntent"));
             self.inner.unary(req, path, codec).await
         }
+        /// Credentials for upstreams: written, never read back.
+        pub async fn put_secret(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutSecretRequest>,
+        ) -> std::result::Result<tonic::Response<super::SecretInfo>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/PutSecret",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "PutSecret"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_secrets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSecretsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/ListSecrets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "ListSecrets"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn delete_secret(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Empty>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/DeleteSecret",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "DeleteSecret"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn create_api_key(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateApiKeyRequest>,
@@ -1317,6 +1417,22 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ObjectRequest>,
         ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status>;
+        /// Credentials for upstreams: written, never read back.
+        async fn put_secret(
+            &self,
+            request: tonic::Request<super::PutSecretRequest>,
+        ) -> std::result::Result<tonic::Response<super::SecretInfo>, tonic::Status>;
+        async fn list_secrets(
+            &self,
+            request: tonic::Request<super::ListRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSecretsResponse>,
+            tonic::Status,
+        >;
+        async fn delete_secret(
+            &self,
+            request: tonic::Request<super::ObjectRequest>,
+        ) -> std::result::Result<tonic::Response<super::Empty>, tonic::Status>;
         async fn create_api_key(
             &self,
             request: tonic::Request<super::CreateApiKeyRequest>,
@@ -2527,6 +2643,135 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/proctor.v1.Control/PutSecret" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutSecretSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::PutSecretRequest>
+                    for PutSecretSvc<T> {
+                        type Response = super::SecretInfo;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutSecretRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::put_secret(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutSecretSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/ListSecrets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSecretsSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ListRequest>
+                    for ListSecretsSvc<T> {
+                        type Response = super::ListSecretsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_secrets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSecretsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/DeleteSecret" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteSecretSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ObjectRequest>
+                    for DeleteSecretSvc<T> {
+                        type Response = super::Empty;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::delete_secret(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteSecretSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/proctor.v1.Control/CreateApiKey" => {
                     #[allow(non_camel_case_types)]
                     struct CreateApiKeySvc<T: Control>(pub Arc<T>);
@@ -3240,6 +3485,2573 @@ pub mod enrolment_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "proctor.v1.Enrolment";
     impl<T> tonic::server::NamedService for EnrolmentServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// The time that an account counts over. Exactly one must be set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Window {
+    #[prost(oneof = "window::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<window::Kind>,
+}
+/// Nested message and enum types in `Window`.
+pub mod window {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// From the first unit on, for ever. Accounts of sessions are forgotten after 90 days without a lease, those of
+        /// tokens and intents after the `expires_at` of their ceiling.
+        #[prost(message, tag = "1")]
+        Lifetime(super::Lifetime),
+        /// From the start of the minute, hour, day or month.
+        #[prost(enumeration = "super::Calendar", tag = "2")]
+        Calendar(i32),
+        /// The last so many seconds (1 to 31,622,400, which is 366 days). Counted in slices of a 60th of it (at least
+        /// 1 s): a unit counts until the slice in which it was settled is so many seconds past.
+        #[prost(uint32, tag = "3")]
+        RollingS(u32),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lifetime {}
+/// One account of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Account {
+    #[prost(enumeration = "Scope", tag = "1")]
+    pub scope: i32,
+    /// 1 to 256 of A-Z a-z 0-9 - _ . : @ + # / ; empty for SCOPE_TENANT.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Meter", tag = "3")]
+    pub meter: i32,
+    #[prost(message, optional, tag = "4")]
+    pub window: ::core::option::Option<Window>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRequest {
+    /// 16 bytes, unique to this request; the same when it is sent again. Answers are kept for the last 256 requests
+    /// of an edge (and 1,024 of a tenant's operators): a request sent again within them is answered from memory. The same
+    /// id with other content is ALREADY_EXISTS.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OpenResponse {
+    /// Goes into each request of this process. Grows with each Open.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// What the edge still holds from earlier epochs, of all its tenants, by id; at most 1,000.
+    #[prost(message, repeated, tag = "2")]
+    pub held: ::prost::alloc::vec::Vec<LeaseInfo>,
+    /// There are more than were listed: settle these, then Open again.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeaseRequest {
+    /// As in OpenRequest.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// 1 to 16 accounts, each at most once.
+    #[prost(message, repeated, tag = "4")]
+    pub wants: ::prost::alloc::vec::Vec<Want>,
+    /// How long the edge would like to hold it: 100 to 300,000 ms; 0: 30,000. Cut to the end of the shortest calendar
+    /// window among the accounts.
+    #[prost(uint32, tag = "5")]
+    pub ttl_ms: u32,
+    /// Of the tenant's config that the edge works by (see SetLimits). Where the counter's rules are older the lease
+    /// is refused as LIMITS_BEHIND; 0 where no rule is meant, only ceilings.
+    #[prost(uint64, tag = "6")]
+    pub limits_version: u64,
+    /// Applied before the lease is granted; leases of the same tenant. At most 64.
+    #[prost(message, repeated, tag = "7")]
+    pub settle: ::prost::alloc::vec::Vec<Settlement>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Want {
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<Account>,
+    /// What the edge would like, and the least that is of use to it (at least 1). Never granted: more than `wanted`,
+    /// nor more than half of what is left, rounded up, unless `minimum` is more than that: so small remainders stay
+    /// usable by many edges.
+    #[prost(uint64, tag = "2")]
+    pub wanted: u64,
+    #[prost(uint64, tag = "3")]
+    pub minimum: u64,
+    /// A ceiling that a token or an intent carries. Needed for SCOPE_TOKEN and SCOPE_INTENT, not allowed for others.
+    #[prost(message, optional, tag = "4")]
+    pub ceiling: ::core::option::Option<Ceiling>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ceiling {
+    /// The account's limit is the least that was ever said for it.
+    #[prost(uint64, tag = "1")]
+    pub limit: u64,
+    /// RFC 3339. A time after which nothing that draws on this ceiling can be valid any more (for a token: the
+    /// earliest `time <` caveat up to and with the prefix; an intent: its end). The account is forgotten some time
+    /// after the latest that was said; a lease for a ceiling that is over is refused (CEILING_OVER).
+    #[prost(string, tag = "2")]
+    pub expires_at: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeaseResponse {
+    /// One per entry of `settle`, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub settled: ::prost::alloc::vec::Vec<Settled>,
+    #[prost(oneof = "lease_response::Outcome", tags = "1, 2")]
+    pub outcome: ::core::option::Option<lease_response::Outcome>,
+}
+/// Nested message and enum types in `LeaseResponse`.
+pub mod lease_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(message, tag = "1")]
+        Granted(super::Granted),
+        #[prost(message, tag = "2")]
+        Refused(super::Refused),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Granted {
+    /// Unique for ever; 0 (no lease, nothing to settle) only where every account is `unlimited`.
+    #[prost(uint64, tag = "1")]
+    pub lease: u64,
+    /// In the order of `wants`.
+    #[prost(message, repeated, tag = "2")]
+    pub grants: ::prost::alloc::vec::Vec<Grant>,
+    /// The edge may spend for so long, measured by its monotonic clock from the moment it *sent* the request.
+    #[prost(uint32, tag = "3")]
+    pub ttl_ms: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Grant {
+    /// At least the minimum, at most what was wanted.
+    #[prost(uint64, tag = "1")]
+    pub units: u64,
+    /// What the account then has left for others, and its limit in force.
+    #[prost(uint64, tag = "2")]
+    pub left: u64,
+    #[prost(uint64, tag = "3")]
+    pub limit: u64,
+    /// No rule limits this account any more (the counter's rules are newer than the edge's): `wanted` is given, nothing
+    /// is counted, nothing needs to be settled. `left` and `limit` are 0.
+    #[prost(bool, tag = "4")]
+    pub unlimited: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refused {
+    #[prost(enumeration = "refused::Why", tag = "1")]
+    pub why: i32,
+    /// Index in `wants` of the first account that refuses; 0 where it is not about one account.
+    #[prost(uint32, tag = "2")]
+    pub want: u32,
+    /// What that account has left, and its limit in force.
+    #[prost(uint64, tag = "3")]
+    pub left: u64,
+    #[prost(uint64, tag = "4")]
+    pub limit: u64,
+    /// Waiting for so long may help; 0: waiting does not.
+    #[prost(uint64, tag = "5")]
+    pub retry_after_ms: u64,
+}
+/// Nested message and enum types in `Refused`.
+pub mod refused {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Why {
+        Unspecified = 0,
+        /// The account has less left than the minimum.
+        Exhausted = 1,
+        /// As EXHAUSTED, but leases are out whose units may come back.
+        HeldElsewhere = 2,
+        /// The counter's rules are older than the edge's.
+        LimitsBehind = 3,
+        /// The ceiling's `expires_at` is past.
+        CeilingOver = 4,
+        /// The edge's epoch is over: another process of this edge has called Open.
+        Fenced = 5,
+        /// The tenant or edge has too many accounts or leases.
+        TooMany = 6,
+    }
+    impl Why {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "WHY_UNSPECIFIED",
+                Self::Exhausted => "EXHAUSTED",
+                Self::HeldElsewhere => "HELD_ELSEWHERE",
+                Self::LimitsBehind => "LIMITS_BEHIND",
+                Self::CeilingOver => "CEILING_OVER",
+                Self::Fenced => "FENCED",
+                Self::TooMany => "TOO_MANY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "WHY_UNSPECIFIED" => Some(Self::Unspecified),
+                "EXHAUSTED" => Some(Self::Exhausted),
+                "HELD_ELSEWHERE" => Some(Self::HeldElsewhere),
+                "LIMITS_BEHIND" => Some(Self::LimitsBehind),
+                "CEILING_OVER" => Some(Self::CeilingOver),
+                "FENCED" => Some(Self::Fenced),
+                "TOO_MANY" => Some(Self::TooMany),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettleRequest {
+    /// As in OpenRequest.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// 1 to 256.
+    #[prost(message, repeated, tag = "4")]
+    pub settle: ::prost::alloc::vec::Vec<Settlement>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Settlement {
+    #[prost(uint64, tag = "1")]
+    pub lease: u64,
+    /// One per account of the lease, in the order of its grants (`unlimited` ones too: all 0).
+    #[prost(message, repeated, tag = "2")]
+    pub spends: ::prost::alloc::vec::Vec<Spend>,
+}
+/// Totals since the lease was granted: each only grows. What is less than already settled is taken as that (a
+/// late duplicate). spent + returned is at most the grant; the lease is closed when both make up every grant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Spend {
+    /// Spent from the grant.
+    #[prost(uint64, tag = "1")]
+    pub spent: u64,
+    /// Given back: the edge will never spend these.
+    #[prost(uint64, tag = "2")]
+    pub returned: u64,
+    /// Spent beyond the grant: a real figure that was over the estimate. Charged to the account even past its limit.
+    #[prost(uint64, tag = "3")]
+    pub overrun: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Settled {
+    #[prost(uint64, tag = "1")]
+    pub lease: u64,
+    #[prost(enumeration = "settled::State", tag = "2")]
+    pub state: i32,
+}
+/// Nested message and enum types in `Settled`.
+pub mod settled {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        /// Taken; the lease is still open.
+        Open = 1,
+        /// Taken, or was so before; the lease is closed.
+        Closed = 2,
+        /// Closed or written off long ago, or never this edge's: nothing was changed.
+        Gone = 3,
+        /// The edge's epoch is over: nothing was changed.
+        Fenced = 4,
+        /// Not as many spends as accounts, or more than was granted: nothing was changed.
+        Invalid = 5,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Open => "OPEN",
+                Self::Closed => "CLOSED",
+                Self::Gone => "GONE",
+                Self::Fenced => "FENCED",
+                Self::Invalid => "INVALID",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "OPEN" => Some(Self::Open),
+                "CLOSED" => Some(Self::Closed),
+                "GONE" => Some(Self::Gone),
+                "FENCED" => Some(Self::Fenced),
+                "INVALID" => Some(Self::Invalid),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettleResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub settled: ::prost::alloc::vec::Vec<Settled>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetLimitsRequest {
+    /// As in OpenRequest.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    /// At least 1; grows with each change of the rules. It is what edges send as `limits_version`.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// All of the tenant's rules; at most 1,000, each (scope, id, meter, window) once. Accounts whose rule is gone are no
+    /// longer limited by one.
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rule {
+    /// SCOPE_TENANT, SCOPE_AGENT or SCOPE_SESSION. `id` may be `*` for agents and sessions: each of them has its own
+    /// account; a rule for an exact id overrules `*`.
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<Account>,
+    /// May be 0 (nothing is allowed) and less than what is already spent (refuses from now on).
+    #[prost(uint64, tag = "2")]
+    pub limit: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLimitsResponse {
+    /// The version in force afterwards.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// Whether this request's rules were taken.
+    #[prost(bool, tag = "2")]
+    pub taken: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdjustRequest {
+    /// As in OpenRequest.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub account: ::core::option::Option<Account>,
+    /// Added to what is spent: positive charges, negative credits. Not 0; what is spent can't fall below 0 nor rise
+    /// above the largest amount (FAILED_PRECONDITION).
+    #[prost(int64, tag = "4")]
+    pub units: i64,
+    /// Why, for the books: 1 to 256 characters, no control characters.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdjustResponse {
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<AccountInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteOffRequest {
+    /// As in OpenRequest.
+    #[prost(bytes = "vec", tag = "1")]
+    pub request_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub lease: u64,
+    /// One per account of the lease: what counts as spent (at least what is settled already, at most the grant). Empty:
+    /// all of it.
+    #[prost(uint64, repeated, tag = "4")]
+    pub spent: ::prost::alloc::vec::Vec<u64>,
+    /// As in AdjustRequest.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WriteOffResponse {
+    /// The lease as it was.
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<LeaseInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Only these; unspecified or empty: all.
+    #[prost(enumeration = "Scope", tag = "2")]
+    pub scope: i32,
+    #[prost(string, tag = "3")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Meter", tag = "4")]
+    pub meter: i32,
+    /// Page: accounts after this token of an earlier answer; empty: from the start.
+    #[prost(string, tag = "5")]
+    pub after: ::prost::alloc::string::String,
+    /// At most so many (1 to 500; 0: 100).
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub accounts: ::prost::alloc::vec::Vec<AccountInfo>,
+    /// Pass as `after` for the next page; empty: no more.
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+    /// Of the rules in force.
+    #[prost(uint64, tag = "3")]
+    pub limits_version: u64,
+    /// RFC 3339: the time in the log that this is as of.
+    #[prost(string, tag = "4")]
+    pub at: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccountInfo {
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<Account>,
+    /// In the present window. What is leased counts in full until it is settled.
+    #[prost(uint64, tag = "2")]
+    pub spent: u64,
+    #[prost(uint64, tag = "3")]
+    pub leased: u64,
+    /// The limit in force; absent: none any more.
+    #[prost(uint64, optional, tag = "4")]
+    pub limit: ::core::option::Option<u64>,
+    /// RFC 3339; calendar windows: when it began and when it ends.
+    #[prost(string, tag = "5")]
+    pub window_start: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub window_end: ::prost::alloc::string::String,
+    /// Since the account was made, over all windows: granted = settled + returned + leased, always.
+    #[prost(uint64, tag = "7")]
+    pub granted_total: u64,
+    #[prost(uint64, tag = "8")]
+    pub settled_total: u64,
+    #[prost(uint64, tag = "9")]
+    pub returned_total: u64,
+    /// Part of what was spent: beyond grants, and by operators (may be negative).
+    #[prost(uint64, tag = "10")]
+    pub overrun_total: u64,
+    #[prost(int64, tag = "11")]
+    pub adjusted_total: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeasesRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Only this edge's; empty: all.
+    #[prost(string, tag = "2")]
+    pub edge: ::prost::alloc::string::String,
+    /// Leases after this id; 0: from the start.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// At most so many (1 to 500; 0: 100).
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeasesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub leases: ::prost::alloc::vec::Vec<LeaseInfo>,
+    /// Pass as `after` for the next page; 0: no more.
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeaseInfo {
+    #[prost(uint64, tag = "1")]
+    pub lease: u64,
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub edge: ::prost::alloc::string::String,
+    /// The epoch it was granted in.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// RFC 3339, by the log's time.
+    #[prost(string, tag = "5")]
+    pub granted_at: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub expires_at: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "7")]
+    pub accounts: ::prost::alloc::vec::Vec<LeaseAccount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseAccount {
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<Account>,
+    #[prost(uint64, tag = "2")]
+    pub granted: u64,
+    #[prost(uint64, tag = "3")]
+    pub spent: u64,
+    #[prost(uint64, tag = "4")]
+    pub returned: u64,
+    /// As in Grant.
+    #[prost(bool, tag = "5")]
+    pub unlimited: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+    /// Microseconds since 1970 by the answering node's clock: the leader stamps the log by what most nodes say.
+    #[prost(int64, tag = "2")]
+    pub clock_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterStatusRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterInitRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterAddNodeRequest {
+    /// At least 1.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// Where its nodes' listener is: `<https://host:port`.>
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterRemoveNodeRequest {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CounterStatusResponse {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// `leader`, `follower`, `candidate`, `learner`, `stopped`.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// 0: none known.
+    #[prost(uint64, tag = "3")]
+    pub leader: u64,
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
+    #[prost(uint64, tag = "5")]
+    pub last_log: u64,
+    #[prost(uint64, tag = "6")]
+    pub committed: u64,
+    #[prost(uint64, tag = "7")]
+    pub applied: u64,
+    #[prost(uint64, tag = "8")]
+    pub snapshot: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub members: ::prost::alloc::vec::Vec<CounterMember>,
+    /// RFC 3339: the time of the last applied entry.
+    #[prost(string, tag = "10")]
+    pub at: ::prost::alloc::string::String,
+    /// SHA-256 of the state at `applied`, hex: equal on all nodes that have applied as much.
+    #[prost(string, tag = "11")]
+    pub state_digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CounterMember {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub voter: bool,
+    /// Entries that it lags behind; only the leader knows.
+    #[prost(uint64, optional, tag = "4")]
+    pub lag: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Scope {
+    Unspecified = 0,
+    /// All of a tenant. `id` is empty.
+    Tenant = 1,
+    /// One agent: its id.
+    Agent = 2,
+    /// One session: its id.
+    Session = 3,
+    /// One ceiling in a token: the revocation id of the prefix that ends in the caveat.
+    Token = 4,
+    /// One ceiling in an intent: the intent's id, `#` and what it counts (`int_…#0`: calls of its first action).
+    Intent = 5,
+}
+impl Scope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SCOPE_UNSPECIFIED",
+            Self::Tenant => "SCOPE_TENANT",
+            Self::Agent => "SCOPE_AGENT",
+            Self::Session => "SCOPE_SESSION",
+            Self::Token => "SCOPE_TOKEN",
+            Self::Intent => "SCOPE_INTENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SCOPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SCOPE_TENANT" => Some(Self::Tenant),
+            "SCOPE_AGENT" => Some(Self::Agent),
+            "SCOPE_SESSION" => Some(Self::Session),
+            "SCOPE_TOKEN" => Some(Self::Token),
+            "SCOPE_INTENT" => Some(Self::Intent),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Meter {
+    Unspecified = 0,
+    /// Calls of tools.
+    Calls = 1,
+    /// Tokens of language models.
+    Tokens = 2,
+    /// Money: micro-units of the tenant's currency (or, for a total of an intent, of that argument's unit).
+    Cost = 3,
+}
+impl Meter {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "METER_UNSPECIFIED",
+            Self::Calls => "METER_CALLS",
+            Self::Tokens => "METER_TOKENS",
+            Self::Cost => "METER_COST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "METER_UNSPECIFIED" => Some(Self::Unspecified),
+            "METER_CALLS" => Some(Self::Calls),
+            "METER_TOKENS" => Some(Self::Tokens),
+            "METER_COST" => Some(Self::Cost),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Calendar {
+    Unspecified = 0,
+    /// All in UTC.
+    Minute = 1,
+    Hour = 2,
+    Day = 3,
+    Month = 4,
+}
+impl Calendar {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CALENDAR_UNSPECIFIED",
+            Self::Minute => "CALENDAR_MINUTE",
+            Self::Hour => "CALENDAR_HOUR",
+            Self::Day => "CALENDAR_DAY",
+            Self::Month => "CALENDAR_MONTH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CALENDAR_UNSPECIFIED" => Some(Self::Unspecified),
+            "CALENDAR_MINUTE" => Some(Self::Minute),
+            "CALENDAR_HOUR" => Some(Self::Hour),
+            "CALENDAR_DAY" => Some(Self::Day),
+            "CALENDAR_MONTH" => Some(Self::Month),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod counter_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What edges and operators call.
+    ///
+    /// Edges (Open, Lease, Settle) authenticate with two metadata entries:
+    /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
+    /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
+    /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
+    /// An edge reaches only the tenants of its certificate; others are NOT_FOUND.
+    ///
+    /// Operators' calls carry a principal token (`authorization: Bearer …`), as those to the ledger do. SetLimits needs
+    /// a principal of the platform (no tenant).
+    #[derive(Debug, Clone)]
+    pub struct CounterClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CounterClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CounterClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CounterClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CounterClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Begins a new epoch of the edge: to be called once at each start of the edge's process, before anything else.
+        /// Requests of earlier epochs are refused from then on (FENCED), so that a process that was thought dead, or a
+        /// message that was delayed, changes nothing. Answers with the leases that earlier epochs left unsettled: the
+        /// edge settles them in the new epoch with what its spool says was spent.
+        pub async fn open(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/proctor.v1.Counter/Open");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Open"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes units from several accounts at once, all or nothing; `settle` is applied first, in the same step (so a
+        /// renewal is one round trip). The settlement stands even where the lease is refused.
+        pub async fn lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LeaseRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeaseResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/proctor.v1.Counter/Lease");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Lease"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reports what of leases was spent and gives back what won't be. Idempotent: figures are totals of the lease
+        /// and only grow. Works after the lease's expiry too.
+        pub async fn settle(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SettleRequest>,
+        ) -> std::result::Result<tonic::Response<super::SettleResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Counter/Settle",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Settle"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Replaces the tenant's rules. A version that is not newer than the counter's is ignored (and said so).
+        /// Only a platform principal.
+        pub async fn set_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Counter/SetLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Counter", "SetLimits"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Charges (positive) or credits (negative) an account.
+        pub async fn adjust(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdjustRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdjustResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Counter/Adjust",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Adjust"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Closes a lease on the edge's behalf, where the edge will not come back: the operator says what was spent,
+        /// the rest returns to the accounts. A later settlement by the edge answers GONE and changes nothing.
+        pub async fn write_off(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WriteOffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WriteOffResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Counter/WriteOff",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Counter", "WriteOff"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Accounts with what is spent, leased and allowed; by account, paged. Reads the newest committed state.
+        pub async fn usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UsageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/proctor.v1.Counter/Usage");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Usage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Leases that are not closed yet; by id, paged.
+        pub async fn leases(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LeasesRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeasesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Counter/Leases",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Leases"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod counter_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CounterServer.
+    #[async_trait]
+    pub trait Counter: std::marker::Send + std::marker::Sync + 'static {
+        /// Begins a new epoch of the edge: to be called once at each start of the edge's process, before anything else.
+        /// Requests of earlier epochs are refused from then on (FENCED), so that a process that was thought dead, or a
+        /// message that was delayed, changes nothing. Answers with the leases that earlier epochs left unsettled: the
+        /// edge settles them in the new epoch with what its spool says was spent.
+        async fn open(
+            &self,
+            request: tonic::Request<super::OpenRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenResponse>, tonic::Status>;
+        /// Takes units from several accounts at once, all or nothing; `settle` is applied first, in the same step (so a
+        /// renewal is one round trip). The settlement stands even where the lease is refused.
+        async fn lease(
+            &self,
+            request: tonic::Request<super::LeaseRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeaseResponse>, tonic::Status>;
+        /// Reports what of leases was spent and gives back what won't be. Idempotent: figures are totals of the lease
+        /// and only grow. Works after the lease's expiry too.
+        async fn settle(
+            &self,
+            request: tonic::Request<super::SettleRequest>,
+        ) -> std::result::Result<tonic::Response<super::SettleResponse>, tonic::Status>;
+        /// Replaces the tenant's rules. A version that is not newer than the counter's is ignored (and said so).
+        /// Only a platform principal.
+        async fn set_limits(
+            &self,
+            request: tonic::Request<super::SetLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLimitsResponse>,
+            tonic::Status,
+        >;
+        /// Charges (positive) or credits (negative) an account.
+        async fn adjust(
+            &self,
+            request: tonic::Request<super::AdjustRequest>,
+        ) -> std::result::Result<tonic::Response<super::AdjustResponse>, tonic::Status>;
+        /// Closes a lease on the edge's behalf, where the edge will not come back: the operator says what was spent,
+        /// the rest returns to the accounts. A later settlement by the edge answers GONE and changes nothing.
+        async fn write_off(
+            &self,
+            request: tonic::Request<super::WriteOffRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WriteOffResponse>,
+            tonic::Status,
+        >;
+        /// Accounts with what is spent, leased and allowed; by account, paged. Reads the newest committed state.
+        async fn usage(
+            &self,
+            request: tonic::Request<super::UsageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UsageResponse>, tonic::Status>;
+        /// Leases that are not closed yet; by id, paged.
+        async fn leases(
+            &self,
+            request: tonic::Request<super::LeasesRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeasesResponse>, tonic::Status>;
+    }
+    /// What edges and operators call.
+    ///
+    /// Edges (Open, Lease, Settle) authenticate with two metadata entries:
+    /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
+    /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
+    /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
+    /// An edge reaches only the tenants of its certificate; others are NOT_FOUND.
+    ///
+    /// Operators' calls carry a principal token (`authorization: Bearer …`), as those to the ledger do. SetLimits needs
+    /// a principal of the platform (no tenant).
+    #[derive(Debug)]
+    pub struct CounterServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CounterServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CounterServer<T>
+    where
+        T: Counter,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/proctor.v1.Counter/Open" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::OpenRequest>
+                    for OpenSvc<T> {
+                        type Response = super::OpenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::open(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Lease" => {
+                    #[allow(non_camel_case_types)]
+                    struct LeaseSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::LeaseRequest>
+                    for LeaseSvc<T> {
+                        type Response = super::LeaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LeaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::lease(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LeaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Settle" => {
+                    #[allow(non_camel_case_types)]
+                    struct SettleSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::SettleRequest>
+                    for SettleSvc<T> {
+                        type Response = super::SettleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SettleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::settle(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SettleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/SetLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetLimitsSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::SetLimitsRequest>
+                    for SetLimitsSvc<T> {
+                        type Response = super::SetLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::set_limits(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetLimitsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Adjust" => {
+                    #[allow(non_camel_case_types)]
+                    struct AdjustSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::AdjustRequest>
+                    for AdjustSvc<T> {
+                        type Response = super::AdjustResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdjustRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::adjust(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AdjustSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/WriteOff" => {
+                    #[allow(non_camel_case_types)]
+                    struct WriteOffSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::WriteOffRequest>
+                    for WriteOffSvc<T> {
+                        type Response = super::WriteOffResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WriteOffRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::write_off(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WriteOffSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Usage" => {
+                    #[allow(non_camel_case_types)]
+                    struct UsageSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::UsageRequest>
+                    for UsageSvc<T> {
+                        type Response = super::UsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Leases" => {
+                    #[allow(non_camel_case_types)]
+                    struct LeasesSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::LeasesRequest>
+                    for LeasesSvc<T> {
+                        type Response = super::LeasesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LeasesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::leases(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LeasesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CounterServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "proctor.v1.Counter";
+    impl<T> tonic::server::NamedService for CounterServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod counter_node_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What nodes say to each other. Mutual TLS on its own listener (plain only on loopback). The payloads are the
+    /// consensus library's own messages (CBOR), of nodes of the same version.
+    #[derive(Debug, Clone)]
+    pub struct CounterNodeClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CounterNodeClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CounterNodeClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CounterNodeClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CounterNodeClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn append(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterNode/Append",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterNode", "Append"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn vote(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterNode/Vote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterNode", "Vote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A snapshot in chunks.
+        pub async fn snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterNode/Snapshot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterNode", "Snapshot"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A command or a read that only the leader can serve.
+        pub async fn forward(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterNode/Forward",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterNode", "Forward"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod counter_node_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CounterNodeServer.
+    #[async_trait]
+    pub trait CounterNode: std::marker::Send + std::marker::Sync + 'static {
+        async fn append(
+            &self,
+            request: tonic::Request<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status>;
+        async fn vote(
+            &self,
+            request: tonic::Request<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status>;
+        /// A snapshot in chunks.
+        async fn snapshot(
+            &self,
+            request: tonic::Request<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status>;
+        /// A command or a read that only the leader can serve.
+        async fn forward(
+            &self,
+            request: tonic::Request<super::NodeMessage>,
+        ) -> std::result::Result<tonic::Response<super::NodeReply>, tonic::Status>;
+    }
+    /// What nodes say to each other. Mutual TLS on its own listener (plain only on loopback). The payloads are the
+    /// consensus library's own messages (CBOR), of nodes of the same version.
+    #[derive(Debug)]
+    pub struct CounterNodeServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CounterNodeServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CounterNodeServer<T>
+    where
+        T: CounterNode,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/proctor.v1.CounterNode/Append" => {
+                    #[allow(non_camel_case_types)]
+                    struct AppendSvc<T: CounterNode>(pub Arc<T>);
+                    impl<T: CounterNode> tonic::server::UnaryService<super::NodeMessage>
+                    for AppendSvc<T> {
+                        type Response = super::NodeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NodeMessage>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterNode>::append(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AppendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterNode/Vote" => {
+                    #[allow(non_camel_case_types)]
+                    struct VoteSvc<T: CounterNode>(pub Arc<T>);
+                    impl<T: CounterNode> tonic::server::UnaryService<super::NodeMessage>
+                    for VoteSvc<T> {
+                        type Response = super::NodeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NodeMessage>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterNode>::vote(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterNode/Snapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct SnapshotSvc<T: CounterNode>(pub Arc<T>);
+                    impl<T: CounterNode> tonic::server::UnaryService<super::NodeMessage>
+                    for SnapshotSvc<T> {
+                        type Response = super::NodeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NodeMessage>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterNode>::snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterNode/Forward" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForwardSvc<T: CounterNode>(pub Arc<T>);
+                    impl<T: CounterNode> tonic::server::UnaryService<super::NodeMessage>
+                    for ForwardSvc<T> {
+                        type Response = super::NodeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NodeMessage>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterNode>::forward(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForwardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CounterNodeServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "proctor.v1.CounterNode";
+    impl<T> tonic::server::NamedService for CounterNodeServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod counter_admin_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Membership, for `proctor counter …`; on the nodes' listener, so with a node's or an operator's TLS certificate.
+    #[derive(Debug, Clone)]
+    pub struct CounterAdminClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CounterAdminClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CounterAdminClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CounterAdminClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CounterAdminClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CounterStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterAdmin/Status",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterAdmin", "Status"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a new cluster of this one node. Once, on one node.
+        pub async fn init(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CounterInitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterAdmin/Init",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterAdmin", "Init"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds a node: it first learns all that is committed, then votes.
+        pub async fn add_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CounterAddNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterAdmin/AddNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterAdmin", "AddNode"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn remove_node(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CounterRemoveNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.CounterAdmin/RemoveNode",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.CounterAdmin", "RemoveNode"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod counter_admin_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CounterAdminServer.
+    #[async_trait]
+    pub trait CounterAdmin: std::marker::Send + std::marker::Sync + 'static {
+        async fn status(
+            &self,
+            request: tonic::Request<super::CounterStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        >;
+        /// Makes a new cluster of this one node. Once, on one node.
+        async fn init(
+            &self,
+            request: tonic::Request<super::CounterInitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        >;
+        /// Adds a node: it first learns all that is committed, then votes.
+        async fn add_node(
+            &self,
+            request: tonic::Request<super::CounterAddNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        >;
+        async fn remove_node(
+            &self,
+            request: tonic::Request<super::CounterRemoveNodeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CounterStatusResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Membership, for `proctor counter …`; on the nodes' listener, so with a node's or an operator's TLS certificate.
+    #[derive(Debug)]
+    pub struct CounterAdminServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CounterAdminServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CounterAdminServer<T>
+    where
+        T: CounterAdmin,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/proctor.v1.CounterAdmin/Status" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatusSvc<T: CounterAdmin>(pub Arc<T>);
+                    impl<
+                        T: CounterAdmin,
+                    > tonic::server::UnaryService<super::CounterStatusRequest>
+                    for StatusSvc<T> {
+                        type Response = super::CounterStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CounterStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterAdmin>::status(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterAdmin/Init" => {
+                    #[allow(non_camel_case_types)]
+                    struct InitSvc<T: CounterAdmin>(pub Arc<T>);
+                    impl<
+                        T: CounterAdmin,
+                    > tonic::server::UnaryService<super::CounterInitRequest>
+                    for InitSvc<T> {
+                        type Response = super::CounterStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CounterInitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterAdmin>::init(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterAdmin/AddNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddNodeSvc<T: CounterAdmin>(pub Arc<T>);
+                    impl<
+                        T: CounterAdmin,
+                    > tonic::server::UnaryService<super::CounterAddNodeRequest>
+                    for AddNodeSvc<T> {
+                        type Response = super::CounterStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CounterAddNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterAdmin>::add_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.CounterAdmin/RemoveNode" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveNodeSvc<T: CounterAdmin>(pub Arc<T>);
+                    impl<
+                        T: CounterAdmin,
+                    > tonic::server::UnaryService<super::CounterRemoveNodeRequest>
+                    for RemoveNodeSvc<T> {
+                        type Response = super::CounterStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CounterRemoveNodeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CounterAdmin>::remove_node(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CounterAdminServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "proctor.v1.CounterAdmin";
+    impl<T> tonic::server::NamedService for CounterAdminServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

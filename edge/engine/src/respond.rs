@@ -1,0 +1,238 @@
+//! What came back for a permitted call, on one screen: the counterpart of [`mod@crate::decide`].
+//!
+//! Everything that a tool server sends towards an agent goes through [`respond`](respond()), whatever way it came. A step may
+//! refuse, and then the answer is withheld; or it may change the body. What is released is what the session's tracker
+//! then reads.
+
+use crate::catalogue::Tool;
+use crate::decision::Permit;
+use crate::policy::Evaluator;
+use crate::response::rows;
+use crate::step::{No, Step, Steps, step};
+use crate::world::World;
+use proctor_model::audit::EventPolicy;
+use proctor_model::{Control, EntryKind, Reason};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The way by which something came back. A new one is one more variant here: the steps ask what it is where it matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// The `result` of a `tools/call`, `resources/read`, `prompts/get` or `completion/complete`.
+    Result,
+    /// The members of a JSON-RPC error.
+    Error,
+    /// The parameters of a notification about the call: progress, a line of a log.
+    Note,
+    /// What the server asks the client before it answers: `inputRequests`, by name.
+    Question,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Result, Self::Error, Self::Note, Self::Question];
+}
+
+/// What a tool server sent, not yet looked at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// How it came.
+    pub channel: Channel,
+    /// Its members.
+    pub body: Map<String, Value>,
+    /// Size as it came, in bytes.
+    pub bytes: u64,
+}
+
+/// Whether the agent gets it.
+#[derive(Debug)]
+#[must_use]
+pub enum Response {
+    /// It does.
+    Release(Box<Release>),
+    /// It does not.
+    Withhold(Box<Withhold>),
+}
+
+/// An answer that may be passed on. Only [`respond`](respond()) makes one:
+///
+/// ```compile_fail
+/// fn forge(findings: proctor_engine::Findings) -> proctor_engine::Release {
+///     proctor_engine::Release { findings }
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Release {
+    channel: Channel,
+    body: Map<String, Value>,
+    findings: Findings,
+}
+
+/// An answer that is kept back.
+#[derive(Clone, PartialEq, Debug)]
+#[must_use]
+pub struct Withhold {
+    /// The reason.
+    pub reason: Reason,
+    /// Where it failed: names at most, never values.
+    pub detail: Option<String>,
+    /// For audit.
+    pub findings: Findings,
+}
+
+/// What was found in an answer, without any value of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Findings {
+    /// How the tool ended: `ok`, `tool_error`, `rpc_error`.
+    pub status: &'static str,
+    /// Size as it came, in bytes.
+    pub bytes: u64,
+    /// Rows ([`crate::response::rows`]) of what is passed on.
+    pub rows: u64,
+    /// What each policy said.
+    pub policies: Vec<EventPolicy>,
+    /// The controls that judged, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Judges what came back. Total: anything that can't be vouched for is withheld with a reason.
+pub fn respond(
+    permit: &Permit,
+    answer: Answer,
+    world: &World<'_>,
+    _evaluator: &mut Evaluator,
+) -> Response {
+    let mut findings = Findings::of(&answer);
+    let Answer {
+        channel, mut body, ..
+    } = answer;
+    let outcome = (|| {
+        let findings = &mut findings;
+        let tool = step(findings, world, Control::Output, |_| {
+            let tool = world.tenant.catalogue().get(permit.tool());
+            let tool = tool.ok_or(Reason::Internal)?;
+            shape(tool, channel, &body)?;
+            Ok(tool)
+        })?;
+        step(findings, world, Control::Output, |findings| {
+            findings.rows = rows(tool, channel, &body);
+            ceilings(permit, findings)
+        })
+    })();
+    match outcome {
+        Ok(()) => Response::Release(Box::new(Release {
+            channel,
+            body: std::mem::take(&mut body),
+            findings,
+        })),
+        Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
+            reason,
+            detail,
+            findings,
+        })),
+    }
+}
+
+/// Whether it is an answer at all, and fits the schema that the tool declares.
+fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(), No> {
+    match channel {
+        Channel::Error | Channel::Note => return Ok(()),
+        Channel::Question => return crate::question::check(body).map_err(No::from),
+        Channel::Result => {}
+    }
+    // Tasks are answers that nothing here controls yet: they are not passed on.
+    let complete = body.get("resultType").is_none_or(|kind| kind == "complete");
+    let member = match tool.reference().name.kind() {
+        EntryKind::Tool => body.get("content").is_none_or(Value::is_array),
+        EntryKind::Resource => has_list(body, "contents"),
+        EntryKind::Prompt => has_list(body, "messages"),
+    };
+    if !complete || !member {
+        return Err(Reason::OutputInvalid.into());
+    }
+    match (is_error(body), tool.output(), body.get("structuredContent")) {
+        (true, ..) | (false, None, _) => Ok(()),
+        (false, Some(schema), Some(content)) if schema.fits(content) => Ok(()),
+        (false, Some(_), _) => Err(Reason::OutputInvalid.into()),
+    }
+}
+
+/// What was asked for, or a completion of one of its arguments.
+fn has_list(body: &Map<String, Value>, name: &str) -> bool {
+    body.get(name).is_some_and(Value::is_array)
+        || body.get("completion").is_some_and(Value::is_object)
+}
+
+fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
+    let limits = permit.limits();
+    if findings.bytes > limits.bytes {
+        return Err(Reason::OutputTooLarge.into());
+    }
+    if limits.rows.is_some_and(|most| findings.rows > most) {
+        return Err(Reason::OutputTooManyRows.into());
+    }
+    Ok(())
+}
+
+fn is_error(body: &Map<String, Value>) -> bool {
+    body.get("isError") == Some(&Value::Bool(true))
+}
+
+impl Release {
+    /// How it came.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// What the agent gets to see: what its session's tracker has to read.
+    #[must_use]
+    pub fn body(&self) -> &Map<String, Value> {
+        &self.body
+    }
+
+    /// For audit.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// To be passed on.
+    #[must_use]
+    pub fn into_body(self) -> Map<String, Value> {
+        self.body
+    }
+}
+
+impl Findings {
+    /// Before anything was judged.
+    #[must_use]
+    pub fn of(answer: &Answer) -> Self {
+        Self {
+            status: match answer.channel {
+                Channel::Error => "rpc_error",
+                Channel::Note => "note",
+                Channel::Question => "input_required",
+                Channel::Result if is_error(&answer.body) => "tool_error",
+                Channel::Result => "ok",
+            },
+            bytes: answer.bytes,
+            rows: 0,
+            policies: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Microseconds by control, for `timings_us` of the audit event.
+    #[must_use]
+    pub fn timings_us(&self) -> BTreeMap<String, u64> {
+        crate::step::timings_us(&self.steps)
+    }
+}
+
+impl Steps for Findings {
+    fn steps(&mut self) -> &mut Vec<Step> {
+        &mut self.steps
+    }
+}

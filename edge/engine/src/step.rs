@@ -1,0 +1,68 @@
+//! One control's part in judging a call or what came back for it: its verdict and its time.
+
+use crate::world::World;
+use proctor_model::{Control, Reason};
+
+/// How one control judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It let the call pass.
+    Passed,
+    /// It refused the call.
+    Refused(Reason),
+}
+
+/// One control's part in a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The control.
+    pub control: Control,
+    /// How it judged.
+    pub verdict: Verdict,
+    /// How long it took, in microseconds of the world's stopwatch.
+    pub took_us: u64,
+}
+
+/// Why a control refuses: the reason, and where it failed (no values).
+pub(crate) struct No(pub(crate) Reason, pub(crate) Option<String>);
+
+impl From<Reason> for No {
+    fn from(reason: Reason) -> Self {
+        Self(reason, None)
+    }
+}
+
+/// What keeps the steps that were taken.
+pub(crate) trait Steps {
+    fn steps(&mut self) -> &mut Vec<Step>;
+}
+
+/// Runs one control and notes its verdict and its time.
+pub(crate) fn step<S: Steps, T>(
+    noted: &mut S,
+    world: &World<'_>,
+    control: Control,
+    judge: impl FnOnce(&mut S) -> Result<T, No>,
+) -> Result<T, No> {
+    let start = (world.stopwatch)();
+    let result = judge(noted);
+    noted.steps().push(Step {
+        control,
+        verdict: match &result {
+            Ok(_) => Verdict::Passed,
+            Err(No(reason, _)) => Verdict::Refused(*reason),
+        },
+        took_us: (world.stopwatch)().saturating_sub(start),
+    });
+    result
+}
+
+/// Microseconds by control, for `timings_us` of an audit event.
+pub(crate) fn timings_us(steps: &[Step]) -> std::collections::BTreeMap<String, u64> {
+    let mut timings = std::collections::BTreeMap::new();
+    for step in steps {
+        let sum: &mut u64 = timings.entry(step.control.as_str().to_owned()).or_default();
+        *sum = sum.saturating_add(step.took_us);
+    }
+    timings
+}

@@ -1,0 +1,78 @@
+//! What a session remembers of its calls and their answers.
+
+use super::dialogue::Exchange;
+use super::{Caller, Gateway};
+use crate::world::Loaded;
+use proctor_engine::{Channel, Permit, Reading, Release};
+use proctor_model::EntryKind;
+use serde_json::{Map, Value, json};
+use std::sync::PoisonError;
+
+impl Gateway {
+    /// A permitted call belongs to its session's history from the start: the next decision may depend on it.
+    pub(super) fn note_call(&self, caller: &Caller, loaded: &Loaded, permit: &Permit) {
+        let tenant = &caller.tenant;
+        let tool = loaded.tenant.catalogue().get(permit.tool());
+        if let (Some(keys), Some(tool)) = (tenant.keys(), tool) {
+            let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+            let session = tenant
+                .sessions
+                .of(&caller.token, intent.as_deref(), &keys.digest_key);
+            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
+            session.history.note_call(tool, self.clock.now());
+        }
+    }
+
+    /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
+    pub(super) fn note_reading(&self, exchange: &Exchange<'_>, release: &Release) {
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = exchange;
+        let (tenant, permit) = (&caller.tenant, recorded.permit());
+        let (Some(keys), Some(tool)) =
+            (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
+        else {
+            return;
+        };
+        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
+        let intent = intent.as_deref();
+        let blocks = as_blocks(tool.reference().name.kind(), release.body());
+        let reading = Reading {
+            tool,
+            arguments: permit.arguments(),
+            intent,
+            result: blocks.as_ref().unwrap_or(release.body()),
+            rows: release.findings().rows,
+            error: release.channel() == Channel::Error,
+        };
+        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
+        let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
+        match release.channel() {
+            Channel::Result | Channel::Error => tracker.read(&reading),
+            Channel::Note | Channel::Question => tracker.overhear(&reading),
+        }
+        drop(tracker);
+        tenant.sessions.grown(&caller.token, intent, &session);
+    }
+}
+
+/// What a resource or a prompt holds, as the blocks that a tool would have answered with: read by the same rules.
+fn as_blocks(kind: EntryKind, body: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let member = match kind {
+        EntryKind::Tool => return None,
+        EntryKind::Resource => "contents",
+        EntryKind::Prompt => "messages",
+    };
+    let elements = body.get(member)?.as_array()?.iter();
+    let blocks = elements.map(|element| match kind {
+        EntryKind::Prompt => element.get("content").cloned().unwrap_or_default(),
+        _ => json!({ "type": "resource", "resource": element }),
+    });
+    let mut read = body.clone();
+    read.remove(member);
+    read.insert("content".into(), blocks.collect());
+    Some(read)
+}
