@@ -15,6 +15,7 @@ if [ "${1:-}" = test ]; then
     have python3 || missing+=(python3)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     have strace || missing+=(strace)
+    have ip || missing+=(iproute2)
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
