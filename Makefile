@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -49,6 +49,10 @@ bench-content: ## The content filter's precision and recall beside presidio's pa
 	.proctor/content/bin/pip install -q -r loadtest/content/requirements.txt
 	.proctor/content/bin/pip install -q --no-deps -r loadtest/content/requirements-no-deps.txt
 	.proctor/content/bin/python loadtest/content/measure.py target/release/proctor
+conformance: install ## The MCP conformance suite through a running edge; fails unless every required scenario passes
+	@deploy/dev/install.sh test
+	$(CARGO) build --workspace --bins
+	./target/debug/proctor-loadtest conformance
 
 regen: ## Renew generated files: gRPC bindings, openapi.json
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap

@@ -5,10 +5,12 @@
     reason = "a command line tool speaks on standard output"
 )]
 
+use anyhow::Context;
 use clap::Parser;
 use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
 use proctor_loadtest::bench_ledger;
+use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -55,6 +57,18 @@ enum Command {
         /// For the replay: `--suite banking`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// The MCP conformance suite through a running edge; fails unless every required scenario passes
+    Conformance {
+        /// Only this revision (`2025-11-25`, `2026-07-28`), printing all that the suite says
+        #[arg(long)]
+        revision: Option<String>,
+        /// Only this scenario of it
+        #[arg(long, requires = "revision")]
+        scenario: Option<String>,
+        /// The era of the server behind the edge (`legacy`, `modern`), if not the revision's own
+        #[arg(long, requires = "revision")]
+        server: Option<String>,
     },
     /// (of the bench) A tool server that gives back what it gets
     #[command(hide = true)]
@@ -116,6 +130,35 @@ async fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Agentdojo { arguments } => agentdojo::replay(&arguments).await,
+        Command::Conformance { revision: None, .. } => {
+            println!("{}", conformance::all().await?);
+            Ok(())
+        }
+        Command::Conformance {
+            revision: Some(revision),
+            scenario,
+            server,
+        } => {
+            let legs = conformance::LEGS;
+            let mut leg = *legs
+                .iter()
+                .find(|leg| leg.revision == revision)
+                .context("no such revision")?;
+            if let Some(server) = legs
+                .iter()
+                .find(|leg| Some(leg.server) == server.as_deref())
+            {
+                leg.server = server.server;
+            }
+            let report = conformance::server_leg(leg, scenario.as_deref()).await?;
+            println!("{}", report.output);
+            println!(
+                "{} passed, failed: {:?}",
+                report.passed.len(),
+                report.failed
+            );
+            Ok(())
+        }
         Command::Echo => Ok(bench::echo(listener().await?).await?),
         Command::Proxy { to } => bench::proxy(listener().await?, to).await,
     }

@@ -300,8 +300,17 @@ async fn odd_http_is_refused() {
             405,
         ),
         (
-            "GET on MCP",
+            "GET on MCP without a session",
             system.http.get(url("/v1/mcp")).bearer_auth(&system.token),
+            400,
+        ),
+        (
+            "GET on MCP of the stateless revision",
+            system
+                .http
+                .get(url("/v1/mcp"))
+                .header("mcp-protocol-version", "2026-07-28")
+                .bearer_auth(&system.token),
             405,
         ),
         (

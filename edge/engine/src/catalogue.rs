@@ -1,10 +1,15 @@
-//! The tenant's tools, looked up by any of their names. Only approved definitions can be found.
+//! The tenant's tools, looked up by any of their names; resources and prompts are entries like them. Only approved
+//! definitions can be found.
+
+mod template;
 
 use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
-use proctor_model::catalogue::{CatalogueEntry, Role, ToolServer, Verb};
-use proctor_model::{Reason, ServerId, ToolName, ToolRef};
+use proctor_model::catalogue::{CatalogueEntry, Listed, Role, ToolServer, Verb};
+use proctor_model::{EntryKind, Reason, ServerId, ToolName, ToolRef};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use template::Template;
 
 /// A tool as a client names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +28,7 @@ pub struct Tool {
     result_bytes_max: u32,
     input: Schema,
     output: Option<Schema>,
+    template: Option<Template>,
     pub(crate) plan: Plan,
     pub(crate) policy_view: regorus::Value,
 }
@@ -60,10 +66,33 @@ impl Tool {
         self.result_bytes_max
     }
 
-    /// Its name on the endpoint over all servers: `server__tool`.
+    /// Its name on the endpoint over all servers: `server__tool`; of a prompt likewise, of a resource its own URI.
     #[must_use]
     pub fn joined_name(&self) -> String {
-        format!("{}__{}", self.reference.server, self.reference.name)
+        let own = self.reference.name.own();
+        match self.reference.name.kind() {
+            EntryKind::Resource => own.to_owned(),
+            EntryKind::Tool | EntryKind::Prompt => format!("{}__{own}", self.reference.server),
+        }
+    }
+
+    /// What a call with these arguments is about: the tool; of a template, the one resource that is asked for. `None` if
+    /// the arguments ask for a resource that this entry does not stand for.
+    #[must_use]
+    pub fn meant(&self, arguments: &Value) -> Option<ToolRef> {
+        if self.reference.name.kind() != EntryKind::Resource {
+            return Some(self.reference.clone());
+        }
+        let uri = arguments.get("uri").and_then(Value::as_str)?;
+        let covered = match &self.template {
+            Some(template) => template.covers(uri),
+            None => uri == self.reference.name.own(),
+        };
+        let name = format!("{}{uri}", EntryKind::Resource.prefix());
+        Some(ToolRef {
+            server: self.reference.server.clone(),
+            name: name.parse().ok().filter(|_| covered)?,
+        })
     }
 
     /// The compiled input schema.
@@ -88,6 +117,8 @@ pub enum Held {
     Changed,
     /// Its input schema can't be compiled.
     Schema(SchemaError),
+    /// Its URI template is none that can be compared with a URI.
+    Template,
 }
 
 /// A tenant's tools.
@@ -125,11 +156,46 @@ impl Catalogue {
     /// # Errors
     /// The tool's full name, if it is known but held back; [`Reason::UnknownTool`], [`Reason::AmbiguousTool`].
     pub fn find(&self, query: &ToolQuery) -> Result<&Tool, NotFound> {
-        let reference = self.resolve(query).map_err(NotFound::Reason)?;
+        let reference = match self.resolve(query) {
+            Err(Reason::UnknownTool) => return self.find_template(query),
+            resolved => resolved.map_err(NotFound::Reason)?,
+        };
         match self.tools.get_key_value(&reference) {
             Some((_, Ok(tool))) => Ok(tool),
             Some((reference, Err(held))) => Err(NotFound::Held(reference.clone(), held.clone())),
-            None => Err(NotFound::Reason(Reason::UnknownTool)),
+            None => self.find_template(query),
+        }
+    }
+
+    /// The one template that covers a resource that is not listed by itself.
+    fn find_template(&self, query: &ToolQuery) -> Result<&Tool, NotFound> {
+        let (server, name) = match query {
+            ToolQuery::On(server, name) => (Some(server.clone()), name.parse().ok()),
+            ToolQuery::Any(text) => match text.parse::<ToolName>() {
+                Ok(name) if name.kind() == EntryKind::Resource => (None, Some(name)),
+                _ => match text.parse::<ToolRef>() {
+                    Ok(reference) => (Some(reference.server), Some(reference.name)),
+                    Err(_) => (None, None),
+                },
+            },
+        };
+        let uri = name
+            .as_ref()
+            .filter(|name| name.kind() == EntryKind::Resource);
+        let uri = uri.ok_or(NotFound::Reason(Reason::UnknownTool))?.own();
+        let mut found = self.tools().filter(|tool| {
+            let here = server
+                .as_ref()
+                .is_none_or(|server| *server == tool.reference.server);
+            here && tool
+                .template
+                .as_ref()
+                .is_some_and(|template| template.covers(uri))
+        });
+        match (found.next(), found.next()) {
+            (Some(tool), None) => Ok(tool),
+            (Some(_), Some(_)) => Err(NotFound::Reason(Reason::AmbiguousTool)),
+            (None, _) => Err(NotFound::Reason(Reason::UnknownResource)),
         }
     }
 
@@ -143,10 +209,16 @@ impl Catalogue {
             }
             ToolQuery::Any(text) => text,
         };
-        let joined = text.match_indices("__").filter_map(|(at, _)| {
+        let prefix = match text.strip_prefix(EntryKind::Prompt.prefix()) {
+            Some(_) => EntryKind::Prompt.prefix(),
+            None => "",
+        };
+        let own = text.get(prefix.len()..).unwrap_or_default();
+        let joined = own.match_indices("__").filter_map(|(at, _)| {
+            let name = own.get(at.checked_add(2)?..)?;
             Some(ToolRef {
-                server: text.get(..at)?.parse().ok()?,
-                name: text.get(at.checked_add(2)?..)?.parse().ok()?,
+                server: own.get(..at)?.parse().ok()?,
+                name: format!("{prefix}{name}").parse().ok()?,
             })
         });
         let bare = text.parse::<ToolName>().ok();
@@ -211,6 +283,12 @@ fn compile(
         result_bytes_max,
         input: Schema::compile(&entry.definition.input_schema).map_err(Held::Schema)?,
         output: output(entry).map_err(Held::Schema)?,
+        template: match entry.definition.listed() {
+            Listed::Template => {
+                Some(Template::compile(reference.name.own()).ok_or(Held::Template)?)
+            }
+            Listed::Tool | Listed::Resource | Listed::Prompt => None,
+        },
         plan: Plan::of(entry),
         policy_view: crate::policy::tool_view(reference, entry),
     })

@@ -1,7 +1,7 @@
 //! The pipeline, on one screen.
 
 use crate::approval::{self, Cause, Grant};
-use crate::call::Call;
+use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
@@ -11,7 +11,7 @@ use crate::provenance::shown_pointer;
 use crate::response::{each_at, names_tenant, redact_at};
 use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
-use crate::world::{Freshness, World};
+use crate::world::{CountKey, Freshness, SessionView, World};
 use proctor_model::audit::{Effect, EventPolicy, EventTool};
 use proctor_model::catalogue::Role;
 use proctor_model::config::{IntentRule, PolicyMode};
@@ -42,6 +42,13 @@ fn decide_with(
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
+    let world = &match call.purpose {
+        Purpose::Continue => World {
+            session: &Counted,
+            ..*world
+        },
+        Purpose::Use | Purpose::Complete => *world,
+    };
     let mut facts = Facts::of(&call, world.tenant.version(), world.digest_key);
     let mut arguments = Value::Object(call.arguments);
     let token = &*call.token;
@@ -56,13 +63,22 @@ fn decide_with(
         let tool = step(facts, world, Control::Capability, |facts| {
             let tool = find(token, &call.tool, world)?;
             facts.tool = Some(event_tool(tool));
-            token.check_tool(tool.reference(), tool.verb())?;
+            let meant = match call.purpose {
+                Purpose::Use | Purpose::Continue => {
+                    tool.meant(&arguments).ok_or(Reason::InvalidArguments)?
+                }
+                Purpose::Complete => tool.reference().clone(),
+            };
+            token.check_tool(&meant, tool.verb())?;
             world.killed.check_tool(tool.reference())?;
             put_back(&mut arguments, tool, world);
-            token.check_arguments(tool.reference(), &arguments)?;
+            token.check_arguments(&meant, &arguments)?;
             Ok(tool)
         })?;
-        step(facts, world, Control::Protocol, |_| fits(tool, &arguments))?;
+        step(facts, world, Control::Protocol, |_| match call.purpose {
+            Purpose::Use | Purpose::Continue => fits(tool, &arguments),
+            Purpose::Complete => Ok(()),
+        })?;
         step(facts, world, Control::Tenant, |_| {
             within_tenant(tool, &mut arguments, world)
         })?;
@@ -115,6 +131,9 @@ fn decide_with(
                 No(reason, why(&causes))
             },
         )?;
+        if call.purpose == Purpose::Continue {
+            charges.clear();
+        }
         Ok((tool, charges, limits))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
@@ -503,5 +522,14 @@ fn event_tool(tool: &Tool) -> EventTool {
         server: tool.reference().server.clone(),
         name: tool.reference().name.clone(),
         verb: Some(tool.verb()),
+    }
+}
+
+/// What a call that is counted already is held against.
+struct Counted;
+
+impl SessionView for Counted {
+    fn calls(&self, _: &CountKey) -> u64 {
+        0
     }
 }

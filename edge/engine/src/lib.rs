@@ -39,6 +39,7 @@ pub mod json;
 pub mod limits;
 pub mod policy;
 pub mod provenance;
+mod question;
 pub mod respond;
 pub mod response;
 pub mod schema;
@@ -47,7 +48,7 @@ pub mod token;
 pub mod world;
 
 pub use approval::{Escalation, Grant, Ruling};
-pub use call::Call;
+pub use call::{Call, Purpose};
 pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, decide_granted, visible_tools};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};

@@ -12,17 +12,26 @@ use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
 use proctor_model::content::{ContentFinding, Direction};
-use proctor_model::{Control, Reason};
+use proctor_model::{Control, EntryKind, Reason};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The way by which something came back. A new one is one more variant here: the steps ask what it is where it matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Channel {
-    /// The `result` of a `tools/call`.
+    /// The `result` of a `tools/call`, `resources/read`, `prompts/get` or `completion/complete`.
     Result,
     /// The members of a JSON-RPC error.
     Error,
+    /// The parameters of a notification about the call: progress, a line of a log.
+    Note,
+    /// What the server asks the client before it answers: `inputRequests`, by name.
+    Question,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Result, Self::Error, Self::Note, Self::Question];
 }
 
 /// What a tool server sent, not yet looked at.
@@ -170,13 +179,19 @@ pub fn respond(
 
 /// Whether it is an answer at all, and fits the schema that the tool declares.
 fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(), No> {
-    if channel != Channel::Result {
-        return Ok(());
+    match channel {
+        Channel::Error | Channel::Note => return Ok(()),
+        Channel::Question => return crate::question::check(body).map_err(No::from),
+        Channel::Result => {}
     }
-    // Questions back to the user and tasks are answers that nothing here controls yet: they are not passed on.
+    // Tasks are answers that nothing here controls yet: they are not passed on.
     let complete = body.get("resultType").is_none_or(|kind| kind == "complete");
-    let blocks = body.get("content").is_none_or(Value::is_array);
-    if !complete || !blocks {
+    let member = match tool.reference().name.kind() {
+        EntryKind::Tool => body.get("content").is_none_or(Value::is_array),
+        EntryKind::Resource => has_list(body, "contents"),
+        EntryKind::Prompt => has_list(body, "messages"),
+    };
+    if !complete || !member {
         return Err(Reason::OutputInvalid.into());
     }
     match (is_error(body), tool.output(), body.get("structuredContent")) {
@@ -184,6 +199,12 @@ fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(),
         (false, Some(schema), Some(content)) if schema.fits(content) => Ok(()),
         (false, Some(_), _) => Err(Reason::OutputInvalid.into()),
     }
+}
+
+/// What was asked for, or a completion of one of its arguments.
+fn has_list(body: &Map<String, Value>, name: &str) -> bool {
+    body.get(name).is_some_and(Value::is_array)
+        || body.get("completion").is_some_and(Value::is_object)
 }
 
 fn within_tenant(
@@ -357,6 +378,8 @@ impl Findings {
         Self {
             status: match answer.channel {
                 Channel::Error => "rpc_error",
+                Channel::Note => "note",
+                Channel::Question => "input_required",
                 Channel::Result if is_error(&answer.body) => "tool_error",
                 Channel::Result => "ok",
             },

@@ -240,6 +240,7 @@ pub fn cache_key(text: &str) -> [u8; 32] {
 }
 
 pub(crate) use key::keyed_digest;
+pub use key::request_state_key;
 
 #[cfg(test)]
 mod tests;

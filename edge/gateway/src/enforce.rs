@@ -2,6 +2,7 @@
 
 mod answer;
 mod approval;
+mod dialogue;
 mod kill;
 mod refuse;
 mod session;
@@ -9,9 +10,13 @@ mod session;
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
 use crate::spool::{Recorded, Spool};
+use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
+use dialogue::Exchange;
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{ApprovalNote, Call, Decision, Evaluator, Permit, Refusal, ToolQuery, World};
+use proctor_engine::{
+    ApprovalNote, Call, Decision, Evaluator, Permit, Purpose, Refusal, ToolQuery, World,
+};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
 use proctor_model::content::{ContentClass, ContentFinding};
@@ -21,6 +26,7 @@ use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 thread_local! {
@@ -63,6 +69,8 @@ pub(crate) enum Outcome {
     Result(Map<String, Value>),
     /// The tool server's JSON-RPC error.
     Error(Map<String, Value>),
+    /// The server asks the client before it answers: `{inputRequests, requestState}`.
+    Question(Map<String, Value>),
     /// It was not made, or its answer is withheld.
     Refused(Refused),
 }
@@ -71,9 +79,36 @@ pub(crate) enum Outcome {
 pub(crate) struct Asked {
     pub(crate) tool: ToolQuery,
     pub(crate) arguments: Map<String, Value>,
+    pub(crate) purpose: Purpose,
     /// The approval that the agent has for it.
     pub(crate) approval: Option<ApprovalId>,
+    /// How its server and the client may talk before the answer.
+    pub(crate) talk: Talk,
     pub(crate) trace_id: Option<String>,
+}
+
+impl Asked {
+    /// A call whose client waits for the answer and hears nothing else.
+    pub(crate) fn plain(
+        caller: &Caller,
+        tool: ToolQuery,
+        arguments: Map<String, Value>,
+        trace_id: Option<String>,
+    ) -> Self {
+        Self {
+            tool,
+            arguments,
+            purpose: Purpose::Use,
+            approval: None,
+            talk: Talk::silent(caller.token.agent().as_str()),
+            trace_id,
+        }
+    }
+}
+
+/// A call under way.
+pub(crate) struct Running {
+    pub(crate) outcome: JoinHandle<Outcome>,
 }
 
 impl Gateway {
@@ -89,7 +124,7 @@ impl Gateway {
     }
 
     /// An id for a decision. Without randomness there is a nil one: the refusal that follows says so itself.
-    fn decision_id(&self) -> DecisionId {
+    pub(crate) fn decision_id(&self) -> DecisionId {
         self.random
             .uuid_v7(self.clock.now())
             .unwrap_or_default()
@@ -195,14 +230,16 @@ impl Gateway {
         let Asked {
             tool,
             arguments,
-            approval: _,
+            purpose,
             trace_id,
+            ..
         } = asked;
         self.know(caller, &tool).await;
         let call = Call {
             decision_id: self.decision_id(),
             token: Arc::clone(&caller.token),
             tool,
+            purpose,
             arguments,
         };
         match self.judge(caller, |world, evaluator| {
@@ -230,38 +267,49 @@ impl Gateway {
     }
 
     /// One call, whole. It runs to its recorded end even if the caller does not wait for it; dropping the returned
-    /// future cancels it if `cancel_with_client`.
-    pub(crate) async fn call(
+    /// future cancels it.
+    pub(crate) async fn call(self: &Arc<Self>, caller: Caller, asked: Asked) -> Outcome {
+        let cancel = CancellationToken::new();
+        let guard = cancel.clone().drop_guard();
+        let outcome = match self.start(caller, asked, cancel).await {
+            Ok(running) => self.ended(running).await,
+            Err(refused) => Outcome::Refused(refused),
+        };
+        guard.disarm();
+        outcome
+    }
+
+    /// Begins a call: it runs to its recorded end by itself, or until it is cancelled.
+    pub(crate) async fn start(
         self: &Arc<Self>,
         caller: Caller,
         asked: Asked,
         cancel: CancellationToken,
-        cancel_with_client: bool,
-    ) -> Outcome {
+    ) -> Result<Running, Refused> {
         // Taken when all of the request is here: a slow sender holds nothing.
         if self.in_flight.available_permits() == 0 {
-            let refused = self
+            return Err(self
                 .refuse(&caller, Reason::Overloaded, asked.trace_id)
-                .await;
-            return Outcome::Refused(refused);
+                .await);
         }
         let gateway = Arc::clone(self);
-        let guard = cancel_with_client.then(|| cancel.clone().drop_guard());
-        let task = tokio::spawn(async move {
+        let outcome = tokio::spawn(async move {
             let _room = gateway.in_flight.acquire().await;
             gateway.call_through(&caller, asked, &cancel).await
         });
-        let outcome = task.await;
-        if let Some(guard) = guard {
-            guard.disarm();
-        }
-        outcome.unwrap_or_else(|_| {
-            Outcome::Refused(self.refused(
-                self.decision_id(),
-                Reason::Internal,
-                None,
-                Denials::default(),
-            ))
+        Ok(Running { outcome })
+    }
+
+    /// What came of it.
+    pub(crate) async fn ended(&self, running: Running) -> Outcome {
+        self.outcome(running.outcome.await)
+    }
+
+    /// A task that failed is a defect of ours.
+    pub(crate) fn outcome(&self, ended: Result<Outcome, JoinError>) -> Outcome {
+        ended.unwrap_or_else(|_| {
+            let decision_id = self.decision_id();
+            Outcome::Refused(self.refused(decision_id, Reason::Internal, None, Denials::default()))
         })
     }
 
@@ -271,6 +319,7 @@ impl Gateway {
         asked: Asked,
         cancel: &CancellationToken,
     ) -> Outcome {
+        let (talk, purpose) = (asked.talk.clone(), asked.purpose);
         let named = asked.approval.clone();
         let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
             Ok(decided) => decided,
@@ -286,8 +335,13 @@ impl Gateway {
         };
         match recorded {
             Ok(recorded) => {
-                self.forward_unless_killed(recorded, caller, &loaded, cancel)
-                    .await
+                let exchange = Exchange {
+                    recorded,
+                    caller,
+                    loaded: &loaded,
+                    purpose,
+                };
+                self.forward_unless_killed(exchange, talk, cancel).await
             }
             Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
         }

@@ -22,6 +22,7 @@ mod sessions;
 mod ship;
 mod spool;
 mod upstream;
+mod wire_header;
 mod world;
 
 pub use config::EdgeConfig;

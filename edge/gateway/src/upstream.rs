@@ -1,17 +1,23 @@
 //! Tool servers: reached only with a [`Recorded`] permit, each behind its own limits.
 //!
-//! Reading order: `rpc` (messages), `http` and `stdio` (transports), `server` (one tool server: limits, drift),
-//! and here the set of them, per tenant.
+//! Reading order: `rpc` (messages), `talk` (what is said before an answer), `http` and `stdio` (transports), `ask` and `server`
+//! (one tool server: requests, limits, drift), and here the set of them, per tenant.
 
+mod ask;
+mod events;
 mod http;
 mod rpc;
 mod server;
+mod session;
 mod stdio;
+pub(crate) mod talk;
 
-pub(crate) use server::{Failure, Server};
+pub(crate) use rpc::News;
+pub(crate) use server::{Failure, Server, Watched};
+pub(crate) use talk::Talk;
 
 use crate::spool::Recorded;
-use proctor_engine::{Channel, LiveDefinitions};
+use proctor_engine::{Channel, LiveDefinitions, Purpose};
 use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
@@ -49,6 +55,11 @@ pub(crate) struct Wiring(HashMap<ServerId, Arc<Server>>);
 impl Wiring {
     pub(crate) fn get(&self, server: &ServerId) -> Option<&Arc<Server>> {
         self.0.get(server)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&ServerId, &Arc<Server>)> {
+        self.0.iter()
     }
 }
 
@@ -126,19 +137,22 @@ impl Upstreams {
 /// Why there is no answer that may be used.
 pub(crate) async fn forward(
     recorded: &Recorded,
+    purpose: Purpose,
     server: &Server,
+    talk: &Talk,
     cancel: &CancellationToken,
 ) -> Result<proctor_engine::Answer, Failure> {
-    let permit = recorded.permit();
     let Answer { reply, bytes } = server
-        .call(
-            permit.tool(),
-            permit.arguments(),
-            permit.limits().bytes,
-            cancel,
-        )
+        .call(recorded.permit(), purpose, talk, cancel)
         .await?;
     let (channel, body) = match reply {
+        Reply::Result(body)
+            if body
+                .get("resultType")
+                .is_some_and(|kind| kind == "input_required") =>
+        {
+            (Channel::Question, body)
+        }
         Reply::Result(body) => (Channel::Result, body),
         Reply::Error(body) => (Channel::Error, body),
     };

@@ -1,6 +1,10 @@
 //! Tool servers and the catalogue of their tools (contracts.md, section 5).
 
-use crate::ids::{ServerId, ToolName};
+mod listed;
+
+pub use listed::Listed;
+
+use crate::ids::{EntryKind, ServerId, ToolName};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -138,7 +142,10 @@ impl ToolDefinition {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(DefinitionError::Shape),
         };
-        let name = text("name")?.ok_or(DefinitionError::Shape)?.parse()?;
+        let name: ToolName = text("name")?.ok_or(DefinitionError::Shape)?.parse()?;
+        if name.kind() != EntryKind::Tool {
+            return Err(DefinitionError::Shape);
+        }
         let title = text("title")?;
         let description = text("description")?;
         let input_schema = members

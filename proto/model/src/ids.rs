@@ -1,6 +1,6 @@
 //! The one registry of ids. Each is a checked string (or UUID), parsed once at the door.
 
-use crate::limits::{ID_BYTES_MAX, TOOL_NAME_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, TOOL_NAME_BYTES_MAX, URI_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -35,6 +35,13 @@ fn is_label(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b))
+}
+
+fn is_tool_name(text: &str) -> bool {
+    (1..=TOOL_NAME_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
 }
 
 macro_rules! text_id {
@@ -105,10 +112,18 @@ text_id!(
     |text| is_name(text) && !text.contains("__")
 );
 text_id!(
-    /// A tool's name within its server, as the server spells it.
-    ToolName, "tool name", "1 to 128 of A-Z a-z 0-9 _ - . /",
-    |text| (1..=TOOL_NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+    /// A name within its server, as the server spells it: of a tool; of a prompt, `prompt:` and its name; of a resource,
+    /// `resource:` and its URI or URI template. No tool's name has a colon, so the three can't be taken for each other.
+    ToolName, "tool name", "1 to 128 of A-Z a-z 0-9 _ - . /, or 'prompt:' and a name, or 'resource:' and a URI",
+    |text| match text.split_once(':') {
+        None => is_tool_name(text),
+        Some(("prompt" | "resource", rest)) => {
+            (1..=URI_BYTES_MAX).contains(&rest.len())
+                // A comma separates the entries of a token's list.
+                && rest.bytes().all(|b| b.is_ascii_graphic() && b != b',')
+        }
+        Some(_) => false,
+    }
 );
 text_id!(
     /// An enrolled edge (`edge_…`), or `control` for the control plane's own audit lane.
@@ -158,6 +173,47 @@ text_id!(
     |text| (1..=128).contains(&text.len())
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
 );
+
+/// What a catalogue entry is to its server.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntryKind {
+    /// A tool: `tools/call`.
+    Tool,
+    /// A resource, or a template for many: `resources/read`.
+    Resource,
+    /// A prompt: `prompts/get`.
+    Prompt,
+}
+
+impl EntryKind {
+    /// What a name of this kind begins with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Tool => "",
+            Self::Resource => "resource:",
+            Self::Prompt => "prompt:",
+        }
+    }
+}
+
+impl ToolName {
+    /// What it names.
+    #[must_use]
+    pub fn kind(&self) -> EntryKind {
+        match self.0.split_once(':') {
+            Some(("resource", _)) => EntryKind::Resource,
+            Some(_) => EntryKind::Prompt,
+            None => EntryKind::Tool,
+        }
+    }
+
+    /// The name as its server spells it: the tool's or the prompt's name, the resource's URI or URI template.
+    #[must_use]
+    pub fn own(&self) -> &str {
+        self.0.strip_prefix(self.kind().prefix()).unwrap_or(&self.0)
+    }
+}
 
 impl TenantId {
     const PLATFORM: &'static str = "_platform";
@@ -306,5 +362,39 @@ mod tests {
             "bank/send_money"
         );
         assert!("bank".parse::<ToolRef>().is_err());
+    }
+
+    #[test]
+    fn tools_resources_and_prompts_are_told_apart() {
+        for (text, kind, own) in [
+            ("read_file", EntryKind::Tool, "read_file"),
+            ("prompt:review", EntryKind::Prompt, "review"),
+            ("resource:file:///a b", EntryKind::Resource, ""),
+            (
+                "resource:docs://x/{id}",
+                EntryKind::Resource,
+                "docs://x/{id}",
+            ),
+        ] {
+            match text.parse::<ToolName>() {
+                Ok(name) => assert_eq!((name.kind(), name.own()), (kind, own), "{text}"),
+                Err(_) => assert!(own.is_empty(), "{text}"),
+            }
+        }
+        for bad in [
+            "resource:",
+            "prompt:",
+            "tool:x",
+            "a:b",
+            "resource:a,b",
+            "resource:\u{e9}",
+        ] {
+            assert!(bad.parse::<ToolName>().is_err(), "{bad}");
+        }
+        let read = "docs/resource:docs://a/b".parse::<ToolRef>().unwrap();
+        assert_eq!(
+            (read.server.as_str(), read.name.own()),
+            ("docs", "docs://a/b")
+        );
     }
 }

@@ -4,6 +4,8 @@
 pub const ID_BYTES_MAX: usize = 63;
 /// Longest tool name, in bytes (MCP 2025-11-25 recommends at most 128).
 pub const TOOL_NAME_BYTES_MAX: usize = 128;
+/// Longest URI of a resource or name of a prompt, in bytes.
+pub const URI_BYTES_MAX: usize = 1024;
 /// Most actions in one intent declaration: it is searched linearly for each call.
 pub const INTENT_ACTIONS_MAX: usize = 64;
 /// Longest life of an intent, in seconds: intents are for one task, not for a standing order.

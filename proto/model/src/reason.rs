@@ -120,6 +120,12 @@ reasons! {
     UnknownMethod = "unknown_method", Protocol, -32601, 404, "This method is not known here.";
     /// Parameters do not fit the method.
     InvalidParams = "invalid_params", Protocol, -32602, 400, "The parameters do not fit the method.";
+    /// The resource is not in the catalogue.
+    UnknownResource = "unknown_resource", Protocol, -32602, 400, "No such resource is available here.";
+    /// `requestState` is not one that was given to this caller for this request, or it is over.
+    StateRefused = "state_refused", Protocol, -32602, 400, "The requestState was not given to this caller for this request, or is no longer valid: make the request anew.";
+    /// The client can't answer what the server would ask (MCP 2026-07-28).
+    CapabilityMissing = "capability_missing", Protocol, -32021, 400, "The server asks something that this client does not declare a capability for.";
     /// The arguments do not fit the tool's input schema.
     InvalidArguments = "invalid_arguments", Protocol, -32602, 400, "The arguments do not fit the tool's input schema.";
 

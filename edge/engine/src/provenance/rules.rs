@@ -6,7 +6,7 @@ use super::tracker::Tracker;
 use super::value::{Kind, recognise};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
 use proctor_model::ToolRef;
-use proctor_model::catalogue::{CatalogueEntry, Role, Verb};
+use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -78,6 +78,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn of(entry: &CatalogueEntry) -> Self {
+        // Its one argument is a part of its approved name.
+        if entry.definition.listed() == Listed::Resource {
+            return Self {
+                rules: Vec::new(),
+                rest: Need::Nothing,
+            };
+        }
         let consequential = entry.consequential.iter().flatten();
         let mut rules: Vec<Rule> = consequential
             .map(|pointer| Rule {

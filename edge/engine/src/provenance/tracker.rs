@@ -155,6 +155,14 @@ impl Tracker {
         }
     }
 
+    /// Takes in what a server said beside its answers, on whatever channel: words, never proof.
+    pub fn overhear(&mut self, reading: &Reading<'_>) {
+        let mut reader = Reader::new(self, reading);
+        for value in reading.result.values() {
+            reader.suspect(value, None);
+        }
+    }
+
     pub(super) fn proves(&self, query: &Query, exact: bool) -> bool {
         self.trusted.index.proofs(query, exact).next().is_some()
     }

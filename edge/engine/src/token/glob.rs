@@ -27,7 +27,15 @@ impl ToolGlob {
         })
     }
 
-    /// Whether the tool's full name matches.
+    /// Whether a token that lists this pattern grants the entry. A pattern means tools, unless it says `resource:` or
+    /// `prompt:`; all that a server has is granted by `*` alone. What *restricts* goes by [`matches`](Self::matches).
+    #[must_use]
+    pub fn grants(&self, tool: &ToolRef) -> bool {
+        (&*self.tool == "*" || self.tool.starts_with(tool.name.kind().prefix()))
+            && self.matches(tool)
+    }
+
+    /// Whether the full name matches.
     #[must_use]
     pub fn matches(&self, tool: &ToolRef) -> bool {
         wildcard(&self.server, tool.server.as_str()) && wildcard(&self.tool, tool.name.as_str())

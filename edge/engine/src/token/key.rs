@@ -19,6 +19,12 @@ pub(crate) fn keyed_digest(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     mac(key, message)
 }
 
+/// Seals what a client of MCP has to give back (`requestState`); the same at all edges of a tenant.
+#[must_use]
+pub fn request_state_key(digest_key: &[u8; 32]) -> [u8; 32] {
+    keyed_digest(digest_key, b"proctor request state")
+}
+
 fn mac(key: &[u8], message: &[u8]) -> Tag {
     #[expect(
         clippy::expect_used,

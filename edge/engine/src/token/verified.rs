@@ -164,8 +164,9 @@ impl VerifiedToken {
     /// Whether its tool caveats cover this tool, whatever its verb.
     #[must_use]
     pub fn covers(&self, tool: &ToolRef) -> bool {
-        let listed = |globs: &[ToolGlob]| globs.iter().any(|glob| glob.matches(tool));
-        self.tools_in.iter().all(|globs| listed(globs)) && !listed(&self.tools_not_in)
+        let granted = |globs: &[ToolGlob]| globs.iter().any(|glob| glob.grants(tool));
+        let excluded = self.tools_not_in.iter().any(|glob| glob.matches(tool));
+        self.tools_in.iter().all(|globs| granted(globs)) && !excluded
     }
 
     /// Whether its argument caveats cover these arguments (a JSON object).

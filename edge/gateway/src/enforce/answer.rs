@@ -1,9 +1,9 @@
 //! What came back: judged, recorded, read into the session, worded.
 
+use super::dialogue::Exchange;
 use super::{Caller, Gateway, Outcome};
 use crate::spool::Recorded;
-use crate::upstream::{self, Failure};
-use crate::world::Loaded;
+use crate::upstream::{Failure, Talk};
 use proctor_engine::{Changes, Channel, Facts, Findings, Release, Response, Withhold, decision};
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
 use proctor_model::config::PolicyMode;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How a forwarded call ended.
-enum Ended {
+pub(super) enum Ended {
     Released(Box<Release>),
     Withheld(Box<Withhold>),
     Failed(Failure),
@@ -21,26 +21,24 @@ enum Ended {
 impl Gateway {
     pub(super) async fn forward(
         &self,
-        recorded: Recorded,
-        caller: &Caller,
-        loaded: &Loaded,
+        exchange: Exchange<'_>,
+        talk: Talk,
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
-        let answer = match loaded.servers.get(&recorded.permit().tool().server) {
-            Some(server) => upstream::forward(&recorded, server, cancel).await,
-            None => Err(Failure::Unreachable),
-        };
+        let ended = self.talk_through(&exchange, talk, cancel).await;
         let latency = self.clock.monotonic().saturating_sub(started);
-        let ended = match answer {
-            Ok(answer) => self.respond(caller, loaded, &recorded, answer),
-            Err(failure) => Ended::Failed(failure),
-        };
-        self.record_end(&recorded, caller, &ended, latency).await;
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = &exchange;
+        self.record_end(recorded, caller, &ended, latency).await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
             Ended::Released(release) => {
-                self.note_reading(caller, loaded, recorded.permit(), &release);
+                self.note_reading(&exchange, &release);
                 return worded(*release, facts);
             }
             Ended::Withheld(withheld) => (withheld.reason, withheld.detail),
@@ -52,13 +50,13 @@ impl Gateway {
     }
 
     /// Judges an answer under the configuration that the call was decided under.
-    fn respond(
-        &self,
-        caller: &Caller,
-        loaded: &Loaded,
-        recorded: &Recorded,
-        answer: proctor_engine::Answer,
-    ) -> Ended {
+    pub(super) fn respond(&self, exchange: &Exchange<'_>, answer: proctor_engine::Answer) -> Ended {
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = exchange;
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, |world, evaluator| {
@@ -158,7 +156,9 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
 fn worded(release: Release, facts: &Facts) -> Outcome {
     let note = note(facts, release.findings().changes);
     match release.channel() {
-        Channel::Result => Outcome::Result(noted(release.into_body(), note)),
+        // A note is no answer: what says so here is treated as one that says nothing.
+        Channel::Result | Channel::Note => Outcome::Result(noted(release.into_body(), note)),
+        Channel::Question => Outcome::Question(noted(release.into_body(), note)),
         Channel::Error => Outcome::Error(upstream_error(release.into_body(), facts)),
     }
 }
@@ -200,6 +200,13 @@ fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, V
             .remove("data")
             .map(|theirs| ("upstream".to_owned(), theirs)),
     );
+    // What the specification gives this code a meaning by: names of capabilities, nothing else.
+    let required = (code == Some(-32021))
+        .then(|| data.get("upstream")?.get("requiredCapabilities"))
+        .flatten();
+    if let Some(required) = required.map(|required| Talk::askable(Some(required))) {
+        data.insert("requiredCapabilities".into(), required.into());
+    }
     let mut ours = Map::new();
     ours.insert("code".into(), code.unwrap_or(-32603).into());
     ours.insert("message".into(), message.into());

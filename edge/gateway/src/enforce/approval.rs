@@ -8,7 +8,9 @@ use crate::world::Loaded;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_engine::approval::Asked;
-use proctor_engine::{Call, Decision, Escalation, Facts, Grant, Refusal, Ruling, ToolQuery};
+use proctor_engine::{
+    Call, Decision, Escalation, Facts, Grant, Purpose, Refusal, Ruling, ToolQuery,
+};
 use proctor_model::approval::{ApprovalRequest, ApprovalUse};
 use proctor_model::audit::Effect;
 use proctor_model::{ApprovalId, Reason};
@@ -80,6 +82,7 @@ impl Gateway {
             decision_id: facts.decision_id,
             token: Arc::clone(&caller.token),
             tool: ToolQuery::On(tool.server.clone(), tool.name.to_string()),
+            purpose: Purpose::Use,
             arguments: escalation.arguments().clone(),
         };
         let judged = self.judge(caller, |world, evaluator| {

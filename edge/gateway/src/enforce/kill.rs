@@ -1,9 +1,9 @@
 //! A kill switch reaches calls that are under way, too: what is still waiting for its tool is cancelled, and what comes
 //! back is not handed on.
 
-use super::{Caller, Gateway, Outcome};
-use crate::spool::Recorded;
-use crate::world::Loaded;
+use super::dialogue::Exchange;
+use super::{Gateway, Outcome};
+use crate::upstream::Talk;
 use proctor_model::Reason;
 use tokio_util::sync::CancellationToken;
 
@@ -12,15 +12,15 @@ impl Gateway {
     /// either way.
     pub(super) async fn forward_unless_killed(
         &self,
-        recorded: Recorded,
-        caller: &Caller,
-        loaded: &Loaded,
+        exchange: Exchange<'_>,
+        talk: Talk,
         cancel: &CancellationToken,
     ) -> Outcome {
-        let tool = recorded.permit().tool().clone();
-        let decision_id = recorded.permit().facts().decision_id;
+        let (caller, loaded) = (exchange.caller, exchange.loaded);
+        let tool = exchange.recorded.permit().tool().clone();
+        let decision_id = exchange.recorded.permit().facts().decision_id;
         let stop = cancel.child_token();
-        let mut forwarded = Box::pin(self.forward(recorded, caller, loaded, &stop));
+        let mut forwarded = Box::pin(self.forward(exchange, talk, &stop));
         let reason: Reason = tokio::select! {
             outcome = &mut forwarded => return outcome,
             reason = caller.tenant.until_killed(caller.token.agent(), &tool) => reason,

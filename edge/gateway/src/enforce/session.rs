@@ -1,8 +1,11 @@
 //! What a session remembers of its calls and their answers.
 
+use super::dialogue::Exchange;
 use super::{Caller, Gateway};
 use crate::world::Loaded;
 use proctor_engine::{Channel, Permit, Reading, Release};
+use proctor_model::EntryKind;
+use serde_json::{Map, Value, json};
 use std::sync::PoisonError;
 
 impl Gateway {
@@ -21,14 +24,14 @@ impl Gateway {
     }
 
     /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
-    pub(super) fn note_reading(
-        &self,
-        caller: &Caller,
-        loaded: &Loaded,
-        permit: &Permit,
-        release: &Release,
-    ) {
-        let tenant = &caller.tenant;
+    pub(super) fn note_reading(&self, exchange: &Exchange<'_>, release: &Release) {
+        let Exchange {
+            recorded,
+            caller,
+            loaded,
+            ..
+        } = exchange;
+        let (tenant, permit) = (&caller.tenant, recorded.permit());
         let (Some(keys), Some(tool)) =
             (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
         else {
@@ -36,22 +39,52 @@ impl Gateway {
         };
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let intent = intent.as_deref();
-        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
+        let kind = tool.reference().name.kind();
+        let blocks = as_blocks(kind, release.body());
         let reading = Reading {
             tool,
             arguments: permit.arguments(),
             intent,
-            result: release.body(),
+            result: blocks.as_ref().unwrap_or(release.body()),
             rows: release.findings().rows,
             error: release.channel() == Channel::Error,
         };
+        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
         {
-            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
-            session.read(&reading);
-            if let Some(result) = release.original() {
-                session.see(&Reading { result, ..reading });
+            let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
+            match release.channel() {
+                Channel::Result | Channel::Error => tracker.read(&reading),
+                Channel::Note | Channel::Question => tracker.overhear(&reading),
+            }
+            if let Some(original) = release.original() {
+                let blocks = as_blocks(kind, original);
+                let result = blocks.as_ref().unwrap_or(original);
+                match release.channel() {
+                    Channel::Result | Channel::Error => tracker.see(&Reading { result, ..reading }),
+                    Channel::Note | Channel::Question => {
+                        tracker.overhear(&Reading { result, ..reading });
+                    }
+                }
             }
         }
         tenant.sessions.grown(&caller.token, intent, &session);
     }
+}
+
+/// What a resource or a prompt holds, as the blocks that a tool would have answered with: read by the same rules.
+fn as_blocks(kind: EntryKind, body: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let member = match kind {
+        EntryKind::Tool => return None,
+        EntryKind::Resource => "contents",
+        EntryKind::Prompt => "messages",
+    };
+    let elements = body.get(member)?.as_array()?.iter();
+    let blocks = elements.map(|element| match kind {
+        EntryKind::Prompt => element.get("content").cloned().unwrap_or_default(),
+        _ => json!({ "type": "resource", "resource": element }),
+    });
+    let mut read = body.clone();
+    read.remove(member);
+    read.insert("content".into(), blocks.collect());
+    Some(read)
 }

@@ -53,12 +53,7 @@ pub(super) async fn evaluation(State(gateway): State<Arc<Gateway>>, request: Req
             answer(
                 &gateway,
                 &caller,
-                Asked {
-                    tool,
-                    arguments,
-                    approval: None,
-                    trace_id,
-                },
+                Asked::plain(&caller, tool, arguments, trace_id),
             )
             .await,
         )
@@ -121,12 +116,7 @@ pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Re
         let answer = answer(
             &gateway,
             &caller,
-            Asked {
-                tool,
-                arguments,
-                approval: None,
-                trace_id: trace_id.clone(),
-            },
+            Asked::plain(&caller, tool, arguments, trace_id.clone()),
         )
         .await;
         let decision = answer.get("decision").and_then(Value::as_bool);

@@ -99,8 +99,43 @@ pub(super) fn plain(refused: &Refused) -> Response {
 
 /// A refusal of an MCP message.
 pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
-    let body = json!({ "jsonrpc": "2.0", "id": id, "error": error(dialect, refused) });
+    respond(
+        status(dialect, refused.reason),
+        rpc_body(dialect, id, refused),
+    )
+}
+
+/// The same as a message, for a stream that is open already.
+pub(super) fn rpc_body(dialect: Dialect, id: &Value, refused: &Refused) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": error(dialect, refused) })
+}
+
+/// A refusal with what its revision wants in `data` beside: the client's own words, given back to it alone.
+pub(super) fn rpc_with(
+    dialect: Dialect,
+    id: &Value,
+    refused: &Refused,
+    more: (&str, Value),
+) -> Response {
+    let mut body = rpc_body(dialect, id, refused);
+    if let Some(data) = body
+        .pointer_mut("/error/data")
+        .and_then(Value::as_object_mut)
+    {
+        data.insert(more.0.to_owned(), more.1);
+    }
     respond(status(dialect, refused.reason), body)
+}
+
+/// A tool server's error in HTTP: what the specification itself gives a status.
+pub(super) fn upstream_status(
+    dialect: Dialect,
+    error: &serde_json::Map<String, Value>,
+) -> StatusCode {
+    match (dialect, error.get("code").and_then(Value::as_i64)) {
+        (Dialect::Modern, Some(-32021)) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
 }
 
 /// A refused tool call as a tool result, where the tenant wants that and a model can make something of it.

@@ -1,22 +1,29 @@
 //! MCP over streamable HTTP. One endpoint speaks both families of revisions: each message says which it is of.
 
+mod ask;
+mod follow;
 mod headers;
+mod held;
 mod legacy;
+mod lists;
 mod modern;
+mod session;
+mod state;
+mod stream;
 
 use super::error::{self, Dialect};
 use super::request;
-use crate::enforce::{Asked, Caller, Gateway, Outcome};
+use crate::enforce::{Caller, Gateway, Outcome};
+use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use proctor_engine::ToolQuery;
 use proctor_engine::json::{Limits, parse};
-use proctor_engine::{ToolQuery, visible_tools};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// The revisions that clients may speak, newest first.
 pub(super) const VERSIONS: [&str; 4] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"];
@@ -26,14 +33,16 @@ const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// The MCP endpoint: the gateway and the sessions of the older revisions.
 pub(super) struct Endpoint {
     gateway: Arc<Gateway>,
-    sessions: legacy::Sessions,
+    sessions: session::Sessions,
+    held: held::HeldCalls,
 }
 
 impl Endpoint {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self {
             gateway,
-            sessions: legacy::Sessions::new(),
+            sessions: session::Sessions::new(),
+            held: held::HeldCalls::new(),
         }
     }
 }
@@ -62,9 +71,16 @@ struct Message {
     params: Map<String, Value>,
 }
 
+/// What a client sends.
+enum Received {
+    Message(Message),
+    /// Its reply to a question of ours, by the question's id.
+    Reply(Value, Reply),
+}
+
 /// A request in work: by whom, about what.
 struct Context<'a> {
-    endpoint: &'a Endpoint,
+    endpoint: &'a Arc<Endpoint>,
     scope: &'a Scope,
     caller: Caller,
     headers: &'a HeaderMap,
@@ -90,7 +106,7 @@ pub(super) async fn one_server(
     }
 }
 
-async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response {
+async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let trace_id = request::trace_id(headers);
@@ -119,7 +135,7 @@ async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response
     match parts.method {
         Method::POST => {}
         Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context),
-        // No stream of its own for what a server sends unasked: the specification lets a server answer so.
+        Method::GET if dialect == Dialect::Legacy => return legacy::stream(&context).await,
         _ => {
             return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
         }
@@ -128,10 +144,13 @@ async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response
         .await
         .and_then(|body| read(&body))
     {
-        Ok(Some(message)) => message,
-        // A client's answer to a question that nobody asked.
-        Ok(None) if dialect == Dialect::Legacy => return StatusCode::ACCEPTED.into_response(),
-        Ok(None) => return context.refuse(&Value::Null, Reason::InvalidRequest).await,
+        Ok(Received::Message(message)) => message,
+        Ok(Received::Reply(id, reply)) if dialect == Dialect::Legacy => {
+            return legacy::replied(&context, &id, reply).await;
+        }
+        Ok(Received::Reply(..)) => {
+            return context.refuse(&Value::Null, Reason::InvalidRequest).await;
+        }
         Err(reason) => return context.refuse(&Value::Null, reason).await,
     };
     if message.method != "initialize" && modern::is_meant(headers, &message) {
@@ -142,8 +161,8 @@ async fn serve(endpoint: &Endpoint, scope: &Scope, request: Request) -> Response
     legacy::serve(&context, message).await
 }
 
-/// One JSON-RPC message; `None` for a response.
-fn read(body: &[u8]) -> Result<Option<Message>, Reason> {
+/// One JSON-RPC message.
+fn read(body: &[u8]) -> Result<Received, Reason> {
     let Value::Object(mut members) = parse(body, &Limits::json_rpc())? else {
         return Err(Reason::InvalidRequest);
     };
@@ -161,12 +180,14 @@ fn read(body: &[u8]) -> Result<Option<Message>, Reason> {
         return Err(Reason::InvalidRequest);
     }
     let Some(method) = members.remove("method") else {
-        let response =
-            id.is_some() && (members.contains_key("result") || members.contains_key("error"));
-        return if response {
-            Ok(None)
-        } else {
-            Err(Reason::InvalidRequest)
+        let reply = match (members.remove("result"), members.remove("error")) {
+            (Some(Value::Object(result)), None) => Reply::Result(result),
+            (None, Some(Value::Object(error))) => Reply::Error(error),
+            _ => return Err(Reason::InvalidRequest),
+        };
+        return match id {
+            Some(id) if members.is_empty() => Ok(Received::Reply(id, reply)),
+            _ => Err(Reason::InvalidRequest),
         };
     };
     let Value::String(method) = method else {
@@ -178,7 +199,7 @@ fn read(body: &[u8]) -> Result<Option<Message>, Reason> {
         Some(_) => return Err(Reason::InvalidParams),
     };
     if members.is_empty() {
-        Ok(Some(Message { id, method, params }))
+        Ok(Received::Message(Message { id, method, params }))
     } else {
         Err(Reason::InvalidRequest)
     }
@@ -228,73 +249,39 @@ impl Context<'_> {
         }
     }
 
-    /// `tools` of a `tools/list` result: what token and intent allow, by their pinned definitions, in order of name.
-    async fn tools(&self, id: &Value) -> Result<Vec<Value>, Response> {
-        let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
-            let tools = visible_tools(&self.caller.token, world)?;
-            let here = tools.into_iter().filter_map(|tool| match self.scope {
-                Scope::All => Some(tool.entry().definition.to_mcp(&tool.joined_name())),
-                Scope::One(server) if tool.reference().server == *server => Some(
-                    tool.entry()
-                        .definition
-                        .to_mcp(tool.reference().name.as_str()),
-                ),
-                Scope::One(_) => None,
-            });
-            Ok(here.collect())
-        });
-        match judged.map(|(tools, _)| tools).and_then(|tools| tools) {
-            Ok(tools) => Ok(tools),
-            Err(reason) => Err(self.refuse(id, reason).await),
+    /// The answer to a request that went to a tool server, in HTTP.
+    fn outcome(&self, id: &Value, outcome: Outcome, finish: Finish) -> Response {
+        match outcome {
+            Outcome::Refused(refused) if error::as_tool_result(&refused).is_none() => {
+                error::rpc(self.dialect, id, &refused)
+            }
+            Outcome::Error(error) => {
+                let status = error::upstream_status(self.dialect, &error);
+                let mut response =
+                    self.answer(json!({ "jsonrpc": "2.0", "id": id, "error": error }));
+                *response.status_mut() = status;
+                response
+            }
+            outcome => self.answer(message(self.dialect, id, outcome, finish)),
         }
     }
+}
 
-    /// A `tools/call`. `finish` makes the result fit the revision.
-    async fn call(
-        &self,
-        id: &Value,
-        mut params: Map<String, Value>,
-        cancel: CancellationToken,
-        cancel_with_client: bool,
-        finish: impl Fn(Map<String, Value>) -> Value,
-    ) -> Response {
-        let Some(Value::String(name)) = params.remove("name") else {
-            return self.refuse(id, Reason::InvalidParams).await;
-        };
-        let arguments = match params.remove("arguments") {
-            None => Map::new(),
-            Some(Value::Object(arguments)) => arguments,
-            Some(_) => return self.refuse(id, Reason::InvalidParams).await,
-        };
-        let approval = match request::approval(params.remove("_meta")) {
-            Ok(approval) => approval,
-            Err(reason) => return self.refuse(id, reason).await,
-        };
-        // A task, an answer to a question, or something that is not known: never ignored.
-        if !params.is_empty() {
-            return self.refuse(id, Reason::InvalidParams).await;
-        }
-        let asked = Asked {
-            tool: self.scope.query(name),
-            arguments,
-            approval,
-            trace_id: self.trace_id.clone(),
-        };
-        match self
-            .endpoint
-            .gateway
-            .call(self.caller.clone(), asked, cancel, cancel_with_client)
-            .await
-        {
-            Outcome::Result(result) => self.result(id, finish(result)),
-            Outcome::Error(error) => {
-                self.answer(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+/// Makes a result fit its revision.
+type Finish = fn(Map<String, Value>) -> Map<String, Value>;
+
+/// The answer to a request that went to a tool server, as a message.
+fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Value {
+    match outcome {
+        Outcome::Result(result) => json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) }),
+        Outcome::Question(asked) => json!({ "jsonrpc": "2.0", "id": id, "result": asked }),
+        Outcome::Error(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
+        Outcome::Refused(refused) => match error::as_tool_result(&refused) {
+            Some(Value::Object(result)) => {
+                json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) })
             }
-            Outcome::Refused(refused) => match error::as_tool_result(&refused) {
-                Some(Value::Object(result)) => self.result(id, finish(result)),
-                _ => error::rpc(self.dialect, id, &refused),
-            },
-        }
+            _ => error::rpc_body(dialect, id, &refused),
+        },
     }
 }
 

@@ -7,10 +7,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::ToolQuery;
 use proctor_engine::json::{Limits, parse};
-use proctor_model::Reason;
+use proctor_model::{ApprovalId, Reason};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// One call. A client that goes away cancels it: nobody else could take the answer.
 pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -27,14 +26,17 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
         .await
         .and_then(|body| read(&body))
     {
-        Ok(asked) => Asked { trace_id, ..asked },
+        Ok((tool, arguments, approval)) => Asked {
+            approval,
+            ..Asked::plain(&caller, tool, arguments, trace_id)
+        },
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
-    match gateway
-        .call(caller, asked, CancellationToken::new(), true)
-        .await
-    {
-        Outcome::Result(result) => Json(json!({ "result": result })).into_response(),
+    match gateway.call(caller, asked).await {
+        // Nobody can be asked here, so that nothing is: a question is a result like any other.
+        Outcome::Result(result) | Outcome::Question(result) => {
+            Json(json!({ "result": result })).into_response()
+        }
         Outcome::Error(error) => {
             let body = json!({ "error": error });
             (axum::http::StatusCode::BAD_GATEWAY, Json(body)).into_response()
@@ -43,7 +45,9 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
     }
 }
 
-fn read(body: &[u8]) -> Result<Asked, Reason> {
+type Read = (ToolQuery, Map<String, Value>, Option<ApprovalId>);
+
+fn read(body: &[u8]) -> Result<Read, Reason> {
     let Value::Object(mut members) = parse(body, &Limits::tool_call())? else {
         return Err(Reason::InvalidRequest);
     };
@@ -59,10 +63,5 @@ fn read(body: &[u8]) -> Result<Asked, Reason> {
     if !members.is_empty() {
         return Err(Reason::InvalidParams);
     }
-    Ok(Asked {
-        tool: ToolQuery::Any(tool),
-        arguments,
-        approval,
-        trace_id: None,
-    })
+    Ok((ToolQuery::Any(tool), arguments, approval))
 }

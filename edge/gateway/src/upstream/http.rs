@@ -1,28 +1,59 @@
 //! MCP over streamable HTTP, as its client: both families of revisions, JSON and SSE answers.
 
-use super::rpc::{self, Era, Failure, Incoming};
-use super::{Answer, Reply};
-use arc_swap::ArcSwapOption;
-use futures::StreamExt;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use reqwest::{Response, StatusCode};
-use serde_json::{Map, Value};
-use sse_stream::SseStream;
+use super::rpc::{self, Era, Failure, Incoming, News};
+use super::session::{Concerned, Session, Sessions};
+use super::talk::{Deadline, Pauses, QUESTIONS_MAX, Talk, WORDS_WAITING};
+use super::{Answer, Reply, events};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::{Mutex, broadcast, mpsc};
 
 const SESSION_ID: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
-/// Questions of a server that are answered in one stream.
-const QUESTIONS_MAX: usize = 16;
+const BOTH: &str = "application/json, text/event-stream";
 /// Largest answer to the requests that we make for ourselves, in bytes.
 const OWN_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How often a stream that broke off is taken up again.
+const RESUMES_MAX: usize = 5;
+/// How long we wait before, where the server says nothing, and at most.
+const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
-struct Session {
-    era: Era,
-    version: HeaderValue,
-    id: Option<HeaderValue>,
+/// One request to a server.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) params: Map<String, Value>,
+    /// What stands in `Mcp-Name`.
+    pub(super) name: Option<&'a str>,
+    /// `Mcp-Param-*` headers.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) bytes_max: u64,
+    /// How long the server may take, the time for its questions not counted.
+    pub(super) limit: Duration,
+    pub(super) talk: &'a Talk,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn own(method: &'a str, params: Map<String, Value>, talk: &'a Talk) -> Self {
+        Self {
+            method,
+            params,
+            name: None,
+            headers: Vec::new(),
+            bytes_max: OWN_BYTES_MAX,
+            limit: Duration::from_secs(10),
+            talk,
+        }
+    }
+
+    /// Whether the server may get it twice.
+    fn repeatable(&self) -> bool {
+        self.method != "tools/call"
+    }
 }
 
 /// What went wrong, and whether the server certainly did not do anything.
@@ -41,47 +72,38 @@ impl From<Failure> for Trouble {
 pub(super) struct Http {
     client: reqwest::Client,
     url: String,
-    session: ArcSwapOption<Session>,
+    sessions: Sessions,
     /// One connects, the others wait for it.
     connecting: Mutex<()>,
     next_id: AtomicU64,
-    /// Called when the server says that its tools changed.
-    changed: Arc<tokio::sync::Notify>,
+    news: broadcast::Sender<News>,
 }
 
 impl Http {
-    pub(super) fn new(
-        client: reqwest::Client,
-        url: String,
-        changed: Arc<tokio::sync::Notify>,
-    ) -> Self {
+    pub(super) fn new(client: reqwest::Client, url: String, news: broadcast::Sender<News>) -> Self {
         Self {
+            sessions: Sessions::new(client.clone(), url.clone()),
             client,
             url,
-            session: ArcSwapOption::empty(),
             connecting: Mutex::new(()),
             next_id: AtomicU64::new(1),
-            changed,
+            news,
         }
     }
 
     /// Makes a request, in a session that is opened where there is none. A session that the server has forgotten is
     /// opened anew once: the server refused the request without looking at it.
-    pub(super) async fn request(
-        &self,
-        method: &str,
-        params: &Map<String, Value>,
-        bytes_max: u64,
-    ) -> Result<Answer, Failure> {
+    pub(super) async fn request(self: &Arc<Self>, request: Request<'_>) -> Result<Answer, Failure> {
+        let mut deadline = Deadline::new(request.limit);
         for _ in 0..2 {
-            let session = self.session().await?;
-            match self.post(&session, method, params.clone(), bytes_max).await {
+            let session = deadline.within(self.session(request.talk)).await??;
+            match self.post(&session, &request, &mut deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Failed(failure)) => return Err(failure),
                 Err(Trouble::SessionLost) => {
-                    self.forget(&session);
+                    self.sessions.forget(&session);
                     // A server that did it and then says that it knows no session must not get it twice.
-                    if method == "tools/call" {
+                    if !request.repeatable() {
                         return Err(Failure::Broken);
                     }
                 }
@@ -90,43 +112,97 @@ impl Http {
         Err(Failure::Unreachable)
     }
 
-    fn forget(&self, session: &Arc<Session>) {
-        let current = self.session.load();
-        if current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, session))
+    /// Opens the stream on which a server tells about itself: which of its lists changed, which resources.
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        talk: &Talk,
+        watched: &[Arc<str>],
+    ) -> Result<(), Failure> {
+        let session = self.session(talk).await?;
+        let request = match session.era {
+            Era::Modern => {
+                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+                let params = json!({ "notifications": {
+                    "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+                    "resourceSubscriptions": watched,
+                } });
+                let params = params.as_object().cloned().unwrap_or_default();
+                let request = Request::own("subscriptions/listen", params, talk);
+                self.message(&session, &request, id)
+            }
+            Era::Legacy => {
+                let get = self
+                    .client
+                    .get(&self.url)
+                    .header(ACCEPT, "text/event-stream");
+                addressed(get, &session)
+            }
+        };
+        let response = request.send().await.map_err(|error| failure(&error))?;
+        if !response.status().is_success()
+            || !content_type(&response).starts_with("text/event-stream")
         {
-            self.session.store(None);
+            return Err(Failure::Invalid);
         }
+        let mut events = events::Events::new(response, u64::MAX);
+        while let Some(event) = events.next().await? {
+            match rpc::read(event.data.as_bytes())? {
+                Incoming::News(news) => self.tell(news),
+                // A question that belongs to no request of anybody.
+                Incoming::Ping(id) => self.say(&session, &pong(&id)).await?,
+                Incoming::Question(id, _) => self.say(&session, &nobody(&id)).await?,
+                Incoming::Answer(..) => return Ok(()),
+                Incoming::Note(_) | Incoming::Unreadable(_) | Incoming::Other => {}
+            }
+        }
+        Ok(())
     }
 
-    async fn session(&self) -> Result<Arc<Session>, Failure> {
-        if let Some(session) = self.session.load_full() {
+    /// Whether the server has to be asked for each resource that is to be watched.
+    pub(super) async fn subscribes(self: &Arc<Self>, talk: &Talk) -> bool {
+        matches!(self.session(talk).await, Ok(session) if session.era == Era::Legacy)
+    }
+
+    /// What was known of the server may not be so any more.
+    pub(super) fn doubt(&self) {
+        self.sessions.doubt();
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody listens: nobody misses it.
+        let _ = self.news.send(news);
+    }
+
+    async fn session(self: &Arc<Self>, talk: &Talk) -> Result<Arc<Session>, Failure> {
+        if let Some(session) = self.sessions.get(talk) {
             return Ok(session);
         }
         let _connecting = self.connecting.lock().await;
-        if let Some(session) = self.session.load_full() {
+        if let Some(session) = self.sessions.get(talk) {
             return Ok(session);
         }
-        let session = Arc::new(match self.discover().await? {
+        let session = match self.sessions.is_known_legacy() {
+            true => None,
+            false => self.discover(talk).await?,
+        };
+        let session = match session {
             Some(session) => session,
-            None => self.initialize().await?,
-        });
-        self.session.store(Some(Arc::clone(&session)));
+            None => self.initialize(talk).await?,
+        };
+        let session = self.sessions.put(talk, session);
+        if talk.words.is_some() {
+            self.overhear(&session);
+        }
         Ok(session)
     }
 
     /// Whether the server speaks the stateless revision: anything but a clear yes is a no.
-    async fn discover(&self) -> Result<Option<Session>, Failure> {
-        let session = Session {
-            era: Era::Modern,
-            version: HeaderValue::from_static(rpc::MODERN_VERSION),
-            id: None,
-        };
-        match self
-            .post(&session, "server/discover", Map::new(), OWN_BYTES_MAX)
-            .await
-        {
+    async fn discover(&self, talk: &Talk) -> Result<Option<Session>, Failure> {
+        let session = Session::modern();
+        let silent = Talk::silent(&talk.who);
+        let request = Request::own("server/discover", Map::new(), &silent);
+        let mut deadline = Deadline::new(request.limit);
+        match self.post(&session, &request, &mut deadline).await {
             Ok(Answer {
                 reply: Reply::Result(result),
                 ..
@@ -144,25 +220,22 @@ impl Http {
         }
     }
 
-    async fn initialize(&self) -> Result<Session, Failure> {
+    async fn initialize(&self, talk: &Talk) -> Result<Session, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let body = rpc::request(id, "initialize", rpc::initialize_params());
-        let request = self
-            .client
-            .post(&self.url)
-            .header(ACCEPT, "application/json, text/event-stream")
-            .json(&body);
-        let response = request.send().await.map_err(failure)?;
+        let body = rpc::request(id, "initialize", rpc::initialize_params(&talk.capabilities));
+        let request = self.client.post(&self.url).header(ACCEPT, BOTH).json(&body);
+        let response = request.send().await.map_err(|error| failure(&error))?;
         if !response.status().is_success() {
             return Err(Failure::Invalid);
         }
         let session_id = response.headers().get(SESSION_ID).cloned();
-        let nowhere = Session {
-            era: Era::Legacy,
-            version: HeaderValue::from_static(rpc::LEGACY_VERSION),
-            id: None,
-        };
-        let answer = self.answer(&nowhere, response, id, OWN_BYTES_MAX).await?;
+        let nowhere = Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), None);
+        let silent = Talk::silent(&talk.who);
+        let request = Request::own("initialize", Map::new(), &silent);
+        let mut deadline = Deadline::new(request.limit);
+        let answer = self
+            .answer(&nowhere, response, id, &request, &mut deadline)
+            .await?;
         let result = rpc::result(answer)?;
         let version = result
             .get("protocolVersion")
@@ -172,82 +245,189 @@ impl Http {
             .iter()
             .find(|known| **known == version)
             .ok_or(Failure::Invalid)?;
-        let session = Session {
-            era: Era::Legacy,
-            version: HeaderValue::from_static(version),
-            id: session_id,
-        };
-        self.say(
-            &session,
-            &rpc::notification("notifications/initialized", Map::new()),
-        )
-        .await?;
+        let session = Session::legacy(HeaderValue::from_static(version), session_id);
+        let initialized = rpc::notification("notifications/initialized", Map::new());
+        self.say(&session, &initialized).await?;
         Ok(session)
     }
 
     /// Sends what gets no answer.
     async fn say(&self, session: &Session, message: &Value) -> Result<(), Failure> {
-        let request = self
-            .client
-            .post(&self.url)
-            .header(ACCEPT, "application/json, text/event-stream");
-        self.headers(request, session)
+        let request = self.client.post(&self.url).header(ACCEPT, BOTH);
+        addressed(request, session)
             .json(message)
             .send()
             .await
             .map(drop)
-            .map_err(failure)
+            .map_err(|error| failure(&error))
     }
 
-    fn headers(
-        &self,
-        request: reqwest::RequestBuilder,
-        session: &Session,
-    ) -> reqwest::RequestBuilder {
-        let request = request.header(VERSION, session.version.clone());
-        match &session.id {
-            Some(id) => request.header(SESSION_ID, id.clone()),
-            None => request,
+    fn message(&self, session: &Session, request: &Request<'_>, id: u64) -> RequestBuilder {
+        let post = addressed(self.client.post(&self.url).header(ACCEPT, BOTH), session);
+        let params = request.params.clone();
+        let (mut post, params) = match session.era {
+            Era::Legacy => (post, rpc::legacy_params(params, request.talk, id)),
+            Era::Modern => (
+                post.header("mcp-method", request.method),
+                rpc::modern_params(params, request.talk, id),
+            ),
+        };
+        if session.era == Era::Modern {
+            if let Some(name) = request.name {
+                post = post.header("mcp-name", crate::wire_header::written(name));
+            }
+            for (name, value) in &request.headers {
+                post = post.header(name, value);
+            }
         }
+        post.json(&rpc::request(id, request.method, params))
     }
 
     async fn post(
         &self,
         session: &Session,
-        method: &str,
-        params: Map<String, Value>,
-        bytes_max: u64,
+        request: &Request<'_>,
+        deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut request = self
-            .client
-            .post(&self.url)
-            .header(ACCEPT, "application/json, text/event-stream");
-        request = self.headers(request, session);
-        let params = match session.era {
-            Era::Legacy => params,
-            Era::Modern => {
-                request = request.header("mcp-method", method);
-                if let Some(name) = params.get("name").and_then(Value::as_str) {
-                    request = request.header("mcp-name", name);
-                }
-                rpc::modern_params(params)
+        let (words, mut said) = mpsc::channel(WORDS_WAITING);
+        let _waits = session.wait(id, words);
+        let pauses = deadline.pauses();
+        let mut exchange = std::pin::pin!(self.exchange(session, request, deadline, id));
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut exchange => return ended,
+                Some(word) = said.recv() => self.told(session, request, word, id, &pauses).await,
             }
-        };
-        let response = request
-            .json(&rpc::request(id, method, params))
-            .send()
-            .await
-            .map_err(failure)?;
+        }
+    }
+
+    /// What a server of the older revisions says about a request outside of its stream.
+    async fn told(
+        &self,
+        session: &Session,
+        request: &Request<'_>,
+        word: Incoming,
+        id: u64,
+        pauses: &Pauses,
+    ) {
+        match word {
+            Incoming::Note(said) => request.talk.note(said, id).await,
+            Incoming::Question(question, said) => {
+                let reply = pauses.during(request.talk.ask(said)).await;
+                // A server that can't be told finds out by itself.
+                let _ = self.say(session, &rpc::reply(&question, reply)).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads a client's session's own stream until the session is over.
+    fn overhear(self: &Arc<Self>, session: &Arc<Session>) {
+        if session.id.is_none() || session.era == Era::Modern {
+            return;
+        }
+        let (http, over, concerned) = (Arc::clone(self), session.over.clone(), session.concerned());
+        let get = self
+            .client
+            .get(&self.url)
+            .header(ACCEPT, "text/event-stream");
+        let get = addressed(get, session);
+        let session = Arc::downgrade(session);
+        tokio::spawn(async move {
+            let reading = async {
+                let response = get.send().await.map_err(|error| failure(&error))?;
+                if !response.status().is_success()
+                    || !content_type(&response).starts_with("text/event-stream")
+                {
+                    return Err(Failure::Invalid);
+                }
+                let mut events = events::Events::new(response, u64::MAX);
+                while let Some(event) = events.next().await? {
+                    let Some(session) = session.upgrade() else {
+                        break;
+                    };
+                    http.overheard(&session, &concerned, rpc::read(event.data.as_bytes())?)
+                        .await?;
+                }
+                Ok(())
+            };
+            tokio::select! {
+                // A server without such a stream says all on the streams of its requests.
+                _ = reading => {}
+                () = over.cancelled() => {}
+            }
+        });
+    }
+
+    async fn overheard(
+        &self,
+        session: &Session,
+        concerned: &Concerned,
+        word: Incoming,
+    ) -> Result<(), Failure> {
+        match word {
+            Incoming::News(news) => self.tell(news),
+            Incoming::Ping(id) => self.say(session, &pong(&id)).await?,
+            Incoming::Question(id, said) => match concerned.by(None) {
+                // One that does not take it is asked too much at once.
+                Some(words) if words.try_send(Incoming::Question(id.clone(), said)).is_ok() => {}
+                _ => self.say(session, &nobody(&id)).await?,
+            },
+            Incoming::Note(said) => {
+                let request = said.params.get("progressToken").and_then(Value::as_u64);
+                if let Some(words) = concerned.by(request) {
+                    // What a slow client does not take is dropped: the stream is not its own.
+                    drop(words.try_send(Incoming::Note(said)));
+                }
+            }
+            Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
+        }
+        Ok(())
+    }
+
+    async fn exchange(
+        &self,
+        session: &Session,
+        request: &Request<'_>,
+        deadline: &mut Deadline,
+        id: u64,
+    ) -> Result<Answer, Trouble> {
+        let sent = self.message(session, request, id).send();
+        let mut unanswered = self.unanswered(session, request, id);
+        let response = deadline
+            .within(sent)
+            .await?
+            .map_err(|error| failure(&error))?;
         match response.status() {
             status if status.is_success() => {}
-            StatusCode::NOT_FOUND if session.id.is_some() => return Err(Trouble::SessionLost),
+            StatusCode::NOT_FOUND if session.id.is_some() => {
+                unanswered.0 = None;
+                return Err(Trouble::SessionLost);
+            }
             // Some servers answer in JSON-RPC with an HTTP error.
             status if (status.is_client_error() || status.is_server_error()) && json(&response) => {
             }
             _ => return Err(Failure::Invalid.into()),
         }
-        Ok(self.answer(session, response, id, bytes_max).await?)
+        let answer = self
+            .answer(session, response, id, request, deadline)
+            .await?;
+        unanswered.0 = None;
+        Ok(answer)
+    }
+
+    /// A request that is given up is cancelled at its server: in the stateless revision by closing its stream, in the
+    /// older ones by saying so.
+    fn unanswered(&self, session: &Session, request: &Request<'_>, id: u64) -> Unanswered {
+        if session.era == Era::Modern || request.method == "initialize" {
+            return Unanswered(None);
+        }
+        let params = Map::from_iter([("requestId".to_owned(), id.into())]);
+        let cancelled = rpc::notification("notifications/cancelled", params);
+        let post = self.client.post(&self.url).header(ACCEPT, BOTH);
+        Unanswered(Some(addressed(post, session).json(&cancelled)))
     }
 
     async fn answer(
@@ -255,86 +435,130 @@ impl Http {
         session: &Session,
         response: Response,
         id: u64,
-        bytes_max: u64,
+        request: &Request<'_>,
+        deadline: &mut Deadline,
     ) -> Result<Answer, Failure> {
         if response
             .content_length()
-            .is_some_and(|length| length > bytes_max)
+            .is_some_and(|length| length > request.bytes_max)
         {
             return Err(Failure::TooLarge);
         }
         if json(&response) {
-            return one(response, id, bytes_max).await;
+            return deadline
+                .within(one(response, id, request.bytes_max))
+                .await?;
         }
         if !content_type(&response).starts_with("text/event-stream") {
             return Err(Failure::Invalid);
         }
-        self.stream(session, response, id, bytes_max).await
+        let mut events = events::Events::new(response, request.bytes_max);
+        let mut questions = 0_usize;
+        for _ in 0..RESUMES_MAX {
+            let ended = self
+                .stream(session, &mut events, id, request, deadline, &mut questions)
+                .await;
+            match ended {
+                Err(Failure::Broken) => {
+                    let last = events
+                        .last_id
+                        .clone()
+                        .filter(|_| session.era == Era::Legacy);
+                    let last = last.ok_or(Failure::Broken)?;
+                    let pause = events.retry.unwrap_or(RETRY).min(RETRY_MAX);
+                    deadline.within(tokio::time::sleep(pause)).await?;
+                    let get = self
+                        .client
+                        .get(&self.url)
+                        .header(ACCEPT, "text/event-stream");
+                    let again = addressed(get, session).header("last-event-id", last).send();
+                    let response = deadline
+                        .within(again)
+                        .await?
+                        .map_err(|error| failure(&error))?;
+                    if !response.status().is_success() {
+                        return Err(Failure::Broken);
+                    }
+                    events.resume(response);
+                }
+                ended => return ended,
+            }
+        }
+        Err(Failure::Broken)
     }
 
     /// Reads an event stream up to the answer.
     async fn stream(
         &self,
         session: &Session,
-        response: Response,
+        events: &mut events::Events,
         id: u64,
-        bytes_max: u64,
+        request: &Request<'_>,
+        deadline: &mut Deadline,
+        questions: &mut usize,
     ) -> Result<Answer, Failure> {
-        let mut bytes = 0_u64;
-        let limited = response.bytes_stream().map(move |chunk| {
-            let chunk = chunk.map_err(failure)?;
-            bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-            if bytes > bytes_max {
-                Err(Failure::TooLarge)
-            } else {
-                Ok(chunk)
-            }
-        });
-        // The decoder hides the error of the stream below it: keep it.
-        let stopped = Arc::new(std::sync::Mutex::new(Failure::Broken));
-        let keep = Arc::clone(&stopped);
-        let limited = limited.map(move |chunk| {
-            chunk.map_err(|failure| {
-                *keep
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
-                std::io::Error::other("stopped")
-            })
-        });
-        let mut events = Box::pin(SseStream::from_bytes_stream(limited));
-        let mut questions = 0_usize;
-        while let Some(event) = events.next().await {
-            let stop = || {
-                *stopped
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-            };
-            let Some(data) = event.map_err(|_| stop())?.data else {
-                continue;
-            };
-            if data.is_empty() {
-                continue;
-            }
-            match rpc::read(data.as_bytes())? {
+        while let Some(event) = deadline.within(events.next()).await?? {
+            match rpc::read(event.data.as_bytes())? {
                 Incoming::Answer(of, reply) if of == id => {
                     return Ok(Answer {
                         reply,
-                        bytes: u64::try_from(data.len()).unwrap_or(u64::MAX),
+                        bytes: u64::try_from(event.data.len()).unwrap_or(u64::MAX),
                     });
                 }
-                Incoming::Question(reply) => {
-                    questions = questions.saturating_add(1);
-                    if questions > QUESTIONS_MAX {
+                Incoming::Ping(question) => {
+                    deadline
+                        .within(self.say(session, &pong(&question)))
+                        .await??
+                }
+                Incoming::Question(question, said) => {
+                    *questions = questions.saturating_add(1);
+                    if *questions > QUESTIONS_MAX || session.era == Era::Modern {
                         return Err(Failure::Invalid);
                     }
-                    self.say(session, &reply).await?;
+                    let reply = request.talk.ask(said).await;
+                    let reply = rpc::reply(&question, reply);
+                    deadline.within(self.say(session, &reply)).await??;
                 }
-                Incoming::ToolsChanged => self.changed.notify_one(),
+                Incoming::Note(said) => deadline.within(request.talk.note(said, id)).await?,
+                Incoming::News(news) => self.tell(news),
                 Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
             }
         }
         Err(Failure::Broken)
     }
+}
+
+/// A request without an answer: dropped, it tells the server.
+struct Unanswered(Option<RequestBuilder>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let (Some(cancelled), Ok(runtime)) =
+            (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            // A server that does not hear it finds out by itself.
+            runtime.spawn(async move { drop(cancelled.send().await) });
+        }
+    }
+}
+
+fn addressed(request: RequestBuilder, session: &Session) -> RequestBuilder {
+    let request = request.header(VERSION, session.version.clone());
+    match &session.id {
+        Some(id) => request.header(SESSION_ID, id.clone()),
+        None => request,
+    }
+}
+
+fn pong(id: &Value) -> Value {
+    rpc::reply(id, Reply::Result(Map::new()))
+}
+
+fn nobody(id: &Value) -> Value {
+    rpc::reply(
+        id,
+        super::talk::declined(-32601, "this belongs to no request of a client"),
+    )
 }
 
 fn content_type(response: &Response) -> &str {
@@ -352,7 +576,7 @@ fn json(response: &Response) -> bool {
 /// Reads one JSON answer, never more than the limit.
 async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, Failure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         let size = body.len().saturating_add(chunk.len());
         if u64::try_from(size).unwrap_or(u64::MAX) > bytes_max {
             return Err(Failure::TooLarge);
@@ -370,8 +594,7 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn failure(error: reqwest::Error) -> Failure {
+pub(super) fn failure(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         Failure::Timeout
     } else if error.is_connect() {

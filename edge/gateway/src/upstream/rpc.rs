@@ -1,8 +1,10 @@
 //! JSON-RPC messages towards a tool server, and what its answers may be.
 
+use super::talk::{Said, Talk};
 use super::{Answer, Reply};
-use proctor_model::Reason;
+use proctor_model::{EntryKind, Reason};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// The revision that is asked for in an `initialize`.
 pub(super) const LEGACY_VERSION: &str = "2025-11-25";
@@ -77,23 +79,73 @@ pub(super) fn client_info() -> Value {
     json!({ "name": "proctor-edge", "version": env!("CARGO_PKG_VERSION") })
 }
 
-pub(super) fn initialize_params() -> Map<String, Value> {
+pub(super) fn initialize_params(capabilities: &Map<String, Value>) -> Map<String, Value> {
     let mut params = Map::new();
     params.insert("protocolVersion".into(), LEGACY_VERSION.into());
-    params.insert("capabilities".into(), json!({}));
+    params.insert("capabilities".into(), capabilities.clone().into());
     params.insert("clientInfo".into(), client_info());
     params
 }
 
 /// Adds what each request of the stateless revision carries.
-pub(super) fn modern_params(mut params: Map<String, Value>) -> Map<String, Value> {
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
-        "io.modelcontextprotocol/clientInfo": client_info(),
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    params.insert("_meta".into(), meta);
+pub(super) fn modern_params(
+    mut params: Map<String, Value>,
+    talk: &Talk,
+    id: u64,
+) -> Map<String, Value> {
+    let mut meta = Map::new();
+    meta.insert(
+        "io.modelcontextprotocol/protocolVersion".into(),
+        MODERN_VERSION.into(),
+    );
+    meta.insert("io.modelcontextprotocol/clientInfo".into(), client_info());
+    meta.insert(
+        "io.modelcontextprotocol/clientCapabilities".into(),
+        talk.capabilities.clone().into(),
+    );
+    if let Some(level) = talk.asked_level() {
+        meta.insert("io.modelcontextprotocol/logLevel".into(), level.into());
+    }
+    if talk.progress.is_some() {
+        meta.insert("progressToken".into(), id.into());
+    }
+    params.insert("_meta".into(), meta.into());
+    if let Some(inputs) = &talk.inputs {
+        let responses = inputs.responses.clone();
+        params.extend(responses.map(|responses| ("inputResponses".to_owned(), responses.into())));
+        let state = inputs.state.clone();
+        params.extend(state.map(|state| ("requestState".to_owned(), state.into())));
+    }
     params
+}
+
+/// Adds what a request of the older revisions may carry.
+pub(super) fn legacy_params(
+    mut params: Map<String, Value>,
+    talk: &Talk,
+    id: u64,
+) -> Map<String, Value> {
+    if talk.progress.is_some() {
+        params.insert("_meta".into(), json!({ "progressToken": id }));
+    }
+    params
+}
+
+/// A reply to a server's question.
+pub(super) fn reply(id: &Value, reply: Reply) -> Value {
+    match reply {
+        Reply::Result(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Reply::Error(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
+    }
+}
+
+/// What a server tells about itself, to whoever it concerns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum News {
+    /// The tools, prompts or resources that it lists changed.
+    Listed(EntryKind),
+    /// The content of a resource.
+    Updated(Arc<str>),
 }
 
 /// What a message from a server is to us.
@@ -102,11 +154,15 @@ pub(super) enum Incoming {
     Answer(u64, Reply),
     /// An error without an id: our request could not be read.
     Unreadable(Map<String, Value>),
-    /// It asks us something; we offer nothing, and say so.
-    Question(Value),
-    /// Its tools changed.
-    ToolsChanged,
-    /// Anything else: progress, logging.
+    /// It asks whether we are there.
+    Ping(Value),
+    /// It asks the client something.
+    Question(Value, Said),
+    /// It says something about a request in work.
+    Note(Said),
+    /// It says something about itself.
+    News(News),
+    /// Anything else.
     Other,
 }
 
@@ -136,18 +192,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
     let Ok(Value::Object(mut message)) = serde_json::from_slice::<Value>(bytes) else {
         return Err(Failure::Invalid);
     };
+    let params = |message: &mut Map<String, Value>| match message.remove("params") {
+        Some(Value::Object(params)) => params,
+        _ => Map::new(),
+    };
     match (message.remove("method"), message.remove("id")) {
-        (Some(Value::String(method)), None) if method == "notifications/tools/list_changed" => {
-            Ok(Incoming::ToolsChanged)
-        }
+        (Some(Value::String(method)), None) => Ok(notified(method, params(&mut message))),
         (Some(_), None) => Ok(Incoming::Other),
-        (Some(Value::String(method)), Some(id)) if method == "ping" => Ok(Incoming::Question(
-            json!({ "jsonrpc": "2.0", "id": id, "result": {} }),
-        )),
-        (Some(_), Some(id)) => Ok(Incoming::Question(json!({
-            "jsonrpc": "2.0", "id": id,
-            "error": { "code": -32601, "message": "this client offers no such method" },
-        }))),
+        (Some(Value::String(method)), Some(id)) if method == "ping" => Ok(Incoming::Ping(id)),
+        (Some(method), Some(id)) => {
+            let method = method.as_str().unwrap_or_default().to_owned();
+            let params = params(&mut message);
+            Ok(Incoming::Question(id, Said { method, params }))
+        }
         (None, Some(id)) => {
             let id = id.as_u64().ok_or(Failure::Invalid)?;
             match (message.remove("result"), message.remove("error")) {
@@ -163,6 +220,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
             Some(Value::Object(error)) => Ok(Incoming::Unreadable(error)),
             _ => Err(Failure::Invalid),
         },
+    }
+}
+
+fn notified(method: String, params: Map<String, Value>) -> Incoming {
+    match method.as_str() {
+        "notifications/tools/list_changed" => Incoming::News(News::Listed(EntryKind::Tool)),
+        "notifications/prompts/list_changed" => Incoming::News(News::Listed(EntryKind::Prompt)),
+        "notifications/resources/list_changed" => Incoming::News(News::Listed(EntryKind::Resource)),
+        "notifications/resources/updated" => match params.get("uri").and_then(Value::as_str) {
+            Some(uri) => Incoming::News(News::Updated(uri.into())),
+            None => Incoming::Other,
+        },
+        "notifications/progress" | "notifications/message" => {
+            Incoming::Note(Said { method, params })
+        }
+        _ => Incoming::Other,
     }
 }
 

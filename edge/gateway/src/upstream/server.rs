@@ -3,17 +3,22 @@
 
 pub(crate) use super::rpc::Failure;
 
-use super::http::Http;
+use super::http::{Http, Request};
+use super::rpc::News;
 use super::stdio::Stdio;
-use super::{Answer, rpc};
-use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
-use proctor_model::{ToolName, ToolRef};
+use super::talk::Talk;
+use super::{Answer, Reply, ask, rpc};
+use crate::wire_header;
+use http::{HeaderName, HeaderValue};
+use proctor_engine::{Permit, Purpose};
+use proctor_model::ToolName;
+use proctor_model::catalogue::{Listed, ToolDefinition, ToolServer, Upstream};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Calls at once to one server of one tenant.
@@ -32,16 +37,78 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// How long a server that can't be asked is still called by what it showed last.
 const UNSEEN_MAX: Duration = Duration::from_secs(60);
 
+/// Who we are to a server where we ask for ourselves.
+const WATCHER: &str = "";
+/// News of a server that may wait for those who listen.
+const NEWS_WAITING: usize = 256;
+/// Pauses between attempts to listen to a server.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+
 enum Transport {
-    Http(Http),
+    Http(Arc<Http>),
     Stdio(Stdio),
+}
+
+impl Transport {
+    async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        match self {
+            Self::Http(http) => http.request(request).await,
+            Self::Stdio(stdio) => stdio.request(request).await,
+        }
+    }
+
+    /// Asks a server of the older revisions for what is to be watched, and for no more than that.
+    async fn subscribe(
+        &self,
+        wanted: &HashSet<Arc<str>>,
+        subscribed: &mut HashSet<Arc<str>>,
+        talk: &Talk,
+    ) {
+        if wanted == subscribed {
+            return;
+        }
+        let asked_for_each = match self {
+            Transport::Http(http) => http.subscribes(talk).await,
+            Transport::Stdio(stdio) => stdio.subscribes().await,
+        };
+        if asked_for_each {
+            let more = wanted
+                .difference(subscribed)
+                .map(|uri| ("resources/subscribe", uri));
+            let less = subscribed
+                .difference(wanted)
+                .map(|uri| ("resources/unsubscribe", uri));
+            for (method, uri) in more.chain(less) {
+                let params = Map::from_iter([("uri".to_owned(), Value::from(&**uri))]);
+                // One that it does not take is never told of.
+                let _ = self.request(Request::own(method, params, talk)).await;
+            }
+        }
+        subscribed.clone_from(wanted);
+    }
+
+    /// Listens until the stream ends, or for good where what the server tells comes on its one stream anyway.
+    async fn listen(&self, talk: &Talk, watched: &[Arc<str>]) {
+        match self {
+            Self::Http(http) => {
+                // A server that has no such stream is compared from time to time all the same.
+                let _ = http.listen(talk, watched).await;
+                tokio::time::sleep(LISTEN_AGAIN).await;
+            }
+            Self::Stdio(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// What outlives a change of the catalogue.
 struct Link {
-    transport: Transport,
+    transport: Arc<Transport>,
     calls: Semaphore,
-    changed: Arc<Notify>,
+    news: broadcast::Sender<News>,
+    /// Grows with each change of what the server lists.
+    generation: AtomicU64,
+    /// How many of our clients watch which of its resources.
+    watched_resources: watch::Sender<HashMap<Arc<str>, usize>>,
     watched: AtomicBool,
     /// Digests of the tools as the server shows them now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, String>>>,
@@ -61,6 +128,8 @@ impl Drop for Link {
 pub(crate) struct Server {
     spec: ToolServer,
     approved: HashMap<ToolName, String>,
+    /// Arguments that go into headers.
+    headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
     link: Arc<Link>,
 }
 
@@ -71,24 +140,41 @@ fn approved(spec: &ToolServer) -> HashMap<ToolName, String> {
         .collect()
 }
 
+fn headers(spec: &ToolServer) -> HashMap<ToolName, Vec<(Vec<String>, HeaderName)>> {
+    let definitions = spec.tools.iter().map(|entry| &entry.definition);
+    definitions
+        .map(|definition| {
+            (
+                definition.name.clone(),
+                wire_header::declared(&definition.input_schema),
+            )
+        })
+        .filter(|(_, declared)| !declared.is_empty())
+        .collect()
+}
+
 impl Server {
     pub(super) fn new(spec: ToolServer, client: &reqwest::Client, stop: CancellationToken) -> Self {
-        let changed = Arc::new(Notify::new());
+        let news = broadcast::channel(NEWS_WAITING).0;
         let transport = match &spec.upstream {
-            Upstream::McpHttp { url } => {
-                Transport::Http(Http::new(client.clone(), url.clone(), Arc::clone(&changed)))
-            }
+            Upstream::McpHttp { url } => Transport::Http(Arc::new(Http::new(
+                client.clone(),
+                url.clone(),
+                news.clone(),
+            ))),
             Upstream::McpStdio { command, args, env } => Transport::Stdio(Stdio::new(
                 command.clone(),
                 args.clone(),
                 env.clone(),
-                Arc::clone(&changed),
+                news.clone(),
             )),
         };
         let link = Link {
-            transport,
+            transport: Arc::new(transport),
             calls: Semaphore::new(CALLS_MAX),
-            changed,
+            news,
+            generation: AtomicU64::new(0),
+            watched_resources: watch::channel(HashMap::new()).0,
             watched: AtomicBool::new(false),
             shown: RwLock::default(),
             asked: watch::channel(false).0,
@@ -97,6 +183,7 @@ impl Server {
         };
         Self {
             approved: approved(&spec),
+            headers: headers(&spec),
             spec,
             link: Arc::new(link),
         }
@@ -106,6 +193,7 @@ impl Server {
     pub(super) fn respecified(&self, spec: ToolServer) -> Self {
         Self {
             approved: approved(&spec),
+            headers: headers(&spec),
             spec,
             link: Arc::clone(&self.link),
         }
@@ -137,42 +225,44 @@ impl Server {
         }
     }
 
-    /// Begins to compare definitions in the background, if nobody does yet.
+    /// Grows with each change of what the server lists.
+    pub(crate) fn generation(&self) -> u64 {
+        self.link.generation.load(Ordering::Acquire)
+    }
+
+    /// What the server tells about itself from now on.
+    pub(crate) fn news(&self) -> broadcast::Receiver<News> {
+        self.link.news.subscribe()
+    }
+
+    /// Watches a resource until the guard is dropped.
+    pub(crate) fn watch_resource(&self, uri: &str) -> Watched {
+        let uri: Arc<str> = uri.into();
+        self.link.watched_resources.send_modify(|watched| {
+            let count = watched.entry(Arc::clone(&uri)).or_default();
+            *count = count.saturating_add(1);
+        });
+        Watched {
+            watched: self.link.watched_resources.clone(),
+            uri,
+        }
+    }
+
+    /// Begins to compare definitions in the background, if nobody does yet, and to listen to what the server tells.
     pub(super) fn watch(&self) {
         if self.link.watched.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (link, server) = (Arc::downgrade(&self.link), self.spec.id.clone());
-        let stop = self.link.stop.clone();
-        tokio::spawn(async move {
-            let mut last_seen = None;
-            loop {
-                let Some(link) = link.upgrade() else { return };
-                let listed = tokio::time::timeout(LIST_TIMEOUT, link.digests()).await;
-                let pause = link.compare(listed.unwrap_or(Err(Failure::Timeout)), &mut last_seen);
-                if pause == COMPARE_AGAIN {
-                    tracing::debug!(%server, "the tools of a server can't be listed");
-                }
-                link.asked.send_replace(true);
-                let changed = Arc::clone(&link.changed);
-                drop(link);
-                // However often a server says that its tools changed.
-                tokio::time::sleep(PAUSE_MIN).await;
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = changed.notified() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
-        });
+        tokio::spawn(compare(Arc::downgrade(&self.link), self.link.stop.clone()));
+        tokio::spawn(listen(Arc::downgrade(&self.link), self.link.stop.clone()));
     }
 
-    /// One call, within all limits.
+    /// One request, within all limits.
     pub(super) async fn call(
         &self,
-        tool: &ToolRef,
-        arguments: &Map<String, Value>,
-        bytes_max: u64,
+        permit: &Permit,
+        purpose: Purpose,
+        talk: &Talk,
         cancel: &CancellationToken,
     ) -> Result<Answer, Failure> {
         if !self.link.seen.load(Ordering::Acquire) {
@@ -183,15 +273,95 @@ impl Server {
             .calls
             .try_acquire()
             .map_err(|_| Failure::Overloaded)?;
-        let mut params = Map::new();
-        params.insert("name".into(), tool.name.as_str().into());
-        params.insert("arguments".into(), Value::Object(arguments.clone()));
-        let limit = Duration::from_millis(self.spec.timeout_ms.into());
+        let (tool, arguments) = (&permit.tool().name, permit.arguments());
+        let request = Request {
+            method: ask::method(purpose, tool.kind()),
+            params: ask::params(purpose, tool, arguments),
+            name: ask::name(purpose, tool, arguments),
+            headers: self.param_headers(tool, arguments),
+            bytes_max: permit.limits().bytes,
+            limit: Duration::from_millis(self.spec.timeout_ms.into()),
+            talk,
+        };
         tokio::select! {
-            answer = tokio::time::timeout(limit, self.link.request("tools/call", &params, bytes_max)) => {
-                answer.unwrap_or(Err(Failure::Timeout))
-            }
+            answer = self.link.request(request) => answer,
             () = cancel.cancelled() => Err(Failure::Cancelled),
+        }
+    }
+
+    /// Written anew from what was decided: the client's own headers go nowhere.
+    fn param_headers(
+        &self,
+        tool: &ToolName,
+        arguments: &Map<String, Value>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let declared = self.headers.get(tool).into_iter().flatten();
+        declared
+            .filter_map(|(path, header)| {
+                let said = wire_header::said(path, arguments)?;
+                Some((header.clone(), wire_header::written(&said)))
+            })
+            .collect()
+    }
+}
+
+/// A resource that is watched.
+pub(crate) struct Watched {
+    watched: watch::Sender<HashMap<Arc<str>, usize>>,
+    uri: Arc<str>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watched.send_modify(|watched| {
+            if let Some(count) = watched.get_mut(&self.uri) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    watched.remove(&self.uri);
+                }
+            }
+        });
+    }
+}
+
+/// Compares definitions until the server is gone.
+async fn compare(link: std::sync::Weak<Link>, stop: CancellationToken) {
+    let mut last_seen = None;
+    loop {
+        let Some(link) = link.upgrade() else { return };
+        let mut news = link.news.subscribe();
+        let listed = tokio::time::timeout(LIST_TIMEOUT, link.digests()).await;
+        let pause = link.compare(listed.unwrap_or(Err(Failure::Timeout)), &mut last_seen);
+        link.asked.send_replace(true);
+        drop(link);
+        // However often a server says that its lists changed.
+        tokio::time::sleep(PAUSE_MIN).await;
+        let changed = async { while let Ok(News::Updated(_)) = news.recv().await {} };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Listens to what a server tells about itself; anew when the resources that are watched change.
+async fn listen(link: std::sync::Weak<Link>, stop: CancellationToken) {
+    let talk = Talk::silent(WATCHER);
+    let mut subscribed = HashSet::new();
+    loop {
+        let Some(link) = link.upgrade() else { return };
+        let mut watched = link.watched_resources.subscribe();
+        let wanted: HashSet<Arc<str>> = watched.borrow_and_update().keys().cloned().collect();
+        let transport = Arc::clone(&link.transport);
+        // The server is gone when nobody else holds it.
+        drop(link);
+        transport.subscribe(&wanted, &mut subscribed, &talk).await;
+        let listed: Vec<_> = wanted.into_iter().collect();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = transport.listen(&talk, &listed) => {}
+            _ = watched.changed() => {}
         }
     }
 }
@@ -206,7 +376,12 @@ impl Link {
     ) -> Duration {
         match listed {
             Ok(shown) => {
-                *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+                let mut before = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+                if before.as_ref() != Some(&shown) {
+                    self.generation.fetch_add(1, Ordering::AcqRel);
+                }
+                *before = Some(shown);
+                drop(before);
                 *last_seen = Some(Instant::now());
                 self.seen.store(true, Ordering::Release);
                 COMPARE
@@ -218,21 +393,16 @@ impl Link {
                 );
                 let lately = last_seen.is_some_and(|seen| seen.elapsed() < UNSEEN_MAX);
                 self.seen.store(away && lately, Ordering::Release);
+                if let Transport::Http(http) = &*self.transport {
+                    http.doubt();
+                }
                 COMPARE_AGAIN
             }
         }
     }
 
-    async fn request(
-        &self,
-        method: &str,
-        params: &Map<String, Value>,
-        bytes_max: u64,
-    ) -> Result<Answer, Failure> {
-        match &self.transport {
-            Transport::Http(http) => http.request(method, params, bytes_max).await,
-            Transport::Stdio(stdio) => stdio.request(method, params, bytes_max).await,
-        }
+    async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        self.transport.request(request).await
     }
 
     /// Digests of all tools that the server shows. Two definitions under one name are none: nobody can say which of
@@ -247,23 +417,48 @@ impl Link {
         Ok(shown)
     }
 
-    /// All tools that the server shows. One that can't be read as a definition is left out.
+    /// All that the server lists: tools, resources, templates, prompts. What can't be read as a definition is left out.
     async fn list(&self) -> Result<Vec<ToolDefinition>, Failure> {
+        let (mut definitions, mut left) = (Vec::new(), LIST_BYTES_MAX);
+        for listed in Listed::ALL {
+            let listing = self.one_list(listed, &mut left).await;
+            match listing {
+                Ok(found) => definitions.extend(found),
+                // Only tools are always there to be listed; a server without prompts says so with an error.
+                Err(Failure::Invalid) if listed != Listed::Tool => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(definitions)
+    }
+
+    async fn one_list(
+        &self,
+        listed: Listed,
+        left: &mut u64,
+    ) -> Result<Vec<ToolDefinition>, Failure> {
+        let talk = Talk::silent(WATCHER);
         let (mut definitions, mut params) = (Vec::new(), Map::new());
-        let mut left = LIST_BYTES_MAX;
         for _ in 0..LIST_PAGES_MAX {
-            let answer = self.request("tools/list", &params, left).await?;
-            left = left.saturating_sub(answer.bytes);
-            let page = rpc::result(answer)?;
-            let tools = page
-                .get("tools")
+            let mut request = Request::own(listed.method(), params.clone(), &talk);
+            request.bytes_max = *left;
+            let answer = self.request(request).await?;
+            *left = left.saturating_sub(answer.bytes);
+            let page = match answer.reply {
+                // It has none of them.
+                Reply::Error(error) if error.get("code") == Some(&Value::from(-32601)) => {
+                    return Ok(definitions);
+                }
+                _ => rpc::result(answer)?,
+            };
+            let elements = page
+                .get(listed.member())
                 .and_then(Value::as_array)
                 .ok_or(Failure::Invalid)?;
-            definitions.extend(
-                tools
-                    .iter()
-                    .filter_map(|tool| ToolDefinition::from_mcp(tool).ok()),
-            );
+            let read = elements
+                .iter()
+                .map(|element| ToolDefinition::from_list(listed, element));
+            definitions.extend(read.filter_map(Result::ok));
             match page.get("nextCursor").filter(|cursor| !cursor.is_null()) {
                 Some(cursor) => drop(params.insert("cursor".into(), cursor.clone())),
                 None => return Ok(definitions),
@@ -273,7 +468,7 @@ impl Link {
     }
 }
 
-/// Asks a server for its tools, once.
+/// Asks a server for all that it lists, once.
 pub(super) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure> {
     tokio::time::timeout(LIST_TIMEOUT, server.link.list())
         .await

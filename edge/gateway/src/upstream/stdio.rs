@@ -1,6 +1,8 @@
 //! MCP over the standard streams of a child process: started when it is first needed, started anew when it ends.
 
-use super::rpc::{self, Era, Failure, Incoming};
+use super::http::Request;
+use super::rpc::{self, Era, Failure, Incoming, News};
+use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
 use super::{Answer, Reply};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Longest line of a child, in bytes: the largest answer that a server may be allowed, and its envelope. A child that
@@ -29,7 +31,17 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const RESTART_MIN: Duration = Duration::from_millis(200);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
+/// Words about one request that may wait to be taken. The child's one stream can't be held up for one of those who wait
+/// on it: what a slow client does not take is dropped.
+const WORDS_WAITING: usize = 256;
+
+/// Who waits for an answer.
+struct Waiter {
+    answer: oneshot::Sender<Answer>,
+    words: mpsc::Sender<Incoming>,
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, Waiter>>>;
 
 /// A child that runs.
 struct Running {
@@ -59,7 +71,7 @@ pub(super) struct Stdio {
     env: BTreeMap<String, String>,
     running: tokio::sync::Mutex<Start>,
     next_id: AtomicU64,
-    changed: Arc<Notify>,
+    news: broadcast::Sender<News>,
 }
 
 struct Start {
@@ -73,7 +85,7 @@ impl Stdio {
         command: String,
         args: Vec<String>,
         env: BTreeMap<String, String>,
-        changed: Arc<Notify>,
+        news: broadcast::Sender<News>,
     ) -> Self {
         let backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
         let start = Start {
@@ -87,28 +99,25 @@ impl Stdio {
             env,
             running: tokio::sync::Mutex::new(start),
             next_id: AtomicU64::new(1),
-            changed,
+            news,
         }
     }
 
     /// Makes a request to the child, which is started where there is none.
-    pub(super) async fn request(
-        &self,
-        method: &str,
-        params: &Map<String, Value>,
-        bytes_max: u64,
-    ) -> Result<Answer, Failure> {
-        let running = self.running().await?;
-        let params = match running.era {
-            Era::Legacy => params.clone(),
-            Era::Modern => rpc::modern_params(params.clone()),
-        };
-        let answer = self.ask(&running, method, params).await?;
-        if answer.bytes > bytes_max {
+    pub(super) async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
+        let mut deadline = Deadline::new(request.limit);
+        let running = deadline.within(self.running()).await??;
+        let answer = self.ask(&running, &request, &mut deadline).await?;
+        if answer.bytes > request.bytes_max {
             Err(Failure::TooLarge)
         } else {
             Ok(answer)
         }
+    }
+
+    /// Whether the child has to be asked for each resource that is to be watched.
+    pub(super) async fn subscribes(&self) -> bool {
+        matches!(self.running().await, Ok(running) if running.era == Era::Legacy)
     }
 
     async fn running(&self) -> Result<Arc<Running>, Failure> {
@@ -168,7 +177,7 @@ impl Stdio {
             stdout,
             Arc::clone(&running.waiting),
             Arc::clone(&running.ended),
-            Arc::clone(&self.changed),
+            self.news.clone(),
             questions,
         ));
         running.era = self.greet(&running).await?;
@@ -188,9 +197,13 @@ impl Stdio {
     }
 
     async fn greet(&self, running: &Running) -> Result<Era, Failure> {
-        let answer = self
-            .ask(running, "initialize", rpc::initialize_params())
-            .await?;
+        // One child serves all: what it may ask is checked for each request.
+        let all = serde_json::json!({ "sampling": {}, "elicitation": {}, "roots": {} });
+        let all = rpc::initialize_params(&Talk::askable(Some(&all)));
+        let silent = Talk::silent("");
+        let initialize = Request::own("initialize", all, &silent);
+        let mut deadline = Deadline::new(START_TIMEOUT);
+        let answer = self.ask(running, &initialize, &mut deadline).await?;
         match answer.reply {
             Reply::Result(result) => {
                 let version = result
@@ -208,9 +221,9 @@ impl Stdio {
                 Ok(Era::Legacy)
             }
             Reply::Error(_) => {
-                let answer = self
-                    .ask(running, "server/discover", rpc::modern_params(Map::new()))
-                    .await?;
+                let params = rpc::modern_params(Map::new(), &silent, 0);
+                let discover = Request::own("server/discover", params, &silent);
+                let answer = self.ask(running, &discover, &mut deadline).await?;
                 rpc::result(answer).map(|_| Era::Modern)
             }
         }
@@ -219,20 +232,51 @@ impl Stdio {
     async fn ask(
         &self,
         running: &Running,
-        method: &str,
-        params: Map<String, Value>,
+        request: &Request<'_>,
+        deadline: &mut Deadline,
     ) -> Result<Answer, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = oneshot::channel();
+        let params = match running.era {
+            Era::Legacy => rpc::legacy_params(request.params.clone(), request.talk, id),
+            Era::Modern => rpc::modern_params(request.params.clone(), request.talk, id),
+        };
+        let (answer, mut answered) = oneshot::channel();
+        let (words, mut said) = mpsc::channel(WORDS_WAITING);
         let waiting = Waiting::clone(&running.waiting);
         waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, sender);
-        let forget = Forget { waiting, id };
-        say(running, &rpc::request(id, method, params)).await?;
-        let answer = receiver.await.map_err(|_| Failure::Unreachable);
-        drop(forget);
+            .insert(id, Waiter { answer, words });
+        let mut forget = Forget {
+            waiting,
+            id,
+            lines: Some(running.lines.clone()).filter(|_| request.method != "initialize"),
+        };
+        say(running, &rpc::request(id, request.method, params)).await?;
+        let mut questions = 0_usize;
+        let answer = loop {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    Some(word) = said.recv() => Ok(word),
+                    answer = &mut answered => Err(answer.map_err(|_| Failure::Unreachable)),
+                }
+            };
+            match deadline.within(next).await? {
+                Err(answer) => break answer,
+                Ok(Incoming::Note(note)) => deadline.within(request.talk.note(note, id)).await?,
+                Ok(Incoming::Question(question, asked)) => {
+                    questions = questions.saturating_add(1);
+                    let reply = match questions > QUESTIONS_MAX || running.era == Era::Modern {
+                        true => declined(-32603, "too many questions"),
+                        false => request.talk.ask(asked).await,
+                    };
+                    say(running, &rpc::reply(&question, reply)).await?;
+                }
+                Ok(_) => {}
+            }
+        };
+        forget.lines = None;
         answer
     }
 }
@@ -241,10 +285,21 @@ impl Stdio {
 struct Forget {
     waiting: Waiting,
     id: u64,
+    /// Where to say that the request is given up; none once it is answered.
+    lines: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 impl Drop for Forget {
     fn drop(&mut self) {
+        if let Some(lines) = &self.lines {
+            let params = Map::from_iter([("requestId".to_owned(), self.id.into())]);
+            let cancelled = rpc::notification("notifications/cancelled", params);
+            if let Ok(mut line) = serde_json::to_vec(&cancelled) {
+                line.push(b'\n');
+                // A child that takes nothing any more has more to worry about.
+                let _ = lines.try_send(line);
+            }
+        }
         self.waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -276,7 +331,7 @@ async fn read(
     stdout: ChildStdout,
     waiting: Waiting,
     ended: Arc<std::sync::atomic::AtomicBool>,
-    changed: Arc<Notify>,
+    news: broadcast::Sender<News>,
     questions: mpsc::Sender<Value>,
 ) {
     let mut reader = BufReader::new(stdout);
@@ -297,12 +352,28 @@ async fn read(
                     .remove(&id);
                 if let Some(waiter) = waiter {
                     // Whoever asked may have given up.
-                    let _ = waiter.send(Answer { reply, bytes });
+                    let _ = waiter.answer.send(Answer { reply, bytes });
                 }
             }
             // A child that asks faster than it reads answers gets none.
-            Ok(Incoming::Question(answer)) => drop(questions.try_send(answer)),
-            Ok(Incoming::ToolsChanged) => changed.notify_one(),
+            Ok(Incoming::Ping(id)) => {
+                drop(questions.try_send(rpc::reply(&id, Reply::Result(Map::new()))));
+            }
+            Ok(Incoming::Question(id, said)) => {
+                let asked = concerned(&waiting, None)
+                    .map(|words| words.try_send(Incoming::Question(id.clone(), said)).is_ok());
+                if asked != Some(true) {
+                    let nobody = declined(-32603, "it is not clear which request this belongs to");
+                    drop(questions.try_send(rpc::reply(&id, nobody)));
+                }
+            }
+            Ok(Incoming::Note(said)) => {
+                let progress = said.params.get("progressToken").and_then(Value::as_u64);
+                if let Some(words) = concerned(&waiting, progress) {
+                    drop(words.try_send(Incoming::Note(said)));
+                }
+            }
+            Ok(Incoming::News(told)) => drop(news.send(told)),
             Ok(Incoming::Unreadable(_) | Incoming::Other) => {}
             Err(_) if bad >= BAD_LINES_MAX => break,
             Err(_) => {
@@ -316,4 +387,15 @@ async fn read(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
+}
+
+/// Whom a word is for: who waits for the answer to this request. On the one stream of a child a log line or a question
+/// names none: it is only passed on where a single request waits.
+fn concerned(waiting: &Waiting, request: Option<u64>) -> Option<mpsc::Sender<Incoming>> {
+    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    match request {
+        Some(id) => waiting.get(&id).map(|waiter| waiter.words.clone()),
+        None if waiting.len() == 1 => waiting.values().next().map(|waiter| waiter.words.clone()),
+        None => None,
+    }
 }

@@ -4,15 +4,16 @@ use super::api::{Api, print_json};
 use super::settings::ApiArgs;
 use anyhow::bail;
 use clap::Subcommand;
+use proctor_model::EntryKind;
 use proctor_model::catalogue::{CatalogueEntry, ToolDefinition, ToolServer, Trust, Upstream, Verb};
 use reqwest::Method;
 use std::collections::BTreeMap;
 
 #[derive(Subcommand)]
 pub(crate) enum ServerCommand {
-    /// List a server's tools and register it with their definitions approved as they are now
+    /// List a server's tools, resources and prompts and register it with their definitions approved as they are now
     ///
-    /// Every tool gets the default labels (write, untrusted); put finer ones through the API.
+    /// Every tool gets the default labels (write, untrusted), resources and prompts `read`; put finer ones through the API.
     Import {
         /// Id of the server
         id: String,
@@ -65,16 +66,21 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
     if api.json {
         return print_json(&put);
     }
-    println!("registered {id} with {count} tools");
+    println!("registered {id} with {count} tools, resources and prompts");
     Ok(())
 }
 
 fn entry(definition: ToolDefinition) -> CatalogueEntry {
+    // To read a resource or a prompt changes nothing, and says nothing about what can be believed of it.
+    let verb = match definition.name.kind() {
+        EntryKind::Tool => Verb::default(),
+        EntryKind::Resource | EntryKind::Prompt => Verb::Read,
+    };
     CatalogueEntry {
         definition_digest: Some(definition.digest()),
         approved_by: Some("import".to_owned()),
         definition,
-        verb: Verb::default(),
+        verb,
         output: Trust::default(),
         output_fields: BTreeMap::new(),
         tenant_scope: None,

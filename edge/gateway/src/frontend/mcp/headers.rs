@@ -1,9 +1,8 @@
 //! The HTTP headers of MCP. The body decides; headers are claims that have to agree with it.
 
+use crate::wire_header;
 use axum::http::{HeaderMap, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// `MCP-Protocol-Version`.
 pub(super) fn version(headers: &HeaderMap) -> Option<&str> {
@@ -12,21 +11,20 @@ pub(super) fn version(headers: &HeaderMap) -> Option<&str> {
 
 /// A header's value, decoded where it is written as `=?base64?…?=`.
 pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    decode(headers.get(name)?.to_str().ok()?)
-}
-
-fn decode(value: &str) -> Option<String> {
-    match value
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="))
-    {
-        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
-        None => Some(value.to_owned()),
-    }
+    wire_header::read(headers.get(name)?.to_str().ok()?)
 }
 
 /// Whether the client takes a JSON answer. One that says nothing does.
 pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
+    accepts(headers, "application/json", "application/*")
+}
+
+/// Whether the client takes a stream of events. One that says nothing does.
+pub(super) fn accepts_events(headers: &HeaderMap) -> bool {
+    accepts(headers, "text/event-stream", "text/*")
+}
+
+fn accepts(headers: &HeaderMap, exact: &str, family: &str) -> bool {
     let mut kinds = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -40,24 +38,17 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
                 .to_ascii_lowercase()
         })
         .peekable();
-    kinds.peek().is_none()
-        || kinds.any(|kind| matches!(kind.as_str(), "application/json" | "application/*" | "*/*"))
+    kinds.peek().is_none() || kinds.any(|kind| kind == exact || kind == family || kind == "*/*")
 }
 
 /// Whether the `Mcp-Param-*` headers say what the arguments say, by the `x-mcp-header` annotations of the tool's input
 /// schema: each that is there is declared and equal, none that is declared is missing where the argument is there.
 pub(super) fn params_agree(headers: &HeaderMap, schema: &Value, arguments: Option<&Value>) -> bool {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let declared: Vec<(String, Option<String>)> = properties
+    let none = Map::new();
+    let arguments = arguments.and_then(Value::as_object).unwrap_or(&none);
+    let declared: Vec<(String, Option<String>)> = wire_header::declared(schema)
         .into_iter()
-        .flatten()
-        .filter_map(|(name, property)| {
-            let header = property.get("x-mcp-header")?.as_str()?;
-            let value = arguments
-                .and_then(|arguments| arguments.get(name))
-                .and_then(written);
-            Some((format!("mcp-param-{}", header.to_ascii_lowercase()), value))
-        })
+        .map(|(path, header)| (header.to_string(), wire_header::said(&path, arguments)))
         .collect();
     let known = |name: &str| declared.iter().any(|(header, _)| header == name);
     let no_other = headers
@@ -71,16 +62,6 @@ pub(super) fn params_agree(headers: &HeaderMap, schema: &Value, arguments: Optio
         && declared
             .iter()
             .all(|(header, value)| text(headers, header) == *value)
-}
-
-/// An argument as a header writes it.
-fn written(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

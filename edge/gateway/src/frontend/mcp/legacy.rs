@@ -1,85 +1,108 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
-use super::{Context, Message, Scope, VERSIONS, headers, server_info};
-use crate::frontend::error;
+use super::session::{InWork, Owner, Session, WATCHED_MAX, locked};
+use super::stream::Stream;
+use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info};
+use crate::enforce::{Asked, Outcome, Running};
+use crate::frontend::error::{self, Dialect};
+use crate::upstream::talk::{Answers, WORDS_WAITING, Word};
+use crate::upstream::{Reply, Talk};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use moka::sync::Cache;
-use proctor_model::{AgentId, Reason, TenantId};
+use proctor_model::{EntryKind, Reason};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
+use tokio::sync::mpsc;
 
 const SESSION_ID: &str = "mcp-session-id";
-/// Sessions at once; the longest unused one makes room.
-const SESSIONS_MAX: u64 = 100_000;
-/// A session that is not used for so long is over.
-const SESSION_IDLE: Duration = Duration::from_secs(3600);
-
-/// A session, bound to whom it was opened for.
-struct Session {
-    tenant: TenantId,
-    agent: AgentId,
-    scope: Scope,
-    /// Calls in work by their request id, so that the client can cancel them.
-    calls: Mutex<HashMap<String, CancellationToken>>,
-}
-
-/// All sessions.
-pub(super) struct Sessions(Cache<String, Arc<Session>>);
-
-impl Sessions {
-    pub(super) fn new() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(SESSIONS_MAX)
-                .time_to_idle(SESSION_IDLE)
-                .build(),
-        )
-    }
-}
+const LAST_EVENT_ID: &str = "last-event-id";
 
 impl Context<'_> {
+    fn owner(&self) -> Owner {
+        Owner {
+            tenant: self.caller.tenant.id.clone(),
+            agent: self.caller.token.agent().clone(),
+            root: self.caller.token.revocation_ids().first().cloned(),
+            scope: self.scope.clone(),
+        }
+    }
+
     /// The session that a request names, if it is the caller's own.
-    fn session(&self) -> Result<(String, Arc<Session>), Reason> {
+    fn session(&self) -> Result<Arc<Session>, Reason> {
         let id = self
             .headers
             .get(SESSION_ID)
             .ok_or(Reason::InvalidTransport)?;
         let id = id.to_str().map_err(|_| Reason::UnknownSession)?;
-        let session = self
-            .endpoint
-            .sessions
-            .0
-            .get(id)
-            .ok_or(Reason::UnknownSession)?;
-        let same = session.tenant == self.caller.tenant.id
-            && session.agent == *self.caller.token.agent()
-            && session.scope == *self.scope;
-        if same {
-            Ok((id.to_owned(), session))
-        } else {
-            Err(Reason::UnknownSession)
-        }
+        let session = self.endpoint.sessions.get(id);
+        session
+            .filter(|session| session.owner == self.owner())
+            .ok_or(Reason::UnknownSession)
     }
+}
+
+fn plain(reason: Reason) -> Response {
+    let status = StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::NOT_FOUND);
+    error::plain_status(status, reason.message())
 }
 
 /// `DELETE`: the client is done.
 pub(super) fn end(context: &Context<'_>) -> Response {
     match context.session() {
-        Ok((id, _)) => {
-            context.endpoint.sessions.0.invalidate(&id);
+        Ok(session) => {
+            context.endpoint.sessions.end(&session);
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(reason) => {
-            let status =
-                StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::NOT_FOUND);
-            error::plain_status(status, reason.message())
+        Err(reason) => plain(reason),
+    }
+}
+
+/// `GET`: the stream for what belongs to no call, or one that broke off.
+pub(super) async fn stream(context: &Context<'_>) -> Response {
+    let session = match context.session() {
+        Ok(session) => session,
+        Err(reason) => return plain(reason),
+    };
+    if let Err(response) = context.admit(&Value::Null).await {
+        return response;
+    }
+    if !headers::accepts_events(context.headers) {
+        return error::plain_status(StatusCode::NOT_ACCEPTABLE, "this is a stream of events");
+    }
+    let last = context.headers.get(LAST_EVENT_ID).map(|id| id.to_str());
+    let (stream, after) = match last {
+        None => (Arc::clone(&session.general), session.general.newest()),
+        Some(id) => match id.ok().and_then(|id| session.stream_of(id)) {
+            Some(found) => found,
+            None => {
+                return error::plain_status(
+                    StatusCode::NOT_FOUND,
+                    "there is no such event any more",
+                );
+            }
+        },
+    };
+    let Some(response) = stream.respond(after, None) else {
+        return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
+    };
+    if Arc::ptr_eq(&stream, &session.general) {
+        let gateway = Arc::clone(&context.endpoint.gateway);
+        let (caller, scope) = (context.caller.clone(), context.scope.clone());
+        tokio::spawn(follow::session(gateway, caller, scope, session));
+    }
+    response
+}
+
+/// A client's reply to a question.
+pub(super) async fn replied(context: &Context<'_>, id: &Value, reply: Reply) -> Response {
+    match context.session() {
+        Ok(session) => {
+            session.replied(id, reply);
+            StatusCode::ACCEPTED.into_response()
         }
+        Err(reason) => context.refuse(&Value::Null, reason).await,
     }
 }
 
@@ -97,40 +120,39 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         return notified(context, &method, &params).await;
     };
     if method == "initialize" {
-        return initialize(context, &id, params.get("protocolVersion")).await;
+        return initialize(context, &id, &params).await;
     }
     let session = match context.session() {
-        Ok((_, session)) => session,
+        Ok(session) => session,
         Err(reason) => return context.refuse(&id, reason).await,
     };
+    if ask::is_one(&method) {
+        return forward(context, &session, &id, &method, params).await;
+    }
+    if let Some(listed) = lists::asked_by(&method) {
+        return match context.list(&id, listed, &params).await {
+            Ok(list) => context.result(&id, list.into()),
+            Err(response) => response,
+        };
+    }
     match method.as_str() {
         "ping" => context.result(&id, json!({})),
-        "tools/list" if params.contains_key("cursor") => {
-            context.refuse(&id, Reason::InvalidParams).await
-        }
-        "tools/list" => match context.tools(&id).await {
-            Ok(tools) => context.result(&id, json!({ "tools": tools })),
-            Err(response) => response,
-        },
-        "tools/call" => {
-            let Some(call) = InWork::new(&session, &id) else {
-                return context.refuse(&id, Reason::InvalidRequest).await;
-            };
-            // A lost connection does not cancel in these revisions; a notification does.
-            let finish = |mut result: Map<String, Value>| {
-                result.remove("resultType");
-                Value::Object(result)
-            };
-            context
-                .call(&id, params, call.cancel.clone(), false, finish)
-                .await
+        "logging/setLevel" => set_level(context, &session, &id, params.get("level")).await,
+        "resources/subscribe" => watch(context, &session, &id, params.get("uri")).await,
+        "resources/unsubscribe" => {
+            let uri = params
+                .get("uri")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            locked(&session.watched).remove(uri);
+            context.result(&id, json!({}))
         }
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }
 }
 
-async fn initialize(context: &Context<'_>, id: &Value, asked: Option<&Value>) -> Response {
-    let Some(asked) = asked.and_then(Value::as_str) else {
+async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Value>) -> Response {
+    let Some(asked) = params.get("protocolVersion").and_then(Value::as_str) else {
         return context.refuse(id, Reason::InvalidParams).await;
     };
     if let Err(response) = context.admit(id).await {
@@ -146,21 +168,17 @@ async fn initialize(context: &Context<'_>, id: &Value, asked: Option<&Value>) ->
     let Ok(bytes) = context.endpoint.gateway.random.array::<32>() else {
         return context.refuse(id, Reason::Internal).await;
     };
-    let session_id = URL_SAFE_NO_PAD.encode(bytes);
-    let session = Session {
-        tenant: context.caller.tenant.id.clone(),
-        agent: context.caller.token.agent().clone(),
-        scope: context.scope.clone(),
-        calls: Mutex::default(),
-    };
-    context
-        .endpoint
-        .sessions
-        .0
-        .insert(session_id.clone(), Arc::new(session));
+    let session_id: Arc<str> = URL_SAFE_NO_PAD.encode(bytes).into();
+    let askable = Talk::askable(params.get("capabilities"));
+    let session = Session::new(Arc::clone(&session_id), context.owner(), askable);
+    context.endpoint.sessions.put(session);
+    let mut capabilities = lists::capabilities();
+    if let Some(members) = capabilities.as_object_mut() {
+        members.insert("logging".into(), json!({}));
+    }
     let mut response = context.result(
         id,
-        json!({ "protocolVersion": version, "capabilities": { "tools": {} }, "serverInfo": server_info() }),
+        json!({ "protocolVersion": version, "capabilities": capabilities, "serverInfo": server_info() }),
     );
     if let Ok(value) = HeaderValue::from_str(&session_id) {
         response.headers_mut().insert(SESSION_ID, value);
@@ -170,52 +188,173 @@ async fn initialize(context: &Context<'_>, id: &Value, asked: Option<&Value>) ->
 
 async fn notified(context: &Context<'_>, method: &str, params: &Map<String, Value>) -> Response {
     let session = match context.session() {
-        Ok((_, session)) => session,
+        Ok(session) => session,
         Err(reason) => return context.refuse(&Value::Null, reason).await,
     };
+    // Other notifications make nothing happen.
     if method == "notifications/cancelled"
         && let Some(request) = params.get("requestId")
     {
-        let calls = session.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cancel) = calls.get(&request.to_string()) {
-            cancel.cancel();
-        }
+        session.cancel(request);
     }
     StatusCode::ACCEPTED.into_response()
 }
 
-/// A call in the list of its session, for as long as it is in work.
-struct InWork {
-    session: Arc<Session>,
-    id: String,
-    cancel: CancellationToken,
+async fn set_level(
+    context: &Context<'_>,
+    session: &Session,
+    id: &Value,
+    level: Option<&Value>,
+) -> Response {
+    let level = level.and_then(Value::as_str);
+    let Some(level) = level.filter(|level| crate::upstream::talk::is_level(level)) else {
+        return context.refuse(id, Reason::InvalidParams).await;
+    };
+    *locked(&session.log_level) = Some(level.to_owned());
+    context.result(id, json!({}))
 }
 
-impl InWork {
-    /// None if a call of this id is in work already.
-    fn new(session: &Arc<Session>, id: &Value) -> Option<Self> {
-        let cancel = CancellationToken::new();
-        let id = id.to_string();
-        let mut calls = session.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls.contains_key(&id) {
-            return None;
-        }
-        calls.insert(id.clone(), cancel.clone());
-        drop(calls);
-        Some(Self {
-            session: Arc::clone(session),
-            id,
-            cancel,
-        })
+/// To watch a resource is decided on as reading it is.
+async fn watch(
+    context: &Context<'_>,
+    session: &Session,
+    id: &Value,
+    uri: Option<&Value>,
+) -> Response {
+    let Some(uri) = uri.and_then(Value::as_str) else {
+        return context.refuse(id, Reason::InvalidParams).await;
+    };
+    if locked(&session.watched).len() >= WATCHED_MAX {
+        return context.refuse(id, Reason::Overloaded).await;
     }
+    let tool = ask::of_kind(context.scope, EntryKind::Resource, uri);
+    let arguments = Map::from_iter([("uri".to_owned(), uri.into())]);
+    let asked = Asked::plain(
+        &context.caller,
+        tool.clone(),
+        arguments,
+        context.trace_id.clone(),
+    );
+    let gateway = &context.endpoint.gateway;
+    if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
+        return error::rpc(context.dialect, id, &refused);
+    }
+    if let Some(watched) = gateway.watch_resource(&context.caller, &tool, uri) {
+        locked(&session.watched).insert(uri.to_owned(), watched);
+    }
+    context.result(id, json!({}))
 }
 
-impl Drop for InWork {
-    fn drop(&mut self) {
-        self.session
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+/// A request that goes on to a tool server.
+async fn forward(
+    context: &Context<'_>,
+    session: &Arc<Session>,
+    id: &Value,
+    method: &str,
+    params: Map<String, Value>,
+) -> Response {
+    let request = match ask::read(method, context.scope, params) {
+        Ok(request) if request.inputs.is_none() => request,
+        Ok(_) => return context.refuse(id, Reason::InvalidParams).await,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
+    let Some(call) = InWork::new(session, id) else {
+        return context.refuse(id, Reason::InvalidRequest).await;
+    };
+    let (words, said) = mpsc::channel(WORDS_WAITING);
+    let talk = Talk {
+        who: Arc::clone(&session.id),
+        capabilities: session.capabilities.clone(),
+        progress: request.meta.get("progressToken").cloned(),
+        log_level: locked(&session.log_level).clone(),
+        inputs: None,
+        answers: Answers::OnItsStream,
+        words: Some(words),
+    };
+    let asked = Asked {
+        tool: request.tool,
+        arguments: request.arguments,
+        purpose: request.purpose,
+        approval: request.approval,
+        talk,
+        trace_id: context.trace_id.clone(),
+    };
+    let gateway = &context.endpoint.gateway;
+    // A lost connection does not cancel in these revisions; a notification does.
+    let running = gateway
+        .start(context.caller.clone(), asked, call.cancel.clone())
+        .await;
+    let running = match running {
+        Ok(running) => running,
+        Err(refused) => return context.outcome(id, Outcome::Refused(refused), finish),
+    };
+    let dialogue = Dialogue {
+        session: Arc::clone(session),
+        call,
+        id: id.clone(),
+        said,
+        running,
+    };
+    dialogue.respond(context).await
+}
+
+fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+    result.remove("resultType");
+    result
+}
+
+/// A call whose client may hear of it before it is answered.
+struct Dialogue {
+    session: Arc<Session>,
+    call: InWork,
+    id: Value,
+    said: mpsc::Receiver<Word>,
+    running: Running,
+}
+
+impl Dialogue {
+    /// JSON if the answer comes first, else a stream.
+    async fn respond(mut self, context: &Context<'_>) -> Response {
+        let gateway = Arc::clone(&context.endpoint.gateway);
+        let first = tokio::select! {
+            biased;
+            Some(word) = self.said.recv() => word,
+            ended = &mut self.running.outcome => {
+                return context.outcome(&self.id, gateway.outcome(ended), finish);
+            }
+        };
+        let stream = self.session.open_stream();
+        let Some(response) = stream.respond(0, None) else {
+            return context.refuse(&self.id, Reason::Internal).await;
+        };
+        tokio::spawn(async move {
+            self.tell(&stream, first).await;
+            let outcome = loop {
+                tokio::select! {
+                    biased;
+                    Some(word) = self.said.recv() => self.tell(&stream, word).await,
+                    ended = &mut self.running.outcome => break gateway.outcome(ended),
+                }
+            };
+            stream
+                .push(&message(Dialect::Legacy, &self.id, outcome, finish))
+                .await;
+            stream.finish();
+            drop(self.call);
+        });
+        response
+    }
+
+    async fn tell(&self, stream: &Stream, word: Word) {
+        let message = match word {
+            Word::Note(said) => {
+                json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params })
+            }
+            Word::Question(said, reply) => {
+                let id = self.session.ask(reply);
+                json!({ "jsonrpc": "2.0", "id": id, "method": said.method, "params": said.params })
+            }
+        };
+        stream.push(&message).await;
     }
 }

@@ -1,31 +1,50 @@
 //! MCP 2026-07-28: stateless; every request says all about itself.
 
-use super::{Context, META_VERSION, Message, VERSIONS, headers, server_info};
+use super::ask::{self, Request};
+use super::held::{HeldCall, Pending};
+use super::state::Subject;
+use super::stream::{Keep, Stream};
+use super::{
+    Context, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
+};
+use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
+use crate::frontend::error::{self, Dialect};
+use crate::upstream::talk::{Answers, Said, WORDS_WAITING, Word};
+use crate::upstream::{Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use proctor_engine::Purpose;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a client may keep a list, in milliseconds: revocation and policy may change it at any time.
-const LIST_TTL_MS: u64 = 0;
+/// How long a client may keep what it was given, in milliseconds: revocation and policy may change it at any time.
+const TTL_MS: u64 = 0;
+const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// Whether a message is of this revision: it says so in its body, or in its headers.
 pub(super) fn is_meant(headers: &HeaderMap, message: &Message) -> bool {
     message.method == "server/discover"
-        || said(&message.params).is_some()
+        || said(&message.params, META_VERSION).is_some()
         || headers.contains_key("mcp-method")
         || headers::version(headers) == Some(VERSIONS[0])
 }
 
-fn said(params: &Map<String, Value>) -> Option<&Value> {
-    params.get("_meta").and_then(|meta| meta.get(META_VERSION))
+fn said<'a>(params: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    params.get("_meta").and_then(|meta| meta.get(key))
 }
 
 /// Body and headers say the same.
 fn agree(context: &Context<'_>, message: &Message) -> Result<(), Reason> {
-    let version = said(&message.params).ok_or(Reason::InvalidParams)?;
+    let version = said(&message.params, META_VERSION).ok_or(Reason::InvalidParams)?;
     let version = version.as_str().ok_or(Reason::InvalidParams)?;
+    let capabilities = said(&message.params, META_CAPABILITIES);
+    if message.id.is_some() && !capabilities.is_some_and(Value::is_object) {
+        return Err(Reason::InvalidParams);
+    }
     if headers::version(context.headers) != Some(version) {
         return Err(Reason::HeaderMismatch);
     }
@@ -36,41 +55,54 @@ fn agree(context: &Context<'_>, message: &Message) -> Result<(), Reason> {
     if method.as_deref() != Some(message.method.as_str()) {
         return Err(Reason::HeaderMismatch);
     }
-    let name = message.params.get("name").and_then(Value::as_str);
+    let (name, needed) = match message.method.as_str() {
+        "tools/call" | "prompts/get" => (message.params.get("name"), true),
+        "resources/read" => (message.params.get("uri"), true),
+        _ => (message.params.get("name"), false),
+    };
     let named = headers::text(context.headers, "mcp-name");
-    let needed = message.method == "tools/call";
-    if (needed || context.headers.contains_key("mcp-name")) && named.as_deref() != name {
+    if (needed || context.headers.contains_key("mcp-name"))
+        && named.as_deref() != name.and_then(Value::as_str)
+    {
         return Err(Reason::HeaderMismatch);
     }
     Ok(())
 }
 
 /// The tool's own headers agree with its arguments. A tool that is not there is the decision's to refuse.
-fn params_agree(context: &Context<'_>, params: &Map<String, Value>) -> bool {
-    let Some(name) = params.get("name").and_then(Value::as_str) else {
-        return true;
-    };
+fn params_agree(context: &Context<'_>, request: &Request) -> bool {
     let Some(loaded) = context.caller.tenant.loaded() else {
         return true;
     };
-    match loaded
-        .tenant
-        .catalogue()
-        .find(&context.scope.query(name.to_owned()))
-    {
-        Ok(tool) => headers::params_agree(
-            context.headers,
-            &tool.entry().definition.input_schema,
-            params.get("arguments"),
-        ),
-        Err(_) => true,
+    match loaded.tenant.catalogue().find(&request.tool) {
+        Ok(tool) if request.purpose == Purpose::Use => {
+            let arguments = Value::Object(request.arguments.clone());
+            let schema = &tool.entry().definition.input_schema;
+            headers::params_agree(context.headers, schema, Some(&arguments))
+        }
+        _ => true,
     }
 }
 
 pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     let id = message.id.clone().unwrap_or_default();
-    if let Err(reason) = agree(context, &message) {
-        return context.refuse(&id, reason).await;
+    match agree(context, &message) {
+        Ok(()) => {}
+        Err(Reason::UnsupportedVersion) => {
+            let gateway = &context.endpoint.gateway;
+            let refused = gateway
+                .refuse(
+                    &context.caller,
+                    Reason::UnsupportedVersion,
+                    context.trace_id.clone(),
+                )
+                .await;
+            let requested = said(&message.params, META_VERSION)
+                .cloned()
+                .unwrap_or_default();
+            return error::rpc_with(context.dialect, &id, &refused, ("requested", requested));
+        }
+        Err(reason) => return context.refuse(&id, reason).await,
     }
     let Message {
         id: Some(id),
@@ -80,49 +112,335 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     else {
         return StatusCode::ACCEPTED.into_response();
     };
+    if ask::is_one(&method) {
+        return forward(context, &id, &method, params).await;
+    }
+    if let Some(listed) = lists::asked_by(&method) {
+        return match context.list(&id, listed, &params).await {
+            Ok(list) => context.result(&id, cacheable(list).into()),
+            Err(response) => response,
+        };
+    }
     match method.as_str() {
         "server/discover" => match context.admit(&id).await {
-            Ok(()) => context.result(&id, discovered()),
+            Ok(()) => context.result(&id, cacheable(discovered()).into()),
             Err(response) => response,
         },
-        "tools/list" if params.contains_key("cursor") => {
-            context.refuse(&id, Reason::InvalidParams).await
-        }
-        "tools/list" => match context.tools(&id).await {
-            Ok(tools) => {
-                let list = json!({
-                    "resultType": "complete", "tools": tools, "ttlMs": LIST_TTL_MS, "cacheScope": "private",
-                });
-                context.result(&id, list)
-            }
-            Err(response) => response,
-        },
-        "tools/call" if !params_agree(context, &params) => {
-            context.refuse(&id, Reason::HeaderMismatch).await
-        }
-        "tools/call" => {
-            let finish = |mut result: Map<String, Value>| {
-                result
-                    .entry("resultType")
-                    .or_insert_with(|| "complete".into());
-                Value::Object(result)
-            };
-            // In this revision a client that closes the stream cancels.
-            context
-                .call(&id, params, CancellationToken::new(), true, finish)
-                .await
-        }
+        "subscriptions/listen" => follow::listen(context, &id, &params).await,
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }
 }
 
-fn discovered() -> Value {
-    json!({
-        "resultType": "complete",
+fn cacheable(mut result: Map<String, Value>) -> Map<String, Value> {
+    result.insert("resultType".into(), "complete".into());
+    result.insert("ttlMs".into(), TTL_MS.into());
+    result.insert("cacheScope".into(), "private".into());
+    result
+}
+
+fn discovered() -> Map<String, Value> {
+    let discovered = json!({
         "supportedVersions": VERSIONS,
-        "capabilities": { "tools": {} },
+        "capabilities": lists::capabilities(),
         "serverInfo": server_info(),
-        "ttlMs": LIST_TTL_MS,
-        "cacheScope": "private",
-    })
+        "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
+    });
+    discovered.as_object().cloned().unwrap_or_default()
+}
+
+fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+    result
+        .entry("resultType")
+        .or_insert_with(|| "complete".into());
+    // What was read may be kept as little as a list: the server's word on that is for whoever reads without us.
+    if result.contains_key("contents") {
+        return cacheable(result);
+    }
+    result
+}
+
+/// A request that goes on to a tool server.
+async fn forward(
+    context: &Context<'_>,
+    id: &Value,
+    method: &str,
+    params: Map<String, Value>,
+) -> Response {
+    let mut request = match ask::read(method, context.scope, params) {
+        Ok(request) => request,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
+    if !params_agree(context, &request) {
+        return context.refuse(id, Reason::HeaderMismatch).await;
+    }
+    let subject = match Subject::new(&context.caller, &request.tool, &request.arguments) {
+        Ok(subject) => subject,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
+    let gateway = &context.endpoint.gateway;
+    if let Some(inputs) = &mut request.inputs
+        && let Some(state) = &inputs.state
+    {
+        let opened = match subject.open(state, gateway.clock.now()) {
+            Ok(opened) => opened,
+            Err(reason) => return context.refuse(id, reason).await,
+        };
+        inputs.state = opened.state;
+        match context.endpoint.held.take(opened.number) {
+            Some(Pending::Held(held)) => return go_on(context, id, subject, request, *held).await,
+            Some(Pending::Counted) => request.purpose = Purpose::Continue,
+            // Used before, or given out by another edge: a request like any other.
+            None => {}
+        }
+    }
+    begin(context, id, subject, request).await
+}
+
+fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
+    let root = context.caller.token.revocation_ids().first();
+    Talk {
+        // One token, one session at a server of the older revisions.
+        who: root.map_or("", |root| root.as_str()).into(),
+        capabilities: Talk::askable(request.meta.get(META_CAPABILITIES)),
+        progress: request.meta.get("progressToken").cloned(),
+        log_level: request
+            .meta
+            .get(META_LOG_LEVEL)
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        inputs: request.inputs.clone(),
+        answers: Answers::InANewRequest,
+        words: Some(words),
+    }
+}
+
+async fn begin(context: &Context<'_>, id: &Value, subject: Subject, request: Request) -> Response {
+    let (words, said) = mpsc::channel(WORDS_WAITING);
+    let asked = Asked {
+        talk: talk(context, &request, words),
+        tool: request.tool,
+        arguments: request.arguments,
+        purpose: request.purpose,
+        approval: request.approval,
+        trace_id: context.trace_id.clone(),
+    };
+    let cancel = CancellationToken::new();
+    let guard = cancel.clone().drop_guard();
+    let started = context
+        .endpoint
+        .gateway
+        .start(context.caller.clone(), asked, cancel)
+        .await;
+    match started {
+        Ok(running) => {
+            let dialogue = Dialogue {
+                id: id.clone(),
+                subject,
+                said,
+                running,
+                guard,
+                uri: request.uri,
+            };
+            dialogue.respond(context).await
+        }
+        Err(refused) => context.outcome(id, Outcome::Refused(refused), finish),
+    }
+}
+
+/// Gives the replies to the server that waits for them. Whether the call may still be made is decided anew.
+async fn go_on(
+    context: &Context<'_>,
+    id: &Value,
+    subject: Subject,
+    request: Request,
+    held: HeldCall,
+) -> Response {
+    let gateway = &context.endpoint.gateway;
+    let mut asked = Asked::plain(
+        &context.caller,
+        request.tool,
+        request.arguments,
+        context.trace_id.clone(),
+    );
+    asked.purpose = Purpose::Continue;
+    if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
+        // The held call is dropped, and with it cancelled.
+        return context.outcome(id, Outcome::Refused(refused), finish);
+    }
+    let responses = request.inputs.and_then(|inputs| inputs.responses);
+    let reply = responses.and_then(|mut responses| match responses.remove(QUESTION) {
+        Some(Value::Object(reply)) => Some(Reply::Result(reply)),
+        _ => None,
+    });
+    let reply =
+        reply.unwrap_or_else(|| crate::upstream::talk::declined(-32603, "there was no answer"));
+    // A server that does not wait any more ends the call by itself.
+    let _ = held.reply.send(reply);
+    let dialogue = Dialogue {
+        id: id.clone(),
+        subject,
+        said: held.said,
+        running: held.running,
+        guard: held.cancel,
+        uri: None,
+    };
+    dialogue.respond(context).await
+}
+
+/// Under which name a question of an older server is asked.
+const QUESTION: &str = "question";
+
+/// A call whose client may hear of it before it is answered.
+struct Dialogue {
+    id: Value,
+    subject: Subject,
+    said: mpsc::Receiver<Word>,
+    running: Running,
+    /// In this revision a client that closes the stream cancels.
+    guard: DropGuard,
+    uri: Option<String>,
+}
+
+/// What happens next in a call.
+enum Next {
+    Note(Said),
+    Question(Said, oneshot::Sender<Reply>),
+    Ended(Outcome),
+}
+
+impl Dialogue {
+    async fn next(&mut self, gateway: &Gateway) -> Next {
+        tokio::select! {
+            biased;
+            Some(word) = self.said.recv() => match word {
+                Word::Note(said) => Next::Note(said),
+                Word::Question(said, reply) => Next::Question(said, reply),
+            },
+            ended = &mut self.running.outcome => Next::Ended(gateway.outcome(ended)),
+        }
+    }
+
+    /// JSON if the answer comes first, else a stream.
+    async fn respond(mut self, context: &Context<'_>) -> Response {
+        let endpoint = Arc::clone(context.endpoint);
+        let first = match self.next(&endpoint.gateway).await {
+            Next::Note(said) => said,
+            Next::Question(said, reply) => {
+                let id = self.id.clone();
+                let outcome = self.hold(&endpoint, said, reply).await;
+                return context.outcome(&id, outcome, finish);
+            }
+            Next::Ended(outcome) => {
+                self.guard.disarm();
+                if let (Outcome::Refused(refused), Some(uri)) = (&outcome, &self.uri)
+                    && refused.reason == Reason::UnknownResource
+                {
+                    let uri = ("uri", Value::from(uri.as_str()));
+                    return error::rpc_with(context.dialect, &self.id, refused, uri);
+                }
+                let outcome = sealed(&endpoint, &self.subject, outcome).await;
+                return context.outcome(&self.id, outcome, finish);
+            }
+        };
+        let stream = Stream::new(Keep::Nothing);
+        let gone = CancellationToken::new();
+        let Some(response) = stream.respond(0, Some(gone.clone().drop_guard())) else {
+            return context.refuse(&self.id, Reason::Internal).await;
+        };
+        tokio::spawn(async move {
+            // Dropped with all that it holds, the call is cancelled.
+            tokio::select! {
+                () = self.stream(&endpoint, &stream, first) => {}
+                () = gone.cancelled() => {}
+            }
+            stream.finish();
+        });
+        response
+    }
+
+    async fn stream(mut self, endpoint: &super::Endpoint, stream: &Stream, first: Said) {
+        let note =
+            |said: Said| json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params });
+        stream.push(&note(first)).await;
+        let id = self.id.clone();
+        let outcome = loop {
+            match self.next(&endpoint.gateway).await {
+                Next::Note(said) => stream.push(&note(said)).await,
+                Next::Question(said, reply) => break self.hold(endpoint, said, reply).await,
+                Next::Ended(outcome) => {
+                    self.guard.disarm();
+                    break sealed(endpoint, &self.subject, outcome).await;
+                }
+            }
+        };
+        stream
+            .push(&message(Dialect::Modern, &id, outcome, finish))
+            .await;
+    }
+
+    /// A server of the older revisions asks: the call is held, and the question is the result.
+    async fn hold(
+        self,
+        endpoint: &super::Endpoint,
+        said: Said,
+        reply: oneshot::Sender<Reply>,
+    ) -> Outcome {
+        let asked = json!({
+            "resultType": "input_required",
+            "inputRequests": { QUESTION: { "method": said.method, "params": said.params } },
+        });
+        let asked = asked.as_object().cloned().unwrap_or_default();
+        let held = HeldCall {
+            running: self.running,
+            said: self.said,
+            reply,
+            cancel: self.guard,
+        };
+        question(
+            endpoint,
+            &self.subject,
+            asked,
+            Pending::Held(Box::new(held)),
+        )
+        .await
+    }
+}
+
+/// Seals the state of a question.
+async fn sealed(endpoint: &super::Endpoint, subject: &Subject, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Question(asked) => question(endpoint, subject, asked, Pending::Counted).await,
+        outcome => outcome,
+    }
+}
+
+async fn question(
+    endpoint: &super::Endpoint,
+    subject: &Subject,
+    mut asked: Map<String, Value>,
+    pending: Pending,
+) -> Outcome {
+    let gateway = &endpoint.gateway;
+    let state = match asked.remove("requestState") {
+        Some(Value::String(state)) => Some(state),
+        _ => None,
+    };
+    let number = gateway.random.array::<16>().map(u128::from_be_bytes);
+    let sealed = number
+        .map_err(|_| Reason::Internal)
+        .and_then(|number| Ok((number, subject.seal(number, state, gateway.clock.now())?)));
+    match sealed {
+        Ok((number, sealed)) => {
+            endpoint.held.put(number, pending);
+            asked.insert("requestState".into(), sealed.into());
+            Outcome::Question(asked)
+        }
+        Err(reason) => Outcome::Refused(Refused {
+            decision_id: gateway.decision_id(),
+            reason,
+            message: reason.message().to_owned(),
+            denials: proctor_model::config::Denials::default(),
+            approval: None,
+        }),
+    }
 }

@@ -1,0 +1,240 @@
+//! What a server and the client of a call say to each other before the answer. All that comes from the server passes
+//! [`proctor_engine::respond`], as the answer does.
+
+use super::answer::Ended;
+use super::{Caller, Gateway};
+use crate::spool::Recorded;
+use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, declined};
+use crate::upstream::{self, Failure, Reply, Talk};
+use crate::world::Loaded;
+use proctor_engine::{Answer, Channel, Purpose};
+use proctor_model::Reason;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Rounds of questions that one call may need.
+const ROUNDS_MAX: usize = 8;
+
+/// A call on its way: permitted, recorded, not yet answered.
+pub(super) struct Exchange<'a> {
+    pub(super) recorded: Recorded,
+    pub(super) caller: &'a Caller,
+    pub(super) loaded: &'a Loaded,
+    pub(super) purpose: Purpose,
+}
+
+impl Gateway {
+    /// Forwards the call, and once more with the client's replies each time the server asks in a result and the client
+    /// answers on its stream.
+    pub(super) async fn talk_through(
+        &self,
+        exchange: &Exchange<'_>,
+        mut talk: Talk,
+        cancel: &CancellationToken,
+    ) -> Ended {
+        for _ in 0..ROUNDS_MAX {
+            let answer = match self.round(exchange, &talk, cancel).await {
+                Ok(answer) => answer,
+                Err(failure) => return Ended::Failed(failure),
+            };
+            let asks = answer.channel == Channel::Question;
+            let release = match self.respond(exchange, answer) {
+                Ended::Released(release) if asks => release,
+                ended => return ended,
+            };
+            if !can_be_asked(&talk, release.body()) {
+                return Ended::Failed(Failure::Invalid);
+            }
+            if talk.takes_results() {
+                return Ended::Released(release);
+            }
+            self.note_reading(exchange, &release);
+            let body = release.into_body();
+            let responses = self.ask_all(&talk, &body, cancel).await;
+            let Some(responses) = responses else {
+                return Ended::Failed(Failure::Cancelled);
+            };
+            let state = body.get("requestState").and_then(Value::as_str);
+            talk.inputs = Some(Inputs {
+                responses: Some(responses),
+                state: state.map(str::to_owned),
+            });
+        }
+        Ended::Failed(Failure::Invalid)
+    }
+
+    /// One request to the server, up to its answer.
+    async fn round(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Failure> {
+        let permit = exchange.recorded.permit();
+        let server = exchange.loaded.servers.get(&permit.tool().server);
+        let server = server.ok_or(Failure::Unreachable)?;
+        let (words, mut said) = mpsc::channel(WORDS_WAITING);
+        let inner = Talk {
+            words: talk.words.as_ref().map(|_| words),
+            ..talk.clone()
+        };
+        let calling =
+            upstream::forward(&exchange.recorded, exchange.purpose, server, &inner, cancel);
+        let mut calling = std::pin::pin!(calling);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut calling => break answer,
+                Some(word) = said.recv() => self.relay(exchange, talk, word, cancel).await,
+            }
+        };
+        // What was said before the answer comes before it.
+        while let Ok(word) = said.try_recv() {
+            self.relay(exchange, talk, word, cancel).await;
+        }
+        answer
+    }
+
+    /// Passes a word of the server on, if it may be.
+    async fn relay(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        word: Word,
+        cancel: &CancellationToken,
+    ) {
+        let Some(client) = &talk.words else { return };
+        match word {
+            Word::Note(said) => {
+                if let Ok(params) = self.heard(exchange, Channel::Note, said.params) {
+                    let said = Said {
+                        method: said.method,
+                        params,
+                    };
+                    // A client that is gone hears nothing.
+                    let _ = client.send(Word::Note(said)).await;
+                }
+            }
+            Word::Question(said, reply) => {
+                let asking = self.question(exchange, client, said);
+                let replied = tokio::select! {
+                    replied = asking => replied,
+                    () = cancel.cancelled() => declined(-32603, "the call was cancelled"),
+                };
+                // The server does not wait any more.
+                let _ = reply.send(replied);
+            }
+        }
+    }
+
+    async fn question(
+        &self,
+        exchange: &Exchange<'_>,
+        client: &mpsc::Sender<Word>,
+        said: Said,
+    ) -> Reply {
+        let wrapped = json!({ "inputRequests": { "question": { "method": said.method, "params": said.params } } });
+        let Value::Object(wrapped) = wrapped else {
+            return declined(-32603, "no question");
+        };
+        let Ok(mut body) = self.heard(exchange, Channel::Question, wrapped) else {
+            return declined(-32603, "this question is not passed on");
+        };
+        let params = body
+            .get_mut("inputRequests")
+            .and_then(|questions| questions.pointer_mut("/question/params"))
+            .and_then(Value::as_object_mut)
+            .map(std::mem::take)
+            .unwrap_or_default();
+        let (reply, replied) = oneshot::channel();
+        let question = Word::Question(
+            Said {
+                method: said.method,
+                params,
+            },
+            reply,
+        );
+        if client.send(question).await.is_err() {
+            return declined(-32603, "nobody is there to answer");
+        }
+        match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
+            Ok(Ok(reply)) => reply,
+            _ => declined(-32603, "there was no answer"),
+        }
+    }
+
+    /// What of a word may be heard; it goes into the session's memory first.
+    fn heard(
+        &self,
+        exchange: &Exchange<'_>,
+        channel: Channel,
+        body: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Reason> {
+        let bytes = serde_json::to_vec(&body).map_or(usize::MAX, |text| text.len());
+        let answer = Answer {
+            channel,
+            body,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        };
+        match self.respond(exchange, answer) {
+            Ended::Released(release) => {
+                self.note_reading(exchange, &release);
+                Ok(release.into_body())
+            }
+            Ended::Withheld(withheld) => {
+                let reason = withheld.reason;
+                metrics::counter!("proctor_edge_words_withheld_total", "reason" => reason.code())
+                    .increment(1);
+                Err(reason)
+            }
+            Ended::Failed(failure) => Err(failure.reason()),
+        }
+    }
+
+    /// Asks the client all that a result asks, one after the other.
+    async fn ask_all(
+        &self,
+        talk: &Talk,
+        body: &Map<String, Value>,
+        cancel: &CancellationToken,
+    ) -> Option<Map<String, Value>> {
+        let client = talk.words.as_ref()?;
+        let mut responses = Map::new();
+        for (name, question) in questions(body) {
+            let (reply, replied) = oneshot::channel();
+            let said = Said {
+                method: question.get("method")?.as_str()?.to_owned(),
+                params: question
+                    .get("params")
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .unwrap_or_default(),
+            };
+            client.send(Word::Question(said, reply)).await.ok()?;
+            let replied = tokio::select! {
+                replied = tokio::time::timeout(REPLY_TIMEOUT, replied) => replied,
+                () = cancel.cancelled() => return None,
+            };
+            // A reply that is an error is none: the server asks again, or does without.
+            if let Ok(Ok(Reply::Result(result))) = replied {
+                responses.insert(name.clone(), Value::Object(result));
+            }
+        }
+        Some(responses)
+    }
+}
+
+fn questions(body: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let questions = body.get("inputRequests").and_then(Value::as_object);
+    questions.into_iter().flatten()
+}
+
+/// Whether the client declared that it can be asked all of this.
+fn can_be_asked(talk: &Talk, body: &Map<String, Value>) -> bool {
+    talk.words.is_some()
+        && questions(body).all(|(_, question)| {
+            let method = question.get("method").and_then(Value::as_str);
+            method.is_some_and(|method| talk.can_be_asked(method))
+        })
+}

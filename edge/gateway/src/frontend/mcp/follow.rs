@@ -1,0 +1,371 @@
+//! Long-lived streams: what changes is told to who may know of it, for as long as they may. Each is authorized anew all the
+//! time: a token that expires or is revoked, an agent or tenant that is stopped ends it.
+
+use super::session::{Session, locked};
+use super::stream::{Keep, Stream};
+use super::{Context, Scope, ask, lists};
+use crate::enforce::{Asked, Caller, Gateway};
+use crate::upstream::{News, Watched};
+use axum::response::Response;
+use futures::stream::{SelectAll, StreamExt, select_all};
+use proctor_engine::{ToolQuery, visible_tools};
+use proctor_model::catalogue::Listed;
+use proctor_model::{EntryKind, Reason, ServerId};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::wrappers::BroadcastStream;
+
+/// How often a stream is authorized anew, and its lists compared.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Resources that one stream may watch.
+const WATCHED_MAX: usize = 64;
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// What a client wants to be told.
+#[derive(Clone, Default)]
+struct Wanted {
+    kinds: Vec<EntryKind>,
+    uris: HashSet<String>,
+}
+
+/// A stream and who reads it.
+struct Follower {
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    scope: Scope,
+    stream: Arc<Stream>,
+    reader: u64,
+    /// Noted in each message (MCP 2026-07-28).
+    subscription: Option<Value>,
+    seen: Vec<(EntryKind, [u8; 32])>,
+}
+
+type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
+
+/// Follows for the general stream of a session, until nobody reads it.
+pub(super) async fn session(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    scope: Scope,
+    session: Arc<Session>,
+) {
+    let stream = Arc::clone(&session.general);
+    let over = session.over.clone();
+    let weak = Arc::downgrade(&session);
+    drop(session);
+    let mut follower = Follower::new(gateway, caller, scope, stream, None);
+    let wanted = || {
+        let session = weak.upgrade()?;
+        let uris = locked(&session.watched).keys().cloned().collect();
+        Some(Wanted {
+            kinds: vec![EntryKind::Tool, EntryKind::Resource, EntryKind::Prompt],
+            uris,
+        })
+    };
+    tokio::select! {
+        ended = follower.run(wanted) => if ended.is_err() {
+            follower.stream.finish();
+        },
+        () = over.cancelled() => {}
+    }
+}
+
+/// `subscriptions/listen`.
+pub(super) async fn listen(
+    context: &Context<'_>,
+    id: &Value,
+    params: &Map<String, Value>,
+) -> Response {
+    if let Err(response) = context.admit(id).await {
+        return response;
+    }
+    let Some(asked) = params.get("notifications").and_then(Value::as_object) else {
+        return context.refuse(id, Reason::InvalidParams).await;
+    };
+    let mut honoured = Map::new();
+    let mut wanted = Wanted::default();
+    for (name, kind) in [
+        ("toolsListChanged", EntryKind::Tool),
+        ("promptsListChanged", EntryKind::Prompt),
+        ("resourcesListChanged", EntryKind::Resource),
+    ] {
+        if asked.get(name) == Some(&Value::Bool(true)) {
+            honoured.insert(name.into(), true.into());
+            wanted.kinds.push(kind);
+        }
+    }
+    let uris = asked.get("resourceSubscriptions").and_then(Value::as_array);
+    let uris: Vec<&str> = uris
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if uris.len() > WATCHED_MAX {
+        return context.refuse(id, Reason::InvalidParams).await;
+    }
+    let watched = watch_all(context, &uris).await;
+    if !watched.is_empty() {
+        let granted: Vec<&String> = watched.iter().map(|(uri, _)| uri).collect();
+        honoured.insert("resourceSubscriptions".into(), json!(granted));
+    }
+    wanted.uris = watched.iter().map(|(uri, _)| uri.clone()).collect();
+    let stream = Stream::new(Keep::Nothing);
+    let Some(response) = stream.respond(0, None) else {
+        return context.refuse(id, Reason::Internal).await;
+    };
+    let (gateway, caller) = (
+        Arc::clone(&context.endpoint.gateway),
+        context.caller.clone(),
+    );
+    let mut follower = Follower::new(
+        gateway,
+        caller,
+        context.scope.clone(),
+        Arc::clone(&stream),
+        Some(id.clone()),
+    );
+    let id = id.clone();
+    tokio::spawn(async move {
+        let acknowledged = json!({ "notifications": honoured });
+        follower
+            .tell("notifications/subscriptions/acknowledged", acknowledged)
+            .await;
+        let ended = follower.run(|| Some(wanted.clone())).await;
+        if let Err(reason) = ended {
+            stream.push(&over(&id, reason)).await;
+        }
+        stream.finish();
+        drop(watched);
+    });
+    response
+}
+
+/// The last message of a stream that may not go on.
+fn over(id: &Value, reason: Reason) -> Value {
+    let data = json!({ "control": reason.control().as_str(), "reason": reason.code(), "message": reason.message() });
+    let error =
+        json!({ "code": reason.rpc_code_2026(), "message": reason.message(), "data": data });
+    json!({ "jsonrpc": "2.0", "id": id, "error": error })
+}
+
+/// To watch a resource is decided on as reading it is; those that may not be watched are left out.
+async fn watch_all(context: &Context<'_>, uris: &[&str]) -> Vec<(String, Watched)> {
+    let gateway = &context.endpoint.gateway;
+    let mut watched = Vec::new();
+    for uri in uris {
+        let tool = ask::of_kind(context.scope, EntryKind::Resource, uri);
+        let arguments = Map::from_iter([("uri".to_owned(), Value::from(*uri))]);
+        let asked = Asked::plain(
+            &context.caller,
+            tool.clone(),
+            arguments,
+            context.trace_id.clone(),
+        );
+        if gateway.evaluate(&context.caller, asked).await.is_ok() {
+            let guard = gateway.watch_resource(&context.caller, &tool, uri);
+            watched.extend(guard.map(|guard| ((*uri).to_owned(), guard)));
+        }
+    }
+    watched
+}
+
+impl Gateway {
+    /// Has a resource watched at its server.
+    pub(super) fn watch_resource(
+        &self,
+        caller: &Caller,
+        tool: &ToolQuery,
+        uri: &str,
+    ) -> Option<Watched> {
+        let loaded = caller.tenant.loaded()?;
+        let tool = loaded.tenant.catalogue().find(tool).ok()?;
+        let server = loaded.servers.get(&tool.reference().server)?;
+        Some(server.watch_resource(uri))
+    }
+}
+
+impl Follower {
+    fn new(
+        gateway: Arc<Gateway>,
+        caller: Caller,
+        scope: Scope,
+        stream: Arc<Stream>,
+        subscription: Option<Value>,
+    ) -> Self {
+        Self {
+            gateway,
+            caller,
+            scope,
+            reader: stream.reader(),
+            stream,
+            subscription,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Tells what changes until nobody reads it or the reader may not any more.
+    async fn run(&mut self, wanted: impl Fn() -> Option<Wanted>) -> Result<(), Reason> {
+        let stream = Arc::clone(&self.stream);
+        let mut heard = self.servers();
+        let mut version = self.generation();
+        self.compare(&wanted().unwrap_or_default(), Tell::Nothing)
+            .await?;
+        let mut again = tokio::time::interval(AGAIN);
+        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let news = tokio::select! {
+                () = stream.left_by(self.reader) => return Ok(()),
+                Some(news) = heard.next(), if !heard.is_empty() => Some(news),
+                _ = again.tick() => None,
+            };
+            let Some(wanted) = wanted() else {
+                return Ok(());
+            };
+            match news {
+                Some((server, news)) => self.news(&wanted, &server, &news).await,
+                None => {
+                    self.admit().await?;
+                    if self.generation() != version {
+                        version = self.generation();
+                        heard = self.servers();
+                        self.compare(&wanted, Tell::Changes).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the reader may still be here.
+    async fn admit(&self) -> Result<(), Reason> {
+        let judged = self.gateway.judge(&self.caller, |world, _| {
+            proctor_engine::admit(&self.caller.token, world)
+        });
+        match judged.and_then(|(admitted, _)| admitted) {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                // Recorded as the refusal that it is; the stream ends either way.
+                let refused = self.gateway.refuse(&self.caller, reason, None).await;
+                Err(refused.reason)
+            }
+        }
+    }
+
+    /// Another number when anything may have changed that a list depends on.
+    fn generation(&self) -> u64 {
+        let Some(loaded) = self.caller.tenant.loaded() else {
+            return 0;
+        };
+        let servers = loaded.servers.all().map(|(_, server)| server.generation());
+        let intent = self
+            .caller
+            .token
+            .intent()
+            .and_then(|id| self.caller.tenant.intent(id));
+        servers
+            .fold(loaded.tenant.version(), u64::wrapping_add)
+            .wrapping_add(u64::from(intent.is_some()) << 63)
+    }
+
+    /// What the servers of this scope tell about themselves.
+    fn servers(&self) -> Heard {
+        let loaded = self.caller.tenant.loaded();
+        let servers = loaded.iter().flat_map(|loaded| loaded.servers.all());
+        let here = servers.filter(|(id, _)| match &self.scope {
+            Scope::All => true,
+            Scope::One(server) => server == *id,
+        });
+        select_all(here.map(|(id, server)| {
+            let id = id.clone();
+            let news = BroadcastStream::new(server.news());
+            // What was missed is found by the next comparison.
+            let news = news.filter_map(|news| std::future::ready(news.ok()));
+            let news = news.map(move |news| (id.clone(), news));
+            Box::pin(news) as Pin<Box<dyn futures::Stream<Item = _> + Send>>
+        }))
+    }
+
+    /// Compares the lists that the reader gets to see with what they were.
+    async fn compare(&mut self, wanted: &Wanted, tell: Tell) -> Result<(), Reason> {
+        let judged = self.gateway.judge(&self.caller, |world, _| {
+            let visible = visible_tools(&self.caller.token, world).unwrap_or_default();
+            wanted
+                .kinds
+                .iter()
+                .map(|kind| (*kind, lists::digest(&visible, &self.scope, of_kind(*kind))))
+                .collect::<Vec<_>>()
+        });
+        let now = judged?.0;
+        if tell == Tell::Changes {
+            for (kind, digest) in &now {
+                if !self.seen.contains(&(*kind, *digest)) {
+                    self.tell(changed(*kind), json!({})).await;
+                }
+            }
+        }
+        self.seen = now;
+        Ok(())
+    }
+
+    async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) {
+        match news {
+            News::Listed(kind) if wanted.kinds.contains(kind) => {
+                self.tell(changed(*kind), json!({})).await
+            }
+            News::Updated(uri) if wanted.uris.contains(&**uri) && self.may_read(server, uri) => {
+                self.tell("notifications/resources/updated", json!({ "uri": &**uri }))
+                    .await;
+            }
+            News::Listed(_) | News::Updated(_) => {}
+        }
+    }
+
+    /// Whether the resource is one that the reader gets to see now.
+    fn may_read(&self, server: &ServerId, uri: &str) -> bool {
+        let arguments = json!({ "uri": uri });
+        let judged = self.gateway.judge(&self.caller, |world, _| {
+            let visible = visible_tools(&self.caller.token, world).unwrap_or_default();
+            visible.into_iter().any(|tool| {
+                let reference = tool.reference();
+                reference.server == *server
+                    && reference.name.kind() == EntryKind::Resource
+                    && tool
+                        .meant(&arguments)
+                        .is_some_and(|meant| self.caller.token.covers(&meant))
+            })
+        });
+        judged.is_ok_and(|(may, _)| may)
+    }
+
+    async fn tell(&self, method: &str, mut params: Value) {
+        if let (Some(id), Some(members)) = (&self.subscription, params.as_object_mut()) {
+            members.insert("_meta".into(), json!({ SUBSCRIPTION_ID: id }));
+        }
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        self.stream.push(&message).await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    Changes,
+    Nothing,
+}
+
+fn of_kind(kind: EntryKind) -> &'static [Listed] {
+    match kind {
+        EntryKind::Tool => &[Listed::Tool],
+        EntryKind::Resource => &[Listed::Resource, Listed::Template],
+        EntryKind::Prompt => &[Listed::Prompt],
+    }
+}
+
+fn changed(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Tool => "notifications/tools/list_changed",
+        EntryKind::Resource => "notifications/resources/list_changed",
+        EntryKind::Prompt => "notifications/prompts/list_changed",
+    }
+}

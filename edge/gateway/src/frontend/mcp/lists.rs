@@ -1,0 +1,123 @@
+//! The lists of a tenant's catalogue: what token and intent allow, by the pinned definitions, in order of full name. A page
+//! is filtered as the whole is: a cursor is only the name after which to go on.
+
+use super::{Context, Scope};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proctor_engine::{Tool, World, visible_tools};
+use proctor_model::catalogue::Listed;
+use proctor_model::{Reason, ToolRef};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// Entries of one page.
+const PAGE: usize = 250;
+
+/// The list that a method asks for.
+pub(super) fn asked_by(method: &str) -> Option<Listed> {
+    Listed::ALL
+        .into_iter()
+        .find(|listed| listed.method() == method)
+}
+
+impl Context<'_> {
+    /// The result of a list method, or the refusal.
+    pub(super) async fn list(
+        &self,
+        id: &Value,
+        listed: Listed,
+        params: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, Response> {
+        let after = match params.get("cursor") {
+            None => Ok(None),
+            Some(cursor) => read_cursor(cursor).map(Some).ok_or(Reason::InvalidParams),
+        };
+        let judged = after.and_then(|after| {
+            let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
+                page(self, world, listed, after.as_ref())
+            });
+            judged.and_then(|(page, _)| page)
+        });
+        match judged {
+            Ok((elements, next)) => {
+                let mut result = Map::new();
+                result.insert(listed.member().into(), elements.into());
+                result.extend(next.map(|next| ("nextCursor".to_owned(), next.into())));
+                Ok(result)
+            }
+            Err(reason) => Err(self.refuse(id, reason).await),
+        }
+    }
+}
+
+fn page(
+    context: &Context<'_>,
+    world: &World<'_>,
+    listed: Listed,
+    after: Option<&ToolRef>,
+) -> Result<(Vec<Value>, Option<String>), Reason> {
+    let visible = visible_tools(&context.caller.token, world)?;
+    let mut here = visible.into_iter().filter(|tool| {
+        is_here(tool, context.scope, listed) && after.is_none_or(|after| tool.reference() > after)
+    });
+    let page: Vec<&Tool> = here.by_ref().take(PAGE).collect();
+    let next = here
+        .next()
+        .and(page.last())
+        .map(|last| cursor(last.reference()));
+    let shown = page.iter().map(|tool| {
+        let name = match context.scope {
+            Scope::All => tool.joined_name(),
+            Scope::One(_) => tool.reference().name.own().to_owned(),
+        };
+        tool.entry().definition.to_list(&name)
+    });
+    Ok((shown.collect(), next))
+}
+
+fn is_here(tool: &Tool, scope: &Scope, listed: Listed) -> bool {
+    let server = match scope {
+        Scope::All => true,
+        Scope::One(server) => tool.reference().server == *server,
+    };
+    server && tool.entry().definition.listed() == listed
+}
+
+/// Changes when the list that this caller gets to see does.
+pub(super) fn digest(visible: &[&Tool], scope: &Scope, listed: &[Listed]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for tool in visible {
+        if listed.iter().any(|listed| is_here(tool, scope, *listed)) {
+            digest.update(tool.reference().to_string());
+            digest.update([0]);
+            digest.update(
+                tool.entry()
+                    .definition_digest
+                    .as_deref()
+                    .unwrap_or_default(),
+            );
+            digest.update([0]);
+        }
+    }
+    digest.finalize().into()
+}
+
+fn cursor(after: &ToolRef) -> String {
+    URL_SAFE_NO_PAD.encode(after.to_string())
+}
+
+fn read_cursor(cursor: &Value) -> Option<ToolRef> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor.as_str()?).ok()?;
+    String::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// What both eras announce.
+pub(super) fn capabilities() -> Value {
+    json!({
+        "tools": { "listChanged": true },
+        "resources": { "subscribe": true, "listChanged": true },
+        "prompts": { "listChanged": true },
+        "completions": {},
+    })
+}

@@ -1,0 +1,157 @@
+//! `requestState`: what a client has to give back with its replies, sealed so that it can neither be read nor used for
+//! anything but the request that it belongs to.
+
+use crate::enforce::Caller;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proctor_engine::ToolQuery;
+use proctor_model::{Reason, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How long a client may take to reply, in seconds.
+const LIFE_S: i64 = 900;
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    /// Names it; a call that is held waits under it.
+    number: u128,
+    /// Until when, in microseconds of the epoch.
+    until: i64,
+    /// The server's own state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+}
+
+/// What a client gave back.
+pub(super) struct Opened {
+    pub(super) number: u128,
+    pub(super) state: Option<String>,
+}
+
+/// The request that a state belongs to: by whom, for what, with which arguments.
+pub(super) struct Subject {
+    key: [u8; 32],
+    bound: Vec<u8>,
+}
+
+impl Subject {
+    /// # Errors
+    /// If the tenant's keys are not here.
+    pub(super) fn new(
+        caller: &Caller,
+        tool: &ToolQuery,
+        arguments: &Map<String, Value>,
+    ) -> Result<Self, Reason> {
+        let keys = caller.tenant.keys().ok_or(Reason::NotReady)?;
+        let key = proctor_engine::token::request_state_key(&keys.digest_key);
+        let token = &caller.token;
+        let digest = proctor_engine::decision::args_digest(arguments, &keys.digest_key);
+        let tool = match tool {
+            ToolQuery::On(server, name) => ("on", server.as_str(), name.as_str()),
+            ToolQuery::Any(name) => ("any", "", name.as_str()),
+        };
+        let bound = serde_json::json!({
+            "tenant": token.tenant(), "agent": token.agent(), "session": token.session(),
+            "root": token.revocation_ids().first(), "tool": tool, "arguments": digest,
+        });
+        Ok(Self {
+            key,
+            bound: bound.to_string().into_bytes(),
+        })
+    }
+
+    /// Seals a server's state for the client.
+    pub(super) fn seal(
+        &self,
+        number: u128,
+        state: Option<String>,
+        now: Timestamp,
+    ) -> Result<String, Reason> {
+        let sealed = Sealed {
+            number,
+            until: now.plus_secs(LIFE_S).as_micros(),
+            state,
+        };
+        let mut bytes = serde_json::to_vec(&sealed).map_err(|_| Reason::Internal)?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &self.key).map_err(|_| Reason::Internal)?;
+        let nonce = key
+            .seal_in_place_append_tag(Aad::from(&self.bound), &mut bytes)
+            .map_err(|_| Reason::Internal)?;
+        let mut text = nonce.as_ref().to_vec();
+        text.append(&mut bytes);
+        Ok(URL_SAFE_NO_PAD.encode(text))
+    }
+
+    /// # Errors
+    /// If it is not one that was sealed for this request, or it is over.
+    pub(super) fn open(&self, text: &str, now: Timestamp) -> Result<Opened, Reason> {
+        let refused = Reason::StateRefused;
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused)?;
+        let (nonce, sealed) = bytes.split_at_mut_checked(12).ok_or(refused)?;
+        let nonce: &[u8; 12] = (&*nonce).try_into().map_err(|_| refused)?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &self.key).map_err(|_| Reason::Internal)?;
+        let opened = key
+            .open_in_place(nonce.into(), Aad::from(&self.bound), sealed)
+            .map_err(|_| refused)?;
+        let sealed: Sealed = serde_json::from_slice(opened).map_err(|_| refused)?;
+        if now.as_micros() >= sealed.until {
+            return Err(refused);
+        }
+        Ok(Opened {
+            number: sealed.number,
+            state: sealed.state,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(bound: &str) -> Subject {
+        Subject {
+            key: [7; 32],
+            bound: bound.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_state_opens_for_its_own_request_alone() {
+        let now = Timestamp::from_secs(1_700_000_000);
+        let sealed = subject("a").seal(5, Some("theirs".into()), now).unwrap();
+        let opened = subject("a").open(&sealed, now.plus_secs(800)).unwrap();
+        assert_eq!(
+            (opened.number, opened.state.as_deref()),
+            (5, Some("theirs"))
+        );
+        assert!(!sealed.contains("theirs"));
+        assert!(subject("b").open(&sealed, now).is_err(), "another request");
+        assert!(
+            subject("a").open(&sealed, now.plus_secs(901)).is_err(),
+            "over"
+        );
+        let other = Subject {
+            key: [8; 32],
+            ..subject("a")
+        };
+        assert!(other.open(&sealed, now).is_err(), "another tenant");
+        for bad in ["", "x", &format!("{sealed}-TAMPERED"), &sealed[1..]] {
+            assert!(subject("a").open(bad, now).is_err(), "{bad}");
+        }
+        let mut bytes = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert!(
+                subject("a")
+                    .open(&URL_SAFE_NO_PAD.encode(&bytes), now)
+                    .is_err(),
+                "byte {at}"
+            );
+            bytes[at] ^= 1;
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A stream of server-sent events towards a client: bounded, read no faster than the client reads, and taken up again
+//! where the revision has it.
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
+
+/// Events that may wait for a client that reads; then whoever writes waits.
+const WAITING_MAX: usize = 32;
+/// Events that are kept for a client that lost its connection, and their bytes.
+const KEPT_MAX: usize = 256;
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// How often something is sent where nothing happens, so that a client that is gone is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a client waits before it takes a stream up again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// What a client that comes back may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keep {
+    /// Events have ids and are kept: `Last-Event-ID` goes on from there.
+    ForResuming(u64),
+    /// What was sent is gone.
+    Nothing,
+}
+
+#[derive(Default)]
+struct Events {
+    kept: VecDeque<(u64, String)>,
+    bytes: usize,
+    last: u64,
+    taken: u64,
+    attached: bool,
+    /// Clients that have read it so far: one that comes back is another.
+    readers: u64,
+    done: bool,
+}
+
+/// A stream, whether a client reads it at the moment or not.
+pub(super) struct Stream {
+    keep: Keep,
+    events: Mutex<Events>,
+    /// Told of new events and of the end.
+    grown: watch::Sender<()>,
+    /// Told of events that were taken, and of clients that come and go.
+    taken: watch::Sender<()>,
+}
+
+impl Stream {
+    pub(super) fn new(keep: Keep) -> Arc<Self> {
+        Arc::new(Self {
+            keep,
+            events: Mutex::default(),
+            grown: watch::channel(()).0,
+            taken: watch::channel(()).0,
+        })
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a message; waits while a client that reads is behind.
+    pub(super) async fn push(&self, message: &Value) {
+        let text = message.to_string();
+        let mut taken = self.taken.subscribe();
+        loop {
+            if self.put(&text) {
+                self.grown.send_replace(());
+                return;
+            }
+            if taken.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn put(&self, text: &str) -> bool {
+        let mut events = self.events();
+        let waiting = events.last.saturating_sub(events.taken);
+        if events.attached && waiting >= u64::try_from(WAITING_MAX).unwrap_or(u64::MAX) {
+            return false;
+        }
+        events.last = events.last.saturating_add(1);
+        let number = events.last;
+        events.bytes = events.bytes.saturating_add(text.len());
+        events.kept.push_back((number, text.to_owned()));
+        // The newest is always kept: it may be the answer.
+        while events.kept.len() > KEPT_MAX
+            || (events.bytes > KEPT_BYTES_MAX && events.kept.len() > 1)
+        {
+            events.forget_oldest();
+        }
+        true
+    }
+
+    /// Number of the newest event.
+    pub(super) fn newest(&self) -> u64 {
+        self.events().last
+    }
+
+    /// Nothing more will come.
+    pub(super) fn finish(&self) {
+        self.events().done = true;
+        self.grown.send_replace(());
+    }
+
+    /// Names the client that reads it now.
+    pub(super) fn reader(&self) -> u64 {
+        self.events().readers
+    }
+
+    fn is_read_by(&self, reader: u64) -> bool {
+        let events = self.events();
+        events.attached && events.readers == reader
+    }
+
+    /// Waits until this client reads it no more.
+    pub(super) async fn left_by(&self, reader: u64) {
+        let mut taken = self.taken.subscribe();
+        while self.is_read_by(reader) {
+            if taken.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The response that reads it, from after this event on; `None` if a client reads it already. With `guard` the work
+    /// behind it is given up when the client goes.
+    pub(super) fn respond(
+        self: &Arc<Self>,
+        after: u64,
+        guard: Option<DropGuard>,
+    ) -> Option<Response> {
+        let mut events = self.events();
+        if events.attached {
+            return None;
+        }
+        events.attached = true;
+        events.readers = events.readers.saturating_add(1);
+        events.taken = after;
+        drop(events);
+        let reader = Reader {
+            stream: Arc::clone(self),
+            grown: self.grown.subscribe(),
+            greeted: false,
+            guard,
+        };
+        let body = Body::from_stream(stream::unfold(reader, Reader::next));
+        let headers = [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        Some((headers, body).into_response())
+    }
+}
+
+impl Events {
+    fn forget_oldest(&mut self) {
+        if let Some((_, text)) = self.kept.pop_front() {
+            self.bytes = self.bytes.saturating_sub(text.len());
+        }
+    }
+}
+
+struct Reader {
+    stream: Arc<Stream>,
+    grown: watch::Receiver<()>,
+    greeted: bool,
+    guard: Option<DropGuard>,
+}
+
+impl Reader {
+    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+        if !std::mem::replace(&mut self.greeted, true)
+            && let Keep::ForResuming(stream) = self.stream.keep
+        {
+            // An id before anything happens: a connection that breaks now is taken up at the start.
+            let after = self.stream.events().taken;
+            let greeting = format!("id: {stream}-{after}\nretry: {RETRY_MS}\ndata:\n\n");
+            return Some((Ok(greeting.into()), self));
+        }
+        loop {
+            self.grown.borrow_and_update();
+            let (text, done) = self.take();
+            if !text.is_empty() {
+                self.stream.taken.send_replace(());
+                return Some((Ok(text.into()), self));
+            }
+            if done {
+                // It ended by itself: nothing is to be given up.
+                self.guard.take().map(DropGuard::disarm);
+                return None;
+            }
+            if tokio::time::timeout(KEEP_ALIVE, self.grown.changed())
+                .await
+                .is_err()
+            {
+                return Some((Ok(Bytes::from_static(b": \n\n")), self));
+            }
+        }
+    }
+
+    /// All events that wait, as text.
+    fn take(&mut self) -> (String, bool) {
+        let mut events = self.stream.events();
+        let mut text = String::new();
+        for (number, message) in &events.kept {
+            if *number > events.taken {
+                if let Keep::ForResuming(stream) = self.stream.keep {
+                    // Writing to a string does not fail.
+                    let _ = writeln!(text, "id: {stream}-{number}");
+                }
+                let _ = write!(text, "event: message\ndata: {message}\n\n");
+            }
+        }
+        events.taken = events.last;
+        if self.stream.keep == Keep::Nothing {
+            events.kept.clear();
+            events.bytes = 0;
+        }
+        (text, events.done)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stream.events().attached = false;
+        self.stream.taken.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    async fn text(response: Response) -> String {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_taken_up_where_it_was_left() {
+        let stream = Stream::new(Keep::ForResuming(7));
+        for n in 1..=3 {
+            stream.push(&json!({ "n": n })).await;
+        }
+        stream.finish();
+        let all = text(stream.respond(0, None).unwrap()).await;
+        assert!(
+            all.starts_with("id: 7-0\nretry: 1000\ndata:\n\nid: 7-1\n"),
+            "{all}"
+        );
+        let rest = text(stream.respond(2, None).unwrap()).await;
+        assert!(
+            !rest.contains("{\"n\":2}") && rest.contains("{\"n\":3}"),
+            "{rest}"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_client_reads_at_a_time_and_the_writer_waits_for_it() {
+        let stream = Stream::new(Keep::Nothing);
+        let response = stream.respond(0, None).unwrap();
+        assert!(stream.respond(0, None).is_none(), "two readers");
+        let writer = Arc::clone(&stream);
+        let written = tokio::spawn(async move {
+            for n in 0..1_000 {
+                writer.push(&json!({ "n": n })).await;
+            }
+            writer.finish();
+        });
+        tokio::task::yield_now().await;
+        assert!(stream.events().kept.len() <= WAITING_MAX);
+        let all = text(response).await;
+        written.await.unwrap();
+        assert_eq!(all.matches("data:").count(), 1_000);
+        assert!(!stream.events().attached);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_reads_is_bounded_and_the_newest_stays() {
+        let stream = Stream::new(Keep::ForResuming(1));
+        for n in 0..10_000 {
+            stream
+                .push(&json!({ "n": n, "text": "x".repeat(1_000) }))
+                .await;
+        }
+        let events = stream.events();
+        assert!(events.kept.len() <= KEPT_MAX && events.bytes <= KEPT_BYTES_MAX);
+        assert!(events.kept.back().unwrap().1.contains("9999"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_gives_the_work_up_and_one_that_stays_does_not() {
+        use tokio_util::sync::CancellationToken;
+        for stays in [true, false] {
+            let cancel = CancellationToken::new();
+            let stream = Stream::new(Keep::Nothing);
+            let response = stream
+                .respond(0, Some(cancel.clone().drop_guard()))
+                .unwrap();
+            if stays {
+                stream.finish();
+                text(response).await;
+            } else {
+                drop(response);
+            }
+            assert_eq!(cancel.is_cancelled(), !stays);
+        }
+    }
+}

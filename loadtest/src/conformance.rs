@@ -1,0 +1,256 @@
+//! The MCP conformance suite through a running edge: the suite is the client, a server with what it asks for is behind.
+
+use crate::cluster::{Cluster, Options, free_port, proctor_binary};
+use crate::load::{allow_all, in_secs};
+use anyhow::{Context, bail, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+const AGENT: &str = "conformance";
+/// How long one run of the suite may take.
+const SUITE: Duration = Duration::from_secs(240);
+
+/// A revision of MCP whose requirements are run, and the era of the server behind the edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leg {
+    /// As the suite names it.
+    pub revision: &'static str,
+    /// `legacy` or `modern`.
+    pub server: &'static str,
+    /// How many scenarios it requires of a server.
+    pub scenarios: usize,
+}
+
+/// Each revision with a server of its own era.
+pub const LEGS: [Leg; 2] = [
+    Leg {
+        revision: "2026-07-28",
+        server: "modern",
+        scenarios: 37,
+    },
+    Leg {
+        revision: "2025-11-25",
+        server: "legacy",
+        scenarios: 30,
+    },
+];
+
+/// What became of the scenarios that a revision requires.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Those that passed without a failure or a warning.
+    pub passed: Vec<String>,
+    /// The others.
+    pub failed: Vec<String>,
+    /// All that the suite printed.
+    pub output: String,
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance")
+}
+
+async fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output().await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{:?}: {} {said}", command.as_std(), output.status);
+    }
+    Ok(())
+}
+
+/// Installs the suite, the SDK and a Node that is new enough, into a folder of their own.
+///
+/// # Errors
+/// If npm is absent or fails.
+pub async fn install() -> anyhow::Result<()> {
+    let (lock, stamp) = (
+        here().join("package-lock.json"),
+        here().join("node_modules/.package-lock.json"),
+    );
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified());
+    let fresh = matches!((changed(&stamp), changed(&lock)), (Ok(stamp), Ok(lock)) if stamp >= lock);
+    if !fresh {
+        let mut npm = Command::new("npm");
+        run(npm
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(here()))
+        .await?;
+    }
+    Ok(())
+}
+
+fn node() -> Command {
+    let mut node = Command::new(here().join("node_modules/node/bin/node"));
+    node.current_dir(here()).kill_on_drop(true);
+    node
+}
+
+async fn server(port: u16, era: &str) -> anyhow::Result<Child> {
+    let mut server = node();
+    server
+        .arg("server.mjs")
+        .args([&port.to_string(), era])
+        .stdout(Stdio::null());
+    let server = server.spawn()?;
+    for _ in 0..200 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_ok()
+        {
+            return Ok(server);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("the server of the suite does not start")
+}
+
+/// Runs the scenarios that a revision requires of a server through an edge of its own.
+///
+/// # Errors
+/// If a part does not start.
+pub async fn server_leg(leg: Leg, scenario: Option<&str>) -> anyhow::Result<Report> {
+    install().await.context("installing the suite")?;
+    let cluster = Cluster::start(Options {
+        settings: json!({ "intent": "when_declared" }),
+        ..Options::default()
+    })
+    .await?;
+    let report = through(&cluster, leg, scenario).await;
+    cluster.stop().await;
+    report
+}
+
+async fn through(cluster: &Cluster, leg: Leg, scenario: Option<&str>) -> anyhow::Result<Report> {
+    let port = free_port()?;
+    let _server = server(port, leg.server).await?;
+    let mut import = Command::new(proctor_binary()?);
+    import
+        .args([
+            "server",
+            "import",
+            "suite",
+            "--url",
+            &format!("http://127.0.0.1:{port}/mcp"),
+        ])
+        .env("PROCTOR_API_URL", &cluster.api_url)
+        .env("PROCTOR_TENANT", "acme")
+        .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
+    run(&mut import).await?;
+    allow_all(cluster).await?;
+    cluster
+        .acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({})))
+        .await?;
+    let caveats = [
+        format!("time < {}", in_secs(3600)?),
+        "tool in suite/*".to_owned(),
+    ];
+    let minted = json!({ "agent": AGENT, "caveats": caveats });
+    let minted = cluster.acme(Method::POST, "tokens", Some(minted)).await?;
+    let token = minted["token"].as_str().context("the token")?;
+    cluster
+        .wait_allowed(token, AGENT, "suite/test_simple_text", json!({}))
+        .await?;
+    let url = format!("{}/v1/mcp/suite", cluster.edge_url);
+    let mut suite = node();
+    suite
+        .args(["--import", "./authorize.mjs"])
+        .arg("node_modules/@modelcontextprotocol/conformance/dist/index.js")
+        .args(["server", "--url", &url]);
+    match scenario {
+        Some(scenario) => suite.args(["--spec-version", leg.revision, "--scenario", scenario]),
+        None => suite.args(["--requirements", leg.revision]),
+    };
+    let results = tempfile::tempdir()?;
+    suite.arg("-o").arg(results.path());
+    suite
+        .env("EDGE", &cluster.edge_url)
+        .env("TOKEN", token)
+        .stdin(Stdio::null());
+    let output = tokio::time::timeout(SUITE, suite.output())
+        .await
+        .context("the suite does not end")??;
+    let mut output = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.push_str(&complaints(results.path()));
+    Ok(read(leg, output))
+}
+
+/// What the suite complains about, check by check.
+fn complaints(results: &Path) -> String {
+    let folders = std::fs::read_dir(results).into_iter().flatten().flatten();
+    let mut said = String::new();
+    for folder in folders {
+        let checks = std::fs::read(folder.path().join("checks.json")).unwrap_or_default();
+        let checks: Vec<Value> = serde_json::from_slice(&checks).unwrap_or_default();
+        let bad = |check: &&Value| check["status"] == "FAILURE" || check["status"] == "WARNING";
+        for check in checks.iter().filter(bad) {
+            let line = format!(
+                "\n{} {}: {}",
+                check["status"], check["id"], check["errorMessage"]
+            );
+            said.push_str(&line);
+        }
+    }
+    said
+}
+
+/// Scenarios below the line that begins the summary: `✓ name: …` or `✗ name: …`, the required ones first.
+fn read(leg: Leg, output: String) -> Report {
+    let summary = output.split("SUMMARY ===").nth(1).unwrap_or_default();
+    let named = |mark: &'static str| {
+        let lines = summary
+            .lines()
+            .filter_map(move |line| line.trim().strip_prefix(mark));
+        lines
+            .filter_map(|line| Some(line.trim().split(':').next()?.to_owned()))
+            .filter(|name| required(leg, name))
+            .collect()
+    };
+    Report {
+        passed: named("✓"),
+        failed: named("✗"),
+        output,
+    }
+}
+
+/// Whether the revision requires it: the suite runs others beside, which it does not count.
+fn required(leg: Leg, scenario: &str) -> bool {
+    let file = here()
+        .join("node_modules/@modelcontextprotocol/conformance/requirements")
+        .join(format!("{}.yaml", leg.revision));
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let servers = text.lines().skip_while(|line| *line != "server:").skip(1);
+    let mut servers = servers.take_while(|line| line.starts_with("  - "));
+    servers.any(|line| line.trim_start_matches("  - ") == scenario)
+}
+
+/// Runs all legs and says what came of them.
+///
+/// # Errors
+/// If a scenario that is required does not pass.
+pub async fn all() -> anyhow::Result<String> {
+    let mut said = Vec::new();
+    for leg in LEGS {
+        let report = server_leg(leg, None).await?;
+        ensure!(
+            report.failed.is_empty() && report.passed.len() == leg.scenarios,
+            "{}: {} of {} passed, failed: {:?}\n{}",
+            leg.revision,
+            report.passed.len(),
+            leg.scenarios,
+            report.failed,
+            report.output
+        );
+        said.push(format!(
+            "{}: {} of {} scenarios",
+            leg.revision,
+            report.passed.len(),
+            leg.scenarios
+        ));
+    }
+    Ok(said.join("\n"))
+}
