@@ -28,7 +28,7 @@ mod world;
 pub use config::EdgeConfig;
 pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
-pub use upstream::{ListError, list_tools};
+pub use upstream::{ListError, OpenApiError, ReadDocument, list_tools, read_openapi};
 
 use crate::enforce::Gateway;
 use proctor_model::EdgeId;

@@ -1,35 +1,40 @@
 //! Tool servers: reached only with a [`Recorded`] permit, each behind its own limits.
 //!
-//! Reading order: `rpc` (messages), `talk` (what is said before an answer), `http` and `stdio` (transports), `ask` and `server`
+//! Reading order: `rpc` (messages), `client` (HTTP with the tenant's credentials, from its `vault`), `talk` (what is said before an answer), `http`, `stdio` and `api` (transports), `ask` and `server`
 //! (one tool server: requests, limits, drift), and here the set of them, per tenant.
 
+mod api;
 mod ask;
+mod breaker;
+mod client;
 mod events;
+mod guard;
 mod http;
+mod openapi;
 mod rpc;
 mod server;
 mod session;
 mod stdio;
 pub(crate) mod talk;
+mod vault;
 
 pub(crate) use rpc::News;
 pub(crate) use server::{Failure, Server, Watched};
 pub(crate) use talk::Talk;
+pub(crate) use vault::Vault;
+
+pub use openapi::{OpenApiError, ReadDocument, read_openapi};
 
 use crate::spool::Recorded;
+use client::{Client, Reach};
 use proctor_engine::{Channel, LiveDefinitions, Purpose};
 use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
+use proctor_model::config::UpstreamSecret;
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// How long connecting to a tool server may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept.
-const POOL_IDLE: Duration = Duration::from_secs(60);
 
 /// What a tool server answered.
 #[derive(Debug)]
@@ -72,32 +77,56 @@ impl LiveDefinitions for Wiring {
 
 /// All tool servers of all tenants. Nothing is shared between tenants but the code.
 pub(crate) struct Upstreams {
-    client: reqwest::Client,
+    dialer: Dialer,
     servers: Mutex<HashMap<(TenantId, ServerId), Arc<Server>>>,
+    vaults: Mutex<HashMap<TenantId, Arc<Vault>>>,
     shutdown: CancellationToken,
+}
+
+/// Makes clients: connections are shared by those that need no TLS settings of their own.
+struct Dialer {
+    anywhere: reqwest::Client,
+    public: reqwest::Client,
+}
+
+impl Dialer {
+    fn new() -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            anywhere: client::builder(Reach::Anywhere).build()?,
+            public: client::builder(Reach::Public).build()?,
+        })
+    }
+
+    fn client(&self, spec: client::Spec, vault: &Arc<Vault>) -> Client {
+        let plain = match spec.reach {
+            Reach::Anywhere => &self.anywhere,
+            Reach::Public => &self.public,
+        };
+        Client::new(plain.clone(), spec, Arc::clone(vault))
+    }
 }
 
 impl Upstreams {
     /// # Errors
     /// If the TLS library gives no client.
     pub(crate) fn new(shutdown: CancellationToken) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            // A redirect would lead a permitted call elsewhere; a proxy of the environment would see it.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .tcp_nodelay(true)
-            .build()?;
         Ok(Self {
-            client,
+            dialer: Dialer::new()?,
             servers: Mutex::default(),
+            vaults: Mutex::default(),
             shutdown,
         })
     }
 
+    /// The tenant's credentials.
+    pub(crate) fn vault(&self, tenant: &TenantId) -> Arc<Vault> {
+        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(vaults.entry(tenant.clone()).or_default())
+    }
+
     /// The servers of a configuration: those that did not change go on as they are.
     pub(crate) fn wire(&self, tenant: &TenantId, servers: &[ToolServer]) -> Wiring {
+        let vault = self.vault(tenant);
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wiring = Wiring::default();
         for spec in servers {
@@ -110,7 +139,8 @@ impl Upstreams {
                 Some(server) => Arc::new(server.respecified(spec.clone())),
                 None => Arc::new(Server::new(
                     spec.clone(),
-                    &self.client,
+                    &self.dialer,
+                    &vault,
                     self.shutdown.child_token(),
                 )),
             };
@@ -128,6 +158,8 @@ impl Upstreams {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(owner, _), _| owner != tenant);
+        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        vaults.remove(tenant);
     }
 }
 
@@ -168,13 +200,18 @@ pub(crate) async fn forward(
 #[error("the tool server does not show its tools: {0}")]
 pub struct ListError(&'static str);
 
-/// The tools that a server shows, read exactly as an edge reads them when it compares them with what was approved.
+/// The tools that a server shows to who has these credentials, read exactly as an edge reads them when it compares them with what was approved.
 ///
 /// # Errors
 /// If the server can't be reached, or does not speak MCP.
-pub async fn list_tools(upstream: Upstream) -> Result<Vec<ToolDefinition>, ListError> {
+pub async fn list_tools(
+    upstream: Upstream,
+    secrets: Vec<UpstreamSecret>,
+) -> Result<Vec<ToolDefinition>, ListError> {
     let stop = CancellationToken::new();
-    let upstreams = Upstreams::new(stop.clone()).map_err(|_| ListError("no HTTP client"))?;
+    let dialer = Dialer::new().map_err(|_| ListError("no HTTP client"))?;
+    let vault = Arc::new(Vault::default());
+    vault.set(secrets);
     let spec = ToolServer {
         id: "listed".parse().map_err(|_| ListError("no id"))?,
         upstream,
@@ -183,7 +220,7 @@ pub async fn list_tools(upstream: Upstream) -> Result<Vec<ToolDefinition>, ListE
         tools: Vec::new(),
         updated_at: None,
     };
-    let server = Server::new(spec, &upstreams.client, stop);
+    let server = Server::new(spec, &dialer, &vault, stop);
     server::list(&server)
         .await
         .map_err(|failure| ListError(failure.as_str()))

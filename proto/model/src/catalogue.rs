@@ -1,7 +1,13 @@
 //! Tool servers and the catalogue of their tools (contracts.md, section 5).
 
+mod auth;
+mod http;
 mod listed;
 
+pub use auth::{UpstreamAuth, UpstreamTls};
+pub use http::{
+    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ParameterPlace,
+};
 pub use listed::Listed;
 
 use crate::ids::{EntryKind, ServerId, ToolName};
@@ -249,12 +255,36 @@ pub struct CatalogueEntry {
     /// Whose records a result may have. Absent: not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_scope: Option<TenantScope>,
+    /// The request that it makes, of a server of kind `http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpBinding>,
     /// Free labels, visible to policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
 }
 
 impl CatalogueEntry {
+    /// A definition that nobody has approved or labelled yet: `write`, `untrusted`, every text consequential.
+    #[must_use]
+    pub fn unlabelled(definition: ToolDefinition) -> Self {
+        Self {
+            definition,
+            definition_digest: None,
+            approved_by: None,
+            verb: Verb::default(),
+            output: Trust::default(),
+            output_fields: BTreeMap::new(),
+            consequential: None,
+            roles: BTreeMap::new(),
+            reflects: false,
+            memory: None,
+            rows: None,
+            tenant_scope: None,
+            http: None,
+            labels: Vec::new(),
+        }
+    }
+
     /// Whether the operator approved exactly this definition.
     #[must_use]
     pub fn is_approved(&self) -> bool {
@@ -307,6 +337,26 @@ pub enum Upstream {
     McpHttp {
         /// The endpoint (`http://127.0.0.1:3001/mcp`). No user information, no fragment.
         url: String,
+        /// The credential that goes with each request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        auth: Option<UpstreamAuth>,
+        /// TLS settings of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<UpstreamTls>,
+    },
+    /// A plain HTTP API: each tool is one request ([`CatalogueEntry::http`]).
+    Http {
+        /// Its address; the tools' paths stand below it.
+        url: String,
+        /// The credential that goes with each request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        auth: Option<UpstreamAuth>,
+        /// TLS settings of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<UpstreamTls>,
+        /// Whether its address may be in the edge's own network.
+        #[serde(default)]
+        private_addresses: bool,
     },
     /// MCP over the standard streams of a child process that the edge supervises.
     McpStdio {

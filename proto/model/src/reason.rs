@@ -232,6 +232,10 @@ reasons! {
 
     /// The tool server can't be reached.
     UpstreamUnavailable = "upstream_unavailable", Unavailable, -32018, 503, "The tool server cannot be reached.";
+    /// The tool server failed again and again.
+    CircuitOpen = "circuit_open", Unavailable, -32018, 503, "The tool server failed again and again: it is left alone for a moment.";
+    /// The tenant's credential for the upstream is missing, or not for its host, or was refused.
+    UpstreamCredential = "upstream_credential", Unavailable, -32018, 503, "The credential for the tool server is missing here, is not for its host, or gets no access token.";
     /// Config too old.
     StaleConfig = "stale_config", Unavailable, -32018, 503, "This edge has not heard from the control plane for too long: the call is refused.";
     /// Nothing loaded yet.

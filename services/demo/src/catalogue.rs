@@ -35,12 +35,17 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             reflects: false,
             memory: None,
             rows: None,
+            http: None,
             labels: Vec::new(),
         })
     };
     Ok(ToolServer {
         id: service.id().parse()?,
-        upstream: Upstream::McpHttp { url },
+        upstream: Upstream::McpHttp {
+            url,
+            auth: None,
+            tls: None,
+        },
         timeout_ms: 10_000,
         result_bytes_max: 1024 * 1024,
         tools: listed_tools(service)

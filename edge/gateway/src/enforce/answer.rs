@@ -126,7 +126,11 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
                 Failure::Invalid | Failure::TooLarge => Kind::Withheld,
-                Failure::Unreachable | Failure::Overloaded => Kind::Failed,
+                Failure::Unreachable
+                | Failure::Overloaded
+                | Failure::Open
+                | Failure::NoCredential
+                | Failure::Unsendable => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
                 Failure::Broken | Failure::Timeout => Kind::Unknown,
             };

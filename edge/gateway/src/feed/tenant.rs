@@ -102,6 +102,10 @@ fn keys(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> 
         .map_err(|_| Refused::Sealed)?;
     let keys: TokenKeys = serde_json::from_slice(&opened).map_err(|_| Refused::Sealed)?;
     seen(feed, state)?.raise(|seen| &mut seen.keys, sealed.version)?;
+    feed.tenants
+        .upstreams
+        .vault(&state.id)
+        .set(keys.secrets.clone());
     state.set_keys(Keys::new(&state.id, sealed.version, &keys));
     Ok(())
 }

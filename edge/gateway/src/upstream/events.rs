@@ -1,6 +1,6 @@
 //! The events of a server's stream, never more than the limit.
 
-use super::http::failure;
+use super::client::failure;
 use super::rpc::Failure;
 use futures::{Stream, StreamExt};
 use reqwest::Response;

@@ -1,5 +1,6 @@
 //! MCP over streamable HTTP, as its client: both families of revisions, JSON and SSE answers.
 
+use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::session::{Concerned, Session, Sessions};
 use super::talk::{Deadline, Pauses, QUESTIONS_MAX, Talk, WORDS_WAITING};
@@ -70,7 +71,7 @@ impl From<Failure> for Trouble {
 }
 
 pub(super) struct Http {
-    client: reqwest::Client,
+    client: Client,
     url: String,
     sessions: Sessions,
     /// One connects, the others wait for it.
@@ -80,7 +81,7 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(client: reqwest::Client, url: String, news: broadcast::Sender<News>) -> Self {
+    pub(super) fn new(client: Client, url: String, news: broadcast::Sender<News>) -> Self {
         Self {
             sessions: Sessions::new(client.clone(), url.clone()),
             client,
@@ -138,7 +139,7 @@ impl Http {
                 addressed(get, &session)
             }
         };
-        let response = request.send().await.map_err(|error| failure(&error))?;
+        let response = self.client.send(request).await?;
         if !response.status().is_success()
             || !content_type(&response).starts_with("text/event-stream")
         {
@@ -224,7 +225,7 @@ impl Http {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = rpc::request(id, "initialize", rpc::initialize_params(&talk.capabilities));
         let request = self.client.post(&self.url).header(ACCEPT, BOTH).json(&body);
-        let response = request.send().await.map_err(|error| failure(&error))?;
+        let response = self.client.send(request).await?;
         if !response.status().is_success() {
             return Err(Failure::Invalid);
         }
@@ -254,12 +255,8 @@ impl Http {
     /// Sends what gets no answer.
     async fn say(&self, session: &Session, message: &Value) -> Result<(), Failure> {
         let request = self.client.post(&self.url).header(ACCEPT, BOTH);
-        addressed(request, session)
-            .json(message)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| failure(&error))
+        let request = addressed(request, session).json(message);
+        self.client.send(request).await.map(drop)
     }
 
     fn message(&self, session: &Session, request: &Request<'_>, id: u64) -> RequestBuilder {
@@ -337,7 +334,7 @@ impl Http {
         let session = Arc::downgrade(session);
         tokio::spawn(async move {
             let reading = async {
-                let response = get.send().await.map_err(|error| failure(&error))?;
+                let response = http.client.send(get).await?;
                 if !response.status().is_success()
                     || !content_type(&response).starts_with("text/event-stream")
                 {
@@ -394,12 +391,9 @@ impl Http {
         deadline: &mut Deadline,
         id: u64,
     ) -> Result<Answer, Trouble> {
-        let sent = self.message(session, request, id).send();
+        let sent = self.client.send(self.message(session, request, id));
         let mut unanswered = self.unanswered(session, request, id);
-        let response = deadline
-            .within(sent)
-            .await?
-            .map_err(|error| failure(&error))?;
+        let response = deadline.within(sent).await??;
         match response.status() {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND if session.id.is_some() => {
@@ -427,7 +421,10 @@ impl Http {
         let params = Map::from_iter([("requestId".to_owned(), id.into())]);
         let cancelled = rpc::notification("notifications/cancelled", params);
         let post = self.client.post(&self.url).header(ACCEPT, BOTH);
-        Unanswered(Some(addressed(post, session).json(&cancelled)))
+        Unanswered(Some((
+            self.client.clone(),
+            addressed(post, session).json(&cancelled),
+        )))
     }
 
     async fn answer(
@@ -471,11 +468,9 @@ impl Http {
                         .client
                         .get(&self.url)
                         .header(ACCEPT, "text/event-stream");
-                    let again = addressed(get, session).header("last-event-id", last).send();
-                    let response = deadline
-                        .within(again)
-                        .await?
-                        .map_err(|error| failure(&error))?;
+                    let again = addressed(get, session).header("last-event-id", last);
+                    let again = self.client.send(again);
+                    let response = deadline.within(again).await??;
                     if !response.status().is_success() {
                         return Err(Failure::Broken);
                     }
@@ -529,15 +524,15 @@ impl Http {
 }
 
 /// A request without an answer: dropped, it tells the server.
-struct Unanswered(Option<RequestBuilder>);
+struct Unanswered(Option<(Client, RequestBuilder)>);
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if let (Some(cancelled), Ok(runtime)) =
+        if let (Some((client, cancelled)), Ok(runtime)) =
             (self.0.take(), tokio::runtime::Handle::try_current())
         {
             // A server that does not hear it finds out by itself.
-            runtime.spawn(async move { drop(cancelled.send().await) });
+            runtime.spawn(async move { drop(client.send(cancelled).await) });
         }
     }
 }
@@ -591,15 +586,5 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
             bytes,
         }),
         _ => Err(Failure::Invalid),
-    }
-}
-
-pub(super) fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        Failure::Timeout
-    } else if error.is_connect() {
-        Failure::Unreachable
-    } else {
-        Failure::Broken
     }
 }

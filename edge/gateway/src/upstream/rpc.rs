@@ -31,6 +31,12 @@ pub(crate) enum Failure {
     Cancelled,
     /// Too many calls are waiting for this server.
     Overloaded,
+    /// It failed again and again: nothing was sent.
+    Open,
+    /// The credential for it is not here, or is not for that host, or was not taken: nothing was sent.
+    NoCredential,
+    /// An argument can't stand where the request wants it: nothing was sent.
+    Unsendable,
 }
 
 impl Failure {
@@ -44,7 +50,15 @@ impl Failure {
             Self::TooLarge => "too_large",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
+            Self::Open => "circuit_open",
+            Self::NoCredential => "no_credential",
+            Self::Unsendable => "unsendable",
         }
+    }
+
+    /// Whether it is the server's fault.
+    pub(super) fn is_fault(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Broken | Self::Timeout)
     }
 
     pub(crate) fn reason(self) -> Reason {
@@ -54,6 +68,9 @@ impl Failure {
             Self::Invalid => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
             Self::Overloaded => Reason::Overloaded,
+            Self::Open => Reason::CircuitOpen,
+            Self::NoCredential => Reason::UpstreamCredential,
+            Self::Unsendable => Reason::InvalidArguments,
         }
     }
 }
@@ -184,12 +201,17 @@ fn nodes(bytes: &[u8]) -> usize {
     nodes
 }
 
-/// Reads one message. Never the agent's words: an ordinary parser will do, what we pass on is written anew.
-pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
+/// Reads one JSON text of an upstream, of bounded size as a tree.
+pub(super) fn value(bytes: &[u8]) -> Result<Value, Failure> {
     if nodes(bytes) > NODES_MAX {
         return Err(Failure::TooLarge);
     }
-    let Ok(Value::Object(mut message)) = serde_json::from_slice::<Value>(bytes) else {
+    serde_json::from_slice(bytes).map_err(|_| Failure::Invalid)
+}
+
+/// Reads one message. Never the agent's words: an ordinary parser will do, what we pass on is written anew.
+pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
+    let Value::Object(mut message) = value(bytes)? else {
         return Err(Failure::Invalid);
     };
     let params = |message: &mut Map<String, Value>| match message.remove("params") {

@@ -3,16 +3,19 @@
 
 pub(crate) use super::rpc::Failure;
 
+use super::api::{self, Api};
+use super::breaker::Breaker;
+use super::client::{self, Reach};
 use super::http::{Http, Request};
 use super::rpc::News;
 use super::stdio::Stdio;
 use super::talk::Talk;
-use super::{Answer, Reply, ask, rpc};
+use super::{Answer, Dialer, Reply, Vault, ask, rpc};
 use crate::wire_header;
 use http::{HeaderName, HeaderValue};
 use proctor_engine::{Permit, Purpose};
 use proctor_model::ToolName;
-use proctor_model::catalogue::{Listed, ToolDefinition, ToolServer, Upstream};
+use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,13 +50,58 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 enum Transport {
     Http(Arc<Http>),
     Stdio(Stdio),
+    Api(Api),
 }
 
 impl Transport {
+    fn new(
+        upstream: &Upstream,
+        dialer: &Dialer,
+        vault: &Arc<Vault>,
+        news: &broadcast::Sender<News>,
+    ) -> Self {
+        match upstream {
+            Upstream::McpHttp { url, auth, tls } => {
+                let spec = client::Spec {
+                    auth: auth.clone(),
+                    tls: tls.clone(),
+                    reach: Reach::Anywhere,
+                };
+                let client = dialer.client(spec, vault);
+                Self::Http(Arc::new(Http::new(client, url.clone(), news.clone())))
+            }
+            Upstream::McpStdio { command, args, env } => Self::Stdio(Stdio::new(
+                command.clone(),
+                args.clone(),
+                env.clone(),
+                news.clone(),
+            )),
+            Upstream::Http {
+                url,
+                auth,
+                tls,
+                private_addresses,
+            } => {
+                let reach = match private_addresses {
+                    true => Reach::Anywhere,
+                    false => Reach::Public,
+                };
+                let spec = client::Spec {
+                    auth: auth.clone(),
+                    tls: tls.clone(),
+                    reach,
+                };
+                Self::Api(Api::new(dialer.client(spec, vault), url))
+            }
+        }
+    }
+
     async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
         match self {
             Self::Http(http) => http.request(request).await,
             Self::Stdio(stdio) => stdio.request(request).await,
+            // It speaks no MCP: its tools are called by their bindings.
+            Self::Api(_) => Err(Failure::Unsendable),
         }
     }
 
@@ -70,6 +118,7 @@ impl Transport {
         let asked_for_each = match self {
             Transport::Http(http) => http.subscribes(talk).await,
             Transport::Stdio(stdio) => stdio.subscribes().await,
+            Transport::Api(_) => false,
         };
         if asked_for_each {
             let more = wanted
@@ -95,7 +144,7 @@ impl Transport {
                 let _ = http.listen(talk, watched).await;
                 tokio::time::sleep(LISTEN_AGAIN).await;
             }
-            Self::Stdio(_) => std::future::pending().await,
+            Self::Stdio(_) | Self::Api(_) => std::future::pending().await,
         }
     }
 }
@@ -104,6 +153,7 @@ impl Transport {
 struct Link {
     transport: Arc<Transport>,
     calls: Semaphore,
+    breaker: Breaker,
     news: broadcast::Sender<News>,
     /// Grows with each change of what the server lists.
     generation: AtomicU64,
@@ -130,6 +180,8 @@ pub(crate) struct Server {
     approved: HashMap<ToolName, String>,
     /// Arguments that go into headers.
     headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
+    /// The requests that the tools of an HTTP API make.
+    bindings: HashMap<ToolName, HttpBinding>,
     link: Arc<Link>,
 }
 
@@ -154,24 +206,18 @@ fn headers(spec: &ToolServer) -> HashMap<ToolName, Vec<(Vec<String>, HeaderName)
 }
 
 impl Server {
-    pub(super) fn new(spec: ToolServer, client: &reqwest::Client, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        spec: ToolServer,
+        dialer: &Dialer,
+        vault: &Arc<Vault>,
+        stop: CancellationToken,
+    ) -> Self {
         let news = broadcast::channel(NEWS_WAITING).0;
-        let transport = match &spec.upstream {
-            Upstream::McpHttp { url } => Transport::Http(Arc::new(Http::new(
-                client.clone(),
-                url.clone(),
-                news.clone(),
-            ))),
-            Upstream::McpStdio { command, args, env } => Transport::Stdio(Stdio::new(
-                command.clone(),
-                args.clone(),
-                env.clone(),
-                news.clone(),
-            )),
-        };
+        let transport = Transport::new(&spec.upstream, dialer, vault, &news);
         let link = Link {
             transport: Arc::new(transport),
             calls: Semaphore::new(CALLS_MAX),
+            breaker: Breaker::default(),
             news,
             generation: AtomicU64::new(0),
             watched_resources: watch::channel(HashMap::new()).0,
@@ -184,6 +230,7 @@ impl Server {
         Self {
             approved: approved(&spec),
             headers: headers(&spec),
+            bindings: api::bindings(&spec),
             spec,
             link: Arc::new(link),
         }
@@ -194,6 +241,7 @@ impl Server {
         Self {
             approved: approved(&spec),
             headers: headers(&spec),
+            bindings: api::bindings(&spec),
             spec,
             link: Arc::clone(&self.link),
         }
@@ -253,6 +301,12 @@ impl Server {
         if self.link.watched.swap(true, Ordering::AcqRel) {
             return;
         }
+        if let Transport::Api(_) = &*self.link.transport {
+            // What it is was written by the operator: there is nothing that it could show instead.
+            self.link.seen.store(true, Ordering::Release);
+            self.link.asked.send_replace(true);
+            return;
+        }
         tokio::spawn(compare(Arc::downgrade(&self.link), self.link.stop.clone()));
         tokio::spawn(listen(Arc::downgrade(&self.link), self.link.stop.clone()));
     }
@@ -273,20 +327,42 @@ impl Server {
             .calls
             .try_acquire()
             .map_err(|_| Failure::Overloaded)?;
+        let pass = self
+            .link
+            .breaker
+            .pass(Instant::now())
+            .ok_or(Failure::Open)?;
+        let answer = tokio::select! {
+            answer = self.ask(permit, purpose, talk) => answer,
+            () = cancel.cancelled() => return Err(Failure::Cancelled),
+        };
+        match &answer {
+            Err(failure) if failure.is_fault() => pass.failed(Instant::now()),
+            // What was never sent says nothing.
+            Err(Failure::NoCredential | Failure::Unsendable) => drop(pass),
+            _ => pass.answered(),
+        }
+        answer
+    }
+
+    async fn ask(&self, permit: &Permit, purpose: Purpose, talk: &Talk) -> Result<Answer, Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
+        let bytes_max = permit.limits().bytes;
+        let limit = Duration::from_millis(self.spec.timeout_ms.into());
+        if let Transport::Api(api) = &*self.link.transport {
+            let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
+            return api.request(binding, arguments, bytes_max, limit).await;
+        }
         let request = Request {
             method: ask::method(purpose, tool.kind()),
             params: ask::params(purpose, tool, arguments),
             name: ask::name(purpose, tool, arguments),
             headers: self.param_headers(tool, arguments),
-            bytes_max: permit.limits().bytes,
-            limit: Duration::from_millis(self.spec.timeout_ms.into()),
+            bytes_max,
+            limit,
             talk,
         };
-        tokio::select! {
-            answer = self.link.request(request) => answer,
-            () = cancel.cancelled() => Err(Failure::Cancelled),
-        }
+        self.link.request(request).await
     }
 
     /// Written anew from what was decided: the client's own headers go nowhere.

@@ -1,6 +1,7 @@
 //! Sessions at a server of the older revisions: one for each client of ours and what it can be asked, so that no client
 //! gets to see another's.
 
+use super::client::Client;
 use super::rpc::{self, Era, Incoming};
 use super::talk::Talk;
 use moka::notification::RemovalCause;
@@ -118,7 +119,7 @@ const LEGACY: u8 = 1;
 const MODERN: u8 = 2;
 
 impl Sessions {
-    pub(super) fn new(client: reqwest::Client, url: String) -> Self {
+    pub(super) fn new(client: Client, url: String) -> Self {
         let held = Cache::builder()
             .max_capacity(SESSIONS_MAX)
             .time_to_idle(SESSION_IDLE)
@@ -130,7 +131,8 @@ impl Sessions {
                     let delete = client.delete(&url).header("mcp-session-id", id.clone());
                     let delete = delete.header("mcp-protocol-version", session.version.clone());
                     // A server that does not hear it ends the session by itself.
-                    runtime.spawn(async move { drop(delete.send().await) });
+                    let client = client.clone();
+                    runtime.spawn(async move { drop(client.send(delete).await) });
                 }
             })
             .build();

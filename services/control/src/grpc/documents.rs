@@ -8,7 +8,7 @@ use crate::store::tenants::{check_fits, fits, load_config};
 use crate::store::{TenantTx, intents, page, policies};
 use proctor_engine::json::Limits;
 use proctor_engine::{CompiledIntent, CompiledTenant};
-use proctor_model::catalogue::{ToolServer, Upstream};
+use proctor_model::catalogue::{CatalogueEntry, ToolServer, Upstream, UpstreamAuth, UpstreamTls};
 use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
@@ -104,14 +104,33 @@ const RESULT_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 /// Where a server may be, and what it may cost an edge.
 fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
+    let platform = |what: &str| {
+        caller.platform(Right::WriteEdges).map_err(|_| {
+            Status::permission_denied(format!(
+                "upstream: {what} is registered with a platform key"
+            ))
+        })
+    };
     match &server.upstream {
-        Upstream::McpHttp { url } => check_url("upstream.url", url)?,
+        Upstream::McpHttp { url, auth, tls } => {
+            check_url("upstream.url", url)?;
+            check_credentials(auth.as_ref(), tls.as_ref())?;
+        }
+        Upstream::Http {
+            url,
+            auth,
+            tls,
+            private_addresses,
+        } => {
+            check_url("upstream.url", url)?;
+            check_credentials(auth.as_ref(), tls.as_ref())?;
+            // The edge's own network is the platform's.
+            if *private_addresses {
+                platform("an API in the edges' own network")?;
+            }
+        }
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
-        Upstream::McpStdio { .. } => caller.platform(Right::WriteEdges).map_err(|_| {
-            Status::permission_denied(
-                "upstream: a program that edges run is registered with a platform key",
-            )
-        })?,
+        Upstream::McpStdio { .. } => platform("a program that edges run")?,
     }
     if !(1..=TIMEOUT_MS_MAX).contains(&server.timeout_ms) {
         return Err(Status::invalid_argument(format!(
@@ -124,6 +143,79 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
         )));
     }
     Ok(())
+}
+
+/// Headers that frame or route a request are not for credentials.
+const FRAMING_HEADERS: [&str; 8] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn check_credentials(auth: Option<&UpstreamAuth>, tls: Option<&UpstreamTls>) -> Result<(), Status> {
+    match auth {
+        None => {}
+        Some(UpstreamAuth::Header { name, prefix, .. }) => {
+            let token = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let framing = FRAMING_HEADERS
+                .iter()
+                .any(|header| header.eq_ignore_ascii_case(name));
+            if name.is_empty() || !token || framing || name.to_ascii_lowercase().starts_with("mcp-")
+            {
+                return Err(Status::invalid_argument(
+                    "upstream.auth.name: no header for a credential",
+                ));
+            }
+            if !prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                return Err(Status::invalid_argument(
+                    "upstream.auth.prefix: printable ASCII",
+                ));
+            }
+        }
+        Some(UpstreamAuth::OauthClientCredentials {
+            token_url,
+            client_id,
+            ..
+        }) => {
+            check_url("upstream.auth.token_url", token_url)?;
+            if client_id.is_empty() {
+                return Err(Status::invalid_argument(
+                    "upstream.auth.client_id: it is empty",
+                ));
+            }
+        }
+    }
+    match tls.and_then(|tls| tls.ca.as_ref()) {
+        Some(ca) if !ca.contains("-----BEGIN CERTIFICATE-----") => Err(Status::invalid_argument(
+            "upstream.tls.ca: certificates in PEM",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Only tools of an HTTP API are bound to requests, and all of them are.
+fn check_binding(server: &ToolServer, index: usize, entry: &CatalogueEntry) -> Result<(), Status> {
+    let wrong = |why: &str| {
+        Err(Status::invalid_argument(format!(
+            "tools[{index}].http: {why}"
+        )))
+    };
+    match (&server.upstream, &entry.http) {
+        (Upstream::Http { .. }, None) => wrong("a tool of an HTTP API needs its request"),
+        (Upstream::Http { .. }, Some(binding)) => match binding.check() {
+            Ok(()) => Ok(()),
+            Err(error) => wrong(&error.to_string()),
+        },
+        (_, Some(_)) => wrong("only tools of servers of kind http have one"),
+        (_, None) => Ok(()),
+    }
 }
 
 /// `member` begins the message of a refusal.
@@ -160,6 +252,7 @@ pub(super) async fn put_server(
         );
     }
     for (index, entry) in server.tools.iter().enumerate() {
+        check_binding(&server, index, entry)?;
         if entry.definition_digest.is_some() && !entry.is_approved() {
             let message = format!(
                 "tools[{index}].definition_digest: it is not the digest of this definition"

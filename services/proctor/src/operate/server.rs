@@ -2,72 +2,207 @@
 
 use super::api::{Api, print_json};
 use super::settings::ApiArgs;
-use anyhow::bail;
-use clap::Subcommand;
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
 use proctor_model::EntryKind;
-use proctor_model::catalogue::{CatalogueEntry, ToolDefinition, ToolServer, Trust, Upstream, Verb};
+use proctor_model::catalogue::{
+    CatalogueEntry, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls, Verb,
+};
+use proctor_model::config::UpstreamSecret;
 use reqwest::Method;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where a listing finds the value of `--auth-secret`.
+const SECRET_VARIABLE: &str = "PROCTOR_UPSTREAM_SECRET";
 
 #[derive(Subcommand)]
 pub(crate) enum ServerCommand {
     /// List a server's tools, resources and prompts and register it with their definitions approved as they are now
     ///
     /// Every tool gets the default labels (write, untrusted), resources and prompts `read`; put finer ones through the API.
-    Import {
-        /// Id of the server
-        id: String,
-        /// Its MCP endpoint
-        #[arg(long, required_unless_present = "command")]
-        url: Option<String>,
-        /// Or: the program that speaks MCP on its standard streams; each edge starts its own
-        #[arg(long, conflicts_with = "url")]
-        command: Option<String>,
-        /// An argument of that program; once for each
-        #[arg(long = "arg", requires = "command", allow_hyphen_values = true)]
-        args: Vec<String>,
-        #[command(flatten)]
-        api: ApiArgs,
-    },
+    /// With --openapi the tools are the operations of a plain HTTP API.
+    Import(ImportArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// Id of the server
+    id: String,
+    /// Its MCP endpoint; with --openapi the address that the document's paths stand below
+    #[arg(long)]
+    url: Option<String>,
+    /// Or: the program that speaks MCP on its standard streams; each edge starts its own
+    #[arg(long, conflicts_with_all = ["url", "openapi"])]
+    command: Option<String>,
+    /// An argument of that program; once for each
+    #[arg(long = "arg", requires = "command", allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// Or: an OpenAPI document (3.0 or 3.1, JSON or YAML) of an HTTP API
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    /// The HTTP API stands in the edges' own network (needs a platform key)
+    #[arg(long, requires = "openapi")]
+    private_addresses: bool,
+    #[command(flatten)]
+    credential: CredentialArgs,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// What edges present to the server.
+#[derive(Args)]
+struct CredentialArgs {
+    /// A secret (`proctor secret put`) that goes with each request. To list an MCP server that wants it already, give its
+    /// value in PROCTOR_UPSTREAM_SECRET
+    #[arg(long, value_name = "SECRET")]
+    auth_secret: Option<String>,
+    /// The header that it goes into
+    #[arg(
+        long,
+        value_name = "HEADER",
+        default_value = "authorization",
+        requires = "auth_secret"
+    )]
+    auth_header: String,
+    /// What stands before it in the header
+    #[arg(long, value_name = "TEXT", requires = "auth_secret")]
+    auth_prefix: Option<String>,
+    /// Certificates (PEM) of the authorities to believe, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A secret with a client certificate and its key (PEM)
+    #[arg(long, value_name = "SECRET")]
+    client_certificate: Option<String>,
+}
+
+impl CredentialArgs {
+    fn auth(&self) -> anyhow::Result<Option<UpstreamAuth>> {
+        let Some(secret) = &self.auth_secret else {
+            return Ok(None);
+        };
+        let bearer = self.auth_header.eq_ignore_ascii_case("authorization");
+        let usual = if bearer { "Bearer " } else { "" };
+        Ok(Some(UpstreamAuth::Header {
+            name: self.auth_header.clone(),
+            prefix: self.auth_prefix.clone().unwrap_or_else(|| usual.to_owned()),
+            secret: secret.parse()?,
+        }))
+    }
+
+    fn tls(&self) -> anyhow::Result<Option<UpstreamTls>> {
+        let ca = self.ca.as_ref().map(|file| {
+            std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+        });
+        let tls = UpstreamTls {
+            ca: ca.transpose()?,
+            client_certificate: self
+                .client_certificate
+                .as_deref()
+                .map(str::parse)
+                .transpose()?,
+        };
+        Ok(Some(tls).filter(|tls| *tls != UpstreamTls::default()))
+    }
+
+    /// For our own listing: this machine's environment may have it.
+    fn secrets(&self, url: &str) -> anyhow::Result<Vec<UpstreamSecret>> {
+        let (Some(name), Ok(value)) = (&self.auth_secret, std::env::var(SECRET_VARIABLE)) else {
+            return Ok(Vec::new());
+        };
+        let host = reqwest::Url::parse(url)?.host_str().map(str::to_owned);
+        Ok(vec![UpstreamSecret {
+            name: name.parse()?,
+            hosts: host.into_iter().collect(),
+            value,
+        }])
+    }
 }
 
 pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
-    let ServerCommand::Import {
-        id,
-        url,
-        command,
-        args,
-        api,
-    } = command;
-    let upstream = match (url, command) {
-        (Some(url), _) => Upstream::McpHttp { url },
-        (None, Some(command)) => Upstream::McpStdio {
-            command,
-            args,
-            env: BTreeMap::new(),
-        },
-        (None, None) => bail!("say where the server is: --url or --command"),
+    let ServerCommand::Import(args) = command;
+    let (upstream, tools, left_out) = match (&args.openapi, &args.url, &args.command) {
+        (Some(file), url, _) => http_api(&args, file, url.as_deref())?,
+        (None, Some(url), _) => mcp_http(&args, url).await?,
+        (None, None, Some(command)) => mcp_stdio(command, &args.args).await?,
+        (None, None, None) => bail!("say where the server is: --url, --command or --openapi"),
     };
-    let definitions = proctor_edge::list_tools(upstream.clone()).await?;
-    let entries: Vec<_> = definitions.into_iter().map(entry).collect();
-    let count = entries.len();
+    let count = tools.len();
     let server = ToolServer {
-        id: id.parse()?,
+        id: args.id.parse()?,
         upstream,
         timeout_ms: 30_000,
         result_bytes_max: 4 * 1024 * 1024,
-        tools: entries,
+        tools,
         updated_at: None,
     };
     let body = serde_json::to_value(&server)?;
-    let put = Api::from_args(&api)?
-        .tenant(Method::PUT, &format!("tool-servers/{id}"), Some(&body))
+    let put = Api::from_args(&args.api)?
+        .tenant(
+            Method::PUT,
+            &format!("tool-servers/{}", args.id),
+            Some(&body),
+        )
         .await?;
-    if api.json {
+    if args.api.json {
         return print_json(&put);
     }
-    println!("registered {id} with {count} tools, resources and prompts");
+    let what = if args.openapi.is_some() {
+        "tools"
+    } else {
+        "tools, resources and prompts"
+    };
+    println!("registered {} with {count} {what}", args.id);
+    for operation in left_out {
+        println!("left out: {operation}");
+    }
     Ok(())
+}
+
+type Found = (Upstream, Vec<CatalogueEntry>, Vec<String>);
+
+fn http_api(args: &ImportArgs, file: &PathBuf, url: Option<&str>) -> anyhow::Result<Found> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let read =
+        proctor_edge::read_openapi(&text).with_context(|| format!("in {}", file.display()))?;
+    let url = url.map(str::to_owned).or(read.server);
+    let upstream = Upstream::Http {
+        url: url.context("the document names no absolute server: give --url")?,
+        auth: args.credential.auth()?,
+        tls: args.credential.tls()?,
+        private_addresses: args.private_addresses,
+    };
+    Ok((upstream, read.tools, read.left_out))
+}
+
+async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
+    let upstream = Upstream::McpHttp {
+        url: url.to_owned(),
+        auth: args.credential.auth()?,
+        tls: args.credential.tls()?,
+    };
+    let definitions =
+        proctor_edge::list_tools(upstream.clone(), args.credential.secrets(url)?).await?;
+    Ok((
+        upstream,
+        definitions.into_iter().map(entry).collect(),
+        Vec::new(),
+    ))
+}
+
+async fn mcp_stdio(command: &str, args: &[String]) -> anyhow::Result<Found> {
+    let upstream = Upstream::McpStdio {
+        command: command.to_owned(),
+        args: args.to_vec(),
+        env: BTreeMap::new(),
+    };
+    let definitions = proctor_edge::list_tools(upstream.clone(), Vec::new()).await?;
+    Ok((
+        upstream,
+        definitions.into_iter().map(entry).collect(),
+        Vec::new(),
+    ))
 }
 
 fn entry(definition: ToolDefinition) -> CatalogueEntry {
@@ -79,16 +214,7 @@ fn entry(definition: ToolDefinition) -> CatalogueEntry {
     CatalogueEntry {
         definition_digest: Some(definition.digest()),
         approved_by: Some("import".to_owned()),
-        definition,
         verb,
-        output: Trust::default(),
-        output_fields: BTreeMap::new(),
-        tenant_scope: None,
-        consequential: None,
-        roles: BTreeMap::new(),
-        reflects: false,
-        memory: None,
-        rows: None,
-        labels: Vec::new(),
+        ..CatalogueEntry::unlabelled(definition)
     }
 }

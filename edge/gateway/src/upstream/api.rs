@@ -1,0 +1,274 @@
+//! A plain HTTP API as a tool server: each tool is one request, bound by the catalogue.
+
+use super::client::Client;
+use super::rpc::Failure;
+use super::{Answer, Reply};
+use proctor_model::ToolName;
+use proctor_model::catalogue::{
+    BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ParameterPlace, ToolServer,
+};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::time::Duration;
+use url::Url;
+
+/// One API of one tenant.
+pub(super) struct Api {
+    client: Client,
+    /// None: what is registered is no address, and nothing is sent.
+    base: Option<Url>,
+}
+
+/// The bindings of a catalogue.
+pub(super) fn bindings(spec: &ToolServer) -> HashMap<ToolName, HttpBinding> {
+    let entries = spec.tools.iter();
+    entries
+        .filter_map(|entry| Some((entry.definition.name.clone(), entry.http.clone()?)))
+        .collect()
+}
+
+impl Api {
+    pub(super) fn new(client: Client, base: &str) -> Self {
+        let base = base.parse().ok();
+        Self { client, base }
+    }
+
+    /// Makes the request of a tool and turns its answer into a tool's result.
+    pub(super) async fn request(
+        &self,
+        binding: &HttpBinding,
+        arguments: &Map<String, Value>,
+        bytes_max: u64,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
+        let request = self.build(binding, arguments).ok_or(Failure::Unsendable)?;
+        let exchange = async {
+            let response = self.client.send(request).await?;
+            result(response, bytes_max).await
+        };
+        tokio::time::timeout(limit, exchange)
+            .await
+            .map_err(|_| Failure::Timeout)?
+    }
+
+    /// None if an argument can't stand where it belongs. The input schema says so before; this is the second fence.
+    fn build(
+        &self,
+        binding: &HttpBinding,
+        arguments: &Map<String, Value>,
+    ) -> Option<RequestBuilder> {
+        let mut url = address(self.base.as_ref()?, binding, arguments)?;
+        let mut headers = Vec::new();
+        for parameter in &binding.parameters {
+            let Some(value) = arguments
+                .get(&parameter.argument)
+                .filter(|value| !value.is_null())
+            else {
+                continue;
+            };
+            match parameter.place {
+                ParameterPlace::Path => {}
+                ParameterPlace::Query => {
+                    for text in texts(value)? {
+                        url.query_pairs_mut().append_pair(&parameter.name, &text);
+                    }
+                }
+                ParameterPlace::Header => {
+                    let name = HeaderName::from_bytes(parameter.name.as_bytes()).ok()?;
+                    headers.push((name, HeaderValue::from_str(&texts(value)?.join(",")).ok()?));
+                }
+            }
+        }
+        let mut request = self.client.request(method(binding.method), url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        match (binding.body, arguments.get(BODY_ARGUMENT)) {
+            (Some(HttpBody::Json), Some(body)) => Some(request.json(body)),
+            (Some(HttpBody::Form), Some(Value::Object(fields))) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                for (name, value) in fields {
+                    for text in texts(value)? {
+                        form.append_pair(name, &text);
+                    }
+                }
+                Some(
+                    request
+                        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                        .body(form.finish()),
+                )
+            }
+            (Some(HttpBody::Form), Some(_)) => None,
+            _ => Some(request),
+        }
+    }
+}
+
+fn method(method: HttpMethod) -> Method {
+    match method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Head => Method::HEAD,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Delete => Method::DELETE,
+    }
+}
+
+/// The base, and the template with its placeholders filled: each value within its segment.
+fn address(base: &Url, binding: &HttpBinding, arguments: &Map<String, Value>) -> Option<Url> {
+    let mut url = base.clone();
+    let mut segments = url.path_segments_mut().ok()?;
+    segments.pop_if_empty();
+    for segment in binding.path.split('/').skip(1) {
+        segments.push(&filled(segment, binding, arguments)?);
+    }
+    drop(segments);
+    Some(url)
+}
+
+fn filled(segment: &str, binding: &HttpBinding, arguments: &Map<String, Value>) -> Option<String> {
+    let (mut out, mut rest) = (String::new(), segment);
+    while let Some((before, behind)) = rest.split_once('{') {
+        let (name, after) = behind.split_once('}')?;
+        let parameter = binding
+            .parameters
+            .iter()
+            .find(|parameter| parameter.place == ParameterPlace::Path && parameter.name == name)?;
+        let value = text(arguments.get(&parameter.argument)?)?;
+        let leaves = |char: char| char.is_control() || "/\\?#%".contains(char);
+        if value.is_empty() || value.contains(leaves) {
+            return None;
+        }
+        out.push_str(before);
+        out.push_str(&value);
+        rest = after;
+    }
+    out.push_str(rest);
+    // `Url` would leave these out without a word.
+    (!matches!(out.as_str(), "." | "..")).then_some(out)
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        Value::Null => Some(Vec::new()),
+        single => text(single).map(|text| vec![text]),
+    }
+}
+
+/// An HTTP answer as the result of a tool: what is JSON is structured content too, what is no success is a tool's error.
+async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failure> {
+    let status = response.status();
+    if response.headers().contains_key(CONTENT_ENCODING) {
+        // None was asked for; what it inflates to could not be bounded.
+        return Err(Failure::Invalid);
+    }
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let is_json = kind.is_some_and(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind == "application/json" || kind.ends_with("+json")
+    });
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| super::client::failure(&error))?
+    {
+        let size = body.len().saturating_add(chunk.len());
+        if u64::try_from(size).unwrap_or(u64::MAX) > bytes_max {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    // What is no text can't be looked into, and is not passed on unseen.
+    let text = String::from_utf8(body).map_err(|_| Failure::Invalid)?;
+    let structured = match is_json && !text.is_empty() {
+        true => Some(super::rpc::value(text.as_bytes())?),
+        false => None,
+    };
+    let text = match (status.is_success(), text.is_empty()) {
+        (true, _) => text,
+        (false, true) => format!("HTTP {}", status.as_u16()),
+        (false, false) => format!("HTTP {}: {text}", status.as_u16()),
+    };
+    let mut result =
+        json!({ "content": [{ "type": "text", "text": text }], "isError": !status.is_success() });
+    if let (Some(value), Some(members)) = (structured, result.as_object_mut()) {
+        // The structured content of a tool is an object.
+        let value = match value {
+            Value::Object(_) => value,
+            other => json!({ "result": other }),
+        };
+        members.insert("structuredContent".into(), value);
+    }
+    let Value::Object(result) = result else {
+        return Err(Failure::Invalid);
+    };
+    if status.is_server_error() {
+        metrics::counter!("proctor_edge_upstream_errors_total").increment(1);
+    }
+    Ok(Answer {
+        reply: Reply::Result(result),
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(path: &str) -> HttpBinding {
+        serde_json::from_value(json!({
+            "method": "GET", "path": path,
+            "parameters": [{"argument": "id", "name": "id", "place": "path"}],
+        }))
+        .unwrap()
+    }
+
+    fn at(path: &str, id: Value) -> Option<String> {
+        let base = "https://api.example/v1".parse().unwrap();
+        let arguments = json!({ "id": id });
+        address(&base, &binding(path), arguments.as_object().unwrap()).map(Into::into)
+    }
+
+    #[test]
+    fn a_value_stays_within_its_segment() {
+        assert_eq!(
+            at("/pets/{id}", json!(7)).unwrap(),
+            "https://api.example/v1/pets/7"
+        );
+        assert_eq!(
+            at("/pets/a-{id}.json", json!("x y;z")).unwrap(),
+            "https://api.example/v1/pets/a-x%20y;z.json"
+        );
+        assert_eq!(
+            at("/pets/{id}/", json!("ü@:1")).unwrap(),
+            "https://api.example/v1/pets/%C3%BC@:1/"
+        );
+        for bad in [
+            "..", ".", "", "a/b", "..\\..", "%2e%2e", "%2f", "a?b", "a#b", "a\r\nb", "a\u{0}",
+        ] {
+            assert_eq!(at("/pets/{id}", json!(bad)), None, "{bad:?}");
+        }
+        for bad in [json!({"a": 1}), json!(["a"]), json!(null)] {
+            assert_eq!(at("/pets/{id}", bad), None);
+        }
+        assert_eq!(at("/pets/{id}.", json!(".")), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! A circuit breaker: a server that fails again and again is left alone for a while, so that calls to it are refused at
+//! once and its slots are free.
+//!
+//! Only faults of the server count (not reached, broken off, too late), never what it answers; and each tenant's server
+//! has a breaker of its own.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Faults in a row that open it.
+const FAULTS_MAX: u32 = 8;
+/// How long it stays open at first; twice as long after each trial that fails.
+const OPEN_FIRST: Duration = Duration::from_secs(1);
+/// And at most.
+const OPEN_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    faults: u32,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    until: Instant,
+    lasts: Duration,
+    /// One call is out to see whether the server is back.
+    trial: bool,
+}
+
+/// Leave to call the server. Dropped without a word (the client went away), it says nothing about the server.
+pub(super) struct Pass<'a> {
+    breaker: &'a Breaker,
+    trial: bool,
+}
+
+impl Breaker {
+    /// None while it is open.
+    pub(super) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
+        let mut state = self.state();
+        let trial = match &mut state.open {
+            None => false,
+            Some(open) if open.trial || now < open.until => return None,
+            Some(open) => {
+                open.trial = true;
+                true
+            }
+        };
+        drop(state);
+        Some(Pass {
+            breaker: self,
+            trial,
+        })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The server answered, whatever it said.
+    pub(super) fn answered(mut self) {
+        *self.breaker.state() = State::default();
+        self.trial = false;
+    }
+
+    /// The server failed.
+    pub(super) fn failed(mut self, now: Instant) {
+        let mut state = self.breaker.state();
+        state.faults = state.faults.saturating_add(1);
+        let lasts = match (self.trial, state.open) {
+            (true, Some(open)) => open.lasts.saturating_mul(2).min(OPEN_MAX),
+            // A call from before it opened that comes back late.
+            (false, Some(_)) => return,
+            (_, None) => OPEN_FIRST,
+        };
+        if self.trial || state.faults >= FAULTS_MAX {
+            state.open = Some(Open {
+                until: now + lasts,
+                lasts,
+                trial: false,
+            });
+            metrics::counter!("proctor_edge_upstream_breaker_opened_total").increment(1);
+        }
+        drop(state);
+        self.trial = false;
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.trial
+            && let Some(open) = &mut self.breaker.state().open
+        {
+            open.trial = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(breaker: &Breaker, now: Instant) {
+        for _ in 0..FAULTS_MAX {
+            breaker.pass(now).unwrap().failed(now);
+        }
+    }
+
+    #[test]
+    fn it_opens_after_faults_in_a_row_and_closes_after_a_good_trial() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        for _ in 1..FAULTS_MAX {
+            breaker.pass(now).unwrap().failed(now);
+        }
+        breaker.pass(now).unwrap().answered();
+        open(&breaker, now);
+        assert!(breaker.pass(now).is_none());
+        let later = now + OPEN_FIRST;
+        let trial = breaker.pass(later).unwrap();
+        assert!(breaker.pass(later).is_none(), "one trial at a time");
+        trial.answered();
+        assert!(breaker.pass(later).is_some());
+    }
+
+    #[test]
+    fn a_bad_trial_keeps_it_open_for_longer_and_a_lost_one_says_nothing() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        open(&breaker, now);
+        let later = now + OPEN_FIRST;
+        drop(breaker.pass(later).unwrap());
+        breaker.pass(later).unwrap().failed(later);
+        assert!(breaker.pass(later + OPEN_FIRST).is_none());
+        assert!(breaker.pass(later + OPEN_FIRST * 2).is_some());
+    }
+
+    #[test]
+    fn a_late_fault_does_not_prolong_it() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let late = breaker.pass(now).unwrap();
+        open(&breaker, now);
+        late.failed(now + Duration::from_millis(900));
+        assert!(breaker.pass(now + OPEN_FIRST).is_some());
+    }
+}

@@ -1,0 +1,287 @@
+//! An HTTP client for one upstream: its TLS settings, and the credential that goes with each request.
+
+use super::guard::{self, PublicOnly};
+use super::rpc::Failure;
+use super::vault::Vault;
+use arc_swap::ArcSwapOption;
+use proctor_model::SecretName;
+use proctor_model::catalogue::{UpstreamAuth, UpstreamTls};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{Certificate, Identity, Method, Request, RequestBuilder, Response, StatusCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept.
+const POOL_IDLE: Duration = Duration::from_secs(60);
+/// How long a token endpoint may take.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer of a token endpoint, in bytes.
+const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// An access token is not used in its last seconds.
+const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+/// Life of an access token that does not say.
+const TOKEN_LIFE: Duration = Duration::from_secs(60);
+
+/// Which addresses an upstream may have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Reach {
+    /// Any, the edge's own network included.
+    Anywhere,
+    /// Public ones.
+    Public,
+}
+
+/// How an upstream is dialled.
+pub(super) struct Spec {
+    pub(super) auth: Option<UpstreamAuth>,
+    pub(super) tls: Option<UpstreamTls>,
+    pub(super) reach: Reach,
+}
+
+/// A client for one upstream of one tenant.
+#[derive(Clone)]
+pub(super) struct Client(Arc<Inner>);
+
+struct Inner {
+    /// Shared by all upstreams that need nothing of their own.
+    plain: reqwest::Client,
+    spec: Spec,
+    vault: Arc<Vault>,
+    /// The client with this upstream's TLS settings, and the client certificate that it was made with.
+    own: ArcSwapOption<(Option<Zeroizing<String>>, reqwest::Client)>,
+    token: tokio::sync::Mutex<Option<AccessToken>>,
+}
+
+struct AccessToken {
+    value: HeaderValue,
+    until: Instant,
+}
+
+/// A client as every upstream's begins: no redirect, which would lead a permitted call elsewhere; no proxy of the
+/// environment, which would see it.
+pub(super) fn builder(reach: Reach) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tcp_nodelay(true);
+    match reach {
+        Reach::Anywhere => builder,
+        Reach::Public => builder.dns_resolver(Arc::new(PublicOnly)),
+    }
+}
+
+impl Client {
+    pub(super) fn new(plain: reqwest::Client, spec: Spec, vault: Arc<Vault>) -> Self {
+        Self(Arc::new(Inner {
+            plain,
+            spec,
+            vault,
+            own: ArcSwapOption::empty(),
+            token: tokio::sync::Mutex::new(None),
+        }))
+    }
+
+    pub(super) fn request(&self, method: Method, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.0.plain.request(method, url)
+    }
+
+    pub(super) fn get(&self, url: &str) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    pub(super) fn post(&self, url: &str) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    pub(super) fn delete(&self, url: &str) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// Sends a request with the upstream's credential.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let mut request = request.build().map_err(|_| Failure::Unsendable)?;
+        if self.0.spec.reach == Reach::Public && !guard::may_name(request.url()) {
+            return Err(Failure::Unreachable);
+        }
+        let client = self.client(request.url())?;
+        self.authorize(&client, &mut request).await?;
+        let response = client
+            .execute(request)
+            .await
+            .map_err(|error| failure(&error))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // It may have been withdrawn: the next request gets a new one.
+            *self.0.token.lock().await = None;
+        }
+        Ok(response)
+    }
+
+    fn client(&self, url: &Url) -> Result<reqwest::Client, Failure> {
+        let Some(tls) = &self.0.spec.tls else {
+            return Ok(self.0.plain.clone());
+        };
+        let certificate = match &tls.client_certificate {
+            Some(name) => Some(self.secret(name, url)?),
+            None => None,
+        };
+        let own = self.0.own.load();
+        if let Some(own) = own.as_ref().filter(|own| own.0 == certificate) {
+            return Ok(own.1.clone());
+        }
+        let mut made = builder(self.0.spec.reach);
+        if let Some(ca) = &tls.ca {
+            let authorities = Certificate::from_pem_bundle(ca.as_bytes());
+            made = made.tls_certs_only(authorities.map_err(|_| Failure::NoCredential)?);
+        }
+        if let Some(pem) = &certificate {
+            let identity = Identity::from_pem(pem.as_bytes());
+            made = made.identity(identity.map_err(|_| Failure::NoCredential)?);
+        }
+        let made = made.build().map_err(|_| Failure::NoCredential)?;
+        self.0
+            .own
+            .store(Some(Arc::new((certificate, made.clone()))));
+        Ok(made)
+    }
+
+    fn secret(&self, name: &SecretName, url: &Url) -> Result<Zeroizing<String>, Failure> {
+        self.0.vault.open(name, url).ok_or(Failure::NoCredential)
+    }
+
+    async fn authorize(
+        &self,
+        client: &reqwest::Client,
+        request: &mut Request,
+    ) -> Result<(), Failure> {
+        let (name, value) = match &self.0.spec.auth {
+            None => return Ok(()),
+            Some(UpstreamAuth::Header {
+                name,
+                prefix,
+                secret,
+            }) => {
+                let secret = self.secret(secret, request.url())?;
+                let value = Zeroizing::new(format!("{prefix}{}", *secret));
+                let name = HeaderName::from_bytes(name.as_bytes());
+                (name.map_err(|_| Failure::NoCredential)?, sensitive(&value)?)
+            }
+            Some(UpstreamAuth::OauthClientCredentials { secret, .. }) => {
+                // Who may register an upstream must not get the token sent to a host of their own.
+                self.secret(secret, request.url())?;
+                (AUTHORIZATION, self.access_token(client).await?)
+            }
+        };
+        request.headers_mut().insert(name, value);
+        Ok(())
+    }
+
+    /// The access token that is held, or a new one; who comes in the meantime waits for it.
+    async fn access_token(&self, client: &reqwest::Client) -> Result<HeaderValue, Failure> {
+        let mut held = self.0.token.lock().await;
+        if let Some(token) = held.as_ref().filter(|token| Instant::now() < token.until) {
+            return Ok(token.value.clone());
+        }
+        let token = tokio::time::timeout(TOKEN_TIMEOUT, self.fetch_token(client))
+            .await
+            .map_err(|_| Failure::NoCredential)??;
+        let value = token.value.clone();
+        *held = Some(token);
+        Ok(value)
+    }
+
+    async fn fetch_token(&self, client: &reqwest::Client) -> Result<AccessToken, Failure> {
+        let Some(UpstreamAuth::OauthClientCredentials {
+            token_url,
+            client_id,
+            secret,
+            scope,
+            resource,
+        }) = &self.0.spec.auth
+        else {
+            return Err(Failure::NoCredential);
+        };
+        let url: Url = token_url.parse().map_err(|_| Failure::NoCredential)?;
+        if self.0.spec.reach == Reach::Public && !guard::may_name(&url) {
+            return Err(Failure::NoCredential);
+        }
+        let secret = self.secret(secret, &url)?;
+        // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        let encoded = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        let request = client
+            .post(url)
+            .basic_auth(encoded(client_id), Some(encoded(&secret)))
+            .header("accept", "application/json")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(grant(scope.as_deref(), resource.as_deref()));
+        let mut response = request.send().await.map_err(|_| Failure::NoCredential)?;
+        if !response.status().is_success() {
+            return Err(Failure::NoCredential);
+        }
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|_| Failure::NoCredential)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > TOKEN_BYTES_MAX {
+                return Err(Failure::NoCredential);
+            }
+        }
+        access_token(&body).ok_or(Failure::NoCredential)
+    }
+}
+
+/// RFC 6749, section 4.4.2, with the resource of RFC 8707.
+fn grant(scope: Option<&str>, resource: Option<&str>) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    for (name, value) in [("scope", scope), ("resource", resource)] {
+        if let Some(value) = value {
+            form.append_pair(name, value);
+        }
+    }
+    form.finish()
+}
+
+/// RFC 6749, section 5.1.
+#[derive(serde::Deserialize)]
+struct Granted {
+    access_token: String,
+    token_type: String,
+    expires_in: Option<u64>,
+}
+
+fn access_token(body: &[u8]) -> Option<AccessToken> {
+    let granted: Granted = serde_json::from_slice(body).ok()?;
+    if !granted.token_type.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    let life = granted.expires_in.map_or(TOKEN_LIFE, Duration::from_secs);
+    let token = Zeroizing::new(granted.access_token);
+    let value = Zeroizing::new(format!("Bearer {}", *token));
+    Some(AccessToken {
+        value: sensitive(&value).ok()?,
+        until: Instant::now() + life.saturating_sub(TOKEN_MARGIN),
+    })
+}
+
+fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| Failure::NoCredential)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+pub(super) fn failure(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() {
+        Failure::Timeout
+    } else if error.is_connect() {
+        Failure::Unreachable
+    } else {
+        Failure::Broken
+    }
+}

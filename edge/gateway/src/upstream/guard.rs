@@ -1,0 +1,150 @@
+//! Where a request to a tenant's HTTP API may go: no address of the edge's own network (server-side request forgery).
+//!
+//! Names are judged by what they resolve to, at the moment of connecting: a name that is public when it is registered and
+//! private when it is called gets nowhere.
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use url::{Host, Url};
+
+/// Resolves names, and leaves out every address that is not public.
+pub(super) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|addr| is_public(addr.ip())).collect();
+            if public.is_empty() {
+                return Err("no public address".into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address that is written out may be connected to; names are [`PublicOnly`]'s to judge.
+pub(super) fn may_name(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => is_public(ip.into()),
+        Some(Host::Ipv6(ip)) => is_public(ip.into()),
+        Some(Host::Domain(_)) => true,
+        None => false,
+    }
+}
+
+/// Whether an address is of the public internet (IANA special-purpose address registries, RFC 6890).
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => match embedded(ip) {
+            Some(ip) => is_public_v4(ip),
+            // 2000::/3 is all there is of global unicast; the exceptions are within it.
+            None => {
+                let [first, second, ..] = ip.segments();
+                let documentation = first == 0x2001 && second == 0x0db8 || first == 0x3fff;
+                let protocol = first == 0x2001 && second < 0x0200;
+                (0x2000..0x4000).contains(&first) && !documentation && !protocol
+            }
+        },
+    }
+}
+
+/// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64, 6to4.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let segments = ip.segments();
+    let at = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match segments {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(at(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(at(high, low)),
+        [0x2002, high, low, ..] => Some(at(high, low)),
+        _ => None,
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let protocol = a == 192 && b == 0 && c == 0;
+    let benchmark = a == 198 && (18..20).contains(&b);
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || a == 0
+        || a >= 224
+        || shared
+        || protocol
+        || benchmark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_are_public() {
+        for private in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "203.0.113.5",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+            "::127.0.0.1",
+            "2001:db8::1",
+            "2001::1",
+            "fec0::1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "64:ff9b::101:101",
+        ] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+        for (url, may) in [
+            ("http://127.0.0.1/", false),
+            ("http://2130706433/", false),
+            ("http://0x7f.1/", false),
+            ("http://[::1]/", false),
+            ("http://[::ffff:10.0.0.1]/", false),
+            ("http://localhost/", true),
+            ("http://1.1.1.1/", true),
+        ] {
+            assert_eq!(may_name(&url.parse().unwrap()), may, "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_what_it_resolves_to() {
+        assert!(
+            PublicOnly
+                .resolve("localhost".parse().unwrap())
+                .await
+                .is_err()
+        );
+    }
+}

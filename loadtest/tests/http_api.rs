@@ -1,0 +1,282 @@
+//! A company's plain HTTP API behind the edge: an OpenAPI document becomes tools; good calls pass with the tenant's own
+//! credential, and no argument leaves the place that it is for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
+use proctor_loadtest::load::{AGENT, allow_all, in_secs};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const KEY: &str = "key-of-the-pet-store";
+
+/// What the API was really asked.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Asked>>>);
+
+#[derive(Clone, Debug)]
+struct Asked {
+    line: String,
+    headers: axum::http::HeaderMap,
+    body: String,
+}
+
+async fn serve(State(seen): State<Seen>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let asked = Asked {
+        line: format!("{} {}", parts.method, parts.uri),
+        headers: parts.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    let known = asked.headers.get("x-api-key").is_some_and(|key| key == KEY);
+    let path = parts.uri.path().to_owned();
+    seen.0.lock().unwrap().push(asked);
+    match (known, path.as_str()) {
+        (false, _) => (StatusCode::UNAUTHORIZED, "who are you?").into_response(),
+        (_, "/v1/redirect") => {
+            (StatusCode::FOUND, [(header::LOCATION, "/v1/pets")]).into_response()
+        }
+        (_, "/v1/pets") => Json(json!([{ "name": "Rex" }, { "name": "Tom" }])).into_response(),
+        (_, "/v1/pets/none") => (StatusCode::NOT_FOUND, "no such pet").into_response(),
+        (_, "/v1/pets/slow") => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            StatusCode::OK.into_response()
+        }
+        _ => Json(json!({ "name": "Rex" })).into_response(),
+    }
+}
+
+async fn start() -> (Seen, u16) {
+    let seen = Seen::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = Router::new().fallback(serve).with_state(seen.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (seen, port)
+}
+
+/// `proctor …` with the platform's key.
+async fn proctor(cluster: &Cluster, args: &[&str], input: &str) -> (bool, String) {
+    let mut command = tokio::process::Command::new(proctor_binary().unwrap());
+    command
+        .args(args)
+        .env("PROCTOR_API_URL", &cluster.api_url)
+        .env("PROCTOR_TENANT", "acme")
+        .env("PROCTOR_ADMIN_KEY", cluster.admin_key())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut child.stdin.take().unwrap(), input.as_bytes())
+        .await
+        .unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
+    let (seen, port) = start().await;
+    let cluster = Cluster::start(Options {
+        settings: json!({ "intent": "when_declared" }),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/petstore.yaml");
+    let url = format!("http://127.0.0.1:{port}/v1");
+    let host = format!("127.0.0.1:{port}");
+    let (good, said) = proctor(&cluster, &["secret", "put", "pets", "--host", &host], KEY).await;
+    assert!(good && !said.contains(KEY), "{said}");
+    let import = [
+        "server",
+        "import",
+        "pets",
+        "--openapi",
+        document,
+        "--url",
+        &url,
+        "--auth-header",
+        "X-Api-Key",
+        "--auth-secret",
+        "pets",
+    ];
+    // Loopback is the edge's own network: only who may change edges may open it.
+    let (good, said) = proctor(&cluster, &import, "").await;
+    assert!(good, "{said}");
+    assert!(
+        said.contains("5 tools") && said.contains("POST /photos"),
+        "{said}"
+    );
+    allow_all(&cluster).await.unwrap();
+    let caveats = [
+        format!("time < {}", in_secs(600).unwrap()),
+        "tool in pets/*".to_owned(),
+    ];
+    let minted = cluster
+        .acme(
+            Method::POST,
+            "tokens",
+            Some(json!({ "agent": AGENT, "caveats": caveats })),
+        )
+        .await
+        .unwrap();
+    let token = minted["token"].as_str().unwrap();
+    cluster
+        .wait_allowed(token, AGENT, "pets/getPet", json!({ "petId": "1" }))
+        .await
+        .unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let call = async |tool: &str, arguments: Value| -> (Value, Vec<Asked>) {
+        seen.0.lock().unwrap().clear();
+        let body = json!({ "tool": format!("pets/{tool}"), "arguments": arguments });
+        let request = http
+            .post(format!("{}/v1/tool-call", cluster.edge_url))
+            .bearer_auth(token)
+            .json(&body);
+        let answer = request.send().await.unwrap().json().await.unwrap();
+        let asked = seen.0.lock().unwrap().clone();
+        (answer, asked)
+    };
+
+    // Not public, and not opened: nothing goes there.
+    let (answer, asked) = call("getPet", json!({ "petId": "1" })).await;
+    assert_eq!(
+        answer["error"]["data"]["reason"], "upstream_unavailable",
+        "{answer}"
+    );
+    assert!(asked.is_empty());
+    let (good, said) = proctor(
+        &cluster,
+        &[&import[..], &["--private-addresses"]].concat(),
+        "",
+    )
+    .await;
+    assert!(good, "{said}");
+    for _ in 0..100 {
+        if call("getPet", json!({ "petId": "1" }))
+            .await
+            .0
+            .get("result")
+            .is_some()
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    let (answer, asked) = call(
+        "listPets",
+        json!({ "limit": 7, "tag": ["a&b=c", "ü"], "X-Request-Id": "r 1" }),
+    )
+    .await;
+    assert_eq!(
+        answer["result"]["structuredContent"]["result"][1]["name"], "Tom",
+        "{answer}"
+    );
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        asked[0].line,
+        "GET /v1/pets?limit=7&tag=a%26b%3Dc&tag=%C3%BC"
+    );
+    assert_eq!(asked[0].headers["x-request-id"], "r 1");
+    assert!(
+        asked[0].headers.get("authorization").is_none(),
+        "the agent's token goes no further"
+    );
+    let (_, asked) = call("getPet", json!({ "petId": "a b;c" })).await;
+    assert_eq!(asked[0].line, "GET /v1/pets/a%20b;c");
+    let (_, asked) = call(
+        "addPet",
+        json!({ "body": { "name": null, "parent": { "name": "Rex" } } }),
+    )
+    .await;
+    assert_eq!(
+        (asked[0].line.as_str(), asked[0].body.as_str()),
+        ("POST /v1/pets", r#"{"name":null,"parent":{"name":"Rex"}}"#)
+    );
+
+    // An argument that would leave its place, or its schema, is no argument of this tool.
+    for bad in [
+        "..",
+        "../admin",
+        "..\\admin",
+        "%2e%2e",
+        "%2e%2e%2fadmin",
+        "a/b",
+        "1?admin=1",
+        "1#x",
+        "a\r\nX-Admin: 1",
+        "",
+    ] {
+        let (answer, asked) = call("getPet", json!({ "petId": bad })).await;
+        assert_eq!(
+            answer["error"]["data"]["reason"], "invalid_arguments",
+            "{bad:?}: {answer}"
+        );
+        assert!(asked.is_empty(), "{bad:?}: {asked:?}");
+    }
+    for (tool, arguments) in [
+        ("listPets", json!({ "X-Request-Id": "1\r\nX-Admin: 1" })),
+        ("listPets", json!({ "X-Request-Id": "1\u{7f}" })),
+        ("listPets", json!({ "limit": 101 })),
+        ("listPets", json!({ "admin": true })),
+        ("addPet", json!({ "body": { "name": "x", "admin": true } })),
+        ("addPet", json!({})),
+    ] {
+        let (answer, asked) = call(tool, arguments).await;
+        assert_eq!(
+            answer["error"]["data"]["reason"], "invalid_arguments",
+            "{answer}"
+        );
+        assert!(asked.is_empty());
+    }
+
+    // What the API refuses is a tool's error; a redirect is not followed.
+    let (answer, asked) = call("getPet", json!({ "petId": "none" })).await;
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert_eq!(
+        answer["result"]["content"][0]["text"],
+        "HTTP 404: no such pet"
+    );
+    assert_eq!(asked.len(), 1);
+    let (answer, asked) = call("elsewhere", json!({})).await;
+    assert_eq!(
+        (answer["result"]["isError"].as_bool(), asked.len()),
+        (Some(true), 1),
+        "{answer}"
+    );
+    // A credential that is gone is missed, not left out.
+    let (good, said) = proctor(&cluster, &["secret", "delete", "pets"], "").await;
+    assert!(good, "{said}");
+    let mut last = Value::Null;
+    for _ in 0..100 {
+        let (answer, asked) = call("getPet", json!({ "petId": "1" })).await;
+        last = answer;
+        if asked.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        last["error"]["data"]["reason"], "upstream_credential",
+        "{last}"
+    );
+    proctor_loadtest::oracle::settled(&cluster, Duration::from_secs(20))
+        .await
+        .unwrap();
+    cluster.stop().await;
+}

@@ -1,0 +1,252 @@
+//! How a tool of an HTTP API becomes a request (OpenAPI 3.0 and 3.1).
+
+use serde::{Deserialize, Serialize};
+
+/// The methods that a tool may use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum HttpMethod {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl HttpMethod {
+    /// Name as on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Where an argument goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterPlace {
+    /// A whole segment, or a part of one, of the path: `{name}` in the template.
+    Path,
+    /// The query; an array becomes the name several times.
+    Query,
+    /// A header; an array becomes one value with commas.
+    Header,
+}
+
+/// One argument of a tool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpParameter {
+    /// Name of the argument.
+    pub argument: String,
+    /// Name in the request.
+    pub name: String,
+    /// Where it goes.
+    pub place: ParameterPlace,
+}
+
+/// How the argument `body` is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpBody {
+    /// `application/json`.
+    Json,
+    /// `application/x-www-form-urlencoded`, of an object of scalars.
+    Form,
+}
+
+/// The argument that becomes the request's body.
+pub const BODY_ARGUMENT: &str = "body";
+
+/// The request that a tool of an HTTP API makes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpBinding {
+    /// Its method.
+    pub method: HttpMethod,
+    /// Template of its path below the server's address: `/pets/{id}`.
+    pub path: String,
+    /// Where the arguments go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<HttpParameter>,
+    /// How the argument `body` is written; absent: no body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<HttpBody>,
+}
+
+/// A binding that can't make a sound request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BindingError {
+    /// The path.
+    #[error(
+        "path: begins with /, has no query, fragment, dot segment, empty segment or percent sign"
+    )]
+    Path,
+    /// Placeholders and path parameters.
+    #[error("path: each placeholder is a path parameter, and each path parameter a placeholder")]
+    Placeholder,
+    /// A header of ours, or none at all.
+    #[error(
+        "parameters: a header is named by letters, digits and -, and is none that the edge sets itself"
+    )]
+    Header,
+    /// Two parameters in one place, or two for one argument.
+    #[error("parameters: an argument, or a name in one place, is there twice")]
+    Twice,
+}
+
+/// Headers that an argument never sets: what frames the message, routes it, or speaks for somebody.
+const RESERVED_HEADERS: [&str; 16] = [
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "forwarded",
+];
+
+impl HttpBinding {
+    /// The names of the placeholders in the path, in order.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+    }
+
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), BindingError> {
+        self.check_path()?;
+        let placeholders: Vec<_> = self.placeholders().collect();
+        let in_path = |parameter: &&HttpParameter| parameter.place == ParameterPlace::Path;
+        let of_path: Vec<_> = self.parameters.iter().filter(in_path).collect();
+        let known = |name: &&&str| of_path.iter().any(|parameter| parameter.name == **name);
+        if placeholders.iter().filter(known).count() != placeholders.len()
+            || placeholders.len() != of_path.len()
+        {
+            return Err(BindingError::Placeholder);
+        }
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            if parameter.place == ParameterPlace::Header && !is_free_header(&parameter.name) {
+                return Err(BindingError::Header);
+            }
+            let clashes = |other: &HttpParameter| {
+                other.argument == parameter.argument
+                    || (other.place == parameter.place
+                        && other.name.eq_ignore_ascii_case(&parameter.name))
+            };
+            let taken = self.body.is_some() && parameter.argument == BODY_ARGUMENT;
+            if taken || self.parameters.iter().skip(index + 1).any(clashes) {
+                return Err(BindingError::Twice);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_path(&self) -> Result<(), BindingError> {
+        let plain = self
+            .path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"?#%\\\"<>^`|".contains(&byte));
+        let balanced = self.path.matches('{').count() == self.path.matches('}').count();
+        let mut segments = self.path.split('/').skip(1).peekable();
+        let mut sound = self.path.starts_with('/') && plain && balanced;
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            sound &= !matches!(segment, "." | "..") && (last || !segment.is_empty());
+        }
+        if sound {
+            Ok(())
+        } else {
+            Err(BindingError::Path)
+        }
+    }
+}
+
+fn is_free_header(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && !RESERVED_HEADERS.contains(&lower.as_str())
+        && !lower.starts_with("x-forwarded-")
+        && !lower.starts_with("proxy-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn checked(path: &str, parameters: serde_json::Value) -> Result<(), BindingError> {
+        let binding = json!({ "method": "GET", "path": path, "parameters": parameters });
+        serde_json::from_value::<HttpBinding>(binding)
+            .unwrap()
+            .check()
+    }
+
+    #[test]
+    fn a_binding_is_sound_or_refused() {
+        let id = json!([{"argument": "id", "name": "id", "place": "path"}]);
+        for good in ["/pets/{id}", "/pets/{id}/", "/pets/a-{id}.json"] {
+            assert_eq!(checked(good, id.clone()), Ok(()), "{good}");
+        }
+        for bad in [
+            "pets/{id}",
+            "/a/../{id}",
+            "/{id}?x=1",
+            "/%2e/{id}",
+            "//{id}",
+            "/{id",
+            "/{id} ",
+        ] {
+            assert_eq!(checked(bad, id.clone()), Err(BindingError::Path), "{bad}");
+        }
+        assert_eq!(checked("/pets", id.clone()), Err(BindingError::Placeholder));
+        assert_eq!(
+            checked("/pets/{id}/{other}", id),
+            Err(BindingError::Placeholder)
+        );
+        for name in [
+            "Authorization",
+            "host",
+            "X-Forwarded-For",
+            "a b",
+            "a\r\nb",
+            "",
+        ] {
+            let header = json!([{"argument": "h", "name": name, "place": "header"}]);
+            assert_eq!(
+                checked("/pets", header),
+                Err(BindingError::Header),
+                "{name:?}"
+            );
+        }
+        let twice = json!([
+            {"argument": "a", "name": "q", "place": "query"},
+            {"argument": "b", "name": "Q", "place": "query"},
+        ]);
+        assert_eq!(checked("/pets", twice), Err(BindingError::Twice));
+    }
+}
