@@ -3,6 +3,7 @@
 use proctor_runtime::Clock;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use url::Url;
 
 /// How an edge is to run. What it serves and for whom comes from control.
 #[derive(Clone, Debug)]
@@ -17,8 +18,21 @@ pub struct EdgeConfig {
     pub spool_bytes_max: u64,
     /// Requests in work at once; more are refused.
     pub in_flight_max: usize,
+    /// What this edge is to the world outside.
+    pub face: Face,
     /// The time.
     pub clock: Clock,
+}
+
+/// Under which address agents and browsers know an edge, and whom they get tokens from.
+#[derive(Clone, Default, Debug)]
+pub struct Face {
+    /// The address that agents use, where a name or a proxy stands before this edge.
+    pub public_url: Option<Url>,
+    /// Web pages that may speak to this edge. Pages on loopback may, where the edge is there as well.
+    pub allowed_origins: Vec<Url>,
+    /// Who gives tokens for this edge, as its resource metadata says (RFC 9728).
+    pub authorization_servers: Vec<Url>,
 }
 
 impl EdgeConfig {
@@ -32,6 +46,7 @@ impl EdgeConfig {
             admin_listen: free,
             spool_bytes_max: 1 << 30,
             in_flight_max: 4_096,
+            face: Face::default(),
             clock: Clock::system(),
         }
     }

@@ -5,21 +5,28 @@
 //! | `/v1/mcp`, `/v1/mcp/{server}` | `mcp`: both families of revisions |
 //! | `/v1/tool-call` | `tool_call` |
 //! | `/access/v1/evaluation`, `/access/v1/evaluations` | `authzen` |
+//! | `/.well-known/oauth-protected-resource/…` | `resource` |
 
 mod authzen;
 mod error;
 pub(crate) mod listener;
 mod mcp;
+mod pages;
 mod request;
+mod resource;
 mod tool_call;
 
+use crate::config::Face;
 use crate::enforce::Gateway;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
+use pages::Pages;
+use resource::Resource;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Headers that decide something: twice is one too many, whoever is meant to read which.
@@ -34,7 +41,13 @@ const ONCE: [HeaderName; 8] = [
     HeaderName::from_static("mcp-name"),
 ];
 
-pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> Router {
+    let pages = Arc::new(Pages::new(
+        listen,
+        face.public_url.clone(),
+        &face.allowed_origins,
+    ));
+    let resource = Arc::new(Resource::new(face.public_url, face.authorization_servers));
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
@@ -47,6 +60,12 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
                 .route("/v1/mcp/{server}", any(mcp::one_server))
                 .with_state(mcp),
         )
+        .merge(
+            Router::new()
+                .route(resource::WELL_KNOWN, get(resource::whole))
+                .route(resource::OF_ENDPOINT, get(resource::endpoint))
+                .with_state(Arc::clone(&resource)),
+        )
         .fallback(async || {
             error::plain_status(StatusCode::NOT_FOUND, "there is nothing at this path")
         })
@@ -56,7 +75,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
                 "this path does not take this method",
             )
         })
+        .layer(from_fn_with_state(resource, resource::challenge))
         .layer(from_fn(guard))
+        .layer(pages.cors())
+        .layer(from_fn_with_state(pages, pages::guard))
         // The body is read with our own limit.
         .layer(DefaultBodyLimit::disable())
 }

@@ -25,7 +25,7 @@ mod upstream;
 mod wire_header;
 mod world;
 
-pub use config::EdgeConfig;
+pub use config::{EdgeConfig, Face};
 pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
 pub use upstream::{ListError, OpenApiError, ReadDocument, list_tools, read_openapi};
@@ -176,7 +176,7 @@ pub async fn start(
         )),
         tokio::spawn(frontend::listener::serve(
             agents,
-            frontend::router(gateway),
+            frontend::router(gateway, agent_addr, config.face),
             shutdown,
         )),
     ];

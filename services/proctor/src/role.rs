@@ -290,6 +290,35 @@ struct EdgeFile {
     admin_listen: SocketAddr,
     /// Bytes of events not yet in the ledger beyond which calls are refused.
     spool_bytes_max: Option<u64>,
+    /// The address that agents use, where a name or a proxy stands before this edge.
+    public_url: Option<String>,
+    /// Web pages that may speak to this edge.
+    #[serde(default)]
+    allowed_origins: Vec<String>,
+    /// Who gives tokens for this edge.
+    #[serde(default)]
+    authorization_servers: Vec<String>,
+}
+
+fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
+    let web = |member: &str, text: &String| {
+        let url = url::Url::parse(text).with_context(|| format!("{member}: {text} is no URL"))?;
+        anyhow::ensure!(
+            matches!(url.scheme(), "http" | "https"),
+            "{member}: {text} is neither http:// nor https://"
+        );
+        Ok(url)
+    };
+    let all = |member: &str, texts: &[String]| texts.iter().map(|text| web(member, text)).collect();
+    Ok(proctor_edge::Face {
+        public_url: file
+            .public_url
+            .as_ref()
+            .map(|text| web("public_url", text))
+            .transpose()?,
+        allowed_origins: all("allowed_origins", &file.allowed_origins)?,
+        authorization_servers: all("authorization_servers", &file.authorization_servers)?,
+    })
 }
 
 pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
@@ -306,6 +335,7 @@ pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
     let mut config = proctor_edge::EdgeConfig {
         agent_listen: file.listen,
         admin_listen: file.admin_listen,
+        face: face(&file)?,
         ..proctor_edge::EdgeConfig::new(file.data_dir)
     };
     config.spool_bytes_max = file.spool_bytes_max.unwrap_or(config.spool_bytes_max);

@@ -3,7 +3,7 @@
 use super::request;
 use crate::enforce::Refused;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use proctor_model::config::Denials;
 use proctor_model::{Control, Reason};
@@ -79,14 +79,7 @@ fn status(dialect: Dialect, reason: Reason) -> StatusCode {
 }
 
 fn respond(status: StatusCode, body: Value) -> Response {
-    let mut response = (status, Json(body)).into_response();
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static("Bearer realm=\"proctor\"");
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    response
+    (status, Json(body)).into_response()
 }
 
 /// A refusal outside MCP: `{"error": {code, message, data}}`.
