@@ -47,7 +47,7 @@ async fn serve(State(asked): State<Asked>, Json(request): Json<Value>) -> Respon
             result(json!({ "supportedVersions": ["2026-07-28"], "capabilities": {} }))
         }
         "tools/list" => {
-            result(json!({ "tools": ["ask", "phish", "task", "notes", "plain"].map(tool) }))
+            result(json!({ "tools": (["ask", "phish", "task", "notes", "plain"].map(tool)) }))
         }
         "resources/list" => {
             result(json!({ "resources": [{ "uri": "docs://open", "name": "open" }] }))

@@ -114,8 +114,12 @@ fn check(file: &str, case: &Case) {
             // No value of the call in what an outsider or the audit chain gets to see.
             let question = escalation.map(|escalation| escalation.question());
             let shown = format!("{} {refusal:?} {question:?}", refusal.message());
+            // A resource's URI is its name in the catalogue: no secret. What was filled into a template is one.
+            let listed = facts.tool.as_ref().map(|tool| tool.name.to_string());
+            let listed = listed.unwrap_or_default();
             for value in case.args.values().filter_map(Value::as_str) {
-                assert!(value.len() < 4 || !shown.contains(value), "{name}: {shown}");
+                let secret = value.len() >= 4 && !listed.contains(value);
+                assert!(!secret || !shown.contains(value), "{name}: {shown}");
             }
         }
     }

@@ -309,7 +309,10 @@ fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
         );
         Ok(url)
     };
-    let all = |member: &str, texts: &[String]| texts.iter().map(|text| web(member, text)).collect();
+    let all = |member: &str, texts: &[String]| {
+        let urls = texts.iter().map(|text| web(member, text));
+        urls.collect::<anyhow::Result<Vec<_>>>()
+    };
     Ok(proctor_edge::Face {
         public_url: file
             .public_url

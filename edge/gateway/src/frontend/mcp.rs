@@ -153,7 +153,7 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
         }
         Err(reason) => return context.refuse(&Value::Null, reason).await,
     };
-    if message.method != "initialize" && modern::is_meant(headers, &message) {
+    if modern::is_meant(headers, &message) {
         context.dialect = Dialect::Modern;
         return modern::serve(&context, message).await;
     }

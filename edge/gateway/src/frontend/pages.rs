@@ -26,7 +26,8 @@ pub(crate) struct Pages {
 
 impl Pages {
     pub(crate) fn new(listen: SocketAddr, public: Option<Url>, origins: &[Url]) -> Self {
-        let written = |origin: &Url| HeaderValue::from_str(&origin.origin().ascii_serialization()).ok();
+        let written =
+            |origin: &Url| HeaderValue::from_str(&origin.origin().ascii_serialization()).ok();
         Self {
             origins: origins.iter().filter_map(written).collect(),
             public,
@@ -60,7 +61,9 @@ impl Pages {
             return Err("this edge is not known by that name");
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.admits(origin) => Err("pages of this origin may not speak to this edge"),
+            Some(origin) if !self.admits(origin) => {
+                Err("pages of this origin may not speak to this edge")
+            }
             _ => Ok(()),
         }
     }
@@ -70,7 +73,11 @@ impl Pages {
         let Some(host) = headers.get(header::HOST) else {
             return true;
         };
-        let Some(url) = host.to_str().ok().and_then(|host| Url::parse(&format!("http://{host}/")).ok()) else {
+        let Some(url) = host
+            .to_str()
+            .ok()
+            .and_then(|host| Url::parse(&format!("http://{host}/")).ok())
+        else {
             return false;
         };
         let named = |public: &Url| public.host() == url.host();
@@ -81,7 +88,11 @@ impl Pages {
         if self.origins.contains(origin) {
             return true;
         }
-        let Some(url) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else {
+        let Some(url) = origin
+            .to_str()
+            .ok()
+            .and_then(|origin| Url::parse(origin).ok())
+        else {
             return false;
         };
         let own = |public: &Url| public.origin() == url.origin();
@@ -98,7 +109,11 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-pub(super) async fn guard(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(pages): State<Arc<Pages>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if let Err(sentence) = pages.check(request.headers()) {
         return error::plain_status(StatusCode::FORBIDDEN, sentence);
     }
@@ -121,11 +136,27 @@ mod tests {
         for host in ["127.0.0.1:8080", "localhost", "[::1]:8080", "127.0.0.2:1"] {
             assert!(checked(&pages, host, None), "{host}");
         }
-        for host in ["evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "a b", ""] {
+        for host in [
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "a b",
+            "",
+        ] {
             assert!(!checked(&pages, host, None), "{host}");
         }
-        assert!(checked(&pages, "localhost:1", Some("http://localhost:3000")));
-        for origin in ["http://evil.example", "null", "http://localhost.evil.example", ""] {
+        assert!(checked(
+            &pages,
+            "localhost:1",
+            Some("http://localhost:3000")
+        ));
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost.evil.example",
+            "",
+        ] {
             assert!(!checked(&pages, "localhost:1", Some(origin)), "{origin}");
         }
     }
@@ -138,7 +169,12 @@ mod tests {
         for origin in ["https://console.example", "https://edge.example"] {
             assert!(checked(&pages, "whatever", Some(origin)), "{origin}");
         }
-        for origin in ["http://console.example", "https://console.example:8443", "http://localhost", "null"] {
+        for origin in [
+            "http://console.example",
+            "https://console.example:8443",
+            "http://localhost",
+            "null",
+        ] {
             assert!(!checked(&pages, "whatever", Some(origin)), "{origin}");
         }
     }

@@ -39,8 +39,15 @@ impl Resource {
     }
 
     fn document(&self, path: &str) -> Response {
-        let Some(resource) = self.public.as_ref().and_then(|public| public.join(path).ok()) else {
-            return super::error::plain_status(StatusCode::NOT_FOUND, "this edge has no public address");
+        let Some(resource) = self
+            .public
+            .as_ref()
+            .and_then(|public| public.join(path).ok())
+        else {
+            return super::error::plain_status(
+                StatusCode::NOT_FOUND,
+                "this edge has no public address",
+            );
         };
         let servers: Vec<_> = self.authorization_servers.iter().map(Url::as_str).collect();
         let document = json!({
@@ -80,9 +87,16 @@ pub(super) async fn whole(State(resource): State<Arc<Resource>>) -> Response {
 }
 
 /// The document of one endpoint: its path stands behind the well-known one.
-pub(super) async fn endpoint(State(resource): State<Arc<Resource>>, Path(path): Path<String>) -> Response {
+pub(super) async fn endpoint(
+    State(resource): State<Arc<Resource>>,
+    Path(path): Path<String>,
+) -> Response {
     // Whichever endpoint is asked for, it is named as itself: a client compares the two.
-    let known = path == "v1/mcp" || path == "v1/tool-call" || path.strip_prefix("v1/mcp/").is_some_and(|id| !id.contains('/'));
+    let known = path == "v1/mcp"
+        || path == "v1/tool-call"
+        || path
+            .strip_prefix("v1/mcp/")
+            .is_some_and(|id| !id.contains('/'));
     match known {
         true => resource.document(&format!("/{path}")),
         false => super::error::plain_status(StatusCode::NOT_FOUND, "there is no such endpoint"),

@@ -8,10 +8,10 @@ use super::{Answer, Reply, events};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 const SESSION_ID: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
@@ -23,6 +23,9 @@ const RESUMES_MAX: usize = 5;
 /// How long we wait before, where the server says nothing, and at most.
 const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a server may take to open a session's own stream before we go on without.
+const STREAM_OPENS: Duration = Duration::from_secs(1);
 
 /// One request to a server.
 pub(super) struct Request<'a> {
@@ -192,7 +195,7 @@ impl Http {
         };
         let session = self.sessions.put(talk, session);
         if talk.words.is_some() {
-            self.overhear(&session);
+            self.overhear(&session).await;
         }
         Ok(session)
     }
@@ -320,42 +323,52 @@ impl Http {
         }
     }
 
-    /// Reads a client's session's own stream until the session is over.
-    fn overhear(self: &Arc<Self>, session: &Arc<Session>) {
+    /// Reads a client's session's own stream until the session is over. Returns when the stream is there, so that what
+    /// is said on it about the first request is heard; of a server that is slow with it, after a while.
+    async fn overhear(self: &Arc<Self>, session: &Arc<Session>) {
         if session.id.is_none() || session.era == Era::Modern {
             return;
         }
-        let (http, over, concerned) = (Arc::clone(self), session.over.clone(), session.concerned());
         let get = self
             .client
             .get(&self.url)
             .header(ACCEPT, "text/event-stream");
         let get = addressed(get, session);
+        let (http, over, concerned) = (Arc::clone(self), session.over.clone(), session.concerned());
         let session = Arc::downgrade(session);
+        let (there, opened) = oneshot::channel::<()>();
         tokio::spawn(async move {
-            let reading = async {
-                let response = http.client.send(get).await?;
-                if !response.status().is_success()
-                    || !content_type(&response).starts_with("text/event-stream")
-                {
-                    return Err(Failure::Invalid);
-                }
-                let mut events = events::Events::new(response, u64::MAX);
-                while let Some(event) = events.next().await? {
-                    let Some(session) = session.upgrade() else {
-                        break;
-                    };
-                    http.overheard(&session, &concerned, rpc::read(event.data.as_bytes())?)
-                        .await?;
-                }
-                Ok(())
-            };
             tokio::select! {
                 // A server without such a stream says all on the streams of its requests.
-                _ = reading => {}
+                _ = http.listen_in(get, &session, &concerned, there) => {}
                 () = over.cancelled() => {}
             }
         });
+        drop(tokio::time::timeout(STREAM_OPENS, opened).await);
+    }
+
+    async fn listen_in(
+        &self,
+        get: RequestBuilder,
+        session: &Weak<Session>,
+        concerned: &Concerned,
+        there: oneshot::Sender<()>,
+    ) -> Result<(), Failure> {
+        let response = self.client.send(get).await?;
+        let events = content_type(&response).starts_with("text/event-stream");
+        if !response.status().is_success() || !events {
+            return Err(Failure::Invalid);
+        }
+        drop(there);
+        let mut events = events::Events::new(response, u64::MAX);
+        while let Some(event) = events.next().await? {
+            let Some(session) = session.upgrade() else {
+                break;
+            };
+            let word = rpc::read(event.data.as_bytes())?;
+            self.overheard(&session, concerned, word).await?;
+        }
+        Ok(())
     }
 
     async fn overheard(

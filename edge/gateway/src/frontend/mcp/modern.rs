@@ -27,10 +27,14 @@ const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// Whether a message is of this revision: it says so in its body, or in its headers.
 pub(super) fn is_meant(headers: &HeaderMap, message: &Message) -> bool {
-    message.method == "server/discover"
-        || said(&message.params, META_VERSION).is_some()
-        || headers.contains_key("mcp-method")
-        || headers::version(headers) == Some(VERSIONS[0])
+    let versioned = said(&message.params, META_VERSION).is_some()
+        || headers::version(headers) == Some(VERSIONS[0]);
+    match message.method.as_str() {
+        // A client of the older revisions begins so; what else it says beside is not this revision's.
+        "initialize" => versioned,
+        "server/discover" => true,
+        _ => versioned || headers.contains_key("mcp-method"),
+    }
 }
 
 fn said<'a>(params: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
