@@ -806,6 +806,7 @@ async fn both_families_of_mcp_take_an_approval() {
             let mut meta = json!({});
             if code == -31019 {
                 meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+                meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
             }
             if let Some(approval) = approval {
                 meta["dev.proctor/approval"] = approval.clone();

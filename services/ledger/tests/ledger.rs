@@ -425,7 +425,7 @@ async fn what_a_superuser_changes_is_named() {
         assert!(superuser.execute(statement).await.is_err(), "{statement}");
     }
     superuser
-        .execute("do $$ declare part regclass; begin
+        .execute("lock table ledger.entries in access exclusive mode; do $$ declare part regclass; begin
                 for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
                 loop execute format('alter table %s disable trigger all', part); end loop;
             end $$;

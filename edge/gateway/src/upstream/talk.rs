@@ -3,8 +3,7 @@
 use super::Reply;
 use super::rpc::Failure;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -202,9 +201,29 @@ pub(crate) fn declined(code: i64, message: &str) -> Reply {
 /// Time that a server has left. It runs only while we wait for the server, not while it waits for the client.
 pub(super) struct Deadline {
     left: Duration,
-    /// Microseconds that the client took meanwhile.
-    paused: Arc<AtomicU64>,
+    paused: Arc<Mutex<Paused>>,
 }
+
+/// Time that is the client's, since it was last asked for.
+#[derive(Default)]
+struct Paused {
+    over: Duration,
+    /// Since when somebody waits for the client, and how many do.
+    since: Option<Instant>,
+    waiting: u32,
+}
+
+impl Paused {
+    fn take(&mut self) -> Duration {
+        let now = Instant::now();
+        let running = self.since.map(|since| now - since).unwrap_or_default();
+        self.since = self.since.map(|_| now);
+        std::mem::take(&mut self.over) + running
+    }
+}
+
+/// How often it is looked at whether the client still thinks, once the server's time is up.
+const CLIENT_THINKS: Duration = Duration::from_millis(50);
 
 impl Deadline {
     pub(super) fn new(limit: Duration) -> Self {
@@ -219,21 +238,28 @@ impl Deadline {
         Pauses(Arc::clone(&self.paused))
     }
 
+    fn paused(&self) -> (Duration, bool) {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        (paused.take(), paused.since.is_some())
+    }
+
     pub(super) async fn within<T>(
         &mut self,
         waiting: impl Future<Output = T>,
     ) -> Result<T, Failure> {
         let mut waiting = std::pin::pin!(waiting);
+        let mut wait = self.left;
         loop {
             let started = Instant::now();
-            let waited = tokio::time::timeout(self.left, &mut waiting).await;
-            let paused = Duration::from_micros(self.paused.swap(0, Ordering::Relaxed));
+            let waited = tokio::time::timeout(wait, &mut waiting).await;
+            let (paused, thinking) = self.paused();
             let took = started.elapsed().saturating_sub(paused);
             self.left = self.left.saturating_sub(took);
             match waited {
                 Ok(done) => return Ok(done),
-                Err(_) if self.left.is_zero() => return Err(Failure::Timeout),
-                Err(_) => {}
+                Err(_) if self.left.is_zero() && !thinking => return Err(Failure::Timeout),
+                Err(_) if thinking => wait = self.left.max(CLIENT_THINKS),
+                Err(_) => wait = self.left,
             }
         }
     }
@@ -241,16 +267,35 @@ impl Deadline {
 
 /// Stops a deadline's time.
 #[derive(Clone)]
-pub(super) struct Pauses(Arc<AtomicU64>);
+pub(super) struct Pauses(Arc<Mutex<Paused>>);
 
 impl Pauses {
     /// Waits without the deadline's time going on.
     pub(super) async fn during<T>(&self, waiting: impl Future<Output = T>) -> T {
-        let started = Instant::now();
-        let done = waiting.await;
-        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.0.fetch_add(took, Ordering::Relaxed);
-        done
+        let _pause = self.begin();
+        waiting.await
+    }
+
+    fn begin(&self) -> Pause<'_> {
+        let mut paused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.waiting += 1;
+        paused.since.get_or_insert_with(Instant::now);
+        Pause(&self.0)
+    }
+}
+
+/// The deadline's time goes on when this is dropped.
+struct Pause<'a>(&'a Mutex<Paused>);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let mut paused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.waiting = paused.waiting.saturating_sub(1);
+        if paused.waiting == 0
+            && let Some(since) = paused.since.take()
+        {
+            paused.over += since.elapsed();
+        }
     }
 }
 
@@ -311,11 +356,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_servers_time_stands_still_while_the_client_thinks() {
-        let mut deadline = Deadline::new(Duration::from_secs(2));
+        let mut deadline = Deadline::new(Duration::from_millis(200));
         let pauses = deadline.pauses();
         let asking = async {
             pauses
-                .during(tokio::time::sleep(Duration::from_millis(2_500)))
+                .during(tokio::time::sleep(Duration::from_millis(600)))
                 .await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
