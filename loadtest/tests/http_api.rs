@@ -126,6 +126,11 @@ async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
         format!("time < {}", in_secs(600).unwrap()),
         "tool in pets/*".to_owned(),
     ];
+    let agent = format!("agents/{AGENT}");
+    cluster
+        .acme(Method::PUT, &agent, Some(json!({})))
+        .await
+        .unwrap();
     let minted = cluster
         .acme(
             Method::POST,

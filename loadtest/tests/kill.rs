@@ -39,7 +39,7 @@ impl Agent {
 
     /// Discovery, in the stateless revision: the reason, or the names of the tools.
     async fn list(&self, url: &str) -> String {
-        let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+        let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": meta } });
         let request = self.http.post(format!("{url}/v1/mcp"));
         let request = request

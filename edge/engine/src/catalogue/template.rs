@@ -41,7 +41,9 @@ impl Template {
         let dots = uri
             .split(['/', '?', '#'])
             .any(|segment| segment == "." || segment == "..");
-        !disguised && !dots && self.0.is_match(uri)
+        // RFC 3986, section 2: what stands in no URI. The template itself is none either.
+        let foreign = uri.contains(['{', '}', '<', '>', '"', '^', '`', '|']);
+        !disguised && !dots && !foreign && self.0.is_match(uri)
     }
 }
 
@@ -73,6 +75,8 @@ mod tests {
             "docs://pub/a%2Fb",
             "docs://pub/a%252Fb",
             "docs://pub/a?b",
+            "docs://pub/{id}",
+            "docs://pub/a|b",
             "xdocs://pub/7",
             "docs://priv/7",
         ] {
