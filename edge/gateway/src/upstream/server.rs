@@ -98,7 +98,8 @@ impl Transport {
 
     async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
         match self {
-            Self::Http(http) => http.request(request).await,
+            // Boxed: what an exchange over HTTP may come to would otherwise lie in every call's future.
+            Self::Http(http) => Box::pin(http.request(request)).await,
             Self::Stdio(stdio) => stdio.request(request).await,
             // It speaks no MCP: its tools are called by their bindings.
             Self::Api(_) => Err(Failure::Unsendable),
