@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance fuzz
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -53,6 +53,14 @@ conformance: install ## The MCP conformance suite through a running edge; fails 
 	@deploy/dev/install.sh test
 	$(CARGO) build --workspace --bins
 	./target/debug/proctor-loadtest conformance
+
+FUZZ_SECONDS ?= 600
+
+fuzz: ## Fuzz the content filter, its stream splitter and the parsers of LLM egress, FUZZ_SECONDS each (600)
+	$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	for target in filter splitter sse prompt; do \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target --sanitizer none -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 || exit 1; \
+	done
 
 regen: ## Renew generated files: gRPC bindings, openapi.json
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap

@@ -8,9 +8,11 @@
 pub mod agentdojo;
 pub mod bench;
 pub mod bench_ledger;
+pub mod bench_llm;
 pub mod cluster;
 pub mod conformance;
 pub mod drill;
 pub mod load;
 pub mod oracle;
+pub mod provider;
 pub mod upstream;

@@ -10,6 +10,7 @@ use clap::Parser;
 use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
 use proctor_loadtest::bench_ledger;
+use proctor_loadtest::bench_llm;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
 use std::net::SocketAddr;
@@ -40,6 +41,12 @@ enum Command {
         /// Seconds at 2,000 decisions a second
         #[arg(long, default_value_t = 20)]
         paced: u64,
+    },
+    /// What the edge adds to each event of a model's stream, next to a plain proxy
+    BenchLlm {
+        /// Streams of each
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
     },
     /// Run a fault drill with its oracle
     Drill {
@@ -114,6 +121,10 @@ async fn main() -> anyhow::Result<()> {
                 paced: Duration::from_secs(paced),
             };
             println!("{}", bench_ledger::run(plan).await?);
+            Ok(())
+        }
+        Command::BenchLlm { rounds } => {
+            println!("{}", bench_llm::run(rounds).await?);
             Ok(())
         }
         Command::Drill {

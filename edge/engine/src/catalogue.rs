@@ -5,7 +5,9 @@ mod template;
 
 use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
-use proctor_model::catalogue::{CatalogueEntry, Listed, Role, ToolServer, Verb};
+use proctor_model::catalogue::{
+    CatalogueEntry, LLM_SERVER, Listed, LlmModel, Role, ToolServer, Verb,
+};
 use proctor_model::{EntryKind, Reason, ServerId, ToolName, ToolRef};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub struct Tool {
     reference: ToolRef,
     entry: CatalogueEntry,
     result_bytes_max: u32,
+    timeout_ms: u32,
     input: Schema,
     output: Option<Schema>,
     template: Option<Template>,
@@ -58,6 +61,19 @@ impl Tool {
         roles
             .filter(move |(_, has)| **has == role)
             .map(|(pointer, _)| pointer.as_str())
+    }
+
+    /// What makes it a model of an LLM provider, if it is one.
+    #[must_use]
+    pub fn model(&self) -> Option<&LlmModel> {
+        let of_providers = self.reference.server.as_str() == LLM_SERVER;
+        self.entry.llm.as_ref().filter(|_| of_providers)
+    }
+
+    /// Time limit of one call, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u32 {
+        self.timeout_ms
     }
 
     /// Largest answer that its server may give, in bytes.
@@ -144,7 +160,7 @@ impl Catalogue {
                     .entry(reference.name.clone())
                     .or_default()
                     .push(reference.clone());
-                let tool = compile(&reference, entry, server.result_bytes_max);
+                let tool = compile(&reference, entry, server);
                 catalogue.tools.insert(reference, tool);
             }
         }
@@ -266,11 +282,7 @@ pub enum NotFound {
     Held(ToolRef, Held),
 }
 
-fn compile(
-    reference: &ToolRef,
-    entry: &CatalogueEntry,
-    result_bytes_max: u32,
-) -> Result<Tool, Held> {
+fn compile(reference: &ToolRef, entry: &CatalogueEntry, server: &ToolServer) -> Result<Tool, Held> {
     if entry.definition_digest.is_none() {
         return Err(Held::NotApproved);
     }
@@ -280,7 +292,8 @@ fn compile(
     Ok(Tool {
         reference: reference.clone(),
         entry: entry.clone(),
-        result_bytes_max,
+        result_bytes_max: server.result_bytes_max,
+        timeout_ms: server.timeout_ms,
         input: Schema::compile(&entry.definition.input_schema).map_err(Held::Schema)?,
         output: output(entry).map_err(Held::Schema)?,
         template: match entry.definition.listed() {

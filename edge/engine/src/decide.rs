@@ -101,7 +101,7 @@ fn decide_with(
             )
         })?;
         mark_escalated(facts, causes.len() > before);
-        if obligations.change(tool, &mut arguments) {
+        if obligations.change(tool, &mut arguments, world) {
             // What is forwarded is another call now: all that holds of arguments has to hold of these.
             charges = step(facts, world, Control::Policy, |facts| {
                 facts.note_changed(&arguments, world.digest_key);
@@ -185,7 +185,9 @@ pub fn visible_tools<'w>(
     admit(token, world)?;
     let intent = current_intent(token, world)?;
     let visible = |tool: &&Tool| {
-        token.check_tool(tool.reference(), tool.verb()).is_ok()
+        // A model is asked in its own words, not by a call of a tool.
+        tool.model().is_none()
+            && token.check_tool(tool.reference(), tool.verb()).is_ok()
             && intent.is_none_or(|intent| intent.has_tool(tool.reference()))
             && !world.live.differs(tool.reference())
             && world.killed.check_tool(tool.reference()).is_ok()
@@ -386,14 +388,26 @@ fn policy(
         }
         causes.extend(asks);
     }
+    let unknown = |class: &String| !world.tenant.content().knows(class);
+    if judgement.redact_classes.iter().any(unknown) {
+        return Err(Reason::PolicyUnenforceable.into());
+    }
+    let own = match (tool.model(), judgement.tokens_max) {
+        (Some(model), _) => model.output_tokens_max,
+        (None, None) => None,
+        // Only an answer of a model has tokens to count.
+        (None, Some(_)) => return Err(Reason::PolicyUnenforceable.into()),
+    };
     Ok(Obligations {
         redact: judgement.redact,
+        redact_classes: judgement.redact_classes,
         limits: ResultLimits {
             bytes: judgement
                 .bytes_max
                 .unwrap_or(u64::MAX)
                 .min(tool.result_bytes_max().into()),
             rows: judgement.rows_max,
+            tokens: own.into_iter().chain(judgement.tokens_max).min(),
         },
     })
 }
@@ -417,14 +431,23 @@ fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
 /// What policies want done with a call, and of its answer.
 struct Obligations {
     redact: Vec<String>,
+    redact_classes: Vec<String>,
     limits: ResultLimits,
 }
 
 impl Obligations {
     /// Takes out of the arguments what is to be taken out, and lowers a `row_limit` to the ceiling. `true`: they changed.
-    fn change(&self, tool: &Tool, arguments: &mut Value) -> bool {
+    fn change(&self, tool: &Tool, arguments: &mut Value, world: &World<'_>) -> bool {
         let redacted = self.redact.iter().map(|at| redact_at(arguments, at));
         let mut changed = redacted.fold(0_u64, u64::saturating_add) > 0;
+        if !self.redact_classes.is_empty() {
+            let meant = |name: &str| self.redact_classes.iter().any(|class| class == name);
+            let (rules, place) = (world.tenant.content(), Place::of(Direction::Outbound, tool));
+            if let Some((redacted, _)) = rules.redacted(arguments, &meant, place) {
+                *arguments = redacted;
+                changed = true;
+            }
+        }
         if let Some(most) = self.limits.rows {
             for pointer in tool.arguments_with(Role::RowLimit) {
                 each_at(arguments, pointer, &mut |limit| {

@@ -73,6 +73,8 @@ pub struct ResultLimits {
     pub bytes: u64,
     /// Most rows ([`crate::response::rows`]), if a policy says so.
     pub rows: Option<u64>,
+    /// Most tokens of a model's answer, if its catalogue entry or a policy says so.
+    pub tokens: Option<u64>,
 }
 
 /// One more call on a count. The edge draws all charges of a permit at once, before it records it; if one has

@@ -69,6 +69,27 @@ impl Limits {
         }
     }
 
+    /// For a request to an LLM provider.
+    #[must_use]
+    pub fn prompt() -> Self {
+        Self {
+            bytes_max: crate::limits::PROMPT_BYTES_MAX,
+            envelope: &[
+                "api",
+                "model",
+                "messages",
+                "input",
+                "stream",
+                "stream_options",
+                "system",
+                "instructions",
+                "tools",
+            ],
+            envelope_depth: 1,
+            ..Self::default()
+        }
+    }
+
     /// For the plain call endpoint: `{tool, arguments, _meta?}`.
     #[must_use]
     pub fn tool_call() -> Self {

@@ -37,6 +37,7 @@ pub mod history;
 pub mod intent;
 pub mod json;
 pub mod limits;
+pub mod llm;
 pub mod policy;
 pub mod provenance;
 mod question;

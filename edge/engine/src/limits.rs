@@ -4,6 +4,8 @@
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Largest JSON text, in bytes.
 pub const JSON_BYTES_MAX: usize = 1024 * 1024;
+/// Largest prompt to a model, in bytes: pictures are in it.
+pub const PROMPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most keys and array elements in one JSON text: bounds memory at some 100 bytes each.
 pub const JSON_NODES_MAX: usize = 50_000;
 /// 2^53: from here on doubles skip integers, so that two implementations may read one number differently.

@@ -6,6 +6,7 @@
 
 use crate::catalogue::Tool;
 use crate::decision::Permit;
+use crate::filter::Place;
 use crate::policy::{Evaluator, ResultView, Subject};
 use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
 use crate::step::{No, Step, Steps, step};
@@ -159,7 +160,7 @@ pub fn respond(
             policy(permit, tool, world, evaluator, findings)
         })?;
         step(findings, world, Control::Output, |findings| {
-            obligations.meet(tool, channel, body, findings)
+            obligations.meet(tool, world, channel, body, findings)
         })
     })();
     match outcome {
@@ -253,14 +254,22 @@ fn policy(
             rows: findings.rows,
             bytes: findings.bytes,
             error: findings.status != "ok",
+            tool_calls: None,
         }),
     };
     let judgement = evaluator.judge_answer(&subject, world);
     findings.policies = judgement.events;
     findings.monitored = judgement.monitored;
+    let unknown = |class: &String| !world.tenant.content().knows(class);
+    if judgement.redact_classes.iter().any(unknown)
+        || (judgement.tokens_max.is_some() && tool.model().is_none())
+    {
+        return Err(Reason::PolicyUnenforceable.into());
+    }
     match judgement.refusal {
         None => Ok(Obligations {
             redact: judgement.redact,
+            redact_classes: judgement.redact_classes,
             rows_max: judgement.rows_max,
             bytes_max: judgement.bytes_max,
         }),
@@ -274,6 +283,7 @@ fn policy(
 /// What policies want done with an answer.
 struct Obligations {
     redact: Vec<String>,
+    redact_classes: Vec<String>,
     rows_max: Option<u64>,
     bytes_max: Option<u64>,
 }
@@ -283,6 +293,7 @@ impl Obligations {
     fn meet(
         &self,
         tool: &Tool,
+        world: &World<'_>,
         channel: Channel,
         body: &mut Map<String, Value>,
         findings: &mut Findings,
@@ -293,6 +304,10 @@ impl Obligations {
                 return Err(Reason::OutputInvalid.into());
             };
             findings.changes.redacted = redacted;
+        }
+        if !self.redact_classes.is_empty() {
+            let more = redact_classes(&self.redact_classes, tool, world, body);
+            findings.changes.redacted = findings.changes.redacted.saturating_add(more);
         }
         if let Some(most) = self.rows_max.filter(|most| findings.rows > *most) {
             let before = findings.rows;
@@ -312,6 +327,26 @@ impl Obligations {
         }
         Ok(())
     }
+}
+
+/// Takes every match of these classes out of an answer; gives how many there were.
+pub(crate) fn redact_classes(
+    classes: &[String],
+    tool: &Tool,
+    world: &World<'_>,
+    body: &mut Map<String, Value>,
+) -> u64 {
+    let place = Place::of(Direction::Inbound, tool);
+    let value = Value::Object(std::mem::take(body));
+    let meant = |name: &str| classes.iter().any(|class| class == name);
+    let (value, count) = match world.tenant.content().redacted(&value, &meant, place) {
+        Some((redacted, count)) => (redacted, count),
+        None => (value, 0),
+    };
+    if let Value::Object(members) = value {
+        *body = members;
+    }
+    count
 }
 
 /// Carries out the content rules, on every member. Returns the body as it was, if it is another one now.
@@ -362,6 +397,20 @@ impl Release {
     #[must_use]
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// A completion that was judged as one.
+    pub(crate) fn of_model(
+        body: Map<String, Value>,
+        findings: Findings,
+        original: Option<Map<String, Value>>,
+    ) -> Self {
+        Self {
+            channel: Channel::Result,
+            body,
+            findings,
+            original,
+        }
     }
 
     /// To be passed on.

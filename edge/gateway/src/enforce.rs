@@ -4,8 +4,11 @@ mod answer;
 mod approval;
 mod dialogue;
 mod kill;
+mod llm;
 mod refuse;
 mod session;
+
+pub(crate) use llm::{Completion, Note, Prompted};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;

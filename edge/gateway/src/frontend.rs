@@ -4,17 +4,21 @@
 //! |---|---|
 //! | `/v1/mcp`, `/v1/mcp/{server}` | `mcp`: both families of revisions |
 //! | `/v1/tool-call` | `tool_call` |
+//! | `/v1/llm/{provider}/…` | `llm` |
 //! | `/access/v1/evaluation`, `/access/v1/evaluations` | `authzen` |
 //! | `/.well-known/oauth-protected-resource/…` | `resource` |
 
 mod authzen;
 mod error;
 pub(crate) mod listener;
+mod llm;
 mod mcp;
 mod pages;
 mod request;
 mod resource;
 mod tool_call;
+
+pub(crate) use llm::provider_error;
 
 use crate::config::Face;
 use crate::enforce::Gateway;
@@ -30,7 +34,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Headers that decide something: twice is one too many, whoever is meant to read which.
-const ONCE: [HeaderName; 8] = [
+const ONCE: [HeaderName; 10] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -39,6 +43,8 @@ const ONCE: [HeaderName; 8] = [
     HeaderName::from_static("mcp-protocol-version"),
     HeaderName::from_static("mcp-method"),
     HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-proctor-approval"),
 ];
 
 pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> Router {
@@ -51,6 +57,7 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
+        .route("/v1/llm/{provider}/{*path}", post(llm::prompt))
         .route("/access/v1/evaluation", post(authzen::evaluation))
         .route("/access/v1/evaluations", post(authzen::evaluations))
         .with_state(Arc::clone(&gateway))

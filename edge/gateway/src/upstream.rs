@@ -10,6 +10,7 @@ mod client;
 mod events;
 mod guard;
 mod http;
+pub(crate) mod llm;
 mod openapi;
 mod rpc;
 mod server;
@@ -27,6 +28,7 @@ pub use openapi::{OpenApiError, ReadDocument, read_openapi};
 
 use crate::spool::Recorded;
 use client::{Client, Reach};
+use llm::Providers;
 use proctor_engine::{Channel, LiveDefinitions, Purpose};
 use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
 use proctor_model::config::UpstreamSecret;
@@ -55,11 +57,16 @@ pub(crate) struct Answer {
 
 /// The servers of one configuration version.
 #[derive(Default)]
-pub(crate) struct Wiring(HashMap<ServerId, Arc<Server>>);
+pub(crate) struct Wiring(HashMap<ServerId, Arc<Server>>, Providers);
 
 impl Wiring {
     pub(crate) fn get(&self, server: &ServerId) -> Option<&Arc<Server>> {
         self.0.get(server)
+    }
+
+    /// The LLM providers.
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.1
     }
 
     /// All of them.
@@ -130,6 +137,10 @@ impl Upstreams {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wiring = Wiring::default();
         for spec in servers {
+            if let Upstream::Llm { providers } = &spec.upstream {
+                wiring.1 = Providers::new(providers, &self.dialer, &vault);
+                continue;
+            }
             let key = (tenant.clone(), spec.id.clone());
             let before = known
                 .get(&key)

@@ -249,6 +249,19 @@ pub struct EventResult {
     pub rows: Option<u64>,
 }
 
+/// Tokens of a model's answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventUsage {
+    /// Of the prompt.
+    pub input_tokens: u64,
+    /// Of the answer.
+    pub output_tokens: u64,
+    /// Whether they were estimated, as the provider did not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
 /// A change on the control plane.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -389,6 +402,9 @@ pub struct AuditEvent {
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<EventResult>,
+    /// What a model used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<EventUsage>,
     /// The approval that the call waits for, or was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
@@ -466,6 +482,7 @@ impl AuditEvent {
             config_version: None,
             upstream: None,
             result: None,
+            usage: None,
             approval_id: None,
             admin: None,
             lane: None,

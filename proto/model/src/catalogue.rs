@@ -3,12 +3,14 @@
 mod auth;
 mod http;
 mod listed;
+mod llm;
 
 pub use auth::{UpstreamAuth, UpstreamTls};
 pub use http::{
     BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ParameterPlace,
 };
 pub use listed::Listed;
+pub use llm::{LLM_SERVER, LlmDialect, LlmModel, LlmProvider, llm_tool_name};
 
 use crate::ids::{EntryKind, ServerId, ToolName};
 use crate::time::Timestamp;
@@ -258,6 +260,9 @@ pub struct CatalogueEntry {
     /// The request that it makes, of a server of kind `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpBinding>,
+    /// What makes it a model, of the server `llm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm: Option<LlmModel>,
     /// Free labels, visible to policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -281,6 +286,7 @@ impl CatalogueEntry {
             rows: None,
             tenant_scope: None,
             http: None,
+            llm: None,
             labels: Vec::new(),
         }
     }
@@ -368,6 +374,11 @@ pub enum Upstream {
         /// Its environment: this and nothing else, but for `PATH` and `HOME`.
         #[serde(default)]
         env: BTreeMap<String, String>,
+    },
+    /// The tenant's LLM providers: its tools are their models.
+    Llm {
+        /// By their names in `/v1/llm/{provider}/…` and in `llm/<provider>/<model>`.
+        providers: BTreeMap<ServerId, LlmProvider>,
     },
 }
 

@@ -210,6 +210,8 @@ reasons! {
 
     /// `calls <=` of the token used up.
     CallsExhausted = "calls_exhausted", Budget, -32013, 429, "The capability token's own ceiling of calls is reached.";
+    /// An answer of a model was cut off at its ceiling of tokens.
+    TokensExhausted = "tokens_exhausted", Budget, -32013, 429, "The ceiling of tokens for this answer is reached: it was cut off there.";
 
     /// Content that a rule blocks.
     ContentBlocked = "content_blocked", Content, -32015, 403, "A content rule of the tenant blocks what is in it.";

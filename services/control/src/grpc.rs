@@ -3,6 +3,7 @@
 mod approvals;
 mod content;
 pub(crate) mod documents;
+mod llm;
 mod platform;
 
 use crate::State;

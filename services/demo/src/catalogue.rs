@@ -36,6 +36,7 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             memory: None,
             rows: None,
             http: None,
+            llm: None,
             labels: Vec::new(),
         })
     };

@@ -57,6 +57,9 @@ enum Command {
     /// Register tool servers and approve their tools
     #[command(subcommand)]
     Server(operate::server::ServerCommand),
+    /// Register LLM providers and their models
+    #[command(subcommand)]
+    Llm(operate::llm::LlmCommand),
     /// Set credentials for tool servers and LLM providers
     #[command(subcommand)]
     Secret(operate::secret::SecretCommand),
@@ -107,6 +110,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Kill(command) => operate::kill::run(command).await?,
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,
+            Command::Llm(command) => operate::llm::run(command).await?,
             Command::Secret(command) => operate::secret::run(command).await?,
             Command::Content(command) => operate::content::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,

@@ -167,15 +167,15 @@ impl Content<'_> {
 }
 
 impl Rules {
-    /// A value with everything of these classes (names of classes and groups) redacted, whatever the rules say; `None` if
-    /// there is nothing.
+    /// A value with everything of these classes (names of classes and groups) redacted, whatever the rules say, and how
+    /// many matches went; `None` if there is nothing.
     #[must_use]
     pub fn redacted(
         &self,
         value: &Value,
         is_meant: &dyn Fn(&str) -> bool,
         place: Place<'_>,
-    ) -> Option<Value> {
+    ) -> Option<(Value, u64)> {
         let content = Content {
             rules: self,
             place,
@@ -196,7 +196,9 @@ impl Rules {
             }
         };
         walk.instead = Some(&meant);
-        walk.value(value, "")
+        let redacted = walk.value(value, "")?;
+        let counts = walk.counts.values().map(|count| u64::from(*count));
+        Some((redacted, counts.fold(0, u64::saturating_add)))
     }
 }
 

@@ -193,6 +193,12 @@ impl Rules {
             .any(|rule| !rule.tools.is_empty() && rule.fits(class, place))
     }
 
+    /// Whether something is called this: a class, known or the tenant's, a group of them, or all.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        matches!(name, "all" | "custom" | "personal" | "credentials") || self.class(name).is_some()
+    }
+
     /// The class of this name, known or the tenant's.
     pub(super) fn class(&self, name: &str) -> Option<Class> {
         class_of(name, &self.filter.custom)

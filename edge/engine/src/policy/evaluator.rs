@@ -40,8 +40,12 @@ pub struct Judgement {
     pub bytes_max: Option<u64>,
     /// The least of the policies' limits on its rows.
     pub rows_max: Option<u64>,
+    /// The least of the policies' limits on the tokens of a model's answer.
+    pub tokens_max: Option<u64>,
     /// JSON Pointers to what is to be taken out.
     pub redact: Vec<String>,
+    /// Classes of content, and groups of them, that are to be taken out.
+    pub redact_classes: Vec<String>,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -151,30 +155,37 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 impl Judgement {
     fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
         let (effect, rules, limits, redact, refusal) = match said {
-            Err(reason) => ("error", Vec::new(), [None; 2], Vec::new(), Some(reason)),
+            Err(reason) => (
+                "error",
+                Vec::new(),
+                [None; 3],
+                Default::default(),
+                Some(reason),
+            ),
             Ok(decision) => {
                 let refusal = match decision.effect {
                     Effect::Deny => Some(Reason::PolicyDenied),
                     Effect::Escalate => Some(Reason::ApprovalRequired),
                     Effect::Defer => Some(Reason::PolicyDeferred),
-                    Effect::Allow | Effect::Modify if !decision.redact_classes.is_empty() => {
-                        Some(Reason::PolicyUnenforceable)
-                    }
                     Effect::Allow | Effect::Modify => None,
                 };
                 let effect = decision.effect.as_str();
-                let limits = [decision.bytes_max, decision.rows_max];
-                (effect, decision.reasons, limits, decision.redact, refusal)
+                let limits = [decision.bytes_max, decision.rows_max, decision.tokens_max];
+                let redact = (decision.redact, decision.redact_classes);
+                (effect, decision.reasons, limits, redact, refusal)
             }
         };
         match policy.mode {
             PolicyMode::Monitor => self.monitored |= refusal.is_some(),
             PolicyMode::Enforce => {
                 self.refuse(refusal, &rules);
-                let [bytes, rows] = limits;
+                let [bytes, rows, tokens] = limits;
                 self.bytes_max = least(self.bytes_max, bytes);
                 self.rows_max = least(self.rows_max, rows);
-                self.redact.extend(redact);
+                self.tokens_max = least(self.tokens_max, tokens);
+                let (pointers, classes) = redact;
+                self.redact.extend(pointers);
+                self.redact_classes.extend(classes);
             }
         }
         self.events.push(EventPolicy {

@@ -48,6 +48,8 @@ pub struct PolicyDecision {
     pub bytes_max: Option<u64>,
     /// Most rows in the answer.
     pub rows_max: Option<u64>,
+    /// Most tokens of a model's answer.
+    pub tokens_max: Option<u64>,
     /// What is to be taken out: JSON Pointers (into the arguments in the request phase, into the documents of the answer in
     /// the response phase; `*` for any one step).
     pub redact: Vec<String>,
@@ -66,6 +68,7 @@ impl PolicyDecision {
             reasons: Vec::new(),
             bytes_max: None,
             rows_max: None,
+            tokens_max: None,
             redact: Vec::new(),
             redact_classes: Vec::new(),
         };
@@ -108,6 +111,7 @@ impl PolicyDecision {
             match text(key) {
                 Some("bytes") => self.bytes_max = Some(limit),
                 Some("rows") => self.rows_max = Some(limit),
+                Some("tokens") => self.tokens_max = Some(limit),
                 _ => return Err(Reason::PolicyError),
             }
         }

@@ -27,18 +27,20 @@ pub struct Subject<'a> {
     /// What the content filter found in the arguments.
     pub content: &'a [ContentFinding],
     /// What came back, in the response phase.
-    pub result: Option<ResultView>,
+    pub result: Option<ResultView<'a>>,
 }
 
-/// What a policy sees of an answer: numbers, no values.
+/// What a policy sees of an answer: numbers, no values; but of a model's the tool calls that it asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct ResultView {
+pub struct ResultView<'a> {
     /// Rows.
     pub rows: u64,
     /// Size, in bytes.
     pub bytes: u64,
     /// Whether it is an error, the tool's or the protocol's.
     pub error: bool,
+    /// `{name, arguments}` of each tool call that a model asks for.
+    pub tool_calls: Option<&'a [serde_json::Value]>,
 }
 
 impl Subject<'_> {
@@ -94,7 +96,7 @@ impl Subject<'_> {
     }
 }
 
-impl ResultView {
+impl ResultView<'_> {
     fn view(self) -> Value {
         let numbers = [("rows", self.rows), ("bytes", self.bytes)];
         let mut members: BTreeMap<Value, Value> = numbers
@@ -102,6 +104,10 @@ impl ResultView {
             .map(|(name, number)| (Value::String(name.into()), Value::from(number)))
             .collect();
         members.insert(Value::String("error".into()), Value::from(self.error));
+        if let Some(calls) = self.tool_calls {
+            let calls = Value::from(calls.iter().map(convert).collect::<Vec<_>>());
+            members.insert(Value::String("tool_calls".into()), calls);
+        }
         Value::from(members)
     }
 }

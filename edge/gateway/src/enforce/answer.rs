@@ -4,8 +4,11 @@ use super::dialogue::Exchange;
 use super::{Caller, Gateway, Outcome};
 use crate::spool::Recorded;
 use crate::upstream::{Failure, Talk};
+use crate::world::Loaded;
+use proctor_engine::llm::Usage;
 use proctor_engine::{Changes, Channel, Facts, Findings, Release, Response, Withhold, decision};
-use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, Kind};
+use proctor_model::Reason;
+use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
 use proctor_model::config::PolicyMode;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -16,6 +19,15 @@ pub(super) enum Ended {
     Released(Box<Release>),
     Withheld(Box<Withhold>),
     Failed(Failure),
+    Streamed(Box<Streamed>),
+}
+
+/// A stream of a model that has passed, as far as it did.
+pub(super) struct Streamed {
+    pub(super) kind: Kind,
+    pub(super) status: &'static str,
+    pub(super) reason: Option<Reason>,
+    pub(super) findings: Findings,
 }
 
 impl Gateway {
@@ -34,7 +46,8 @@ impl Gateway {
             loaded,
             ..
         } = &exchange;
-        self.record_end(recorded, caller, &ended, latency).await;
+        self.record_end(recorded, caller, &ended, None, latency)
+            .await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
             Ended::Released(release) => {
@@ -43,6 +56,7 @@ impl Gateway {
             }
             Ended::Withheld(withheld) => (withheld.reason, withheld.detail),
             Ended::Failed(failure) => (failure.reason(), None),
+            Ended::Streamed(_) => (Reason::Internal, None),
         };
         let message = detail.map(|detail| format!("{} ({detail})", reason.message()));
         let denials = loaded.tenant.settings().denials;
@@ -57,6 +71,17 @@ impl Gateway {
             loaded,
             ..
         } = exchange;
+        self.judge_answer(recorded, caller, loaded, answer)
+    }
+
+    /// The same, of whatever was sent.
+    pub(super) fn judge_answer(
+        &self,
+        recorded: &Recorded,
+        caller: &Caller,
+        loaded: &Loaded,
+        answer: proctor_engine::Answer,
+    ) -> Ended {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, |world, evaluator| {
@@ -82,14 +107,20 @@ impl Gateway {
     }
 
     /// The second event of the call.
-    async fn record_end(
+    pub(super) async fn record_end(
         &self,
         recorded: &Recorded,
         caller: &Caller,
         ended: &Ended,
+        usage: Option<Usage>,
         latency: Duration,
     ) {
         let mut event = recorded.outcome();
+        event.usage = usage.map(|usage| EventUsage {
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            estimated: usage.estimated,
+        });
         event.time = self.clock.now();
         describe(&mut event, ended);
         if let (Ended::Released(release), Some(keys)) = (ended, caller.tenant.keys())
@@ -136,6 +167,10 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             };
             let reason = (*failure != Failure::Cancelled).then(|| failure.reason());
             (failure.as_str(), reason, None)
+        }
+        Ended::Streamed(streamed) => {
+            event.kind = streamed.kind;
+            (streamed.status, streamed.reason, Some(&streamed.findings))
         }
     };
     event.reason = reason;

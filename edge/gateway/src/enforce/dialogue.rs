@@ -189,6 +189,7 @@ impl Gateway {
                 Err(reason)
             }
             Ended::Failed(failure) => Err(failure.reason()),
+            Ended::Streamed(_) => Err(Reason::Internal),
         }
     }
 

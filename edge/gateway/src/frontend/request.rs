@@ -59,10 +59,19 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 
 /// The whole body, never more than the limit.
 pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, Reason> {
+    body_within(headers, body, BODY_BYTES_MAX).await
+}
+
+/// The whole body, never more than so many bytes.
+pub(super) async fn body_within(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Reason> {
     if !is_json(headers) {
         return Err(Reason::InvalidTransport);
     }
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
     match read.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::TooLarge),

@@ -70,6 +70,19 @@ impl Transport {
                 let client = dialer.client(spec, vault);
                 Self::Http(Arc::new(Http::new(client, url.clone(), news.clone())))
             }
+            // It speaks no MCP: nothing can be asked of it here.
+            Upstream::Llm { .. } => {
+                let spec = client::Spec {
+                    auth: None,
+                    tls: None,
+                    reach: Reach::Public,
+                };
+                Self::Http(Arc::new(Http::new(
+                    dialer.client(spec, vault),
+                    String::new(),
+                    news.clone(),
+                )))
+            }
             Upstream::McpStdio { command, args, env } => Self::Stdio(Stdio::new(
                 command.clone(),
                 args.clone(),

@@ -129,6 +129,7 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
                 platform("an API in the edges' own network")?;
             }
         }
+        Upstream::Llm { .. } => {}
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
         Upstream::McpStdio { .. } => platform("a program that edges run")?,
     }
@@ -246,6 +247,7 @@ pub(super) async fn put_server(
     let server: ToolServer = parse("the document", &request.document)?;
     same_id(&request.id, server.id.as_str())?;
     check_upstream(caller, &server)?;
+    super::llm::check(caller, &server)?;
     if server.tools.len() > CATALOGUE_TOOLS_MAX {
         return Err(
             Status::invalid_argument(format!("tools: at most {CATALOGUE_TOOLS_MAX}")).into(),

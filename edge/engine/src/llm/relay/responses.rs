@@ -1,0 +1,327 @@
+//! Events of OpenAI's responses.
+
+use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
+use crate::llm::{answer, calls};
+use proctor_model::Reason;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub(super) struct Responses {
+    /// Events are numbered anew: some wait, some are added.
+    number: u64,
+    /// The last event of each text, to write its rest in.
+    texts: BTreeMap<String, Map<String, Value>>,
+    /// Tool calls that wait, by their place in the output.
+    calls: BTreeMap<u64, Call>,
+}
+
+#[derive(Debug)]
+struct Call {
+    /// The event that adds it.
+    added: Map<String, Value>,
+    arguments: String,
+}
+
+/// Texts that come in pieces: the event of a piece, that of its end, and the member that has it all.
+const TEXTS: [(&str, &str, &str); 4] = [
+    (
+        "response.output_text.delta",
+        "response.output_text.done",
+        "text",
+    ),
+    ("response.refusal.delta", "response.refusal.done", "refusal"),
+    (
+        "response.reasoning_text.delta",
+        "response.reasoning_text.done",
+        "text",
+    ),
+    (
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "text",
+    ),
+];
+
+impl Responses {
+    pub(super) fn take(&mut self, event: &Event, flow: &mut Flow, gate: &mut Gate<'_, '_>) -> Step {
+        if event.data.trim() == "[DONE]" {
+            return Err(Reason::OutputInvalid.into());
+        }
+        let data = object(&event.data)?;
+        let kind = text_of(&data, "type").to_owned();
+        match kind.as_str() {
+            "response.created" | "response.in_progress" | "response.queued" => {
+                let data = whole(data, flow, gate)?;
+                self.emit(&kind, data, flow);
+            }
+            "response.completed" | "response.incomplete" | "response.failed" => {
+                self.last(&kind, data, flow, gate)?;
+                let failed = kind == "response.failed";
+                return Ok(Some(if failed { Ending::Failed } else { Ending::Done }));
+            }
+            "error" => {
+                let data = flow.value(&Value::Object(data), gate)?;
+                let message = data.get("message").cloned();
+                let mut data = data.as_object().cloned().unwrap_or_default();
+                // Clients raise an error where there is such a member.
+                data.entry("error")
+                    .or_insert_with(|| json!({ "message": message }));
+                self.emit(&kind, data, flow);
+                return Ok(Some(Ending::Failed));
+            }
+            "response.output_item.added" => self.added(data, flow, gate)?,
+            "response.output_item.done" => self.done(data, flow, gate)?,
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                let call = self.calls.get_mut(&place(&data)?);
+                let call = call.ok_or(Stop::from(Reason::OutputInvalid))?;
+                let part = text_of(&data, "delta");
+                flow.hold(part, gate)?;
+                call.arguments.push_str(part);
+            }
+            "response.content_part.added"
+            | "response.content_part.done"
+            | "response.reasoning_summary_part.added"
+            | "response.reasoning_summary_part.done"
+            | "response.output_text.annotation.added" => {
+                let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
+                let data = data.as_object().cloned().unwrap_or_default();
+                self.emit(&kind, data, flow);
+            }
+            _ => self.text(&kind, data, flow, gate)?,
+        }
+        Ok(None)
+    }
+
+    /// Says why the stream ends, in a form that makes clients raise an error.
+    pub(super) fn say(&mut self, error: Value, flow: &mut Flow) {
+        let mut data = Map::new();
+        data.insert("type".to_owned(), "error".into());
+        for name in ["code", "message", "param"] {
+            data.insert(
+                name.to_owned(),
+                error.get(name).cloned().unwrap_or(Value::Null),
+            );
+        }
+        data.insert("error".to_owned(), error);
+        self.emit("error", data, flow);
+    }
+
+    fn emit(&mut self, kind: &str, mut data: Map<String, Value>, flow: &mut Flow) {
+        data.insert("type".to_owned(), kind.into());
+        data.insert("sequence_number".to_owned(), self.number.into());
+        self.number = self.number.saturating_add(1);
+        flow.emit(kind, &Value::Object(data));
+    }
+
+    /// A piece of a text, or its end. Other kinds of events are not known here.
+    fn text(
+        &mut self,
+        kind: &str,
+        data: Map<String, Value>,
+        flow: &mut Flow,
+        gate: &Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let known = TEXTS
+            .iter()
+            .find(|(delta, done, _)| *delta == kind || *done == kind);
+        let Some((delta, done, member)) = known else {
+            return Ok(());
+        };
+        let mut data = without_pieces(data);
+        let key = key(delta, &data);
+        if kind == *delta {
+            let passed = flow.text(&key, text_of(&data, "delta"), gate)?;
+            data.insert("delta".to_owned(), passed.text.as_str().into());
+            self.texts.insert(key, data.clone());
+            if !passed.text.is_empty() {
+                self.emit(delta, data, flow);
+            }
+            return passed.stop.map_or(Ok(()), Err);
+        }
+        self.rest(delta, &key, flow, gate)?;
+        let text = data.get(*member).cloned().unwrap_or_default();
+        let text = flow.repeated(&text, gate)?;
+        data.insert((*member).to_owned(), text);
+        self.emit(done, data, flow);
+        Ok(())
+    }
+
+    fn rest(
+        &mut self,
+        delta: &str,
+        key: &str,
+        flow: &mut Flow,
+        gate: &Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let passed = flow.rest(key, gate)?;
+        if let Some(mut last) = self.texts.remove(key).filter(|_| !passed.text.is_empty()) {
+            last.insert("delta".to_owned(), passed.text.into());
+            self.emit(delta, last, flow);
+        }
+        passed.stop.map_or(Ok(()), Err)
+    }
+
+    fn added(
+        &mut self,
+        data: Map<String, Value>,
+        flow: &mut Flow,
+        gate: &Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let item = data.get("item").and_then(Value::as_object);
+        let kind = item.map(|item| text_of(item, "type")).unwrap_or_default();
+        if kind.ends_with("_call") {
+            if self.calls.len() >= super::PARTS_MAX {
+                return Err(Reason::OutputTooLarge.into());
+            }
+            flow.hold(
+                item.map(|item| text_of(item, "name")).unwrap_or_default(),
+                gate,
+            )?;
+            let call = Call {
+                arguments: String::new(),
+                added: data.clone(),
+            };
+            self.calls.insert(place(&data)?, call);
+            return Ok(());
+        }
+        let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
+        self.emit(
+            "response.output_item.added",
+            data.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        Ok(())
+    }
+
+    /// An item is whole: a tool call is judged now, and only then begun.
+    fn done(
+        &mut self,
+        data: Map<String, Value>,
+        flow: &mut Flow,
+        gate: &mut Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let place = place(&data)?;
+        let Some(call) = self.calls.remove(&place) else {
+            let unannounced = data.get("item").and_then(calls::of_item);
+            if unannounced.is_some() {
+                return Err(Reason::OutputInvalid.into());
+            }
+            let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
+            self.emit(
+                "response.output_item.done",
+                data.as_object().cloned().unwrap_or_default(),
+                flow,
+            );
+            return Ok(());
+        };
+        let Some(Value::Object(item)) = data.get("item") else {
+            return Err(Reason::OutputInvalid.into());
+        };
+        let custom = text_of(item, "type") == "custom_tool_call";
+        let (event, member) = match custom {
+            true => ("response.custom_tool_call_input", "input"),
+            false => ("response.function_call_arguments", "arguments"),
+        };
+        let arguments = match text_of(item, member) {
+            "" => call.arguments.clone(),
+            whole => whole.to_owned(),
+        };
+        flow.call(text_of(item, "name"), &arguments)?;
+        flow.judge(gate)?;
+        let arguments = flow.arguments(&arguments, gate)?;
+        let mut item = item.clone();
+        item.shift_remove(member);
+        let item = flow.repeated(&Value::Object(item), gate)?;
+        let mut item = item.as_object().cloned().unwrap_or_default();
+        let id = item.get("id").cloned().unwrap_or_default();
+        let added = flow.repeated(&Value::Object(call.added), gate)?;
+        self.emit(
+            "response.output_item.added",
+            added.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        if item.contains_key("name") {
+            item.insert(member.to_owned(), arguments.as_str().into());
+            let piece = json!({ "item_id": id, "output_index": place, "delta": arguments });
+            let all = json!({ "item_id": id, "output_index": place, member: arguments });
+            self.emit(
+                &format!("{event}.delta"),
+                piece.as_object().cloned().unwrap_or_default(),
+                flow,
+            );
+            self.emit(
+                &format!("{event}.done"),
+                all.as_object().cloned().unwrap_or_default(),
+                flow,
+            );
+        }
+        let mut data = data;
+        data.insert("item".to_owned(), Value::Object(item));
+        self.emit("response.output_item.done", data, flow);
+        Ok(())
+    }
+
+    /// The last event has the whole response once more: judged as one that came whole.
+    fn last(
+        &mut self,
+        kind: &str,
+        data: Map<String, Value>,
+        flow: &mut Flow,
+        gate: &mut Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let response = data.get("response").and_then(Value::as_object);
+        let response = response.ok_or(Stop::from(Reason::OutputInvalid))?;
+        flow.hear(response.get("usage"))?;
+        // Calls that the stream did not have one by one have been seen by nobody yet.
+        flow.calls = calls::of_whole(flow.api, response);
+        flow.judge(gate)?;
+        let open: Vec<String> = self.texts.keys().cloned().collect();
+        for key in open {
+            let delta = key.split('|').next().unwrap_or_default().to_owned();
+            self.rest(&delta, &key, flow, gate)?;
+        }
+        let data = whole(data, flow, gate)?;
+        self.emit(kind, data, flow);
+        Ok(())
+    }
+}
+
+/// An event with the whole response in it, as the rules leave it.
+fn whole(
+    mut data: Map<String, Value>,
+    flow: &mut Flow,
+    gate: &Gate<'_, '_>,
+) -> Result<Map<String, Value>, Stop> {
+    let Some(Value::Object(response)) = data.remove("response") else {
+        return Err(Reason::OutputInvalid.into());
+    };
+    let found = answer::treat(flow.api, &gate.content()?, &response);
+    flow.cleared(&found)?;
+    let response = found.altered.unwrap_or(response);
+    let mut event = Map::new();
+    event.insert("response".to_owned(), Value::Object(response));
+    Ok(event)
+}
+
+/// Probabilities have the text token by token: they don't pass in a stream.
+fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
+    data.shift_remove("logprobs");
+    for part in ["part", "item"] {
+        if let Some(Value::Object(part)) = data.get_mut(part) {
+            part.shift_remove("logprobs");
+        }
+    }
+    data
+}
+
+fn place(data: &Map<String, Value>) -> Result<u64, Stop> {
+    let place = data.get("output_index").and_then(Value::as_u64);
+    place.ok_or(Reason::OutputInvalid.into())
+}
+
+fn key(delta: &str, data: &Map<String, Value>) -> String {
+    let number = |name: &str| data.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let content = number("content_index").max(number("summary_index"));
+    format!("{delta}|{}|{content}", number("output_index"))
+}

@@ -1,0 +1,294 @@
+//! Tokens of a completion: as the provider says, or as a tokenizer counts them while it is silent.
+
+use super::Api;
+use bpe_openai::{Tokenizer, o200k_base};
+use serde_json::{Map, Value};
+
+/// Largest number of tokens that is believed.
+const TOKENS_MAX: u64 = 1 << 40;
+/// What a message costs beside its text, in tokens.
+const PER_MESSAGE: u64 = 4;
+
+/// Tokens of one completion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Of the prompt, those that the provider had in its cache included.
+    pub input_tokens: u64,
+    /// Of the answer.
+    pub output_tokens: u64,
+    /// Whether a tokenizer counted them, as the provider did not say.
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+}
+
+/// What a provider says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Told {
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+}
+
+/// Reads a `usage` object. Figures that can't be are none.
+pub(super) fn told(api: Api, usage: &Value) -> Told {
+    let figure = |name: &str| {
+        usage
+            .get(name)
+            .and_then(Value::as_u64)
+            .filter(|tokens| *tokens <= TOKENS_MAX)
+    };
+    match api {
+        Api::ChatCompletions | Api::Embeddings => Told {
+            input: figure("prompt_tokens"),
+            output: match api {
+                Api::Embeddings => Some(0),
+                _ => figure("completion_tokens"),
+            },
+        },
+        Api::Responses => Told {
+            input: figure("input_tokens"),
+            output: figure("output_tokens"),
+        },
+        Api::Messages => {
+            let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"];
+            let cached = cached.iter().filter_map(|name| figure(name));
+            let cached = cached.fold(0_u64, u64::saturating_add);
+            Told {
+                input: figure("input_tokens").map(|input| input.saturating_add(cached)),
+                output: figure("output_tokens"),
+            }
+        }
+    }
+}
+
+/// Counts a stream's tokens while it runs, and cuts it at a ceiling.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meter {
+    counted: u64,
+    most: Option<u64>,
+    told: Told,
+}
+
+/// How much of a piece may still come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Spent<'p> {
+    pub(super) piece: &'p str,
+    /// Whether the ceiling is reached with it.
+    pub(super) reached: bool,
+}
+
+impl Meter {
+    pub(super) fn new(most: Option<u64>) -> Self {
+        Self {
+            counted: 0,
+            most,
+            told: Told::default(),
+        }
+    }
+
+    /// Takes note of what the provider says: of each figure the last.
+    pub(super) fn hear(&mut self, told: Told) {
+        self.told.input = told.input.or(self.told.input);
+        self.told.output = told.output.or(self.told.output);
+    }
+
+    /// Counts a piece of the answer. A provider that says that it has made more is believed.
+    pub(super) fn spend<'p>(&mut self, piece: &'p str) -> Spent<'p> {
+        let spent = self.counted.max(self.told.output.unwrap_or(0));
+        let left = self.most.map(|most| most.saturating_sub(spent));
+        let tokens = count(piece);
+        match left {
+            Some(left) if tokens >= left => {
+                self.counted = spent.saturating_add(left);
+                Spent {
+                    piece: first(piece, left),
+                    reached: true,
+                }
+            }
+            _ => {
+                self.counted = self.counted.saturating_add(tokens);
+                Spent {
+                    piece,
+                    reached: false,
+                }
+            }
+        }
+    }
+
+    /// Whether the provider says that the ceiling is passed.
+    pub(super) fn is_passed(&self) -> bool {
+        matches!((self.most, self.told.output), (Some(most), Some(told)) if told > most)
+    }
+
+    /// What it came to. `whole`: the provider has said all that it has to say.
+    pub(super) fn usage(&self, prompt: &Map<String, Value>, whole: bool) -> Usage {
+        let output = match (self.told.output, whole) {
+            (Some(told), true) => Some(told),
+            (told, _) => told.filter(|told| *told > self.counted),
+        };
+        Usage {
+            input_tokens: self.told.input.unwrap_or_else(|| of_prompt(prompt)),
+            output_tokens: output.unwrap_or(self.counted),
+            estimated: self.told.input.is_none() || output.is_none(),
+        }
+    }
+}
+
+/// Usage of a completion that came whole.
+pub(super) fn of_whole(api: Api, prompt: &Map<String, Value>, body: &Map<String, Value>) -> Usage {
+    let told = body
+        .get("usage")
+        .map(|usage| told(api, usage))
+        .unwrap_or_default();
+    let answer = || match api {
+        Api::Embeddings => 0,
+        Api::ChatCompletions => texts(body.get("choices")),
+        Api::Responses => texts(body.get("output")),
+        Api::Messages => texts(body.get("content")),
+    };
+    Usage {
+        input_tokens: told.input.unwrap_or_else(|| of_prompt(prompt)),
+        output_tokens: told.output.unwrap_or_else(answer),
+        estimated: told.input.is_none() || told.output.is_none(),
+    }
+}
+
+/// Tokens of a prompt, roughly: its texts, and something for each message.
+#[must_use]
+pub fn of_prompt(prompt: &Map<String, Value>) -> u64 {
+    let messages = ["messages", "input"]
+        .iter()
+        .filter_map(|name| prompt.get(*name)?.as_array())
+        .map(|messages| u64::try_from(messages.len()).unwrap_or(u64::MAX))
+        .fold(1_u64, u64::saturating_add);
+    let read = ["messages", "input", "system", "instructions", "tools"];
+    let texts = read.iter().map(|name| texts(prompt.get(*name)));
+    texts
+        .fold(0_u64, u64::saturating_add)
+        .saturating_add(messages.saturating_mul(PER_MESSAGE))
+}
+
+fn texts(value: Option<&Value>) -> u64 {
+    match value {
+        Some(Value::String(text)) => count(text),
+        Some(Value::Array(elements)) => elements
+            .iter()
+            .map(|element| texts(Some(element)))
+            .fold(0, u64::saturating_add),
+        Some(Value::Object(members)) => members
+            .values()
+            .map(|member| texts(Some(member)))
+            .fold(0, u64::saturating_add),
+        _ => 0,
+    }
+}
+
+fn tokenizer() -> &'static Tokenizer {
+    o200k_base()
+}
+
+/// Loads the tokenizer, which takes a moment: before the first stream has to wait for it.
+pub fn warm() {
+    let _ = count("warm");
+}
+
+/// Tokens of a text, as `o200k_base` counts them: near enough for every model to hold it to a ceiling.
+fn count(text: &str) -> u64 {
+    match text {
+        "" => 0,
+        text => u64::try_from(tokenizer().count(text)).unwrap_or(u64::MAX),
+    }
+}
+
+/// The text of the first tokens, to the last whole character.
+fn first(text: &str, tokens: u64) -> &str {
+    let most = usize::try_from(tokens).unwrap_or(usize::MAX);
+    let (tokenizer, mut end, mut left) = (tokenizer(), 0_usize, most);
+    for piece in tokenizer.split(text) {
+        for token in tokenizer.bpe.encode_via_backtracking(piece.as_bytes()) {
+            if left == 0 {
+                return text
+                    .get(..text.floor_char_boundary(end))
+                    .unwrap_or_default();
+            }
+            left = left.saturating_sub(1);
+            end = end.saturating_add(tokenizer.bpe.token_len(token));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn map(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_ceiling_is_reached_at_its_token() {
+        let text = "one two three four five";
+        assert_eq!(count(text), 5);
+        let mut meter = Meter::new(Some(4));
+        let first = meter.spend("one two");
+        assert_eq!((first.piece, first.reached), ("one two", false));
+        let second = meter.spend(" three four five six");
+        assert_eq!((second.piece, second.reached), (" three four", true));
+        assert_eq!(meter.usage(&Map::new(), false).output_tokens, 4);
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        let text = "𝕏𝕐𝕫 ключ 鍵 🗝️";
+        for tokens in 0..count(text) {
+            assert!(text.starts_with(first(text, tokens)));
+        }
+        assert_eq!(first(text, u64::MAX), text);
+    }
+
+    #[test]
+    fn what_the_provider_says_is_what_counts_in_the_end() {
+        let mut meter = Meter::new(None);
+        meter.spend("one two three");
+        meter.hear(told(
+            Api::ChatCompletions,
+            &json!({"prompt_tokens": 7, "completion_tokens": 9}),
+        ));
+        let usage = meter.usage(&Map::new(), true);
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, usage.estimated),
+            (7, 9, false)
+        );
+        for silly in [json!(-1), json!("9"), json!(u64::MAX), json!(1.5)] {
+            let told = told(Api::ChatCompletions, &json!({"completion_tokens": silly}));
+            assert_eq!(told.output, None);
+        }
+    }
+
+    #[test]
+    fn a_silent_provider_is_estimated() {
+        let prompt = map(json!({"messages": [{"role": "user", "content": "one two three"}]}));
+        let body =
+            map(json!({"choices": [{"message": {"role": "assistant", "content": "four five"}}]}));
+        let usage = of_whole(Api::ChatCompletions, &prompt, &body);
+        assert!(usage.estimated);
+        assert!((7..14).contains(&usage.input_tokens), "{usage:?}");
+        assert_eq!(usage.output_tokens, 3);
+        let told = map(
+            json!({"usage": {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 2}}),
+        );
+        let usage = of_whole(Api::Messages, &prompt, &told);
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, usage.estimated),
+            (8, 2, false)
+        );
+    }
+}

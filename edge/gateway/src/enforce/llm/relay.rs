@@ -1,0 +1,179 @@
+//! A stream from a provider to an agent: no faster than the agent reads, judged event by event, recorded at its end.
+
+use super::super::answer::{Ended, Streamed};
+use super::{Completion, Note, PIECES_WAITING, Turn};
+use crate::frontend::provider_error;
+use crate::upstream::Failure;
+use crate::upstream::llm::Events;
+use axum::body::Bytes;
+use proctor_engine::llm::sse::Reader;
+use proctor_engine::llm::{Ending, Gate, Relay, Stop};
+use proctor_engine::{Answer, Channel, Findings};
+use proctor_model::Reason;
+use proctor_model::audit::Kind;
+use serde_json::Map;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Longest stream.
+const STREAM_MAX: Duration = Duration::from_secs(3600);
+
+/// Why nothing more goes to the agent.
+enum Over {
+    /// The stream itself says.
+    Ended(Ending),
+    /// The provider failed.
+    Failed(Failure),
+    /// The agent is gone.
+    Cancelled,
+    /// Somebody stopped it.
+    Killed(Reason),
+}
+
+impl Turn<'_> {
+    pub(super) async fn stream(
+        self,
+        mut events: Events,
+        begun: oneshot::Sender<Completion>,
+        cancel: &CancellationToken,
+    ) {
+        let (sender, pieces) = mpsc::channel(PIECES_WAITING);
+        let note = Note::of(self.recorded.permit().facts(), &self.model);
+        let mut relay = Relay::new(self.prompt, self.recorded.permit().limits().tokens);
+        let over = match begun.send(Completion::Stream { note, pieces }) {
+            Err(_) => Over::Cancelled,
+            Ok(()) => {
+                let tool = self.recorded.permit().tool().clone();
+                let killed = self
+                    .caller
+                    .tenant
+                    .until_killed(self.caller.token.agent(), &tool);
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => Over::Cancelled,
+                    reason = killed => Over::Killed(reason),
+                    over = tokio::time::timeout(STREAM_MAX, self.pass(&mut relay, &mut events, &sender)) => {
+                        over.unwrap_or(Over::Failed(Failure::Timeout))
+                    }
+                }
+            }
+        };
+        // The provider stops when nobody listens.
+        drop(events);
+        let stop = stopped(&over);
+        if let Some(stop) = &stop {
+            let message = stop
+                .detail
+                .as_ref()
+                .map(|detail| format!("{} ({detail})", stop.reason.message()));
+            let refused = self.refused(stop.reason, message);
+            relay.say(provider_error(self.prompt.api.dialect(), &refused));
+            let _ = sender.send(relay.drain().into()).await;
+        }
+        drop(sender);
+        self.end(&relay, &over, stop.map(|stop| stop.reason)).await;
+    }
+
+    /// Passes events on until there are no more.
+    async fn pass(
+        &self,
+        relay: &mut Relay,
+        events: &mut Events,
+        sender: &mpsc::Sender<Bytes>,
+    ) -> Over {
+        let mut reader = Reader::default();
+        loop {
+            let chunk = tokio::select! {
+                chunk = events.next() => chunk,
+                () = sender.closed() => return Over::Cancelled,
+            };
+            let (ending, out) = match chunk {
+                Err(failure) => return Over::Failed(failure),
+                Ok(None) => self.judged(relay, |relay, gate| Some(relay.hang_up(gate))),
+                Ok(Some(bytes)) => {
+                    let Ok(read) = reader.push(&bytes) else {
+                        return Over::Failed(Failure::Invalid);
+                    };
+                    self.judged(relay, |relay, gate| {
+                        read.iter().find_map(|event| relay.take(event, gate))
+                    })
+                }
+            };
+            if !out.is_empty() && sender.send(out).await.is_err() {
+                return Over::Cancelled;
+            }
+            if let Some(ending) = ending {
+                return Over::Ended(ending);
+            }
+        }
+    }
+
+    /// Judges with the world as it is at this moment.
+    fn judged(
+        &self,
+        relay: &mut Relay,
+        judge: impl FnOnce(&mut Relay, &mut Gate<'_, '_>) -> Option<Ending>,
+    ) -> (Option<Ending>, Bytes) {
+        let started = self.gateway.clock.monotonic();
+        let permit = self.recorded.permit();
+        let judged = self
+            .gateway
+            .judge_under(self.caller, &self.loaded, |world, evaluator| {
+                let mut gate = Gate {
+                    permit,
+                    world,
+                    evaluator,
+                };
+                judge(relay, &mut gate)
+            });
+        let ending = judged.unwrap_or_else(|reason| Some(Ending::Stopped(reason.into())));
+        let took = self.gateway.clock.monotonic().saturating_sub(started);
+        metrics::histogram!("proctor_edge_llm_event_seconds").record(took.as_secs_f64());
+        (ending, relay.drain().into())
+    }
+
+    async fn end(&self, relay: &Relay, over: &Over, stopped: Option<Reason>) {
+        let (kind, status) = match over {
+            Over::Ended(Ending::Done) => (Kind::Completed, "ok"),
+            Over::Ended(Ending::Failed) => (Kind::Completed, "rpc_error"),
+            Over::Ended(Ending::Stopped(_)) => (Kind::Withheld, "ok"),
+            Over::Failed(failure) => (Kind::Unknown, failure.as_str()),
+            Over::Cancelled | Over::Killed(_) => (Kind::Cancelled, Failure::Cancelled.as_str()),
+        };
+        let permit = self.recorded.permit();
+        let mut findings = Findings::of(&Answer {
+            channel: Channel::Result,
+            body: Map::new(),
+            bytes: relay.bytes(),
+        });
+        let (policies, monitored) = relay.policies();
+        findings.policies = policies.to_vec();
+        findings.monitored = monitored;
+        let content = self
+            .gateway
+            .judge_under(self.caller, &self.loaded, |world, _| {
+                relay.content(permit, world)
+            });
+        findings.content = content.unwrap_or_default();
+        super::super::count_content(&findings.content);
+        let whole = matches!(over, Over::Ended(Ending::Done));
+        let ended = Ended::Streamed(Box::new(Streamed {
+            kind,
+            status,
+            reason: stopped,
+            findings,
+        }));
+        self.close(&ended, Some(relay.usage(permit, whole))).await;
+    }
+}
+
+/// What the agent has to be told, if the stream did not end by itself.
+fn stopped(over: &Over) -> Option<Stop> {
+    match over {
+        Over::Ended(Ending::Stopped(stop)) => Some(stop.clone()),
+        Over::Failed(failure) => Some(failure.reason().into()),
+        Over::Killed(reason) => Some((*reason).into()),
+        Over::Ended(Ending::Done | Ending::Failed) | Over::Cancelled => None,
+    }
+}

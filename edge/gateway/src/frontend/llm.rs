@@ -1,0 +1,198 @@
+//! `POST /v1/llm/{provider}/…`: what the official clients of LLM providers send, with a capability token for a key.
+
+use super::{error, request};
+use crate::enforce::{Caller, Completion, Gateway, Note, Prompted, Refused};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use proctor_engine::json::{Limits, parse};
+use proctor_engine::limits::PROMPT_BYTES_MAX;
+use proctor_engine::llm::{Api, Prompt};
+use proctor_model::catalogue::LlmDialect;
+use proctor_model::{ApprovalId, Reason, ServerId};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Where Anthropic's clients send their key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Names the approval of a prompt that a person had to agree to.
+const APPROVAL: HeaderName = HeaderName::from_static("x-proctor-approval");
+/// Names the decision in each answer.
+const DECISION: HeaderName = HeaderName::from_static("x-proctor-decision");
+/// The model that answers, `<provider>/<model>`: it may be one that stands in.
+const MODEL: HeaderName = HeaderName::from_static("x-proctor-model");
+/// Tells the official clients that asking again does not help.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// One prompt. A client that goes away cancels it: nobody else could take the answer.
+pub(super) async fn prompt(
+    State(gateway): State<Arc<Gateway>>,
+    Path((provider, path)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let api = Api::from_path(&path);
+    let dialect = match api {
+        Some(api) => api.dialect(),
+        None if parts.headers.contains_key(&API_KEY) => LlmDialect::Anthropic,
+        None => LlmDialect::Openai,
+    };
+    let trace_id = request::trace_id(&parts.headers);
+    let caller = match token(&parts.headers) {
+        Ok(token) => gateway.authenticate(token, trace_id.clone()).await,
+        Err(reason) => Err(gateway.turn_away(None, reason, trace_id.clone()).await),
+    };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refused) => return refusal(dialect, &refused),
+    };
+    let read = read(&caller, api, &provider, &parts, body).await;
+    let prompted = match read {
+        Ok(prompted) => prompted,
+        Err((reason, detail)) => {
+            let mut refused = gateway.refuse(&caller, reason, trace_id).await;
+            if let Some(detail) = detail.filter(|_| refused.reason == reason) {
+                refused.message = format!("{} ({detail})", refused.message);
+            }
+            return refusal(dialect, &refused);
+        }
+    };
+    match gateway.prompt(caller, prompted).await {
+        Completion::Refused(refused) => refusal(dialect, &refused),
+        Completion::Whole {
+            note,
+            status,
+            body,
+            retry_after,
+        } => {
+            let mut response = noted((status, Json(body)).into_response(), &note);
+            if let Some(after) = retry_after.filter(|_| !status.is_success()) {
+                response.headers_mut().insert(header::RETRY_AFTER, after);
+            }
+            response
+        }
+        Completion::Stream { note, pieces } => {
+            let pieces = ReceiverStream::new(pieces).map(Ok::<_, Infallible>);
+            let kind = [
+                (header::CONTENT_TYPE, "text/event-stream"),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            noted((kind, Body::from_stream(pieces)).into_response(), &note)
+        }
+    }
+}
+
+/// The token's text: as a bearer, or as Anthropic's clients send a key; not two different ones.
+fn token(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
+    let bearer = request::bearer(headers);
+    let key = headers.get(&API_KEY).and_then(|key| key.to_str().ok());
+    match (bearer, key) {
+        (Some(bearer), Some(key)) if bearer != key => Err(Reason::InvalidTransport),
+        (bearer, key) => Ok(bearer.or(key)),
+    }
+}
+
+async fn read(
+    caller: &Caller,
+    api: Option<Api>,
+    provider: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<Prompted, (Reason, Option<&'static str>)> {
+    let plain = |reason: Reason| (reason, None);
+    let api = api.ok_or(plain(Reason::UnknownMethod))?;
+    let provider: ServerId = provider.parse().map_err(|_| plain(Reason::UnknownTool))?;
+    let loaded = caller.tenant.loaded().ok_or(plain(Reason::NotReady))?;
+    let known = loaded.servers.providers().get(provider.as_str());
+    let known = known.ok_or(plain(Reason::UnknownTool))?;
+    if known.spec().dialect != api.dialect() {
+        return Err(plain(Reason::UnknownMethod));
+    }
+    let approval = approval(&parts.headers).map_err(plain)?;
+    let body = request::body_within(&parts.headers, body, PROMPT_BYTES_MAX).await;
+    let limits = Limits::prompt();
+    let body = body.and_then(|body| parse(&body, &limits).map_err(Reason::from));
+    let Value::Object(members) = body.map_err(plain)? else {
+        return Err(plain(Reason::InvalidRequest));
+    };
+    let prompt = Prompt::read(api, members, known.spec().hosted);
+    Ok(Prompted {
+        provider,
+        prompt: prompt.map_err(|misfit| (misfit.reason, Some(misfit.detail)))?,
+        approval,
+        trace_id: request::trace_id(&parts.headers),
+    })
+}
+
+fn approval(headers: &HeaderMap) -> Result<Option<ApprovalId>, Reason> {
+    let Some(named) = headers.get(&APPROVAL) else {
+        return Ok(None);
+    };
+    let named = named.to_str().map_err(|_| Reason::InvalidTransport)?;
+    named
+        .parse()
+        .map(Some)
+        .map_err(|_| Reason::InvalidTransport)
+}
+
+fn noted(mut response: Response, note: &Note) -> Response {
+    let headers = [
+        (DECISION, note.decision_id.as_str()),
+        (MODEL, note.model.as_str()),
+    ];
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// A refusal in the words of a provider, so that its clients raise the error that they always raise.
+fn refusal(dialect: LlmDialect, refused: &Refused) -> Response {
+    let error = provider_error(dialect, refused);
+    let body = match dialect {
+        LlmDialect::Openai => json!({ "error": error }),
+        LlmDialect::Anthropic => json!({ "type": "error", "error": error }),
+    };
+    let mut response = (status(refused.reason), Json(body)).into_response();
+    let retry = HeaderValue::from_static(match refused.reason.http_status() {
+        503 => "true",
+        _ => "false",
+    });
+    response.headers_mut().insert(SHOULD_RETRY, retry);
+    response
+}
+
+/// One that waits for a person is no success: a client would take it for an answer.
+fn status(reason: Reason) -> StatusCode {
+    match StatusCode::from_u16(reason.http_status()) {
+        Ok(status) if status.is_success() => StatusCode::FORBIDDEN,
+        Ok(status) => status,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// `error` in the words of a provider.
+pub(crate) fn provider_error(dialect: LlmDialect, refused: &Refused) -> Value {
+    let kind = match (dialect, status(refused.reason).as_u16()) {
+        (_, 400 | 404) => "invalid_request_error",
+        (_, 401) => "authentication_error",
+        (_, 403) => "permission_error",
+        (_, 413) => "request_too_large",
+        (_, 429) => "rate_limit_error",
+        (LlmDialect::Anthropic, 503) => "overloaded_error",
+        _ => "api_error",
+    };
+    let data = error::data(refused);
+    match dialect {
+        LlmDialect::Openai => json!({ "message": refused.message, "type": kind, "param": null,
+            "code": refused.reason.code(), "data": data }),
+        LlmDialect::Anthropic => json!({ "type": kind, "message": refused.message, "data": data }),
+    }
+}
