@@ -331,8 +331,8 @@ fn words(said: &Said) -> Vec<String> {
     match said.endless {
         true => said
             .text
-            .split_inclusive(' ')
-            .map(|word| format!(" {}", word.trim()))
+            .split_whitespace()
+            .map(|word| format!(" {word}"))
             .collect(),
         false => pieces(&said.text),
     }
