@@ -16,6 +16,8 @@ if [ "${1:-}" = test ]; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     have strace || missing+=(strace)
     have ip || missing+=(iproute2)
+    have nft || [ -x /usr/sbin/nft ] || missing+=(nftables)
+    have faketime || missing+=(faketime)
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -1,12 +1,13 @@
 //! A whole installation: private Postgres and NATS, and each role in a process of its own that can be killed.
 
+use crate::netns::relay;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -19,32 +20,53 @@ const START: Duration = Duration::from_secs(30);
 
 /// A role's process.
 pub struct Role {
-    name: &'static str,
+    name: String,
     config: PathBuf,
+    /// The network name space that it runs in, if not this process's own.
+    space: Option<String>,
     child: Option<Child>,
 }
 
 impl Role {
-    fn new(dir: &Path, name: &'static str, config: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(dir: &Path, name: &str, config: &str) -> anyhow::Result<Self> {
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config)?;
         Ok(Self {
-            name,
+            name: name.to_owned(),
             config: path,
+            space: None,
             child: None,
         })
     }
 
+    /// To be started in a network name space.
+    #[must_use]
+    pub(crate) fn within(mut self, space: String) -> Self {
+        self.space = Some(space);
+        self
+    }
+
     /// Starts it and waits until it says `sign`; returns what it said until then.
-    async fn start(
+    pub(crate) async fn start(
         &mut self,
         sign: &str,
         extra: &[&str],
         env: &[(&str, &str)],
     ) -> anyhow::Result<Vec<String>> {
-        let mut command = Command::new(proctor_binary()?);
+        let mut command = match &self.space {
+            None => Command::new(proctor_binary()?),
+            Some(space) => {
+                let mut command = Command::new("ip");
+                command
+                    .args(["netns", "exec", space])
+                    .arg(proctor_binary()?);
+                command
+            }
+        };
         // `proctor edge` for edge, edge-2, …
-        let role = self.name.strip_suffix("-2").unwrap_or(self.name);
+        let role = self
+            .name
+            .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
         command
             .arg(role)
             .arg("--config")
@@ -153,6 +175,10 @@ pub struct Options {
     pub more_ledgers: usize,
     /// Lines for the ledgers' settings.
     pub ledger_settings: String,
+    /// Nodes of the counter, `http://…`, for control to know; see [`crate::fleet`].
+    pub counters: Vec<String>,
+    /// Where NATS and control are to be reached from other name spaces.
+    pub reach: Option<IpAddr>,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -177,7 +203,9 @@ pub struct Cluster {
     pub edge_admin_url: String,
     /// The admin API, `http://…`.
     pub api_url: String,
-    control_url: String,
+    pub(crate) control_url: String,
+    /// The platform's public keys, as a TOML array.
+    pub(crate) platform_keys: String,
     admin_key: String,
     edge_id: String,
     edge_dir: PathBuf,
@@ -201,7 +229,7 @@ impl Cluster {
             Nats::start(NatsOptions::new(path.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;
-        let (database, bus) = (postgres.url("proctor"), nats.url());
+        let (database, mut bus) = (postgres.url("proctor"), nats.url());
         let ports = [
             free_port()?,
             free_port()?,
@@ -211,13 +239,21 @@ impl Cluster {
         ];
         let [control_port, ledger_port, api_port, edge_port, admin_port] = ports;
         let own = |name: &str| path.join(name).display().to_string();
+        let mut control_url = format!("http://127.0.0.1:{control_port}");
+        if let Some(at) = options.reach {
+            let port = bus.rsplit(':').next().unwrap_or_default().parse()?;
+            let relayed = relay(at, port).await?.to_string();
+            bus = bus.replace(&format!("127.0.0.1:{port}"), &relayed);
+            control_url = format!("http://{}", relay(at, control_port).await?);
+        }
         let mut control = Role::new(
             path,
             "control",
             &format!(
                 "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{control_port}\"\n\
-                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\n",
-                own("control-data")
+                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n",
+                own("control-data"),
+                options.counters
             ),
         )?;
         let said = control.start("first platform-admin key", &[], &[]).await?;
@@ -282,7 +318,8 @@ impl Cluster {
             edge_url: format!("http://127.0.0.1:{edge_port}"),
             edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
             api_url: format!("http://127.0.0.1:{api_port}"),
-            control_url: format!("http://127.0.0.1:{control_port}"),
+            control_url,
+            platform_keys: format!("[{}]", keys.join(", ")),
             admin_key,
             edge_id: String::new(),
             edge_dir: edge_dir.clone(),
@@ -363,7 +400,7 @@ impl Cluster {
         Ok((edge, format!("http://127.0.0.1:{port}")))
     }
 
-    async fn join_token(&self, body: Value) -> anyhow::Result<String> {
+    pub(crate) async fn join_token(&self, body: Value) -> anyhow::Result<String> {
         let made = self
             .api(Method::POST, "/v1/edges/join-tokens", Some(body))
             .await?;

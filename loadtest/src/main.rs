@@ -59,6 +59,30 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first: u64,
     },
+    /// Fight over one budget while leader, followers and edges are killed, sleep or have wrong clocks (D23, D5, D9, D13)
+    Budget {
+        /// Calls that are allowed
+        #[arg(long, default_value_t = 10_000)]
+        limit: u64,
+        /// Clients at once
+        #[arg(long, default_value_t = 64)]
+        clients: usize,
+        /// Faults in each run
+        #[arg(long, default_value_t = 8)]
+        kills: u64,
+        /// Of which kind
+        #[arg(long, default_value = "kill")]
+        fault: proctor_loadtest::budget::Fault,
+        /// Whose ceiling it is
+        #[arg(long, default_value = "tenant")]
+        ceiling: proctor_loadtest::budget::Ceiling,
+        /// How many seeds
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+    },
     /// AgentDojo's ground truth through a running edge: attacks executed, user tasks untouched
     Agentdojo {
         /// For the replay: `--suite banking`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
@@ -136,6 +160,31 @@ async fn main() -> anyhow::Result<()> {
                 println!(
                     "{drill:?} seed {seed}: {:?}",
                     drill::run(drill, seed).await?
+                );
+            }
+            Ok(())
+        }
+        Command::Budget {
+            limit,
+            clients,
+            kills,
+            fault,
+            ceiling,
+            seeds,
+            first,
+        } => {
+            let plan = proctor_loadtest::budget::Plan {
+                limit,
+                clients,
+                kills,
+                fault,
+                ceiling,
+                ..proctor_loadtest::budget::Plan::default()
+            };
+            for seed in first..first + seeds {
+                println!(
+                    "seed {seed}: {:?}",
+                    proctor_loadtest::budget::run(plan, seed).await?
                 );
             }
             Ok(())

@@ -22,6 +22,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "intents", description = "What users asked for"),
         (name = "approvals", description = "Calls that wait for a person"),
         (name = "kill-switches", description = "What is stopped at once, on every edge"),
+        (name = "budgets", description = "Ceilings, prices, what is spent, leases"),
         (name = "audit", description = "The tenant's tamper-evident chain"),
         (name = "api-keys", description = "Keys of this API"),
         (name = "edges", description = "Gateways"),

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod audit_log;
+mod budgets;
 mod content;
 mod documents;
 mod edges;
@@ -63,6 +64,12 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
             kill::engage_platform,
             kill::release_platform
         ))
+        .routes(routes!(budgets::get_limits, budgets::put_limits))
+        .routes(routes!(budgets::get_prices, budgets::put_prices))
+        .routes(routes!(budgets::usage))
+        .routes(routes!(budgets::leases))
+        .routes(routes!(budgets::write_off))
+        .routes(routes!(budgets::adjust))
         .routes(routes!(audit::search))
         .routes(routes!(audit::stream))
         .routes(routes!(audit::head))

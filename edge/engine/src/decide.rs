@@ -123,7 +123,7 @@ fn decide_with(
         })?;
         mark_escalated(facts, causes.len() > before);
         step(facts, world, Control::Budget, |_| {
-            ceilings(token, world, &mut charges)
+            ceilings(token, tool, world, &mut charges)
         })?;
         approval::settle(&causes, grant, token, tool, &arguments, facts, world).map_err(
             |(reason, asked)| {
@@ -294,12 +294,8 @@ fn intent(
     facts.user = intent.user().cloned();
     let mut charges = Vec::new();
     for one in intent.lineage() {
-        let charge = |(key, most)| Charge {
-            key,
-            until: Some(one.intent().expires_at),
-            most,
-            reason: Reason::IntentCallsExhausted,
-        };
+        let until = Some(one.intent().expires_at);
+        let charge = |(key, most)| Charge::call(key, until, most, Reason::IntentCallsExhausted);
         match one.match_call(tool, arguments, world.session, world.read) {
             Ok(matched) => {
                 if let Some(noted) = facts.intent.as_mut().filter(|noted| noted.id == *one.id()) {
@@ -525,17 +521,28 @@ fn clear(
 }
 
 /// The token's own ceilings; each that has room left becomes one more charge.
-fn ceilings(token: &VerifiedToken, world: &World<'_>, charges: &mut Vec<Charge>) -> Result<(), No> {
-    for (key, most, until) in token.call_ceilings() {
-        if world.session.calls(&key) >= u64::from(most) {
-            return Err(Reason::CallsExhausted.into());
+fn ceilings(
+    token: &VerifiedToken,
+    tool: &Tool,
+    world: &World<'_>,
+    charges: &mut Vec<Charge>,
+) -> Result<(), No> {
+    let price = world.tenant.budget().tool_price(tool.reference());
+    let needed = crate::budget::estimate(tool, price);
+    for ceiling in token.ceilings() {
+        let (units, reason) = match ceiling.key {
+            CountKey::TokenCost(_) => (needed.cost, Reason::CostExhausted),
+            _ => (needed.calls, Reason::CallsExhausted),
+        };
+        if world.session.calls(&ceiling.key).saturating_add(units) > ceiling.most {
+            return Err(reason.into());
         }
-        charges.push(Charge {
-            key,
-            until,
-            most: most.into(),
-            reason: Reason::CallsExhausted,
-        });
+        if units > 0 {
+            charges.push(Charge {
+                units,
+                ..Charge::call(ceiling.key, ceiling.until, ceiling.most, reason)
+            });
+        }
     }
     Ok(())
 }

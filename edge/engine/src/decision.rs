@@ -77,7 +77,7 @@ pub struct ResultLimits {
     pub tokens: Option<u64>,
 }
 
-/// One more call on a count. The edge draws all charges of a permit at once, before it records it; if one has
+/// Units drawn on a count. The edge draws all charges of a permit at once, before it records it; if one has
 /// reached its ceiling in the meantime, the permit becomes a refusal ([`Permit::refuse`]).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Charge {
@@ -85,10 +85,51 @@ pub struct Charge {
     pub key: CountKey,
     /// From then on nothing can draw on the count, and it may be forgotten; none: never.
     pub until: Option<Timestamp>,
-    /// Its ceiling: the charge is good if the count was below.
+    /// Its ceiling: the charge is good if the count does not exceed it afterwards.
     pub most: u64,
     /// The reason if it was not.
     pub reason: Reason,
+    /// Units to draw: 1 for calls.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub units: u64,
+    /// Units to give back: what an earlier charge reserved and its call did not use.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub back: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_one(units: &u64) -> bool {
+    *units == 1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(units: &u64) -> bool {
+    *units == 0
+}
+
+impl Charge {
+    /// One call more on a count.
+    #[must_use]
+    pub fn call(key: CountKey, until: Option<Timestamp>, most: u64, reason: Reason) -> Self {
+        Self {
+            key,
+            until,
+            most,
+            reason,
+            units: 1,
+            back: 0,
+        }
+    }
 }
 
 impl Permit {

@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -28,6 +28,7 @@
 )]
 
 pub mod approval;
+pub mod budget;
 pub mod call;
 pub mod catalogue;
 pub mod decide;

@@ -27,7 +27,7 @@ pub const CAVEAT_BYTES_MAX: usize = 2048;
 pub const CAVEAT_LIST_MAX: usize = 64;
 /// Most `matches` tests in a token: each is a compiled automaton in the verified token.
 pub const CAVEAT_PATTERNS_MAX: usize = 8;
-/// Most `calls <=` caveats in one token: each is a count that an edge has to keep until the token is over.
+/// Most `calls <=` and `cost <=` caveats in one token: each is a count that an edge has to keep until the token is over.
 pub const CAVEAT_CALLS_MAX: usize = 8;
 /// Largest compiled pattern of a caveat, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 256 * 1024;

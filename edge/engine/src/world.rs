@@ -1,6 +1,7 @@
 //! The snapshot of the world that a call is decided against. The gateway fills it in; nothing here looks
 //! anything up by itself.
 
+use crate::budget::{CompiledBudget, Remaining};
 use crate::catalogue::Catalogue;
 use crate::filter::{ContentProblem, Rules};
 use crate::intent::CompiledIntent;
@@ -19,6 +20,8 @@ use std::collections::{HashMap, HashSet};
 pub enum CountKey {
     /// Calls with tokens that derive from this prefix (`calls <= n`).
     Token(RevocationId),
+    /// Micro-units of calls with tokens that derive from this prefix (`cost <= n`).
+    TokenCost(RevocationId),
     /// Calls that matched this action of an intent (`max_calls`).
     Action {
         /// The intent.
@@ -26,6 +29,8 @@ pub enum CountKey {
         /// Index of the action in the declaration.
         action: u32,
     },
+    /// Units drawn on a lease of the counter.
+    Lease(u64),
 }
 
 /// Which token prefixes are revoked.
@@ -42,7 +47,7 @@ impl Revocations for HashSet<RevocationId> {
 
 /// How often calls were authorized so far (calls in flight included).
 pub trait SessionView {
-    /// Calls counted under this key.
+    /// Calls (for `cost <=`: micro-units) counted under this key.
     fn calls(&self, key: &CountKey) -> u64;
 }
 
@@ -125,6 +130,7 @@ pub struct CompiledTenant {
     catalogue: Catalogue,
     policies: CompiledPolicySet,
     content: Rules,
+    budget: CompiledBudget,
 }
 
 /// Why a configuration can't be used as a whole: the last good one serves on.
@@ -170,6 +176,7 @@ impl CompiledTenant {
             catalogue: Catalogue::compile(&config.servers),
             policies: CompiledPolicySet::compile(&config.policies)?,
             content: Rules::compile(&config.content)?,
+            budget: CompiledBudget::compile(config.limits.as_ref(), config.prices.as_ref()),
         })
     }
 
@@ -215,6 +222,12 @@ impl CompiledTenant {
         &self.content
     }
 
+    /// Ceilings and prices.
+    #[must_use]
+    pub fn budget(&self) -> &CompiledBudget {
+        &self.budget
+    }
+
     /// The policies.
     #[must_use]
     pub fn policies(&self) -> &CompiledPolicySet {
@@ -243,6 +256,8 @@ pub struct World<'a> {
     pub intent: Option<&'a CompiledIntent>,
     /// Counts of calls.
     pub session: &'a dyn SessionView,
+    /// What is left of the budgets that the call draws on, for policies; none: nothing limits it, or it is not known yet.
+    pub remaining: &'a [Remaining],
     /// What the session has read.
     pub read: &'a Tracker,
     /// What the tool servers show now.

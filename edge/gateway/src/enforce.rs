@@ -2,6 +2,7 @@
 
 mod answer;
 mod approval;
+mod budget;
 mod dialogue;
 mod kill;
 mod llm;
@@ -12,6 +13,7 @@ pub(crate) use llm::{Completion, Note, Prompted};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
+use crate::lease::{Counted, Funds, Leases};
 use crate::spool::{Recorded, Spool};
 use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
@@ -28,6 +30,7 @@ use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +46,7 @@ pub(crate) struct Gateway {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) spool: Spool,
     pub(crate) nats: async_nats::Client,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
@@ -64,6 +68,8 @@ pub(crate) struct Refused {
     pub(crate) denials: Denials,
     /// What the call waits for, if a person has to approve it.
     pub(crate) approval: Option<ApprovalNote>,
+    /// When it may help to ask again.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What came of a call.
@@ -168,6 +174,13 @@ impl Gateway {
             let passed = self.clock.monotonic().saturating_sub(started);
             u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
         };
+        let purse = self.leases.shared_purse(&tenant.id);
+        let counted = Counted {
+            own: self.spool.counts().of(&tenant.id),
+            purse: purse.as_deref(),
+            now: started,
+        };
+        let remaining = self.remaining(caller, loaded);
         let world = World {
             tenant: &loaded.tenant,
             now: self.clock.now(),
@@ -177,7 +190,8 @@ impl Gateway {
             revocations: &**tenant,
             killed: &killed,
             intent: intent.as_deref(),
-            session: &self.spool.counts().of(&tenant.id),
+            session: &counted,
+            remaining: &remaining,
             read: &read,
             live: &loaded.servers,
             digest_key: &keys.digest_key,
@@ -330,10 +344,10 @@ impl Gateway {
         };
         let (decision, loaded) = self.settle(caller, decision, loaded, named).await;
         let recorded = match decision {
-            Decision::Refusal(refusal) => Err(*refusal),
+            Decision::Refusal(refusal) => Err((*refusal, None)),
             Decision::Permit(permit) => {
-                self.note_call(caller, &loaded, &permit);
-                self.authorize(permit, trace_id.clone()).await
+                self.authorize(caller, &loaded, permit, purpose, trace_id.clone())
+                    .await
             }
         };
         match recorded {
@@ -346,21 +360,45 @@ impl Gateway {
                 };
                 self.forward_unless_killed(exchange, talk, cancel).await
             }
-            Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
+            Err((refusal, retry_after)) => {
+                let mut refused = self.record_refusal(refusal, &loaded, trace_id).await;
+                refused.retry_after = retry_after;
+                Outcome::Refused(refused)
+            }
         }
     }
 
+    /// Reserves what the call needs, and has its event on disk.
     async fn authorize(
         &self,
+        caller: &Caller,
+        loaded: &Loaded,
         permit: Box<Permit>,
+        purpose: Purpose,
+        trace_id: Option<String>,
+    ) -> Result<Recorded, (Refusal, Option<Duration>)> {
+        self.note_call(caller, loaded, &permit);
+        let funds = match self.fund(caller, loaded, &permit, purpose).await {
+            Ok(funds) => funds,
+            Err(why) => return Err(budget::refuse(*permit, why)),
+        };
+        let recorded = self.record(permit, funds, trace_id).await;
+        recorded.map_err(|refusal| (refusal, None))
+    }
+
+    async fn record(
+        &self,
+        permit: Box<Permit>,
+        funds: Funds,
         trace_id: Option<String>,
     ) -> Result<Recorded, Refusal> {
         let stamp = match self.stamp(trace_id) {
             Ok(stamp) => stamp,
             Err(reason) => return Err(permit.refuse(reason)),
         };
-        let event = event::authorized(stamp, permit.facts());
-        let recorded = self.spool.authorize(permit, Box::new(event)).await;
+        let mut event = event::authorized(stamp, permit.facts());
+        event.budget = funds.noted();
+        let recorded = self.spool.authorize(permit, funds, Box::new(event)).await;
         if recorded.is_ok() {
             count(Effect::Allow, None);
         }
@@ -372,7 +410,7 @@ impl Gateway {
         for mut event in open {
             event.time = self.clock.now();
             event.event_id = crate::spool::event_id(&self.random, event.time)?;
-            self.spool.outcome(Box::new(event)).await;
+            self.spool.outcome(Box::new(event), Vec::new()).await;
         }
         Ok(())
     }

@@ -31,6 +31,10 @@ pub(crate) struct Assigned {
     pub(crate) ledgers: Verifier,
     /// The newest certificate that names the tenant: also for what is left to send of tenants that were taken away.
     pub(crate) certificates: HashMap<TenantId, String>,
+    /// The newest certificate.
+    pub(crate) certificate: String,
+    /// Nodes of the counter.
+    pub(crate) counters: Vec<String>,
 }
 
 pub(crate) struct Feed {
@@ -196,6 +200,8 @@ impl Feed {
         self.assigned.store(Arc::new(Assigned {
             ledgers: Verifier::new(&assignment.ledger_keys)?,
             certificates,
+            certificate: assignment.certificate.clone(),
+            counters: assignment.counters.clone(),
         }));
         followed.tenants.retain(|tenant, (_, stop)| {
             let stays = assignment.tenants.contains(tenant);

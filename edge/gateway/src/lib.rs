@@ -8,16 +8,18 @@
 //! to a log, a metric or an audit event.
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
-//! (tool servers), [`spool`] and [`ship`] (evidence), [`world`] and [`feed`] (what is known of tenants),
+//! (tool servers), [`spool`] and [`ship`] (evidence), [`lease`] (budgets), [`world`] and [`feed`] (what is known of tenants),
 //! [`sessions`] (what their agents have read),
 //! [`identity`].
 
 mod config;
+mod counter;
 mod enforce;
 mod event;
 mod feed;
 mod frontend;
 mod identity;
+mod lease;
 mod sessions;
 mod ship;
 mod spool;
@@ -132,11 +134,27 @@ pub async fn start(
     let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
         shutdown.child_token(),
     )?));
+    let feed = feed::Feed::new(
+        Arc::clone(&identity),
+        Arc::clone(&tenants),
+        config.clock.clone(),
+        nats.clone(),
+        config.data_dir.join("seen"),
+        assigned,
+    );
+    let counter = counter::Counter::new(Arc::clone(&feed), config.clock.clone(), Random::system());
+    let (leases, wanted) = lease::Leases::new(
+        counter,
+        spool.clone(),
+        config.clock.clone(),
+        config.data_dir.join("spool").join("epoch"),
+    );
     let gateway = Arc::new(Gateway {
         identity: Arc::clone(&identity),
         tenants: Arc::clone(&tenants),
         spool: spool.clone(),
         nats: nats.clone(),
+        leases: Arc::clone(&leases),
         clock: config.clock.clone(),
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),
@@ -151,14 +169,6 @@ pub async fn start(
         .close_open_calls(open)
         .await
         .map_err(|_| EdgeError::Random)?;
-    let feed = feed::Feed::new(
-        Arc::clone(&identity),
-        tenants,
-        config.clock,
-        nats.clone(),
-        config.data_dir.join("seen"),
-        assigned,
-    );
     let shipper = Arc::new(ship::Shipper {
         spool: spool.clone(),
         feed: Arc::clone(&feed),
@@ -168,6 +178,7 @@ pub async fn start(
     let tasks = vec![
         tokio::spawn(feed.run(shutdown.clone())),
         tokio::spawn(shipper.run(shutdown.clone())),
+        tokio::spawn(leases.run(wanted, shutdown.clone())),
         tokio::spawn(keep_house(spool, writable, shutdown.clone())),
         tokio::spawn(serve(
             admins,

@@ -16,8 +16,9 @@ mod writer;
 
 pub(crate) use state::Counts;
 
+use crate::lease::{Funds, Spent};
 use backlog::Backlog;
-use proctor_engine::{Charge, Permit};
+use proctor_engine::{Charge, CountKey, Permit};
 use proctor_model::audit::{AuditEvent, Receipt};
 use proctor_model::{EventId, Reason, TenantId};
 use proctor_runtime::Clock;
@@ -73,6 +74,7 @@ struct Submission {
 enum Command {
     Record(Submission),
     Settle(Receipt),
+    Forget(TenantId, Vec<CountKey>),
     Tick,
 }
 
@@ -89,11 +91,18 @@ struct Shared {
 pub(crate) struct Recorded {
     permit: Box<Permit>,
     event: Box<AuditEvent>,
+    spent: Mutex<Spent>,
 }
 
 impl Recorded {
     pub(crate) fn permit(&self) -> &Permit {
         &self.permit
+    }
+
+    /// What the call has drawn, to be settled with what it really used.
+    pub(crate) fn take_spent(&self) -> Spent {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *spent)
     }
 
     /// The outcome event that is to follow, to be filled in.
@@ -173,28 +182,40 @@ impl Spool {
         self.submit(event, Vec::new()).await
     }
 
-    /// Draws a permit's charges and writes its `authorized` event; when this returns, both are durable.
+    /// Draws what a permit is to be charged and writes its `authorized` event; when this returns, both are durable.
     pub(crate) async fn authorize(
         &self,
         permit: Box<Permit>,
+        funds: Funds,
         event: Box<AuditEvent>,
     ) -> Result<Recorded, (Box<Permit>, NotRecorded)> {
-        match self.submit(event.clone(), permit.charges().to_vec()).await {
-            Ok(()) => Ok(Recorded { permit, event }),
+        match self.submit(event.clone(), funds.charges()).await {
+            Ok(()) => Ok(Recorded {
+                permit,
+                event,
+                spent: Mutex::new(funds.spend()),
+            }),
             Err(why) => Err((permit, why)),
         }
     }
 
-    /// Writes an outcome. It is never refused; if the disk fails it is kept until it works again.
-    pub(crate) async fn outcome(&self, event: Box<AuditEvent>) {
+    /// Writes an outcome, and corrects what its call was charged. It is never refused; if the disk fails it is kept until it
+    /// works again.
+    pub(crate) async fn outcome(&self, event: Box<AuditEvent>, charges: Vec<Charge>) {
         let command = Command::Record(Submission {
             event,
-            charges: Vec::new(),
+            charges,
             reply: None,
         });
         if self.commands.send(command).await.is_err() {
             tracing::error!("the spool's thread is gone: an outcome stays open until the restart");
         }
+    }
+
+    /// Forgets counts that the counter has taken over. If a crash comes first, they are offered to it once more.
+    pub(crate) async fn forget(&self, tenant: TenantId, keys: Vec<CountKey>) {
+        // If the thread is gone, the next start does it.
+        let _ = self.commands.send(Command::Forget(tenant, keys)).await;
     }
 
     /// Takes the ledger's word that a lane is committed up to an event.

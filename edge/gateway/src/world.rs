@@ -481,6 +481,8 @@ mod tests {
             servers: Vec::new(),
             policies: Vec::new(),
             key_ids: Vec::new(),
+            limits: None,
+            prices: None,
         };
         let tenant = CompiledTenant::compile(&config).unwrap();
         Loaded {

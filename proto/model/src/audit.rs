@@ -5,6 +5,7 @@
 //! the *ledger form*. Both are JSON in RFC 8785 canonical form, both hash as an RFC 6962 leaf,
 //! SHA-256(0x00 ‖ bytes), and the hashed bytes are the stored bytes.
 
+use crate::budget::{AccountKey, Meter, Scope, Window};
 use crate::catalogue::Verb;
 use crate::config::PolicyMode;
 use crate::content::ContentFinding;
@@ -225,6 +226,37 @@ pub struct EventIntent {
     pub action: Option<u32>,
 }
 
+/// One account's part in a call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventBudget {
+    /// Whose account.
+    pub scope: Scope,
+    /// Which one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// What is counted.
+    pub meter: Meter,
+    /// For how long.
+    pub window: Window,
+    /// Units reserved (authorized) or really used (outcomes).
+    pub units: u64,
+}
+
+impl EventBudget {
+    /// So many units on this account.
+    #[must_use]
+    pub fn new(account: &AccountKey, units: u64) -> Self {
+        Self {
+            scope: account.scope,
+            id: account.id.clone(),
+            meter: account.meter,
+            window: account.window,
+            units,
+        }
+    }
+}
+
 /// What the upstream did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -396,6 +428,9 @@ pub struct AuditEvent {
     /// Version of the tenant's config that it was decided under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_version: Option<u64>,
+    /// Units on each budget: reserved with the authorized event, settled with its outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<EventBudget>,
     /// What the upstream did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<EventUpstream>,
@@ -480,6 +515,7 @@ impl AuditEvent {
             policy: Vec::new(),
             content: Vec::new(),
             config_version: None,
+            budget: Vec::new(),
             upstream: None,
             result: None,
             usage: None,

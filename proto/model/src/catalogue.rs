@@ -12,6 +12,7 @@ pub use http::{
 pub use listed::Listed;
 pub use llm::{LLM_SERVER, LlmDialect, LlmModel, LlmProvider, llm_tool_name};
 
+use crate::budget::Meter;
 use crate::ids::{EntryKind, ServerId, ToolName};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -263,6 +264,10 @@ pub struct CatalogueEntry {
     /// What makes it a model, of the server `llm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub llm: Option<LlmModel>,
+    /// Where its result says what it used (JSON Pointers into `structuredContent` or JSON text), by meter: `tokens`,
+    /// `cost` in micro-units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meters: BTreeMap<Meter, String>,
     /// Free labels, visible to policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -287,6 +292,7 @@ impl CatalogueEntry {
             tenant_scope: None,
             http: None,
             llm: None,
+            meters: BTreeMap::new(),
             labels: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What control publishes to the edges: the payloads of its signed documents.
 
 use crate::approval::ApprovalSettings;
+use crate::budget::{Limits, Prices, Versioned};
 use crate::catalogue::ToolServer;
 use crate::content::ContentRules;
 use crate::ids::{
@@ -177,6 +178,12 @@ pub struct TenantConfig {
     pub content: ContentRules,
     /// Ids of the token keys that verify (the active one and those in their overlap window).
     pub key_ids: Vec<KeyId>,
+    /// Ceilings, if the tenant has any: calls draw on leases of their accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Versioned<Limits>>,
+    /// Prices, if the tenant has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Versioned<Prices>>,
 }
 
 /// Payload of `proctor.heartbeat+jws`: all that came before it on the stream is all there was.
@@ -376,6 +383,9 @@ pub struct Assignment {
     /// X25519 public key of control, base64url: what approvers are to see is sealed to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals_key: Option<String>,
+    /// Nodes of the counter (`http://host:port`), where leases are had. None: the installation has no counter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<String>,
 }
 
 /// A public Ed25519 key with its id.

@@ -4,10 +4,11 @@
 //! This crate does no I/O, reads no clock and knows no role. Its formats are promises
 //! (`docs/contracts.md`): a change needs a version field and a CHANGELOG entry.
 //!
-//! Reading order: [`ids`], [`reason`], [`catalogue`], [`intent`], [`config`], [`content`], [`signed`], [`audit`], [`approval`], [`kill`].
+//! Reading order: [`ids`], [`reason`], [`catalogue`], [`intent`], [`budget`], [`config`], [`content`], [`signed`], [`audit`], [`approval`], [`kill`].
 
 pub mod approval;
 pub mod audit;
+pub mod budget;
 pub mod catalogue;
 pub mod config;
 pub mod content;

@@ -33,5 +33,9 @@ pub const SECRET_BYTES_MAX: usize = 8 * 1024;
 pub const BATCH_EVENTS_MAX: usize = 512;
 /// Largest audit batch, in bytes of its events.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Most ceilings that a tenant sets: each call looks through those of its scopes.
+pub const LIMIT_RULES_MAX: usize = 500;
+/// Most prices of a tenant.
+pub const PRICES_MAX: usize = 1_000;
 
 const _: () = assert!(BATCH_BYTES_MAX < SIGNED_BYTES_MAX);

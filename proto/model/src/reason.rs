@@ -212,6 +212,12 @@ reasons! {
     CallsExhausted = "calls_exhausted", Budget, -32013, 429, "The capability token's own ceiling of calls is reached.";
     /// An answer of a model was cut off at its ceiling of tokens.
     TokensExhausted = "tokens_exhausted", Budget, -32013, 429, "The ceiling of tokens for this answer is reached: it was cut off there.";
+    /// `cost <=` of the token used up.
+    CostExhausted = "cost_exhausted", Budget, -32013, 429, "The capability token's own ceiling of cost is reached.";
+    /// A ceiling of the tenant's operators is reached.
+    BudgetExhausted = "budget_exhausted", Budget, -32013, 429, "A budget of the tenant is used up.";
+    /// No lease can be had: the counter can't be reached, or there is none.
+    BudgetUnavailable = "budget_unavailable", Budget, -32013, 429, "No budget can be had right now: the call is refused.";
 
     /// Content that a rule blocks.
     ContentBlocked = "content_blocked", Content, -32015, 403, "A content rule of the tenant blocks what is in it.";

@@ -3,6 +3,8 @@
 //! The generated code is committed, so that a build needs no code generator; `tests/bootstrap.rs` renews it
 //! with `PROCTOR_REGEN=1` (that is what `make regen` does) and else fails when it is out of date.
 
+pub mod convert;
+
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
 mod generated {

@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use proctor_model::config::PublicKey;
-use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
+use proctor_model::principal::{
+    Access, INTERNAL_AUDIENCE, PRINCIPAL_LIFE_S, PrincipalClaims, Right,
+};
 use proctor_model::signed::Signer;
 use proctor_model::{TenantId, Timestamp};
 use tonic::{Request, Status};
@@ -40,6 +42,20 @@ impl PrincipalKeys {
         )?)
     }
 
+    /// A token for control itself, or again for a caller of control's, to be shown to another service.
+    pub(crate) fn sign_again(
+        &self,
+        claims: &PrincipalClaims,
+        now: Timestamp,
+    ) -> Result<proctor_runtime::Secret, ControlError> {
+        let claims = PrincipalClaims {
+            iat: now.as_secs(),
+            exp: now.plus_secs(PRINCIPAL_LIFE_S).as_secs(),
+            ..claims.clone()
+        };
+        Ok(self.sign(&claims)?.into())
+    }
+
     fn verify(&self, token: &str, now: Timestamp) -> Result<PrincipalClaims, Status> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[INTERNAL_AUDIENCE]);
@@ -66,6 +82,11 @@ impl Caller {
             .principals
             .verify(token.expose(), state.clock.now())
             .map(Self)
+    }
+
+    /// What its token says.
+    pub(crate) fn claims(&self) -> &PrincipalClaims {
+        &self.0
     }
 
     /// Its id, for audit.

@@ -338,6 +338,7 @@ pub(crate) async fn load_assignment(
         certificate: state.signer.sign(&certificate)?,
         ledger_keys,
         approvals_key: Some(b64(&state.opener.public_key())),
+        counters: state.config.counters.clone(),
     }))
 }
 

@@ -14,6 +14,9 @@ pub enum ControlError {
     /// NATS' address.
     #[error("NATS")]
     Nats(#[from] proctor_runtime::nats::NatsError),
+    /// An address of the counter.
+    #[error("an address of the counter")]
+    Counter(#[source] proctor_runtime::grpc::GrpcError),
     /// A key file.
     #[error("a key file")]
     KeyFile(#[from] proctor_runtime::keyfile::KeyFileError),

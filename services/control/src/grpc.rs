@@ -7,6 +7,7 @@ mod llm;
 mod platform;
 
 use crate::State;
+use crate::budgets;
 use crate::caller::Caller;
 use crate::store::objects::Kind;
 use proctor_proto::v1;
@@ -78,6 +79,14 @@ operations! {
     engage_kill(KillRequest) -> KillSwitch = crate::kill::engage;
     release_kill(KillRequest) -> Empty = crate::kill::release;
     list_kills(TenantRequest) -> ListKillsResponse = crate::kill::list;
+    get_limits(TenantRequest) -> Document = async |s, c, r| budgets::document(s, c, Kind::Limits, r).await;
+    put_limits(PutDocumentRequest) -> Document = budgets::put_limits;
+    get_prices(TenantRequest) -> Document = async |s, c, r| budgets::document(s, c, Kind::Prices, r).await;
+    put_prices(PutDocumentRequest) -> Document = budgets::put_prices;
+    budget_usage(UsageRequest) -> UsageResponse = budgets::usage;
+    budget_leases(LeasesRequest) -> LeasesResponse = budgets::leases;
+    adjust_budget(AdjustRequest) -> AdjustResponse = budgets::adjust;
+    write_off_lease(WriteOffRequest) -> WriteOffResponse = budgets::write_off;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse = platform::create_api_key;
     list_api_keys(ListRequest) -> ListApiKeysResponse = platform::list_api_keys;
     delete_api_key(ObjectRequest) -> Empty = platform::delete_api_key;

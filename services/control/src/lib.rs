@@ -10,6 +10,7 @@
 
 mod approvals;
 mod audit;
+mod budgets;
 mod caller;
 mod cipher;
 mod enrol;
@@ -59,6 +60,8 @@ pub struct ControlConfig {
     pub deployment: DeploymentId,
     /// Time between two heartbeats of a tenant.
     pub heartbeat_interval: Duration,
+    /// Nodes of the counter, `http://host:port`; none: the installation has no counter, and no budgets.
+    pub counters: Vec<String>,
 }
 
 /// What all parts of control share.
@@ -75,6 +78,10 @@ pub(crate) struct State {
     pub(crate) random: Random,
     /// Wakes the publisher.
     pub(crate) changed: Notify,
+    /// The counter, if there is one.
+    pub(crate) counter: Option<budgets::Counter>,
+    /// Wakes whoever tells the counter of new limits.
+    pub(crate) limits_changed: Notify,
     pub(crate) config: ControlConfig,
 }
 
@@ -160,6 +167,7 @@ pub async fn start(
         .map_err(ControlError::Listen)?;
     let grpc_addr = listener.local_addr().map_err(ControlError::Listen)?;
     let principals = caller::PrincipalKeys::from_seed(&seed)?;
+    let counter = budgets::Counter::new(&config.counters).map_err(ControlError::Counter)?;
     let state = Arc::new(State {
         store,
         signer,
@@ -170,6 +178,8 @@ pub async fn start(
         clock: Clock::system(),
         random: Random::system(),
         changed: Notify::new(),
+        counter,
+        limits_changed: Notify::new(),
         config,
     });
     let router = proctor_runtime::grpc::server()
@@ -195,12 +205,13 @@ pub async fn start(
         nats.clone(),
         shutdown.clone(),
     ));
+    let keeper = tokio::spawn(budgets::keep::run(Arc::clone(&state), shutdown.clone()));
     let shipper = tokio::spawn(audit::run(Arc::clone(&state), nats, shutdown));
     let platform_keys = vec![state.platform_key()];
     Ok(Handle {
         grpc_addr,
         platform_keys,
         state,
-        tasks: vec![serve, publisher, clerk, shipper],
+        tasks: vec![serve, publisher, clerk, keeper, shipper],
     })
 }

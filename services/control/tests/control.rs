@@ -47,6 +47,7 @@ impl World {
             data_dir: data.path().to_owned(),
             deployment: "test.example".parse().unwrap(),
             heartbeat_interval: Duration::from_millis(100),
+            counters: Vec::new(),
         };
         let control = proctor_control::start(config, shutdown.clone())
             .await

@@ -34,7 +34,7 @@ async fn main() {
     }
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let configs: Vec<_> = (1..=3).map(|node| config(node, dir.path())).collect();
-    let children: Vec<_> = configs.iter().map(spawn).collect();
+    let _nodes: Vec<_> = configs.iter().map(spawn).collect();
     join(&configs).await;
     let addresses: Vec<_> = configs.iter().map(|config| config.listen).collect();
     let operator = Client::operator(&addresses, now());
@@ -55,9 +55,16 @@ async fn main() {
         at(0.999)
     );
     agree(&configs).await;
-    for mut child in children {
-        child.kill().unwrap();
-        child.wait().unwrap();
+}
+
+/// A node; it ends with the bench, however that ends.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -111,7 +118,7 @@ fn syncs(dir: &Path) -> f64 {
     count / begin.elapsed().as_secs_f64()
 }
 
-fn spawn(config: &CounterConfig) -> Child {
+fn spawn(config: &CounterConfig) -> Node {
     let spec = format!(
         "{} {} {} {}",
         config.node,
@@ -120,11 +127,8 @@ fn spawn(config: &CounterConfig) -> Child {
         config.data_dir.display()
     );
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .env(NODE, spec)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap()
+    let child = command.env(NODE, spec).stdin(Stdio::null()).spawn();
+    Node(child.unwrap())
 }
 
 async fn node(spec: &str) {
@@ -138,6 +142,7 @@ async fn node(spec: &str) {
         node_address: None,
         data_dir: parts[3].into(),
         platform_keys: vec![platform().public_key()],
+        snapshot_entries: proctor_counter::limits::SNAPSHOT_ENTRIES,
         bootstrap: if parts[0] == "1" {
             Bootstrap::Alone
         } else {

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness; sorted maps only, so that the same log gives the same bytes on each node.
 
-use crate::account::{Account, AccountKey};
+use crate::account::{Account, AccountKey, Meter};
 use crate::answers::Answers;
 use crate::command::{
     AccountInfo, Batch, Client, Closing, Command, Held, Holder, LeaseInfo, Rejection, Reply,
@@ -28,6 +28,20 @@ pub struct Book {
     answers: BTreeMap<Client, Answers>,
     /// Where the next sweep begins.
     swept: Option<(TenantId, AccountKey)>,
+    /// Over all tenants, since the first entry.
+    #[serde(default)]
+    sums: BTreeMap<Meter, Sums>,
+}
+
+/// Units of one meter, over all tenants: for those who watch the platform, whom no tenant's figures concern.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Granted in leases.
+    pub granted: u64,
+    /// Settled as spent, overruns included.
+    pub spent: u64,
+    /// Given back.
+    pub returned: u64,
 }
 
 /// What the book holds of one tenant.
@@ -62,6 +76,12 @@ impl Book {
     #[must_use]
     pub fn now(&self) -> LogTime {
         self.now
+    }
+
+    /// Units by meter, over all tenants.
+    #[must_use]
+    pub fn sums(&self) -> &BTreeMap<Meter, Sums> {
+        &self.sums
     }
 
     fn answer(&mut self, request: Request) -> Reply {

@@ -60,7 +60,7 @@ impl Service {
         match answer.map_err(|error| Status::unavailable(error.to_string()))? {
             Answer::Reply(Reply::Rejected(rejection)) => Err(rejected(rejection)),
             Answer::Reply(reply) => Ok(reply),
-            Answer::Usage(_) | Answer::Leases(_) | Answer::Not => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 }

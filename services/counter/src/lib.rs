@@ -27,7 +27,7 @@
 //!
 //! It must never know of tokens, intents, policies or arguments: accounts and numbers only.
 //!
-//! Reading order: [`account`], [`command`], [`book`] (all pure), `propose`, `node`, `raft`, `grpc`.
+//! Reading order: [`account`], [`command`], [`book`] (all pure), `propose`, `forward`, `node`, `raft`, `grpc`.
 
 pub mod account;
 mod admin_service;
@@ -38,6 +38,7 @@ mod codec;
 pub mod command;
 mod convert;
 mod error;
+mod forward;
 mod grpc;
 pub mod limits;
 mod node;

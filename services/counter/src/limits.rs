@@ -40,8 +40,12 @@ pub const OPEN_LEASES_MAX: usize = 1_000;
 pub const EDGE_ANSWERS_MAX: usize = 256;
 /// Answers that are kept for a tenant's operators.
 pub const TENANT_ANSWERS_MAX: usize = 1_024;
-/// Answers are forgotten after so long without a new request of that client, microseconds.
+/// An edge's answers are forgotten after so long without a new request, microseconds. To lease or settle again does no
+/// harm then: a lease is escrow, settlements say totals.
 pub const ANSWERS_IDLE_US: i64 = 3_600 * 1_000_000;
+/// Operators' answers are forgotten after so long without a new one in that tenant, microseconds: 90 days. An
+/// adjustment that is sent again later counts again.
+pub const TENANT_ANSWERS_IDLE_US: i64 = 90 * 86_400 * 1_000_000;
 /// A lifetime account that is bound to a session, or has no rule any more, is forgotten after so long without a
 /// lease, microseconds: 90 days.
 pub const ACCOUNT_IDLE_US: i64 = 90 * 86_400 * 1_000_000;
@@ -61,8 +65,11 @@ pub const PAGE_DEFAULT: u32 = 100;
 pub const QUEUE_MAX: usize = 16_384;
 /// Commands of one log entry.
 pub const BATCH_MAX: usize = 512;
-/// Log entries under way at once: while one is synced the next is made.
-pub const BATCHES_MAX: usize = 4;
+/// Log entries under way at once: while one is synced by the others the leader syncs the next. More of them would only
+/// be smaller, and cost a sync each.
+pub const BATCHES_MAX: usize = 2;
+/// Messages to the leader under way at once; what comes in meanwhile goes together with the next.
+pub const FORWARDS_MAX: usize = 2;
 /// How long a command may take, from the door to the answer.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a message between nodes.

@@ -1,8 +1,8 @@
 //! One node: commands and reads, wherever the leader is.
 
 use crate::account::{AccountKey, Meter, Scope};
-use crate::codec;
 use crate::command::{AccountInfo, LeaseInfo, Reply, Request};
+use crate::forward::{self, Forwarder};
 use crate::limits::COMMAND_TIMEOUT;
 use crate::peers::Peers;
 use crate::propose::Proposer;
@@ -10,14 +10,14 @@ use crate::quorum_clock::QuorumClock;
 use crate::raft::machine::{Applied, Machine};
 use crate::raft::{NodeId, Raft};
 use crate::window::LogTime;
+use futures::future::join_all;
 use proctor_model::TenantId;
-use proctor_proto::v1;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Pause before a leader is looked for again.
+/// Longest pause before a leader is asked again; shorter where this node hears of another one first.
 const LEADER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Nobody answered in time: what became of a command is unknown, it may be sent again.
@@ -31,6 +31,8 @@ pub(crate) enum Question {
     Command(Request),
     Usage(UsageQuery),
     Leases(LeasesQuery),
+    /// Those that came to another node.
+    Commands(Vec<Request>),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub(crate) enum Answer {
     Leases(LeasesPage),
     /// This node can't: it does not lead, or has lost its followers.
     Not,
+    /// To each command; none: as `Not`.
+    Replies(Vec<Option<Reply>>),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ pub(crate) struct Node {
     pub(crate) raft: Raft,
     pub(crate) machine: Machine,
     pub(crate) proposer: Proposer,
+    pub(crate) forwarder: Forwarder,
     pub(crate) peers: Peers,
     pub(crate) clock: Arc<QuorumClock>,
 }
@@ -90,7 +95,9 @@ impl Node {
     /// id sees to it that it is done once.
     pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Unavailable> {
         let deadline = Instant::now() + COMMAND_TIMEOUT;
+        let mut leads = self.raft.server_metrics();
         loop {
+            leads.mark_unchanged();
             let tried = tokio::time::timeout_at(deadline, self.try_once(&question)).await;
             match tried {
                 Ok(Answer::Not) => {}
@@ -100,41 +107,26 @@ impl Node {
             if Instant::now() + LEADER_PAUSE >= deadline {
                 return Err(Unavailable);
             }
-            tokio::time::sleep(LEADER_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(LEADER_PAUSE) => {}
+                Ok(()) = leads.changed() => {}
+            }
         }
     }
 
     async fn try_once(&self, question: &Question) -> Answer {
-        match self.leader() {
-            Some((leader, _)) if leader == self.id => self.lead(question.clone()).await,
-            Some((_, address)) => self
-                .forward(&address, question)
-                .await
-                .unwrap_or(Answer::Not),
-            None => Answer::Not,
+        match (forward::leader(&self.raft), question) {
+            (Some((leader, _)), _) if leader == self.id => self.lead(question.clone()).await,
+            (Some(_), Question::Command(request)) => {
+                let reply = self.forwarder.forward(request.clone()).await;
+                reply.map_or(Answer::Not, Answer::Reply)
+            }
+            (Some((_, address)), question) => {
+                let answer = forward::ask(&self.peers, &address, question).await;
+                answer.unwrap_or(Answer::Not)
+            }
+            (None, _) => Answer::Not,
         }
-    }
-
-    fn leader(&self) -> Option<(NodeId, String)> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
-        let leader = metrics.current_leader?;
-        let node = metrics.membership_config.membership().get_node(&leader)?;
-        Some((leader, node.addr.clone()))
-    }
-
-    async fn forward(&self, address: &str, question: &Question) -> Option<Answer> {
-        let body = codec::encode(question).ok()?;
-        let mut request = tonic::Request::new(v1::NodeMessage { body });
-        request.set_timeout(COMMAND_TIMEOUT);
-        let reply = self
-            .peers
-            .client(address)
-            .ok()?
-            .forward(request)
-            .await
-            .ok()?;
-        codec::decode(&reply.into_inner().body).ok()
     }
 
     /// Answers as the leader, if this node is.
@@ -143,6 +135,13 @@ impl Node {
             Question::Command(request) => {
                 let reply = self.proposer.propose(request).await;
                 return reply.map_or(Answer::Not, Answer::Reply);
+            }
+            Question::Commands(requests) => {
+                let replies = requests
+                    .into_iter()
+                    .map(|request| self.proposer.propose(request));
+                let replies = join_all(replies).await.into_iter().map(Result::ok);
+                return Answer::Replies(replies.collect());
             }
             Question::Usage(_) | Question::Leases(_)
                 if self.raft.ensure_linearizable().await.is_err() =>
@@ -155,7 +154,7 @@ impl Node {
         match query {
             Question::Usage(query) => Answer::Usage(usage(&applied, &query)),
             Question::Leases(query) => Answer::Leases(leases(&applied, &query)),
-            Question::Command(_) => Answer::Not,
+            Question::Command(_) | Question::Commands(_) => Answer::Not,
         }
     }
 }

@@ -72,7 +72,10 @@ async fn run(raft: Raft, clock: Arc<QuorumClock>, mut queue: mpsc::Receiver<Wait
     }
 }
 
-async fn gather(queue: &mut mpsc::Receiver<Waiting>) -> Option<Vec<Waiting>> {
+/// What waits, as much as goes together; waits itself while there is nothing. None: nothing more will come.
+pub(crate) async fn gather<W>(
+    queue: &mut mpsc::Receiver<(Request, W)>,
+) -> Option<Vec<(Request, W)>> {
     let first = queue.recv().await?;
     let mut weight = weight(&first.0.command);
     let mut batch = vec![first];

@@ -40,7 +40,7 @@ const ELECTION_MS: (u64, u64) = (250, 450);
 /// Milliseconds for a piece of a snapshot, its installation included.
 const SNAPSHOT_TIMEOUT_MS: u64 = 20_000;
 
-pub(crate) fn config() -> Config {
+pub(crate) fn config(snapshot_entries: u64) -> Config {
     Config {
         cluster_name: "proctor-counter".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -48,10 +48,10 @@ pub(crate) fn config() -> Config {
         election_timeout_max: ELECTION_MS.1,
         install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
         max_payload_entries: 64,
-        replication_lag_threshold: crate::limits::SNAPSHOT_ENTRIES * 2,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(crate::limits::SNAPSHOT_ENTRIES),
+        replication_lag_threshold: snapshot_entries.saturating_mul(2),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
         snapshot_max_chunk_size: crate::limits::SNAPSHOT_CHUNK_BYTES,
-        max_in_snapshot_log_to_keep: crate::limits::SNAPSHOT_ENTRIES,
+        max_in_snapshot_log_to_keep: snapshot_entries,
         ..Config::default()
     }
 }

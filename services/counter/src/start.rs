@@ -4,6 +4,7 @@ use crate::admin_service::AdminService;
 use crate::caller::Callers;
 use crate::command::{Command, Request};
 use crate::error::CounterError;
+use crate::forward::Forwarder;
 use crate::grpc::Service;
 use crate::limits::{NODE_MESSAGE_BYTES_MAX, SWEEP_INTERVAL};
 use crate::node::Node;
@@ -57,6 +58,9 @@ pub struct CounterConfig {
     pub platform_keys: Vec<PublicKey>,
     /// What a node without data does.
     pub bootstrap: Bootstrap,
+    /// Log entries after which a snapshot is made, and as many of them are kept behind it; a node that has missed more
+    /// gets the snapshot. At least 1; usually [`crate::limits::SNAPSHOT_ENTRIES`].
+    pub snapshot_entries: u64,
 }
 
 /// What a node without data does.
@@ -128,6 +132,9 @@ pub async fn start(
     if config.node == 0 {
         return Err(CounterError::Settings("node: at least 1"));
     }
+    if config.snapshot_entries == 0 {
+        return Err(CounterError::Settings("snapshot_entries: at least 1"));
+    }
     let node_tls = Tls::of_nodes(config.node_tls.as_ref(), config.node_listen)?;
     let tls = config.tls.as_ref().map(Tls::load).transpose()?;
     let callers = Callers::new(&config.platform_keys)?;
@@ -198,15 +205,17 @@ async fn open(
         peers: peers.clone(),
         clock: Arc::clone(&clock),
     };
-    let settings = Arc::new(crate::raft::config());
+    let settings = Arc::new(crate::raft::config(config.snapshot_entries));
     let raft = Raft::new(id, settings, network, store, machine.clone());
     let raft = raft.await.map_err(CounterError::from)?;
     let proposer = Proposer::start(raft.clone(), Arc::clone(&clock), shutdown.clone());
+    let forwarder = Forwarder::start(raft.clone(), peers.clone(), shutdown.clone());
     Ok(Node {
         id,
         raft,
         machine,
         proposer,
+        forwarder,
         peers,
         clock,
     })
@@ -279,6 +288,13 @@ async fn gauges(node: Node, shutdown: CancellationToken) {
         metrics::gauge!("proctor_counter_term").set(metrics.current_term as f64);
         metrics::gauge!("proctor_counter_applied_index").set(applied as f64);
         metrics::gauge!("proctor_counter_log_lag").set(lag as f64);
+        let sums = node.machine.applied().book.sums().clone();
+        for (meter, sums) in sums {
+            let of = |what| metrics::counter!(format!("proctor_counter_units_{what}_total"), "meter" => meter.as_str());
+            of("granted").absolute(sums.granted);
+            of("spent").absolute(sums.spent);
+            of("returned").absolute(sums.returned);
+        }
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(GAUGES_INTERVAL) => {}

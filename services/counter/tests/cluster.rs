@@ -210,6 +210,116 @@ async fn no_wrong_clock_begins_a_window_early_and_no_one_sets_it_back() {
     }
 }
 
+/// Of five voters two are no quorum, whatever they have in their logs: nothing is committed, nothing answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_five_commit_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut nodes = Vec::new();
+    for node in 1..=5 {
+        nodes.push(run(config(node, dir.path()), Clock::system()).await);
+    }
+    join(&configs(&nodes)).await;
+    let operator = Client::operator(&addresses(&nodes), now());
+    operator
+        .set_limits(1, vec![rule(tenant_account(), 1_000)])
+        .await
+        .unwrap();
+    let before = agree(&configs(&nodes)).await;
+    // The leader and one follower stay: the leader can still write, and the follower still acknowledges.
+    let leader = leader_of(&nodes[0].config).await;
+    nodes.sort_by_key(|node| node.config.node != leader);
+    let mut gone = Vec::new();
+    while nodes.len() > 2 {
+        gone.push(nodes.pop().unwrap().end().await);
+    }
+    let edge = Client::new(
+        &addresses(&nodes),
+        edge_metadata(
+            &certificate(1, &[TENANT], now()),
+            &proof(1, "counter", now()),
+        ),
+    );
+    let opened = tokio::time::timeout(Duration::from_secs(7), edge.open()).await;
+    assert!(!matches!(opened, Ok(Ok(_))), "two of five committed");
+    for node in &nodes {
+        let status = operate(&node.config).status().await.unwrap();
+        assert_eq!(status.state_digest, before);
+    }
+    // The third is enough.
+    nodes.push(run(gone.pop().unwrap(), Clock::system()).await);
+    let edge = Client::edge(&addresses(&nodes), 2, now()).await;
+    edge.lease(vec![want(tenant_account(), 7, 7)])
+        .await
+        .unwrap();
+    for config in gone {
+        nodes.push(run(config, Clock::system()).await);
+    }
+    agree(&configs(&nodes)).await;
+    for node in nodes {
+        node.end().await;
+    }
+}
+
+/// Whoever missed more than the logs still have gets the snapshot, and goes on from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_missed_too_much_installs_the_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = |node| CounterConfig {
+        snapshot_entries: 20,
+        ..config(node, dir.path())
+    };
+    let mut nodes = vec![
+        run(small(1), Clock::system()).await,
+        run(small(2), Clock::system()).await,
+        run(small(3), Clock::system()).await,
+    ];
+    join(&configs(&nodes)).await;
+    let operator = Client::operator(&addresses(&nodes), now());
+    operator
+        .set_limits(1, vec![rule(tenant_account(), 1_000)])
+        .await
+        .unwrap();
+    let late = nodes.pop().unwrap().end().await;
+    let edge = Client::edge(&addresses(&nodes), 1, now()).await;
+    for _ in 0..120 {
+        edge.lease(vec![want(tenant_account(), 1, 1)])
+            .await
+            .unwrap();
+    }
+    let status = operate(&nodes[0].config).status().await.unwrap();
+    assert!(status.snapshot > 40, "{}", status.snapshot);
+    // One comes back, one comes anew.
+    nodes.push(run(late, Clock::system()).await);
+    nodes.push(run(small(4), Clock::system()).await);
+    let fourth = nodes[3].config.clone();
+    operate(&nodes[0].config)
+        .add_node(4, node_address(&fourth))
+        .await
+        .unwrap();
+    agree(&configs(&nodes)).await;
+    for index in [2, 3] {
+        let status = operate(&nodes[index].config).status().await.unwrap();
+        assert!(status.snapshot > 40, "node {} had no snapshot", index + 1);
+    }
+    // From what is on their disks they hold the same.
+    let all = configs(&nodes);
+    for node in nodes {
+        node.end().await;
+    }
+    let mut nodes = Vec::new();
+    for config in all {
+        nodes.push(run(config, Clock::system()).await);
+    }
+    edge.lease(vec![want(tenant_account(), 5, 5)])
+        .await
+        .unwrap();
+    agree(&configs(&nodes)).await;
+    assert_eq!(operator.usage().await[0].leased, 125);
+    for node in nodes {
+        node.end().await;
+    }
+}
+
 /// A small file system of its own, unmounted at the end.
 struct SmallDisk(PathBuf);
 
@@ -237,7 +347,8 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // Lazily: the node that had to stop may still have its file open.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

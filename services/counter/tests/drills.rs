@@ -53,6 +53,7 @@ impl Spec {
             node_address: None,
             data_dir: self.data_dir,
             platform_keys: vec![platform().public_key()],
+            snapshot_entries: proctor_counter::limits::SNAPSHOT_ENTRIES,
             bootstrap: if self.node == 1 {
                 Bootstrap::Alone
             } else {

@@ -37,6 +37,7 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             rows: None,
             http: None,
             llm: None,
+            meters: BTreeMap::new(),
             labels: Vec::new(),
         })
     };

@@ -103,6 +103,7 @@ async fn serve(file: CounterFile) -> anyhow::Result<()> {
         node_address: file.node_address,
         data_dir: file.data_dir,
         platform_keys: file.platform_keys,
+        snapshot_entries: proctor_counter::limits::SNAPSHOT_ENTRIES,
         bootstrap: Bootstrap::Wait,
     };
     let shutdown = shutdown::on_signals()?;

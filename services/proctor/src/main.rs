@@ -66,6 +66,9 @@ enum Command {
     /// Content rules: what of personal data and credentials may pass
     #[command(subcommand)]
     Content(operate::content::ContentCommand),
+    /// Set ceilings, see what is spent
+    #[command(subcommand)]
+    Budget(operate::budget::BudgetCommand),
     /// Make one tool call through the edge
     Call(operate::call::CallArgs),
     /// Read and verify the audit chain
@@ -113,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Llm(command) => operate::llm::run(command).await?,
             Command::Secret(command) => operate::secret::run(command).await?,
             Command::Content(command) => operate::content::run(command).await?,
+            Command::Budget(command) => operate::budget::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
             Command::Completions { shell } => {

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod approval;
 pub(crate) mod audit;
+pub(crate) mod budget;
 pub(crate) mod call;
 pub(crate) mod content;
 pub(crate) mod intent;

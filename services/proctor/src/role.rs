@@ -47,6 +47,10 @@ struct ControlFile {
     /// Milliseconds between heartbeats.
     #[serde(default = "heartbeat_ms")]
     heartbeat_ms: u64,
+    /// Nodes of the counter, `http://host:port`. Without any, tenants have no budgets, and each edge counts the ceilings
+    /// of tokens and intents for itself.
+    #[serde(default)]
+    counters: Vec<String>,
 }
 
 fn heartbeat_ms() -> u64 {
@@ -85,6 +89,7 @@ pub(crate) async fn control(args: RoleArgs) -> anyhow::Result<()> {
         data_dir: file.data_dir,
         deployment: file.deployment.parse()?,
         heartbeat_interval: Duration::from_millis(file.heartbeat_ms),
+        counters: file.counters,
     };
     let handle = proctor_control::start(config, proctor_runtime::shutdown::on_signals()?).await?;
     println!("gRPC on {}", handle.grpc_addr);

@@ -2,6 +2,7 @@
 //!
 //! The parts that don't change from call to call are built once, with the token, the tool and the intent.
 
+use crate::budget::Remaining;
 use crate::catalogue::Tool;
 use crate::history::History;
 use crate::token::VerifiedToken;
@@ -89,6 +90,7 @@ impl Subject<'_> {
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
         put("content", content_view(self.content));
         put("history", world.read.history.policy_view.clone());
+        put("budget", budget_view(world.remaining));
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
         }
@@ -123,6 +125,38 @@ pub(crate) fn content_view(findings: &[ContentFinding]) -> Value {
         .into_iter()
         .map(|(class, count)| (Value::String(class.into()), Value::from(count)));
     Value::from(counts.collect::<BTreeMap<_, _>>())
+}
+
+/// `input.budget`: the least that is left by meter, and each account.
+fn budget_view(remaining: &[Remaining]) -> Value {
+    let text = |text: &str| Value::String(text.into());
+    let units = |units: u64| Value::from(i64::try_from(units).unwrap_or(i64::MAX));
+    let mut least = BTreeMap::new();
+    let mut accounts = Vec::with_capacity(remaining.len());
+    for Remaining {
+        account,
+        units: left,
+    } in remaining
+    {
+        let least = least.entry(account.meter).or_insert(*left);
+        *least = (*least).min(*left);
+        accounts.push(Value::from(BTreeMap::from([
+            (text("scope"), text(account.scope.as_str())),
+            (text("meter"), text(account.meter.as_str())),
+            (text("window"), text(&account.window.to_string())),
+            (text("remaining"), units(*left)),
+        ])));
+    }
+    let least = least
+        .into_iter()
+        .map(|(meter, left)| (text(meter.as_str()), units(left)));
+    Value::from(BTreeMap::from([
+        (
+            text("remaining"),
+            Value::from(least.collect::<BTreeMap<_, _>>()),
+        ),
+        (text("accounts"), accounts.into()),
+    ]))
 }
 
 /// `input.history`.

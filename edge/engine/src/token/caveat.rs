@@ -32,6 +32,8 @@ pub enum Caveat {
     Arg(ArgCaveat),
     /// `calls <= n`, counted over this token and all that derive from it.
     Calls(u32),
+    /// `cost <= n` micro-units, counted over this token and all that derive from it.
+    Cost(u64),
     /// `region in eu-west,eu-central`.
     RegionIn(Vec<Region>),
     /// `edge = …`.
@@ -121,6 +123,10 @@ impl FromStr for Caveat {
                 after("<=", "calls: <=")?,
                 "calls: a whole number",
             )?)),
+            "cost" => Ok(Self::Cost(count(
+                after("<=", "cost: <=")?,
+                "cost: a whole number of micro-units",
+            )?)),
             "region" => Ok(Self::RegionIn(many(
                 after("in", "region: in")?,
                 "region: a list",
@@ -130,7 +136,6 @@ impl FromStr for Caveat {
                 after("<=", "depth: <=")?,
                 "depth: up to 255",
             )?)),
-            "cost" => Err(CaveatError::Unenforceable("cost")),
             "cnf" => Err(CaveatError::Unenforceable("cnf")),
             _ => Err(CaveatError::Unknown),
         }
@@ -184,6 +189,7 @@ impl fmt::Display for Caveat {
             }
             Self::Arg(caveat) => write!(f, "arg {caveat}"),
             Self::Calls(most) => write!(f, "calls <= {most}"),
+            Self::Cost(most) => write!(f, "cost <= {most}"),
             Self::RegionIn(regions) => write!(f, "region in {}", List(regions)),
             Self::Edge(id) => write!(f, "edge = {id}"),
             Self::Depth(most) => write!(f, "depth <= {most}"),

@@ -24,7 +24,7 @@ pub struct VerifiedToken {
     tools_not_in: Vec<ToolGlob>,
     verbs: Vec<Vec<Verb>>,
     args: Vec<ArgCaveat>,
-    calls: Vec<Ceiling>,
+    ceilings: Vec<Ceiling>,
     regions: Vec<Vec<Region>>,
     edges: Vec<EdgeId>,
     agents: Vec<AgentId>,
@@ -34,12 +34,16 @@ pub struct VerifiedToken {
     pub(crate) policy_view: regorus::Value,
 }
 
-/// A `calls <=` caveat.
-#[derive(Clone, Debug)]
-struct Ceiling {
-    prefix: RevocationId,
-    most: u32,
-    until: Option<Timestamp>,
+/// A `calls <=` or `cost <=` caveat. It is counted under the prefix that first held it, so that all tokens derived from
+/// that prefix draw on one count.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ceiling {
+    /// The count.
+    pub key: CountKey,
+    /// Most calls, or micro-units.
+    pub most: u64,
+    /// From then on nothing can draw on it; none: not known where it stands in the token.
+    pub until: Option<Timestamp>,
 }
 
 fn never() -> Timestamp {
@@ -67,7 +71,7 @@ impl VerifiedToken {
             tools_not_in: Vec::new(),
             verbs: Vec::new(),
             args: Vec::new(),
-            calls: Vec::new(),
+            ceilings: Vec::new(),
             regions: Vec::new(),
             edges: Vec::new(),
             agents: Vec::new(),
@@ -98,16 +102,21 @@ impl VerifiedToken {
             Caveat::Delegate(name) => self.delegation.push(name),
             Caveat::VerbIn(verbs) => self.verbs.push(verbs),
             Caveat::Arg(caveat) => self.args.push(caveat),
-            Caveat::Calls(most) => self.calls.push(Ceiling {
-                prefix: prefix.clone(),
-                most,
-                // What came after may differ between tokens that share this ceiling.
-                until: Some(self.expires_at).filter(|at| *at < never()),
-            }),
+            Caveat::Calls(most) => self.limit(CountKey::Token(prefix.clone()), most.into()),
+            Caveat::Cost(most) => self.limit(CountKey::TokenCost(prefix.clone()), most),
             Caveat::RegionIn(regions) => self.regions.push(regions),
             Caveat::Edge(id) => self.edges.push(id),
             Caveat::Depth(_) => {} // Checked over the whole chain when it was verified.
         }
+    }
+
+    fn limit(&mut self, key: CountKey, most: u64) {
+        self.ceilings.push(Ceiling {
+            key,
+            most,
+            // What came after may differ between tokens that share this ceiling.
+            until: Some(self.expires_at).filter(|at| *at < never()),
+        });
     }
 
     /// Everything about the token that does not depend on the call: its time, its key, revocation of each
@@ -181,13 +190,9 @@ impl VerifiedToken {
         }
     }
 
-    /// Its own ceilings of calls. Each is counted under the prefix that first held it, so that all tokens
-    /// derived from that prefix draw on one count. With each the time from which nothing can draw on it.
-    pub fn call_ceilings(&self) -> impl Iterator<Item = (CountKey, u32, Option<Timestamp>)> + '_ {
-        self.calls.iter().map(|ceiling| {
-            let key = CountKey::Token(ceiling.prefix.clone());
-            (key, ceiling.most, ceiling.until)
-        })
+    /// Its own ceilings of calls and cost.
+    pub fn ceilings(&self) -> impl Iterator<Item = Ceiling> + '_ {
+        self.ceilings.iter().cloned()
     }
 
     /// Compiled patterns that it holds: what it costs to keep it.

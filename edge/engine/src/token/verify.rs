@@ -68,7 +68,8 @@ pub(super) fn check_form(caveats: &[Caveat]) -> Result<(), TokenError> {
 
 fn check_calls(caveats: &[Caveat]) -> Result<(), TokenError> {
     let calls = caveats.iter().enumerate();
-    let mut calls = calls.filter(|(_, caveat)| matches!(caveat, Caveat::Calls(_)));
+    let mut calls =
+        calls.filter(|(_, caveat)| matches!(caveat, Caveat::Calls(_) | Caveat::Cost(_)));
     match calls.nth(CAVEAT_CALLS_MAX) {
         Some((index, _)) => Err(TokenError::Caveat(
             index,

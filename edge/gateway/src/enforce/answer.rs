@@ -2,6 +2,7 @@
 
 use super::dialogue::Exchange;
 use super::{Caller, Gateway, Outcome};
+use crate::lease::Settled;
 use crate::spool::Recorded;
 use crate::upstream::{Failure, Talk};
 use crate::world::Loaded;
@@ -38,15 +39,16 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
-        let ended = self.talk_through(&exchange, talk, cancel).await;
+        let (ended, used) = self.talk_through(&exchange, talk, cancel).await;
         let latency = self.clock.monotonic().saturating_sub(started);
+        let settled = exchange.recorded.take_spent().settle(&used);
         let Exchange {
             recorded,
             caller,
             loaded,
             ..
         } = &exchange;
-        self.record_end(recorded, caller, &ended, None, latency)
+        self.record_end(recorded, caller, &ended, None, latency, settled)
             .await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
@@ -114,6 +116,7 @@ impl Gateway {
         ended: &Ended,
         usage: Option<Usage>,
         latency: Duration,
+        settled: Settled,
     ) {
         let mut event = recorded.outcome();
         event.usage = usage.map(|usage| EventUsage {
@@ -121,6 +124,7 @@ impl Gateway {
             output_tokens: usage.output_tokens,
             estimated: usage.estimated,
         });
+        event.budget = settled.noted;
         event.time = self.clock.now();
         describe(&mut event, ended);
         if let (Ended::Released(release), Some(keys)) = (ended, caller.tenant.keys())
@@ -137,7 +141,9 @@ impl Gateway {
             Err(_) => tracing::error!("no random bytes for the id of an outcome"),
         }
         if Some(event.event_id) != event.of {
-            self.spool.outcome(Box::new(event)).await;
+            self.spool
+                .outcome(Box::new(event), settled.corrections)
+                .await;
         }
     }
 }

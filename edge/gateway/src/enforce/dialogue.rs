@@ -7,6 +7,7 @@ use crate::spool::Recorded;
 use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, declined};
 use crate::upstream::{self, Failure, Reply, Talk};
 use crate::world::Loaded;
+use proctor_engine::budget::measure::Used;
 use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
@@ -26,34 +27,37 @@ pub(super) struct Exchange<'a> {
 
 impl Gateway {
     /// Forwards the call, and once more with the client's replies each time the server asks in a result and the client
-    /// answers on its stream.
+    /// answers on its stream. Also what the call used, by its last round.
     pub(super) async fn talk_through(
         &self,
         exchange: &Exchange<'_>,
         mut talk: Talk,
         cancel: &CancellationToken,
-    ) -> Ended {
+    ) -> (Ended, Used) {
+        let mut used = Used::default();
         for _ in 0..ROUNDS_MAX {
-            let answer = match self.round(exchange, &talk, cancel).await {
+            let answer = self.round(exchange, &talk, cancel).await;
+            used = super::budget::used(exchange.loaded, exchange.recorded.permit().tool(), &answer);
+            let answer = match answer {
                 Ok(answer) => answer,
-                Err(failure) => return Ended::Failed(failure),
+                Err(failure) => return (Ended::Failed(failure), used),
             };
             let asks = answer.channel == Channel::Question;
             let release = match self.respond(exchange, answer) {
                 Ended::Released(release) if asks => release,
-                ended => return ended,
+                ended => return (ended, used),
             };
             if !can_be_asked(&talk, release.body()) {
-                return Ended::Failed(Failure::Invalid);
+                return (Ended::Failed(Failure::Invalid), used);
             }
             if talk.takes_results() {
-                return Ended::Released(release);
+                return (Ended::Released(release), used);
             }
             self.note_reading(exchange, &release);
             let body = release.into_body();
             let responses = self.ask_all(&talk, &body, cancel).await;
             let Some(responses) = responses else {
-                return Ended::Failed(Failure::Cancelled);
+                return (Ended::Failed(Failure::Cancelled), used);
             };
             let state = body.get("requestState").and_then(Value::as_str);
             talk.inputs = Some(Inputs {
@@ -61,7 +65,7 @@ impl Gateway {
                 state: state.map(str::to_owned),
             });
         }
-        Ended::Failed(Failure::Invalid)
+        (Ended::Failed(Failure::Invalid), used)
     }
 
     /// One request to the server, up to its answer.
@@ -79,9 +83,14 @@ impl Gateway {
             words: talk.words.as_ref().map(|_| words),
             ..talk.clone()
         };
-        let calling =
-            upstream::forward(&exchange.recorded, exchange.purpose, server, &inner, cancel);
-        let mut calling = std::pin::pin!(calling);
+        // A large future, and others hold it in theirs.
+        let mut calling = Box::pin(upstream::forward(
+            &exchange.recorded,
+            exchange.purpose,
+            server,
+            &inner,
+            cancel,
+        ));
         let answer = loop {
             tokio::select! {
                 biased;

@@ -11,7 +11,7 @@ use crate::world::Loaded;
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proctor_engine::llm::{Prompt, Usage};
-use proctor_engine::{Answer, Channel, Facts, Findings, Response, ToolQuery, Withhold};
+use proctor_engine::{Answer, Channel, Facts, Findings, Purpose, Response, ToolQuery, Withhold};
 use proctor_model::catalogue::{LLM_SERVER, llm_tool_name};
 use proctor_model::config::Denials;
 use proctor_model::{ApprovalId, Reason, ServerId, ToolName};
@@ -190,15 +190,20 @@ impl Gateway {
         let approval = prompted.approval.clone().filter(|_| at == 0);
         let (decision, loaded) = self.settle(caller, decision, loaded, approval).await;
         let recorded = match decision {
-            proctor_engine::Decision::Refusal(refusal) => Err(*refusal),
+            proctor_engine::Decision::Refusal(refusal) => Err((*refusal, None)),
             proctor_engine::Decision::Permit(permit) => {
-                self.note_call(caller, &loaded, &permit);
-                self.authorize(permit, trace_id.clone()).await
+                let trace_id = trace_id.clone();
+                self.authorize(caller, &loaded, permit, Purpose::Use, trace_id)
+                    .await
             }
         };
         let recorded = match recorded {
             Ok(recorded) => recorded,
-            Err(refusal) => return Err(self.record_refusal(refusal, &loaded, trace_id).await),
+            Err((refusal, retry_after)) => {
+                let mut refused = self.record_refusal(refusal, &loaded, trace_id).await;
+                refused.retry_after = retry_after;
+                return Err(refused);
+            }
         };
         let turn = Turn {
             gateway: self,
@@ -387,8 +392,11 @@ impl Turn<'_> {
                     .increment(tokens);
             }
         }
+        let tool = self.recorded.permit().tool();
+        let used = super::budget::used_by_model(&self.loaded, tool, &self.model, usage, ended);
+        let settled = self.recorded.take_spent().settle(&used);
         self.gateway
-            .record_end(&self.recorded, self.caller, ended, usage, latency)
+            .record_end(&self.recorded, self.caller, ended, usage, latency, settled)
             .await;
     }
 }

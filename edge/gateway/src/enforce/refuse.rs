@@ -136,6 +136,7 @@ impl Gateway {
             message,
             denials,
             approval: None,
+            retry_after: None,
         }
     }
 }

@@ -36,6 +36,10 @@ pub(super) fn data(refused: &Refused) -> Value {
             members.insert("retry_with".into(), meta);
         }
     }
+    if let (Some(after), Some(members)) = (refused.retry_after, data.as_object_mut()) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        members.insert("retry_after_ms".into(), after.max(1).into());
+    }
     data
 }
 

@@ -30,7 +30,7 @@ struct Count {
     until: Option<Timestamp>,
 }
 
-/// How often each token and intent action was used; shared with those who decide.
+/// How much was drawn on each token, intent action and lease; shared with those who decide.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts(Arc<RwLock<HashMap<TenantId, HashMap<CountKey, Count>>>>);
 
@@ -54,7 +54,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn get(&self, tenant: &TenantId, key: &CountKey) -> u64 {
+    pub(crate) fn get(&self, tenant: &TenantId, key: &CountKey) -> u64 {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
         counts
             .get(tenant)
@@ -70,7 +70,20 @@ impl Counts {
                 calls: 0,
                 until: charge.until,
             });
-            count.calls = count.calls.saturating_add(1);
+            count.calls = count
+                .calls
+                .saturating_add(charge.units)
+                .saturating_sub(charge.back);
+        }
+    }
+
+    /// Forgets counts that are settled elsewhere.
+    pub(super) fn remove(&self, tenant: &TenantId, keys: &[CountKey]) {
+        let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = counts.get_mut(tenant) {
+            for key in keys {
+                counts.remove(key);
+            }
         }
     }
 
@@ -201,7 +214,7 @@ impl State {
                 .copied()
                 .unwrap_or(0);
             let before = self.counts.get(tenant, &charge.key);
-            if before.saturating_add(pending) >= charge.most {
+            if before.saturating_add(pending).saturating_add(charge.units) > charge.most {
                 return Err(charge.reason);
             }
             if before == 0 && pending == 0 && self.counts.is_full(tenant) {
@@ -211,7 +224,7 @@ impl State {
         for charge in charges {
             *drawn
                 .entry((tenant.clone(), charge.key.clone()))
-                .or_default() += 1;
+                .or_default() += charge.units;
         }
         Ok(())
     }

@@ -46,12 +46,7 @@ fn outcome(of: &AuditEvent, number: u128) -> Box<AuditEvent> {
 
 fn charge(most: u64) -> Vec<Charge> {
     let key = CountKey::Token("ab".repeat(32).parse().unwrap());
-    vec![Charge {
-        key,
-        until: None,
-        most,
-        reason: Reason::CallsExhausted,
-    }]
+    vec![Charge::call(key, None, most, Reason::CallsExhausted)]
 }
 
 fn acme() -> TenantId {
@@ -100,7 +95,7 @@ async fn lanes_are_numbered_and_chained_across_restarts_and_open_calls_are_named
         .await
         .unwrap();
     spool
-        .outcome(outcome(&event("zoo", 10, Kind::Authorized), 12))
+        .outcome(outcome(&event("zoo", 10, Kind::Authorized), 12), Vec::new())
         .await;
     spool.record(event("zoo", 13, Kind::Refused)).await.unwrap();
     drop(spool);
@@ -146,6 +141,68 @@ async fn ceilings_hold_under_many_at_once_and_after_a_restart() {
             .submit(event("acme", 98, Kind::Authorized), charge(8))
             .await,
         Ok(())
+    );
+}
+
+#[tokio::test]
+async fn what_was_drawn_on_a_lease_is_known_after_a_restart_until_the_counter_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let key = CountKey::Lease(7);
+    let draw = |units, back| Charge {
+        units,
+        back,
+        ..Charge::call(key.clone(), None, 100, Reason::BudgetExhausted)
+    };
+    let submit = |number, units| {
+        spool.submit(
+            event("acme", number, Kind::Authorized),
+            vec![draw(units, 0)],
+        )
+    };
+    submit(1, 60).await.unwrap();
+    submit(2, 40).await.unwrap();
+    assert_eq!(
+        submit(3, 1).await,
+        Err(NotRecorded::Exhausted(Reason::BudgetExhausted)),
+        "never more than was granted"
+    );
+    // The first used 10 of its 60; the second 70 where it had 40. An outcome is never refused.
+    spool
+        .outcome(
+            outcome(&event("acme", 1, Kind::Authorized), 4),
+            vec![draw(0, 50)],
+        )
+        .await;
+    spool
+        .outcome(
+            outcome(&event("acme", 2, Kind::Authorized), 5),
+            vec![draw(30, 0)],
+        )
+        .await;
+    spool.record(event("acme", 6, Kind::Refused)).await.unwrap();
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.counts().get(&acme(), &key), 80);
+    // By records, and by the snapshot that the restart made of them.
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.counts().get(&acme(), &key), 80);
+    spool.forget(acme(), vec![key.clone()]).await;
+    spool.record(event("acme", 7, Kind::Refused)).await.unwrap();
+    assert_eq!(spool.counts().get(&acme(), &key), 0);
+}
+
+#[test]
+fn charges_of_the_first_version_are_still_read() {
+    let old = r#"[{"key":{"token":"KEY"},"until":null,"most":5,"reason":"calls_exhausted"}]"#;
+    let old = old.replace("KEY", &"ab".repeat(32));
+    let read: Vec<Charge> = serde_json::from_str(&old).unwrap();
+    assert_eq!(read, charge(5));
+    assert_eq!(
+        serde_json::to_string(&read).unwrap(),
+        old,
+        "and written as before"
     );
 }
 
@@ -205,7 +262,10 @@ async fn a_full_spool_refuses_calls_but_takes_outcomes() {
         assert!(written < 100, "it never gets full");
     }
     spool
-        .outcome(outcome(&event("acme", 1, Kind::Authorized), 500))
+        .outcome(
+            outcome(&event("acme", 1, Kind::Authorized), 500),
+            Vec::new(),
+        )
         .await;
     for _ in 0..100 {
         spool.tick().await;

@@ -103,6 +103,7 @@ impl Writer {
                 match command {
                     Command::Record(submission) => submissions.push(submission),
                     Command::Settle(receipt) => self.settle(&receipt),
+                    Command::Forget(tenant, keys) => self.state.counts.remove(&tenant, &keys),
                     Command::Tick => self.keep_house(),
                 }
             }
@@ -249,8 +250,14 @@ impl Writer {
         charges: Vec<Charge>,
         reply: &mut Option<super::Reply>,
     ) -> Result<(), NotRecorded> {
+        // An outcome only corrects what was drawn: it is never refused.
+        let drawn: &[Charge] = if event.kind.is_outcome() {
+            &[]
+        } else {
+            &charges
+        };
         self.state
-            .draw(&event.tenant, &charges, &mut group.drawn)
+            .draw(&event.tenant, drawn, &mut group.drawn)
             .map_err(NotRecorded::Exhausted)?;
         let before = group
             .ends
@@ -259,12 +266,12 @@ impl Writer {
             .unwrap_or_else(|| self.state.end(&event.tenant));
         (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
         let undrawn = |group: &mut Group| {
-            for charge in &charges {
+            for charge in drawn {
                 if let Some(drawn) = group
                     .drawn
                     .get_mut(&(event.tenant.clone(), charge.key.clone()))
                 {
-                    *drawn = drawn.saturating_sub(1);
+                    *drawn = drawn.saturating_sub(charge.units);
                 }
             }
             NotRecorded::Unavailable

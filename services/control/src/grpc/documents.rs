@@ -48,11 +48,11 @@ fn same_id(path: &str, document: &str) -> Result<(), Status> {
     }
 }
 
-fn to_value(document: &impl serde::Serialize) -> Result<Value, ControlError> {
+pub(crate) fn to_value(document: &impl serde::Serialize) -> Result<Value, ControlError> {
     Ok(serde_json::to_value(document)?)
 }
 
-pub(super) async fn put(
+pub(crate) async fn put(
     state: &State,
     caller: &Caller,
     kind: Kind,
@@ -310,6 +310,7 @@ pub(super) async fn delete(
         Kind::Agent => Right::WriteAgents,
         Kind::Server => Right::WriteServers,
         Kind::Content => Right::WritePolicies,
+        Kind::Limits | Kind::Prices => Right::WriteLimits,
     };
     let tenant = caller.tenant(&request.tenant, right)?;
     let mut tx = state.store.tenant(&tenant).await?;

@@ -1,4 +1,4 @@
-//! Agents and tool servers: documents with a version.
+//! Agents, tool servers, limits and prices: documents with a version.
 
 use super::TenantTx;
 use super::tenants::counter;
@@ -15,7 +15,14 @@ pub(crate) enum Kind {
     Agent,
     Server,
     Content,
+    /// Ceilings: one document of this kind, [`ONLY`].
+    Limits,
+    /// Prices: one document of this kind, [`ONLY`].
+    Prices,
 }
+
+/// The id of a document that a tenant has only one of.
+pub(crate) const ONLY: &str = "tenant";
 
 impl Kind {
     pub(crate) fn as_str(self) -> &'static str {
@@ -23,6 +30,8 @@ impl Kind {
             Self::Agent => "agent",
             Self::Server => "server",
             Self::Content => "content",
+            Self::Limits => "limits",
+            Self::Prices => "prices",
         }
     }
 }

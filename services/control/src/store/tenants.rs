@@ -3,6 +3,7 @@
 use super::TenantTx;
 use crate::State;
 use crate::error::ControlError;
+use proctor_model::budget::Versioned;
 use proctor_model::config::{Agent, Policy, PolicyMode, TenantConfig, TenantSettings};
 use proctor_model::content::ContentRules;
 use proctor_model::ids::KeyId;
@@ -147,16 +148,31 @@ pub(crate) async fn load_config(
         policies: load_policies(tx, tenant).await?,
         key_ids: load_key_ids(tx, tenant, now).await?,
         content: ContentRules::default(),
+        limits: None,
+        prices: None,
     };
     let rows = sqlx::query(
-        "select kind, document from control.objects where tenant = $1 order by kind, id",
+        "select kind, document, version from control.objects where tenant = $1 order by kind, id",
     )
     .bind(tenant.as_str())
     .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let document: Value = row.try_get("document")?;
+        let version = counter(row.try_get("version")?);
         match row.try_get::<String, _>("kind")?.as_str() {
+            "limits" => {
+                config.limits = Some(Versioned {
+                    version,
+                    document: serde_json::from_value(document)?,
+                });
+            }
+            "prices" => {
+                config.prices = Some(Versioned {
+                    version,
+                    document: serde_json::from_value(document)?,
+                });
+            }
             "agent" => config
                 .agents
                 .push(serde_json::from_value::<Agent>(document)?),

@@ -107,6 +107,7 @@ fn config(stack: &TestStack, data: &tempfile::TempDir) -> ControlConfig {
         data_dir: data.path().to_owned(),
         deployment: "test.proctor.local".parse().unwrap(),
         heartbeat_interval: Duration::from_millis(200),
+        counters: Vec::new(),
     }
 }
 

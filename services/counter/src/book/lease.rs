@@ -84,6 +84,8 @@ impl Book {
                 settled: Spend::default(),
             });
             if let Some(account) = offer.account {
+                let sums = self.sums.entry(want.account.meter).or_default();
+                sums.granted = sums.granted.saturating_add(offer.grant.units);
                 tenant.accounts.insert(want.account, account);
             }
         }

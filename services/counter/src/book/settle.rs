@@ -53,6 +53,10 @@ impl Book {
                 && progress != Progress::default()
             {
                 account.settle(part.account.window, held.granted_at, progress, now);
+                let sums = self.sums.entry(part.account.meter).or_default();
+                let spent = progress.spent.saturating_add(progress.overrun);
+                sums.spent = sums.spent.saturating_add(spent);
+                sums.returned = sums.returned.saturating_add(progress.returned);
             }
         }
         if !is_closed(held) {

@@ -2,7 +2,8 @@
 
 use super::Book;
 use crate::account::AccountKey;
-use crate::limits::{ANSWERS_IDLE_US, SWEEP_ACCOUNTS};
+use crate::command::Client;
+use crate::limits::{ANSWERS_IDLE_US, SWEEP_ACCOUNTS, TENANT_ANSWERS_IDLE_US};
 use proctor_model::TenantId;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -11,7 +12,7 @@ impl Book {
     pub(super) fn sweep(&mut self) -> u64 {
         let now = self.now;
         self.answers
-            .retain(|_, kept| now < kept.used_at().plus(ANSWERS_IDLE_US));
+            .retain(|client, kept| now < kept.used_at().plus(idle(client)));
         let mut forgotten = 0_u64;
         for (tenant, key) in self.next_to_sweep() {
             if let Some(tenant) = self.tenants.get_mut(&tenant) {
@@ -52,5 +53,13 @@ impl Book {
             .filter(|_| next.len() >= SWEEP_ACCOUNTS)
             .cloned();
         next
+    }
+}
+
+/// How long a client's answers are kept after its last request.
+fn idle(client: &Client) -> i64 {
+    match client {
+        Client::Edge(_) => ANSWERS_IDLE_US,
+        Client::Operators(_) => TENANT_ANSWERS_IDLE_US,
     }
 }

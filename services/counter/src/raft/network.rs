@@ -5,23 +5,26 @@ use crate::codec::{decode, encode};
 use crate::peers::Peers;
 use crate::quorum_clock::QuorumClock;
 use openraft::error::{
-    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
+    Infallible, InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::{AnyError, BasicNode};
+use openraft::{AnyError, BasicNode, LogId, Vote};
 use proctor_proto::v1;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
 
 /// Pause before a node that could not be reached is tried again.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
+/// How long another node may take over entries. The library waits one heartbeat only, see [`Connection::append`].
+const APPEND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Makes connections to nodes.
 #[derive(Clone)]
@@ -32,6 +35,24 @@ pub(crate) struct Network {
 
 /// The connection to one node.
 pub(crate) struct Connection {
+    peer: Peer,
+    /// Entries that the other node has not answered yet.
+    under_way: Option<UnderWay>,
+}
+
+/// Entries on their way to the other node.
+struct UnderWay {
+    vote: Vote<NodeId>,
+    /// The last of them; none: a sign of life.
+    last: Option<LogId<NodeId>>,
+    answer: AbortOnDropHandle<Appended>,
+}
+
+type Appended = Result<AppendEntriesResponse<NodeId>, Failed<Infallible>>;
+
+/// Another node.
+#[derive(Clone)]
+struct Peer {
     target: NodeId,
     address: String,
     network: Network,
@@ -42,9 +63,12 @@ impl RaftNetworkFactory<Types> for Network {
 
     async fn new_client(&mut self, target: NodeId, node: &BasicNode) -> Connection {
         Connection {
-            target,
-            address: node.addr.clone(),
-            network: self.clone(),
+            peer: Peer {
+                target,
+                address: node.addr.clone(),
+                network: self.clone(),
+            },
+            under_way: None,
         }
     }
 }
@@ -58,7 +82,7 @@ enum Method {
     Snapshot,
 }
 
-impl Connection {
+impl Peer {
     async fn call<Q: Serialize, A: DeserializeOwned, E: std::error::Error + DeserializeOwned>(
         &self,
         method: Method,
@@ -104,13 +128,48 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The library drops this future after one heartbeat and then sends the same entries, and newer ones, again. A node
+    /// that is only slow must not get them twice, or the slower it is the more it would get to do. So what is under way
+    /// stays under way, and the next call waits for it first.
+    async fn append(&mut self, rpc: AppendEntriesRequest<Types>) -> Appended {
+        if let Some(earlier) = &mut self.under_way {
+            let answer = (&mut earlier.answer).await;
+            let (vote, last) = (earlier.vote, earlier.last);
+            self.under_way = None;
+            if let Ok(Ok(AppendEntriesResponse::Success)) = answer
+                && vote == rpc.vote
+                && let Some(last) = last
+                && rpc.entries.iter().any(|entry| entry.log_id == last)
+            {
+                return Ok(AppendEntriesResponse::PartialSuccess(Some(last)));
+            }
+        }
+        let (peer, vote) = (self.peer.clone(), rpc.vote);
+        let last = rpc.entries.last().map(|entry| entry.log_id);
+        let answer =
+            tokio::spawn(async move { peer.call(Method::Append, &rpc, APPEND_TIMEOUT).await });
+        let under_way = self.under_way.insert(UnderWay {
+            vote,
+            last,
+            answer: AbortOnDropHandle::new(answer),
+        });
+        let answer = (&mut under_way.answer).await;
+        self.under_way = None;
+        match answer {
+            Ok(answer) => answer,
+            Err(lost) => Err(NetworkError::new(&lost).into()),
+        }
+    }
+}
+
 impl RaftNetwork<Types> for Connection {
     async fn append_entries(
         &mut self,
         rpc: AppendEntriesRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RPCError<NodeId, BasicNode, RaftError<NodeId>>> {
-        self.call(Method::Append, &rpc, option.hard_ttl()).await
+        self.append(rpc).await
     }
 
     async fn install_snapshot(
@@ -118,7 +177,8 @@ impl RaftNetwork<Types> for Connection {
         rpc: InstallSnapshotRequest<Types>,
         option: RPCOption,
     ) -> Result<InstallSnapshotResponse<NodeId>, Failed<InstallSnapshotError>> {
-        self.call(Method::Snapshot, &rpc, option.hard_ttl()).await
+        let ttl = option.hard_ttl();
+        self.peer.call(Method::Snapshot, &rpc, ttl).await
     }
 
     async fn vote(
@@ -126,7 +186,8 @@ impl RaftNetwork<Types> for Connection {
         rpc: VoteRequest<NodeId>,
         option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RPCError<NodeId, BasicNode, RaftError<NodeId>>> {
-        self.call(Method::Vote, &rpc, option.hard_ttl()).await
+        let ttl = option.hard_ttl();
+        self.peer.call(Method::Vote, &rpc, ttl).await
     }
 
     fn backoff(&self) -> Backoff {

@@ -44,6 +44,7 @@ pub fn config(node: u64, dir: &Path) -> CounterConfig {
         node_address: None,
         data_dir: dir.join(format!("node{node}")),
         platform_keys: vec![platform().public_key()],
+        snapshot_entries: proctor_counter::limits::SNAPSHOT_ENTRIES,
         bootstrap: if node == 1 {
             Bootstrap::Alone
         } else {

@@ -67,6 +67,11 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// An address of the loopback that nobody has right now.
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind(local(0))?.local_addr()
+}
+
 /// Everything that runs.
 pub(super) struct Stack {
     pub(super) admin_key: Secret,
@@ -101,14 +106,16 @@ impl Stack {
         postgres.create_database(DATABASE).await?;
         let database_url = Secret::from(postgres.url(DATABASE));
         let nats_url = Secret::from(nats.url());
-        let control = control(dir, &database_url, &nats_url, &shutdown)
+        // Control has to know where the counter will be, and the counter needs control's keys.
+        let counter_at = free_address().context("an address for the counter")?;
+        let control = control(dir, &database_url, &nats_url, counter_at, &shutdown)
             .await
             .context("starting control")?;
         let admin_key = admin_key(dir, &control).await?;
         let ledger = ledger(dir, &database_url, nats_url, &control, &shutdown)
             .await
             .context("starting the ledger")?;
-        let counter = counter(dir, &control, &shutdown)
+        let counter = counter(dir, counter_at, &control, &shutdown)
             .await
             .context("starting the counter")?;
         let web_api = WebApiConfig {
@@ -158,6 +165,7 @@ async fn control(
     dir: &Path,
     database_url: &Secret,
     nats_url: &Secret,
+    counter_at: SocketAddr,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_control::Handle> {
     proctor_control::migrate(database_url)
@@ -172,6 +180,7 @@ async fn control(
         data_dir,
         deployment: "dev".parse()?,
         heartbeat_interval: HEARTBEAT,
+        counters: vec![format!("http://{counter_at}")],
     };
     Ok(proctor_control::start(config, shutdown.clone()).await?)
 }
@@ -203,18 +212,20 @@ async fn admin_key(dir: &Path, control: &proctor_control::Handle) -> anyhow::Res
 /// One node is a cluster of its own: enough for one machine.
 async fn counter(
     dir: &Path,
+    listen: SocketAddr,
     control: &proctor_control::Handle,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_counter::Handle> {
     let config = CounterConfig {
         node: 1,
-        listen: local(0),
+        listen,
         tls: None,
         node_listen: local(0),
         node_tls: None,
         node_address: None,
         data_dir: dir.join("counter"),
         platform_keys: control.platform_keys.clone(),
+        snapshot_entries: proctor_counter::limits::SNAPSHOT_ENTRIES,
         bootstrap: Bootstrap::Alone,
     };
     let clock = proctor_runtime::Clock::system();

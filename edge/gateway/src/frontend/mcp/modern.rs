@@ -445,6 +445,7 @@ async fn question(
             message: reason.message().to_owned(),
             denials: proctor_model::config::Denials::default(),
             approval: None,
+            retry_after: None,
         }),
     }
 }

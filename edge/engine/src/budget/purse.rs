@@ -1,0 +1,562 @@
+//! What an edge holds: units of leases, taken and given back with atomics alone.
+//!
+//! ```text
+//! reserve ──▶ Reservation ──(the authorized event is durable)──▶ Charged ──settle──▶ Settlement
+//!                 │ dropped: all units go back                       │ dropped: all units stay spent
+//! ```
+//!
+//! A grant's units are at each moment: free, reserved, spent, or returned. Nothing ever makes units: they come with a
+//! [`Grant`], and `spent + returned` never exceeds it. What a call really used beyond what could be had is its
+//! `overrun`, which the counter charges to the account.
+
+use super::Demand;
+use super::measure::Used;
+use arc_swap::ArcSwap;
+use proctor_model::budget::{AccountKey, Meter};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Parts that the accounts are spread over, so that threads that look up different ones don't meet.
+const SHARDS: usize = 16;
+
+/// Microseconds of the edge's monotonic clock.
+fn micros(at: Duration) -> u64 {
+    u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Units of one account under one lease.
+#[derive(Debug)]
+pub struct Grant {
+    lease: u64,
+    units: u64,
+    until_us: u64,
+    /// No lease stands behind it: the account is not limited (any more), nothing is counted.
+    unlimited: bool,
+    free: AtomicU64,
+    /// Spent by calls that are over.
+    spent: AtomicU64,
+    returned: AtomicU64,
+    overrun: AtomicU64,
+}
+
+/// What a grant came to so far, as it is reported to the counter: each only grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Spent from it.
+    pub spent: u64,
+    /// Given back.
+    pub returned: u64,
+    /// Spent beyond it.
+    pub overrun: u64,
+}
+
+impl Grant {
+    /// Units of a lease that may be spent until `until` of the edge's monotonic clock.
+    #[must_use]
+    pub fn new(lease: u64, units: u64, until: Duration) -> Self {
+        Self {
+            lease,
+            units,
+            until_us: micros(until),
+            unlimited: false,
+            free: AtomicU64::new(units),
+            spent: AtomicU64::new(0),
+            returned: AtomicU64::new(0),
+            overrun: AtomicU64::new(0),
+        }
+    }
+
+    /// Units without end, for an account that no rule limits any more, until the edge has heard so from control.
+    #[must_use]
+    pub fn unlimited(lease: u64, until: Duration) -> Self {
+        Self {
+            unlimited: true,
+            ..Self::new(lease, u64::MAX, until)
+        }
+    }
+
+    /// The lease.
+    #[must_use]
+    pub fn lease(&self) -> u64 {
+        self.lease
+    }
+
+    /// What was granted.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Whether nothing is counted.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.unlimited
+    }
+
+    /// Units that can be reserved at this moment.
+    #[must_use]
+    pub fn free(&self, now: Duration) -> u64 {
+        if micros(now) < self.until_us {
+            self.free.load(Ordering::Relaxed)
+        } else {
+            0
+        }
+    }
+
+    /// From then on nothing can be reserved.
+    #[must_use]
+    pub fn until(&self) -> Duration {
+        Duration::from_micros(self.until_us)
+    }
+
+    /// Takes at most so many.
+    fn take(&self, most: u64) -> u64 {
+        let mut taken = 0;
+        let take = |free: u64| {
+            taken = free.min(most);
+            (taken > 0).then(|| free.saturating_sub(taken))
+        };
+        match self
+            .free
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, take)
+        {
+            Ok(_) => taken,
+            Err(_) => 0,
+        }
+    }
+
+    /// Units that were reserved and not used. Where the lease was overrun they go back to the account, which was charged
+    /// for that: else they would be spent here twice.
+    fn put_back(&self, units: u64) {
+        let to = match self.overrun.load(Ordering::Acquire) {
+            0 => &self.free,
+            _ => &self.returned,
+        };
+        to.fetch_add(units, Ordering::AcqRel);
+    }
+
+    /// Gives up what is free: it can't be reserved any more, and is returned with the next report.
+    pub fn retire(&self) {
+        let free = self.free.swap(0, Ordering::AcqRel);
+        self.returned.fetch_add(free, Ordering::AcqRel);
+    }
+
+    /// What it came to so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report {
+            spent: self.spent.load(Ordering::Acquire),
+            returned: self.returned.load(Ordering::Acquire),
+            overrun: self.overrun.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether a report accounts for all of it.
+    #[must_use]
+    pub fn is_closed_by(&self, report: &Report) -> bool {
+        report.spent.saturating_add(report.returned) >= self.units
+    }
+}
+
+/// One account, as far as this edge holds anything of it.
+#[derive(Debug)]
+pub struct Account {
+    key: AccountKey,
+    /// Oldest first.
+    grants: ArcSwap<Vec<Arc<Grant>>>,
+    /// Units reserved since ever: how busy it is.
+    drawn: AtomicU64,
+    /// Below so many free units it is time for more.
+    low_water: AtomicU64,
+    /// Until then (monotonic) it is known to have nothing.
+    dry_until_us: AtomicU64,
+    /// Left for others when the counter was last asked.
+    left: AtomicU64,
+}
+
+impl Account {
+    fn new(key: AccountKey) -> Self {
+        Self {
+            key,
+            grants: ArcSwap::default(),
+            drawn: AtomicU64::new(0),
+            low_water: AtomicU64::new(0),
+            dry_until_us: AtomicU64::new(0),
+            left: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Which account it is.
+    #[must_use]
+    pub fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// Its grants, oldest first.
+    #[must_use]
+    pub fn grants(&self) -> Arc<Vec<Arc<Grant>>> {
+        self.grants.load_full()
+    }
+
+    /// Adds a grant, and says below which number of free units more is wanted.
+    pub fn add(&self, grant: Arc<Grant>, low_water: u64, left: u64) {
+        self.low_water.store(low_water, Ordering::Relaxed);
+        self.left.store(left, Ordering::Relaxed);
+        self.dry_until_us.store(0, Ordering::Relaxed);
+        self.grants.rcu(|grants| {
+            let mut grants = Vec::clone(grants);
+            grants.push(Arc::clone(&grant));
+            grants
+        });
+    }
+
+    /// Forgets a grant that is closed at the counter.
+    pub fn remove(&self, lease: u64) {
+        self.grants.rcu(|grants| {
+            let kept = grants.iter().filter(|grant| grant.lease != lease);
+            kept.cloned().collect::<Vec<_>>()
+        });
+    }
+
+    /// It is known to have nothing until then.
+    pub fn dry(&self, until: Duration, left: u64) {
+        self.left.store(left, Ordering::Relaxed);
+        self.dry_until_us.store(micros(until), Ordering::Relaxed);
+    }
+
+    /// Until when it is known to have nothing, if that is still to come.
+    #[must_use]
+    pub fn is_dry(&self, now: Duration) -> Option<Duration> {
+        let until = self.dry_until_us.load(Ordering::Relaxed);
+        (micros(now) < until).then(|| Duration::from_micros(until))
+    }
+
+    /// Units that can be reserved at this moment.
+    #[must_use]
+    pub fn free(&self, now: Duration) -> u64 {
+        let grants = self.grants.load();
+        grants
+            .iter()
+            .fold(0, |sum: u64, grant| sum.saturating_add(grant.free(now)))
+    }
+
+    /// Free here and, when the counter was last asked, left for others; none: it was never asked.
+    #[must_use]
+    pub fn remaining(&self, now: Duration) -> Option<u64> {
+        match self.left.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            left => Some(left.saturating_add(self.free(now))),
+        }
+    }
+
+    /// Left for others when the counter was last asked.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Units reserved since ever.
+    #[must_use]
+    pub fn drawn(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed)
+    }
+
+    /// Takes units, oldest grant first; what can't be had is returned as the error, and then nothing is taken.
+    fn take(
+        &self,
+        units: u64,
+        now: Duration,
+        demand: usize,
+        parts: &mut Vec<Part>,
+    ) -> Result<u64, u64> {
+        let (before, mut missing) = (parts.len(), units);
+        let grants = self.grants.load();
+        for grant in grants.iter() {
+            if missing == 0 {
+                break;
+            }
+            if micros(now) >= grant.until_us {
+                continue;
+            }
+            let taken = grant.take(missing);
+            if taken > 0 {
+                missing = missing.saturating_sub(taken);
+                parts.push(Part {
+                    grant: Arc::clone(grant),
+                    demand,
+                    meter: self.key.meter,
+                    units: taken,
+                });
+            }
+        }
+        if missing > 0 {
+            parts.drain(before..).for_each(|part| part.put_back());
+            return Err(missing);
+        }
+        self.drawn.fetch_add(units, Ordering::Relaxed);
+        let free = grants
+            .iter()
+            .fold(0, |sum: u64, grant| sum.saturating_add(grant.free(now)));
+        Ok(free)
+    }
+}
+
+/// Units of one grant within a reservation.
+#[derive(Debug)]
+struct Part {
+    grant: Arc<Grant>,
+    demand: usize,
+    meter: Meter,
+    units: u64,
+}
+
+impl Part {
+    fn put_back(&self) {
+        self.grant.put_back(self.units);
+    }
+}
+
+/// A demand that can't be met right now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Short {
+    /// Which demand.
+    pub demand: usize,
+    /// Units that are missing.
+    pub missing: u64,
+}
+
+/// Units taken for one call that is not yet sure to be made. Dropped, it gives all of them back.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Reservation {
+    parts: Vec<Part>,
+    /// Demands whose account is low: more should be had before it is needed.
+    low: Vec<usize>,
+}
+
+impl Reservation {
+    /// The leases drawn on, with their units and what was granted.
+    pub fn draws(&self) -> impl Iterator<Item = Draw> + '_ {
+        draws(&self.parts)
+    }
+
+    /// Demands whose account is low.
+    #[must_use]
+    pub fn low(&self) -> &[usize] {
+        &self.low
+    }
+
+    /// The call's event is durable: from here on the units are spent unless it says otherwise.
+    pub fn charge(mut self) -> Charged {
+        Charged {
+            parts: std::mem::take(&mut self.parts),
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.parts.iter().for_each(Part::put_back);
+    }
+}
+
+/// Units drawn on one lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Draw {
+    /// Index of the demand.
+    pub demand: usize,
+    /// The lease.
+    pub lease: u64,
+    /// Units.
+    pub units: u64,
+    /// All that the lease grants on the account.
+    pub granted: u64,
+}
+
+fn draws(parts: &[Part]) -> impl Iterator<Item = Draw> + '_ {
+    let counted = parts.iter().filter(|part| !part.grant.unlimited);
+    counted.map(|part| Draw {
+        demand: part.demand,
+        lease: part.grant.lease,
+        units: part.units,
+        granted: part.grant.units,
+    })
+}
+
+/// Units of a call that was made. Dropped without a figure, all of them are spent.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Charged {
+    parts: Vec<Part>,
+}
+
+/// How much more or less than reserved a lease was charged in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Correction {
+    /// The lease.
+    pub lease: u64,
+    /// Units that came in addition.
+    pub more: u64,
+    /// Units that were not used.
+    pub less: u64,
+}
+
+impl Charged {
+    /// Units reserved for a meter on the account that has the fewest: a stream is to be cut when it has used as many.
+    #[must_use]
+    pub fn reserved(&self, meter: Meter) -> Option<u64> {
+        let mut by_demand: HashMap<usize, u64> = HashMap::new();
+        for part in self.parts.iter().filter(|part| part.meter == meter) {
+            let sum = by_demand.entry(part.demand).or_default();
+            *sum = sum.saturating_add(part.units);
+        }
+        by_demand.into_values().min()
+    }
+
+    /// Settles with what was really used: on each account the units of its meter.
+    #[must_use]
+    pub fn settle(mut self, used: &Used) -> Vec<Correction> {
+        let mut corrections = Vec::new();
+        let mut parts = std::mem::take(&mut self.parts).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            // What is left of the real figure after this demand's earlier parts.
+            let mut left = used.of(part.meter);
+            let mut current = part;
+            loop {
+                let last = parts
+                    .peek()
+                    .is_none_or(|next| next.demand != current.demand);
+                let charged = if last { left } else { left.min(current.units) };
+                left = left.saturating_sub(charged);
+                corrections.extend(settle_part(&current, charged));
+                match parts.next_if(|next| next.demand == current.demand) {
+                    Some(next) => current = next,
+                    None => break,
+                }
+            }
+        }
+        corrections
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        for part in &self.parts {
+            part.grant.spent.fetch_add(part.units, Ordering::AcqRel);
+        }
+    }
+}
+
+fn settle_part(part: &Part, used: u64) -> Option<Correction> {
+    let grant = &part.grant;
+    let (mut spent, less) = (used.min(part.units), part.units.saturating_sub(used));
+    let more = used.saturating_sub(part.units);
+    let from_free = grant.take(more);
+    spent = spent.saturating_add(from_free);
+    grant
+        .overrun
+        .fetch_add(more.saturating_sub(from_free), Ordering::AcqRel);
+    grant.spent.fetch_add(spent, Ordering::AcqRel);
+    grant.put_back(less);
+    let counted = !grant.unlimited && (more > 0 || less > 0);
+    counted.then_some(Correction {
+        lease: grant.lease,
+        more,
+        less,
+    })
+}
+
+/// A tenant's accounts at this edge.
+#[derive(Debug, Default)]
+pub struct Purse {
+    shards: [RwLock<HashMap<AccountKey, Arc<Account>>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl Purse {
+    fn shard(&self, key: &AccountKey) -> &RwLock<HashMap<AccountKey, Arc<Account>>> {
+        let hash = self.hasher.hash_one(key);
+        let index = usize::try_from(hash % 16).unwrap_or(0);
+        // There are as many shards as remainders.
+        self.shards.get(index).unwrap_or(&self.shards[0])
+    }
+
+    /// An account, if anything is known of it here.
+    #[must_use]
+    pub fn get(&self, key: &AccountKey) -> Option<Arc<Account>> {
+        let shard = self
+            .shard(key)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        shard.get(key).cloned()
+    }
+
+    /// An account; made if need be.
+    #[must_use]
+    pub fn account(&self, key: &AccountKey) -> Arc<Account> {
+        if let Some(account) = self.get(key) {
+            return account;
+        }
+        let mut shard = self
+            .shard(key)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let account = shard
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Account::new(key.clone())));
+        Arc::clone(account)
+    }
+
+    /// Reserves all demands, or nothing.
+    ///
+    /// # Errors
+    /// The first demand that can't be met with what is held.
+    pub fn reserve(&self, demands: &[Demand], now: Duration) -> Result<Reservation, Short> {
+        let mut reservation = Reservation {
+            parts: Vec::with_capacity(demands.len()),
+            low: Vec::new(),
+        };
+        for (demand, Demand { account, units, .. }) in demands.iter().enumerate() {
+            let short = |missing| Short { demand, missing };
+            let account = self.get(account).ok_or(short(*units))?;
+            let free = account
+                .take(*units, now, demand, &mut reservation.parts)
+                .map_err(short)?;
+            if free < account.low_water.load(Ordering::Relaxed) {
+                reservation.low.push(demand);
+            }
+        }
+        Ok(reservation)
+    }
+
+    /// All accounts.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Account>> {
+        let shards = self.shards.iter();
+        let read = |shard: &RwLock<HashMap<AccountKey, Arc<Account>>>| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.values().cloned().collect::<Vec<_>>()
+        };
+        shards.flat_map(read).collect()
+    }
+
+    /// Forgets an account that holds nothing.
+    pub fn forget(&self, key: &AccountKey) {
+        let mut shard = self
+            .shard(key)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if shard
+            .get(key)
+            .is_some_and(|account| account.grants.load().is_empty())
+        {
+            shard.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
