@@ -219,7 +219,7 @@ pub fn account_of(key: &CountKey) -> Option<AccountKey> {
         CountKey::Action { intent, action } => {
             (Scope::Intent, format!("{intent}#{action}"), Meter::Calls)
         }
-        CountKey::Lease(_) => return None,
+        CountKey::Total { .. } | CountKey::Lease(_) => return None,
     };
     Some(AccountKey {
         scope,

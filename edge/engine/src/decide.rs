@@ -5,7 +5,7 @@ use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
-use crate::intent::Violation;
+use crate::intent::{Count, Violation};
 use crate::policy::{Evaluator, Subject};
 use crate::provenance::shown_pointer;
 use crate::response::{each_at, names_tenant, redact_at};
@@ -295,18 +295,25 @@ fn intent(
     let mut charges = Vec::new();
     for one in intent.lineage() {
         let until = Some(one.intent().expires_at);
-        let charge = |(key, most)| Charge::call(key, until, most, Reason::IntentCallsExhausted);
+        let charge = |count: Count| Charge {
+            units: count.units,
+            ..Charge::call(count.key, until, count.most, count.reason)
+        };
         match one.match_call(tool, arguments, world.session, world.read) {
             Ok(matched) => {
                 if let Some(noted) = facts.intent.as_mut().filter(|noted| noted.id == *one.id()) {
                     noted.action = Some(matched.action);
                 }
-                let ceiling = matched.ceiling.map(|(key, most)| (key, u64::from(most)));
-                charges.extend(ceiling.map(charge));
+                charges.extend(matched.counts.into_iter().map(charge));
             }
             Err(violation) if violation.escalate => {
                 // A person may let it pass the ceiling, yet it counts for those that come after.
-                charges.extend(violation.count.clone().map(|key| charge((key, u64::MAX))));
+                let counts = violation.counts.clone().into_iter();
+                let unbounded = counts.map(|count| Count {
+                    most: u64::MAX,
+                    ..count
+                });
+                charges.extend(unbounded.map(charge));
                 causes.push(cause(one.id(), violation));
             }
             Err(violation) => return Err(No(violation.reason, violation.detail)),

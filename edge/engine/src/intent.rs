@@ -8,7 +8,7 @@ use crate::provenance::{Broken, Evidence, Origins, Passage, Tracker};
 use crate::schema::{Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
-use proctor_model::intent::{Action, Intent, IntentError, OnViolation};
+use proctor_model::intent::{Action, Intent, IntentError, OnViolation, millionths};
 use proctor_model::limits::INTENT_DEPTH_MAX;
 use proctor_model::{IntentId, Reason, Timestamp, ToolRef, UserId};
 use serde_json::Value;
@@ -59,8 +59,21 @@ struct CompiledAction {
 pub struct Matched {
     /// Its index in the declaration.
     pub action: u32,
-    /// Its `max_calls`, if it has one: the count to draw on, and the most.
-    pub ceiling: Option<(CountKey, u32)>,
+    /// What it has to be counted under: its `max_calls` and its `totals`.
+    pub counts: Vec<Count>,
+}
+
+/// A count that a call draws on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Count {
+    /// Which.
+    pub key: CountKey,
+    /// What this call adds: 1, or an amount in millionths.
+    pub units: u64,
+    /// Its ceiling.
+    pub most: u64,
+    /// The reason beyond that.
+    pub reason: Reason,
 }
 
 /// Why no action covers a call.
@@ -70,8 +83,8 @@ pub struct Violation {
     pub reason: Reason,
     /// Whether that action asks for a person.
     pub escalate: bool,
-    /// The count of that action: a call that a person approves is still one.
-    pub count: Option<CountKey>,
+    /// The counts of that action: a call that a person approves is still one.
+    pub counts: Vec<Count>,
     /// Where it failed, without values.
     pub detail: Option<String>,
 }
@@ -205,29 +218,23 @@ impl CompiledIntent {
         let mut closest = Violation {
             reason: Reason::ToolNotInIntent,
             escalate: false,
-            count: None,
+            counts: Vec::new(),
             detail: None,
         };
         for (index, action) in (0_u32..).zip(&self.actions) {
             if action.declared.tool != *tool.reference() {
                 continue;
             }
-            let ceiling = action.declared.max_calls.map(|most| {
-                let key = CountKey::Action {
-                    intent: self.intent.id.clone(),
-                    action: index,
-                };
-                (key, most)
-            });
+            let counts = action.counts(&self.intent.id, index, arguments);
             let evidence = Evidence {
                 goal: &self.goal,
                 session: read,
             };
-            match check(action, tool, arguments, evidence, ceiling.as_ref(), session) {
+            match check(action, tool, arguments, evidence, &counts, session) {
                 Ok(()) => {
                     return Ok(Matched {
                         action: index,
-                        ceiling,
+                        counts,
                     });
                 }
                 Err(violation) if rank(violation.reason) > rank(closest.reason) => {
@@ -240,18 +247,60 @@ impl CompiledIntent {
     }
 }
 
+impl CompiledAction {
+    /// What a call with these arguments draws on. An amount that can't be summed draws nothing: see
+    /// [`CompiledAction::unsummable`].
+    fn counts(&self, intent: &IntentId, action: u32, arguments: &Value) -> Vec<Count> {
+        let calls = self.declared.max_calls.map(|most| Count {
+            key: CountKey::Action {
+                intent: intent.clone(),
+                action,
+            },
+            units: 1,
+            most: most.into(),
+            reason: Reason::IntentCallsExhausted,
+        });
+        let totals = self.declared.totals.iter().filter_map(|(pointer, most)| {
+            Some(Count {
+                key: CountKey::Total {
+                    intent: intent.clone(),
+                    action,
+                    amount: pointer.clone(),
+                },
+                units: amount(arguments, pointer)?,
+                most: millionths(most).unwrap_or(0),
+                reason: Reason::IntentTotalExceeded,
+            })
+        });
+        calls.into_iter().chain(totals).collect()
+    }
+
+    /// The first amount of `totals` that is absent or no amount.
+    fn unsummable(&self, arguments: &Value) -> Option<&str> {
+        let mut pointers = self.declared.totals.keys().map(String::as_str);
+        pointers.find(|pointer| amount(arguments, pointer).is_none())
+    }
+}
+
+fn amount(arguments: &Value, pointer: &str) -> Option<u64> {
+    match arguments.pointer(pointer)? {
+        Value::Number(amount) => millionths(amount),
+        _ => None,
+    }
+}
+
 fn check(
     action: &CompiledAction,
     tool: &Tool,
     arguments: &Value,
     evidence: Evidence<'_>,
-    ceiling: Option<&(CountKey, u32)>,
+    counts: &[Count],
     session: &dyn SessionView,
 ) -> Result<(), Violation> {
     let violation = |reason, detail| Violation {
         reason,
         escalate: action.declared.on_violation == OnViolation::Escalate,
-        count: ceiling.map(|(key, _)| key.clone()),
+        counts: counts.to_vec(),
         detail,
     };
     let answered = &evidence.session.history.answered;
@@ -269,11 +318,14 @@ fn check(
     evidence
         .check(&tool.plan, &action.origins, arguments)
         .map_err(|Broken(detail)| violation(Reason::OriginNotAccepted, Some(detail)))?;
-    match ceiling {
-        Some((key, most)) if session.calls(key) >= u64::from(*most) => {
-            Err(violation(Reason::IntentCallsExhausted, None))
-        }
-        _ => Ok(()),
+    if let Some(pointer) = action.unsummable(arguments) {
+        let detail = format!("{}: amount", crate::provenance::shown_pointer(pointer));
+        return Err(violation(Reason::ArgumentNotInIntent, Some(detail)));
+    }
+    let full = |count: &&Count| session.calls(&count.key).saturating_add(count.units) > count.most;
+    match counts.iter().find(full) {
+        Some(count) => Err(violation(count.reason, None)),
+        None => Ok(()),
     }
 }
 

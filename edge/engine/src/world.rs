@@ -29,6 +29,15 @@ pub enum CountKey {
         /// Index of the action in the declaration.
         action: u32,
     },
+    /// Millionths of an amount of calls that matched this action of an intent (`totals`).
+    Total {
+        /// The intent.
+        intent: IntentId,
+        /// Index of the action in the declaration.
+        action: u32,
+        /// JSON Pointer to the amount in the arguments.
+        amount: String,
+    },
     /// Units drawn on a lease of the counter.
     Lease(u64),
 }

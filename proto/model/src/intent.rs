@@ -4,7 +4,7 @@ use crate::ids::{AgentId, IntentId, SessionId, TenantId, ToolRef, UserId};
 use crate::limits::{INTENT_ACTIONS_MAX, INTENT_LIFE_S_MAX};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
 /// What happens to a call that breaks an action's rules.
@@ -35,6 +35,10 @@ pub struct Action {
     /// Most calls. Absent: no ceiling of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<u32>,
+    /// Most that an amount may come to over all calls, in what the amount is in, by JSON Pointer into the arguments; down to
+    /// a millionth. The amount has to be there, and a number that is not negative.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub totals: BTreeMap<String, Number>,
     /// Tools that must have answered in this session before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<ToolRef>,
@@ -92,6 +96,11 @@ pub enum IntentError {
     /// A call count of zero.
     #[error("actions[{0}].max_calls: at least 1")]
     MaxCalls(usize),
+    /// A total that is none.
+    #[error(
+        "actions[{0}].totals: a JSON Pointer with a number from 0 to {TOTAL_MAX}, down to a millionth"
+    )]
+    Total(usize),
 }
 
 impl IntentDeclaration {
@@ -115,6 +124,12 @@ impl IntentDeclaration {
         for (index, action) in self.actions.iter().enumerate() {
             if action.max_calls == Some(0) {
                 return Err(IntentError::MaxCalls(index));
+            }
+            let summed = |(pointer, most): (&String, &Number)| {
+                pointer.starts_with('/') && millionths(most).is_some()
+            };
+            if !action.totals.iter().all(summed) {
+                return Err(IntentError::Total(index));
             }
             let elsewhere = |first: &ToolRef| {
                 *first != action.tool && self.actions.iter().any(|other| other.tool == *first)
@@ -140,6 +155,36 @@ impl IntentDeclaration {
         }
         Ok(())
     }
+}
+
+/// Largest amount that is summed.
+pub const TOTAL_MAX: u64 = 1_000_000_000_000;
+
+/// An amount in millionths, exactly; `None` if it is negative, larger than [`TOTAL_MAX`], or finer than that. It is read as
+/// it is written in decimals, so that 0.1 is a tenth and nothing is lost in binary fractions.
+#[must_use]
+pub fn millionths(amount: &Number) -> Option<u64> {
+    let text = amount.to_string();
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (text.as_str(), 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    // What is left of the point, then what is right of it: `scale` more decimals than a millionth has, or fewer.
+    let written: u128 = format!("{whole}{fraction}").parse().ok()?;
+    let scale = exponent
+        .checked_sub(i32::try_from(fraction.len()).ok()?)?
+        .checked_add(6)?;
+    let factor = 10_u128.checked_pow(scale.unsigned_abs());
+    let millionths = match (scale >= 0, factor) {
+        _ if written == 0 => 0,
+        (true, factor) => written.checked_mul(factor?)?,
+        (false, Some(factor)) if written.is_multiple_of(factor) => written / factor,
+        (false, _) => return None,
+    };
+    u64::try_from(millionths)
+        .ok()
+        .filter(|millionths| *millionths <= TOTAL_MAX * 1_000_000)
 }
 
 /// `server/tool`, or `server/tool#` and a JSON Pointer into its results, with `*` for any one step.
@@ -182,5 +227,51 @@ impl Intent {
             at = &parent.parent;
         }
         depth
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Option<u64> {
+        millionths(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn amounts_are_read_in_decimals() {
+        for (text, expected) in [
+            ("0", 0),
+            ("0.1", 100_000),
+            ("0.000001", 1),
+            ("1e3", 1_000_000_000),
+            ("1.5e-3", 1_500),
+            ("98.70", 98_700_000),
+            ("0e400", 0),
+            ("1000000000000", TOTAL_MAX * 1_000_000),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for text in [
+            "-1",
+            "-0.5",
+            "1e-7",
+            "0.0000015",
+            "1e13",
+            "1000000000000.5",
+            "1e300",
+            "18446744073709551615",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_of_cents_is_exact(cents in 0_u64..10_000_000_000) {
+            let text = format!("{}.{:02}", cents / 100, cents % 100);
+            prop_assert_eq!(read(&text), Some(cents * 10_000));
+        }
     }
 }

@@ -190,6 +190,8 @@ reasons! {
     ArgumentNotInIntent = "argument_not_in_intent", Intent, -32011, 403, "The arguments are outside what the user asked for.";
     /// `max_calls` of the action used up.
     IntentCallsExhausted = "intent_calls_exhausted", Intent, -32011, 403, "The user's request does not need more calls of this tool.";
+    /// The amounts of all calls together.
+    IntentTotalExceeded = "intent_total_exceeded", Intent, -32011, 403, "The user's request does not need that much: an amount would come to more over all calls.";
     /// Something else has to come first.
     OutOfOrder = "out_of_order", Intent, -32011, 403, "The intent asks for another call before this one.";
     /// A consequential value that did not come from an accepted origin.
