@@ -106,7 +106,7 @@ async fn size(cluster: &Cluster) -> anyhow::Result<u64> {
     head["size"].as_u64().context("the size of the chain")
 }
 
-fn question(count: usize) -> Value {
+pub(crate) fn question(count: usize) -> Value {
     let resource = |n: usize| {
         json!({ "resource": { "type": "tool", "id": "worker/work",
                               "properties": { "arguments": { "id": n.to_string(), "amount": 1 } } } })
@@ -280,7 +280,7 @@ async fn psql(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
 }
 
 /// Exports the chain and verifies it with the binary: (entries, time to export), time to verify.
-async fn offline(cluster: &Cluster) -> anyhow::Result<((u64, Duration), Duration)> {
+pub(crate) async fn offline(cluster: &Cluster) -> anyhow::Result<((u64, Duration), Duration)> {
     let started = Instant::now();
     let bundle = cluster.download("/v1/tenants/acme/audit/export").await?;
     let exported = started.elapsed();

@@ -205,7 +205,9 @@ pub struct Cluster {
     pub api_url: String,
     pub(crate) control_url: String,
     /// The platform's public keys, as a TOML array.
-    pub(crate) platform_keys: String,
+    pub(crate) platform_keys_toml: String,
+    /// The platform's public keys, base64url.
+    pub platform_keys: Vec<String>,
     admin_key: String,
     edge_id: String,
     edge_dir: PathBuf,
@@ -266,6 +268,9 @@ impl Cluster {
         let admin_key = after("first platform-admin key, shown once: ").context("the first key")?;
         let platform: Value =
             serde_json::from_str(&after("platform keys: ").context("the platform's keys")?)?;
+        let public = platform.as_array().into_iter().flatten();
+        let public = public.filter_map(|key| key["key"].as_str().map(str::to_owned));
+        let public: Vec<String> = public.collect();
         let keys: Vec<String> = platform
             .as_array()
             .into_iter()
@@ -319,7 +324,8 @@ impl Cluster {
             edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
             api_url: format!("http://127.0.0.1:{api_port}"),
             control_url,
-            platform_keys: format!("[{}]", keys.join(", ")),
+            platform_keys_toml: format!("[{}]", keys.join(", ")),
+            platform_keys: public,
             admin_key,
             edge_id: String::new(),
             edge_dir: edge_dir.clone(),

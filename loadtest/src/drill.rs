@@ -6,7 +6,8 @@ use crate::oracle;
 use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub enum Drill {
     D4,
     /// Postgres is away for a minute.
     Outage,
+    /// Stop the ledger, the edge and NATS, for half a minute each, and let them go on as if nothing had been.
+    D9,
     /// Fill the edge's disk.
     D10,
     /// The edge's disk fails once: an injected EIO when it syncs.
@@ -63,7 +66,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     };
     let options = Options {
         edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
-        more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D27)),
+        more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
         ..Options::default()
     };
     let mut cluster = Cluster::start(options).await?;
@@ -176,6 +179,22 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             }
             cluster.postgres.restart().await?;
         }
+        Drill::D9 => {
+            pause(seed, 0, 300).await;
+            let ledger = cluster.ledger.pid().context("the ledger runs")?;
+            let stopped = stop(ledger)?;
+            taken_over(cluster, load).await?;
+            stopped.go_on().await?;
+            pause(seed, 1, 300).await;
+            let edge = cluster.edge.pid().context("the edge runs")?;
+            stop(edge)?.go_on().await?;
+            load.wait_done(20, HEAL).await?;
+            let nats = cluster.nats.pid().context("NATS runs")?;
+            let stopped = stop(Pid::from_raw(nats.try_into()?))?;
+            // From what it knows, the edge goes on.
+            load.wait_done(20, HEAL).await?;
+            stopped.go_on().await?;
+        }
         Drill::D11 => {
             pause(seed, 0, 300).await;
             let pid = cluster.edge.pid().context("the edge runs")?;
@@ -192,7 +211,7 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             let id = strace.id().and_then(|id| i32::try_from(id).ok());
             // It detaches in good order; killed, it could take the edge with it.
             let id = id.context("strace runs")?;
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), Signal::SIGINT)?;
+            kill(Pid::from_raw(id), Signal::SIGINT)?;
             strace.wait().await?;
         }
         Drill::D12 => {
@@ -228,6 +247,36 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
         }
     }
     Ok(())
+}
+
+/// A process that stands still.
+struct Stopped {
+    pid: Pid,
+    since: tokio::time::Instant,
+}
+
+/// How long it does so.
+const STOPPED: Duration = Duration::from_secs(30);
+
+fn stop(pid: Pid) -> anyhow::Result<Stopped> {
+    kill(pid, Signal::SIGSTOP)?;
+    let since = tokio::time::Instant::now();
+    Ok(Stopped { pid, since })
+}
+
+impl Stopped {
+    /// When its time is over it goes on, and knows nothing of it.
+    async fn go_on(&self) -> anyhow::Result<()> {
+        tokio::time::sleep_until(self.since + STOPPED).await;
+        Ok(kill(self.pid, Signal::SIGCONT)?)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // If the drill failed meanwhile: what stands still can't be ended in good order.
+        let _ = kill(self.pid, Signal::SIGCONT);
+    }
 }
 
 /// How long a drill's outage takes.

@@ -154,7 +154,7 @@ impl Fleet {
         let config = format!(
             "node = {number}\ndata_dir = {:?}\nplatform_keys = {}\n{listeners}",
             data.display().to_string(),
-            self.cluster.platform_keys
+            self.cluster.platform_keys_toml
         );
         let name = format!("counter-{number}");
         let mut role = placed(Role::new(dir, &name, &config)?, space);

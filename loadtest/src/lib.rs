@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cluster`] (the roles as processes), [`upstream`] (a tool server that notes what it really did),
 //! [`load`] (clients that note what they were told), [`oracle`] (the equations that must hold between the notes and the
-//! audit chain), [`drill`] (the faults), [`fleet`], [`netns`] and [`budget`] (counters, several edges, budgets that are fought over), [`bench`] (throughput and latency next to a plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`),
+//! audit chain), [`drill`] (the faults), [`storm`] (all of them at random), [`fleet`], [`netns`] and [`budget`] (counters, several edges, budgets that are fought over), [`bench`] (throughput and latency next to a plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`),
 //! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite).
 
 pub mod agentdojo;
@@ -18,4 +18,5 @@ pub mod load;
 pub mod netns;
 pub mod oracle;
 pub mod provider;
+pub mod storm;
 pub mod upstream;

@@ -95,16 +95,21 @@ pub async fn prepare(cluster: &Cluster, upstream: &Upstream) -> anyhow::Result<S
 /// # Errors
 /// If the admin API refuses.
 pub async fn allow_all(cluster: &Cluster) -> anyhow::Result<()> {
+    allow_all_of(cluster, "acme").await
+}
+
+/// The same policy for another tenant.
+///
+/// # Errors
+/// If the admin API refuses.
+pub async fn allow_all_of(cluster: &Cluster, tenant: &str) -> anyhow::Result<()> {
     let source = "package proctor.policy\n\ndecision := {\"effect\": \"allow\", \"reasons\": []}\n";
     let policy = json!({ "modules": [{ "name": "allow.rego", "source": source }] });
-    let version = cluster
-        .acme(Method::PUT, "policies/allow", Some(policy))
-        .await?["version"]
-        .clone();
-    let activate = format!("policies/allow/versions/{version}/activate");
-    cluster
-        .acme(Method::POST, &activate, Some(json!({ "mode": "enforce" })))
-        .await?;
+    let path = format!("/v1/tenants/{tenant}/policies/allow");
+    let version = cluster.api(Method::PUT, &path, Some(policy)).await?["version"].clone();
+    let activate = format!("{path}/versions/{version}/activate");
+    let mode = json!({ "mode": "enforce" });
+    cluster.api(Method::POST, &activate, Some(mode)).await?;
     Ok(())
 }
 
@@ -224,6 +229,12 @@ impl Load {
             .len()
     }
 
+    /// What the last call was told.
+    fn last(&self) -> Option<Told> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.last().map(|call| call.told.clone())
+    }
+
     /// Calls that were done.
     #[must_use]
     pub fn done(&self) -> usize {
@@ -247,9 +258,10 @@ impl Load {
         });
         waited.await.with_context(|| {
             format!(
-                "only {} of {goal} calls were done; {} in all",
+                "only {} of {goal} calls were done; {} in all; the last one: {:?}",
                 self.done(),
-                self.count()
+                self.count(),
+                self.last()
             )
         })
     }

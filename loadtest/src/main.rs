@@ -13,6 +13,7 @@ use proctor_loadtest::bench_ledger;
 use proctor_loadtest::bench_llm;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
+use proctor_loadtest::storm;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -82,6 +83,19 @@ enum Command {
         /// The first seed
         #[arg(long, default_value_t = 1)]
         first: u64,
+    },
+    /// Kill ledgers, edge, NATS and Postgres at random under a steady load of decisions: all answered ones are in the
+    /// chain, once
+    Storm {
+        /// Seconds of load
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        /// Decisions a second
+        #[arg(long, default_value_t = 2_000)]
+        pace: u32,
+        /// Chooses victims and instants
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// AgentDojo's ground truth through a running edge: attacks executed, user tasks untouched
     Agentdojo {
@@ -187,6 +201,19 @@ async fn main() -> anyhow::Result<()> {
                     proctor_loadtest::budget::run(plan, seed).await?
                 );
             }
+            Ok(())
+        }
+        Command::Storm {
+            seconds,
+            pace,
+            seed,
+        } => {
+            let plan = storm::Plan {
+                during: Duration::from_secs(seconds),
+                pace,
+                seed,
+            };
+            println!("seed {seed}: {:?}", storm::run(plan).await?);
             Ok(())
         }
         Command::Agentdojo { arguments } => agentdojo::replay(&arguments).await,

@@ -58,6 +58,11 @@ async fn d11_the_disk_of_the_edge_fails_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn d12_bits_of_the_spool_flip() {
+    three(Drill::D12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d27_everything_is_killed_at_once() {
     three(Drill::D27).await;
 }

@@ -115,6 +115,13 @@ fn nested(depth: usize) -> String {
     format!("{}1{}", "[".repeat(depth), "]".repeat(depth))
 }
 
+/// So many keys that the tool does not know.
+fn many_keys(count: usize, name: &str) -> String {
+    (0..count)
+        .map(|n| format!(r#","{name}-{n:06}":1"#))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_bodies_are_refused_and_nothing_is_forwarded() {
     let system = system(Value::Null).await;
@@ -154,6 +161,35 @@ async fn malformed_bodies_are_refused_and_nothing_is_forwarded() {
         ),
         (work(r#","big":1e999"#), 400, -32700, "unsafe_number"),
         (work(r#","lone":"\ud800""#), 400, -32700, "invalid_json"),
+        (work(r#","\udc00":1"#), 400, -32700, "invalid_json"),
+        (work(r#","\u0000":1"#), 400, -32700, "invalid_json"),
+        (work(r#","a\u0000b":1"#), 400, -32700, "invalid_json"),
+        (
+            r#"{"tool":"worker/\ud800","arguments":{}}"#.into(),
+            400,
+            -32700,
+            "invalid_json",
+        ),
+        (
+            r#"{"tool":"worker/wo\u0000rk","arguments":{}}"#.into(),
+            403,
+            -32010,
+            "unknown_tool",
+        ),
+        // Within the limits, of bytes and of values, and beyond each.
+        (
+            work(&many_keys(40_000, "key")),
+            400,
+            -32602,
+            "invalid_arguments",
+        ),
+        (work(&many_keys(60_000, "k")), 413, -32600, "too_large"),
+        (
+            work(&many_keys(40_000, &"k".repeat(20))),
+            413,
+            -32600,
+            "too_large",
+        ),
         (
             work(&format!(r#","fill":"{}""#, "x".repeat(2 * 1024 * 1024))),
             413,
@@ -227,7 +263,7 @@ async fn malformed_bodies_are_refused_and_nothing_is_forwarded() {
         .unwrap();
     assert_eq!(
         page["entries"].as_array().unwrap().len(),
-        22,
+        30,
         "each refusal is in the chain"
     );
     system.cluster.stop().await;

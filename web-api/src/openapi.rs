@@ -24,6 +24,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "kill-switches", description = "What is stopped at once, on every edge"),
         (name = "budgets", description = "Ceilings, prices, what is spent, leases"),
         (name = "audit", description = "The tenant's tamper-evident chain"),
+        (name = "memory", description = "Who wrote what agents remember"),
         (name = "api-keys", description = "Keys of this API"),
         (name = "edges", description = "Gateways"),
     )

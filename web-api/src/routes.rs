@@ -10,6 +10,7 @@ mod edges;
 mod intents;
 mod keys;
 mod kill;
+mod memory;
 mod policies;
 mod secrets;
 mod tenants;
@@ -81,6 +82,9 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit_log::export))
         .routes(routes!(audit_log::checkpoint))
         .routes(routes!(audit_log::tile))
+        .routes(routes!(memory::list))
+        .routes(routes!(memory::lineage))
+        .routes(routes!(memory::name))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::delete))
         .routes(routes!(keys::list_platform, keys::create_platform))

@@ -65,6 +65,7 @@ fn reads(bencher: Bencher<'_, '_>, result: &Value) {
                 result,
                 rows: 0,
                 error: false,
+                memory: None,
             });
         });
 }

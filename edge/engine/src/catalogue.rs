@@ -3,12 +3,13 @@
 
 mod template;
 
+use crate::memory::{Direct, Locators, direct_entry, direct_store};
 use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
 use proctor_model::catalogue::{
-    CatalogueEntry, LLM_SERVER, Listed, LlmModel, Role, ToolServer, Verb,
+    CatalogueEntry, LLM_SERVER, Listed, LlmModel, Role, ToolServer, Upstream, Verb,
 };
-use proctor_model::{EntryKind, Reason, ServerId, ToolName, ToolRef};
+use proctor_model::{EntryKind, Reason, ServerId, StoreId, ToolName, ToolRef};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use template::Template;
@@ -33,6 +34,10 @@ pub struct Tool {
     output: Option<Schema>,
     template: Option<Template>,
     pub(crate) plan: Plan,
+    /// Where its memory items are.
+    pub(crate) memory: Locators,
+    /// What it does, and in which store, if the edge itself answers it.
+    direct: Option<(Direct, StoreId)>,
     pub(crate) policy_view: regorus::Value,
 }
 
@@ -74,6 +79,21 @@ impl Tool {
     #[must_use]
     pub fn timeout_ms(&self) -> u32 {
         self.timeout_ms
+    }
+
+    /// The store that it reads or writes, if it is a memory tool: that of its server, all tools share it.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        match &self.direct {
+            Some((_, store)) => store.clone(),
+            None => StoreId::from(&self.reference.server),
+        }
+    }
+
+    /// What it does, if there is no server and the edge itself answers it.
+    #[must_use]
+    pub fn direct(&self) -> Option<Direct> {
+        self.direct.as_ref().map(|(direct, _)| *direct)
     }
 
     /// Largest answer that its server may give, in bytes.
@@ -150,6 +170,10 @@ impl Catalogue {
     pub fn compile(servers: &[ToolServer]) -> Self {
         let mut catalogue = Self::default();
         for server in servers {
+            if let Upstream::Memory { stores } = &server.upstream {
+                catalogue.add_stores(server, stores);
+                continue;
+            }
             for entry in &server.tools {
                 let reference = ToolRef {
                     server: server.id.clone(),
@@ -165,6 +189,28 @@ impl Catalogue {
             }
         }
         catalogue
+    }
+
+    /// The tools of stores that are not proxied.
+    fn add_stores(&mut self, server: &ToolServer, stores: &[ServerId]) {
+        for name in stores {
+            for direct in Direct::ALL {
+                let entry = direct_entry(name, direct);
+                let (Some(entry), Some(store)) = (entry, direct_store(name)) else {
+                    continue;
+                };
+                let reference = ToolRef {
+                    server: server.id.clone(),
+                    name: entry.definition.name.clone(),
+                };
+                let tool = compile(&reference, &entry, server);
+                let tool = tool.map(|tool| Tool {
+                    direct: Some((direct, store)),
+                    ..tool
+                });
+                self.tools.insert(reference, tool);
+            }
+        }
     }
 
     /// The tool that a client means.
@@ -303,6 +349,8 @@ fn compile(reference: &ToolRef, entry: &CatalogueEntry, server: &ToolServer) -> 
             Listed::Tool | Listed::Resource | Listed::Prompt => None,
         },
         plan: Plan::of(entry),
+        memory: Locators::of(entry),
+        direct: None,
         policy_view: crate::policy::tool_view(reference, entry),
     })
 }

@@ -6,7 +6,8 @@ use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
 use crate::intent::{Count, Violation};
-use crate::policy::{Evaluator, Subject};
+use crate::memory::Writing;
+use crate::policy::{Evaluator, Judgement, Subject};
 use crate::provenance::shown_pointer;
 use crate::response::{each_at, names_tenant, redact_at};
 use crate::step::{No, Verdict, step};
@@ -87,18 +88,21 @@ fn decide_with(
         })?;
         mark_escalated(facts, !causes.is_empty());
         let before = causes.len();
+        let mut writing = memory(token, tool, &arguments, world, facts)?;
         let mut found = content(&arguments, tool, world);
         facts.content.clone_from(&found.findings);
         let obligations = step(facts, world, Control::Policy, |facts| {
-            policy(
+            let subject = Subject {
                 token,
                 tool,
-                &arguments,
-                world,
-                evaluator,
-                facts,
-                &mut causes,
-            )
+                arguments: arguments.as_object().ok_or(Reason::Internal)?,
+                origins: &facts.origins,
+                memory: writing.as_ref(),
+                content: &facts.content,
+                result: None,
+            };
+            let judgement = evaluator.judge(&subject, world);
+            policy(judgement, tool, world, facts, &mut causes)
         })?;
         mark_escalated(facts, causes.len() > before);
         if obligations.change(tool, &mut arguments, world) {
@@ -122,6 +126,10 @@ fn decide_with(
             Ok(())
         })?;
         mark_escalated(facts, causes.len() > before);
+        if facts.changed {
+            // What is signed is what is written.
+            writing = memory(token, tool, &arguments, world, facts)?;
+        }
         step(facts, world, Control::Budget, |_| {
             ceilings(token, tool, world, &mut charges)
         })?;
@@ -134,20 +142,15 @@ fn decide_with(
         if call.purpose == Purpose::Continue {
             charges.clear();
         }
-        Ok((tool, charges, limits))
+        Ok((tool, charges, limits, writing))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
-        (Ok((tool, charges, limits)), Some(arguments)) => {
+        (Ok((tool, charges, limits, writing)), Some(arguments)) => {
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
-            Decision::Permit(Box::new(Permit::new(
-                facts,
-                tool,
-                arguments,
-                charges,
-                limits,
-                Arc::clone(&call.token),
-            )))
+            let token = Arc::clone(&call.token);
+            let permit = Permit::new(facts, tool, arguments, charges, limits, token);
+            Decision::Permit(Box::new(permit.writing(writing)))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
         (Err(No(reason, detail)), _) => {
@@ -332,6 +335,26 @@ fn cause(intent: &IntentId, violation: Violation) -> Cause {
     Cause { key, text }
 }
 
+/// What the call writes to memory, if its tool does.
+fn memory(
+    token: &VerifiedToken,
+    tool: &Tool,
+    arguments: &Value,
+    world: &World<'_>,
+    facts: &mut Facts,
+) -> Result<Option<Writing>, No> {
+    if tool.entry().memory.is_none() {
+        return Ok(None);
+    }
+    step(facts, world, Control::Provenance, |_| {
+        let intent = world
+            .intent
+            .filter(|intent| token.intent() == Some(intent.id()));
+        let goal = intent.map(crate::CompiledIntent::passage);
+        crate::memory::write(tool, arguments, goal, world.read, world.digest_key).map_err(No::from)
+    })
+}
+
 /// What was found of the arguments, found anew.
 fn recheck(
     token: &VerifiedToken,
@@ -363,23 +386,12 @@ fn within_tenant(tool: &Tool, arguments: &mut Value, world: &World<'_>) -> Resul
 
 /// All enforcing policies have to allow. Returns what they want done.
 fn policy(
-    token: &VerifiedToken,
+    judgement: Judgement,
     tool: &Tool,
-    arguments: &Value,
     world: &World<'_>,
-    evaluator: &mut Evaluator,
     facts: &mut Facts,
     causes: &mut Vec<Cause>,
 ) -> Result<Obligations, No> {
-    let subject = Subject {
-        token,
-        tool,
-        arguments: arguments.as_object().ok_or(Reason::Internal)?,
-        origins: &facts.origins,
-        content: &facts.content,
-        result: None,
-    };
-    let judgement = evaluator.judge(&subject, world);
     facts.policies = judgement.events;
     if judgement.monitored {
         facts.mode = PolicyMode::Monitor;

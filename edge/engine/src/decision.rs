@@ -2,6 +2,7 @@
 
 use crate::approval::Escalation;
 use crate::call::Call;
+use crate::memory::Writing;
 use crate::step::{Step, Steps};
 use crate::token::VerifiedToken;
 use crate::world::CountKey;
@@ -64,6 +65,7 @@ pub struct Permit {
     charges: Vec<Charge>,
     limits: ResultLimits,
     token: Arc<VerifiedToken>,
+    memory: Option<Writing>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -148,7 +150,20 @@ impl Permit {
             charges,
             limits,
             token,
+            memory: None,
         }
+    }
+
+    /// Obliges the edge to sign what the call writes to memory.
+    pub(crate) fn writing(mut self, memory: Option<Writing>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Obligation: what the call writes to memory has to be signed, and durable, before it is forwarded.
+    #[must_use]
+    pub fn memory(&self) -> Option<&Writing> {
+        self.memory.as_ref()
     }
 
     /// The facts for audit.

@@ -65,12 +65,17 @@ impl History {
     }
 
     /// A result is on its way to the agent.
-    pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64, error: bool) {
+    pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64, error: bool, exposes: bool) {
         if !error && !self.answered.contains(tool.reference()) {
             self.answered.insert(tool.reference().clone());
         }
         self.rows = self.rows.saturating_add(rows);
-        if tool.entry().output == Trust::Untrusted {
+        let untrusted = match tool.entry().memory {
+            // Memory is as trusted as its records are.
+            Some(_) => exposes,
+            None => tool.entry().output == Trust::Untrusted,
+        };
+        if untrusted {
             self.untrusted_reads = self.untrusted_reads.saturating_add(1);
         }
         self.policy_view = crate::policy::history_view(self);

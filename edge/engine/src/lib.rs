@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`response`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -39,6 +39,7 @@ pub mod intent;
 pub mod json;
 pub mod limits;
 pub mod llm;
+pub mod memory;
 pub mod policy;
 pub mod provenance;
 mod question;

@@ -74,6 +74,8 @@ pub const EVALUATOR_MACHINES_MAX: usize = 256;
 pub const PROVENANCE_TRUSTED_MAX: usize = 65_536;
 /// Most sightings of untrusted values and words that a session keeps: some 1 MB of text.
 pub const PROVENANCE_UNTRUSTED_MAX: usize = 196_608;
+/// Most sightings of values that signed memory vouches for.
+pub const PROVENANCE_MEMORY_MAX: usize = 32_768;
 /// Most sources (tool, field, named thing) of either kind in a session.
 pub const PROVENANCE_SOURCES_MAX: usize = 2_048;
 /// Most fields of one result that are told apart.
@@ -84,6 +86,13 @@ pub const PROVENANCE_NAMES_MAX: usize = 16;
 pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 512;
+
+/// Most items and facts that are looked for on one side of a memory call; what is beyond belongs to no item.
+pub const MEMORY_LOCATED_MAX: usize = 4_096;
+/// Most places of an answer from memory that are labelled one by one.
+pub const MEMORY_LABELS_MAX: usize = 256;
+/// Longest name of a member, in bytes, that is not taken for a text.
+pub const MEMORY_NAME_BYTES_MAX: usize = 64;
 
 /// Most past calls of a session that a policy sees one by one.
 pub const HISTORY_LAST_MAX: usize = 8;

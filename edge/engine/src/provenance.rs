@@ -18,7 +18,7 @@ mod tests;
 
 pub(crate) use index::Passage;
 pub use rules::shown_pointer;
-pub(crate) use rules::{Broken, Evidence, Origins, Pattern, Plan, origins};
+pub(crate) use rules::{Broken, Evidence, Origins, Pattern, Plan, Written, origins, written};
 pub use tracker::{Reading, Tracker};
 
 /// The key of a tenant's trackers, from its digest key.

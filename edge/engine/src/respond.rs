@@ -7,12 +7,15 @@
 use crate::catalogue::Tool;
 use crate::decision::Permit;
 use crate::filter::Place;
+use crate::memory::{self, Examined, MemoryKey, MemoryView};
 use crate::policy::{Evaluator, ResultView, Subject};
 use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::EventPolicy;
+use proctor_model::catalogue::{MemoryAction, MemoryUse};
 use proctor_model::content::{ContentFinding, Direction};
+use proctor_model::memory::MemorySummary;
 use proctor_model::{Control, EntryKind, Reason};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -71,6 +74,7 @@ pub struct Release {
     findings: Findings,
     /// The body as it was before the content rules altered it.
     original: Option<Map<String, Value>>,
+    memory: Option<Examined>,
 }
 
 /// An answer that is kept back.
@@ -94,6 +98,8 @@ pub struct Findings {
     pub bytes: u64,
     /// Rows ([`crate::response::rows`]) of what is passed on.
     pub rows: u64,
+    /// How the memory in it stood, if the tool reads memory.
+    pub memory: Option<MemorySummary>,
     /// How what is passed on differs from what came.
     pub changes: Changes,
     /// What each policy said.
@@ -145,6 +151,12 @@ pub fn respond(
             shape(tool, channel, body)?;
             Ok(tool)
         })?;
+        let memory = match tool.entry().memory {
+            Some(MemoryUse::Read) => step(findings, world, Control::Provenance, |findings| {
+                remember(permit, tool, channel, body, world, findings).map(Some)
+            })?,
+            _ => None,
+        };
         step(findings, world, Control::Tenant, |findings| {
             within_tenant(tool, world, channel, body, findings)
         })?;
@@ -161,14 +173,16 @@ pub fn respond(
         })?;
         step(findings, world, Control::Output, |findings| {
             obligations.meet(tool, world, channel, body, findings)
-        })
+        })?;
+        Ok(memory)
     })();
     match outcome {
-        Ok(()) => Response::Release(Box::new(Release {
+        Ok(memory) => Response::Release(Box::new(Release {
             channel,
             body,
             findings,
             original,
+            memory,
         })),
         Err(No(reason, detail)) => Response::Withhold(Box::new(Withhold {
             reason,
@@ -224,6 +238,39 @@ fn within_tenant(
     }
 }
 
+/// Judges what a memory tool shows by its records, and leaves of it what may be passed on.
+fn remember(
+    permit: &Permit,
+    tool: &Tool,
+    channel: Channel,
+    body: &mut Map<String, Value>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) -> Result<Examined, No> {
+    let rule = tool.entry().memory_rule;
+    let rule = rule.unwrap_or(world.tenant.settings().memory);
+    match channel {
+        Channel::Result => {}
+        Channel::Error => return Ok(memory::hush(rule, body)),
+        // A memory server's own words, before it answers: nobody signed them.
+        Channel::Note | Channel::Question if rule.action == MemoryAction::Label => {
+            return Ok(Examined::default());
+        }
+        Channel::Note | Channel::Question => return Err(Reason::MemoryUnsigned.into()),
+    }
+    let key = MemoryKey::new(world.digest_key);
+    let found = memory::find(tool, permit.arguments(), body, &key);
+    let nothing = MemoryView::default();
+    let view = world.memory.unwrap_or(&nothing);
+    let examined = memory::examine(tool, found, view, rule, body);
+    let (summary, outcome) = match examined {
+        Ok(examined) => (examined.summary, Ok(examined)),
+        Err((reason, summary)) => (summary, Err(No(reason, None))),
+    };
+    findings.memory = Some(summary);
+    outcome
+}
+
 fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
     let limits = permit.limits();
     if findings.bytes > limits.bytes {
@@ -249,6 +296,7 @@ fn policy(
         tool,
         arguments: permit.arguments(),
         origins: &permit.facts().origins,
+        memory: permit.memory(),
         content: &findings.content,
         result: Some(ResultView {
             rows: findings.rows,
@@ -410,7 +458,14 @@ impl Release {
             body,
             findings,
             original,
+            memory: None,
         }
+    }
+
+    /// What became of it as memory, if the tool reads memory: the tracker has to know.
+    #[must_use]
+    pub fn memory(&self) -> Option<&Examined> {
+        self.memory.as_ref()
     }
 
     /// To be passed on.
@@ -435,6 +490,7 @@ impl Findings {
             bytes: answer.bytes,
             rows: 0,
             changes: Changes::default(),
+            memory: None,
             policies: Vec::new(),
             monitored: false,
             content: Vec::new(),

@@ -5,6 +5,7 @@ use crate::budget::{CompiledBudget, Remaining};
 use crate::catalogue::Catalogue;
 use crate::filter::{ContentProblem, Rules};
 use crate::intent::CompiledIntent;
+use crate::memory::MemoryView;
 use crate::policy::{CompiledPolicySet, PolicyProblem};
 use crate::provenance::Tracker;
 use proctor_model::config::{AgentStatus, TenantConfig, TenantSettings};
@@ -271,6 +272,8 @@ pub struct World<'a> {
     pub read: &'a Tracker,
     /// What the tool servers show now.
     pub live: &'a dyn LiveDefinitions,
+    /// How the memory items of an answer stand, when one is judged. An item that is missing is one that nobody signed.
+    pub memory: Option<&'a MemoryView>,
     /// Keys the digest of the arguments ([`TokenKeys::digest_key`](proctor_model::config::TokenKeys)).
     pub digest_key: &'a [u8; 32],
     /// A monotonic stopwatch, in microseconds from any start: for the timings of the controls only, no

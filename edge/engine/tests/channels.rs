@@ -143,6 +143,7 @@ fn what_is_heard_on_any_channel_is_no_proof() {
             result: &body,
             rows: 0,
             error: channel == Channel::Error,
+            memory: None,
         };
         match channel {
             Channel::Result | Channel::Error => scenario.read.read(&reading),

@@ -233,6 +233,7 @@ fn a_placeholder_has_the_origin_of_its_value() {
         result: release.body(),
         rows: 0,
         error: false,
+        memory: None,
     };
     scenario.read.read(&reading);
     scenario.read.see(&Reading {

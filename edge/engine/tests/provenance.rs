@@ -44,6 +44,7 @@ fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
         result: &result,
         rows: 0,
         error: false,
+        memory: None,
     });
 }
 
@@ -188,6 +189,7 @@ fn every_channel_of_an_untrusted_result_is_read() {
             result: result.as_object().unwrap(),
             rows: 0,
             error: false,
+            memory: None,
         });
         let pay = json!({"recipient": "Acme Rentals", "amount": 5000});
         assert!(

@@ -4,8 +4,10 @@ mod answer;
 mod approval;
 mod budget;
 mod dialogue;
+mod direct;
 mod kill;
 mod llm;
+mod memory;
 mod refuse;
 mod session;
 
@@ -50,6 +52,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
+    pub(crate) memory: crate::memory::Memory,
 }
 
 /// An agent whose token verified. What it may do is another question.
@@ -194,6 +197,7 @@ impl Gateway {
             remaining: &remaining,
             read: &read,
             live: &loaded.servers,
+            memory: None,
             digest_key: &keys.digest_key,
             stopwatch: &stopwatch,
         };
@@ -398,9 +402,16 @@ impl Gateway {
         };
         let mut event = event::authorized(stamp, permit.facts());
         event.budget = funds.noted();
+        event.memory = match self.sign_memory(&permit).await {
+            Ok(memory) => memory,
+            Err(reason) => return Err(permit.refuse(reason)),
+        };
+        let memory = event.memory.clone();
         let recorded = self.spool.authorize(permit, funds, Box::new(event)).await;
         if recorded.is_ok() {
             count(Effect::Allow, None);
+        } else if let Some(memory) = memory {
+            self.memory.forget(&memory.records);
         }
         recorded.map_err(|(permit, why)| permit.refuse(why.into()))
     }

@@ -44,7 +44,7 @@ pub(crate) struct Feed {
     pub(crate) nats: async_nats::Client,
     /// Where the newest numbers are kept.
     pub(crate) dir: PathBuf,
-    pub(crate) assigned: ArcSwap<Assigned>,
+    pub(crate) assigned: Arc<ArcSwap<Assigned>>,
     pub(crate) ready: ReadyFlag,
     followed: Mutex<Followed>,
     /// Held while the newest number of the platform's kill switch is compared and written.
@@ -83,6 +83,7 @@ impl Feed {
         nats: async_nats::Client,
         dir: PathBuf,
         ready: ReadyFlag,
+        assigned: Arc<ArcSwap<Assigned>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             identity,
@@ -90,7 +91,7 @@ impl Feed {
             clock,
             nats,
             dir,
-            assigned: ArcSwap::default(),
+            assigned,
             ready,
             followed: Mutex::default(),
             platform_seen: Mutex::default(),

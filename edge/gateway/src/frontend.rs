@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod listener;
 mod llm;
 mod mcp;
+mod memory;
 mod pages;
 mod request;
 mod resource;
@@ -58,6 +59,7 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
         .route("/v1/llm/{provider}/{*path}", post(llm::prompt))
+        .route("/v1/memory/{operation}", post(memory::call))
         .route("/access/v1/evaluation", post(authzen::evaluation))
         .route("/access/v1/evaluations", post(authzen::evaluations))
         .with_state(Arc::clone(&gateway))

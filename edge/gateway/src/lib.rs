@@ -9,7 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`lease`] (budgets), [`world`] and [`feed`] (what is known of tenants),
-//! [`sessions`] (what their agents have read),
+//! [`sessions`] (what their agents have read), [`memory`] (what their memory says),
 //! [`identity`].
 
 mod config;
@@ -20,6 +20,7 @@ mod feed;
 mod frontend;
 mod identity;
 mod lease;
+mod memory;
 mod sessions;
 mod ship;
 mod spool;
@@ -134,6 +135,14 @@ pub async fn start(
     let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
         shutdown.child_token(),
     )?));
+    let whose = Arc::default();
+    let memory = memory::Memory::new(
+        Arc::clone(&identity),
+        Arc::clone(&whose),
+        nats.clone(),
+        Random::system(),
+        config.clock.clone(),
+    );
     let feed = feed::Feed::new(
         Arc::clone(&identity),
         Arc::clone(&tenants),
@@ -141,6 +150,7 @@ pub async fn start(
         nats.clone(),
         config.data_dir.join("seen"),
         assigned,
+        whose,
     );
     let counter = counter::Counter::new(Arc::clone(&feed), config.clock.clone(), Random::system());
     let (leases, wanted) = lease::Leases::new(
@@ -158,6 +168,7 @@ pub async fn start(
         clock: config.clock.clone(),
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),
+        memory,
     });
     if !open.is_empty() {
         tracing::warn!(

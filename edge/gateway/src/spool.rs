@@ -5,9 +5,10 @@
 //! they survive exactly as the event does. After the first I/O error a segment is never written to again: what a later
 //! sync on the same descriptor says is not to be believed.
 //!
-//! Reading order: `segment` (the file), `state` (what the records add up to), `backlog`, `writer`.
+//! Reading order: `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `backlog`, `writer`.
 
 mod backlog;
+mod mark;
 mod segment;
 mod state;
 #[cfg(test)]
@@ -103,6 +104,14 @@ impl Recorded {
     pub(crate) fn take_spent(&self) -> Spent {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *spent)
+    }
+
+    /// What the call writes to memory, as it was signed.
+    pub(crate) fn memory(&self) -> &[proctor_model::memory::SignedRecord] {
+        self.event
+            .memory
+            .as_ref()
+            .map_or(&[], |memory| &memory.records)
     }
 
     /// The outcome event that is to follow, to be filled in.

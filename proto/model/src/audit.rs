@@ -443,6 +443,9 @@ pub struct AuditEvent {
     /// The approval that the call waits for, or was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
+    /// What it wrote to memory, or read from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<crate::memory::EventMemory>,
     /// A change on the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<EventAdmin>,
@@ -520,6 +523,7 @@ impl AuditEvent {
             result: None,
             usage: None,
             approval_id: None,
+            memory: None,
             admin: None,
             lane: None,
             sealed: None,

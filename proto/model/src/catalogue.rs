@@ -114,6 +114,126 @@ pub enum MemoryUse {
     Write,
 }
 
+/// What a write does to the facts that an item had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryChange {
+    /// They are replaced by those of the write. The default.
+    #[default]
+    Set,
+    /// Those of the write are added.
+    Add,
+    /// Those of the write are taken away.
+    Remove,
+    /// All are taken away.
+    Clear,
+}
+
+impl MemoryChange {
+    /// Name as in the catalogue and in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+/// Where the content of memory came from when it was written. A record's trust never grows.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, Default,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryTrust {
+    /// It stood in untrusted content, or the agent wrote it in its own words after it had read some.
+    #[default]
+    Untrusted,
+    /// The agent's own words, in a session that had read nothing untrusted.
+    Agent,
+    /// Every value of it stood in the goal, in a trusted result or in verified memory.
+    Verified,
+}
+
+impl MemoryTrust {
+    /// Name as in settings, records and policy input.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Untrusted => "untrusted",
+            Self::Agent => "agent",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+/// What becomes of memory that does not stand as it was signed, or is below the trust that is needed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryAction {
+    /// It is left out of the answer. The default.
+    #[default]
+    Drop,
+    /// It is passed on, with a label, as untrusted content.
+    Label,
+    /// The whole answer is withheld.
+    Refuse,
+}
+
+/// How memory that is read is judged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryRule {
+    /// What becomes of what does not pass.
+    pub action: MemoryAction,
+    /// The least trust that passes.
+    pub trust: MemoryTrust,
+}
+
+impl MemoryRule {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which side of a call a locator is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallSide {
+    /// The arguments.
+    Arguments,
+    /// The result.
+    Result,
+}
+
+/// Where the items of a memory tool are, in its arguments (`memory: write`) or in its result (`memory: read`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryItems {
+    /// What kind of item it is (`entity`): one word for all tools of the store.
+    pub kind: String,
+    /// JSON Pointer of each item; `*` is any one step; empty: the whole.
+    #[serde(default)]
+    pub at: String,
+    /// Pointers, from the item, of the parts of its key, in one order for all tools of the store; empty: the item itself.
+    /// `args:` before a pointer: in the arguments, also where the item is in the result.
+    pub key: Vec<String>,
+    /// Pointers, from the item, of its facts, by a name that is the same for all tools of the store; `*` is any one
+    /// step, each value is a fact of its own. Absent: all of the item but its key is one fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<BTreeMap<String, String>>,
+    /// What a write does to the facts that were there.
+    #[serde(default)]
+    pub change: MemoryChange,
+    /// Which side it is for, if the tool writes and its result shows items as well. Absent: by the tool's use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<CallSide>,
+}
+
 /// A tool's definition: everything of it that a model or a client reads.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,6 +372,12 @@ pub struct CatalogueEntry {
     /// Whether it reads or writes memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryUse>,
+    /// Where its items are. Absent, with `memory: write`: the objects that hold an argument of role `memory_key`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory_items: Vec<MemoryItems>,
+    /// How what it reads is judged, if not as the tenant's setting says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_rule: Option<MemoryRule>,
     /// JSON Pointer, in the result, of the array whose elements count as rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
@@ -288,6 +414,8 @@ impl CatalogueEntry {
             roles: BTreeMap::new(),
             reflects: false,
             memory: None,
+            memory_items: Vec::new(),
+            memory_rule: None,
             rows: None,
             tenant_scope: None,
             http: None,
@@ -385,6 +513,12 @@ pub enum Upstream {
     Llm {
         /// By their names in `/v1/llm/{provider}/…` and in `llm/<provider>/<model>`.
         providers: BTreeMap<ServerId, LlmProvider>,
+    },
+    /// No server: stores whose owner asks the edge to sign and to verify what it keeps itself. For each there are the
+    /// tools `<store>/write`, `<store>/verify` and `<store>/lineage`. The server's id has to be `memory`.
+    Memory {
+        /// Names of the stores.
+        stores: Vec<ServerId>,
     },
 }
 

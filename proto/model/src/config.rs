@@ -2,7 +2,7 @@
 
 use crate::approval::ApprovalSettings;
 use crate::budget::{Limits, Prices, Versioned};
-use crate::catalogue::ToolServer;
+use crate::catalogue::{MemoryRule, ToolServer};
 use crate::content::ContentRules;
 use crate::ids::{
     AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, SecretName, TenantId,
@@ -50,6 +50,9 @@ pub struct TenantSettings {
     /// Turns a request in free text into a proposed intent, when the application asks for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extractor: Option<Extractor>,
+    /// How memory that is read is judged.
+    #[serde(skip_serializing_if = "MemoryRule::is_default")]
+    pub memory: MemoryRule,
 }
 
 /// The intent extraction plug-in of a tenant: an HTTP endpoint. Never asked per call.
@@ -77,6 +80,7 @@ impl Default for TenantSettings {
             intent: IntentRule::default(),
             approvals: ApprovalSettings::default(),
             extractor: None,
+            memory: MemoryRule::default(),
         }
     }
 }

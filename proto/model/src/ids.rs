@@ -158,6 +158,11 @@ text_id!(
     UserId, "user id", LABEL_RULE, is_label
 );
 text_id!(
+    /// A store of memory items: a tool server's id, or `memory/<name>` for one that is not proxied.
+    StoreId, "memory store", "a tool server's id, or memory/ and a name of the same form",
+    |text| is_name(text.strip_prefix(StoreId::DIRECT).unwrap_or(text))
+);
+text_id!(
     /// A region label of an edge (`eu-west`).
     Region, "region", NAME_RULE, is_name
 );
@@ -212,6 +217,17 @@ impl ToolName {
     #[must_use]
     pub fn own(&self) -> &str {
         self.0.strip_prefix(self.kind().prefix()).unwrap_or(&self.0)
+    }
+}
+
+impl StoreId {
+    /// What stands before the name of a store that is not proxied.
+    pub const DIRECT: &'static str = "memory/";
+}
+
+impl From<&ServerId> for StoreId {
+    fn from(server: &ServerId) -> Self {
+        Self(Arc::clone(&server.0))
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Action {
     /// JSON Schema 2020-12 over the arguments. Absent: any arguments that fit the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
-    /// Accepted origins (`goal`, `trusted`, `memory:verified`, `tool:<server/tool>`, also with `#<pointer>` into its
+    /// Accepted origins (`goal`, `trusted`, `memory:verified`, `memory:agent`, `tool:<server/tool>`, also with `#<pointer>` into its
     /// results, `file:<name>`, `any`) by JSON Pointer into the arguments; `*` in a pointer is any one step. Arguments
     /// that are not here need what their labels in the catalogue say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -87,7 +87,7 @@ pub enum IntentError {
     Goal,
     /// An origin that isn't one.
     #[error(
-        "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, tool:<server/tool>[#<pointer>] or file:<name>"
+        "actions[{0}].origins: a JSON Pointer with a list of goal, trusted, any, memory:verified, memory:agent, tool:<server/tool>[#<pointer>] or file:<name>"
     )]
     Origin(usize),
     /// A tool to come first that no action has.
@@ -140,7 +140,7 @@ impl IntentDeclaration {
             let known = |origin: &String| {
                 matches!(
                     origin.as_str(),
-                    "goal" | "trusted" | "any" | "memory:verified"
+                    "goal" | "trusted" | "any" | "memory:verified" | "memory:agent"
                 ) || origin.strip_prefix("tool:").is_some_and(names_tool)
                     || origin
                         .strip_prefix("file:")

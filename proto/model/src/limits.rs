@@ -37,5 +37,23 @@ pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 pub const LIMIT_RULES_MAX: usize = 500;
 /// Most prices of a tenant.
 pub const PRICES_MAX: usize = 1_000;
+/// Most items that one call writes: their records ride in one audit event.
+pub const MEMORY_ITEMS_MAX: usize = 64;
+/// Most facts that one call writes, some 150 bytes each in the audit event.
+pub const MEMORY_FACTS_MAX: usize = 512;
+/// Largest set of records that one call writes, in bytes as signed: its event has to fit a batch.
+pub const MEMORY_BYTES_MAX: usize = 256 * 1024;
+/// Most records that a record names as its parents.
+pub const MEMORY_PARENTS_MAX: usize = 32;
+/// Most items in one question to the ledger: the answer has to fit a signed document.
+pub const QUESTION_ITEMS_MAX: usize = 32;
+/// Most facts in one question to the ledger.
+pub const QUESTION_FACTS_MAX: usize = 128;
+/// Most records in one answer about an item's lineage.
+pub const LINEAGE_RECORDS_MAX: usize = 128;
+/// Largest set of records in such an answer, in bytes.
+pub const LINEAGE_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(BATCH_BYTES_MAX < SIGNED_BYTES_MAX);
+const _: () = assert!(MEMORY_BYTES_MAX < BATCH_BYTES_MAX);
+const _: () = assert!(LINEAGE_BYTES_MAX / 3 * 4 < SIGNED_BYTES_MAX);

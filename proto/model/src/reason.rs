@@ -225,6 +225,22 @@ reasons! {
     ContentBlocked = "content_blocked", Content, -32015, 403, "A content rule of the tenant blocks what is in it.";
     /// What the rules leave of it does not fit the tool's schema.
     ContentUnfit = "content_unfit", Content, -32015, 403, "Without what a content rule removes it does not fit the tool's schema.";
+    /// Memory that nobody signed.
+    MemoryUnsigned = "memory_unsigned", Provenance, -32014, 403, "Memory was read that has no signed record of who wrote it.";
+    /// Memory that isn't what was signed.
+    MemoryAltered = "memory_altered", Provenance, -32014, 403, "Memory was read whose content is not what was written under this key.";
+    /// An older version of memory than the last one.
+    MemoryRolledBack = "memory_rolled_back", Provenance, -32014, 403, "Memory was read that was replaced or taken away since it was written.";
+    /// Another tenant's memory.
+    MemoryForeign = "memory_foreign", Provenance, -32014, 403, "Memory was read that belongs to another tenant.";
+    /// Memory of too little trust.
+    MemoryUntrusted = "memory_untrusted", Provenance, -32014, 403, "Memory was read that came from less trusted sources than this use needs.";
+    /// What is to be written can't be signed: its items are not found.
+    MemoryUnlocated = "memory_unlocated", Provenance, -32014, 403, "The items of this memory tool cannot be found: the catalogue has to say where they are, and each needs a key.";
+    /// More than one call may write.
+    MemoryTooMany = "memory_too_many", Provenance, -32014, 403, "One call writes more memory items or facts than can be signed at once: split it.";
+    /// The ledger does not say how the items stand.
+    MemoryUnavailable = "memory_unavailable", Provenance, -32014, 403, "The history of these memory items cannot be had right now: nothing is written to them.";
 
     /// The tool's answer breaks its output schema.
     OutputInvalid = "output_invalid", Output, -32016, 502, "The tool's answer is not valid, or does not fit its declared schema.";

@@ -40,6 +40,7 @@ documents! {
     crate::approval::ApprovalRequest = "proctor.approval-request+jws",
     crate::approval::ApprovalUse = "proctor.approval-use+jws",
     crate::approval::ApprovalAnswer = "proctor.approval+jws",
+    crate::memory::MemoryAnswer = "proctor.memory-answer+jws",
 }
 
 #[derive(Serialize, Deserialize)]

@@ -94,4 +94,5 @@ operations! {
     list_edges(ListRequest) -> ListEdgesResponse = crate::enrol::list;
     assign_edge(AssignEdgeRequest) -> Edge = crate::enrol::assign;
     remove_edge(ObjectRequest) -> Empty = crate::enrol::remove;
+    name_memory_item(NameMemoryItemRequest) -> NameMemoryItemResponse = crate::memory::name;
 }

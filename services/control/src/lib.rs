@@ -19,6 +19,7 @@ mod extract;
 mod grpc;
 mod keys;
 mod kill;
+mod memory;
 mod mint;
 mod publish;
 mod revoke;

@@ -225,6 +225,12 @@ async fn another_tenant_looks_like_none_at_all() {
         }),
         list_api_keys(list("b")),
         delete_api_key(object("b", "x", 0)),
+        name_memory_item(v1::NameMemoryItemRequest {
+            tenant: tenant(),
+            store: "notes".into(),
+            kind: "item".into(),
+            key: b"[1]".to_vec()
+        }),
     );
     // What a tenant's administrator may not do at all, it may not do to the platform either.
     for refused in [

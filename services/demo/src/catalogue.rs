@@ -34,6 +34,8 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             roles,
             reflects: false,
             memory: None,
+            memory_items: Vec::new(),
+            memory_rule: None,
             rows: None,
             http: None,
             llm: None,

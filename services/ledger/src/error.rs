@@ -14,6 +14,9 @@ pub enum LedgerError {
     /// NATS' address.
     #[error("NATS")]
     Nats(#[from] proctor_runtime::nats::NatsError),
+    /// NATS' client was closed.
+    #[error("the NATS client takes no subscription")]
+    Subscribe(#[from] async_nats::SubscribeError),
     /// The key file.
     #[error("a key file")]
     KeyFile(#[from] proctor_runtime::keyfile::KeyFileError),

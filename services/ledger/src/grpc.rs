@@ -5,7 +5,7 @@ mod proofs;
 mod walk;
 
 use crate::store::{Stored, number, signed, stored};
-use crate::{LedgerError, State};
+use crate::{LedgerError, State, memory};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
 use proctor_model::{TenantId, Timestamp};
@@ -263,6 +263,27 @@ impl Ledger for Service {
         let (from, to) = (time("from", &request.from)?, time("to", &request.to)?);
         let receiver = export::start(Arc::clone(&self.state), tenant, from, to).await?;
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_memory(
+        &self,
+        request: Request<v1::ListMemoryRequest>,
+    ) -> Result<Response<v1::ListMemoryResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        Ok(Response::new(
+            memory::list(&self.state, &tenant, request.into_inner()).await?,
+        ))
+    }
+
+    async fn memory_lineage(
+        &self,
+        request: Request<v1::MemoryLineageRequest>,
+    ) -> Result<Response<v1::MemoryLineageResponse>, Status> {
+        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let item = &request.get_ref().item;
+        Ok(Response::new(
+            memory::tell(&self.state, &tenant, item).await?,
+        ))
     }
 }
 

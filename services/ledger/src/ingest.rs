@@ -224,6 +224,8 @@ type Events = Vec<(AuditEvent, EntryHash)>;
 struct Opened {
     delivery: Delivery,
     edge: EdgeId,
+    /// The edge's certificate, which it was signed under.
+    certificate: String,
     events: Events,
     came: Instant,
 }
@@ -241,10 +243,11 @@ async fn take(
     let worker = Arc::clone(state);
     let opened = tokio::task::spawn_blocking(move || {
         let open = |delivery: Delivery| match open(&worker, &delivery) {
-            Ok((tenant, edge, events)) => {
+            Ok((tenant, edge, certificate, events)) => {
                 let batch = Opened {
                     delivery,
                     edge,
+                    certificate,
                     events,
                     came: Instant::now(),
                 };
@@ -435,7 +438,10 @@ impl Opened {
 }
 
 /// The events of a batch, if everything about it is as it should be.
-fn open(state: &State, delivery: &Delivery) -> Result<(TenantId, EdgeId, Events), Rejected> {
+fn open(
+    state: &State,
+    delivery: &Delivery,
+) -> Result<(TenantId, EdgeId, String, Events), Rejected> {
     let (tenant, edge) = subjects::audit_lane(delivery.subject.as_str())?;
     let batch: Batch = serde_json::from_slice(&delivery.message.payload)?;
     let certificate: EdgeCertificate = state
@@ -459,5 +465,5 @@ fn open(state: &State, delivery: &Delivery) -> Result<(TenantId, EdgeId, Events)
         .into_iter()
         .map(|(event, bytes)| (event, EntryHash::of(bytes)))
         .collect();
-    Ok((tenant, edge, events))
+    Ok((tenant, edge, batch.certificate, events))
 }

@@ -7,7 +7,7 @@
 //! It must never change an entry, and never import another role.
 //!
 //! Reading order: [`verify`] (what a sound chain is), [`merkle`], [`checkpoint`], [`bundle`],
-//! `ingest`, `store`, `seal`, `grpc`.
+//! `ingest`, `store`, `seal`, `memory`, `grpc`.
 
 mod archive;
 pub mod bundle;
@@ -16,6 +16,7 @@ pub mod drill;
 mod error;
 mod grpc;
 mod ingest;
+mod memory;
 pub mod merkle;
 mod notary;
 mod register;
@@ -195,10 +196,16 @@ pub async fn start(
     });
     let seal = tokio::spawn(seal::run(Arc::clone(&state)));
     let notary = tokio::spawn(notary::run(Arc::clone(&state)));
+    let memory = tokio::spawn(memory::run(
+        Arc::clone(&state),
+        nats.clone(),
+        memory::questions(&nats).await?,
+        shutdown.clone(),
+    ));
     let ingest = tokio::spawn(ingest::run(state, nats, shutdown));
     Ok(Handle {
         grpc_addr,
         public_key,
-        tasks: vec![serve, ingest, seal, notary],
+        tasks: vec![serve, memory, ingest, seal, notary],
     })
 }

@@ -74,6 +74,9 @@ enum Command {
     /// Read and verify the audit chain
     #[command(subcommand)]
     Audit(operate::audit::AuditCommand),
+    /// Who wrote what agents remember
+    #[command(subcommand)]
+    Memory(operate::memory::MemoryCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -119,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Budget(command) => operate::budget::run(command).await?,
             Command::Call(args) => return operate::call::run(args).await,
             Command::Audit(command) => return operate::audit::run(command).await,
+            Command::Memory(command) => return operate::memory::run(command).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "proctor", &mut script);

@@ -9,6 +9,7 @@ pub(crate) mod content;
 pub(crate) mod intent;
 pub(crate) mod kill;
 pub(crate) mod llm;
+pub(crate) mod memory;
 pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod server;

@@ -10,6 +10,7 @@
 //! | `config.{tenant}.kill` | `CONFIG` | signed: what is stopped in a tenant (`_platform`: everywhere) |
 //! | `config._edge.{edge}.assignment` | `CONFIG` | signed: which tenants an edge serves |
 //! | `audit.{tenant}.{edge}` | `AUDIT` | a signed batch of one audit lane |
+//! | `memory.{tenant}` | none | an edge asks the ledgers how memory items stand; the answer goes to the reply subject |
 //! | `receipts.{edge}` | none | the ledger has committed a lane up to an event |
 //! | `approvals.{tenant}.{edge}.request`, `….use` | none | questions of an edge that control answers, both signed |
 //!
@@ -189,6 +190,14 @@ pub fn approval_question(
         _ => Err(SubjectError),
     }
 }
+/// Questions about a tenant's memory, request and reply.
+#[must_use]
+pub fn memory(tenant: &TenantId) -> String {
+    format!("memory.{tenant}")
+}
+
+/// All questions about memory.
+pub const MEMORY_SPACE: &str = "memory.*";
 
 fn id<T: FromStr>(text: &str) -> Result<T, SubjectError> {
     text.parse().map_err(|_| SubjectError)

@@ -188,6 +188,7 @@ fn obey(
         tool,
         arguments: permit.arguments(),
         origins: &permit.facts().origins,
+        memory: None,
         content: &findings.content,
         result: Some(view),
     };

@@ -370,6 +370,7 @@ impl Flow {
             tool: tool.ok_or(Stop::from(Reason::Internal))?,
             arguments: gate.permit.arguments(),
             origins: &gate.permit.facts().origins,
+            memory: None,
             content: &content,
             result: Some(ResultView {
                 rows: 0,

@@ -5,10 +5,11 @@
 use crate::budget::Remaining;
 use crate::catalogue::Tool;
 use crate::history::History;
+use crate::memory::Writing;
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::ToolRef;
-use proctor_model::catalogue::CatalogueEntry;
+use proctor_model::catalogue::{CatalogueEntry, MemoryTrust};
 use proctor_model::content::ContentFinding;
 use proctor_model::intent::Intent;
 use regorus::Value;
@@ -25,6 +26,8 @@ pub struct Subject<'a> {
     pub arguments: &'a serde_json::Map<String, serde_json::Value>,
     /// Where their values were seen ([`Facts::origins`](crate::Facts)).
     pub origins: &'a BTreeMap<String, Vec<String>>,
+    /// What it writes to memory, if it does.
+    pub memory: Option<&'a Writing>,
     /// What the content filter found in the arguments.
     pub content: &'a [ContentFinding],
     /// What came back, in the response phase.
@@ -89,6 +92,9 @@ impl Subject<'_> {
         });
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
         put("content", content_view(self.content));
+        if let Some(memory) = self.memory {
+            put("memory", writing_view(memory));
+        }
         put("history", world.read.history.policy_view.clone());
         put("budget", budget_view(world.remaining));
         if let Some(intent) = intent {
@@ -157,6 +163,19 @@ fn budget_view(remaining: &[Remaining]) -> Value {
         ),
         (text("accounts"), accounts.into()),
     ]))
+}
+
+/// `input.memory` of a call that writes.
+fn writing_view(writing: &Writing) -> Value {
+    convert(&json!({
+        "use": "write",
+        "items": writing.drafts.len(),
+        "verified": writing.count(MemoryTrust::Verified),
+        "agent": writing.count(MemoryTrust::Agent),
+        "untrusted": writing.count(MemoryTrust::Untrusted),
+        "trust": writing.trust(),
+        "exposed": writing.exposed,
+    }))
 }
 
 /// `input.history`.

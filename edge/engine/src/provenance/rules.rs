@@ -1,12 +1,13 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
-use super::index::Passage;
+use super::index::{Passage, Query};
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
 use proctor_model::ToolRef;
-use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
+use proctor_model::catalogue::{CatalogueEntry, Listed, MemoryTrust, Role, Verb};
+use proctor_model::memory::Proved;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -136,6 +137,8 @@ enum Origin {
     Goal,
     Trusted,
     Any,
+    /// Memory of this trust or more.
+    Memory(MemoryTrust),
     Tool(ToolRef, Option<String>),
     File(String),
     /// Known, but nothing here can prove it (yet).
@@ -158,6 +161,8 @@ impl Origin {
                 "goal" => Self::Goal,
                 "trusted" => Self::Trusted,
                 "any" => Self::Any,
+                "memory:verified" => Self::Memory(MemoryTrust::Verified),
+                "memory:agent" => Self::Memory(MemoryTrust::Agent),
                 _ => Self::Unprovable,
             },
         }
@@ -330,6 +335,7 @@ impl Evidence<'_> {
         accepted.iter().any(|origin| match origin {
             Origin::Any => true,
             Origin::Trusted => self.session.proves(&query, exact),
+            Origin::Memory(least) => self.session.proved_by_memory(&query, exact, *least),
             Origin::Tool(tool, field) => {
                 self.session
                     .proved_by_tool(&query, exact, tool, field.as_deref())
@@ -393,6 +399,7 @@ impl Evidence<'_> {
             Origin::Any => true,
             Origin::Goal => self.goal.has_typed(kind, canonical),
             Origin::Trusted => self.session.proves(&query, false),
+            Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
                 self.session
                     .proved_by_tool(&query, false, tool, field.as_deref())
@@ -409,7 +416,7 @@ impl Evidence<'_> {
 }
 
 /// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
-/// `trusted`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than
+/// `trusted`, `memory:verified` and `memory:agent`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than
 /// [`ORIGINS_TEXT_BYTES_MAX`].
 pub(crate) fn origins(
     arguments: &Value,
@@ -455,11 +462,91 @@ fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<
         if session.proves(&query, false) {
             origins.push("trusted".to_owned());
         }
+        origins.extend(memory_origin(&query, session));
         if let Some(tool) = session.suspect(&query) {
             origins.push(format!("tool:{tool}"));
         }
     }
     origins
+}
+
+fn memory_origin(query: &Query, session: &Tracker) -> Option<String> {
+    let proved = |least: &MemoryTrust| session.proved_by_memory(query, false, *least);
+    let trust = [MemoryTrust::Verified, MemoryTrust::Agent]
+        .into_iter()
+        .find(proved)?;
+    Some(format!("memory:{}", trust.as_str()))
+}
+
+/// What a value that is written to memory is worth, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) origins: Vec<String>,
+    pub(crate) trust: MemoryTrust,
+    pub(crate) proved: Proved,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            origins: Vec::new(),
+            trust: MemoryTrust::Verified,
+            proved: Proved::Whole,
+        }
+    }
+}
+
+/// Judges one text or number that is written to memory. Proof is as strict as for an argument; words that nobody
+/// else wrote are the agent's own only as long as it has read nothing untrusted that may have dictated them.
+pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Written {
+    let proofs = |value: &Value| {
+        let goal = goal.is_some_and(|goal| goal.has(value, false));
+        let mut origins: Vec<String> = goal.then(|| "goal".to_owned()).into_iter().collect();
+        if let Some(query) = session.query(value) {
+            if session.proves(&query, false) {
+                origins.push("trusted".to_owned());
+            }
+            if session.proved_by_memory(&query, false, MemoryTrust::Verified) {
+                origins.push("memory:verified".to_owned());
+            }
+        }
+        origins
+    };
+    let whole = proofs(scalar);
+    if !whole.is_empty() {
+        return Written {
+            origins: whole,
+            ..Written::default()
+        };
+    }
+    let behind = scalar.as_str().and_then(|text| text.split_once(": "));
+    let behind = behind.map(|(_, behind)| proofs(&Value::String(behind.trim().to_owned())));
+    if let Some(origins) = behind.filter(|origins| !origins.is_empty()) {
+        return Written {
+            origins,
+            trust: MemoryTrust::Verified,
+            proved: Proved::Value,
+        };
+    }
+    let query = session.query(scalar);
+    let own_memory = query
+        .as_ref()
+        .is_some_and(|query| session.proved_by_memory(query, false, MemoryTrust::Agent));
+    let seen = query.as_ref().and_then(|query| session.suspect(query));
+    let trust = match (own_memory, seen.is_some(), session.is_exposed()) {
+        (true, _, _) | (false, false, false) => MemoryTrust::Agent,
+        _ => MemoryTrust::Untrusted,
+    };
+    let origins = match (own_memory, seen) {
+        (true, _) => vec!["memory:agent".to_owned()],
+        (false, Some(tool)) => vec![format!("tool:{tool}")],
+        (false, None) => Vec::new(),
+    };
+    Written {
+        origins,
+        trust,
+        proved: Proved::Whole,
+    }
 }
 
 /// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.

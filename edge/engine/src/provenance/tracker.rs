@@ -8,14 +8,17 @@ use crate::filter::Vault;
 use crate::history::History;
 use crate::intent::CompiledIntent;
 use crate::limits::{
-    PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TEXT_BYTES_MAX,
-    PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
+    PROVENANCE_FIELDS_MAX, PROVENANCE_MEMORY_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX,
+    PROVENANCE_TEXT_BYTES_MAX, PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
+use crate::memory::Examined;
 use base64::Engine as _;
 use proctor_model::ToolRef;
-use proctor_model::catalogue::{Trust, Verb};
+use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust, Verb};
+use proctor_model::limits::MEMORY_PARENTS_MAX;
+use proctor_model::memory::{Proved, RecordHash};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Where values come from: one field of the results of one tool, for the same named thing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,6 +75,8 @@ pub struct Reading<'a> {
     pub rows: u64,
     /// Whether it is an error: nothing in one is believed.
     pub error: bool,
+    /// What became of it, if the tool reads memory: without that nothing in it is vouched for.
+    pub memory: Option<&'a Examined>,
 }
 
 /// The values that a session has seen, as keyed fingerprints, within fixed limits
@@ -82,7 +87,13 @@ pub struct Tracker {
     keyed: Fingerprinter,
     trusted: Store,
     untrusted: Store,
+    /// Values that signed memory vouches for; the source is the trust.
+    memory: Index,
+    /// Records that were read, latest last.
+    records: VecDeque<RecordHash>,
     incomplete: bool,
+    /// Something was read that may have dictated what the agent says from now on.
+    exposed: bool,
     /// What the session has done.
     pub history: History,
     /// What stands in for values that the agent does not get to see.
@@ -98,7 +109,10 @@ impl Tracker {
             keyed: Fingerprinter::new(key),
             trusted: Store::new(PROVENANCE_TRUSTED_MAX),
             untrusted: Store::new(PROVENANCE_UNTRUSTED_MAX),
+            memory: Index::new(PROVENANCE_MEMORY_MAX),
+            records: VecDeque::new(),
             incomplete,
+            exposed: false,
             history: History::default(),
             vault: Vault::new(crate::filter::vault_key(&[0; 32], &hex::encode(key))),
         }
@@ -111,6 +125,7 @@ impl Tracker {
             .index
             .len()
             .saturating_add(self.untrusted.index.len())
+            .saturating_add(self.memory.len())
     }
 
     /// Whether nothing was read yet.
@@ -128,7 +143,13 @@ impl Tracker {
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
         let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
-        self.history.note_result(reading.tool, reading.rows, error);
+        let exposes = exposes(reading, error);
+        self.exposed |= exposes;
+        self.history
+            .note_result(reading.tool, reading.rows, error, exposes);
+        if let Some(examined) = reading.memory {
+            self.remember(examined);
+        }
         self.see(reading);
     }
 
@@ -157,10 +178,64 @@ impl Tracker {
 
     /// Takes in what a server said beside its answers, on whatever channel: words, never proof.
     pub fn overhear(&mut self, reading: &Reading<'_>) {
+        let mut scalars = Vec::new();
+        reading
+            .result
+            .values()
+            .for_each(|value| scalars_of(value, &mut scalars));
+        self.exposed |= scalars.iter().any(|scalar| scalar.is_string());
         let mut reader = Reader::new(self, reading);
         for value in reading.result.values() {
             reader.suspect(value, None);
         }
+    }
+
+    /// Notes what signed memory vouches for.
+    fn remember(&mut self, examined: &Examined) {
+        for believed in &examined.believed {
+            let source = u16::from(believed.trust == MemoryTrust::Verified);
+            let mut scalars = Vec::new();
+            scalars_of(&believed.value, &mut scalars);
+            for scalar in scalars {
+                let behind = scalar.as_str().and_then(|text| text.split_once(": "));
+                let behind = behind.map(|(_, behind)| Value::String(behind.trim().to_owned()));
+                let labelled = believed.proved != Some(Proved::Whole);
+                if let Some(behind) = behind.filter(|_| labelled) {
+                    put_whole(&mut self.memory, &behind, source, &self.keyed);
+                }
+                // Of a text of which only the value was proved, the label is the agent's own.
+                if believed.proved != Some(Proved::Value) {
+                    put_whole(&mut self.memory, scalar, source, &self.keyed);
+                }
+            }
+        }
+        for record in &examined.records {
+            if self.records.contains(record) {
+                continue;
+            }
+            if self.records.len() >= MEMORY_PARENTS_MAX {
+                self.records.pop_front();
+            }
+            self.records.push_back(*record);
+        }
+    }
+
+    /// Records that were read, latest last.
+    pub(crate) fn memory_read(&self) -> Vec<RecordHash> {
+        self.records.iter().copied().collect()
+    }
+
+    /// Whether the agent has read anything, or may have, that could have dictated what it says.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.exposed || self.is_incomplete()
+    }
+
+    /// Whether memory of this trust or more vouches for the value.
+    pub(super) fn proved_by_memory(&self, query: &Query, exact: bool, least: MemoryTrust) -> bool {
+        let verified = u16::from(true);
+        self.memory
+            .proofs(query, exact)
+            .any(|source| source == verified || least < MemoryTrust::Verified)
     }
 
     pub(super) fn proves(&self, query: &Query, exact: bool) -> bool {
@@ -219,6 +294,22 @@ const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"]
 /// tool or a file does not mean these. No JSON Pointer.
 const OWN_WORDS: &str = "#";
 
+/// Whether a result may dictate what the agent says from now on.
+fn exposes(reading: &Reading<'_>, error: bool) -> bool {
+    let entry = reading.tool.entry();
+    match (entry.memory, reading.memory) {
+        (Some(MemoryUse::Read), Some(examined)) => examined.exposes,
+        (Some(MemoryUse::Read), None) => true,
+        // The edge's own answer.
+        (Some(MemoryUse::Write), _) if reading.tool.direct().is_some() => error,
+        // A store says of a write what was written; anything else in its answer is its own.
+        (Some(MemoryUse::Write), _) => {
+            error || !crate::memory::repeats(reading.arguments, reading.result)
+        }
+        (None, _) => error || entry.output == Trust::Untrusted,
+    }
+}
+
 /// Goes through one result.
 struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -261,7 +352,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             .map(|name| tracker.keyed.of(Kind::Exact, &[name]))
             .collect();
         let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
-        let trust = if failed || (entry.reflects && !echoes.is_empty()) {
+        // Of memory its records say what is to be believed, not the store's label.
+        let memory = entry.memory == Some(MemoryUse::Read);
+        let trust = if failed || memory || (entry.reflects && !echoes.is_empty()) {
             Trust::Untrusted
         } else {
             entry.output
@@ -335,7 +428,8 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     fn trust_of(&self, path: &str) -> Trust {
         let entry = self.tool.entry();
-        if self.failed || (entry.reflects && !self.echoes.is_empty()) {
+        let memory = entry.memory == Some(MemoryUse::Read);
+        if self.failed || memory || (entry.reflects && !self.echoes.is_empty()) {
             return Trust::Untrusted;
         }
         let labelled = entry

@@ -7,10 +7,14 @@ use crate::spool::Recorded;
 use crate::upstream::{Failure, Talk};
 use crate::world::Loaded;
 use proctor_engine::llm::Usage;
-use proctor_engine::{Changes, Channel, Facts, Findings, Release, Response, Withhold, decision};
+use proctor_engine::memory::MemoryView;
+use proctor_engine::{
+    Answer, Changes, Channel, Facts, Findings, Release, Response, Withhold, World, decision,
+};
 use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
 use proctor_model::config::PolicyMode;
+use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +33,22 @@ pub(super) struct Streamed {
     pub(super) status: &'static str,
     pub(super) reason: Option<Reason>,
     pub(super) findings: Findings,
+}
+
+impl Ended {
+    /// There is nothing to look at, and a reason.
+    pub(super) fn refused(reason: Reason) -> Self {
+        let nothing = Answer {
+            channel: Channel::Result,
+            body: Map::new(),
+            bytes: 0,
+        };
+        Self::Withheld(Box::new(Withhold {
+            reason,
+            detail: None,
+            findings: Findings::of(&nothing),
+        }))
+    }
 }
 
 impl Gateway {
@@ -66,14 +86,25 @@ impl Gateway {
     }
 
     /// Judges an answer under the configuration that the call was decided under.
-    pub(super) fn respond(&self, exchange: &Exchange<'_>, answer: proctor_engine::Answer) -> Ended {
+    pub(super) async fn judged(&self, exchange: &Exchange<'_>, answer: Answer) -> Ended {
+        let memory = self.recall(exchange, &answer).await;
+        self.respond(exchange, answer, &memory)
+    }
+
+    /// The same, with what is known of the memory in it.
+    pub(super) fn respond(
+        &self,
+        exchange: &Exchange<'_>,
+        answer: Answer,
+        memory: &MemoryView,
+    ) -> Ended {
         let Exchange {
             recorded,
             caller,
             loaded,
             ..
         } = exchange;
-        self.judge_answer(recorded, caller, loaded, answer)
+        self.judge_answer(recorded, caller, loaded, answer, Some(memory))
     }
 
     /// The same, of whatever was sent.
@@ -83,11 +114,16 @@ impl Gateway {
         caller: &Caller,
         loaded: &Loaded,
         answer: proctor_engine::Answer,
+        memory: Option<&MemoryView>,
     ) -> Ended {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, |world, evaluator| {
-            proctor_engine::respond(recorded.permit(), answer, world, evaluator)
+            let world = World {
+                memory,
+                ..*world
+            };
+            proctor_engine::respond(recorded.permit(), answer, &world, evaluator)
         });
         metrics::histogram!("proctor_edge_response_seconds")
             .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
@@ -127,6 +163,9 @@ impl Gateway {
         event.budget = settled.noted;
         event.time = self.clock.now();
         describe(&mut event, ended);
+        if let Some(written) = self.note_written(recorded, ended) {
+            event.memory = Some(written);
+        }
         if let (Ended::Released(release), Some(keys)) = (ended, caller.tenant.keys())
             && let Some(result) = &mut event.result
         {
@@ -180,7 +219,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         }
     };
     event.reason = reason;
-    event.control = reason.map(proctor_model::Reason::control);
+    event.control = reason.map(Reason::control);
     event.upstream = Some(EventUpstream {
         status: status.to_owned(),
         latency_us: 0,
@@ -194,6 +233,10 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         event.policy.clone_from(&findings.policies);
         event.mode = findings.monitored.then_some(PolicyMode::Monitor);
         event.content.clone_from(&findings.content);
+        event.memory = findings.memory.map(|read| EventMemory {
+            read: Some(read),
+            ..EventMemory::default()
+        });
         event.timings_us = findings.timings_us();
     }
 }

@@ -13,7 +13,7 @@ use proctor_model::{ToolName, ToolRef};
 use std::time::Duration;
 
 /// A call, and nothing else.
-const CALL: Used = Used {
+pub(super) const CALL: Used = Used {
     calls: 1,
     tokens: 0,
     cost: 0,

@@ -8,6 +8,7 @@ use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, de
 use crate::upstream::{self, Failure, Reply, Talk};
 use crate::world::Loaded;
 use proctor_engine::budget::measure::Used;
+use proctor_engine::memory::MemoryView;
 use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
@@ -34,16 +35,23 @@ impl Gateway {
         mut talk: Talk,
         cancel: &CancellationToken,
     ) -> (Ended, Used) {
+        if let Some(own) = Box::pin(self.answer_directly(exchange)).await {
+            let ended = match own {
+                Ok(answer) => self.judged(exchange, answer).await,
+                Err(reason) => Ended::refused(reason),
+            };
+            return (ended, super::budget::CALL);
+        }
         let mut used = Used::default();
         for _ in 0..ROUNDS_MAX {
-            let answer = self.round(exchange, &talk, cancel).await;
+            let answer = Box::pin(self.round(exchange, &talk, cancel)).await;
             used = super::budget::used(exchange.loaded, exchange.recorded.permit().tool(), &answer);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failure) => return (Ended::Failed(failure), used),
             };
             let asks = answer.channel == Channel::Question;
-            let release = match self.respond(exchange, answer) {
+            let release = match self.judged(exchange, answer).await {
                 Ended::Released(release) if asks => release,
                 ended => return (ended, used),
             };
@@ -186,7 +194,7 @@ impl Gateway {
             body,
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         };
-        match self.respond(exchange, answer) {
+        match self.respond(exchange, answer, &MemoryView::default()) {
             Ended::Released(release) => {
                 self.note_reading(exchange, &release);
                 Ok(release.into_body())

@@ -364,7 +364,7 @@ impl Turn<'_> {
             bytes,
         };
         self.gateway
-            .judge_answer(&self.recorded, self.caller, &self.loaded, answer)
+            .judge_answer(&self.recorded, self.caller, &self.loaded, answer, None)
     }
 
     fn killed(&self) -> Option<Reason> {

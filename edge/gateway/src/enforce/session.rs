@@ -48,6 +48,7 @@ impl Gateway {
             result: blocks.as_ref().unwrap_or(release.body()),
             rows: release.findings().rows,
             error: release.channel() == Channel::Error,
+            memory: release.memory(),
         };
         let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
         {

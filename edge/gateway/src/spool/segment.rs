@@ -144,16 +144,20 @@ pub(super) enum Record {
 /// What a segment holds up to its first broken record.
 pub(super) struct Contents {
     pub(super) records: Vec<Record>,
+    /// How many bytes these take, from the start of the file.
+    pub(super) good: u64,
     /// Whether nothing followed that could not be read.
     pub(super) whole: bool,
 }
 
-/// Reads a segment. What follows a record that is not as it was written is not looked at: it was never synced.
+/// Reads a segment. What follows a record that is not as it was written is not looked at: it was never synced, or the
+/// segment is damaged ([`Contents::good`] and the mark tell).
 pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
     let mut contents = Contents {
         records: Vec::new(),
+        good: 0,
         whole: false,
     };
     let Some(mut rest) = bytes.strip_prefix(MARK) else {
@@ -168,6 +172,7 @@ pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
             return Ok(contents);
         };
         contents.records.push(record);
+        contents.good = u64::try_from(bytes.len() - after.len()).unwrap_or(0);
         rest = after;
     }
     contents.whole = true;

@@ -321,6 +321,45 @@ async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
 }
 
 #[tokio::test]
+async fn what_was_promised_is_there_to_the_last_bit_or_the_edge_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    for number in 1..=3 {
+        spool
+            .record(event("acme", number, Kind::Refused))
+            .await
+            .unwrap();
+    }
+    drop(spool);
+    std::thread::sleep(Duration::from_millis(50));
+    let last = segments(dir.path()).pop().unwrap();
+    let good = std::fs::read(&last).unwrap();
+    let refuses = |why: &str| {
+        let opened = Spool::open(config(dir.path()), Clock::system());
+        assert!(matches!(opened, Err(SpoolError::Corrupt(_))), "{why}");
+    };
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        std::fs::write(&last, bad).unwrap();
+        refuses(&format!("a flipped bit at {at}"));
+    }
+    for length in [0, 8, good.len() / 2, good.len() - 1] {
+        std::fs::write(&last, &good[..length]).unwrap();
+        refuses(&format!("cut to {length}"));
+    }
+    let mut zeroed = good.clone();
+    zeroed[good.len() - 64..].fill(0);
+    std::fs::write(&last, zeroed).unwrap();
+    refuses("zeros at the end");
+    std::fs::remove_file(&last).unwrap();
+    refuses("the segment is gone");
+    std::fs::write(&last, &good).unwrap();
+    let (spool, _) = open(dir.path());
+    assert_eq!(stored(&spool, &acme()).await.len(), 3);
+}
+
+#[tokio::test]
 async fn two_processes_do_not_share_a_spool() {
     let dir = tempfile::tempdir().unwrap();
     let (_spool, _) = open(dir.path());

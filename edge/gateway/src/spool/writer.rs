@@ -1,6 +1,7 @@
 //! The one thread that writes the spool: takes what waits, writes it, syncs once, and only then answers.
 
 use super::backlog::{Backlog, Settled};
+use super::mark::{self, Mark, Synced};
 use super::segment;
 use super::state::{Drawn, LaneEnd, State};
 use super::{Command, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
@@ -50,6 +51,7 @@ pub(super) struct Writer {
     current: u64,
     /// None after an I/O error: what the descriptor says about later syncs can't be believed.
     file: Option<(File, u64)>,
+    mark: Mark,
     /// Size of the current segment's snapshot: what it holds beyond counts towards its end.
     snapshot_bytes: u64,
     failed_at: Option<Duration>,
@@ -65,7 +67,12 @@ impl Writer {
         shared: Arc<Shared>,
     ) -> Result<Self, SpoolError> {
         let numbers = segment::list(&config.dir)?;
-        let (state, backlog) = recover(&config, &numbers)?;
+        let synced = mark::read(&config.dir).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => SpoolError::Corrupt(mark::path(&config.dir)),
+            _ => SpoolError::Io(error),
+        })?;
+        let (state, backlog) = recover(&config, &numbers, synced)?;
+        let mark = Mark::open(&config.dir)?;
         *shared
             .backlog
             .lock()
@@ -78,6 +85,7 @@ impl Writer {
             state,
             current,
             file: None,
+            mark,
             snapshot_bytes: 0,
             failed_at: None,
             owed: Vec::new(),
@@ -180,6 +188,10 @@ impl Writer {
             created => created?,
         };
         self.current = number;
+        self.mark.set(Synced {
+            segment: number,
+            bytes,
+        })?;
         let mut backlog = self
             .shared
             .backlog
@@ -306,6 +318,10 @@ impl Writer {
         file.sync_data()?;
         let offset = *bytes;
         *bytes = bytes.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        self.mark.set(Synced {
+            segment: self.current,
+            bytes: *bytes,
+        })?;
         Ok(offset)
     }
 
@@ -378,11 +394,25 @@ impl Writer {
 
 /// Folds all segments, oldest first. Each begins with a snapshot, which overrules what came before it: records behind
 /// it in an older segment were never acknowledged.
-fn recover(config: &SpoolConfig, numbers: &[u64]) -> Result<(State, Backlog), SpoolError> {
+fn recover(
+    config: &SpoolConfig,
+    numbers: &[u64],
+    synced: Synced,
+) -> Result<(State, Backlog), SpoolError> {
+    if synced.segment > 0 && !numbers.contains(&synced.segment) {
+        return Err(SpoolError::Corrupt(segment::path(
+            &config.dir,
+            synced.segment,
+        )));
+    }
     let (mut state, mut backlog) = (State::default(), Backlog::default());
     for number in numbers {
         let path = segment::path(&config.dir, *number);
         let contents = segment::read(&path)?;
+        // What was promised to be durable has to be there, to the last byte.
+        if *number == synced.segment && contents.good < synced.bytes {
+            return Err(SpoolError::Corrupt(path));
+        }
         let mut records = contents.records.into_iter();
         let Some(segment::Record::Snapshot(snapshot)) = records.next() else {
             // Begun when the machine stopped, or when the disk was full: nothing was ever acknowledged from it.

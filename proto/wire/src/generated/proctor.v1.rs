@@ -3175,6 +3175,24 @@ pub struct RegisterLedgerResponse {
     #[prost(string, tag = "3")]
     pub deployment: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameMemoryItemRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Tool server, or memory/<name>.
+    #[prost(string, tag = "2")]
+    pub store: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// The parts of the key, a JSON array of texts and numbers.
+    #[prost(bytes = "vec", tag = "4")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameMemoryItemResponse {
+    #[prost(string, tag = "1")]
+    pub item: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod control_client {
     #![allow(
@@ -4466,6 +4484,31 @@ pub mod control_client {
                 .insert(GrpcMethod::new("proctor.v1.Control", "RemoveEdge"));
             self.inner.unary(req, path, codec).await
         }
+        /// The keyed digest that names a memory item.
+        pub async fn name_memory_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NameMemoryItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NameMemoryItemResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/NameMemoryItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "NameMemoryItem"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4764,6 +4807,14 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ObjectRequest>,
         ) -> std::result::Result<tonic::Response<super::Empty>, tonic::Status>;
+        /// The keyed digest that names a memory item.
+        async fn name_memory_item(
+            &self,
+            request: tonic::Request<super::NameMemoryItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NameMemoryItemResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -7201,6 +7252,51 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/proctor.v1.Control/NameMemoryItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct NameMemoryItemSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::NameMemoryItemRequest>
+                    for NameMemoryItemSvc<T> {
+                        type Response = super::NameMemoryItemResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NameMemoryItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::name_memory_item(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NameMemoryItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -7828,6 +7924,63 @@ pub struct ExportChunk {
     #[prost(bytes = "vec", tag = "1")]
     pub data: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMemoryRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Empty: any.
+    #[prost(string, tag = "2")]
+    pub store: ::prost::alloc::string::String,
+    /// `next` of the page before.
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+    /// At most so many (1 to 1,000; 0: 100).
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMemoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<MemoryItem>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryItem {
+    /// Keyed digest, hex.
+    #[prost(string, tag = "1")]
+    pub item: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub store: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub version: u64,
+    /// When the last record was made, RFC 3339.
+    #[prost(string, tag = "5")]
+    pub time: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryLineageRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub item: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryLineageResponse {
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// Hash of the last record, hex.
+    #[prost(string, tag = "2")]
+    pub head: ::prost::alloc::string::String,
+    /// Signed records as JSON, oldest first.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub records: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Certificates (`proctor.edge-cert+jws`) of the edges that signed them.
+    #[prost(string, repeated, tag = "4")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Generated client implementations.
 pub mod ledger_client {
     #![allow(
@@ -8130,6 +8283,56 @@ pub mod ledger_client {
             req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Ledger", "Export"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Memory items, latest first.
+        pub async fn list_memory(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMemoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMemoryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Ledger/ListMemory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Ledger", "ListMemory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The signed records of a memory item, and those that they come from.
+        pub async fn memory_lineage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MemoryLineageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MemoryLineageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Ledger/MemoryLineage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Ledger", "MemoryLineage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -8211,6 +8414,22 @@ pub mod ledger_server {
             &self,
             request: tonic::Request<super::ExportRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
+        /// Memory items, latest first.
+        async fn list_memory(
+            &self,
+            request: tonic::Request<super::ListMemoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMemoryResponse>,
+            tonic::Status,
+        >;
+        /// The signed records of a memory item, and those that they come from.
+        async fn memory_lineage(
+            &self,
+            request: tonic::Request<super::MemoryLineageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MemoryLineageResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct LedgerServer<T> {
@@ -8724,6 +8943,94 @@ pub mod ledger_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Ledger/ListMemory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListMemorySvc<T: Ledger>(pub Arc<T>);
+                    impl<T: Ledger> tonic::server::UnaryService<super::ListMemoryRequest>
+                    for ListMemorySvc<T> {
+                        type Response = super::ListMemoryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListMemoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Ledger>::list_memory(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListMemorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Ledger/MemoryLineage" => {
+                    #[allow(non_camel_case_types)]
+                    struct MemoryLineageSvc<T: Ledger>(pub Arc<T>);
+                    impl<
+                        T: Ledger,
+                    > tonic::server::UnaryService<super::MemoryLineageRequest>
+                    for MemoryLineageSvc<T> {
+                        type Response = super::MemoryLineageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MemoryLineageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Ledger>::memory_lineage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MemoryLineageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

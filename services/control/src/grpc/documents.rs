@@ -8,6 +8,7 @@ use crate::store::tenants::{check_fits, fits, load_config};
 use crate::store::{TenantTx, intents, page, policies};
 use proctor_engine::json::Limits;
 use proctor_engine::{CompiledIntent, CompiledTenant};
+use proctor_model::ServerId;
 use proctor_model::catalogue::{CatalogueEntry, ToolServer, Upstream, UpstreamAuth, UpstreamTls};
 use proctor_model::config::{Agent, Policy, PolicyMode, RegoModule};
 use proctor_model::intent::{Intent, IntentDeclaration};
@@ -112,6 +113,7 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
         })
     };
     match &server.upstream {
+        Upstream::Memory { stores } => check_stores(server, stores)?,
         Upstream::McpHttp { url, auth, tls } => {
             check_url("upstream.url", url)?;
             check_credentials(auth.as_ref(), tls.as_ref())?;
@@ -216,6 +218,20 @@ fn check_binding(server: &ToolServer, index: usize, entry: &CatalogueEntry) -> R
         },
         (_, Some(_)) => wrong("only tools of servers of kind http have one"),
         (_, None) => Ok(()),
+    }
+}
+
+/// Most stores of a tenant that are not proxied.
+const STORES_MAX: usize = 64;
+
+fn check_stores(server: &ToolServer, stores: &[ServerId]) -> Result<(), Status> {
+    let sound = server.id.as_str() == "memory" && server.tools.is_empty();
+    if sound && (1..=STORES_MAX).contains(&stores.len()) {
+        Ok(())
+    } else {
+        Err(Status::invalid_argument(format!(
+            "upstream: stores of kind 'memory' (1 to {STORES_MAX}) are registered as the server 'memory', without tools"
+        )))
     }
 }
 

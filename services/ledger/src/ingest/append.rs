@@ -2,7 +2,7 @@
 
 use super::{Opened, Rejected};
 use crate::store::{Head, Hold, Position, TenantTx};
-use crate::{LedgerError, State};
+use crate::{LedgerError, State, memory};
 use proctor_model::audit::{AuditEvent, EntryHash, EventLane, Kind, LaneFault};
 use proctor_model::ids::EventId;
 use proctor_model::{EdgeId, TenantId};
@@ -81,7 +81,7 @@ pub(super) async fn append(
         let Some(lane) = lanes.get_mut(&batch.edge) else {
             continue;
         };
-        let fate = join(&mut tx, lane, batch, &mut events).await?;
+        let fate = join(state, &mut tx, lane, batch, &mut events).await?;
         let fault = match &fate {
             Fate::Gap(_) => Some(LaneFault::LaneGap),
             Fate::Rejected(_) => Some(LaneFault::LaneFork),
@@ -105,6 +105,7 @@ pub(super) async fn append(
 
 /// What is new of a batch goes behind its lane and to the events.
 async fn join(
+    state: &State,
     tx: &mut TenantTx,
     lane: &mut Lane,
     batch: &Opened,
@@ -140,6 +141,8 @@ async fn join(
             return Ok(Fate::Rejected(Rejected::Fork));
         }
     }
+    let news = fresh.iter().map(|(event, _)| *event);
+    memory::take(state, tx, &batch.certificate, news).await?;
     for (event, hash) in fresh {
         lane.fresh.push(hash);
         events.push(event.clone());

@@ -123,8 +123,8 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
     let ServerCommand::Import(args) = command;
     let (upstream, tools, left_out) = match (&args.openapi, &args.url, &args.command) {
         (Some(file), url, _) => http_api(&args, file, url.as_deref())?,
-        (None, Some(url), _) => mcp_http(&args, url).await?,
-        (None, None, Some(command)) => mcp_stdio(command, &args.args).await?,
+        (None, Some(url), _) => Box::pin(mcp_http(&args, url)).await?,
+        (None, None, Some(command)) => Box::pin(mcp_stdio(command, &args.args)).await?,
         (None, None, None) => bail!("say where the server is: --url, --command or --openapi"),
     };
     let count = tools.len();

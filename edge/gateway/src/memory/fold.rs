@@ -1,0 +1,294 @@
+//! What the ledger said of an item and what this edge wrote since, put together.
+
+use proctor_engine::memory::{FactView, ItemView};
+use proctor_model::catalogue::MemoryChange;
+use proctor_model::memory::{Fact, FactDigest, ItemState, MemoryRecord, RecordHash};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// The ledger's word on one item.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// When it was asked, on this edge's monotonic clock.
+    at: Duration,
+    version: u64,
+    head: RecordHash,
+    floor: u64,
+    asked: HashSet<FactDigest>,
+    facts: HashMap<FactDigest, Placed>,
+}
+
+/// A fact as some version left it.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    version: u64,
+    view: Option<FactView>,
+}
+
+/// One of this edge's own records.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) hash: RecordHash,
+    version: u64,
+    change: MemoryChange,
+    facts: Vec<Fact>,
+    exposed: bool,
+    /// The tool said that it went well.
+    pub(super) confirmed: bool,
+}
+
+/// An item as this edge knows it.
+pub(super) struct Folded {
+    pub(super) view: ItemView,
+    pub(super) version: u64,
+    pub(super) head: RecordHash,
+}
+
+impl Known {
+    /// From the ledger's answer; `records` are those whose signature was checked.
+    pub(super) fn new(
+        at: Duration,
+        state: &ItemState,
+        asked: &[FactDigest],
+        records: &HashMap<RecordHash, &MemoryRecord>,
+    ) -> Self {
+        let placed = state.facts.iter().filter_map(|fact| {
+            let view = match fact.live {
+                false => None,
+                // What no good record has put is as if it had never been.
+                true => Some(view_of(
+                    fact.digest,
+                    fact.record,
+                    *records.get(&fact.record)?,
+                    state,
+                )?),
+            };
+            let placed = Placed {
+                version: fact.version,
+                view,
+            };
+            Some((fact.digest, placed))
+        });
+        Self {
+            at,
+            version: state.version,
+            head: state.head,
+            floor: state.floor,
+            asked: asked.iter().copied().collect(),
+            facts: placed.collect(),
+        }
+    }
+
+    /// Whether it is fresh, and all of these facts were asked about.
+    pub(super) fn answers(&self, facts: &[FactDigest], now: Duration, fresh: Duration) -> bool {
+        now.saturating_sub(self.at) <= fresh && facts.iter().all(|fact| self.asked.contains(fact))
+    }
+
+    /// One more answer about the same item.
+    pub(super) fn join(&mut self, other: Self) {
+        // The older of the two says less; facts of it that are gone since are gone from the item, too.
+        self.at = self.at.min(other.at);
+        if other.version >= self.version {
+            (self.version, self.head) = (other.version, other.head);
+        }
+        self.floor = self.floor.max(other.floor);
+        self.asked.extend(other.asked);
+        self.facts.extend(other.facts);
+    }
+}
+
+fn view_of(
+    digest: FactDigest,
+    hash: RecordHash,
+    record: &MemoryRecord,
+    state: &ItemState,
+) -> Option<FactView> {
+    let puts = matches!(record.change, MemoryChange::Set | MemoryChange::Add);
+    let fact = record.facts.iter().find(|fact| fact.digest == digest)?;
+    (puts && record.item == state.item).then_some(FactView {
+        record: hash,
+        trust: fact.trust,
+        proved: fact.proved,
+        exposed: record.exposed,
+    })
+}
+
+impl Own {
+    pub(super) fn new(hash: RecordHash, record: &MemoryRecord) -> Self {
+        Self {
+            hash,
+            version: record.version,
+            change: record.change,
+            facts: record.facts.clone(),
+            exposed: record.exposed,
+            confirmed: false,
+        }
+    }
+
+    fn view(&self, fact: &Fact) -> FactView {
+        FactView {
+            record: self.hash,
+            trust: fact.trust,
+            proved: fact.proved,
+            exposed: self.exposed,
+        }
+    }
+}
+
+/// Puts own records, oldest first, on top of the ledger's word. That it has some of them already changes nothing.
+pub(super) fn fold(known: &Known, own: &[Own]) -> Folded {
+    let (mut version, mut head, mut floor) = (known.version, known.head, known.floor);
+    let mut facts = known.facts.clone();
+    for own in own {
+        if own.version > version {
+            (version, head) = (own.version, own.hash);
+        }
+        let clears = matches!(own.change, MemoryChange::Set | MemoryChange::Clear);
+        if clears && own.confirmed {
+            floor = floor.max(own.version);
+        }
+        for fact in &own.facts {
+            let view = match own.change {
+                MemoryChange::Set | MemoryChange::Add => Some(own.view(fact)),
+                MemoryChange::Remove if own.confirmed => None,
+                MemoryChange::Remove | MemoryChange::Clear => continue,
+            };
+            let placed = facts.entry(fact.digest).or_insert(Placed {
+                version: own.version,
+                view,
+            });
+            if placed.version <= own.version {
+                *placed = Placed {
+                    version: own.version,
+                    view,
+                };
+            }
+        }
+    }
+    let standing = |placed: &Placed| placed.view.filter(|_| placed.version >= floor);
+    Folded {
+        view: ItemView {
+            known: version > 0,
+            facts: facts
+                .iter()
+                .map(|(digest, placed)| (*digest, standing(placed)))
+                .collect(),
+        },
+        version,
+        head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_model::catalogue::MemoryTrust;
+    use proctor_model::memory::{FactState, ItemId};
+
+    fn digest(n: u8) -> FactDigest {
+        FactDigest::from_bytes([n; 32])
+    }
+
+    fn own(version: u64, change: MemoryChange, facts: &[u8], confirmed: bool) -> Own {
+        let fact = |n: &u8| Fact {
+            digest: digest(*n),
+            origins: Vec::new(),
+            trust: MemoryTrust::Agent,
+            proved: None,
+        };
+        Own {
+            hash: RecordHash::from_bytes([u8::try_from(version).unwrap(); 32]),
+            version,
+            change,
+            facts: facts.iter().map(fact).collect(),
+            exposed: false,
+            confirmed,
+        }
+    }
+
+    fn nothing() -> Known {
+        let state = ItemState {
+            item: ItemId::from_bytes([0; 32]),
+            version: 0,
+            head: RecordHash::ZERO,
+            floor: 0,
+            facts: Vec::new(),
+            records: Vec::new(),
+        };
+        Known::new(Duration::ZERO, &state, &[], &HashMap::new())
+    }
+
+    /// Which facts stand, and which stood once.
+    fn check(known: &Known, own: &[Own], stand: &[u8], past: &[u8]) {
+        let folded = fold(known, own);
+        for n in 0..10 {
+            let expected = match (stand.contains(&n), past.contains(&n)) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                _ => None,
+            };
+            let found = folded.view.facts.get(&digest(n)).map(Option::is_some);
+            assert_eq!(found, expected, "fact {n}");
+        }
+    }
+
+    #[test]
+    fn a_write_replaces_what_was_there_only_when_it_went_well() {
+        use MemoryChange::{Add, Clear, Remove, Set};
+        let none = nothing();
+        assert!(!fold(&none, &[]).view.known);
+        check(&none, &[own(1, Set, &[1], false)], &[1], &[]);
+        let both = [own(1, Set, &[1], true), own(2, Set, &[2], false)];
+        check(&none, &both, &[1, 2], &[]);
+        let replaced = [own(1, Set, &[1], true), own(2, Set, &[2], true)];
+        check(&none, &replaced, &[2], &[1]);
+        // Written once more, it stands once more.
+        let again = [
+            own(1, Set, &[1], true),
+            own(2, Set, &[2], true),
+            own(3, Set, &[1], true),
+        ];
+        check(&none, &again, &[1], &[2]);
+        let added = [own(1, Set, &[1], true), own(2, Add, &[2], true)];
+        check(&none, &added, &[1, 2], &[]);
+        let removed = [own(1, Set, &[1, 2], true), own(2, Remove, &[2], true)];
+        check(&none, &removed, &[1], &[2]);
+        let unsure = [own(1, Set, &[1, 2], true), own(2, Remove, &[2], false)];
+        check(&none, &unsure, &[1, 2], &[]);
+        let cleared = [own(1, Set, &[1, 2], true), own(2, Clear, &[], true)];
+        check(&none, &cleared, &[], &[1, 2]);
+        assert_eq!(fold(&none, &cleared).version, 2);
+    }
+
+    #[test]
+    fn what_the_ledger_knows_later_wins_over_what_was_written_here_before() {
+        let mut known = nothing();
+        known.version = 4;
+        known.floor = 4;
+        check(&known, &[own(3, MemoryChange::Set, &[1], true)], &[], &[1]);
+        assert_eq!(
+            fold(&known, &[own(3, MemoryChange::Set, &[1], true)]).version,
+            4
+        );
+    }
+
+    #[test]
+    fn a_fact_without_a_good_record_was_never_put() {
+        let state = ItemState {
+            item: ItemId::from_bytes([0; 32]),
+            version: 1,
+            head: RecordHash::from_bytes([1; 32]),
+            floor: 0,
+            facts: vec![FactState {
+                digest: digest(1),
+                live: true,
+                version: 1,
+                record: RecordHash::from_bytes([1; 32]),
+            }],
+            records: Vec::new(),
+        };
+        let known = Known::new(Duration::ZERO, &state, &[digest(1)], &HashMap::new());
+        check(&known, &[], &[], &[]);
+        assert!(fold(&known, &[]).view.known);
+    }
+}

@@ -1,0 +1,105 @@
+//! How far the newest segment was promised: what tells a torn end, which nobody relies on, from damage to evidence.
+//!
+//! Written in place after each sync, before anybody is told that an event is durable. It is not synced itself: after a
+//! power cut it may be an older one, and then it promises less than is true, never more.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "synced";
+/// `segment (8) ‖ bytes (8) ‖ CRC-32 of both (4)`, little endian.
+const BYTES: usize = 20;
+
+/// Up to where a segment is known to be synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Synced {
+    pub(super) segment: u64,
+    pub(super) bytes: u64,
+}
+
+/// The file, open for writing.
+#[derive(Debug)]
+pub(super) struct Mark(File);
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(NAME)
+}
+
+impl Mark {
+    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(false).mode(0o600);
+        options.open(path(dir)).map(Self)
+    }
+
+    pub(super) fn set(&self, synced: Synced) -> std::io::Result<()> {
+        self.0.write_all_at(&encode(synced), 0)
+    }
+}
+
+/// What it says; nothing, if nothing was promised yet.
+///
+/// # Errors
+/// If it can't be read, or is not as it was written (`InvalidData`).
+pub(super) fn read(dir: &Path) -> std::io::Result<Synced> {
+    let mut bytes = Vec::new();
+    match File::open(path(dir)) {
+        Ok(mut file) => file.read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    match bytes.is_empty() {
+        true => Ok(Synced::default()),
+        false => decode(&bytes).ok_or_else(|| std::io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn encode(synced: Synced) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    bytes[..8].copy_from_slice(&synced.segment.to_le_bytes());
+    bytes[8..16].copy_from_slice(&synced.bytes.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..16]);
+    bytes[16..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Synced> {
+    let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
+    let synced = Synced {
+        segment: u64::from_le_bytes(*bytes.first_chunk()?),
+        bytes: u64::from_le_bytes(*bytes[8..].first_chunk()?),
+    };
+    (encode(synced) == *bytes).then_some(synced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_was_last_set_and_no_bit_of_it_flips_unseen() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Synced::default());
+        let mark = Mark::open(dir.path()).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Synced::default());
+        let last = Synced {
+            segment: 7,
+            bytes: 123_456,
+        };
+        for synced in [Synced::default(), last] {
+            mark.set(synced).unwrap();
+            assert_eq!(read(dir.path()).unwrap(), synced);
+        }
+        let good = std::fs::read(path(dir.path())).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(path(dir.path()), bad).unwrap();
+            assert!(read(dir.path()).is_err(), "bit {bit}");
+        }
+        std::fs::write(path(dir.path()), &good[..BYTES - 1]).unwrap();
+        assert!(read(dir.path()).is_err());
+    }
+}
