@@ -38,6 +38,12 @@ pub(crate) fn store(name: &ServerId) -> Option<StoreId> {
     format!("{}{name}", StoreId::DIRECT).parse().ok()
 }
 
+/// What an item is named by: text without control characters, which stores and terminals
+/// read in ways of their own.
+fn key() -> Value {
+    json!({ "type": "string", "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]+$" })
+}
+
 /// The catalogue's entry of one tool of a store.
 pub(crate) fn entry(store: &ServerId, direct: Direct) -> Option<CatalogueEntry> {
     let items = json!([{
@@ -45,7 +51,7 @@ pub(crate) fn entry(store: &ServerId, direct: Direct) -> Option<CatalogueEntry> 
         "facts": { (super::DIRECT_FIELD): "/content" },
     }]);
     let item = json!({ "type": "object", "required": ["key", "content"], "additionalProperties": false,
-        "properties": { "key": { "type": "string", "minLength": 1 }, "content": {}, "record": { "type": "object" } } });
+        "properties": { "key": key(), "content": {}, "record": { "type": "object" } } });
     let list = json!({ "type": "array", "minItems": 1, "maxItems": ITEMS_MAX, "items": item });
     let (says, properties, labels) = match direct {
         Direct::Write => (
@@ -61,7 +67,7 @@ pub(crate) fn entry(store: &ServerId, direct: Direct) -> Option<CatalogueEntry> 
         ),
         Direct::Lineage => (
             "Says where an item comes from",
-            json!({ "key": { "type": "string", "minLength": 1 } }),
+            json!({ "key": key() }),
             json!({ "verb": "read", "output": "trusted", "roles": { "/key": "selector" } }),
         ),
     };

@@ -119,10 +119,7 @@ impl Gateway {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, |world, evaluator| {
-            let world = World {
-                memory,
-                ..*world
-            };
+            let world = World { memory, ..*world };
             proctor_engine::respond(recorded.permit(), answer, &world, evaluator)
         });
         metrics::histogram!("proctor_edge_response_seconds")
