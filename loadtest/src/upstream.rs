@@ -140,6 +140,8 @@ impl Upstream {
         };
         let config = StreamableHttpServerConfig::default()
             .with_json_response(true)
+            // In name spaces it is reached by other addresses than its own.
+            .disable_allowed_hosts()
             .with_cancellation_token(stop.child_token());
         let service: StreamableHttpService<Worker, LocalSessionManager> =
             StreamableHttpService::new(move || Ok(worker.clone()), Arc::default(), config);

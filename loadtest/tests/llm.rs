@@ -635,7 +635,7 @@ async fn a_client_that_does_not_read_makes_the_provider_wait() {
         }
         held = now;
         assert!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_secs(240),
             "{now} pieces and no end"
         );
     }

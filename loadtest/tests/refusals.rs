@@ -178,7 +178,7 @@ async fn malformed_bodies_are_refused_and_nothing_is_forwarded() {
         ),
         // Within the limits, of bytes and of values, and beyond each.
         (
-            work(&many_keys(40_000, "key")),
+            work(&many_keys(20_000, "key")),
             400,
             -32602,
             "invalid_arguments",

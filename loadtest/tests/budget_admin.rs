@@ -1,0 +1,285 @@
+//! What operators do with budgets, at a running installation with three nodes of the counter: bad input changes nothing,
+//! a limit below what is spent refuses from then on, alerts come, and nobody reaches another tenant's accounts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use proctor_loadtest::cluster::proctor_binary;
+use proctor_loadtest::fleet::Fleet;
+use proctor_loadtest::load::prepare;
+use proctor_loadtest::upstream::Upstream;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+struct System {
+    fleet: Fleet,
+    token: String,
+    http: reqwest::Client,
+    upstream: Upstream,
+}
+
+impl System {
+    async fn start() -> Self {
+        let fleet = Fleet::start(3, 1).await.unwrap();
+        let upstream = Upstream::start(Duration::ZERO).await.unwrap();
+        let token = prepare(&fleet.cluster, &upstream).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            fleet,
+            token,
+            http,
+            upstream,
+        }
+    }
+
+    async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+        let path = format!("budgets/{path}");
+        let answer = self.fleet.cluster.acme(method, &path, body).await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    async fn limit(&self, limit: u64) {
+        let rule = json!({ "scope": "tenant", "meter": "calls", "window": "day", "limit": limit });
+        let body = json!({ "rules": [rule] });
+        self.api(Method::PUT, "limits", Some(body)).await.unwrap();
+    }
+
+    async fn call(&self) -> Value {
+        let body = json!({ "tool": "worker/work", "arguments": { "id": "1", "amount": 1 } });
+        let url = format!("{}/v1/tool-call", self.fleet.cluster.edge_url);
+        let sent = self.http.post(url).bearer_auth(&self.token).json(&body);
+        sent.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Calls until one comes to this.
+    async fn becomes(&self, reason: &str) -> Value {
+        let started = Instant::now();
+        loop {
+            let answer = self.call().await;
+            let said = match &answer["error"]["data"]["reason"] {
+                Value::String(said) => said.as_str(),
+                _ => "allowed",
+            };
+            if said == reason {
+                return answer;
+            }
+            assert!(started.elapsed() < WAIT, "not {reason}: {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn spent(&self) -> u64 {
+        let usage = self.api(Method::GET, "usage?scope=tenant", None).await;
+        usage.unwrap()["accounts"][0]["spent"].as_u64().unwrap_or(0)
+    }
+
+    async fn proctor(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(proctor_binary().unwrap())
+            .arg("budget")
+            .args(arguments)
+            .env("PROCTOR_API_URL", &self.fleet.cluster.api_url)
+            .env("PROCTOR_TENANT", "acme")
+            .env("PROCTOR_ADMIN_KEY", self.fleet.cluster.admin_key())
+            .output()
+            .await
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_budget_is_refused_and_changes_nothing() {
+    let system = System::start().await;
+    system.limit(1_000).await;
+    let before = system.api(Method::GET, "limits", None).await.unwrap();
+    let rule = |part: Value| {
+        let mut rule = json!({ "scope": "tenant", "meter": "calls", "window": "day", "limit": 5 });
+        let members = rule.as_object_mut().unwrap();
+        members.extend(part.as_object().unwrap().clone());
+        json!({ "rules": [rule] })
+    };
+    for bad in [
+        rule(json!({ "limit": -1 })),
+        rule(json!({ "limit": 1.5 })),
+        rule(json!({ "limit": "NaN" })),
+        rule(json!({ "limit": null })),
+        rule(json!({ "limit": u64::MAX })),
+        rule(json!({ "meter": "bananas" })),
+        rule(json!({ "scope": "planet" })),
+        rule(json!({ "scope": "token", "id": "x" })),
+        rule(json!({ "scope": "agent" })),
+        rule(json!({ "id": "somebody" })),
+        rule(json!({ "window": "rolling:0" })),
+        rule(json!({ "window": "rolling:-5" })),
+        rule(json!({ "window": "century" })),
+        rule(json!({ "more": 1 })),
+        json!({ "rules": {} }),
+        json!({ "rules": [rule(json!({}))["rules"][0], rule(json!({}))["rules"][0]] }),
+    ] {
+        let refused = system.api(Method::PUT, "limits", Some(bad.clone())).await;
+        let refused = refused.expect_err(&bad.to_string());
+        assert!(
+            refused.contains("400") || refused.contains("422"),
+            "{bad}: {refused}"
+        );
+    }
+    assert_eq!(
+        system.api(Method::GET, "limits", None).await.unwrap(),
+        before
+    );
+    for bad in [
+        json!({ "currency": "euros" }),
+        json!({ "tools": { "nowhere": { "per_call": 1 } } }),
+        json!({ "tools": { "worker/work": { "per_call": -1 } } }),
+        json!({ "tools": { "worker/work": { "per_call": u64::MAX } } }),
+        json!({ "models": { "m": { "per_million_input_tokens": 0.5 } } }),
+    ] {
+        let refused = system.api(Method::PUT, "prices", Some(bad.clone())).await;
+        assert!(refused.expect_err(&bad.to_string()).contains("40"), "{bad}");
+    }
+
+    // The books: an account that does not fit, units that do not count, no reason.
+    system.becomes("allowed").await;
+    let account = json!({ "scope": "tenant", "meter": "calls", "window": "day" });
+    let adjust = |account: &Value, units: Value, reason: &str| json!({ "account": account, "units": units, "reason": reason });
+    let spent = system.spent().await;
+    for bad in [
+        adjust(&account, json!(i64::MIN), "x"),
+        adjust(&account, json!(i64::MAX), "x"),
+        adjust(&account, json!(1.5), "x"),
+        adjust(&account, json!("NaN"), "x"),
+        adjust(&account, json!(10), ""),
+        adjust(
+            &json!({ "scope": "tenant", "meter": "x", "window": "day" }),
+            json!(1),
+            "x",
+        ),
+        adjust(
+            &json!({ "scope": "tenant", "meter": "calls", "window": "rolling:0" }),
+            json!(1),
+            "x",
+        ),
+        adjust(
+            &json!({ "scope": "tenant", "id": "zoo", "meter": "calls", "window": "day" }),
+            json!(1),
+            "x",
+        ),
+    ] {
+        let refused = system
+            .api(Method::POST, "adjustments", Some(bad.clone()))
+            .await;
+        let refused = refused.expect_err(&bad.to_string());
+        assert!(
+            refused.contains("40") || refused.contains("422"),
+            "{bad}: {refused}"
+        );
+    }
+    assert!(system.spent().await <= spent + 1);
+    let nothing = json!({ "reason": "x" });
+    let lost = system
+        .api(Method::POST, "leases/999999/write-off", Some(nothing))
+        .await;
+    assert!(lost.unwrap_err().contains("404"));
+    let (good, said) = system
+        .proctor(&[
+            "set", "--scope", "tenant", "--meter", "calls", "--window", "day", "--limit", "-1",
+        ])
+        .await;
+    assert!(!good, "{said}");
+
+    // Another tenant's accounts are not there for this one.
+    let cluster = &system.fleet.cluster;
+    let admin = cluster.key("tenant-admin").await.unwrap();
+    for (method, path, body) in [
+        (Method::GET, "usage", None),
+        (Method::GET, "leases", None),
+        (Method::GET, "limits", None),
+        (Method::PUT, "limits", Some(json!({ "rules": [] }))),
+        (
+            Method::POST,
+            "adjustments",
+            Some(adjust(&account, json!(1), "x")),
+        ),
+    ] {
+        let path = format!("/v1/tenants/zoo/budgets/{path}");
+        let refused = cluster.api_as(&admin, method, &path, body).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("403") || refused.contains("404"),
+            "{path}: {refused}"
+        );
+    }
+    system.fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_the_books_count_from_now_on_and_alerts_come() {
+    let system = System::start().await;
+    system.limit(40).await;
+    let started = Instant::now();
+    let exhausted = system.becomes("budget_exhausted").await;
+    assert_eq!(exhausted["error"]["code"], -32013, "{exhausted}");
+    assert!(
+        exhausted["error"]["data"]["retry_after_ms"].is_u64(),
+        "{exhausted}"
+    );
+    assert!(started.elapsed() < WAIT);
+    assert_eq!(system.spent().await, 40);
+    let done = system.upstream.journal.all().len();
+
+    // A credit makes room; the same credit sent again does not.
+    let account = json!({ "scope": "tenant", "meter": "calls", "window": "day" });
+    let id = "018f3b1c-0000-7000-8000-000000000001";
+    let credit =
+        json!({ "account": account, "units": -10, "id": id, "reason": "an outage of ours" });
+    for _ in 0..2 {
+        let adjusted = system
+            .api(Method::POST, "adjustments", Some(credit.clone()))
+            .await;
+        assert_eq!(adjusted.unwrap()["adjusted_total"], -10);
+    }
+    system.becomes("allowed").await;
+    system.becomes("budget_exhausted").await;
+    assert_eq!(system.upstream.journal.all().len(), done + 10);
+
+    // Below what is spent: taken, and refuses. Above it again: goes on.
+    let spent = [
+        "set", "--scope", "tenant", "--meter", "calls", "--window", "day", "--limit",
+    ];
+    let (good, said) = system.proctor(&[&spent[..], &["5"]].concat()).await;
+    assert!(good, "{said}");
+    system.becomes("budget_exhausted").await;
+    let (good, said) = system.proctor(&[&spent[..], &["1000"]].concat()).await;
+    assert!(good, "{said}");
+    system.becomes("allowed").await;
+    let (good, said) = system.proctor(&["usage"]).await;
+    assert!(good && said.contains("calls"), "{said}");
+
+    // 50, 80 and 100 % went by.
+    let started = Instant::now();
+    loop {
+        let events = system
+            .fleet
+            .cluster
+            .acme(Method::GET, "audit/events?limit=500", None)
+            .await;
+        let events = events.unwrap().to_string();
+        if events.contains("budget.alert")
+            && events.contains("100")
+            && events.contains("budget.adjust")
+        {
+            break;
+        }
+        assert!(started.elapsed() < WAIT, "{events}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    system.fleet.stop().await;
+}
