@@ -38,6 +38,8 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
             documents::put_server,
             documents::delete_server
         ))
+        .routes(routes!(documents::server_drift))
+        .routes(routes!(documents::approve_definition))
         .routes(routes!(policies::list))
         .routes(routes!(policies::put))
         .routes(routes!(policies::get))

@@ -33,6 +33,7 @@ pub mod call;
 pub mod catalogue;
 pub mod decide;
 pub mod decision;
+pub mod definition;
 pub mod filter;
 pub mod history;
 pub mod intent;

@@ -183,13 +183,19 @@ pub async fn start(
     let shipper = Arc::new(ship::Shipper {
         spool: spool.clone(),
         feed: Arc::clone(&feed),
-        nats,
+        nats: nats.clone(),
     });
+    let lookout = {
+        let (identity, clock) = (Arc::clone(&identity), config.clock.clone());
+        let shutdown = shutdown.clone();
+        async move { upstream::lookout(identity, &tenants.upstreams, nats, clock, shutdown).await }
+    };
     feed.recall(&shutdown);
     let tasks = vec![
         tokio::spawn(feed.run(shutdown.clone())),
         tokio::spawn(shipper.run(shutdown.clone())),
         tokio::spawn(leases.run(wanted, shutdown.clone())),
+        tokio::spawn(lookout),
         tokio::spawn(keep_house(spool, writable, shutdown.clone())),
         tokio::spawn(serve(
             admins,

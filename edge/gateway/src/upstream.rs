@@ -11,6 +11,7 @@ mod events;
 mod guard;
 mod http;
 pub(crate) mod llm;
+mod lookout;
 mod openapi;
 mod rpc;
 mod server;
@@ -19,6 +20,7 @@ mod stdio;
 pub(crate) mod talk;
 mod vault;
 
+pub(crate) use lookout::lookout;
 pub(crate) use rpc::News;
 pub(crate) use server::{Failure, Server, Watched};
 pub(crate) use talk::Talk;
@@ -35,8 +37,11 @@ use proctor_model::config::UpstreamSecret;
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use tokio_util::sync::CancellationToken;
+
+/// Once per process, when the first provider is configured.
+static WARM: Once = Once::new();
 
 /// What a tool server answered.
 #[derive(Debug)]
@@ -138,6 +143,8 @@ impl Upstreams {
         let mut wiring = Wiring::default();
         for spec in servers {
             if let Upstream::Llm { providers } = &spec.upstream {
+                // Loading the tokenizer takes a moment, and no stream is to wait for it.
+                WARM.call_once(|| drop(std::thread::spawn(proctor_engine::llm::usage::warm)));
                 wiring.1 = Providers::new(providers, &self.dialer, &vault);
                 continue;
             }
@@ -165,6 +172,15 @@ impl Upstreams {
         }
         known.retain(|(owner, id), _| owner != tenant || wiring.0.contains_key(id));
         wiring
+    }
+
+    /// All servers of all tenants, as they are now.
+    fn all(&self) -> Vec<((TenantId, ServerId), Arc<Server>)> {
+        let known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .map(|(whose, server)| (whose.clone(), Arc::clone(server)))
+            .collect()
     }
 
     /// Lets go of a tenant's servers.

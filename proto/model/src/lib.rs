@@ -19,6 +19,7 @@ pub mod limits;
 pub mod memory;
 pub mod principal;
 pub mod reason;
+pub mod sighting;
 pub mod signed;
 pub mod time;
 

@@ -41,6 +41,7 @@ documents! {
     crate::approval::ApprovalUse = "proctor.approval-use+jws",
     crate::approval::ApprovalAnswer = "proctor.approval+jws",
     crate::memory::MemoryAnswer = "proctor.memory-answer+jws",
+    crate::sighting::Sighting = "proctor.sighting+jws",
 }
 
 #[derive(Serialize, Deserialize)]

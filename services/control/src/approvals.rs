@@ -47,7 +47,7 @@ const COVERS_MAX: usize = 64;
 
 /// Why a question gets no answer.
 #[derive(Debug, thiserror::Error)]
-enum Unanswered {
+pub(crate) enum Unanswered {
     #[error("it is not on a subject of ours")]
     Subject(#[from] subjects::SubjectError),
     #[error("no edge of ours that serves the tenant signed it")]
@@ -142,12 +142,12 @@ async fn answer(state: &State, question: &Message) -> Result<String, Unanswered>
     Ok(state.signer.sign(&answer)?)
 }
 
-fn is_recent(state: &State, at: Timestamp) -> bool {
+pub(crate) fn is_recent(state: &State, at: Timestamp) -> bool {
     state.clock.now().micros_since(at).saturating_abs() <= SKEW_US_MAX
 }
 
 /// The question, if this edge signed it and serves the tenant.
-async fn verified<D: Document>(
+pub(crate) async fn verified<D: Document>(
     state: &State,
     tenant: &TenantId,
     edge: &EdgeId,

@@ -70,6 +70,8 @@ operations! {
     delete_content_rules(ObjectRequest) -> Empty = content::delete;
     test_content_rules(TestContentRulesRequest) -> TestContentRulesResponse = content::test;
     put_secret(PutSecretRequest) -> SecretInfo = crate::secrets::put;
+    server_drift(ObjectRequest) -> Document = crate::sightings::drift;
+    approve_definition(ApproveDefinitionRequest) -> Document = crate::sightings::approve;
     list_secrets(ListRequest) -> ListSecretsResponse = crate::secrets::list;
     delete_secret(ObjectRequest) -> Empty = crate::secrets::delete;
     extract_intent(ExtractIntentRequest) -> ExtractIntentResponse = crate::extract::extract;

@@ -5,7 +5,7 @@
 //!
 //! It must never see tool traffic, and never import another role.
 //!
-//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `secrets`, `enrol`, `approvals`,
+//! Reading order: `grpc` (the operations), `store` (tenant transactions), `publish`, `keys`, `secrets`, `enrol`, `approvals`, `sightings`,
 //! `kill`, `extract`, `audit`.
 
 mod approvals;
@@ -24,6 +24,7 @@ mod mint;
 mod publish;
 mod revoke;
 mod secrets;
+mod sightings;
 mod store;
 
 pub use error::ControlError;
@@ -206,6 +207,11 @@ pub async fn start(
         nats.clone(),
         shutdown.clone(),
     ));
+    let watcher = tokio::spawn(sightings::run(
+        Arc::clone(&state),
+        nats.clone(),
+        shutdown.clone(),
+    ));
     let keeper = tokio::spawn(budgets::keep::run(Arc::clone(&state), shutdown.clone()));
     let shipper = tokio::spawn(audit::run(Arc::clone(&state), nats, shutdown));
     let platform_keys = vec![state.platform_key()];
@@ -213,6 +219,6 @@ pub async fn start(
         grpc_addr,
         platform_keys,
         state,
-        tasks: vec![serve, publisher, clerk, keeper, shipper],
+        tasks: vec![serve, publisher, clerk, watcher, keeper, shipper],
     })
 }

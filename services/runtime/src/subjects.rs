@@ -12,6 +12,7 @@
 //! | `audit.{tenant}.{edge}` | `AUDIT` | a signed batch of one audit lane |
 //! | `memory.{tenant}` | none | an edge asks the ledgers how memory items stand; the answer goes to the reply subject |
 //! | `receipts.{edge}` | none | the ledger has committed a lane up to an event |
+//! | `sightings.{tenant}.{edge}` | none | signed: what an edge sees of a tool server; control answers when it has it |
 //! | `approvals.{tenant}.{edge}.request`, `….use` | none | questions of an edge that control answers, both signed |
 //!
 //! `CONFIG` keeps the last message of each subject, so that a reader that starts with
@@ -190,6 +191,27 @@ pub fn approval_question(
         _ => Err(SubjectError),
     }
 }
+
+/// Where an edge tells what it sees of a tenant's tool servers (request and reply: the answer says that control has it).
+#[must_use]
+pub fn sightings(tenant: &TenantId, edge: &EdgeId) -> String {
+    format!("sightings.{tenant}.{edge}")
+}
+
+/// Sightings of all edges, for control.
+pub const SIGHTINGS: &str = "sightings.*.*";
+
+/// Who saw something, and whose it is.
+///
+/// # Errors
+/// If the subject is not `sightings.{tenant}.{edge}`.
+pub fn sighting_of(subject: &str) -> Result<(TenantId, EdgeId), SubjectError> {
+    match subject.split('.').collect::<Vec<_>>().as_slice() {
+        ["sightings", tenant, edge] => Ok((id(tenant)?, id(edge)?)),
+        _ => Err(SubjectError),
+    }
+}
+
 /// Questions about a tenant's memory, request and reply.
 #[must_use]
 pub fn memory(tenant: &TenantId) -> String {

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use proctor_proto::v1;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -31,6 +31,17 @@ pub(crate) struct Servers {
     /// `after` of the next page
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+}
+
+/// Which definition was looked at.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approved {
+    /// The tool, or `resource:…`, `template:…`, `prompt:…`
+    #[schema(example = "read_file")]
+    tool: String,
+    /// `digest` of what is shown
+    digest: String,
 }
 
 type Answer = Result<(HeaderMap, Json<Value>), Problem>;
@@ -224,4 +235,48 @@ pub(crate) async fn delete_server(
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What edges see of a tool server
+///
+/// How it does for each edge, and every definition that is not as it was approved: `changed`, `new`, `gone`, or `held` (in
+/// the catalogue, never approved). A changed one comes with its difference, a JSON Patch (RFC 6902) with what `was` there;
+/// `findings` name text that is not seen as it is and text that reads like an order to the model. Until it is approved it
+/// is not called.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/tool-servers/{id}/drift", tag = "tool-servers", operation_id = "getToolServerDrift",
+    responses((status = 200, description = "What is seen", body = Object)))]
+pub(crate) async fn server_drift(
+    State(api): State<Arc<Api>>,
+    principal: Principal,
+    Path((tenant, id)): Path<(String, String)>,
+) -> Answer {
+    let request = v1::ObjectRequest {
+        tenant,
+        id,
+        expected_version: 0,
+    };
+    let drift = api.control(&principal)?.server_drift(request).await?;
+    answer(drift.get_ref())
+}
+
+/// Approve a definition as it is shown now
+///
+/// Labels stay as they are; a tool that is new gets the default ones (write, untrusted).
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/tool-servers/{id}/approve", tag = "tool-servers", operation_id = "approveDefinition",
+    request_body = Approved,
+    responses((status = 200, description = "The tool server as it is now, with its `ETag`", body = Object)))]
+pub(crate) async fn approve_definition(
+    State(api): State<Arc<Api>>,
+    principal: Principal,
+    Path((tenant, id)): Path<(String, String)>,
+    Body(approved): Body<Approved>,
+) -> Answer {
+    let request = v1::ApproveDefinitionRequest {
+        tenant,
+        id,
+        tool: approved.tool,
+        digest: approved.digest,
+    };
+    let put = api.control(&principal)?.approve_definition(request).await?;
+    answer(put.get_ref())
 }

@@ -56,6 +56,11 @@ impl Breaker {
         })
     }
 
+    /// Whether calls are refused for what happened before.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().open.is_some()
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue};
 use proctor_engine::{Permit, Purpose};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
+use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -183,12 +184,19 @@ struct Link {
     /// How many of our clients watch which of its resources.
     watched_resources: watch::Sender<HashMap<Arc<str>, usize>>,
     watched: AtomicBool,
-    /// Digests of the tools as the server shows them now; none before it was ever asked.
-    shown: RwLock<Option<HashMap<ToolName, String>>>,
+    /// What the server shows now; none before it was ever asked.
+    shown: RwLock<Option<HashMap<ToolName, Shown>>>,
     asked: watch::Sender<bool>,
     /// Whether what the server shows is known well enough to call it.
     seen: AtomicBool,
     stop: CancellationToken,
+}
+
+/// A definition that a server shows, with its digest.
+#[derive(PartialEq)]
+struct Shown {
+    digest: String,
+    definition: ToolDefinition,
 }
 
 impl Drop for Link {
@@ -281,9 +289,67 @@ impl Server {
             .shown
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        shown
-            .as_ref()
-            .is_some_and(|shown| shown.get(tool) != self.approved.get(tool))
+        shown.as_ref().is_some_and(|shown| {
+            shown.get(tool).map(|shown| &shown.digest) != self.approved.get(tool)
+        })
+    }
+
+    /// Which definitions are shown otherwise than they were approved, by name, and how many more than can be told; what
+    /// is not shown or not approved is among them. None before the server was asked, or if there is nothing to compare.
+    pub(super) fn sighted(&self) -> Option<(Health, Vec<Seen>, u32)> {
+        if let Transport::Api(_) = &*self.link.transport {
+            let open = self.link.breaker.is_open();
+            let health = if open {
+                Health::CircuitOpen
+            } else {
+                Health::Up
+            };
+            return Some((health, Vec::new(), 0));
+        }
+        if !*self.link.asked.borrow() {
+            return None;
+        }
+        let health = if !self.link.seen.load(Ordering::Acquire) {
+            Health::Unseen
+        } else if self.link.breaker.is_open() {
+            Health::CircuitOpen
+        } else {
+            Health::Up
+        };
+        let shown = self
+            .link
+            .shown
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(shown) = shown.as_ref() else {
+            return Some((health, Vec::new(), 0));
+        };
+        let mut names: Vec<&ToolName> = shown.keys().chain(self.approved.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+            .retain(|name| shown.get(*name).map(|shown| &shown.digest) != self.approved.get(*name));
+        let more = names.len().saturating_sub(SEEN_MAX);
+        let mut room = SEEN_BYTES_MAX;
+        let seen = names.into_iter().take(SEEN_MAX).map(|name| {
+            let shown = shown.get(name);
+            let definition = shown.map(|shown| &shown.definition).filter(|definition| {
+                let size = serde_json::to_vec(definition).map_or(usize::MAX, |json| json.len());
+                let left = room.checked_sub(size);
+                room = left.unwrap_or(room);
+                left.is_some()
+            });
+            Seen {
+                name: name.clone(),
+                digest: shown.map(|shown| shown.digest.clone()),
+                definition: definition.cloned(),
+            }
+        });
+        Some((
+            health,
+            seen.collect(),
+            u32::try_from(more).unwrap_or(u32::MAX),
+        ))
     }
 
     /// Waits until the server was asked once for its tools, so that not even the first call goes to a tool that
@@ -429,7 +495,7 @@ async fn compare(link: std::sync::Weak<Link>, stop: CancellationToken) {
     loop {
         let Some(link) = link.upgrade() else { return };
         let mut news = link.news.subscribe();
-        let listed = tokio::time::timeout(LIST_TIMEOUT, link.digests()).await;
+        let listed = tokio::time::timeout(LIST_TIMEOUT, link.definitions()).await;
         let pause = link.compare(listed.unwrap_or(Err(Failure::Timeout)), &mut last_seen);
         link.asked.send_replace(true);
         drop(link);
@@ -470,7 +536,7 @@ impl Link {
     /// at once if it refuses to show, after a while if it can't be reached.
     fn compare(
         &self,
-        listed: Result<HashMap<ToolName, String>, Failure>,
+        listed: Result<HashMap<ToolName, Shown>, Failure>,
         last_seen: &mut Option<Instant>,
     ) -> Duration {
         match listed {
@@ -504,13 +570,14 @@ impl Link {
         self.transport.request(request).await
     }
 
-    /// Digests of all tools that the server shows. Two definitions under one name are none: nobody can say which of
-    /// them a call gets.
-    async fn digests(&self) -> Result<HashMap<ToolName, String>, Failure> {
+    /// All that the server shows. Two definitions under one name are none: nobody can say which of them a call gets.
+    async fn definitions(&self) -> Result<HashMap<ToolName, Shown>, Failure> {
         let (mut shown, mut twice) = (HashMap::new(), HashSet::new());
         for definition in self.list().await? {
-            let before = shown.insert(definition.name.clone(), definition.digest());
-            twice.extend(before.map(|_| definition.name));
+            let name = definition.name.clone();
+            let digest = definition.digest();
+            let before = shown.insert(name.clone(), Shown { digest, definition });
+            twice.extend(before.map(|_| name));
         }
         shown.retain(|name, _| !twice.contains(name));
         Ok(shown)

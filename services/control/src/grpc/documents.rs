@@ -254,7 +254,7 @@ pub(crate) fn check_url(member: &str, url: &str) -> Result<(), Status> {
     }
 }
 
-pub(super) async fn put_server(
+pub(crate) async fn put_server(
     state: &State,
     caller: &Caller,
     request: v1::PutDocumentRequest,

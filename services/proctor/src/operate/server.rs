@@ -4,12 +4,14 @@ use super::api::{Api, print_json};
 use super::settings::ApiArgs;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use proctor_engine::definition::findings;
 use proctor_model::EntryKind;
 use proctor_model::catalogue::{
     CatalogueEntry, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls, Verb,
 };
 use proctor_model::config::UpstreamSecret;
 use reqwest::Method;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -23,6 +25,25 @@ pub(crate) enum ServerCommand {
     /// Every tool gets the default labels (write, untrusted), resources and prompts `read`; put finer ones through the API.
     /// With --openapi the tools are the operations of a plain HTTP API.
     Import(ImportArgs),
+    /// What edges see of a server: how it does, and the definitions that are not as they were approved
+    Drift {
+        /// Id of the server
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Approve a definition that differs, as it is shown now
+    Approve {
+        /// Id of the server
+        id: String,
+        /// The tool, as `drift` names it
+        tool: String,
+        /// Its digest, as `drift` shows it
+        #[arg(long)]
+        digest: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
 }
 
 #[derive(Args)]
@@ -44,6 +65,9 @@ pub(crate) struct ImportArgs {
     /// The HTTP API stands in the edges' own network (needs a platform key)
     #[arg(long, requires = "openapi")]
     private_addresses: bool,
+    /// Approve definitions too in which something stands out: text that is not seen as it is, orders to the model
+    #[arg(long)]
+    accept_findings: bool,
     #[command(flatten)]
     credential: CredentialArgs,
     #[command(flatten)]
@@ -120,14 +144,28 @@ impl CredentialArgs {
 }
 
 pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
-    let ServerCommand::Import(args) = command;
-    let (upstream, tools, left_out) = match (&args.openapi, &args.url, &args.command) {
+    let args = match command {
+        ServerCommand::Import(args) => args,
+        ServerCommand::Drift { id, api } => return drift(&id, &api).await,
+        ServerCommand::Approve {
+            id,
+            tool,
+            digest,
+            api,
+        } => return approve(&id, &tool, &digest, &api).await,
+    };
+    let (upstream, mut tools, left_out) = match (&args.openapi, &args.url, &args.command) {
         (Some(file), url, _) => http_api(&args, file, url.as_deref())?,
         (None, Some(url), _) => Box::pin(mcp_http(&args, url)).await?,
         (None, None, Some(command)) => Box::pin(mcp_stdio(command, &args.args)).await?,
         (None, None, None) => bail!("say where the server is: --url, --command or --openapi"),
     };
     let count = tools.len();
+    let held = if args.accept_findings {
+        Vec::new()
+    } else {
+        hold_back(&mut tools)
+    };
     let server = ToolServer {
         id: args.id.parse()?,
         upstream,
@@ -156,7 +194,101 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
     for operation in left_out {
         println!("left out: {operation}");
     }
+    for line in held {
+        println!("held back: {line}");
+    }
     Ok(())
+}
+
+/// What stands out is not approved in passing: each tool, and why. `proctor server drift` shows them.
+fn hold_back(tools: &mut [CatalogueEntry]) -> Vec<String> {
+    let mut held = Vec::new();
+    for entry in tools {
+        let findings = findings(&entry.definition);
+        let Some(first) = findings.first() else {
+            continue;
+        };
+        entry.definition_digest = None;
+        entry.approved_by = None;
+        let (name, oddity) = (&entry.definition.name, json!(first.oddity));
+        let oddity = oddity.as_str().unwrap_or_default();
+        held.push(format!("{name}: {oddity} at {}", visible(&first.at)));
+    }
+    held
+}
+
+async fn drift(id: &str, api: &ApiArgs) -> anyhow::Result<()> {
+    let path = format!("tool-servers/{id}/drift");
+    let told = Api::from_args(api)?
+        .tenant(Method::GET, &path, None)
+        .await?;
+    if api.json {
+        return print_json(&told);
+    }
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned();
+    for edge in list(&told, "edges").into_iter().flatten() {
+        println!(
+            "{}  {}  {}",
+            said(&edge, "edge"),
+            said(&edge, "health"),
+            said(&edge, "at")
+        );
+    }
+    let drift = list(&told, "drift").unwrap_or_default();
+    if drift.is_empty() {
+        println!("every definition that is seen is as it was approved");
+    }
+    for one in drift {
+        println!(
+            "\n{}  {}  {}",
+            said(&one, "tool"),
+            said(&one, "change"),
+            said(&one, "digest")
+        );
+        for finding in list(&one, "findings").into_iter().flatten() {
+            println!(
+                "  ! {} at {}",
+                said(&finding, "oddity"),
+                said(&finding, "at")
+            );
+        }
+        for step in list(&one, "diff").into_iter().flatten() {
+            println!("  {} {}", said(&step, "op"), said(&step, "path"));
+            for (sign, key) in [("-", "was"), ("+", "value")] {
+                if let Some(value) = step.get(key) {
+                    println!("    {sign} {}", visible(&value.to_string()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn approve(id: &str, tool: &str, digest: &str, api: &ApiArgs) -> anyhow::Result<()> {
+    let path = format!("tool-servers/{id}/approve");
+    let body = json!({ "tool": tool, "digest": digest });
+    let server = Api::from_args(api)?
+        .tenant(Method::POST, &path, Some(&body))
+        .await?;
+    if api.json {
+        return print_json(&server);
+    }
+    println!("{id}/{tool} is approved as {digest}");
+    Ok(())
+}
+
+fn said(value: &Value, key: &str) -> String {
+    visible(value.get(key).and_then(Value::as_str).unwrap_or("-"))
+}
+
+/// A server's text on a terminal: what is not printed as it is, is written as an escape.
+fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c {
+            '"' | '\\' | '\'' => c.to_string().chars().collect::<Vec<_>>(),
+            _ => c.escape_debug().collect(),
+        })
+        .collect()
 }
 
 type Found = (Upstream, Vec<CatalogueEntry>, Vec<String>);
