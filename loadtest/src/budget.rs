@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Pause of a client that was told that there is nothing.
 const PAUSE_MS: u64 = 150;
 /// How long it may take until all is spent and settled, after the last fault.
-const SETTLE: Duration = Duration::from_secs(90);
+const SETTLE: Duration = Duration::from_secs(240);
 
 /// What is to be fought over, and how hard.
 #[derive(Clone, Copy, Debug)]
