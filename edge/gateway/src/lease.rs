@@ -24,7 +24,6 @@ use proctor_model::{Reason, TenantId};
 use proctor_runtime::Clock;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -86,7 +85,7 @@ pub(crate) struct Leases {
     /// Keeps the last epoch, beside the spool's segments: whoever has these has this.
     epoch_file: PathBuf,
     /// 0 until the counter has opened one.
-    epoch: AtomicU64,
+    epoch: watch::Sender<u64>,
     purses: RwLock<HashMap<TenantId, Arc<Purse>>>,
     asking: Mutex<HashMap<(TenantId, AccountKey), Asking>>,
     watched: Mutex<HashMap<(TenantId, AccountKey), Watched>>,
@@ -107,7 +106,7 @@ impl Leases {
             spool,
             clock,
             epoch_file,
-            epoch: AtomicU64::new(0),
+            epoch: watch::Sender::new(0),
             purses: RwLock::default(),
             asking: Mutex::default(),
             watched: Mutex::default(),
@@ -226,7 +225,7 @@ impl Leases {
     }
 
     fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        *self.epoch.borrow()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::approvals::{Unanswered, is_recent, verified};
 use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::grpc::documents;
+use crate::store::TenantTx;
 use crate::store::objects::{self, Kind};
 use crate::store::tenants::{database_time, timestamp};
 use async_nats::Message;
@@ -129,6 +130,17 @@ fn stored(seen: &[u8]) -> Vec<Seen> {
     serde_json::from_slice(seen).unwrap_or_default()
 }
 
+/// Forgets what edges saw of a server that is no more.
+pub(crate) async fn forget(tx: &mut TenantTx, server: &str) -> Result<(), ControlError> {
+    let tenant = tx.tenant().clone();
+    sqlx::query("delete from control.sightings where tenant = $1 and server = $2")
+        .bind(tenant.as_str())
+        .bind(server)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// What all edges see of a server, beside what was approved.
 pub(crate) async fn drift(
     state: &State,
@@ -250,12 +262,15 @@ pub(crate) async fn approve(
     let mut tx = state.store.tenant(&tenant).await?;
     let found = objects::get(&mut tx, Kind::Server, &request.id).await?;
     let mut server: ToolServer = serde_json::from_slice(&found.document)?;
-    let rows: Vec<Vec<u8>> =
-        sqlx::query_scalar("select seen from control.sightings where tenant = $1 and server = $2")
-            .bind(tenant.as_str())
-            .bind(&request.id)
-            .fetch_all(&mut *tx)
-            .await?;
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+        "select s.seen from control.sightings s
+         join control.edges e on e.id = s.edge and s.tenant = any(e.tenants)
+         where s.tenant = $1 and s.server = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(&request.id)
+    .fetch_all(&mut *tx)
+    .await?;
     drop(tx);
     let seen = rows.iter().flat_map(|seen| stored(seen));
     let seen = seen.filter_map(|seen| seen.definition);

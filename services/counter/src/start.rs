@@ -34,6 +34,8 @@ use tonic::transport::server::Router;
 
 /// File of the log and the snapshot in the data directory.
 const FILE: &str = "counter.redb";
+/// How long a node that ends waits for its file to be closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the gauges are set.
 const GAUGES_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -79,12 +81,14 @@ pub struct Handle {
     /// Where the other nodes connect.
     pub node_addr: SocketAddr,
     raft: Raft,
+    released: CancellationToken,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
-    /// Waits until the node has ended, after the shutdown token was cancelled or because it had to.
+    /// Waits until the node has ended, after the shutdown token was cancelled or because it had to, and has let go of
+    /// its file: another may be started on it.
     ///
     /// # Errors
     /// [`CounterError::Stopped`] if it had to.
@@ -101,6 +105,11 @@ impl Handle {
             if task.await.is_err() {
                 tracing::error!("a task of the counter failed");
             }
+        }
+        // The library's own tasks that a fault leaves behind end by themselves, a moment later.
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, self.released.cancelled()).await;
+        if closed.is_err() {
+            tracing::error!("the counter's file is still open");
         }
         why
     }
@@ -177,6 +186,7 @@ pub async fn start(
     Ok(Handle {
         grpc_addr,
         node_addr,
+        released: node.machine.released(),
         raft: node.raft,
         shutdown,
         tasks,

@@ -1,7 +1,7 @@
 //! One lease: how much to ask for, and what the answer means. One request per account at a time; whoever else needs the
 //! account waits for the same one.
 
-use super::{Asked, Leases, Wanted};
+use super::{Asked, Leases, WAIT, Wanted};
 use proctor_engine::budget::Demand;
 use proctor_engine::budget::purse::{Account, Grant};
 use proctor_model::TenantId;
@@ -69,14 +69,10 @@ impl Leases {
         let account = self.purse(&tenant).account(&demand.account);
         let units = self.size(&tenant, &account, &demand);
         for _ in 0..BEHIND_MAX {
-            let (epoch, Some(request_id)) = (self.epoch(), self.counter.request_id()) else {
+            let (Some(epoch), Some(request_id)) = (self.opened().await, self.counter.request_id())
+            else {
                 return Asked::Failed;
             };
-            if epoch == 0 {
-                // The background is opening one.
-                tokio::time::sleep(BEHIND).await;
-                continue;
-            }
             let request = v1::LeaseRequest {
                 request_id,
                 epoch,
@@ -127,6 +123,13 @@ impl Leases {
             tokio::time::sleep(BEHIND).await;
         }
         Asked::Failed
+    }
+
+    /// The epoch, once the background has opened one.
+    async fn opened(&self) -> Option<u64> {
+        let mut epochs = self.epoch.subscribe();
+        let opened = tokio::time::timeout(WAIT, epochs.wait_for(|epoch| *epoch > 0)).await;
+        opened.ok()?.ok().map(|epoch| *epoch)
     }
 
     /// What lasts for a while at the pace since the last lease; the counter cuts it down where little is left.

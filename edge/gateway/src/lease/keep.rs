@@ -8,7 +8,6 @@ use proctor_model::TenantId;
 use proctor_proto::v1;
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -220,7 +219,7 @@ impl Leases {
     /// Another process of this edge, or this one's lost request, has begun an epoch: nothing may be drawn until there is
     /// a new one.
     pub(super) fn lost_epoch(&self) {
-        if self.epoch.swap(0, Ordering::AcqRel) > 0 {
+        if self.epoch.send_replace(0) > 0 {
             tracing::warn!("this edge's epoch at the counter is over: it opens a new one");
         }
         for (_, purse) in self.all_purses() {
@@ -253,7 +252,7 @@ impl Leases {
                 tracing::error!(%error, "the epoch can't be kept on disk: no budget can be had");
                 return false;
             }
-            self.epoch.store(opened.epoch, Ordering::Release);
+            self.epoch.send_replace(opened.epoch);
             return true;
         }
     }

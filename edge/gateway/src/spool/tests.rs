@@ -25,6 +25,13 @@ fn open(dir: &Path) -> (Spool, Vec<AuditEvent>) {
     panic!("the lock was never released");
 }
 
+/// Drops it, and waits until its thread has let go of the directory.
+fn close(spool: Spool, dir: &Path) {
+    drop(spool);
+    let lock = std::fs::File::open(dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+}
+
 fn event(tenant: &str, number: u128, kind: Kind) -> Box<AuditEvent> {
     let id = EventId::from(Uuid::from_u128(number));
     let at = Timestamp::from_secs(1_700_000_000);
@@ -295,9 +302,8 @@ async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
     let (spool, _) = open(dir.path());
     spool.record(event("acme", 1, Kind::Refused)).await.unwrap();
     spool.record(event("acme", 2, Kind::Refused)).await.unwrap();
-    drop(spool);
+    close(spool, dir.path());
     let last = segments(dir.path()).pop().unwrap();
-    std::thread::sleep(Duration::from_millis(50));
     OpenOptions::new()
         .append(true)
         .open(&last)
@@ -307,8 +313,7 @@ async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
     let (spool, _) = open(dir.path());
     spool.record(event("acme", 3, Kind::Refused)).await.unwrap();
     assert_eq!(stored(&spool, &acme()).await.len(), 3);
-    drop(spool);
-    std::thread::sleep(Duration::from_millis(50));
+    close(spool, dir.path());
     // The first segment is complete by what the second one says of it: a flipped bit is damage.
     let mut file = OpenOptions::new().write(true).open(&last).unwrap();
     file.seek(SeekFrom::Start(120)).unwrap();
@@ -330,8 +335,7 @@ async fn what_was_promised_is_there_to_the_last_bit_or_the_edge_does_not_start()
             .await
             .unwrap();
     }
-    drop(spool);
-    std::thread::sleep(Duration::from_millis(50));
+    close(spool, dir.path());
     let last = segments(dir.path()).pop().unwrap();
     let good = std::fs::read(&last).unwrap();
     let refuses = |why: &str| {

@@ -331,6 +331,9 @@ pub(super) async fn delete(
     let tenant = caller.tenant(&request.tenant, right)?;
     let mut tx = state.store.tenant(&tenant).await?;
     objects::delete(&mut tx, kind, &request.id, request.expected_version).await?;
+    if matches!(kind, Kind::Server) {
+        crate::sightings::forget(&mut tx, &request.id).await?;
+    }
     let action = format!("{}.delete", kind.as_str());
     crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &request.id).await?;
     tx.commit().await?;

@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Deref, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -70,10 +71,25 @@ struct Cached {
     bytes: usize,
 }
 
+/// The open file; tells when it has been let go.
+struct File {
+    db: Database,
+    // Below `db`: fields are dropped in their order, so the file is closed before anybody hears of it.
+    released: DropGuard,
+}
+
+impl Deref for File {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.db
+    }
+}
+
 /// The store of one node. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Store {
-    db: Arc<Database>,
+    db: Arc<File>,
     recent: Arc<Mutex<BTreeMap<u64, Cached>>>,
 }
 
@@ -81,8 +97,9 @@ impl Store {
     /// Opens or makes the file; blocks.
     pub(crate) fn open(path: &Path, node: NodeId) -> Result<Self, StoreError> {
         let db = Database::create(path)?;
+        let released = CancellationToken::new().drop_guard();
         let store = Self {
-            db: Arc::new(db),
+            db: Arc::new(File { db, released }),
             recent: Arc::default(),
         };
         let tx = store.db.begin_write()?;
@@ -95,6 +112,11 @@ impl Store {
             Some(_) => {}
         }
         Ok(store)
+    }
+
+    /// Cancelled when the last of all clones is gone and the file is closed.
+    pub(crate) fn released(&self) -> CancellationToken {
+        self.db.released.token().clone()
     }
 
     /// The newest snapshot; blocks.

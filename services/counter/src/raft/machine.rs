@@ -14,6 +14,7 @@ use proctor_model::audit::sha256;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tokio_util::sync::CancellationToken;
 
 /// What was applied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -71,6 +72,11 @@ impl Machine {
             applied: Arc::new(RwLock::new(applied)),
             store,
         })
+    }
+
+    /// Cancelled when the node's file is closed; see [`Store::released`].
+    pub(crate) fn released(&self) -> CancellationToken {
+        self.store.released()
     }
 
     pub(crate) fn applied(&self) -> RwLockReadGuard<'_, Applied> {
