@@ -285,6 +285,76 @@ async fn official_clients_of_both_eras_list_and_call_tools() {
     system.cluster.stop().await;
 }
 
+/// What the agent may use of the reference server beside tools.
+const BESIDE_TOOLS: &str = "everything/echo,everything/trigger-long-running-operation,everything/trigger-elicitation-request,\
+    everything/trigger-sampling-request,everything/resource:demo://resource/dynamic/text/*,everything/prompt:args-prompt,\
+    everything/prompt:completable-prompt";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_clients_of_both_eras_use_what_the_protocol_has_beside_tools() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    let token = system.token(BESIDE_TOOLS).await;
+    system
+        .cluster
+        .wait_allowed(&token, AGENT, "everything/echo", json!({ "message": "x" }))
+        .await
+        .unwrap();
+    let url = format!("{}/v1/mcp/everything", system.cluster.edge_url);
+    for (generation, mode, version) in [
+        ("1", "legacy", "2025-11-25"),
+        ("2", "legacy", "2025-11-25"),
+        ("2", "auto", "2026-07-28"),
+    ] {
+        let who = format!("client {generation}.x, {mode}");
+        let mut command = Command::new("node");
+        command.arg(here().join("protocol.mjs"));
+        let out = succeeds(command.args([&url, &token, generation, mode])).await;
+        let told: Value =
+            serde_json::from_str(out.trim()).unwrap_or_else(|_| panic!("{who}: {out}"));
+        check_protocol(&who, &told, version);
+    }
+    system.cluster.stop().await;
+}
+
+fn check_protocol(who: &str, told: &Value, version: &str) {
+    let is =
+        |what: &str, expected: Value| assert_eq!(told[what], expected, "{who}, {what}: {told}");
+    let has = |what: &str, part: &str| {
+        let text = told[what].as_str().unwrap_or_default();
+        assert!(text.contains(part), "{who}, {what}: {told}");
+    };
+    is("version", json!(version));
+    // Resources by name were not granted, only those of one template.
+    is("resources", json!([]));
+    is(
+        "templates",
+        json!(["demo://resource/dynamic/text/{resourceId}"]),
+    );
+    has("read", "Resource 7: ");
+    let code = if version == "2026-07-28" {
+        -31010
+    } else {
+        -32010
+    };
+    assert_eq!(told["not granted"]["error"], code, "{who}: {told}");
+    is("prompts", json!(["args-prompt", "completable-prompt"]));
+    is("prompt", json!("What's weather in Delft?"));
+    is("completion", json!(["Sales", "Support"]));
+    is("progress", json!([[1, 4], [2, 4], [3, 4], [4, 4]]));
+    is(
+        "cancel",
+        json!({ "soon": true, "after": "Echo: still here" }),
+    );
+    has("elicitation", "Name: Ada");
+    has(
+        "sampling",
+        "heard: Resource trigger-sampling-request context: hello",
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pymacaroons_narrows_a_token_and_can_not_tamper_with_it() {
     if !installed().await {

@@ -6,8 +6,10 @@
 
 pub mod measure;
 pub mod purse;
+mod reserve;
 
-use crate::catalogue::Tool;
+pub use reserve::estimate;
+
 use crate::decision::Charge;
 use crate::intent::CompiledIntent;
 use crate::token::VerifiedToken;
@@ -198,10 +200,14 @@ impl CompiledBudget {
 #[must_use]
 pub fn session_id(token: &VerifiedToken, intent: Option<&CompiledIntent>) -> String {
     match intent {
-        Some(intent) => match &intent.intent().declaration.session {
-            Some(session) => session.to_string(),
-            None => intent.id().to_string(),
-        },
+        // The first of a chain of intents: narrowing one gives no fresh budget.
+        Some(intent) => {
+            let root = intent.root();
+            match &root.intent().declaration.session {
+                Some(session) => session.to_string(),
+                None => root.id().to_string(),
+            }
+        }
         None => token
             .revocation_ids()
             .first()
@@ -247,33 +253,6 @@ pub fn demand_of(charge: &Charge, token: &VerifiedToken, spent_here: u64) -> Opt
         }),
         reason: charge.reason,
     })
-}
-
-/// What is to be reserved for a call of this tool before it has said what it used.
-#[must_use]
-pub fn estimate(tool: &Tool, price: Option<&ToolPrice>) -> Used {
-    let free = ToolPrice::default();
-    let price = price.unwrap_or(&free);
-    // A model says what it used whenever it answers.
-    let told = |meter| tool.model().is_some() || tool.entry().meters.contains_key(&meter);
-    let tokens = if told(Meter::Tokens) {
-        price.reserve_tokens.max(1)
-    } else {
-        0
-    };
-    let told = if told(Meter::Cost) {
-        price.reserve_cost.max(1)
-    } else {
-        0
-    };
-    Used {
-        calls: 1,
-        tokens,
-        cost: price
-            .per_call
-            .saturating_add(told)
-            .saturating_add(cost_of_tokens(tokens, price.per_million_tokens)),
-    }
 }
 
 #[cfg(test)]

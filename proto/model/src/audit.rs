@@ -226,6 +226,16 @@ pub struct EventIntent {
     pub action: Option<u32>,
 }
 
+/// A figure that came from outside, cut down to what JSON numbers hold exactly (RFC 8785, 3.2.2.3): canonical JSON rounds a
+/// greater one, which nobody could read back.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn exact<S: serde::Serializer>(figure: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64((*figure).min(crate::budget::UNITS_MAX))
+}
+
 /// One account's part in a call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,6 +250,7 @@ pub struct EventBudget {
     /// For how long.
     pub window: Window,
     /// Units reserved (authorized) or really used (outcomes).
+    #[serde(serialize_with = "exact")]
     pub units: u64,
 }
 
@@ -275,6 +286,7 @@ pub struct EventResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Its size in bytes.
+    #[serde(serialize_with = "exact")]
     pub bytes: u64,
     /// Rows, where the catalogue says how to count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,8 +298,10 @@ pub struct EventResult {
 #[serde(deny_unknown_fields)]
 pub struct EventUsage {
     /// Of the prompt.
+    #[serde(serialize_with = "exact")]
     pub input_tokens: u64,
     /// Of the answer.
+    #[serde(serialize_with = "exact")]
     pub output_tokens: u64,
     /// Whether they were estimated, as the provider did not say.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -765,6 +779,33 @@ mod tests {
         );
         let spaced = String::from_utf8(bytes).unwrap().replace(':', ": ");
         assert!(AuditEvent::from_canonical(spaced.as_bytes()).is_err());
+    }
+
+    /// One that can't be read back would stop its edge and its ledger.
+    #[test]
+    fn figures_beyond_what_json_holds_are_cut_down() {
+        let mut event = event(1, EntryHash::ZERO);
+        event.usage = Some(EventUsage {
+            input_tokens: u64::MAX,
+            output_tokens: 1 << 60,
+            estimated: false,
+        });
+        event.budget = vec![EventBudget {
+            scope: Scope::Tenant,
+            id: String::new(),
+            meter: Meter::Cost,
+            window: Window::Lifetime,
+            units: u64::MAX,
+        }];
+        let back = AuditEvent::from_canonical(&event.to_canonical().unwrap()).unwrap();
+        let usage = back.usage.unwrap();
+        let most = crate::budget::UNITS_MAX;
+        let figures = [
+            usage.input_tokens,
+            usage.output_tokens,
+            back.budget[0].units,
+        ];
+        assert_eq!(figures, [most; 3]);
     }
 
     #[test]

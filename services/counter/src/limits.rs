@@ -34,6 +34,8 @@ pub const SETTLE_GRACE_US: i64 = 5_000_000;
 pub const ACCOUNTS_MAX: usize = 1_000_000;
 /// Leases of one edge that are not closed.
 pub const LEASES_MAX: usize = 10_000;
+/// Of them, those of one tenant: another one's agents can have leases all the same.
+pub const TENANT_LEASES_MAX: usize = LEASES_MAX / 2;
 /// Leases that one `Open` lists.
 pub const OPEN_LEASES_MAX: usize = 1_000;
 /// Answers that are kept for an edge's repeated requests.

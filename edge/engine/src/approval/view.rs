@@ -48,7 +48,7 @@ fn show<'a>(
                     path.pop();
                     seen
                 };
-                shown.insert(cut(&plain(key), text_max), seen);
+                shown.insert(own_key(&shown, cut(&plain(key), text_max)), seen);
             }
             if let Some(more) = more(members.len()) {
                 shown.insert("(more)".to_owned(), more.into());
@@ -70,6 +70,17 @@ fn show<'a>(
         Value::String(text) => cut(&plain(&without_secrets(text)), text_max).into(),
         other => other.clone(),
     }
+}
+
+/// A key that stands for one member alone: two that look the same once cut or spelled out are both shown.
+fn own_key(shown: &Map<String, Value>, key: String) -> String {
+    if !shown.contains_key(&key) {
+        return key;
+    }
+    (2_usize..)
+        .map(|number| format!("{key} (another, {number})"))
+        .find(|key| !shown.contains_key(key))
+        .unwrap_or(key)
 }
 
 fn more(length: usize) -> Option<String> {
@@ -167,6 +178,13 @@ mod tests {
             "definition": { "name": "t", "input_schema": { "type": "object" } }, "roles": roles,
         });
         of(arguments, &serde_json::from_value(entry).unwrap())
+    }
+
+    #[test]
+    fn members_that_look_the_same_are_all_shown() {
+        let arguments = json!({ "to": { "a\u{200b}": 9999, "a\\u{200b}": 1 } });
+        let shown = view(&arguments, &json!({}));
+        assert_eq!(shown["to"].as_object().unwrap().len(), 2, "{shown}");
     }
 
     #[test]

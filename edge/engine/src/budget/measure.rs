@@ -17,6 +17,17 @@ pub struct Used {
 }
 
 impl Used {
+    /// The same, each figure cut down to what an account holds ([`UNITS_MAX`]): more can be neither charged nor told
+    /// exactly in JSON.
+    #[must_use]
+    pub fn within_accounts(self) -> Self {
+        Self {
+            calls: self.calls.min(UNITS_MAX),
+            tokens: self.tokens.min(UNITS_MAX),
+            cost: self.cost.min(UNITS_MAX),
+        }
+    }
+
     /// Units of one meter.
     #[must_use]
     pub fn of(&self, meter: Meter) -> u64 {
@@ -56,6 +67,7 @@ pub fn used(tool: &Tool, price: Option<&ToolPrice>, result: &Map<String, Value>)
             .saturating_add(cost)
             .saturating_add(cost_of_tokens(tokens, price.per_million_tokens)),
     }
+    .within_accounts()
 }
 
 /// What a call costs by its tool's price, apart from what it says itself.
@@ -165,6 +177,18 @@ mod tests {
             assert_eq!(used.tokens, 500, "{figure}");
         }
         assert_eq!(check(meters, price, &json!({})).tokens, 500);
+    }
+
+    #[test]
+    fn nothing_costs_more_than_an_account_holds() {
+        let price = ToolPrice {
+            per_million_tokens: UNITS_MAX,
+            per_call: UNITS_MAX,
+            ..ToolPrice::default()
+        };
+        let result = json!({"structuredContent": {"total": UNITS_MAX}});
+        let used = check(json!({"tokens": "/total"}), price, &result);
+        assert_eq!((used.tokens, used.cost), (UNITS_MAX, UNITS_MAX));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use super::Demand;
 use super::measure::Used;
 use arc_swap::ArcSwap;
-use proctor_model::budget::{AccountKey, Meter};
+use proctor_model::budget::{AccountKey, Meter, UNITS_MAX};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,6 +125,17 @@ impl Grant {
         {
             Ok(_) => taken,
             Err(_) => 0,
+        }
+    }
+
+    /// Notes what was spent beyond the lease, up to what an account holds.
+    fn overrun(&self, units: u64) {
+        if units > 0 {
+            let more = |before: u64| Some(before.saturating_add(units).min(UNITS_MAX));
+            // It always has a next value.
+            let _ = self
+                .overrun
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         }
     }
 
@@ -456,9 +467,7 @@ fn settle_part(part: &Part, used: u64) -> Option<Correction> {
     let more = used.saturating_sub(part.units);
     let from_free = grant.take(more);
     spent = spent.saturating_add(from_free);
-    grant
-        .overrun
-        .fetch_add(more.saturating_sub(from_free), Ordering::AcqRel);
+    grant.overrun(more.saturating_sub(from_free));
     grant.spent.fetch_add(spent, Ordering::AcqRel);
     grant.put_back(less);
     let counted = !grant.unlimited && (more > 0 || less > 0);

@@ -56,7 +56,12 @@ fn of_block(block: &Value) -> Option<Value> {
 /// An output item of OpenAI's responses, if it asks for a tool.
 pub(super) fn of_item(item: &Value) -> Option<Value> {
     let kind = item.get("type")?.as_str()?;
-    kind.ends_with("_call").then(|| named(item)).flatten()
+    if !kind.ends_with("_call") {
+        return None;
+    }
+    // Those that a provider makes up itself (`local_shell_call`, `computer_call`) go by their kind, all of them being what
+    // is asked for.
+    named(item).or_else(|| Some(call(kind, item)))
 }
 
 #[cfg(test)]
@@ -96,6 +101,12 @@ mod tests {
             Api::Responses,
             &json!({"output": [{"type": "custom_tool_call", "name": "run", "input": "not json"}]}),
             &json!([{"name": "run", "arguments": "not json"}]),
+        );
+        let shell = json!({"type": "local_shell_call", "action": {"command": ["rm", "-r", "/"]}});
+        check(
+            Api::Responses,
+            &json!({"output": [shell]}),
+            &json!([{"name": "local_shell_call", "arguments": shell}]),
         );
     }
 }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 /// Largest number of tokens that is believed.
 const TOKENS_MAX: u64 = 1 << 40;
+/// Bytes of a token, in English text.
+const BYTES_PER_TOKEN: u64 = 4;
 /// What a message costs beside its text, in tokens.
 const PER_MESSAGE: u64 = 4;
 
@@ -148,9 +150,9 @@ pub(super) fn of_whole(api: Api, prompt: &Map<String, Value>, body: &Map<String,
         .unwrap_or_default();
     let answer = || match api {
         Api::Embeddings => 0,
-        Api::ChatCompletions => texts(body.get("choices")),
-        Api::Responses => texts(body.get("output")),
-        Api::Messages => texts(body.get("content")),
+        Api::ChatCompletions => texts(body.get("choices"), count),
+        Api::Responses => texts(body.get("output"), count),
+        Api::Messages => texts(body.get("content"), count),
     };
     Usage {
         input_tokens: told.input.unwrap_or_else(|| of_prompt(prompt)),
@@ -159,31 +161,45 @@ pub(super) fn of_whole(api: Api, prompt: &Map<String, Value>, body: &Map<String,
     }
 }
 
-/// Tokens of a prompt, roughly: its texts, and something for each message.
+/// Tokens of a prompt: its texts, and something for each message.
 #[must_use]
 pub fn of_prompt(prompt: &Map<String, Value>) -> u64 {
+    sum(prompt, count)
+}
+
+/// The same by the length of its texts, without a tokenizer: for a reservation, on the way of every prompt.
+#[must_use]
+pub(crate) fn roughly(prompt: &Map<String, Value>) -> u64 {
+    sum(prompt, |text| {
+        u64::try_from(text.len())
+            .unwrap_or(u64::MAX)
+            .div_ceil(BYTES_PER_TOKEN)
+    })
+}
+
+fn sum(prompt: &Map<String, Value>, count: fn(&str) -> u64) -> u64 {
     let messages = ["messages", "input"]
         .iter()
         .filter_map(|name| prompt.get(*name)?.as_array())
         .map(|messages| u64::try_from(messages.len()).unwrap_or(u64::MAX))
         .fold(1_u64, u64::saturating_add);
     let read = ["messages", "input", "system", "instructions", "tools"];
-    let texts = read.iter().map(|name| texts(prompt.get(*name)));
+    let texts = read.iter().map(|name| texts(prompt.get(*name), count));
     texts
         .fold(0_u64, u64::saturating_add)
         .saturating_add(messages.saturating_mul(PER_MESSAGE))
 }
 
-fn texts(value: Option<&Value>) -> u64 {
+fn texts(value: Option<&Value>, count: fn(&str) -> u64) -> u64 {
     match value {
         Some(Value::String(text)) => count(text),
         Some(Value::Array(elements)) => elements
             .iter()
-            .map(|element| texts(Some(element)))
+            .map(|element| texts(Some(element), count))
             .fold(0, u64::saturating_add),
         Some(Value::Object(members)) => members
             .values()
-            .map(|member| texts(Some(member)))
+            .map(|member| texts(Some(member), count))
             .fold(0, u64::saturating_add),
         _ => 0,
     }

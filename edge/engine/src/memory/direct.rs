@@ -68,7 +68,8 @@ pub(crate) fn entry(store: &ServerId, direct: Direct) -> Option<CatalogueEntry> 
         Direct::Lineage => (
             "Says where an item comes from",
             json!({ "key": key() }),
-            json!({ "verb": "read", "output": "trusted", "roles": { "/key": "selector" } }),
+            // The names of sessions and delegates in it are the writer's own words.
+            json!({ "verb": "read", "output": "untrusted", "roles": { "/key": "selector" } }),
         ),
     };
     let required: Vec<&String> = properties.as_object()?.keys().collect();

@@ -14,6 +14,9 @@ use std::collections::HashSet;
 /// Most origins that a fact names.
 const ORIGINS_MAX: usize = 8;
 
+/// Longest name of a member that is taken for a label.
+const LABEL_BYTES_MAX: usize = 32;
+
 /// A record to be: the edge adds version, predecessor, time and signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
@@ -156,7 +159,16 @@ fn draft(
 /// A fact is worth what the least of its values is. Gives how many there are.
 fn sum_up(value: &Value, goal: Option<&Passage>, session: &Tracker, sum: &mut Written) -> usize {
     match value {
-        Value::Null | Value::Bool(_) => 0,
+        Value::Null => 0,
+        Value::Bool(_) => {
+            // Nothing to compare with, but a statement all the same: the agent's own.
+            sum.proved = Proved::Value;
+            sum.trust = sum.trust.min(match session.is_exposed() {
+                true => MemoryTrust::Untrusted,
+                false => MemoryTrust::Agent,
+            });
+            1
+        }
         Value::String(_) | Value::Number(_) => {
             let one = written(value, goal, session);
             sum.trust = sum.trust.min(one.trust);
@@ -172,16 +184,29 @@ fn sum_up(value: &Value, goal: Option<&Passage>, session: &Tracker, sum: &mut Wr
         }
         Value::Object(members) => {
             let each = members.iter().map(|(name, member)| {
-                // A name that is one word is a label; a sentence is content.
-                let words = name.contains(char::is_whitespace);
-                let named = words.then(|| sum_up(&Value::String(name.clone()), goal, session, sum));
-                named
-                    .unwrap_or(0)
-                    .saturating_add(sum_up(member, goal, session, sum))
+                // Whoever reads the fact reads its names as well: a label is the agent's own, whatever the value behind
+                // it; anything else is content.
+                let named = Value::String(name.clone());
+                let named = match is_label(name) {
+                    true if written(&named, goal, session).trust == MemoryTrust::Verified => 0,
+                    true => {
+                        sum.proved = Proved::Value;
+                        0
+                    }
+                    false => sum_up(&named, goal, session, sum),
+                };
+                named.saturating_add(sum_up(member, goal, session, sum))
             });
             each.fold(0, usize::saturating_add)
         }
     }
+}
+
+/// Whether a member's name is no more than a label: `iban`, `vendor_name`.
+fn is_label(name: &str) -> bool {
+    name.len() <= LABEL_BYTES_MAX
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
 }
 
 /// Whether all texts of a result stand in the arguments as well: then the store said nothing of its own.

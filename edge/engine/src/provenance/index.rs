@@ -39,6 +39,11 @@ impl Fingerprinter {
     }
 
     pub(super) fn of(&self, kind: Kind, parts: &[&str]) -> u64 {
+        if let [part] = parts
+            && let Some(print) = self.of_short(kind, part)
+        {
+            return print;
+        }
         let mut hasher = self.hasher;
         #[expect(clippy::as_conversions, reason = "the discriminant")]
         hasher.write_u8(kind as u8);
@@ -47,6 +52,17 @@ impl Fingerprinter {
             hasher.write_u8(0xff); // Not in UTF-8: no two lists of parts are alike.
         }
         hasher.finish()
+    }
+
+    /// The same of one short part, in one go: nearly all are words.
+    fn of_short(&self, kind: Kind, part: &str) -> Option<u64> {
+        let mut bytes = [0xff; 32];
+        let end = part.len().checked_add(1)?;
+        #[expect(clippy::as_conversions, reason = "the discriminant")]
+        let kind = kind as u8;
+        *bytes.first_mut()? = kind;
+        bytes.get_mut(1..end)?.copy_from_slice(part.as_bytes());
+        Some(self.hasher.hash(bytes.get(..=end)?))
     }
 }
 
@@ -236,9 +252,12 @@ impl Index {
     }
 
     /// Notes the words of a text, and where one stands beside the other.
-    pub(super) fn put_words(&mut self, normal: &str, source: u16, keyed: &Fingerprinter) {
-        for word in words(normal) {
-            let (own, joined) = keyed.word(&word);
+    pub(super) fn put_words(&mut self, words: &[Word<'_>], source: u16, keyed: &Fingerprinter) {
+        let room = self.most.saturating_sub(self.sightings.len());
+        self.sightings
+            .reserve(words.len().saturating_add(1).min(room));
+        for word in words {
+            let (own, joined) = keyed.word(word);
             self.push(own, joined, source);
         }
         // No phrase runs from one text into the next.
@@ -343,8 +362,10 @@ impl Passage {
     pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
-        index.put_words(&normal(text), 0, &keyed);
-        recognise(text, &mut |kind, canonical| {
+        let normal_text = normal(text);
+        let cut: Vec<Word<'_>> = words(&normal_text).collect();
+        index.put_words(&cut, 0, &keyed);
+        recognise_in(text, &normal_text, &cut, &mut |kind, canonical| {
             index.put(keyed.of(kind, &[canonical]), 0);
         });
         for chunk in quoted_and_chunks(text) {
@@ -425,8 +446,9 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
 
 fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
     let normal = normal(text);
-    index.put_words(&normal, source, keyed);
-    recognise_in(text, &normal, &mut |kind, canonical| {
+    let cut: Vec<Word<'_>> = words(&normal).collect();
+    index.put_words(&cut, source, keyed);
+    recognise_in(text, &normal, &cut, &mut |kind, canonical| {
         index.put(keyed.of(kind, &[canonical]), source);
     });
 }

@@ -1,6 +1,6 @@
 //! Values of known kinds, recognised inside longer text and brought into one canonical form.
 
-use super::text::{normal, words};
+use super::text::{Word, normal, words};
 use std::fmt::Write as _;
 
 /// A kind of value. The numbers go into fingerprints.
@@ -52,11 +52,18 @@ impl Kind {
 
 /// Calls back for each recognised value: its kind and its canonical form.
 pub(super) fn recognise(text: &str, found: &mut dyn FnMut(Kind, &str)) {
-    recognise_in(text, &normal(text), found);
+    let normal = normal(text);
+    let cut: Vec<Word<'_>> = words(&normal).collect();
+    recognise_in(text, &normal, &cut, found);
 }
 
-/// [`recognise`], where the normal form is at hand.
-pub(super) fn recognise_in(text: &str, normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+/// [`recognise`], where the normal form and its words are at hand.
+pub(super) fn recognise_in(
+    text: &str,
+    normal: &str,
+    words: &[Word<'_>],
+    found: &mut dyn FnMut(Kind, &str),
+) {
     for chunk in text.split(ends_chunk) {
         let sign = |b: u8| matches!(b, b'.' | b'@' | b':');
         if chunk.len() >= 4 && chunk.bytes().any(sign) {
@@ -65,9 +72,8 @@ pub(super) fn recognise_in(text: &str, normal: &str, found: &mut dyn FnMut(Kind,
     }
     if normal.bytes().any(|b| b.is_ascii_digit()) {
         phones(normal, found);
-        let words: Vec<&str> = words(normal).map(|word| word.word).collect();
-        ibans(&words, found);
-        dates(&words, found);
+        ibans(words, found);
+        dates(words, found);
         numbers(normal, found);
     }
 }
@@ -264,14 +270,15 @@ fn canonical_url(text: &str) -> Option<String> {
     Some(canonical)
 }
 
-fn ibans(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+fn ibans(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
     let starts = |word: &str| {
         let mut chars = word.chars();
         let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase());
         let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
         letter(chars.next()) && letter(chars.next()) && digit(chars.next()) && digit(chars.next())
     };
-    for (at, word) in words.iter().enumerate() {
+    let texts = words.iter().map(|word| word.word);
+    for (at, word) in texts.clone().enumerate() {
         if !starts(word) {
             continue;
         }
@@ -282,7 +289,7 @@ fn ibans(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
         } else if word.len() == 4 {
             // In groups of four, as banks print it.
             let mut joined = String::new();
-            for group in words.iter().skip(at).take(9) {
+            for group in texts.clone().skip(at).take(9) {
                 if group.len() > 4 || !group.chars().all(|c| c.is_ascii_alphanumeric()) {
                     break;
                 }
@@ -429,8 +436,9 @@ pub(super) fn canonical_number(text: &str) -> Option<String> {
     number.is_finite().then(|| number.to_string())
 }
 
-fn dates(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
-    for (at, word) in words.iter().enumerate() {
+fn dates(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let get = |at: usize| words.get(at).map(|word| word.word);
+    for (at, word) in words.iter().map(|word| word.word).enumerate() {
         if word.len() >= 8
             && word.starts_with(|c: char| c.is_ascii_digit())
             && let Some(date) = numeric_date(word)
@@ -438,8 +446,8 @@ fn dates(words: &[&str], found: &mut dyn FnMut(Kind, &str)) {
             date.tell(found);
         }
         let Some(month) = month(word) else { continue };
-        let word_at = |offset: usize| words.get(at.saturating_add(offset)).copied();
-        let before = |offset: usize| at.checked_sub(offset).and_then(|at| words.get(at)).copied();
+        let word_at = |offset: usize| get(at.saturating_add(offset));
+        let before = |offset: usize| at.checked_sub(offset).and_then(get);
         // `may 1st 2024`
         if let Some(day) = word_at(1).and_then(day) {
             Date::new(word_at(2).and_then(year), month, day).tell(found);

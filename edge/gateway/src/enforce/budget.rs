@@ -33,7 +33,7 @@ impl Gateway {
         let intent = token.intent().and_then(|id| tenant.intent(id));
         // What is in no catalogue has no meters: it is a call.
         let mut needed = match loaded.tenant.catalogue().get(permit.tool()) {
-            Some(tool) => budget::estimate(tool, limits.tool_price(permit.tool())),
+            Some(tool) => limits.reserve_for(tool, permit.arguments()),
             None => CALL,
         };
         if purpose == Purpose::Continue {
@@ -118,17 +118,15 @@ pub(super) fn used(loaded: &Loaded, tool: &ToolRef, answer: &Result<Answer, Fail
 /// What a model used. Where its answer does not say, what was reserved counts; a prompt that the provider refused was a call.
 pub(super) fn used_by_model(
     loaded: &Loaded,
-    tool: &ToolRef,
+    permit: &Permit,
     model: &ToolName,
     usage: Option<Usage>,
     ended: &Ended,
 ) -> Used {
     let limits = loaded.tenant.budget();
-    let price = limits.tool_price(tool);
-    let reserved = match loaded.tenant.catalogue().get(tool) {
-        Some(tool) => budget::estimate(tool, price),
-        None => CALL,
-    };
+    let price = limits.tool_price(permit.tool());
+    let tool = loaded.tenant.catalogue().get(permit.tool());
+    let reserved = tool.map_or(CALL, |tool| limits.reserve_for(tool, permit.arguments()));
     let Some(usage) = usage else {
         return match ended {
             Ended::Failed(failure) if !was_sent(*failure) => CALL,
@@ -137,15 +135,20 @@ pub(super) fn used_by_model(
         };
     };
     let (input, output) = (usage.input_tokens, usage.output_tokens);
-    let name = model.as_str();
-    let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
+    let spelled = tool.and_then(Tool::model).map(|of| of.name_of(model));
     let priced = |name| limits.model_cost(name, input, output);
-    let cost = priced(name).or_else(|| priced(bare)).unwrap_or(0);
+    let cost = spelled.and_then(priced).or_else(|| priced(model.as_str()));
+    let by_tool = measure::priced(price, usage.total());
     Used {
         calls: 1,
         tokens: usage.total(),
-        cost: measure::priced(price, usage.total()).saturating_add(cost),
+        // A model without a price is not free: what was reserved for it counts.
+        cost: match cost {
+            Some(cost) => by_tool.saturating_add(cost),
+            None => by_tool.max(reserved.cost),
+        },
     }
+    .within_accounts()
 }
 
 fn was_sent(failure: Failure) -> bool {

@@ -392,8 +392,8 @@ impl Turn<'_> {
                     .increment(tokens);
             }
         }
-        let tool = self.recorded.permit().tool();
-        let used = super::budget::used_by_model(&self.loaded, tool, &self.model, usage, ended);
+        let permit = self.recorded.permit();
+        let used = super::budget::used_by_model(&self.loaded, permit, &self.model, usage, ended);
         let settled = self.recorded.take_spent().settle(&used);
         self.gateway
             .record_end(&self.recorded, self.caller, ended, usage, latency, settled)

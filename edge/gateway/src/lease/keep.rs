@@ -5,8 +5,9 @@ use super::{Leases, Queue, Watched};
 use proctor_engine::CountKey;
 use proctor_engine::budget::purse::{Account, Report};
 use proctor_model::TenantId;
+use proctor_model::budget::UNITS_MAX;
 use proctor_proto::v1;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -247,6 +248,9 @@ impl Leases {
             if settled && opened.more {
                 continue;
             }
+            if !opened.more {
+                self.forget_closed(&opened).await;
+            }
             // On disk before anything is drawn in it: a spool that does not know an epoch has lost its counts.
             if let Err(error) = self.keep_epoch(opened.epoch) {
                 tracing::error!(%error, "the epoch can't be kept on disk: no budget can be had");
@@ -301,6 +305,25 @@ impl Leases {
         any
     }
 
+    /// Forgets what was drawn on leases that the counter has closed since the spool last counted on them: it brings them
+    /// back from its records at each start.
+    async fn forget_closed(&self, opened: &v1::OpenResponse) {
+        let mut open: HashSet<u64> = opened.held.iter().map(|held| held.lease).collect();
+        open.extend(self.held_here());
+        let mut closed: HashMap<TenantId, Vec<CountKey>> = HashMap::new();
+        for (tenant, lease) in self.spool.counts().leases() {
+            if !open.contains(&lease) {
+                closed
+                    .entry(tenant)
+                    .or_default()
+                    .push(CountKey::Lease(lease));
+            }
+        }
+        for (tenant, keys) in closed {
+            self.spool.forget(tenant, keys).await;
+        }
+    }
+
     fn recalled(&self, tenant: &TenantId, held: &v1::LeaseInfo) -> v1::Settlement {
         let counted = self
             .spool
@@ -316,7 +339,7 @@ impl Leases {
             v1::Spend {
                 spent,
                 returned: account.granted.saturating_sub(spent),
-                overrun: counted.saturating_sub(account.granted),
+                overrun: counted.saturating_sub(account.granted).min(UNITS_MAX),
             }
         };
         v1::Settlement {

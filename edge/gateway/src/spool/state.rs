@@ -87,6 +87,19 @@ impl Counts {
         }
     }
 
+    /// Leases of which something is known to be drawn.
+    pub(crate) fn leases(&self) -> Vec<(TenantId, u64)> {
+        let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |(tenant, counts): (&TenantId, &HashMap<CountKey, Count>)| {
+            let lease = |key: &CountKey| match key {
+                CountKey::Lease(lease) => Some((tenant.clone(), *lease)),
+                _ => None,
+            };
+            counts.keys().filter_map(lease).collect::<Vec<_>>()
+        };
+        counts.iter().flat_map(of).collect()
+    }
+
     fn is_full(&self, tenant: &TenantId) -> bool {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
         counts

@@ -107,15 +107,20 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while commands.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
             let mut submissions = std::mem::take(&mut self.owed);
+            let mut over = Vec::new();
             for command in group.drain(..) {
                 match command {
                     Command::Record(submission) => submissions.push(submission),
                     Command::Settle(receipt) => self.settle(&receipt),
-                    Command::Forget(tenant, keys) => self.state.counts.remove(&tenant, &keys),
+                    // After the records before it: a late correction would bring a count back.
+                    Command::Forget(tenant, keys) => over.push((tenant, keys)),
                     Command::Tick => self.keep_house(),
                 }
             }
             self.write(submissions);
+            for (tenant, keys) in over {
+                self.state.counts.remove(&tenant, &keys);
+            }
         }
     }
 

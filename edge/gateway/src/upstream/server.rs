@@ -512,7 +512,7 @@ async fn compare(link: std::sync::Weak<Link>, stop: CancellationToken) {
 
 /// Listens to what a server tells about itself; anew when the resources that are watched change.
 async fn listen(link: std::sync::Weak<Link>, stop: CancellationToken) {
-    let talk = Talk::silent(WATCHER);
+    let talk = Talk::watching(WATCHER);
     let mut subscribed = HashSet::new();
     loop {
         let Some(link) = link.upgrade() else { return };
@@ -603,7 +603,7 @@ impl Link {
         listed: Listed,
         left: &mut u64,
     ) -> Result<Vec<ToolDefinition>, Failure> {
-        let talk = Talk::silent(WATCHER);
+        let talk = Talk::watching(WATCHER);
         let (mut definitions, mut params) = (Vec::new(), Map::new());
         for _ in 0..LIST_PAGES_MAX {
             let mut request = Request::own(listed.method(), params.clone(), &talk);

@@ -198,8 +198,7 @@ impl Stdio {
 
     async fn greet(&self, running: &Running) -> Result<Era, Failure> {
         // One child serves all: what it may ask is checked for each request.
-        let all = serde_json::json!({ "sampling": {}, "elicitation": {}, "roots": {} });
-        let all = rpc::initialize_params(&Talk::askable(Some(&all)));
+        let all = rpc::initialize_params(&Talk::all_askable());
         let silent = Talk::silent("");
         let initialize = Request::own("initialize", all, &silent);
         let mut deadline = Deadline::new(START_TIMEOUT);

@@ -78,6 +78,24 @@ impl Talk {
         }
     }
 
+    /// For the edge's own look at a server: nobody listens, but what the server has for clients that can be asked is to
+    /// be seen as well.
+    pub(super) fn watching(who: &str) -> Self {
+        Self {
+            capabilities: Self::all_askable(),
+            ..Self::silent(who)
+        }
+    }
+
+    /// All that any client can be asked.
+    pub(super) fn all_askable() -> Map<String, Value> {
+        let names = ["sampling", "elicitation", "roots"];
+        names
+            .map(|name| (name.to_owned(), json!({})))
+            .into_iter()
+            .collect()
+    }
+
     /// Whether questions that come as a result are passed on as one.
     pub(crate) fn takes_results(&self) -> bool {
         self.answers == Answers::InANewRequest

@@ -1,15 +1,25 @@
 //! Granting: several accounts at once, all or nothing.
 
-use super::{Book, Tenant};
+use super::{Book, Edge, Tenant};
 use crate::account::Account;
 use crate::command::{Grant, Granted, Held, Lease, Part, Refused, Reply, Room, Spend, Want, Why};
-use crate::limits::{ACCOUNTS_MAX, LEASES_MAX, RETRY_MS};
+use crate::limits::{ACCOUNTS_MAX, LEASES_MAX, RETRY_MS, TENANT_LEASES_MAX};
 use crate::window::LogTime;
+use proctor_model::TenantId;
 
 /// What one want would get: the account as it would be after the grant, none where nothing limits it.
 struct Offer {
     grant: Grant,
     account: Option<Account>,
+}
+
+impl Edge {
+    /// Whether it has too many leases out, all together or for this tenant.
+    fn has_no_room_for(&self, tenant: &TenantId) -> bool {
+        let all = self.leases.len();
+        let theirs = || self.leases.values().filter(|of| *of == tenant).count();
+        all >= LEASES_MAX || (all >= TENANT_LEASES_MAX && theirs() >= TENANT_LEASES_MAX)
+    }
 }
 
 impl Book {
@@ -39,11 +49,9 @@ impl Book {
         if self.is_fenced(&lease.holder) {
             return no(Why::Fenced, 0);
         }
-        let out = self
-            .edges
-            .get(&lease.holder.edge)
-            .map_or(0, |edge| edge.leases.len());
-        if out >= LEASES_MAX {
+        if let Some(edge) = self.edges.get(&lease.holder.edge)
+            && edge.has_no_room_for(&lease.tenant)
+        {
             return no(Why::TooMany, RETRY_MS);
         }
         let none = Tenant::default();
@@ -51,7 +59,10 @@ impl Book {
         if lease.limits_version > tenant.version {
             return no(Why::LimitsBehind, RETRY_MS);
         }
-        if tenant.accounts.len().saturating_add(lease.wants.len()) > ACCOUNTS_MAX {
+        // A tenant with too many accounts goes on with those that it has.
+        let new = |want: &&Want| !tenant.accounts.contains_key(&want.account);
+        let new = lease.wants.iter().filter(new).count();
+        if new > 0 && tenant.accounts.len().saturating_add(new) > ACCOUNTS_MAX {
             return no(Why::TooMany, 0);
         }
         let offers = (0..).zip(&lease.wants).map(|(index, want)| {
@@ -186,4 +197,27 @@ fn why(account: &Account, want: &Want, limit: u64, now: LogTime) -> (Why, u64) {
         );
     }
     (Why::Exhausted, free_in.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tenant_leaves_room_for_the_others() {
+        let (greedy, other) = ("greedy".parse().unwrap(), "other".parse().unwrap());
+        let mut edge = Edge::default();
+        edge.leases.extend(
+            (0..)
+                .take(TENANT_LEASES_MAX - 1)
+                .map(|lease| (lease, TenantId::clone(&greedy))),
+        );
+        assert!(!edge.has_no_room_for(&greedy));
+        edge.leases.insert(1 << 40, greedy.clone());
+        assert!(edge.has_no_room_for(&greedy) && !edge.has_no_room_for(&other));
+        let rest = (1_u64 << 41..).take(LEASES_MAX - TENANT_LEASES_MAX);
+        edge.leases
+            .extend(rest.map(|lease| (lease, TenantId::clone(&other))));
+        assert!(edge.has_no_room_for(&other));
+    }
 }
