@@ -59,7 +59,8 @@ pub struct Report {
 /// What clients were told.
 #[derive(Default)]
 struct Told {
-    answered: HashSet<String>,
+    /// By its id, the reason (empty: allowed).
+    answered: HashMap<String, String>,
     unrecorded: usize,
     unanswered: usize,
 }
@@ -92,11 +93,19 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
         anyhow::bail!("DUPLICATE: decision {id} is {times} times in the chain");
     }
     chain.retain(|id, _| !before.contains(id));
-    let lost = told.answered.iter().find(|id| !chain.contains_key(*id));
-    ensure!(lost.is_none(), "LOST: decision {lost:?} was answered");
+    let answered = told.answered.iter();
+    let lost: Vec<_> = answered
+        .filter(|(id, _)| !chain.contains_key(*id))
+        .collect();
+    ensure!(
+        lost.is_empty(),
+        "LOST: {} decisions were answered and are not in the chain: {:?}",
+        lost.len(),
+        lost.iter().take(5).collect::<Vec<_>>()
+    );
     let unheard = chain.len() - told.answered.len();
     ensure!(
-        unheard <= told.unanswered,
+        unheard <= told.unanswered + told.unrecorded,
         "{unheard} decisions in the chain that nobody asked for"
     );
     let ((entries, _), _) = offline(&cluster).await?;
@@ -112,22 +121,26 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
     })
 }
 
-/// How often each decision is in the chain.
+/// How often each decision is in the chain: what was judged, and what was refused before it could be.
 async fn decisions(cluster: &Cluster) -> anyhow::Result<HashMap<String, u32>> {
-    let (mut found, mut before) = (HashMap::new(), 0_u64);
-    loop {
-        let path = format!("audit/events?limit=1000&kind=evaluated&before_seq={before}");
-        let page = cluster.acme(Method::GET, &path, None).await?;
-        for entry in page["entries"].as_array().context("the entries")? {
-            let id = entry["event"]["decision_id"].as_str();
-            let id = id.context("a decision without an id")?;
-            *found.entry(id.to_owned()).or_default() += 1;
-        }
-        match page["next_before_seq"].as_u64() {
-            Some(next) => before = next,
-            None => return Ok(found),
+    let mut found = HashMap::new();
+    for kind in ["evaluated", "refused"] {
+        let mut before = 0_u64;
+        loop {
+            let path = format!("audit/events?limit=1000&kind={kind}&before_seq={before}");
+            let page = cluster.acme(Method::GET, &path, None).await?;
+            for entry in page["entries"].as_array().context("the entries")? {
+                let id = entry["event"]["decision_id"].as_str();
+                let id = id.context("a decision without an id")?;
+                *found.entry(id.to_owned()).or_default() += 1;
+            }
+            match page["next_before_seq"].as_u64() {
+                Some(next) => before = next,
+                None => break,
+            }
         }
     }
+    Ok(found)
 }
 
 async fn load(plan: Plan, url: String, token: String) -> anyhow::Result<Told> {
@@ -181,10 +194,11 @@ impl Told {
             match context["reason"].as_str() {
                 Some("audit_unavailable" | "overloaded") => self.unrecorded += 1,
                 // Allowed, or refused for a reason that is in the chain with it.
-                _ => ensure!(
-                    self.answered.insert(id.to_owned()),
-                    "one decision, two answers: {id}"
-                ),
+                reason => {
+                    let reason = reason.unwrap_or_default().to_owned();
+                    let before = self.answered.insert(id.to_owned(), reason);
+                    ensure!(before.is_none(), "one decision, two answers: {id}");
+                }
             }
         }
         Ok(())
