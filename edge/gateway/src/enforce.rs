@@ -5,12 +5,14 @@ mod approval;
 mod budget;
 mod dialogue;
 mod direct;
+mod exchange;
 mod kill;
 mod llm;
 mod memory;
 mod refuse;
 mod session;
 
+pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
 
 use crate::event::{self, Stamp};
@@ -52,6 +54,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
+    /// Keys of identity providers.
+    pub(crate) logins: crate::login::Keys,
     pub(crate) memory: crate::memory::Memory,
 }
 

@@ -5,6 +5,7 @@
 //! | `/v1/mcp`, `/v1/mcp/{server}` | `mcp`: both families of revisions |
 //! | `/v1/tool-call` | `tool_call` |
 //! | `/v1/llm/{provider}/…` | `llm` |
+//! | `/v1/token` | `token`: a login through an identity provider |
 //! | `/access/v1/evaluation`, `/access/v1/evaluations` | `authzen` |
 //! | `/.well-known/oauth-protected-resource/…` | `resource` |
 
@@ -17,6 +18,7 @@ mod memory;
 mod pages;
 mod request;
 mod resource;
+mod token;
 mod tool_call;
 
 pub(crate) use llm::provider_error;
@@ -59,6 +61,7 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
         .route("/v1/llm/{provider}/{*path}", post(llm::prompt))
+        .route("/v1/token", post(token::exchange))
         .route("/v1/memory/{operation}", post(memory::call))
         .route("/access/v1/evaluation", post(authzen::evaluation))
         .route("/access/v1/evaluations", post(authzen::evaluations))

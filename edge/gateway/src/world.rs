@@ -407,6 +407,15 @@ impl Tenants {
         self.tenants.load().as_ref()?.get(tenant).cloned()
     }
 
+    /// All that are served; none before the first assignment.
+    pub(crate) fn all(&self) -> Vec<Arc<TenantState>> {
+        let tenants = self.tenants.load();
+        tenants
+            .iter()
+            .flat_map(|tenants| tenants.values().cloned())
+            .collect()
+    }
+
     pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
         self.tenants.store(Some(Arc::new(tenants)));
     }
@@ -483,6 +492,7 @@ mod tests {
             key_ids: Vec::new(),
             limits: None,
             prices: None,
+            issuers: Vec::new(),
         };
         let tenant = CompiledTenant::compile(&config).unwrap();
         Loaded {

@@ -47,14 +47,14 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
     (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.to_owned())
 }
 
-/// Whether the body says that it is JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body says that it is of this kind.
+pub(super) fn is_of(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    kind.eq_ignore_ascii_case(wanted)
 }
 
 /// The whole body, never more than the limit.
@@ -68,9 +68,14 @@ pub(super) async fn body_within(
     body: Body,
     bytes_max: usize,
 ) -> Result<Bytes, Reason> {
-    if !is_json(headers) {
+    if !is_of(headers, "application/json") {
         return Err(Reason::InvalidTransport);
     }
+    read_within(body, bytes_max).await
+}
+
+/// The whole body, whatever its kind, never more than so many bytes.
+pub(super) async fn read_within(body: Body, bytes_max: usize) -> Result<Bytes, Reason> {
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
     match read.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
