@@ -56,7 +56,11 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
         face.public_url.clone(),
         &face.allowed_origins,
     ));
-    let resource = Arc::new(Resource::new(face.public_url, face.authorization_servers));
+    let resource = Arc::new(Resource::new(
+        face.public_url,
+        face.authorization_servers,
+        Arc::clone(&gateway.tenants),
+    ));
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))

@@ -116,7 +116,10 @@ impl Gateway {
             Err(reason) => (reason, None),
         };
         let denials = loaded.tenant.settings().denials;
+        let tool = refusal.facts.tool.as_ref();
+        let tool = tool.filter(|_| reason == Reason::ToolNotInToken);
         Refused {
+            lacks: tool.map(|tool| format!("{}/{}", tool.server, tool.name)),
             approval: refusal.facts.approval.filter(|_| reason == refusal.reason),
             ..self.refused(refusal.facts.decision_id, reason, message, denials)
         }
@@ -137,6 +140,7 @@ impl Gateway {
             denials,
             approval: None,
             retry_after: None,
+            lacks: None,
         }
     }
 }

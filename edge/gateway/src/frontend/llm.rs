@@ -166,7 +166,7 @@ fn refusal(dialect: LlmDialect, refused: &Refused) -> Response {
         _ => "false",
     });
     response.headers_mut().insert(SHOULD_RETRY, retry);
-    response
+    error::challenged(response, refused)
 }
 
 /// One that waits for a person is no success: a client would take it for an answer.
