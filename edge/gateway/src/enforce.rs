@@ -56,6 +56,8 @@ pub(crate) struct Gateway {
     pub(crate) in_flight: Semaphore,
     /// Keys of identity providers.
     pub(crate) logins: crate::login::Keys,
+    /// By which addresses proofs may name this edge.
+    pub(crate) place: crate::proof::Place,
     pub(crate) memory: crate::memory::Memory,
 }
 

@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Headers that decide something: twice is one too many, whoever is meant to read which.
-const ONCE: [HeaderName; 10] = [
+const ONCE: [HeaderName; 11] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -47,6 +47,7 @@ const ONCE: [HeaderName; 10] = [
     HeaderName::from_static("mcp-method"),
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("x-api-key"),
+    crate::proof::HEADER,
     HeaderName::from_static("x-proctor-approval"),
 ];
 

@@ -54,6 +54,11 @@ impl<'a> Jws<'a> {
         self.text("kid")
     }
 
+    /// A member of its header.
+    pub(crate) fn header(&self, member: &str) -> Option<&Value> {
+        self.header.get(member)
+    }
+
     /// The algorithm that it says it was signed with, if that is one of these.
     pub(crate) fn algorithm(&self, allowed: &[JwsAlgorithm]) -> Option<JwsAlgorithm> {
         let said = self.text("alg")?;

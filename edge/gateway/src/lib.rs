@@ -9,7 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`lease`] (budgets), [`world`] and [`feed`] (what is known of tenants),
-//! [`login`] and [`jws`] (whose tokens are exchanged), [`sessions`] (what their agents have read), [`memory`] (what their memory says),
+//! [`login`] and [`jws`] (whose tokens are exchanged), [`proof`] (who may send a token that is bound to a key), [`sessions`] (what their agents have read), [`memory`] (what their memory says),
 //! [`identity`].
 
 mod config;
@@ -23,6 +23,7 @@ mod jws;
 mod lease;
 mod login;
 mod memory;
+mod proof;
 mod sessions;
 mod ship;
 mod spool;
@@ -171,6 +172,7 @@ pub async fn start(
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),
         logins: login::Keys::new(Arc::clone(&tenants), config.clock.clone()),
+        place: proof::Place::new(agent_addr, config.face.public_url.clone()),
         memory,
     });
     if !open.is_empty() {

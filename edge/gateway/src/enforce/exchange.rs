@@ -3,12 +3,13 @@
 use super::{Gateway, Refused, count};
 use crate::event;
 use crate::jws::Jws;
+use crate::proof::Presented;
 use crate::world::{Loaded, TenantState};
 use proctor_engine::token::{Caveat, MintRequest};
 use proctor_engine::{CompiledIssuer, Freshness, Login};
 use proctor_model::audit::Effect;
 use proctor_model::config::Denials;
-use proctor_model::{Reason, TenantId};
+use proctor_model::{KeyThumbprint, Reason, TenantId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(crate) struct ExchangeRequest<'a> {
     pub(crate) tenant: Option<TenantId>,
     /// What the client narrows the token to.
     pub(crate) narrowed: Option<Caveat>,
+    /// The request, perhaps with a proof of a key to bind the token to.
+    pub(crate) presented: Presented<'a>,
     pub(crate) trace_id: Option<String>,
 }
 
@@ -28,6 +31,8 @@ pub(crate) struct Exchanged {
     pub(crate) token: String,
     /// Seconds that it lives.
     pub(crate) expires_in: i64,
+    /// Whether it is bound to a key.
+    pub(crate) bound: bool,
 }
 
 /// No, and in whose chain it says so.
@@ -71,7 +76,8 @@ impl Gateway {
         let issuer = judge.issuer().ok_or_else(|| known(Reason::Internal))?;
         let login = self.verified(&judge, issuer, &jws).await.map_err(known)?;
         self.may_act(&judge, &login).map_err(known)?;
-        self.give(&judge, issuer, &login, &request)
+        let key = self.key_of(&judge, issuer, &request).map_err(known)?;
+        self.give(&judge, issuer, &login, key, &request)
             .await
             .map_err(known)
     }
@@ -143,11 +149,26 @@ impl Gateway {
         }
     }
 
+    /// The key to bind the token to: that of the proof that came with the request (RFC 9449, section 5).
+    fn key_of(
+        &self,
+        judge: &Judge,
+        issuer: &CompiledIssuer,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<Option<KeyThumbprint>, Reason> {
+        let presented = &request.presented;
+        match (presented.proof, issuer.spec().proof_required) {
+            (None, false) => Ok(None),
+            _ => self.proven(&judge.tenant, presented).map(Some),
+        }
+    }
+
     async fn give(
         &self,
         judge: &Judge,
         issuer: &CompiledIssuer,
         login: &Login,
+        key: Option<KeyThumbprint>,
         request: &ExchangeRequest<'_>,
     ) -> Result<Exchanged, Reason> {
         let tenant = &judge.tenant.id;
@@ -155,6 +176,8 @@ impl Gateway {
         let mut caveats = vec![Caveat::Before(login.expires_at)];
         caveats.extend_from_slice(issuer.caveats());
         caveats.extend(request.narrowed.clone());
+        let bound = key.is_some();
+        caveats.extend(key.map(Caveat::Cnf));
         let stamp = self.stamp(request.trace_id.clone())?;
         let nonce = self.random.array().map_err(|_| Reason::Internal)?;
         let minting = MintRequest {
@@ -174,6 +197,7 @@ impl Gateway {
         Ok(Exchanged {
             token: token.to_text(),
             expires_in,
+            bound,
         })
     }
 }

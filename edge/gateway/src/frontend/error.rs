@@ -69,7 +69,10 @@ fn error(dialect: Dialect, refused: &Refused) -> Value {
 fn status(dialect: Dialect, reason: Reason) -> StatusCode {
     let exact =
         StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let token = matches!(reason, Reason::TokenMissing | Reason::TokenMalformed);
+    let token = matches!(
+        reason,
+        Reason::TokenMissing | Reason::TokenMalformed | Reason::ProofMissing | Reason::ProofInvalid
+    );
     let http = matches!(
         reason,
         Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession

@@ -1,6 +1,7 @@
 //! This edge as a protected resource of OAuth: where tokens for it come from (RFC 9728).
 
 use crate::enforce::Refused;
+use crate::proof;
 use crate::world::Tenants;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -8,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use proctor_model::Reason;
+use proctor_model::login::JwsAlgorithm;
 use serde_json::json;
 use std::sync::Arc;
 use url::Url;
@@ -27,6 +29,8 @@ pub(crate) struct Resource {
 pub(super) enum Challenge {
     /// A token that covers this tool, if it can be named in a header.
     Scope(Option<String>),
+    /// A proof of the key that the token is bound to.
+    Proof,
 }
 
 impl Challenge {
@@ -36,6 +40,7 @@ impl Challenge {
                 let scope = refused.lacks.as_deref().filter(|scope| is_scope(scope));
                 Some(Self::Scope(scope.map(str::to_owned)))
             }
+            Reason::ProofMissing | Reason::ProofInvalid => Some(Self::Proof),
             _ => None,
         }
     }
@@ -111,6 +116,7 @@ impl Resource {
             "resource": resource.as_str(),
             "authorization_servers": self.authorization_servers(),
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": proof::ALGORITHMS,
             "resource_name": "Proctor",
         });
         ([(header::CACHE_CONTROL, "max-age=300")], Json(document)).into_response()
@@ -133,6 +139,11 @@ pub(super) async fn challenge(
             let mut parameters = vec![("error", "insufficient_scope")];
             parameters.extend(scope.as_deref().map(|scope| ("scope", scope)));
             resource.challenge("Bearer", &path, &parameters)
+        }
+        Some(Challenge::Proof) => {
+            let algorithms = proof::ALGORITHMS.map(JwsAlgorithm::as_str).join(" ");
+            let error = ("error", "invalid_dpop_proof");
+            resource.challenge("DPoP", &path, &[error, ("algs", algorithms.as_str())])
         }
         None if response.status() == StatusCode::UNAUTHORIZED => {
             let error = presented.then_some(("error", "invalid_token"));

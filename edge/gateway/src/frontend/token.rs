@@ -2,10 +2,11 @@
 //! capability token.
 //!
 //! `audience` names the tenant; it may be left out where issuer and audience of the token leave no doubt. `scope` narrows
-//! what is given: tool patterns, separated by blanks.
+//! what is given: tool patterns, separated by blanks. A DPoP proof (RFC 9449) binds the token to its key.
 
 use super::{error, request};
 use crate::enforce::{ExchangeRequest, Exchanged, Gateway, Refused};
+use crate::proof::Presented;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -59,6 +60,10 @@ pub(super) async fn exchange(State(gateway): State<Arc<Gateway>>, request: Reque
         subject_token: &form.subject_token,
         tenant: form.tenant.clone(),
         narrowed: form.narrowed.clone(),
+        presented: Presented {
+            token: None,
+            ..request::presented(&parts)
+        },
         trace_id: request::trace_id(&parts.headers),
     };
     match gateway.exchange(asked).await {
@@ -149,7 +154,7 @@ fn given(exchanged: &Exchanged, scope: Option<&str>) -> Response {
     let mut body = json!({
         "access_token": exchanged.token,
         "issued_token_type": ACCESS_TOKEN,
-        "token_type": "Bearer",
+        "token_type": if exchanged.bound { "DPoP" } else { "Bearer" },
         "expires_in": exchanged.expires_in,
     });
     if let (Some(scope), Some(members)) = (scope, body.as_object_mut()) {
@@ -163,6 +168,9 @@ fn worded(refused: &Refused) -> (StatusCode, Wrong) {
     let reason = refused.reason;
     let (status, error) = match reason {
         Reason::LoginIssuerUnknown => (StatusCode::BAD_REQUEST, "invalid_target"),
+        Reason::ProofMissing | Reason::ProofInvalid => {
+            (StatusCode::BAD_REQUEST, "invalid_dpop_proof")
+        }
         reason if reason.control() == Control::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }
