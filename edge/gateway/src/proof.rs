@@ -95,7 +95,8 @@ impl Place {
     }
 }
 
-/// The key that a request proves to have.
+/// The key that a request proves to have, if it is a right one. What is proved with another is not remembered: who has no
+/// such key must not fill the memory.
 ///
 /// # Errors
 /// [`Reason::ProofMissing`], [`Reason::ProofInvalid`].
@@ -104,11 +105,12 @@ pub(crate) fn check(
     place: &Place,
     used: &Used,
     now: (Timestamp, Duration),
+    is_right: impl Fn(&KeyThumbprint) -> bool,
 ) -> Result<KeyThumbprint, Reason> {
     let proof = presented.proof.ok_or(Reason::ProofMissing)?;
     let text = proof.to_str().map_err(|_| Reason::ProofInvalid)?;
     let proven = prove(text, presented, place, now.0).ok_or(Reason::ProofInvalid)?;
-    match used.first(&proven, now.1) {
+    match is_right(&proven.key) && used.first(&proven, now.1) {
         true => Ok(proven.key),
         false => Err(Reason::ProofInvalid),
     }

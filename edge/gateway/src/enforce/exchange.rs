@@ -8,7 +8,6 @@ use crate::world::{Loaded, TenantState};
 use proctor_engine::token::{Caveat, MintRequest};
 use proctor_engine::{CompiledIssuer, Freshness, Login};
 use proctor_model::audit::Effect;
-use proctor_model::config::Denials;
 use proctor_model::{KeyThumbprint, Reason, TenantId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -88,7 +87,7 @@ impl Gateway {
         named: Option<&TenantId>,
         claims: &Map<String, Value>,
     ) -> Result<Judge, Away> {
-        let tenants = match named {
+        let tenants: Vec<_> = match named {
             Some(tenant) => self.tenants.get(tenant).into_iter().collect(),
             None => self.tenants.all(),
         };
@@ -159,7 +158,8 @@ impl Gateway {
         let presented = &request.presented;
         match (presented.proof, issuer.spec().proof_required) {
             (None, false) => Ok(None),
-            _ => self.proven(&judge.tenant, presented).map(Some),
+            // Whatever key it is: the token is bound to it.
+            _ => self.proven(&judge.tenant, presented, |_| true).map(Some),
         }
     }
 

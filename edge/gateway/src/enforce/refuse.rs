@@ -11,8 +11,8 @@ use proctor_model::{DecisionId, KeyThumbprint, Reason, TenantId};
 use std::sync::Arc;
 
 impl Gateway {
-    /// Who sends this token, and shows that it may. A refusal is recorded in the chain of the tenant that the token names, if it is one of
-    /// ours; without one there is no chain to write to, and a metric counts it.
+    /// Who sends this token, and shows that it may. A refusal is recorded in the chain of the tenant that the token names,
+    /// if it is one of ours; without one there is no chain to write to, and a metric counts it.
     pub(crate) async fn authenticate(
         &self,
         presented: Presented<'_>,
@@ -45,23 +45,21 @@ impl Gateway {
             (false, Scheme::Dpop) => Err(Reason::ProofInvalid),
             (true, Scheme::Bearer) => Err(Reason::ProofMissing),
             (true, Scheme::Dpop) => {
-                let key = self.proven(&caller.tenant, presented)?;
-                match caller.token.is_bound_to(&key) {
-                    true => Ok(()),
-                    false => Err(Reason::ProofInvalid),
-                }
+                let is_right = |key: &KeyThumbprint| caller.token.is_bound_to(key);
+                self.proven(&caller.tenant, presented, is_right).map(drop)
             }
         }
     }
 
-    /// The key that a request proves to have.
+    /// The key that a request proves to have, if it is a right one.
     pub(super) fn proven(
         &self,
         tenant: &TenantState,
         presented: &Presented<'_>,
+        is_right: impl Fn(&KeyThumbprint) -> bool,
     ) -> Result<KeyThumbprint, Reason> {
         let now = (self.clock.now(), self.clock.monotonic());
-        proof::check(presented, &self.place, &tenant.proofs, now)
+        proof::check(presented, &self.place, &tenant.proofs, now, is_right)
     }
 
     /// Refuses a request of a known caller before it is a call.

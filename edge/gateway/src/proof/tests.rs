@@ -61,9 +61,9 @@ fn published_proofs() {
     };
     let now = (Timestamp::from_secs(1_562_262_620), Duration::ZERO);
     let server = place("https://server.example.com");
-    let key = check(&presented, &server, &used, now).unwrap();
+    let key = check(&presented, &server, &used, now, |_| true).unwrap();
     assert_eq!(key.as_str(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
-    let again = check(&presented, &server, &used, now);
+    let again = check(&presented, &server, &used, now, |_| true);
     assert_eq!(again, Err(Reason::ProofInvalid), "once");
 
     let header = HeaderValue::from_static(PUBLISHED_WITH_TOKEN);
@@ -80,10 +80,13 @@ fn published_proofs() {
         ..presented
     };
     assert_eq!(
-        check(&other, &server, &used, now),
+        check(&other, &server, &used, now, |_| true),
         Err(Reason::ProofInvalid)
     );
-    assert_eq!(check(&presented, &server, &used, now), Ok(key));
+    let wrong = check(&presented, &server, &used, now, |_| false);
+    assert_eq!(wrong, Err(Reason::ProofInvalid), "not remembered");
+    let proven = check(&presented, &server, &used, now, |_| true);
+    assert_eq!(proven, Ok(key));
 }
 
 /// A proof of a key of the test's, with these in place of the good members.
@@ -123,7 +126,7 @@ fn a_proof_is_for_one_request_with_one_token() {
             path: "/v1/mcp",
         };
         let now = (Timestamp::from_secs(1_000_000), Duration::ZERO);
-        check(&presented, &here, &Used::default(), now)
+        check(&presented, &here, &Used::default(), now, |_| true)
     };
     let with = |header: Value, claims: Value| shown(Some(&sign(&pair, &header, &claims)));
     assert_eq!(shown(None), Err(Reason::ProofMissing));
