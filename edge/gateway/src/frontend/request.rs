@@ -136,8 +136,8 @@ mod tests {
             ("bearer pct_x", Scheme::Bearer),
             ("DPoP pct_x", Scheme::Dpop),
         ] {
-            let got = authorization(&with("authorization", value));
-            assert_eq!(got, Some((scheme, "pct_x")));
+            let headers = with("authorization", value);
+            assert_eq!(authorization(&headers), Some((scheme, "pct_x")));
         }
         for bad in ["pct_x", "Basic pct_x", "Bearer", ""] {
             assert_eq!(authorization(&with("authorization", bad)), None, "{bad}");
