@@ -19,6 +19,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "tool-servers", description = "What is called, with the catalogue of tools"),
         (name = "policies", description = "Rego policies: versions, activation, roll-back"),
         (name = "tokens", description = "Capability tokens, their keys and revocations"),
+        (name = "issuers", description = "Identity providers whose tokens are exchanged for capability tokens"),
         (name = "intents", description = "What users asked for"),
         (name = "approvals", description = "Calls that wait for a person"),
         (name = "kill-switches", description = "What is stopped at once, on every edge"),

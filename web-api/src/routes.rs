@@ -8,6 +8,7 @@ mod content;
 mod documents;
 mod edges;
 mod intents;
+mod issuers;
 mod keys;
 mod kill;
 mod memory;
@@ -40,6 +41,8 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         ))
         .routes(routes!(documents::server_drift))
         .routes(routes!(documents::approve_definition))
+        .routes(routes!(issuers::list))
+        .routes(routes!(issuers::get, issuers::put, issuers::delete))
         .routes(routes!(policies::list))
         .routes(routes!(policies::put))
         .routes(routes!(policies::get))

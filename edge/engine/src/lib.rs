@@ -14,7 +14,7 @@
 //! monotonic clock to stop a policy that runs too long.)
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
-//! [`decision`] (what comes out), then the controls: [`token`], [`catalogue`] with [`schema`], [`intent`] with
+//! [`decision`] (what comes out), then the controls: [`token`] (with [`login`], where some come from), [`catalogue`] with [`schema`], [`intent`] with
 //! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
@@ -40,6 +40,7 @@ pub mod intent;
 pub mod json;
 pub mod limits;
 pub mod llm;
+pub mod login;
 pub mod memory;
 pub mod policy;
 pub mod provenance;
@@ -58,6 +59,7 @@ pub use decide::{admit, decide, decide_granted, visible_tools};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 pub use filter::{Vault, vault_key};
 pub use intent::CompiledIntent;
+pub use login::{CompiledIssuer, Login};
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
 pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};

@@ -7,8 +7,8 @@
 //! Whoever holds a token can append caveats, nobody can take one away. Each prefix has a revocation id,
 //! a hash of its tag: revoking a prefix revokes all that was derived from it.
 //!
-//! A caveat that is not understood makes the token invalid; a caveat that is understood but can't be enforced
-//! yet (`cost`, `cnf`) is refused at minting, at attenuation and at use.
+//! A caveat that is not understood makes the token invalid, and is refused at minting and at attenuation. One of them is
+//! enforced by who receives the token, not by [`decide`](crate::decide()): `cnf` ([`VerifiedToken::is_bound`]).
 
 mod argument;
 mod binary;

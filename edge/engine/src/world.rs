@@ -5,6 +5,7 @@ use crate::budget::{CompiledBudget, Remaining};
 use crate::catalogue::Catalogue;
 use crate::filter::{ContentProblem, Rules};
 use crate::intent::CompiledIntent;
+use crate::login::CompiledIssuer;
 use crate::memory::MemoryView;
 use crate::policy::{CompiledPolicySet, PolicyProblem};
 use crate::provenance::Tracker;
@@ -141,6 +142,7 @@ pub struct CompiledTenant {
     policies: CompiledPolicySet,
     content: Rules,
     budget: CompiledBudget,
+    issuers: Vec<CompiledIssuer>,
 }
 
 /// Why a configuration can't be used as a whole: the last good one serves on.
@@ -165,7 +167,7 @@ pub enum TenantProblem {
 
 impl CompiledTenant {
     /// Compiles a configuration. A tool whose input schema does not compile is held back by itself (see
-    /// [`Catalogue::problems`]); a policy that does not compile refuses the whole.
+    /// [`Catalogue::problems`]); a policy that does not compile refuses the whole; an issuer that does not is trusted by nobody.
     ///
     /// # Errors
     /// See [`TenantProblem`].
@@ -187,6 +189,11 @@ impl CompiledTenant {
             policies: CompiledPolicySet::compile(&config.policies)?,
             content: Rules::compile(&config.content)?,
             budget: CompiledBudget::compile(config.limits.as_ref(), config.prices.as_ref()),
+            issuers: config
+                .issuers
+                .iter()
+                .filter_map(|issuer| CompiledIssuer::compile(issuer).ok())
+                .collect(),
         })
     }
 
@@ -236,6 +243,12 @@ impl CompiledTenant {
     #[must_use]
     pub fn budget(&self) -> &CompiledBudget {
         &self.budget
+    }
+
+    /// Identity providers whose tokens are taken in exchange.
+    #[must_use]
+    pub fn issuers(&self) -> &[CompiledIssuer] {
+        &self.issuers
     }
 
     /// The policies.

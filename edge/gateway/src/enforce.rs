@@ -5,12 +5,14 @@ mod approval;
 mod budget;
 mod dialogue;
 mod direct;
+mod exchange;
 mod kill;
 mod llm;
 mod memory;
 mod refuse;
 mod session;
 
+pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
 
 use crate::event::{self, Stamp};
@@ -52,6 +54,10 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) in_flight: Semaphore,
+    /// Keys of identity providers.
+    pub(crate) logins: crate::login::Keys,
+    /// By which addresses proofs may name this edge.
+    pub(crate) place: crate::proof::Place,
     pub(crate) memory: crate::memory::Memory,
 }
 
@@ -73,6 +79,8 @@ pub(crate) struct Refused {
     pub(crate) approval: Option<ApprovalNote>,
     /// When it may help to ask again.
     pub(crate) retry_after: Option<Duration>,
+    /// The tool that the token would have to cover.
+    pub(crate) lacks: Option<String>,
 }
 
 /// What came of a call.

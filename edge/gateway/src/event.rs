@@ -1,10 +1,10 @@
 //! Audit events from what was decided and what came of it. No value of a call gets in here.
 
 use proctor_engine::provenance::shown_pointer;
-use proctor_engine::{Facts, Refusal};
-use proctor_model::audit::{AuditEvent, Effect, Kind};
+use proctor_engine::{Facts, Login, Refusal};
+use proctor_model::audit::{AuditEvent, Effect, EventAdmin, Kind};
 use proctor_model::config::PolicyMode;
-use proctor_model::{EdgeId, EventId, Reason, TenantId, Timestamp};
+use proctor_model::{EdgeId, EventId, IssuerId, Reason, RevocationId, TenantId, Timestamp};
 
 /// What every event of a request has in common.
 #[derive(Clone, Debug)]
@@ -86,6 +86,30 @@ pub(crate) fn turned_away(
     event.effect = Some(Effect::Deny);
     event.control = Some(reason.control());
     event.reason = Some(reason);
+    event.trace_id = stamp.trace_id;
+    event
+}
+
+/// A capability token was given for a login.
+pub(crate) fn logged_in(
+    stamp: Stamp,
+    tenant: TenantId,
+    decision_id: proctor_model::DecisionId,
+    issuer: &IssuerId,
+    login: &Login,
+    token_id: RevocationId,
+) -> AuditEvent {
+    let mut event = AuditEvent::new(tenant, stamp.edge, stamp.event_id, stamp.now, Kind::Admin);
+    event.decision_id = Some(decision_id);
+    event.effect = Some(Effect::Allow);
+    event.agent = Some(login.agent.clone());
+    event.user = Some(login.user.clone());
+    event.admin = Some(EventAdmin {
+        action: "token.exchange".to_owned(),
+        object: token_id.to_string(),
+        principal: format!("{issuer}/{}", login.user),
+    });
+    event.token_id = Some(token_id);
     event.trace_id = stamp.trace_id;
     event
 }

@@ -5,6 +5,7 @@
 //! | `/v1/mcp`, `/v1/mcp/{server}` | `mcp`: both families of revisions |
 //! | `/v1/tool-call` | `tool_call` |
 //! | `/v1/llm/{provider}/…` | `llm` |
+//! | `/v1/token` | `token`: a login through an identity provider |
 //! | `/access/v1/evaluation`, `/access/v1/evaluations` | `authzen` |
 //! | `/.well-known/oauth-protected-resource/…` | `resource` |
 
@@ -17,6 +18,7 @@ mod memory;
 mod pages;
 mod request;
 mod resource;
+mod token;
 mod tool_call;
 
 pub(crate) use llm::provider_error;
@@ -35,7 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Headers that decide something: twice is one too many, whoever is meant to read which.
-const ONCE: [HeaderName; 10] = [
+const ONCE: [HeaderName; 11] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -45,6 +47,7 @@ const ONCE: [HeaderName; 10] = [
     HeaderName::from_static("mcp-method"),
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("x-api-key"),
+    crate::proof::HEADER,
     HeaderName::from_static("x-proctor-approval"),
 ];
 
@@ -54,11 +57,16 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
         face.public_url.clone(),
         &face.allowed_origins,
     ));
-    let resource = Arc::new(Resource::new(face.public_url, face.authorization_servers));
+    let resource = Arc::new(Resource::new(
+        face.public_url,
+        face.authorization_servers,
+        Arc::clone(&gateway.tenants),
+    ));
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
         .route("/v1/llm/{provider}/{*path}", post(llm::prompt))
+        .route("/v1/token", post(token::exchange))
         .route("/v1/memory/{operation}", post(memory::call))
         .route("/access/v1/evaluation", post(authzen::evaluation))
         .route("/access/v1/evaluations", post(authzen::evaluations))

@@ -9,7 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`lease`] (budgets), [`world`] and [`feed`] (what is known of tenants),
-//! [`sessions`] (what their agents have read), [`memory`] (what their memory says),
+//! [`login`] and [`jws`] (whose tokens are exchanged), [`proof`] (who may send a token that is bound to a key), [`sessions`] (what their agents have read), [`memory`] (what their memory says),
 //! [`identity`].
 
 mod config;
@@ -19,8 +19,11 @@ mod event;
 mod feed;
 mod frontend;
 mod identity;
+mod jws;
 mod lease;
+mod login;
 mod memory;
+mod proof;
 mod sessions;
 mod ship;
 mod spool;
@@ -168,6 +171,8 @@ pub async fn start(
         clock: config.clock.clone(),
         random: Random::system(),
         in_flight: Semaphore::new(config.in_flight_max),
+        logins: login::Keys::new(Arc::clone(&tenants), config.clock.clone()),
+        place: proof::Place::new(agent_addr, config.face.public_url.clone()),
         memory,
     });
     if !open.is_empty() {

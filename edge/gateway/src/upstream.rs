@@ -7,6 +7,7 @@ mod api;
 mod ask;
 mod breaker;
 mod client;
+mod document;
 mod events;
 mod guard;
 mod http;

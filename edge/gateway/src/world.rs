@@ -1,5 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
+use crate::proof::Used;
 use crate::sessions::Sessions;
 use crate::upstream::{Upstreams, Wiring};
 use arc_swap::ArcSwapOption;
@@ -109,6 +110,8 @@ pub(crate) struct TenantState {
     killed: watch::Sender<Arc<Killed>>,
     news: Mutex<News>,
     unverified: Mutex<Unverified>,
+    /// Proofs of possession that were used here.
+    pub(crate) proofs: Used,
     /// When this edge began to serve it, on its monotonic clock.
     since: Duration,
 }
@@ -188,6 +191,7 @@ impl TenantState {
             killed: watch::Sender::default(),
             news: Mutex::default(),
             unverified: Mutex::default(),
+            proofs: Used::default(),
         }
     }
 
@@ -407,6 +411,15 @@ impl Tenants {
         self.tenants.load().as_ref()?.get(tenant).cloned()
     }
 
+    /// All that are served; none before the first assignment.
+    pub(crate) fn all(&self) -> Vec<Arc<TenantState>> {
+        let tenants = self.tenants.load();
+        tenants
+            .iter()
+            .flat_map(|tenants| tenants.values().cloned())
+            .collect()
+    }
+
     pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
         self.tenants.store(Some(Arc::new(tenants)));
     }
@@ -483,6 +496,7 @@ mod tests {
             key_ids: Vec::new(),
             limits: None,
             prices: None,
+            issuers: Vec::new(),
         };
         let tenant = CompiledTenant::compile(&config).unwrap();
         Loaded {

@@ -7,6 +7,7 @@ use crate::content::ContentRules;
 use crate::ids::{
     AgentId, DeploymentId, EdgeId, KeyId, PolicyId, Region, RevocationId, SecretName, TenantId,
 };
+use crate::login::TrustedIssuer;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -188,6 +189,9 @@ pub struct TenantConfig {
     /// Prices, if the tenant has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Versioned<Prices>>,
+    /// Identity providers whose access tokens are exchanged for capability tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<TrustedIssuer>,
 }
 
 /// Payload of `proctor.heartbeat+jws`: all that came before it on the stream is all there was.

@@ -142,6 +142,15 @@ text_id!(
     PolicyId, "policy id", NAME_RULE, is_name
 );
 text_id!(
+    /// An identity provider whose tokens a tenant takes.
+    IssuerId, "id of a trusted issuer", NAME_RULE, is_name
+);
+text_id!(
+    /// Thumbprint of a public key (RFC 7638 with SHA-256), base64url: what a `cnf` caveat names.
+    KeyThumbprint, "JWK thumbprint", "43 of A-Z a-z 0-9 - _ (SHA-256, base64url without padding)",
+    |text| text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+);
+text_id!(
     /// A credential of a tenant for its upstreams.
     SecretName, "name of a secret", NAME_RULE, is_name
 );

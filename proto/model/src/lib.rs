@@ -4,7 +4,7 @@
 //! This crate does no I/O, reads no clock and knows no role. Its formats are promises
 //! (`docs/contracts.md`): a change needs a version field and a CHANGELOG entry.
 //!
-//! Reading order: [`ids`], [`reason`], [`catalogue`], [`intent`], [`budget`], [`config`], [`content`], [`signed`], [`audit`], [`approval`], [`kill`], [`memory`].
+//! Reading order: [`ids`], [`reason`], [`catalogue`], [`intent`], [`budget`], [`config`], [`content`], [`signed`], [`audit`], [`approval`], [`kill`], [`memory`], [`login`].
 
 pub mod approval;
 pub mod audit;
@@ -16,6 +16,7 @@ pub mod ids;
 pub mod intent;
 pub mod kill;
 pub mod limits;
+pub mod login;
 pub mod memory;
 pub mod principal;
 pub mod reason;

@@ -85,6 +85,7 @@ pub enum Right {
     ReadAudit,
     WriteApiKeys,
     WriteSecrets,
+    WriteIssuers,
     WriteTenants,
     WriteEdges,
     ReadBudgets,

@@ -147,6 +147,20 @@ reasons! {
     TokenNotYetValid = "token_not_yet_valid", Capability, -32010, 401, "The capability token is not valid yet.";
     /// It, or a token it derives from, was revoked.
     TokenRevoked = "token_revoked", Capability, -32010, 401, "The capability token, or one that it derives from, was revoked.";
+    /// The token is bound to a key, and the request does not show that its sender has it.
+    ProofMissing = "proof_missing", Capability, -32010, 401, "The capability token is bound to a key: send 'Authorization: DPoP <token>' and a proof in the header 'DPoP' (RFC 9449).";
+    /// The proof is not one, not of that key, not for this request, too old, or was used before.
+    ProofInvalid = "proof_invalid", Capability, -32010, 401, "The DPoP proof is not valid for this request and this token, or was used before: sign a new one for each request.";
+    /// Nobody here trusts who made the identity provider's token.
+    LoginIssuerUnknown = "login_issuer_unknown", Capability, -32010, 401, "No tenant here takes tokens of this issuer for this target.";
+    /// The identity provider's token is not for us.
+    LoginWrongAudience = "login_wrong_audience", Capability, -32010, 401, "The identity provider's token is for another audience than the one that is trusted here.";
+    /// The identity provider's token does not verify.
+    LoginTokenInvalid = "login_token_invalid", Capability, -32010, 401, "The identity provider's token does not verify: see its form, type, algorithm, key and signature.";
+    /// The identity provider's token is over, or not valid yet.
+    LoginTokenExpired = "login_token_expired", Capability, -32010, 401, "The identity provider's token has expired, or is not valid yet.";
+    /// The identity provider's token is good, and gives nothing.
+    LoginNotAdmitted = "login_not_admitted", Capability, -32010, 403, "The identity provider's token gives nothing here: it lacks a scope, its user, or a client that stands for an agent.";
     /// The agent is disabled or gone.
     AgentDisabled = "agent_disabled", Capability, -32010, 403, "The agent is disabled or no longer registered.";
     /// Kill switch of the whole platform.
@@ -262,6 +276,8 @@ reasons! {
     CircuitOpen = "circuit_open", Unavailable, -32018, 503, "The tool server failed again and again: it is left alone for a moment.";
     /// The tenant's credential for the upstream is missing, or not for its host, or was refused.
     UpstreamCredential = "upstream_credential", Unavailable, -32018, 503, "The credential for the tool server is missing here, is not for its host, or gets no access token.";
+    /// The keys of an identity provider can't be had.
+    LoginKeysUnavailable = "login_keys_unavailable", Unavailable, -32018, 503, "The identity provider's keys cannot be had right now: try again.";
     /// Config too old.
     StaleConfig = "stale_config", Unavailable, -32018, 503, "This edge has not heard from the control plane for too long: the call is refused.";
     /// Nothing loaded yet.

@@ -3,6 +3,7 @@
 mod approvals;
 mod content;
 pub(crate) mod documents;
+mod issuers;
 mod llm;
 mod platform;
 
@@ -53,6 +54,10 @@ operations! {
     get_server(ObjectRequest) -> Document = async |s, c, r| documents::get(s, c, Kind::Server, r).await;
     list_servers(ListRequest) -> ListDocumentsResponse = async |s, c, r| documents::list(s, c, Kind::Server, r).await;
     delete_server(ObjectRequest) -> Empty = async |s, c, r| documents::delete(s, c, Kind::Server, r).await;
+    put_issuer(PutDocumentRequest) -> Document = issuers::put;
+    get_issuer(ObjectRequest) -> Document = async |s, c, r| documents::get(s, c, Kind::Issuer, r).await;
+    list_issuers(ListRequest) -> ListDocumentsResponse = async |s, c, r| documents::list(s, c, Kind::Issuer, r).await;
+    delete_issuer(ObjectRequest) -> Empty = async |s, c, r| documents::delete(s, c, Kind::Issuer, r).await;
     put_policy(PutDocumentRequest) -> PolicyVersion = documents::put_policy;
     get_policy_version(PolicyVersionRequest) -> PolicyVersion = documents::get_policy_version;
     list_policies(ListRequest) -> ListPoliciesResponse = documents::list_policies;

@@ -152,6 +152,10 @@ async fn another_tenant_looks_like_none_at_all() {
         get_server(object("b", "bot", 0)),
         list_servers(list("b")),
         delete_server(object("b", "bot", 0)),
+        put_issuer(document()),
+        get_issuer(object("b", "bot", 0)),
+        list_issuers(list("b")),
+        delete_issuer(object("b", "bot", 0)),
         put_policy(document()),
         get_policy_version(v1::PolicyVersionRequest {
             tenant: tenant(),

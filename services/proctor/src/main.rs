@@ -42,6 +42,9 @@ enum Command {
     /// Mint, narrow, read and revoke capability tokens
     #[command(subcommand)]
     Token(operate::token::TokenCommand),
+    /// Trust identity providers: their access tokens are exchanged for capability tokens
+    #[command(subcommand)]
+    Issuer(operate::issuer::IssuerCommand),
     /// Declare what a user asked for
     #[command(subcommand)]
     Intent(operate::intent::IntentCommand),
@@ -111,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::WebApi(args) => role::web_api(args).await?,
             Command::Edge(args) => role::edge(args).await?,
             Command::Token(command) => operate::token::run(command).await?,
+            Command::Issuer(command) => operate::issuer::run(command).await?,
             Command::Intent(command) => operate::intent::run(command).await?,
             Command::Approval(command) => operate::approval::run(command).await?,
             Command::Kill(command) => operate::kill::run(command).await?,

@@ -7,6 +7,7 @@ pub(crate) mod budget;
 pub(crate) mod call;
 pub(crate) mod content;
 pub(crate) mod intent;
+pub(crate) mod issuer;
 pub(crate) mod kill;
 pub(crate) mod llm;
 pub(crate) mod memory;

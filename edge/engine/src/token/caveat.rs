@@ -3,7 +3,7 @@
 use super::{ArgCaveat, ToolGlob};
 use crate::limits::{CAVEAT_BYTES_MAX, CAVEAT_LIST_MAX};
 use proctor_model::catalogue::Verb;
-use proctor_model::{AgentId, EdgeId, IntentId, Region, SessionId, Timestamp};
+use proctor_model::{AgentId, EdgeId, IntentId, KeyThumbprint, Region, SessionId, Timestamp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -40,6 +40,8 @@ pub enum Caveat {
     Edge(EdgeId),
     /// `depth <= n`: at most so many `delegate` caveats may follow.
     Depth(u8),
+    /// `cnf = <JWK thumbprint>`: each request proves that its sender has this key (RFC 9449).
+    Cnf(KeyThumbprint),
 }
 
 /// Why a text is no caveat that we take. Holds nothing of it.
@@ -54,9 +56,6 @@ pub enum CaveatError {
     /// The value doesn't fit the key.
     #[error("the value does not fit: {0}")]
     Syntax(&'static str),
-    /// In the grammar, but not enforced by this version.
-    #[error("'{0}' cannot be enforced by this version")]
-    Unenforceable(&'static str),
 }
 
 impl Caveat {
@@ -136,7 +135,10 @@ impl FromStr for Caveat {
                 after("<=", "depth: <=")?,
                 "depth: up to 255",
             )?)),
-            "cnf" => Err(CaveatError::Unenforceable("cnf")),
+            "cnf" => Ok(Self::Cnf(one(
+                after("=", "cnf: =")?,
+                "cnf: a JWK thumbprint (RFC 7638, SHA-256, base64url)",
+            )?)),
             _ => Err(CaveatError::Unknown),
         }
     }
@@ -193,6 +195,7 @@ impl fmt::Display for Caveat {
             Self::RegionIn(regions) => write!(f, "region in {}", List(regions)),
             Self::Edge(id) => write!(f, "edge = {id}"),
             Self::Depth(most) => write!(f, "depth <= {most}"),
+            Self::Cnf(key) => write!(f, "cnf = {key}"),
         }
     }
 }

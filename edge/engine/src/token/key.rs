@@ -1,5 +1,7 @@
 //! The keys that verify tokens of one tenant.
 
+use super::mint::mint_under;
+use super::{MintRequest, Token, TokenError};
 use hmac::{Hmac, KeyInit, Mac};
 use proctor_model::config::TokenKeys;
 use proctor_model::{KeyId, TenantId, Timestamp};
@@ -71,6 +73,22 @@ impl KeyRing {
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
+    }
+
+    /// A new token, made with the tenant's active key. `nonce` must be fresh random bytes.
+    ///
+    /// # Errors
+    /// As [`mint`](super::mint()); [`TokenError::UnknownKey`] without an active key.
+    pub fn mint(
+        &self,
+        request: &MintRequest,
+        nonce: [u8; 16],
+        iat: Timestamp,
+    ) -> Result<Token, TokenError> {
+        let active = self.keys.iter().find(|key| key.not_after.is_none());
+        let active = active.filter(|_| request.tenant == self.tenant);
+        let active = active.ok_or(TokenError::UnknownKey)?;
+        mint_under(request, &active.kid, &active.root, nonce, iat)
     }
 
     pub(super) fn find(&self, kid: &KeyId) -> Option<(&Tag, Option<Timestamp>)> {

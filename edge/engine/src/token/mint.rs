@@ -1,12 +1,12 @@
 //! Making tokens and narrowing them.
 
 use super::identifier::Identifier;
-use super::key::{link, root};
+use super::key::{Tag, link, root};
 use super::verify::{check_complete, check_form};
 use super::{Caveat, Token, TokenError};
 use crate::limits::{CAVEATS_MAX, TOKEN_BYTES_MAX};
 use proctor_model::config::TokenKey;
-use proctor_model::{AgentId, TenantId, Timestamp};
+use proctor_model::{AgentId, KeyId, TenantId, Timestamp};
 
 /// What a new token is to be.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,8 +29,18 @@ pub fn mint(
     nonce: [u8; 16],
     iat: Timestamp,
 ) -> Result<Token, TokenError> {
+    mint_under(request, &key.kid, &root(&key.key), nonce, iat)
+}
+
+pub(super) fn mint_under(
+    request: &MintRequest,
+    kid: &KeyId,
+    root: &Tag,
+    nonce: [u8; 16],
+    iat: Timestamp,
+) -> Result<Token, TokenError> {
     let identifier = Identifier {
-        kid: key.kid.clone(),
+        kid: kid.clone(),
         nonce,
         tenant: request.tenant.clone(),
         agent: request.agent.clone(),
@@ -38,7 +48,7 @@ pub fn mint(
     };
     let identifier_bytes = identifier.encode()?;
     let bare = Token {
-        tag: link(&root(&key.key), &identifier_bytes),
+        tag: link(root, &identifier_bytes),
         identifier,
         identifier_bytes,
         caveats: Vec::new(),

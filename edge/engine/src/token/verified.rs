@@ -4,8 +4,8 @@ use super::{ArgCaveat, Caveat, Identifier, ToolGlob};
 use crate::world::{CountKey, Revocations};
 use proctor_model::catalogue::Verb;
 use proctor_model::{
-    AgentId, EdgeId, IntentId, KeyId, Reason, Region, RevocationId, SessionId, TenantId, Timestamp,
-    ToolRef,
+    AgentId, EdgeId, IntentId, KeyId, KeyThumbprint, Reason, Region, RevocationId, SessionId,
+    TenantId, Timestamp, ToolRef,
 };
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ pub struct VerifiedToken {
     intents: Vec<IntentId>,
     sessions: Vec<SessionId>,
     delegation: Vec<AgentId>,
+    keys: Vec<KeyThumbprint>,
     pub(crate) policy_view: regorus::Value,
 }
 
@@ -78,6 +79,7 @@ impl VerifiedToken {
             intents: Vec::new(),
             sessions: Vec::new(),
             delegation: Vec::new(),
+            keys: Vec::new(),
             policy_view: regorus::Value::Undefined,
         };
         for (caveat, prefix) in caveats.iter().zip(prefixes.iter().skip(1)) {
@@ -106,6 +108,7 @@ impl VerifiedToken {
             Caveat::Cost(most) => self.limit(CountKey::TokenCost(prefix.clone()), most),
             Caveat::RegionIn(regions) => self.regions.push(regions),
             Caveat::Edge(id) => self.edges.push(id),
+            Caveat::Cnf(key) => self.keys.push(key),
             Caveat::Depth(_) => {} // Checked over the whole chain when it was verified.
         }
     }
@@ -260,6 +263,20 @@ impl VerifiedToken {
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         self.sessions.first()
+    }
+
+    /// Whether it is bound to a key (`cnf`): then it is good only with a proof that its sender has that key, which who
+    /// receives it has to ask for.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Whether this is the key that it is bound to. One that is bound to two keys is good with neither: who attenuates
+    /// can't rebind it.
+    #[must_use]
+    pub fn is_bound_to(&self, key: &KeyThumbprint) -> bool {
+        self.is_bound() && self.keys.iter().all(|bound| bound == key)
     }
 
     /// The sub-agents it was handed on to, in order.

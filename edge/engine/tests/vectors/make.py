@@ -155,7 +155,7 @@ hostile("no-tools", raw(macaroon(NEEDED[:1])), "token_incomplete")
 hostile("no-caveats", raw(macaroon([])), "token_incomplete")
 for name, caveat in [
     ("unknown-caveat", "color = blue"),
-    ("cnf-caveat", "cnf = 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+    ("cnf-caveat", "cnf = 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4"),
     ("caveat-without-operator", "time"),
     ("caveat-with-two-spaces", "calls <=  5"),
     ("caveat-negative", "calls <= -5"),
@@ -177,6 +177,7 @@ hostile("too-deep", raw(macaroon(NEEDED + ["depth <= 1", "delegate = a", "delega
 hostile("depth-raised", raw(macaroon(NEEDED + ["depth <= 0", "depth <= 9", "delegate = a"])), "delegation_too_deep")
 hostile("too-many-caveats", raw(macaroon(NEEDED + ["depth <= 9"] * 63)), "token_malformed")
 hostile("too-large", raw(macaroon(NEEDED + ["session = " + "a" * 3000])), "token_malformed")
+valid("cnf", NEEDED + ["cnf = 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"])
 
 for old in HERE.glob("[0-9]*.json"):
     old.unlink()

@@ -2,22 +2,23 @@
 
 use super::{Caller, Gateway, Refused, count};
 use crate::event;
+use crate::proof::{self, Presented, Scheme};
 use crate::world::{Loaded, TenantState};
 use proctor_engine::Refusal;
 use proctor_model::audit::Effect;
 use proctor_model::config::Denials;
-use proctor_model::{DecisionId, Reason, TenantId};
+use proctor_model::{DecisionId, KeyThumbprint, Reason, TenantId};
 use std::sync::Arc;
 
 impl Gateway {
-    /// Who sends this token. A refusal is recorded in the chain of the tenant that the token names, if it is one of
-    /// ours; without one there is no chain to write to, and a metric counts it.
+    /// Who sends this token, and shows that it may. A refusal is recorded in the chain of the tenant that the token names,
+    /// if it is one of ours; without one there is no chain to write to, and a metric counts it.
     pub(crate) async fn authenticate(
         &self,
-        text: Option<&str>,
+        presented: Presented<'_>,
         trace_id: Option<String>,
     ) -> Result<Caller, Refused> {
-        let verified = match text {
+        let verified = match presented.token {
             Some(text) => self.tenants.verify(text),
             None => Err(crate::world::TurnedAway {
                 reason: Reason::TokenMissing,
@@ -25,9 +26,40 @@ impl Gateway {
             }),
         };
         match verified {
-            Ok((tenant, token)) => Ok(Caller { tenant, token }),
+            Ok((tenant, token)) => {
+                let caller = Caller { tenant, token };
+                match self.check_possession(&caller, &presented) {
+                    Ok(()) => Ok(caller),
+                    Err(reason) => Err(self.refuse(&caller, reason, trace_id).await),
+                }
+            }
             Err(away) => Err(self.turn_away(away.tenant, away.reason, trace_id).await),
         }
+    }
+
+    /// A token that is bound to a key comes with a proof of that key, as `Authorization: DPoP`, and never as a mere bearer's
+    /// (RFC 9449, section 7); one that is not bound does not pretend to be.
+    fn check_possession(&self, caller: &Caller, presented: &Presented<'_>) -> Result<(), Reason> {
+        match (caller.token.is_bound(), presented.scheme) {
+            (false, Scheme::Bearer) => Ok(()),
+            (false, Scheme::Dpop) => Err(Reason::ProofInvalid),
+            (true, Scheme::Bearer) => Err(Reason::ProofMissing),
+            (true, Scheme::Dpop) => {
+                let is_right = |key: &KeyThumbprint| caller.token.is_bound_to(key);
+                self.proven(&caller.tenant, presented, is_right).map(drop)
+            }
+        }
+    }
+
+    /// The key that a request proves to have, if it is a right one.
+    pub(super) fn proven(
+        &self,
+        tenant: &TenantState,
+        presented: &Presented<'_>,
+        is_right: impl Fn(&KeyThumbprint) -> bool,
+    ) -> Result<KeyThumbprint, Reason> {
+        let now = (self.clock.now(), self.clock.monotonic());
+        proof::check(presented, &self.place, &tenant.proofs, now, is_right)
     }
 
     /// Refuses a request of a known caller before it is a call.
@@ -116,7 +148,10 @@ impl Gateway {
             Err(reason) => (reason, None),
         };
         let denials = loaded.tenant.settings().denials;
+        let tool = refusal.facts.tool.as_ref();
+        let tool = tool.filter(|_| reason == Reason::ToolNotInToken);
         Refused {
+            lacks: tool.map(|tool| format!("{}/{}", tool.server, tool.name)),
             approval: refusal.facts.approval.filter(|_| reason == refusal.reason),
             ..self.refused(refusal.facts.decision_id, reason, message, denials)
         }
@@ -137,6 +172,7 @@ impl Gateway {
             denials,
             approval: None,
             retry_after: None,
+            lacks: None,
         }
     }
 }

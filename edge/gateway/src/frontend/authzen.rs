@@ -28,7 +28,7 @@ async fn enter(
     let (parts, body) = request.into_parts();
     let trace_id = request::trace_id(&parts.headers);
     let caller = gateway
-        .authenticate(request::bearer(&parts.headers), trace_id.clone())
+        .authenticate(request::presented(&parts), trace_id.clone())
         .await;
     let caller = caller.map_err(|refused| error::plain(&refused))?;
     let read = |body: Bytes| match parse(&body, &Limits::default())? {

@@ -1,6 +1,7 @@
 //! How a refusal is worded, in each dialect. The words are the same everywhere: `control`, `reason`, `message`.
 
 use super::request;
+use super::resource::Challenge;
 use crate::enforce::Refused;
 use axum::Json;
 use axum::http::StatusCode;
@@ -68,7 +69,10 @@ fn error(dialect: Dialect, refused: &Refused) -> Value {
 fn status(dialect: Dialect, reason: Reason) -> StatusCode {
     let exact =
         StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let token = matches!(reason, Reason::TokenMissing | Reason::TokenMalformed);
+    let token = matches!(
+        reason,
+        Reason::TokenMissing | Reason::TokenMalformed | Reason::ProofMissing | Reason::ProofInvalid
+    );
     let http = matches!(
         reason,
         Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession
@@ -86,20 +90,25 @@ fn respond(status: StatusCode, body: Value) -> Response {
     (status, Json(body)).into_response()
 }
 
+/// Notes what would have to be shown instead, for the header that says so (`resource::challenge`).
+pub(super) fn challenged(mut response: Response, refused: &Refused) -> Response {
+    if let Some(challenge) = Challenge::of(refused) {
+        response.extensions_mut().insert(challenge);
+    }
+    response
+}
+
 /// A refusal outside MCP: `{"error": {code, message, data}}`.
 pub(super) fn plain(refused: &Refused) -> Response {
-    respond(
-        status(Dialect::Plain, refused.reason),
-        json!({ "error": error(Dialect::Plain, refused) }),
-    )
+    let status = status(Dialect::Plain, refused.reason);
+    let body = json!({ "error": error(Dialect::Plain, refused) });
+    challenged(respond(status, body), refused)
 }
 
 /// A refusal of an MCP message.
 pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
-    respond(
-        status(dialect, refused.reason),
-        rpc_body(dialect, id, refused),
-    )
+    let status = status(dialect, refused.reason);
+    challenged(respond(status, rpc_body(dialect, id, refused)), refused)
 }
 
 /// The same as a message, for a stream that is open already.

@@ -2,6 +2,7 @@
 
 use super::{error, request};
 use crate::enforce::{Caller, Completion, Gateway, Note, Prompted, Refused};
+use crate::proof::Presented;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -43,8 +44,8 @@ pub(super) async fn prompt(
         None => LlmDialect::Openai,
     };
     let trace_id = request::trace_id(&parts.headers);
-    let caller = match token(&parts.headers) {
-        Ok(token) => gateway.authenticate(token, trace_id.clone()).await,
+    let caller = match presented(&parts) {
+        Ok(presented) => gateway.authenticate(presented, trace_id.clone()).await,
         Err(reason) => Err(gateway.turn_away(None, reason, trace_id.clone()).await),
     };
     let caller = match caller {
@@ -87,13 +88,17 @@ pub(super) async fn prompt(
     }
 }
 
-/// The token's text: as a bearer, or as Anthropic's clients send a key; not two different ones.
-fn token(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
-    let bearer = request::bearer(headers);
-    let key = headers.get(&API_KEY).and_then(|key| key.to_str().ok());
-    match (bearer, key) {
-        (Some(bearer), Some(key)) if bearer != key => Err(Reason::InvalidTransport),
-        (bearer, key) => Ok(bearer.or(key)),
+/// The token: as a bearer, or as Anthropic's clients send a key; not two different ones.
+fn presented(parts: &Parts) -> Result<Presented<'_>, Reason> {
+    let presented = request::presented(parts);
+    let key = parts.headers.get(&API_KEY);
+    let key = key.and_then(|key| key.to_str().ok());
+    match (presented.token, key) {
+        (Some(token), Some(key)) if token != key => Err(Reason::InvalidTransport),
+        (token, key) => Ok(Presented {
+            token: token.or(key),
+            ..presented
+        }),
     }
 }
 
@@ -166,7 +171,7 @@ fn refusal(dialect: LlmDialect, refused: &Refused) -> Response {
         _ => "false",
     });
     response.headers_mut().insert(SHOULD_RETRY, retry);
-    response
+    error::challenged(response, refused)
 }
 
 /// One that waits for a person is no success: a client would take it for an answer.

@@ -118,7 +118,7 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     };
     let caller = match endpoint
         .gateway
-        .authenticate(request::bearer(headers), trace_id.clone())
+        .authenticate(request::presented(&parts), trace_id.clone())
         .await
     {
         Ok(caller) => caller,

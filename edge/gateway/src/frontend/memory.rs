@@ -31,7 +31,7 @@ pub(super) async fn call(
     let (parts, body) = request.into_parts();
     let trace_id = request::trace_id(&parts.headers);
     let caller = gateway
-        .authenticate(request::bearer(&parts.headers), trace_id.clone())
+        .authenticate(request::presented(&parts), trace_id.clone())
         .await;
     let caller = match caller {
         Ok(caller) => caller,

@@ -1,6 +1,8 @@
 //! Reading a request: its token, its trace, its body.
 
+use crate::proof::{self, Presented, Scheme};
 use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use proctor_model::{ApprovalId, Reason};
@@ -12,11 +14,26 @@ pub(super) const BODY_BYTES_MAX: usize = proctor_engine::limits::JSON_BYTES_MAX;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The token's text. `Bearer` in any case (RFC 9110), one space, nothing else.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// What a request shows of its sender.
+pub(super) fn presented(parts: &Parts) -> Presented<'_> {
+    let (scheme, token) = authorization(&parts.headers).unzip();
+    Presented {
+        token,
+        scheme: scheme.unwrap_or(Scheme::Bearer),
+        proof: parts.headers.get(&proof::HEADER),
+        method: &parts.method,
+        path: parts.uri.path(),
+    }
+}
+
+/// The token's text, and how it is sent: `Bearer` or `DPoP` in any case (RFC 9110), one space, nothing else.
+fn authorization(headers: &HeaderMap) -> Option<(Scheme, &str)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    let known = [("bearer", Scheme::Bearer), ("dpop", Scheme::Dpop)];
+    let mut known = known.into_iter();
+    let (_, scheme) = known.find(|(name, _)| scheme.eq_ignore_ascii_case(name))?;
+    Some((scheme, token))
 }
 
 /// The key in a request's `_meta` under which it names an approval.
@@ -47,14 +64,14 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
     (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.to_owned())
 }
 
-/// Whether the body says that it is JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body says that it is of this kind.
+pub(super) fn is_of(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    kind.eq_ignore_ascii_case(wanted)
 }
 
 /// The whole body, never more than the limit.
@@ -68,9 +85,14 @@ pub(super) async fn body_within(
     body: Body,
     bytes_max: usize,
 ) -> Result<Bytes, Reason> {
-    if !is_json(headers) {
+    if !is_of(headers, "application/json") {
         return Err(Reason::InvalidTransport);
     }
+    read_within(body, bytes_max).await
+}
+
+/// The whole body, whatever its kind, never more than so many bytes.
+pub(super) async fn read_within(body: Body, bytes_max: usize) -> Result<Bytes, Reason> {
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
     match read.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -110,12 +132,15 @@ mod tests {
 
     #[test]
     fn tokens_and_traces_are_read_or_not_there() {
-        assert_eq!(
-            bearer(&with("authorization", "bearer pct_x")),
-            Some("pct_x")
-        );
+        for (value, scheme) in [
+            ("bearer pct_x", Scheme::Bearer),
+            ("DPoP pct_x", Scheme::Dpop),
+        ] {
+            let headers = with("authorization", value);
+            assert_eq!(authorization(&headers), Some((scheme, "pct_x")));
+        }
         for bad in ["pct_x", "Basic pct_x", "Bearer", ""] {
-            assert_eq!(bearer(&with("authorization", bad)), None, "{bad}");
+            assert_eq!(authorization(&with("authorization", bad)), None, "{bad}");
         }
         let id = "0af7651916cd43dd8448eb211c80319c";
         let traced = with(

@@ -1,10 +1,15 @@
 //! This edge as a protected resource of OAuth: where tokens for it come from (RFC 9728).
 
+use crate::enforce::Refused;
+use crate::proof;
+use crate::world::Tenants;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use proctor_model::Reason;
+use proctor_model::login::JwsAlgorithm;
 use serde_json::json;
 use std::sync::Arc;
 use url::Url;
@@ -16,26 +21,84 @@ pub(super) const OF_ENDPOINT: &str = "/.well-known/oauth-protected-resource/{*en
 pub(crate) struct Resource {
     public: Option<Url>,
     authorization_servers: Vec<Url>,
+    tenants: Arc<Tenants>,
+}
+
+/// What a request would have to show to get further than it did.
+#[derive(Clone, Debug)]
+pub(super) enum Challenge {
+    /// A token that covers this tool, if it can be named in a header.
+    Scope(Option<String>),
+    /// A proof of the key that the token is bound to.
+    Proof,
+}
+
+impl Challenge {
+    pub(super) fn of(refused: &Refused) -> Option<Self> {
+        match refused.reason {
+            Reason::ToolNotInToken => {
+                let scope = refused.lacks.as_deref().filter(|scope| is_scope(scope));
+                Some(Self::Scope(scope.map(str::to_owned)))
+            }
+            Reason::ProofMissing | Reason::ProofInvalid => Some(Self::Proof),
+            _ => None,
+        }
+    }
+}
+
+/// RFC 6749, section 3.3.
+fn is_scope(text: &str) -> bool {
+    let graphic = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    text.bytes().all(graphic)
 }
 
 impl Resource {
-    pub(crate) fn new(public: Option<Url>, authorization_servers: Vec<Url>) -> Self {
+    pub(crate) fn new(
+        public: Option<Url>,
+        authorization_servers: Vec<Url>,
+        tenants: Arc<Tenants>,
+    ) -> Self {
         Self {
             public,
             authorization_servers,
+            tenants,
         }
     }
 
-    fn challenge(&self, path: &str, error: Option<&str>) -> Option<HeaderValue> {
-        let mut challenge = "Bearer realm=\"proctor\"".to_owned();
+    /// The value of `WWW-Authenticate`.
+    fn challenge(
+        &self,
+        scheme: &str,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Option<HeaderValue> {
+        let mut challenge = format!("{scheme} realm=\"proctor\"");
         if let Some(public) = &self.public {
             let metadata = public.join(&format!("{WELL_KNOWN}{path}")).ok()?;
             challenge.push_str(&format!(", resource_metadata=\"{metadata}\""));
         }
-        if let Some(error) = error {
-            challenge.push_str(&format!(", error=\"{error}\""));
+        for (name, value) in parameters {
+            challenge.push_str(&format!(", {name}=\"{value}\""));
         }
         HeaderValue::from_str(&challenge).ok()
+    }
+
+    /// Who gives tokens: whom the operators of this edge name, else the identity providers of its tenant. Where it serves
+    /// several, whose customers they are is nobody's business.
+    fn authorization_servers(&self) -> Vec<String> {
+        if !self.authorization_servers.is_empty() {
+            let servers = self.authorization_servers.iter();
+            return servers.map(|url| url.as_str().to_owned()).collect();
+        }
+        let tenants = self.tenants.all();
+        let [tenant] = tenants.as_slice() else {
+            return Vec::new();
+        };
+        let loaded = tenant.loaded();
+        let issuers = loaded.iter().flat_map(|loaded| loaded.tenant.issuers());
+        let mut issuers: Vec<_> = issuers.map(|one| one.spec().issuer.clone()).collect();
+        issuers.dedup();
+        issuers
     }
 
     fn document(&self, path: &str) -> Response {
@@ -49,11 +112,11 @@ impl Resource {
                 "this edge has no public address",
             );
         };
-        let servers: Vec<_> = self.authorization_servers.iter().map(Url::as_str).collect();
         let document = json!({
             "resource": resource.as_str(),
-            "authorization_servers": servers,
+            "authorization_servers": self.authorization_servers(),
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": proof::ALGORITHMS,
             "resource_name": "Proctor",
         });
         ([(header::CACHE_CONTROL, "max-age=300")], Json(document)).into_response()
@@ -61,7 +124,8 @@ impl Resource {
 }
 
 /// Says with each answer for lack of a token where one comes from: `WWW-Authenticate` (RFC 6750, section 3; RFC 9728,
-/// section 5.1).
+/// section 5.1). It may stand with any status (RFC 9110, section 11.6.1): a refusal of MCP is HTTP 200, and a client that
+/// wants to ask for more finds `insufficient_scope` there as well.
 pub(super) async fn challenge(
     State(resource): State<Arc<Resource>>,
     request: Request,
@@ -70,13 +134,26 @@ pub(super) async fn challenge(
     let path = request.uri().path().to_owned();
     let presented = request.headers().contains_key(header::AUTHORIZATION);
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let error = presented.then_some("invalid_token");
-        if let Some(challenge) = resource.challenge(&path, error) {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
+    let challenge = match response.extensions_mut().remove::<Challenge>() {
+        Some(Challenge::Scope(scope)) => {
+            let mut parameters = vec![("error", "insufficient_scope")];
+            parameters.extend(scope.as_deref().map(|scope| ("scope", scope)));
+            resource.challenge("Bearer", &path, &parameters)
         }
+        Some(Challenge::Proof) => {
+            let algorithms = proof::ALGORITHMS.map(JwsAlgorithm::as_str).join(" ");
+            let error = ("error", "invalid_dpop_proof");
+            resource.challenge("DPoP", &path, &[error, ("algs", algorithms.as_str())])
+        }
+        None if response.status() == StatusCode::UNAUTHORIZED => {
+            let error = presented.then_some(("error", "invalid_token"));
+            resource.challenge("Bearer", &path, error.as_slice())
+        }
+        None => None,
+    };
+    if let Some(challenge) = challenge {
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }

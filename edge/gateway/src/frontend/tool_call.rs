@@ -16,7 +16,7 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
     let (parts, body) = request.into_parts();
     let trace_id = request::trace_id(&parts.headers);
     let caller = match gateway
-        .authenticate(request::bearer(&parts.headers), trace_id.clone())
+        .authenticate(request::presented(&parts), trace_id.clone())
         .await
     {
         Ok(caller) => caller,

@@ -39,7 +39,7 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, document: &[u8]) -> Result<
         .map_err(|error| Status::invalid_argument(format!("{what}: {error}")))
 }
 
-fn same_id(path: &str, document: &str) -> Result<(), Status> {
+pub(super) fn same_id(path: &str, document: &str) -> Result<(), Status> {
     if path == document {
         Ok(())
     } else {
@@ -327,6 +327,7 @@ pub(super) async fn delete(
         Kind::Server => Right::WriteServers,
         Kind::Content => Right::WritePolicies,
         Kind::Limits | Kind::Prices => Right::WriteLimits,
+        Kind::Issuer => Right::WriteIssuers,
     };
     let tenant = caller.tenant(&request.tenant, right)?;
     let mut tx = state.store.tenant(&tenant).await?;

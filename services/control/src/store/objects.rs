@@ -1,4 +1,4 @@
-//! Agents, tool servers, limits and prices: documents with a version.
+//! Agents, tool servers, limits, prices, trusted issuers: documents with a version.
 
 use super::TenantTx;
 use super::tenants::counter;
@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Limits,
     /// Prices: one document of this kind, [`ONLY`].
     Prices,
+    /// A trusted identity provider.
+    Issuer,
 }
 
 /// The id of a document that a tenant has only one of.
@@ -32,6 +34,7 @@ impl Kind {
             Self::Content => "content",
             Self::Limits => "limits",
             Self::Prices => "prices",
+            Self::Issuer => "issuer",
         }
     }
 }

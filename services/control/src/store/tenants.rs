@@ -150,6 +150,7 @@ pub(crate) async fn load_config(
         content: ContentRules::default(),
         limits: None,
         prices: None,
+        issuers: Vec::new(),
     };
     let rows = sqlx::query(
         "select kind, document, version from control.objects where tenant = $1 order by kind, id",
@@ -177,6 +178,7 @@ pub(crate) async fn load_config(
                 .agents
                 .push(serde_json::from_value::<Agent>(document)?),
             "content" => config.content = serde_json::from_value(document)?,
+            "issuer" => config.issuers.push(serde_json::from_value(document)?),
             _ => config.servers.push(serde_json::from_value(document)?),
         }
     }

@@ -446,6 +446,7 @@ async fn question(
             denials: proctor_model::config::Denials::default(),
             approval: None,
             retry_after: None,
+            lacks: None,
         }),
     }
 }

@@ -1,0 +1,111 @@
+//! `proctor issuer …`: identity providers whose access tokens are exchanged for capability tokens.
+
+use super::api::{Api, print_json};
+use super::settings::ApiArgs;
+use anyhow::Context;
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::Value;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Largest document, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Subcommand)]
+pub(crate) enum IssuerCommand {
+    /// Trust an identity provider, or change what a login through it gives; edges have it within moments
+    Put {
+        /// Its id
+        id: String,
+        /// The document (JSON, see docs/mcp.md); `-` for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// List the identity providers that are trusted
+    List {
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Print one
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Trust one no longer; tokens that it gave live on until they expire or are revoked
+    Delete {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+}
+
+pub(crate) async fn run(command: IssuerCommand) -> anyhow::Result<()> {
+    match command {
+        IssuerCommand::Put { id, file, api } => {
+            let document: Value = serde_json::from_str(&read(&file)?)
+                .with_context(|| format!("{}: reading it as JSON", file.display()))?;
+            let put = Api::from_args(&api)?
+                .tenant(Method::PUT, &format!("issuers/{id}"), Some(&document))
+                .await?;
+            if api.json {
+                return print_json(&put);
+            }
+            println!("{}", line(&put));
+        }
+        IssuerCommand::List { api } => {
+            let listed = Api::from_args(&api)?
+                .tenant(Method::GET, "issuers?limit=500", None)
+                .await?;
+            if api.json {
+                return print_json(&listed);
+            }
+            let issuers = listed.get("issuers").and_then(Value::as_array);
+            for issuer in issuers.into_iter().flatten() {
+                println!("{}", line(issuer));
+            }
+        }
+        IssuerCommand::Show { id, api } => {
+            let stored = Api::from_args(&api)?
+                .tenant(Method::GET, &format!("issuers/{id}"), None)
+                .await?;
+            print_json(&stored)?;
+        }
+        IssuerCommand::Delete { id, api } => {
+            Api::from_args(&api)?
+                .tenant(Method::DELETE, &format!("issuers/{id}"), None)
+                .await?;
+            println!("{id} is trusted no longer");
+        }
+    }
+    Ok(())
+}
+
+fn line(issuer: &Value) -> String {
+    let text = |key: &str| issuer.get(key).and_then(Value::as_str).unwrap_or_default();
+    format!(
+        "{}\t{}\tfor {}",
+        text("id"),
+        text("issuer"),
+        text("audience")
+    )
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin()
+            .take(FILE_BYTES_MAX)
+            .read_to_string(&mut text),
+        false => std::fs::File::open(path)
+            .with_context(|| path.display().to_string())?
+            .take(FILE_BYTES_MAX)
+            .read_to_string(&mut text),
+    };
+    read.with_context(|| format!("{}: reading it as UTF-8", path.display()))?;
+    Ok(text)
+}
