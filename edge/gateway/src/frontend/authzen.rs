@@ -11,6 +11,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
 use proctor_engine::ToolQuery;
 use proctor_engine::json::{Limits, parse};
 use proctor_model::Reason;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 /// Most evaluations in one request.
 const EVALUATIONS_MAX: usize = 64;
+/// Of them, those that are under way at once: no request fills the spool's queue by itself.
+const AT_ONCE: usize = 16;
 
 /// A caller with the body that it sent.
 async fn enter(
@@ -111,17 +114,22 @@ pub(super) async fn evaluations(State(gateway): State<Arc<Gateway>>, request: Re
         Ok(asked) => asked,
         Err(reason) => return error::plain(&gateway.refuse(&caller, reason, trace_id).await),
     };
+    // Where none depends on the one before, their events go to disk together.
+    let at_once = if stop_on.is_some() { 1 } else { AT_ONCE };
     let mut answers = Vec::with_capacity(asked.len());
-    for (tool, arguments) in asked {
-        let answer = answer(
-            &gateway,
-            &caller,
-            Asked::plain(&caller, tool, arguments, trace_id.clone()),
-        )
-        .await;
-        let decision = answer.get("decision").and_then(Value::as_bool);
-        answers.push(answer);
-        if stop_on.is_some() && decision == stop_on {
+    let mut asked = asked.into_iter();
+    loop {
+        let some = asked.by_ref().take(at_once).map(|(tool, arguments)| {
+            let asked = Asked::plain(&caller, tool, arguments, trace_id.clone());
+            answer(&gateway, &caller, asked)
+        });
+        let some: Vec<_> = some.collect();
+        if some.is_empty() {
+            break;
+        }
+        answers.extend(join_all(some).await);
+        let decision = answers.last().and_then(|answer| answer.get("decision"));
+        if stop_on.is_some() && decision.and_then(Value::as_bool) == stop_on {
             break;
         }
     }
