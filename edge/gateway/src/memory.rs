@@ -12,6 +12,7 @@ use crate::identity::Identity;
 use arc_swap::ArcSwap;
 use ask::Ledger;
 use fold::{Known, Own, fold};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::Facts;
 use proctor_engine::memory::{MemoryView, Writing};
@@ -67,6 +68,8 @@ impl Memory {
                 .build(),
             own: Cache::builder()
                 .max_capacity(OWN_MAX)
+                // What was just written is wanted, however often others are asked for.
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(OWN_LIFE)
                 .build(),
         }
@@ -78,12 +81,19 @@ impl Memory {
         let learned = self.learn(tenant, questions).await;
         let mut view = MemoryView::new();
         for item in items {
-            let own = self.own(tenant, item);
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
             // Without the ledger's word, what this edge wrote may have been replaced by another.
-            if let Some(known) = learned.get(&item) {
-                view.insert(item, fold(known, &own).view);
-            }
+            let Some(known) = learned.get(&item) else {
+                continue;
+            };
+            // Looking makes no entry: nobody pushes others' writes out by asking for items that nobody wrote.
+            let stands = match self.own.get(&(tenant.clone(), item)) {
+                Some(own) => {
+                    let own = own.lock().unwrap_or_else(PoisonError::into_inner);
+                    fold(known, &own)
+                }
+                None => fold(known, &[]),
+            };
+            view.insert(item, stands.view);
         }
         view
     }

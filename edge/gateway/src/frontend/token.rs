@@ -252,10 +252,10 @@ mod tests {
         ] {
             assert_eq!(with(&[bad]).err(), Some(error), "{bad:?}");
         }
-        for at in 0..GOOD.len() {
+        for (at, left_out) in GOOD.iter().enumerate() {
             let mut less = GOOD.to_vec();
             less.remove(at);
-            assert_eq!(form(&less).err(), Some("invalid_request"), "{:?}", GOOD[at]);
+            assert_eq!(form(&less).err(), Some("invalid_request"), "{left_out:?}");
         }
         let mut other = GOOD;
         other[0].1 = "client_credentials";
