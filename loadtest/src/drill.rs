@@ -281,8 +281,8 @@ impl Drop for Stopped {
 
 /// How long a drill's outage takes.
 const OUTAGE: Duration = Duration::from_secs(60);
-/// How long it may take until the other ledger has what the one that is gone left.
-const TAKE_OVER: Duration = Duration::from_secs(15);
+/// How long it may take until the other ledger has what the one that is gone left, on a machine that has other work too.
+const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// The other ledger takes the chain over: what the edge has to wait with gets less again.
 async fn taken_over(cluster: &Cluster, load: &Load) -> anyhow::Result<()> {
