@@ -39,8 +39,8 @@ pub(crate) enum MemoryCommand {
     Verify {
         /// The file
         file: PathBuf,
-        /// A public key of the platform (Ed25519, base64url); once for each
-        #[arg(long = "key", required = true)]
+        /// A public key of the platform (Ed25519, base64url: it may begin with a hyphen); once for each
+        #[arg(long = "key", required = true, allow_hyphen_values = true)]
         keys: Vec<String>,
     },
 }
@@ -58,7 +58,7 @@ pub(crate) struct ItemArgs {
     #[arg(long, default_value = "item")]
     kind: String,
     /// and key; once for each part
-    #[arg(long, requires = "store")]
+    #[arg(long, requires = "store", allow_hyphen_values = true)]
     key: Vec<String>,
 }
 
@@ -233,4 +233,23 @@ fn public_key(text: &str) -> anyhow::Result<PublicKey> {
         kid: key_id(&bytes),
         key: text.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: MemoryCommand,
+    }
+
+    #[test]
+    fn a_key_may_begin_with_a_hyphen() {
+        let line = Line::try_parse_from(["proctor", "verify", "lineage.json", "--key", "-Qx"]);
+        let command = line.map(|line| line.command);
+        assert!(matches!(command, Ok(MemoryCommand::Verify { keys, .. }) if keys == ["-Qx"]));
+    }
 }
