@@ -21,6 +21,7 @@ financial_ceiling := ceiling if {
 }
 
 deny contains "amount_over_limit" if {
+	is_number(financial_ceiling)
 	some amount in amounts
 	is_number(amount)
 	amount > financial_ceiling

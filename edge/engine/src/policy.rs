@@ -18,6 +18,7 @@ mod flow;
 
 mod harden;
 mod phase;
+mod specialise;
 pub mod stdlib;
 mod suite;
 mod verdict;

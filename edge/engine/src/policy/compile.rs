@@ -1,7 +1,7 @@
 //! From Rego source to a program, with everything refused that can be refused before a call is decided.
 
 use super::builtins;
-use super::{ENTRY_POINT, flow, harden, phase};
+use super::{ENTRY_POINT, flow, harden, phase, specialise};
 use crate::limits::{MODULE_BYTES_MAX, MODULES_MAX, POLICIES_MAX, POLICY_DATA_BYTES_MAX};
 use crate::world::TenantProblem;
 use proctor_model::PolicyId;
@@ -142,6 +142,13 @@ impl CompiledPolicy {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn compile(policy: &Policy) -> Result<Self, PolicyProblem> {
+        let mut whole = Self::whole(policy)?;
+        specialise::specialise(Arc::make_mut(&mut whole.program), &whole.data);
+        Ok(whole)
+    }
+
+    /// Compiles a policy with all of its rules, those too that can't hold with its settings.
+    pub(super) fn whole(policy: &Policy) -> Result<Self, PolicyProblem> {
         let modules: Vec<_> = policy.modules.iter().filter(|m| !is_test(m)).collect();
         let data = data_document(&policy.data)?;
         let mut engine = engine_with(&modules, data.clone())?;

@@ -1,0 +1,321 @@
+//! Partial evaluation: a policy's settings don't change between calls, so that rules which cannot hold with them are
+//! left out of its program once, rather than tried at every call.
+//!
+//! The standard library asks much, and a tenant sets a part of it: `deny contains "outside_business_hours" if …` can't
+//! hold where there is no `data.settings.hours`. A definition is left out only if it is *certain* to contribute
+//! nothing, whatever the input: followed from its beginning, and through nothing but loads, look-ups and rules that are
+//! known already, it comes to a condition that the settings make false. Where anything else comes first, a built-in
+//! that might fail for one, the definition stays.
+
+use regorus::Value;
+use regorus::rvm::Instruction;
+use regorus::rvm::instructions::{GuardMode, LiteralOrRegister, LoopMode, LoopStartParams};
+use regorus::rvm::program::{Program, RuleInfo, RuleType};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Leaves out what can't hold with this `data`.
+pub(super) fn specialise(program: &mut Program, data: &Value) {
+    let dead = Dead::find(program, data).definitions;
+    for (rule, dead) in program.rule_infos.iter_mut().zip(dead) {
+        leave_out(rule, &dead);
+    }
+}
+
+/// One definition stays in any case: with none, a set would be undefined rather than empty.
+fn leave_out(rule: &mut RuleInfo, dead: &[bool]) {
+    let stays = |index: usize| {
+        let spared = index == 0 && dead.iter().all(|dead| *dead);
+        spared || !dead.get(index).copied().unwrap_or(false)
+    };
+    let definitions = rule.definitions.iter().enumerate();
+    let kept: Vec<_> = definitions
+        .filter(|(index, _)| stays(*index))
+        .map(|(_, bodies)| bodies.clone())
+        .collect();
+    rule.definitions = Arc::new(kept);
+    retain(&mut rule.destructuring_blocks, stays);
+    retain(&mut rule.else_bodies, stays);
+}
+
+fn retain<T>(elements: &mut Vec<T>, stays: impl Fn(usize) -> bool) {
+    let mut index = 0..;
+    elements.retain(|_| index.next().is_some_and(&stays));
+}
+
+/// What is certain about the rules of a program.
+struct Dead<'a> {
+    program: &'a Program,
+    data: &'a Value,
+    /// Per rule and definition.
+    definitions: Vec<Vec<bool>>,
+    /// What a rule gives that has no other definitions than dead ones.
+    results: Vec<Option<Value>>,
+}
+
+impl<'a> Dead<'a> {
+    /// Looks until nothing new is found: a rule that gives nothing may decide another.
+    fn find(program: &'a Program, data: &'a Value) -> Self {
+        let rules = &program.rule_infos;
+        let definitions = |rule: &RuleInfo| vec![false; rule.definitions.len()];
+        let mut found = Self {
+            program,
+            data,
+            definitions: rules.iter().map(definitions).collect(),
+            results: vec![None; rules.len()],
+        };
+        while found.pass() {}
+        found
+    }
+
+    /// Looks at each definition that isn't known to be dead; `true` if one more is.
+    fn pass(&mut self) -> bool {
+        let mut found = false;
+        for (index, rule) in self.program.rule_infos.iter().enumerate() {
+            let Some(known) = self.definitions.get(index) else {
+                continue;
+            };
+            let bodies = rule.definitions.iter().zip(known);
+            let dead: Vec<bool> = bodies
+                .map(|(bodies, known)| {
+                    *known || bodies.iter().all(|entry| self.fails(rule, *entry))
+                })
+                .collect();
+            found |= dead != *known;
+            if dead.iter().all(|dead| *dead) && rule.function_info.is_none() {
+                let result = self.without_definitions(rule);
+                if let Some(slot) = self.results.get_mut(index) {
+                    *slot = Some(result);
+                }
+            }
+            if let Some(slot) = self.definitions.get_mut(index) {
+                *slot = dead;
+            }
+        }
+        found
+    }
+
+    fn without_definitions(&self, rule: &RuleInfo) -> Value {
+        let literal = |index: u16| self.program.literals.get(usize::from(index)).cloned();
+        match rule.rule_type {
+            RuleType::PartialSet => Value::new_set(),
+            RuleType::PartialObject => Value::new_object(),
+            RuleType::Complete => {
+                let default = rule.default_literal_index.and_then(literal);
+                default.unwrap_or(Value::Undefined)
+            }
+        }
+    }
+
+    /// Whether a body is certain to contribute nothing.
+    fn fails(&self, rule: &RuleInfo, entry: u32) -> bool {
+        let mut known = Known::default();
+        let mut pc = usize::try_from(entry).unwrap_or(usize::MAX);
+        while let Some(instruction) = self.program.instructions.get(pc) {
+            pc = match self.step(rule, instruction, &mut known) {
+                Step::Next => pc.saturating_add(1),
+                // Only ever forward, so that this comes to an end.
+                Step::Jump(target) if target > pc => target,
+                Step::Fails => return true,
+                Step::Jump(_) | Step::Uncertain => return false,
+            };
+        }
+        false
+    }
+
+    fn step(&self, rule: &RuleInfo, instruction: &Instruction, known: &mut Known) -> Step {
+        let literal = |index: u16| self.program.literals.get(usize::from(index));
+        match *instruction {
+            Instruction::RuleInit { result_reg, .. } => {
+                let undefined = matches!(rule.rule_type, RuleType::Complete);
+                known.set(result_reg, undefined.then_some(Value::Undefined))
+            }
+            Instruction::Load { dest, literal_idx } => {
+                known.set(dest, literal(literal_idx).cloned())
+            }
+            Instruction::LoadTrue { dest } => known.set(dest, Some(Value::Bool(true))),
+            Instruction::LoadFalse { dest } => known.set(dest, Some(Value::Bool(false))),
+            Instruction::LoadNull { dest } => known.set(dest, Some(Value::Null)),
+            Instruction::LoadBool { dest, value } => known.set(dest, Some(Value::Bool(value))),
+            Instruction::LoadData { dest } => known.set(dest, Some(self.data.clone())),
+            Instruction::LoadInput { dest } => known.set(dest, None),
+            Instruction::Move { dest, src } => known.set(dest, known.get(src).cloned()),
+            Instruction::Index {
+                dest,
+                container,
+                key,
+            } => known.index(dest, container, known.get(key).cloned()),
+            Instruction::IndexLiteral {
+                dest,
+                container,
+                literal_idx,
+            } => known.index(dest, container, literal(literal_idx).cloned()),
+            Instruction::ChainedIndex { params_index } => self.chained_index(params_index, known),
+            Instruction::Eq { dest, left, right } => {
+                known.compare(dest, left, right, |a, b| a == b)
+            }
+            Instruction::Ne { dest, left, right } => {
+                known.compare(dest, left, right, |a, b| a != b)
+            }
+            Instruction::Not { dest, operand } => {
+                let negated = known
+                    .get(operand)
+                    .map(|value| passes(value, GuardMode::Not));
+                known.set(dest, negated.map(Value::Bool))
+            }
+            // These can't fail either; what they give doesn't matter yet.
+            Instruction::Contains { dest, .. } | Instruction::Count { dest, .. } => {
+                known.set(dest, None)
+            }
+            Instruction::BuiltinCall { params_index } => self.builtin_call(params_index, known),
+            Instruction::CallRule { dest, rule_index } => {
+                match self.results.get(usize::from(rule_index)) {
+                    Some(Some(result)) => known.set(dest, Some(result.clone())),
+                    _ => Step::Uncertain,
+                }
+            }
+            Instruction::LoopStart { params_index } => self.loop_start(params_index, known),
+            Instruction::Guard { register, mode } => match known.get(register) {
+                Some(value) if !passes(value, mode) => Step::Fails,
+                _ => Step::Next,
+            },
+            // Come to the end without a condition on the input: whether it gives something is in the result.
+            Instruction::RuleReturn {} => match (&rule.rule_type, known.get(rule.result_reg)) {
+                (RuleType::Complete, Some(Value::Undefined)) => Step::Fails,
+                (RuleType::Complete, _) => Step::Uncertain,
+                (RuleType::PartialSet | RuleType::PartialObject, _) => Step::Fails,
+            },
+            // Writing to a set or an object would be among these.
+            _ => Step::Uncertain,
+        }
+    }
+
+    fn chained_index(&self, params_index: u16, known: &mut Known) -> Step {
+        let data = &self.program.instruction_data;
+        let Some(params) = data.chained_index_params.get(usize::from(params_index)) else {
+            return Step::Uncertain;
+        };
+        let mut value = known.get(params.root).cloned();
+        for component in &params.path_components {
+            let key = match *component {
+                LiteralOrRegister::Literal(index) => self.program.literals.get(usize::from(index)),
+                LiteralOrRegister::Register(register) => known.get(register),
+            };
+            value = look_up(value.as_ref(), key);
+        }
+        known.set(params.dest, value)
+    }
+
+    /// A built-in isn't called with what is undefined; what others give, or whether they fail, isn't looked at.
+    fn builtin_call(&self, params_index: u16, known: &mut Known) -> Step {
+        let data = &self.program.instruction_data;
+        let Some(params) = data.get_builtin_call_params(params_index) else {
+            return Step::Uncertain;
+        };
+        let mut arguments = params.arg_registers().iter();
+        match arguments.any(|register| known.get(*register) == Some(&Value::Undefined)) {
+            true => known.set(params.dest, Some(Value::Undefined)),
+            false => Step::Uncertain,
+        }
+    }
+
+    /// A loop over nothing is passed by.
+    fn loop_start(&self, params_index: u16, known: &mut Known) -> Step {
+        let data = &self.program.instruction_data;
+        let Some(params) = data.loop_params.get(usize::from(params_index)) else {
+            return Step::Uncertain;
+        };
+        let LoopStartParams {
+            mode: LoopMode::Any | LoopMode::ForEach,
+            collection,
+            result_reg,
+            loop_end,
+            ..
+        } = *params
+        else {
+            return Step::Uncertain;
+        };
+        let empty = match known.get(collection) {
+            None => false,
+            Some(Value::Array(elements)) => elements.is_empty(),
+            Some(Value::Set(elements)) => elements.is_empty(),
+            Some(Value::Object(members)) => members.is_empty(),
+            Some(_) => true,
+        };
+        if !empty {
+            return Step::Uncertain;
+        }
+        known.set(result_reg, Some(Value::Bool(false)));
+        Step::Jump(loop_end.into())
+    }
+}
+
+/// Where a body goes on.
+enum Step {
+    Next,
+    Jump(usize),
+    /// Here it ends, and has contributed nothing.
+    Fails,
+    /// From here on it depends on the call, or isn't followed.
+    Uncertain,
+}
+
+/// As the machine's `Guard` sees it.
+fn passes(value: &Value, mode: GuardMode) -> bool {
+    match (mode, value) {
+        (GuardMode::Not, Value::Bool(value)) => !value,
+        (GuardMode::Not, value) => *value == Value::Undefined,
+        (GuardMode::Condition, Value::Bool(value)) => *value,
+        (GuardMode::Condition | GuardMode::NotUndefined, value) => *value != Value::Undefined,
+    }
+}
+
+/// In what is undefined nothing is found, whatever is looked for.
+fn look_up(container: Option<&Value>, key: Option<&Value>) -> Option<Value> {
+    match (container?, key) {
+        (Value::Undefined, _) => Some(Value::Undefined),
+        (container, key) => Some(container[key?].clone()),
+    }
+}
+
+/// The registers whose values are known, whatever the input.
+#[derive(Default)]
+struct Known(BTreeMap<u8, Value>);
+
+impl Known {
+    fn get(&self, register: u8) -> Option<&Value> {
+        self.0.get(&register)
+    }
+
+    fn set(&mut self, register: u8, value: Option<Value>) -> Step {
+        match value {
+            Some(value) => self.0.insert(register, value),
+            None => self.0.remove(&register),
+        };
+        Step::Next
+    }
+
+    /// What is undefined is neither equal nor unequal to anything.
+    fn compare(
+        &mut self,
+        dest: u8,
+        left: u8,
+        right: u8,
+        holds: impl Fn(&Value, &Value) -> bool,
+    ) -> Step {
+        let value = match (self.get(left), self.get(right)) {
+            (Some(Value::Undefined), _) | (_, Some(Value::Undefined)) => Some(Value::Undefined),
+            (Some(left), Some(right)) => Some(Value::Bool(holds(left, right))),
+            _ => None,
+        };
+        self.set(dest, value)
+    }
+
+    fn index(&mut self, dest: u8, container: u8, key: Option<Value>) -> Step {
+        let value = look_up(self.get(container), key.as_ref());
+        self.set(dest, value)
+    }
+}
+
+#[cfg(test)]
+mod tests;
