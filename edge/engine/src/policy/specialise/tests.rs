@@ -47,13 +47,6 @@ fn what_has_no_settings_is_left_out() {
     let whole = CompiledPolicy::whole(&stdlib::baseline()).unwrap();
     let special = CompiledPolicy::compile(&stdlib::baseline()).unwrap();
     let [before, after] = [&whole, &special].map(|policy| definitions(policy, "deny"));
-    eprintln!(
-        "{}",
-        regorus::rvm::program::generate_assembly_listing(&special.program, &Default::default())
-    );
-    for rule in &special.program.rule_infos {
-        eprintln!("{} {:?}", rule.name, rule.definitions);
-    }
     assert!(before > 25, "{before}");
     assert!(after < 8, "{after} of {before}");
     assert_eq!(definitions(&special, "memory_rules"), 1); // Still a set, an empty one.
