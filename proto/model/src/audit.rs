@@ -18,12 +18,19 @@ use crate::signed::{SignedError, Signer, Verifier};
 use crate::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use form::ledger_form;
+pub use form::members;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+mod form;
+
+/// Room for an event in canonical form: most have some 700 bytes.
+const EVENT_BYTES: usize = 1024;
 
 /// The schema's name, member `v` of each event.
 pub const SCHEMA: &str = "proctor.audit/1";
@@ -189,10 +196,10 @@ pub enum Effect {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventTool {
-    /// Tool server.
-    pub server: ServerId,
     /// Tool.
     pub name: ToolName,
+    /// Tool server.
+    pub server: ServerId,
     /// Its verb, if it is in the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verb: Option<Verb>,
@@ -202,28 +209,28 @@ pub struct EventTool {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventPolicy {
-    /// Policy id.
-    pub id: String,
-    /// Its version.
-    pub version: u32,
-    /// Whether it binds.
-    pub mode: PolicyMode,
     /// What it said.
     pub effect: String,
+    /// Policy id.
+    pub id: String,
+    /// Whether it binds.
+    pub mode: PolicyMode,
     /// Its reasons: identifiers that the policy's author wrote.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
+    /// Its version.
+    pub version: u32,
 }
 
 /// The intent's part of an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventIntent {
-    /// The intent.
-    pub id: IntentId,
     /// Index of the action that the call matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<u32>,
+    /// The intent.
+    pub id: IntentId,
 }
 
 /// A figure that came from outside, cut down to what JSON numbers hold exactly (RFC 8785, 3.2.2.3): canonical JSON rounds a
@@ -236,22 +243,45 @@ fn exact<S: serde::Serializer>(figure: &u64, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_u64((*figure).min(crate::budget::UNITS_MAX))
 }
 
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn exact_if_any<S: serde::Serializer>(
+    figure: &Option<u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match figure {
+        Some(figure) => exact(figure, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn exact_each<S: serde::Serializer>(
+    figures: &BTreeMap<String, u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let most = crate::budget::UNITS_MAX;
+    serializer.collect_map(
+        figures
+            .iter()
+            .map(|(name, figure)| (name, most.min(*figure))),
+    )
+}
+
 /// One account's part in a call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventBudget {
-    /// Whose account.
-    pub scope: Scope,
     /// Which one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// What is counted.
     pub meter: Meter,
-    /// For how long.
-    pub window: Window,
+    /// Whose account.
+    pub scope: Scope,
     /// Units reserved (authorized) or really used (outcomes).
     #[serde(serialize_with = "exact")]
     pub units: u64,
+    /// For how long.
+    pub window: Window,
 }
 
 impl EventBudget {
@@ -272,24 +302,29 @@ impl EventBudget {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventUpstream {
+    /// From forwarding to the end of the answer, in microseconds.
+    #[serde(serialize_with = "exact")]
+    pub latency_us: u64,
     /// `ok`, `tool_error`, `rpc_error`, `unreachable`, `timeout`, `invalid`.
     pub status: String,
-    /// From forwarding to the end of the answer, in microseconds.
-    pub latency_us: u64,
 }
 
 /// The answer, without its values.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventResult {
-    /// Keyed digest of the canonical answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
     /// Its size in bytes.
     #[serde(serialize_with = "exact")]
     pub bytes: u64,
-    /// Rows, where the catalogue says how to count them.
+    /// Keyed digest of the canonical answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Rows, where the catalogue says how to count them.
+    #[serde(
+        serialize_with = "exact_if_any",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub rows: Option<u64>,
 }
 
@@ -297,15 +332,15 @@ pub struct EventResult {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventUsage {
+    /// Whether they were estimated, as the provider did not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// Of the prompt.
     #[serde(serialize_with = "exact")]
     pub input_tokens: u64,
     /// Of the answer.
     #[serde(serialize_with = "exact")]
     pub output_tokens: u64,
-    /// Whether they were estimated, as the provider did not say.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub estimated: bool,
 }
 
 /// A change on the control plane.
@@ -347,134 +382,148 @@ impl LaneFault {
 pub struct EventLane {
     /// The edge.
     pub edge: EdgeId,
+    /// The last number of the lane that is committed.
+    #[serde(serialize_with = "exact")]
+    pub edge_seq: u64,
     /// What is wrong.
     pub fault: LaneFault,
-    /// The last number of the lane that is committed.
-    pub edge_seq: u64,
 }
 
 /// A checkpoint of a tenant's log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventSeal {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// Number of entries.
-    pub size: u64,
     /// Root of the tree over them.
     pub root: EntryHash,
+    /// Number of entries.
+    #[serde(serialize_with = "exact")]
+    pub size: u64,
+    /// The tenant.
+    pub tenant: TenantId,
 }
 
 /// An audit event in edge form.
+///
+/// Its members, and those of what it holds, are declared in the order of canonical JSON: most events are written in that
+/// form as they stand, without being sorted.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditEvent {
-    /// [`SCHEMA`].
-    pub v: String,
-    /// The tenant whose chain it belongs to.
-    pub tenant: TenantId,
-    /// Its id.
-    pub event_id: EventId,
-    /// When the edge made it.
-    pub time: Timestamp,
-    /// What happened.
-    pub kind: Kind,
-    /// The event that this one completes.
+    /// A change on the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<EventId>,
-    /// Who made it.
-    pub edge: EdgeId,
-    /// Number on the lane (edge, tenant), from 1.
-    pub edge_seq: u64,
-    /// Hash of the lane's previous event in edge form; zeros for the first.
-    pub edge_prev: EntryHash,
-    /// The decision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision_id: Option<DecisionId>,
-    /// What was decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effect: Option<Effect>,
-    /// The control that decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub control: Option<Control>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
-    /// Whether a monitoring policy would have decided otherwise (`monitor`), else absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<PolicyMode>,
+    pub admin: Option<EventAdmin>,
     /// The agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// The user.
+    /// The approval that the call waits for, or was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<UserId>,
-    /// The session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<SessionId>,
-    /// Sub-agents, outermost first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub delegation: Vec<String>,
-    /// The token, by the revocation id of its last prefix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_id: Option<RevocationId>,
-    /// The intent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<EventIntent>,
-    /// The tool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<EventTool>,
-    /// HMAC-SHA256 of the canonical arguments under the tenant's digest key, `hmac:` and hex digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub args_digest: Option<String>,
+    pub approval_id: Option<ApprovalId>,
     /// Names of the top-level arguments that the tool declares; others are counted as `+n`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arg_names: Vec<String>,
+    /// HMAC-SHA256 of the canonical arguments under the tenant's digest key, `hmac:` and hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args_digest: Option<String>,
+    /// Units on each budget: reserved with the authorized event, settled with its outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<EventBudget>,
+    /// Version of the tenant's config that it was decided under.
+    #[serde(
+        serialize_with = "exact_if_any",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub config_version: Option<u64>,
+    /// What the content filter found, and did about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<ContentFinding>,
+    /// The control that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+    /// The decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_id: Option<DecisionId>,
+    /// Sub-agents, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegation: Vec<String>,
+    /// Who made it.
+    pub edge: EdgeId,
+    /// Hash of the lane's previous event in edge form; zeros for the first.
+    pub edge_prev: EntryHash,
+    /// Number on the lane (edge, tenant), from 1.
+    #[serde(serialize_with = "exact")]
+    pub edge_seq: u64,
+    /// What was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Its id.
+    pub event_id: EventId,
+    /// The intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<EventIntent>,
+    /// What happened.
+    pub kind: Kind,
+    /// A lane that is not as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<EventLane>,
+    /// What it wrote to memory, or read from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<crate::memory::EventMemory>,
+    /// Whether a monitoring policy would have decided otherwise (`monitor`), else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PolicyMode>,
+    /// The event that this one completes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<EventId>,
     /// Origins of arguments, by JSON Pointer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<String, Vec<String>>,
     /// The policies that judged it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<EventPolicy>,
-    /// What the content filter found, and did about it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub content: Vec<ContentFinding>,
-    /// Version of the tenant's config that it was decided under.
+    /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_version: Option<u64>,
-    /// Units on each budget: reserved with the authorized event, settled with its outcome.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub budget: Vec<EventBudget>,
-    /// What the upstream did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<EventUpstream>,
+    pub reason: Option<Reason>,
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<EventResult>,
-    /// What a model used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<EventUsage>,
-    /// The approval that the call waits for, or was made with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval_id: Option<ApprovalId>,
-    /// What it wrote to memory, or read from it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<crate::memory::EventMemory>,
-    /// A change on the control plane.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admin: Option<EventAdmin>,
-    /// A lane that is not as it should be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lane: Option<EventLane>,
     /// A checkpoint of a tenant's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<EventSeal>,
+    /// The session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The tenant whose chain it belongs to.
+    pub tenant: TenantId,
+    /// When the edge made it.
+    pub time: Timestamp,
+    /// Time that each control took, in microseconds.
+    #[serde(
+        serialize_with = "exact_each",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub timings_us: BTreeMap<String, u64>,
+    /// The token, by the revocation id of its last prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<RevocationId>,
+    /// The tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<EventTool>,
     /// W3C trace id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// Time that each control took, in microseconds.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub timings_us: BTreeMap<String, u64>,
+    /// What the upstream did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<EventUpstream>,
+    /// What a model used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<EventUsage>,
+    /// The user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// [`SCHEMA`].
+    pub v: String,
 }
 
 /// Why bytes are no audit event of ours.
@@ -551,7 +600,15 @@ impl AuditEvent {
     /// # Errors
     /// If it can't be written (it always can).
     pub fn to_canonical(&self) -> Result<Vec<u8>, AuditError> {
-        Ok(canonical(self)?)
+        // RFC 8785 sorts keys by UTF-16 units, a `BTreeMap` by bytes: the same for ASCII.
+        let sorted = self.memory.is_none() && self.origins.keys().all(|key| key.is_ascii());
+        if !sorted {
+            return Ok(canonical(self)?);
+        }
+        let mut bytes = Vec::with_capacity(EVENT_BYTES);
+        serde_json::to_writer(&mut bytes, self)?;
+        debug_assert_eq!(canonical(self).ok().as_ref(), Some(&bytes));
+        Ok(bytes)
     }
 
     /// Parses canonical bytes in edge form.
@@ -560,7 +617,7 @@ impl AuditEvent {
     /// If they are no event, or not canonical.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, AuditError> {
         let event: Self = serde_json::from_slice(bytes)?;
-        if event.v != SCHEMA || canonical(&event)? != bytes {
+        if event.v != SCHEMA || event.to_canonical()? != bytes {
             return Err(AuditError::Form);
         }
         Ok(event)
@@ -584,11 +641,8 @@ impl Entry {
     /// # Errors
     /// If it can't be written (it always can).
     pub fn to_canonical(&self) -> Result<Vec<u8>, AuditError> {
-        let mut value = serde_json::to_value(&self.event)?;
-        let members = value.as_object_mut().ok_or(AuditError::Form)?;
-        members.insert("seq".into(), self.seq.into());
-        members.insert("prev".into(), self.prev.to_string().into());
-        Ok(canonical(&value)?)
+        let edge_form = self.event.to_canonical()?;
+        ledger_form(&edge_form, self.seq, &self.prev).ok_or(AuditError::Form)
     }
 
     /// Parses stored bytes.
@@ -596,20 +650,25 @@ impl Entry {
     /// # Errors
     /// If they are no entry, or not canonical.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, AuditError> {
-        let mut value: serde_json::Value = serde_json::from_slice(bytes)?;
-        if canonical(&value)? != bytes {
+        let mut edge_form = Vec::with_capacity(bytes.len());
+        let (mut seq, mut prev) = (None, None);
+        members(bytes, &mut edge_form, |key, value| {
+            match key {
+                "seq" => seq = value.parse().ok(),
+                "prev" => prev = value.trim_matches('"').parse().ok(),
+                _ => {}
+            }
+            Some(())
+        })
+        .ok_or(AuditError::Form)?;
+        let event = AuditEvent::from_canonical(&edge_form)?;
+        let (Some(seq), Some(prev)) = (seq, prev) else {
             return Err(AuditError::Form);
-        }
-        let members = value.as_object_mut().ok_or(AuditError::Form)?;
-        let seq = members
-            .remove("seq")
-            .and_then(|seq| seq.as_u64())
-            .ok_or(AuditError::Form)?;
-        let prev = members.remove("prev").ok_or(AuditError::Form)?;
-        let prev = prev.as_str().ok_or(AuditError::Form)?.parse()?;
-        let event: AuditEvent = serde_json::from_value(value)?;
-        if event.v == SCHEMA {
-            Ok(Self { seq, prev, event })
+        };
+        let entry = Self { seq, prev, event };
+        // One spelling only, also of what was cut out.
+        if entry.to_canonical()? == bytes {
+            Ok(entry)
         } else {
             Err(AuditError::Form)
         }
@@ -842,5 +901,147 @@ mod tests {
         assert!(cut.open(&keys).is_err());
         let other = Verifier::new([&Signer::from_seed(&[2; 32]).unwrap().public_key()]).unwrap();
         assert!(seal(&[&first], 1).open(&other).is_err());
+    }
+
+    /// An event with all of its members, their texts from `texts`, their figures from `figures`.
+    fn full(texts: &[String], figures: &[u64]) -> AuditEvent {
+        let (mut texts, mut figures) = (texts.iter().cycle(), figures.iter().cycle());
+        let mut text = || texts.next().unwrap().clone();
+        let mut figure = || *figures.next().unwrap();
+        let mut event = event(1, EntryHash::ZERO);
+        event.of = Some(EventId::from(Uuid::from_u128(7)));
+        event.effect = Some(Effect::Allow);
+        event.control = Some(Control::Policy);
+        event.mode = Some(PolicyMode::Monitor);
+        event.delegation = vec![text(), text()];
+        event.intent = Some(EventIntent {
+            action: Some(3),
+            id: "int_1".parse().unwrap(),
+        });
+        event.tool = Some(EventTool {
+            name: "send_money".parse().unwrap(),
+            server: "bank".parse().unwrap(),
+            verb: Some(Verb::Financial),
+        });
+        event.args_digest = Some(text());
+        event.arg_names = vec![text(), text()];
+        event.origins = [(text(), vec![text()]), (text(), Vec::new())].into();
+        event.policy = vec![EventPolicy {
+            effect: text(),
+            id: text(),
+            mode: PolicyMode::Enforce,
+            rules: vec![text()],
+            version: 3,
+        }];
+        event.content = vec![ContentFinding {
+            action: crate::content::ContentAction::Redact,
+            class: text(),
+            count: 2,
+            direction: crate::content::Direction::Outbound,
+        }];
+        event.config_version = Some(figure());
+        event.budget = vec![EventBudget {
+            id: text(),
+            meter: Meter::Cost,
+            scope: Scope::Tenant,
+            units: figure(),
+            window: Window::Lifetime,
+        }];
+        event.upstream = Some(EventUpstream {
+            latency_us: figure(),
+            status: text(),
+        });
+        event.result = Some(EventResult {
+            bytes: figure(),
+            digest: Some(text()),
+            rows: Some(figure()),
+        });
+        event.usage = Some(EventUsage {
+            estimated: true,
+            input_tokens: figure(),
+            output_tokens: figure(),
+        });
+        event.admin = Some(EventAdmin {
+            action: text(),
+            object: text(),
+            principal: text(),
+        });
+        event.lane = Some(EventLane {
+            edge: "edge_2".parse().unwrap(),
+            edge_seq: figure(),
+            fault: LaneFault::LaneGap,
+        });
+        event.sealed = Some(EventSeal {
+            root: EntryHash::of(b"root"),
+            size: figure(),
+            tenant: "acme".parse().unwrap(),
+        });
+        event.trace_id = Some(text());
+        event.timings_us = [
+            ("policy".to_owned(), figure()),
+            ("budget".to_owned(), figure()),
+        ]
+        .into();
+        event
+    }
+
+    proptest::proptest! {
+        /// Whoever checks our bytes sorts them as RFC 8785 says, and reads numbers as it says.
+        #[test]
+        fn both_forms_are_canonical(
+            texts in proptest::collection::vec(proptest::prelude::any::<String>(), 1..40),
+            figures in proptest::collection::vec(proptest::prelude::any::<u64>(), 1..12),
+            seq in 0..=crate::budget::UNITS_MAX,
+        ) {
+            let event = full(&texts, &figures);
+            let bytes = event.to_canonical().unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(canonical(&value).unwrap(), bytes);
+            let read = AuditEvent::from_canonical(&bytes).unwrap();
+            assert_eq!(read.to_canonical().unwrap(), bytes);
+
+            let entry = Entry { seq, prev: EntryHash::of(&bytes), event: read };
+            let stored = entry.to_canonical().unwrap();
+            let mut value: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+            assert_eq!(canonical(&value).unwrap(), stored);
+            assert_eq!(Entry::from_canonical(&stored).unwrap(), entry);
+            assert_eq!(value["seq"], seq);
+            let cut = value.as_object_mut().unwrap();
+            cut.remove("seq");
+            cut.remove("prev");
+            assert_eq!(canonical(&value).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_no_entry() {
+        let entry = Entry {
+            seq: 9,
+            prev: EntryHash::of(b"x"),
+            event: event(1, EntryHash::ZERO),
+        };
+        let stored = String::from_utf8(entry.to_canonical().unwrap()).unwrap();
+        let prev = format!(r#","prev":"{}""#, entry.prev);
+        for (from, to) in [
+            (r#","seq":9"#, ""),
+            (r#","seq":9"#, r#","seq":09"#),
+            (r#","seq":9"#, r#","seq":9.0"#),
+            (r#","seq":9"#, r#","seq":"9""#),
+            (r#","seq":9"#, r#","seq":9,"seq":9"#),
+            (r#","seq":9"#, r#", "seq":9"#),
+            (&prev, ""),
+            (&prev, &prev.to_uppercase().replace("PREV", "prev")),
+            (&prev, &prev.replace('"', "")),
+            (r#""kind":"refused""#, r#""kind":"ref\u0075sed""#),
+            (r#""edge_seq":1"#, r#""edge_seq":1e0"#),
+            (r#"{"edge""#, r#"{"zz":1,"edge""#),
+        ] {
+            assert!(stored.contains(from), "{from}");
+            let bad = stored.replacen(from, to, 1);
+            assert!(Entry::from_canonical(bad.as_bytes()).is_err(), "{bad}");
+        }
+        for cut in 0..stored.len() {
+            assert!(Entry::from_canonical(&stored.as_bytes()[..cut]).is_err());
+        }
     }
 }

@@ -334,14 +334,14 @@ impl ContentRules {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContentFinding {
-    /// Name of the class.
-    pub class: String,
-    /// Which way.
-    pub direction: Direction,
     /// What was done.
     pub action: ContentAction,
+    /// Name of the class.
+    pub class: String,
     /// How many.
     pub count: u32,
+    /// Which way.
+    pub direction: Direction,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! matters here; what a value holds beyond that is of no concern, for its bytes are what was sealed.
 
 use crate::merkle::Hash;
-use proctor_model::audit::EntryHash;
+use proctor_model::audit::{EntryHash, members};
 use uuid::Uuid;
 
 /// What an entry says of its place on chain and lane, and what it opens or closes.
@@ -25,34 +25,8 @@ pub(crate) struct Scanned<'e> {
 
 /// Reads an entry; puts its edge form (the entry without `prev` and `seq`) into `edge_form`. `None` if it is none.
 pub(crate) fn scan<'e>(entry: &'e [u8], edge_form: &mut Vec<u8>) -> Option<Scanned<'e>> {
-    let text = std::str::from_utf8(entry).ok()?;
-    edge_form.clear();
-    edge_form.push(b'{');
     let mut found = Found::default();
-    let mut rest = text.strip_prefix('{')?;
-    let mut before = "";
-    loop {
-        let (key, value, after) = member(rest)?;
-        // In order, and so each once.
-        if key <= before && !before.is_empty() {
-            return None;
-        }
-        before = key;
-        found.take(key, value)?;
-        if key != "prev" && key != "seq" {
-            if edge_form.len() > 1 {
-                edge_form.push(b',');
-            }
-            let length = rest.len() - after.len();
-            edge_form.extend_from_slice(rest.get(..length)?.as_bytes());
-        }
-        match after.strip_prefix(',') {
-            Some(next) => rest = next,
-            None if after == "}" => break,
-            None => return None,
-        }
-    }
-    edge_form.push(b'}');
+    members(entry, edge_form, |key, value| found.take(key, value))?;
     found.whole()
 }
 
@@ -104,50 +78,6 @@ impl<'e> Found<'e> {
             of: self.of,
             sealed: self.sealed,
         })
-    }
-}
-
-/// Splits `"key":value` off the front.
-fn member(text: &str) -> Option<(&str, &str, &str)> {
-    let (key, rest) = text.strip_prefix('"')?.split_once('"')?;
-    let rest = rest.strip_prefix(':')?;
-    let end = value_end(rest.as_bytes())?;
-    if key.is_empty() || key.contains('\\') || end == 0 {
-        return None;
-    }
-    Some((key, rest.get(..end)?, rest.get(end..)?))
-}
-
-/// Where the value at the front ends.
-fn value_end(bytes: &[u8]) -> Option<usize> {
-    let (mut at, mut depth) = (0, 0u32);
-    loop {
-        match *bytes.get(at)? {
-            b'"' => at = string_end(bytes, at + 1)?,
-            b'{' | b'[' => {
-                depth = depth.checked_add(1)?;
-                at += 1;
-            }
-            b'}' | b']' if depth == 0 => return Some(at),
-            b'}' | b']' => {
-                depth -= 1;
-                at += 1;
-            }
-            b',' if depth == 0 => return Some(at),
-            b' ' | b'\t' | b'\n' | b'\r' => return None,
-            _ => at += 1,
-        }
-    }
-}
-
-/// Where the string ends whose content begins here.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
     }
 }
 
