@@ -1,6 +1,7 @@
 //! An installation with a counter of several nodes and with several edges, each a process that can be killed.
 
 use crate::cluster::{Cluster, Options, Role, free_port, proctor_binary};
+use crate::delay::{self, Delay};
 use crate::netns::Net;
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
@@ -64,15 +65,29 @@ impl Fleet {
     /// # Errors
     /// If anything does not start.
     pub async fn start(nodes: usize, edges: usize) -> anyhow::Result<Self> {
+        Self::start_with(nodes, edges, Options::default(), None).await
+    }
+
+    /// The same; with a delay between the edges and the nodes if there is one.
+    ///
+    /// # Errors
+    /// If anything does not start.
+    pub async fn start_with(
+        nodes: usize,
+        edges: usize,
+        mut options: Options,
+        delay: Option<&Delay>,
+    ) -> anyhow::Result<Self> {
         let mut ports = Vec::new();
         for _ in 0..nodes {
-            ports.push((free_port()?, free_port()?));
+            let (port, node_port) = (free_port()?, free_port()?);
+            let at = match delay {
+                Some(delay) => delay::to(port, delay.clone()).await?,
+                None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+            };
+            options.counters.push(format!("http://{at}"));
+            ports.push((port, node_port));
         }
-        let address = |port: &u16| format!("http://127.0.0.1:{port}");
-        let options = Options {
-            counters: ports.iter().map(|(port, _)| address(port)).collect(),
-            ..Options::default()
-        };
         let mut fleet = Self {
             cluster: Cluster::start(options).await?,
             nodes: Vec::new(),

@@ -8,61 +8,21 @@
 )]
 
 use proctor_loadtest::budget::authorized;
+use proctor_loadtest::callers::{self, Told};
 use proctor_loadtest::fleet::{Fleet, Tls};
 use proctor_loadtest::load;
 use proctor_loadtest::netns::{Net, may_divide, relay};
 use proctor_loadtest::upstream::Upstream;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: u64 = 1_000_000;
 const WAIT: Duration = Duration::from_secs(30);
-
-/// What the clients of one edge were told.
-#[derive(Default)]
-struct Told {
-    done: AtomicU64,
-    unavailable: AtomicU64,
-}
-
-impl Told {
-    fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    fn unavailable(&self) -> u64 {
-        self.unavailable.load(Ordering::Relaxed)
-    }
-}
-
-async fn client(url: String, token: String, told: Arc<Told>, stop: CancellationToken) {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(10))
-        .build()
-        .unwrap();
-    while !stop.is_cancelled() {
-        let body = json!({ "tool": "worker/work", "arguments": { "id": "some", "amount": 1 } });
-        let sent = http.post(&url).bearer_auth(&token).json(&body).send().await;
-        let answer: Value = match sent {
-            Ok(response) => response.json().await.unwrap_or_default(),
-            Err(_) => Value::Null,
-        };
-        if answer.get("result").is_some() {
-            told.done.fetch_add(1, Ordering::Relaxed);
-        } else if answer["error"]["data"]["reason"] == "budget_unavailable" {
-            assert!(answer["error"]["data"]["retry_after_ms"].is_u64());
-            told.unavailable.fetch_add(1, Ordering::Relaxed);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
@@ -126,11 +86,7 @@ impl Divided {
         let told: Vec<Arc<Told>> = fleet.edges.iter().map(|_| Arc::default()).collect();
         let mut clients = Vec::new();
         for (edge, told) in fleet.edges.iter().zip(&told) {
-            let url = format!("{}/v1/tool-call", edge.url);
-            for _ in 0..3 {
-                let (token, told) = (token.clone(), Arc::clone(told));
-                clients.push(tokio::spawn(client(url.clone(), token, told, stop.clone())));
-            }
+            clients.extend(callers::start(3, &edge.url, &token, told, &stop).unwrap());
         }
         until("all edges serve", || {
             told.iter().all(|told| told.done() > 50)

@@ -64,7 +64,8 @@ fn filled(all: &[Vec<Demand>]) -> Purse {
 
 fn call(purse: &Purse, demands: &[Demand]) {
     let charged = purse.reserve(demands, NOW).unwrap().charge();
-    black_box(charged.settle(&USED));
+    black_box(charged.corrections(&USED));
+    charged.settle(&USED);
 }
 
 /// The baseline: what any shared count costs.

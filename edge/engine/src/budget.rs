@@ -2,11 +2,13 @@
 //!
 //! The counter owns the accounts; an edge holds leases on them. What a call needs is a function of the tenant's
 //! documents, the token, the intent and the tool ([`CompiledBudget::demands`]); whether it can be had is the [`purse`]'s
-//! to say, in memory and without waiting. [`measure`] says what a call really used.
+//! to say, in memory and without waiting. [`measure`] says what a call really used, [`within`] how long a stream may go on
+//! with what is held for it.
 
 pub mod measure;
 pub mod purse;
 mod reserve;
+pub mod within;
 
 pub use reserve::estimate;
 

@@ -12,7 +12,7 @@
 mod scenario;
 
 use proctor_engine::llm::sse::{Event, Reader};
-use proctor_engine::llm::{Api, Ending, Gate, Prompt, Relay, complete};
+use proctor_engine::llm::{Api, Ending, Gate, Prompt, Relay, Stop, complete};
 use proctor_engine::{Decision, Evaluator, Permit, Response, ToolQuery};
 use proctor_model::Reason;
 use proptest::prelude::*;
@@ -99,6 +99,16 @@ fn relayed_by(
     permit: &Permit,
     events: &[(&str, Value)],
 ) -> (Vec<Event>, Ending) {
+    let relay = Relay::new(prompt, permit.limits().tokens);
+    relayed_through(relay, scenario, permit, events)
+}
+
+fn relayed_through(
+    mut relay: Relay,
+    scenario: &Scenario,
+    permit: &Permit,
+    events: &[(&str, Value)],
+) -> (Vec<Event>, Ending) {
     let world = scenario.world();
     let mut evaluator = Evaluator::new();
     let mut gate = Gate {
@@ -106,7 +116,6 @@ fn relayed_by(
         world: &world,
         evaluator: &mut evaluator,
     };
-    let mut relay = Relay::new(prompt, permit.limits().tokens);
     let mut out = Vec::new();
     let mut ending = None;
     for (name, data) in events {
@@ -356,6 +365,28 @@ fn a_blocked_word_ends_a_stream_before_it() {
             "{api:?}"
         );
         assert_eq!(text_of(api, &events), "write to ", "{api:?}");
+    }
+}
+
+#[test]
+fn a_stream_is_cut_at_the_token_that_its_budget_ends_with() {
+    let scenario = scenario(&[], json!({}));
+    for api in STREAMED {
+        let prompt = prompt(api, json!({"stream": true}));
+        let permit = permit(&scenario, &prompt);
+        let short = Stop {
+            reason: Reason::BudgetExhausted,
+            detail: Some("tenant tokens day".to_owned()),
+        };
+        let mut relay = Relay::new(&prompt, None);
+        relay.fund(4, None);
+        relay.fund(7, Some(short.clone()));
+        let words = vec![" one two three"; 50];
+        let events = streamed(api, &words);
+        let (events, ending) = relayed_through(relay, &scenario, &permit, &events);
+        assert_eq!(ending, Ending::Stopped(short), "{api:?}");
+        let expect = " one two three one two three one";
+        assert_eq!(text_of(api, &events), expect, "{api:?}");
     }
 }
 

@@ -193,6 +193,14 @@ impl Counter {
         .await
     }
 
+    /// What it holds for this edge.
+    pub(crate) async fn held(&self, request: v1::HeldRequest) -> Result<v1::HeldResponse, Status> {
+        self.ask(request, async |mut client, request| {
+            Ok(client.held(request).await?.into_inner())
+        })
+        .await
+    }
+
     /// Settles leases.
     pub(crate) async fn settle(
         &self,

@@ -6,11 +6,15 @@
 //! a crash the counter says which leases it still has out for this edge, the spool says what was spent of them, and the
 //! rest goes back.
 //!
-//! Reading order: `call` (one call's part), `ask` (one lease), `keep` (what goes on in the background).
+//! Reading order: `call` (one call's part), `grow` (more for it while it goes on), `ask` (one lease), `keep` (what goes on in
+//! the background), `epoch` (what earlier processes left), `lost` (leases whose answer never came).
 
 mod ask;
 mod call;
+mod epoch;
+mod grow;
 mod keep;
+mod lost;
 
 pub(crate) use call::{Funds, Settled, Spent};
 
@@ -22,7 +26,7 @@ use proctor_engine::{CountKey, SessionView};
 use proctor_model::budget::AccountKey;
 use proctor_model::{Reason, TenantId};
 use proctor_runtime::Clock;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -61,6 +65,8 @@ type Asking = watch::Receiver<Option<Asked>>;
 struct Wanted {
     tenant: TenantId,
     demand: Demand,
+    /// Less than this is of no use.
+    minimum: u64,
     limits_version: u64,
 }
 
@@ -88,6 +94,8 @@ pub(crate) struct Leases {
     epoch: watch::Sender<u64>,
     purses: RwLock<HashMap<TenantId, Arc<Purse>>>,
     asking: Mutex<HashMap<(TenantId, AccountKey), Asking>>,
+    /// Leases whose settlement the counter does not take: they are left as they are until the next start.
+    disowned: Mutex<HashSet<u64>>,
     watched: Mutex<HashMap<(TenantId, AccountKey), Watched>>,
     wanted: mpsc::Sender<Wanted>,
 }
@@ -109,6 +117,7 @@ impl Leases {
             epoch: watch::Sender::new(0),
             purses: RwLock::default(),
             asking: Mutex::default(),
+            disowned: Mutex::default(),
             watched: Mutex::default(),
             wanted,
         };
@@ -143,7 +152,10 @@ impl Leases {
             let now = self.clock.monotonic();
             let short = match purse.reserve(demands, now) {
                 Ok(reservation) => {
-                    self.announce(tenant, &purse, demands, &reservation, limits_version);
+                    let low = reservation.low().iter();
+                    let low = low.filter_map(|low| demands.get(*low));
+                    let low = low.map(|demand| (demand, demand.units));
+                    self.announce(tenant, &purse, low, limits_version);
                     return Ok(reservation);
                 }
                 Err(short) => short,
@@ -151,46 +163,56 @@ impl Leases {
             let Some(demand) = demands.get(short.demand) else {
                 continue;
             };
-            let account = purse.account(&demand.account);
-            if let Some(until) = account.is_dry(now) {
-                return Err(refused(
-                    demand,
-                    demand.reason,
-                    Some(until.saturating_sub(now)),
-                ));
-            }
-            let unavailable = || refused(demand, Reason::BudgetUnavailable, Some(RETRY));
-            let left = deadline.saturating_sub(now);
-            if !self.counter.exists() || left.is_zero() || self.counter.silent_for() > WAIT {
-                return Err(unavailable());
-            }
             let wanted = Wanted {
                 tenant: tenant.clone(),
                 demand: Demand {
                     units: short.missing,
                     ..demand.clone()
                 },
+                minimum: short.missing,
                 limits_version,
             };
-            match tokio::time::timeout(left, self.ask(wanted)).await {
-                Ok(Asked::Granted | Asked::Dry) => {}
-                Ok(Asked::Failed) | Err(_) => return Err(unavailable()),
-            }
+            self.wait_for(wanted, &purse, deadline).await?;
         }
     }
 
-    /// Has more fetched before it is needed.
-    fn announce(
+    /// Waits for a lease that is needed now.
+    async fn wait_for(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        purse: &Purse,
+        deadline: Duration,
+    ) -> Result<(), NoBudget> {
+        let demand = wanted.demand.clone();
+        let now = self.clock.monotonic();
+        let account = purse.account(&demand.account);
+        let dry = account.is_dry(now);
+        // Another call may have wanted more than there is; this one may do with that.
+        if let Some(until) = dry.filter(|_| account.left() < wanted.minimum) {
+            let wait = until.saturating_sub(now);
+            return Err(refused(&demand, demand.reason, Some(wait)));
+        }
+        let unavailable = || refused(&demand, Reason::BudgetUnavailable, Some(RETRY));
+        let left = deadline.saturating_sub(now);
+        if !self.counter.exists() || left.is_zero() || self.counter.silent_for() > WAIT {
+            return Err(unavailable());
+        }
+        match tokio::time::timeout(left, self.ask(wanted)).await {
+            Ok(Asked::Granted | Asked::Dry) => Ok(()),
+            Ok(Asked::Failed) | Err(_) => Err(unavailable()),
+        }
+    }
+
+    /// Has more fetched before it is needed: of each account, with the least that is of use.
+    fn announce<'d>(
         &self,
         tenant: &TenantId,
         purse: &Purse,
-        demands: &[Demand],
-        reservation: &Reservation,
+        low: impl Iterator<Item = (&'d Demand, u64)>,
         limits_version: u64,
     ) {
         let now = self.clock.monotonic();
-        let low = reservation.low().iter();
-        for demand in low.filter_map(|low| demands.get(*low)) {
+        for (demand, minimum) in low {
             let dry = |account: Arc<Account>| account.is_dry(now).is_some();
             if self.is_asking(tenant, &demand.account)
                 || purse.get(&demand.account).is_some_and(dry)
@@ -201,6 +223,7 @@ impl Leases {
             let _ = self.wanted.try_send(Wanted {
                 tenant: tenant.clone(),
                 demand: demand.clone(),
+                minimum,
                 limits_version,
             });
         }

@@ -76,6 +76,7 @@ enum Command {
     Record(Submission),
     Settle(Receipt),
     Forget(TenantId, Vec<CountKey>),
+    Flush(oneshot::Sender<bool>),
     Tick,
 }
 
@@ -98,6 +99,11 @@ pub(crate) struct Recorded {
 impl Recorded {
     pub(crate) fn permit(&self) -> &Permit {
         &self.permit
+    }
+
+    /// What the call has drawn, while it goes on.
+    pub(crate) fn spent<T>(&self, look: impl FnOnce(&mut Spent) -> T) -> T {
+        look(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the call has drawn, to be settled with what it really used.
@@ -219,6 +225,12 @@ impl Spool {
         if self.commands.send(command).await.is_err() {
             tracing::error!("the spool's thread is gone: an outcome stays open until the restart");
         }
+    }
+
+    /// Waits until all that was handed in before is durable; whether it is.
+    pub(crate) async fn flush(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Flush(reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Forgets counts that the counter has taken over. If a crash comes first, they are offered to it once more.

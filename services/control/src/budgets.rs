@@ -1,5 +1,6 @@
 //! Budgets: the tenant's limits and prices, and what operators ask and tell the counter.
 
+pub(crate) mod alerts;
 pub(crate) mod keep;
 
 use crate::State;
@@ -9,7 +10,7 @@ use crate::grpc::documents::{parse, put, to_value};
 use crate::store::objects::{self, Kind, ONLY};
 use proctor_model::TenantId;
 use proctor_model::budget::{AccountKey, Limits, Prices};
-use proctor_model::principal::{PrincipalClaims, Right};
+use proctor_model::principal::{INTERNAL_AUDIENCE, PrincipalClaims, Right, Role};
 use proctor_proto::v1;
 use proctor_proto::v1::counter_client::CounterClient;
 use proctor_runtime::grpc::{self, GrpcError};
@@ -23,6 +24,18 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How often all nodes are asked before an operator is told that there is no answer.
 const ROUNDS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// Control itself, towards the counter.
+fn ourselves() -> PrincipalClaims {
+    PrincipalClaims {
+        sub: "control".to_owned(),
+        aud: INTERNAL_AUDIENCE.to_owned(),
+        exp: 0,
+        iat: 0,
+        tenant: None,
+        roles: vec![Role::PlatformAdmin],
+    }
+}
 
 /// The counter's nodes.
 pub(crate) struct Counter {

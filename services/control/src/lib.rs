@@ -213,12 +213,13 @@ pub async fn start(
         shutdown.clone(),
     ));
     let keeper = tokio::spawn(budgets::keep::run(Arc::clone(&state), shutdown.clone()));
+    let alerts = tokio::spawn(budgets::alerts::run(Arc::clone(&state), shutdown.clone()));
     let shipper = tokio::spawn(audit::run(Arc::clone(&state), nats, shutdown));
     let platform_keys = vec![state.platform_key()];
     Ok(Handle {
         grpc_addr,
         platform_keys,
         state,
-        tasks: vec![serve, publisher, clerk, watcher, keeper, shipper],
+        tasks: vec![serve, publisher, clerk, watcher, keeper, alerts, shipper],
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness; sorted maps only, so that the same log gives the same bytes on each node.
 
-use crate::account::{Account, AccountKey, Meter};
+use crate::account::{Account, AccountKey, Meter, Scope};
 use crate::answers::Answers;
 use crate::command::{
     AccountInfo, Batch, Client, Closing, Command, Held, Holder, LeaseInfo, Rejection, Reply,
@@ -159,16 +159,27 @@ impl Book {
 
     /// What processes of the edge before this one left unsettled.
     fn held_before(&self, edge: &EdgeId, epoch: u64) -> (Vec<LeaseInfo>, bool) {
-        let leases = self
-            .edges
-            .get(edge)
-            .into_iter()
-            .flat_map(|edge| &edge.leases);
-        let mut held = leases
-            .filter_map(|(lease, tenant)| self.lease_info(tenant, *lease))
-            .filter(|info| info.held.epoch < epoch);
+        let held = self.held_after(edge, 0);
+        let mut held = held.filter(|info| info.held.epoch < epoch);
         let listed = held.by_ref().take(OPEN_LEASES_MAX).collect();
         (listed, held.next().is_some())
+    }
+
+    /// What an edge holds after a lease; none if another of its processes has begun.
+    #[must_use]
+    pub fn held(&self, holder: &Holder, after: u64) -> Option<(Vec<LeaseInfo>, bool)> {
+        if self.is_fenced(holder) {
+            return None;
+        }
+        let mut held = self.held_after(&holder.edge, after);
+        let listed = held.by_ref().take(OPEN_LEASES_MAX).collect();
+        Some((listed, held.next().is_some()))
+    }
+
+    fn held_after(&self, edge: &EdgeId, after: u64) -> impl Iterator<Item = LeaseInfo> {
+        let leases = self.edges.get(edge).into_iter();
+        let leases = leases.flat_map(move |edge| edge.leases.range(after.saturating_add(1)..));
+        leases.filter_map(move |(lease, tenant)| self.lease_info(tenant, *lease))
     }
 
     /// An edge whose tenants were changed has a newer certificate; the old one is good for nothing then.
@@ -255,19 +266,33 @@ impl Book {
         Reply::Adjusted(info)
     }
 
-    /// A tenant's accounts after a key, as they are now.
+    /// A tenant's accounts of a scope, or all, after a key, as they are now.
     #[must_use]
     pub fn accounts<'b>(
         &'b self,
         tenant: &TenantId,
+        scope: Option<Scope>,
         after: Option<&AccountKey>,
     ) -> Box<dyn Iterator<Item = AccountInfo> + 'b> {
-        use std::ops::Bound::{Excluded, Unbounded};
+        use std::ops::Bound::{Excluded, Included, Unbounded};
         let Some(tenant) = self.tenants.get(tenant) else {
             return Box::new(std::iter::empty());
         };
-        let from = after.map_or(Unbounded, |key| Excluded(key.clone()));
+        // They are in the order of their scopes.
+        let first = scope.map(|scope| AccountKey {
+            scope,
+            id: String::new(),
+            meter: Meter::Calls,
+            window: Window::Lifetime,
+        });
+        let from = match (first, after) {
+            (Some(first), Some(after)) if *after < first => Included(first),
+            (_, Some(after)) => Excluded(after.clone()),
+            (Some(first), None) => Included(first),
+            (None, None) => Unbounded,
+        };
         let rows = tenant.accounts.range((from, Unbounded));
+        let rows = rows.take_while(move |(key, _)| scope.is_none_or(|scope| scope == key.scope));
         Box::new(rows.map(|(key, account)| tenant.account_info(key, account, self.now)))
     }
 

@@ -322,6 +322,7 @@ pub(crate) fn lease_info(info: command::LeaseInfo) -> v1::LeaseInfo {
             spent: settled.spent,
             returned: settled.returned,
             unlimited: granted.is_none(),
+            overrun: settled.overrun,
         }
     });
     v1::LeaseInfo {

@@ -8,7 +8,7 @@ use crate::limits::{
     LEASE_SETTLEMENTS_MAX, RULES_MAX, SETTLEMENTS_MAX, TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN,
     WANTS_MAX,
 };
-use crate::node::{Answer, LeasesQuery, Node, Question, UsageQuery};
+use crate::node::{Answer, HeldQuery, LeasesQuery, Node, Question, UsageQuery};
 use crate::window::LogTime;
 use proctor_model::Timestamp;
 use proctor_model::audit::sha256;
@@ -190,6 +190,9 @@ impl Counter for Service {
             ttl_ms: ttl(ttl_ms)?,
             limits_version,
         };
+        self.node
+            .wait_for_limits(&lease.tenant, limits_version)
+            .await;
         match self.commit(id, Command::Lease(lease)).await? {
             Reply::Leased { outcome, settled } => {
                 count(&outcome);
@@ -231,6 +234,32 @@ impl Counter for Service {
             }
             _ => Err(mixed_up()),
         }
+    }
+
+    async fn held(&self, request: Request<v1::HeldRequest>) -> Answered<v1::HeldResponse> {
+        let edge = self.edge(request.metadata())?;
+        let v1::HeldRequest { epoch, after } = request.into_inner();
+        let query = HeldQuery {
+            holder: holder(&edge, epoch),
+            after,
+        };
+        let answer = self.node.ask(Question::Held(query)).await;
+        let Answer::Held(page) = answer.map_err(|error| Status::unavailable(error.to_string()))?
+        else {
+            return Err(mixed_up());
+        };
+        let Some(page) = page else {
+            return Ok(Response::new(v1::HeldResponse {
+                fenced: true,
+                ..v1::HeldResponse::default()
+            }));
+        };
+        let last = page.leases.last().filter(|_| page.more);
+        Ok(Response::new(v1::HeldResponse {
+            next: last.map_or(0, |info| info.lease),
+            leases: page.leases.into_iter().map(convert::lease_info).collect(),
+            fenced: false,
+        }))
     }
 
     async fn set_limits(

@@ -74,6 +74,8 @@ pub const BATCHES_MAX: usize = 2;
 pub const FORWARDS_MAX: usize = 2;
 /// How long a command may take, from the door to the answer.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a lease waits for rules that its edge knows already: less than an edge waits for its answer.
+pub const LIMITS_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a message between nodes.
 pub const NODE_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one piece of a snapshot.

@@ -1,9 +1,9 @@
 //! One node: commands and reads, wherever the leader is.
 
 use crate::account::{AccountKey, Meter, Scope};
-use crate::command::{AccountInfo, LeaseInfo, Reply, Request};
+use crate::command::{AccountInfo, Holder, LeaseInfo, Reply, Request};
 use crate::forward::{self, Forwarder};
-use crate::limits::COMMAND_TIMEOUT;
+use crate::limits::{COMMAND_TIMEOUT, LIMITS_WAIT};
 use crate::peers::Peers;
 use crate::propose::Proposer;
 use crate::quorum_clock::QuorumClock;
@@ -31,6 +31,7 @@ pub(crate) enum Question {
     Command(Request),
     Usage(UsageQuery),
     Leases(LeasesQuery),
+    Held(HeldQuery),
     /// Those that came to another node.
     Commands(Vec<Request>),
 }
@@ -54,10 +55,18 @@ pub(crate) struct LeasesQuery {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct HeldQuery {
+    pub(crate) holder: Holder,
+    pub(crate) after: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Reply(Reply),
     Usage(UsagePage),
     Leases(LeasesPage),
+    /// None: another process of the edge has begun.
+    Held(Option<LeasesPage>),
     /// This node can't: it does not lead, or has lost its followers.
     Not,
     /// To each command; none: as `Not`.
@@ -114,6 +123,17 @@ impl Node {
         }
     }
 
+    /// Waits a while until this node has rules of the tenant that are as new: control is about to tell them.
+    pub(crate) async fn wait_for_limits(&self, tenant: &TenantId, version: u64) {
+        let mut applied = self.machine.watch();
+        let known = applied.wait_for(|_| {
+            let applied = self.machine.applied();
+            applied.book.limits_version(tenant) >= version
+        });
+        // In time or not, the book says so.
+        let _ = tokio::time::timeout(LIMITS_WAIT, known).await;
+    }
+
     async fn try_once(&self, question: &Question) -> Answer {
         match (forward::leader(&self.raft), question) {
             (Some((leader, _)), _) if leader == self.id => self.lead(question.clone()).await,
@@ -143,7 +163,7 @@ impl Node {
                 let replies = join_all(replies).await.into_iter().map(Result::ok);
                 return Answer::Replies(replies.collect());
             }
-            Question::Usage(_) | Question::Leases(_)
+            Question::Usage(_) | Question::Leases(_) | Question::Held(_)
                 if self.raft.ensure_linearizable().await.is_err() =>
             {
                 return Answer::Not;
@@ -154,6 +174,10 @@ impl Node {
         match query {
             Question::Usage(query) => Answer::Usage(usage(&applied, &query)),
             Question::Leases(query) => Answer::Leases(leases(&applied, &query)),
+            Question::Held(query) => {
+                let held = applied.book.held(&query.holder, query.after);
+                Answer::Held(held.map(|(leases, more)| LeasesPage { leases, more }))
+            }
             Question::Command(_) | Question::Commands(_) => Answer::Not,
         }
     }
@@ -163,12 +187,11 @@ fn usage(applied: &Applied, query: &UsageQuery) -> UsagePage {
     let book = &applied.book;
     let matching = |info: &AccountInfo| {
         let account = &info.account;
-        query.scope.is_none_or(|scope| scope == account.scope)
-            && query.meter.is_none_or(|meter| meter == account.meter)
+        query.meter.is_none_or(|meter| meter == account.meter)
             && query.id.as_ref().is_none_or(|id| *id == account.id)
     };
     let mut rows = book
-        .accounts(&query.tenant, query.after.as_ref())
+        .accounts(&query.tenant, query.scope, query.after.as_ref())
         .filter(matching);
     UsagePage {
         accounts: rows.by_ref().take(query.limit).collect(),

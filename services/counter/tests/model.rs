@@ -584,7 +584,7 @@ impl Run {
 
     fn compare(&self) {
         invariants::conservation::check(&self.book, &tenant());
-        for info in self.book.accounts(&tenant(), None) {
+        for info in self.book.accounts(&tenant(), None, None) {
             let account = (0..7)
                 .find(|account| key(*account) == info.account)
                 .unwrap();

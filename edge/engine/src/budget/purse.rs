@@ -1,18 +1,24 @@
 //! What an edge holds: units of leases, taken and given back with atomics alone.
 //!
 //! ```text
-//! reserve ──▶ Reservation ──(the authorized event is durable)──▶ Charged ──settle──▶ Settlement
-//!                 │ dropped: all units go back                       │ dropped: all units stay spent
+//! reserve ──▶ Reservation ──(the authorized event is durable)──▶ Charged ──(the outcome is written)──▶ settle
+//!                 │ dropped: all units go back                     │ ▲ grow: while a stream goes on
+//!                                                                  │ dropped: all units stay spent
 //! ```
 //!
 //! A grant's units are at each moment: free, reserved, spent, or returned. Nothing ever makes units: they come with a
 //! [`Grant`], and `spent + returned` never exceeds it. What a call really used beyond what could be had is its
 //! `overrun`, which the counter charges to the account.
 
+mod charged;
+mod grant;
+
+pub use charged::{Charged, Correction};
+pub use grant::{Grant, Report};
+
 use super::Demand;
-use super::measure::Used;
 use arc_swap::ArcSwap;
-use proctor_model::budget::{AccountKey, Meter, UNITS_MAX};
+use proctor_model::budget::{AccountKey, Meter};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,151 +31,6 @@ const SHARDS: usize = 16;
 /// Microseconds of the edge's monotonic clock.
 fn micros(at: Duration) -> u64 {
     u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Units of one account under one lease.
-#[derive(Debug)]
-pub struct Grant {
-    lease: u64,
-    units: u64,
-    until_us: u64,
-    /// No lease stands behind it: the account is not limited (any more), nothing is counted.
-    unlimited: bool,
-    free: AtomicU64,
-    /// Spent by calls that are over.
-    spent: AtomicU64,
-    returned: AtomicU64,
-    overrun: AtomicU64,
-}
-
-/// What a grant came to so far, as it is reported to the counter: each only grows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Report {
-    /// Spent from it.
-    pub spent: u64,
-    /// Given back.
-    pub returned: u64,
-    /// Spent beyond it.
-    pub overrun: u64,
-}
-
-impl Grant {
-    /// Units of a lease that may be spent until `until` of the edge's monotonic clock.
-    #[must_use]
-    pub fn new(lease: u64, units: u64, until: Duration) -> Self {
-        Self {
-            lease,
-            units,
-            until_us: micros(until),
-            unlimited: false,
-            free: AtomicU64::new(units),
-            spent: AtomicU64::new(0),
-            returned: AtomicU64::new(0),
-            overrun: AtomicU64::new(0),
-        }
-    }
-
-    /// Units without end, for an account that no rule limits any more, until the edge has heard so from control.
-    #[must_use]
-    pub fn unlimited(lease: u64, until: Duration) -> Self {
-        Self {
-            unlimited: true,
-            ..Self::new(lease, u64::MAX, until)
-        }
-    }
-
-    /// The lease.
-    #[must_use]
-    pub fn lease(&self) -> u64 {
-        self.lease
-    }
-
-    /// What was granted.
-    #[must_use]
-    pub fn units(&self) -> u64 {
-        self.units
-    }
-
-    /// Whether nothing is counted.
-    #[must_use]
-    pub fn is_unlimited(&self) -> bool {
-        self.unlimited
-    }
-
-    /// Units that can be reserved at this moment.
-    #[must_use]
-    pub fn free(&self, now: Duration) -> u64 {
-        if micros(now) < self.until_us {
-            self.free.load(Ordering::Relaxed)
-        } else {
-            0
-        }
-    }
-
-    /// From then on nothing can be reserved.
-    #[must_use]
-    pub fn until(&self) -> Duration {
-        Duration::from_micros(self.until_us)
-    }
-
-    /// Takes at most so many.
-    fn take(&self, most: u64) -> u64 {
-        let mut taken = 0;
-        let take = |free: u64| {
-            taken = free.min(most);
-            (taken > 0).then(|| free.saturating_sub(taken))
-        };
-        match self
-            .free
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, take)
-        {
-            Ok(_) => taken,
-            Err(_) => 0,
-        }
-    }
-
-    /// Notes what was spent beyond the lease, up to what an account holds.
-    fn overrun(&self, units: u64) {
-        if units > 0 {
-            let more = |before: u64| Some(before.saturating_add(units).min(UNITS_MAX));
-            // It always has a next value.
-            let _ = self
-                .overrun
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        }
-    }
-
-    /// Units that were reserved and not used. Where the lease was overrun they go back to the account, which was charged
-    /// for that: else they would be spent here twice.
-    fn put_back(&self, units: u64) {
-        let to = match self.overrun.load(Ordering::Acquire) {
-            0 => &self.free,
-            _ => &self.returned,
-        };
-        to.fetch_add(units, Ordering::AcqRel);
-    }
-
-    /// Gives up what is free: it can't be reserved any more, and is returned with the next report.
-    pub fn retire(&self) {
-        let free = self.free.swap(0, Ordering::AcqRel);
-        self.returned.fetch_add(free, Ordering::AcqRel);
-    }
-
-    /// What it came to so far.
-    #[must_use]
-    pub fn report(&self) -> Report {
-        Report {
-            spent: self.spent.load(Ordering::Acquire),
-            returned: self.returned.load(Ordering::Acquire),
-            overrun: self.overrun.load(Ordering::Acquire),
-        }
-    }
-
-    /// Whether a report accounts for all of it.
-    #[must_use]
-    pub fn is_closed_by(&self, report: &Report) -> bool {
-        report.spent.saturating_add(report.returned) >= self.units
-    }
 }
 
 /// One account, as far as this edge holds anything of it.
@@ -263,6 +124,12 @@ impl Account {
         }
     }
 
+    /// Whether it is time for more.
+    #[must_use]
+    pub fn is_low(&self, now: Duration) -> bool {
+        self.free(now) < self.low_water.load(Ordering::Relaxed)
+    }
+
     /// Left for others when the counter was last asked.
     #[must_use]
     pub fn left(&self) -> u64 {
@@ -300,6 +167,7 @@ impl Account {
                     demand,
                     meter: self.key.meter,
                     units: taken,
+                    recorded: taken,
                 });
             }
         }
@@ -322,6 +190,8 @@ struct Part {
     demand: usize,
     meter: Meter,
     units: u64,
+    /// Of these, the units that the record of the `authorized` event counts.
+    recorded: u64,
 }
 
 impl Part {
@@ -362,9 +232,7 @@ impl Reservation {
 
     /// The call's event is durable: from here on the units are spent unless it says otherwise.
     pub fn charge(mut self) -> Charged {
-        Charged {
-            parts: std::mem::take(&mut self.parts),
-        }
+        Charged::new(std::mem::take(&mut self.parts))
     }
 }
 
@@ -394,87 +262,6 @@ fn draws(parts: &[Part]) -> impl Iterator<Item = Draw> + '_ {
         lease: part.grant.lease,
         units: part.units,
         granted: part.grant.units,
-    })
-}
-
-/// Units of a call that was made. Dropped without a figure, all of them are spent.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct Charged {
-    parts: Vec<Part>,
-}
-
-/// How much more or less than reserved a lease was charged in the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Correction {
-    /// The lease.
-    pub lease: u64,
-    /// Units that came in addition.
-    pub more: u64,
-    /// Units that were not used.
-    pub less: u64,
-}
-
-impl Charged {
-    /// Units reserved for a meter on the account that has the fewest: a stream is to be cut when it has used as many.
-    #[must_use]
-    pub fn reserved(&self, meter: Meter) -> Option<u64> {
-        let mut by_demand: HashMap<usize, u64> = HashMap::new();
-        for part in self.parts.iter().filter(|part| part.meter == meter) {
-            let sum = by_demand.entry(part.demand).or_default();
-            *sum = sum.saturating_add(part.units);
-        }
-        by_demand.into_values().min()
-    }
-
-    /// Settles with what was really used: on each account the units of its meter.
-    #[must_use]
-    pub fn settle(mut self, used: &Used) -> Vec<Correction> {
-        let mut corrections = Vec::new();
-        let mut parts = std::mem::take(&mut self.parts).into_iter().peekable();
-        while let Some(part) = parts.next() {
-            // What is left of the real figure after this demand's earlier parts.
-            let mut left = used.of(part.meter);
-            let mut current = part;
-            loop {
-                let last = parts
-                    .peek()
-                    .is_none_or(|next| next.demand != current.demand);
-                let charged = if last { left } else { left.min(current.units) };
-                left = left.saturating_sub(charged);
-                corrections.extend(settle_part(&current, charged));
-                match parts.next_if(|next| next.demand == current.demand) {
-                    Some(next) => current = next,
-                    None => break,
-                }
-            }
-        }
-        corrections
-    }
-}
-
-impl Drop for Charged {
-    fn drop(&mut self) {
-        for part in &self.parts {
-            part.grant.spent.fetch_add(part.units, Ordering::AcqRel);
-        }
-    }
-}
-
-fn settle_part(part: &Part, used: u64) -> Option<Correction> {
-    let grant = &part.grant;
-    let (mut spent, less) = (used.min(part.units), part.units.saturating_sub(used));
-    let more = used.saturating_sub(part.units);
-    let from_free = grant.take(more);
-    spent = spent.saturating_add(from_free);
-    grant.overrun(more.saturating_sub(from_free));
-    grant.spent.fetch_add(spent, Ordering::AcqRel);
-    grant.put_back(less);
-    let counted = !grant.unlimited && (more > 0 || less > 0);
-    counted.then_some(Correction {
-        lease: grant.lease,
-        more,
-        less,
     })
 }
 

@@ -8,7 +8,7 @@ mod messages;
 mod responses;
 
 use super::sse::{self, Event};
-use super::usage::{Meter, Told, told};
+use super::usage::{Meter, Reached, Told, told};
 use super::{Api, Prompt, Usage, calls};
 use crate::decision::Permit;
 use crate::filter::{Content, Outcome, Splitter};
@@ -83,6 +83,8 @@ struct Flow {
     out: Vec<u8>,
     texts: BTreeMap<String, Splitter>,
     meter: Meter,
+    /// Why the budgets have no more for it.
+    short: Stop,
     bytes: u64,
     /// Bytes of tool calls that wait.
     held: u64,
@@ -118,6 +120,7 @@ impl Relay {
                 out: Vec::new(),
                 texts: BTreeMap::new(),
                 meter: Meter::new(tokens_max),
+                short: Reason::BudgetExhausted.into(),
                 bytes: 0,
                 held: 0,
                 calls: Vec::new(),
@@ -126,6 +129,26 @@ impl Relay {
                 monitored: false,
             },
         }
+    }
+
+    /// The budgets have so many tokens for the answer: there it is cut, for this reason if one is known.
+    pub fn fund(&mut self, output_tokens: u64, short: Option<Stop>) {
+        self.flow.meter.fund(output_tokens);
+        if let Some(short) = short {
+            self.flow.short = short;
+        }
+    }
+
+    /// Tokens of the prompt, if the provider has said so.
+    #[must_use]
+    pub fn input_tokens(&self) -> Option<u64> {
+        self.flow.meter.input()
+    }
+
+    /// Tokens of the answer so far.
+    #[must_use]
+    pub fn output_tokens(&self) -> u64 {
+        self.flow.meter.output()
     }
 
     /// Takes the provider's next event; says so if it was the last.
@@ -233,15 +256,15 @@ impl Flow {
         }
         let splitter = self.texts.entry(key.to_owned()).or_default();
         let mut released = splitter.push(spent.piece, &content);
-        if spent.reached && !released.stop {
+        if spent.reached.is_some() && !released.stop {
             let rest = splitter.finish(&content);
             released.text.push_str(&rest.text);
             released.stop = rest.stop;
         }
         let stop = match (released.stop, spent.reached) {
             (true, _) => Some(blocked(&splitter.findings(&content))),
-            (false, true) => Some(Reason::TokensExhausted.into()),
-            (false, false) => None,
+            (false, Some(why)) => Some(self.reached(why)),
+            (false, None) => None,
         };
         Ok(Passed {
             text: released.text,
@@ -273,8 +296,15 @@ impl Flow {
             return Err(Reason::OutputTooLarge.into());
         }
         match self.meter.spend(part).reached {
-            true => Err(Reason::TokensExhausted.into()),
-            false => Ok(()),
+            Some(why) => Err(self.reached(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn reached(&self, why: Reached) -> Stop {
+        match why {
+            Reached::Ceiling => Reason::TokensExhausted.into(),
+            Reached::Funds => self.short.clone(),
         }
     }
 

@@ -69,11 +69,13 @@ pub(super) fn told(api: Api, usage: &Value) -> Told {
     }
 }
 
-/// Counts a stream's tokens while it runs, and cuts it at a ceiling.
+/// Counts a stream's tokens while it runs, and cuts it at a ceiling, or where its budget ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meter {
     counted: u64,
     most: Option<u64>,
+    /// What the budgets have for it, as far as that is known.
+    funded: u64,
     told: Told,
 }
 
@@ -81,8 +83,17 @@ pub(super) struct Meter {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Spent<'p> {
     pub(super) piece: &'p str,
-    /// Whether the ceiling is reached with it.
-    pub(super) reached: bool,
+    /// What is reached with it.
+    pub(super) reached: Option<Reached>,
+}
+
+/// Why no more may come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reached {
+    /// The answer's own ceiling.
+    Ceiling,
+    /// The budgets have no more for it.
+    Funds,
 }
 
 impl Meter {
@@ -90,6 +101,7 @@ impl Meter {
         Self {
             counted: 0,
             most,
+            funded: u64::MAX,
             told: Told::default(),
         }
     }
@@ -100,26 +112,40 @@ impl Meter {
         self.told.output = told.output.or(self.told.output);
     }
 
-    /// Counts a piece of the answer. A provider that says that it has made more is believed.
+    /// The budgets have so many tokens for the answer.
+    pub(super) fn fund(&mut self, tokens: u64) {
+        self.funded = tokens;
+    }
+
+    /// What a provider says of the prompt, if it has.
+    pub(super) fn input(&self) -> Option<u64> {
+        self.told.input
+    }
+
+    /// Tokens of the answer so far. A provider that says that it has made more is believed.
+    pub(super) fn output(&self) -> u64 {
+        self.counted.max(self.told.output.unwrap_or(0))
+    }
+
+    /// Counts a piece of the answer.
     pub(super) fn spend<'p>(&mut self, piece: &'p str) -> Spent<'p> {
-        let spent = self.counted.max(self.told.output.unwrap_or(0));
-        let left = self.most.map(|most| most.saturating_sub(spent));
-        let tokens = count(piece);
-        match left {
-            Some(left) if tokens >= left => {
-                self.counted = spent.saturating_add(left);
-                Spent {
-                    piece: first(piece, left),
-                    reached: true,
-                }
-            }
-            _ => {
-                self.counted = self.counted.saturating_add(tokens);
-                Spent {
-                    piece,
-                    reached: false,
-                }
-            }
+        let (ceiling, spent) = (self.most.unwrap_or(u64::MAX), self.output());
+        let (most, why) = match ceiling <= self.funded {
+            true => (ceiling, Reached::Ceiling),
+            false => (self.funded, Reached::Funds),
+        };
+        let (left, tokens) = (most.saturating_sub(spent), count(piece));
+        if most < u64::MAX && tokens >= left {
+            self.counted = spent.saturating_add(left);
+            return Spent {
+                piece: first(piece, left),
+                reached: Some(why),
+            };
+        }
+        self.counted = self.counted.saturating_add(tokens);
+        Spent {
+            piece,
+            reached: None,
         }
     }
 
@@ -255,10 +281,36 @@ mod tests {
         assert_eq!(count(text), 5);
         let mut meter = Meter::new(Some(4));
         let first = meter.spend("one two");
-        assert_eq!((first.piece, first.reached), ("one two", false));
+        assert_eq!((first.piece, first.reached), ("one two", None));
         let second = meter.spend(" three four five six");
-        assert_eq!((second.piece, second.reached), (" three four", true));
+        assert_eq!(
+            (second.piece, second.reached),
+            (" three four", Some(Reached::Ceiling))
+        );
         assert_eq!(meter.usage(&Map::new(), false).output_tokens, 4);
+    }
+
+    #[test]
+    fn where_the_budget_ends_first_it_is_what_is_reached() {
+        let mut meter = Meter::new(Some(9));
+        meter.fund(3);
+        assert_eq!(meter.spend("one two").reached, None);
+        meter.fund(4);
+        let cut = meter.spend(" three four five");
+        assert_eq!(
+            (cut.piece, cut.reached, meter.output()),
+            (" three four", Some(Reached::Funds), 4)
+        );
+        // What a provider says that it has made counts, and nothing comes after it.
+        let mut meter = Meter::new(None);
+        meter.fund(50);
+        meter.hear(Told {
+            input: Some(7),
+            output: Some(60),
+        });
+        let cut = meter.spend("one");
+        assert_eq!((cut.piece, cut.reached), ("", Some(Reached::Funds)));
+        assert_eq!((meter.input(), meter.output()), (Some(7), 60));
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Gateway {
         ended: &Ended,
         usage: Option<Usage>,
         latency: Duration,
-        settled: Settled,
+        mut settled: Settled,
     ) {
         let mut event = recorded.outcome();
         event.usage = usage.map(|usage| EventUsage {
@@ -157,7 +157,7 @@ impl Gateway {
             output_tokens: usage.output_tokens,
             estimated: usage.estimated,
         });
-        event.budget = settled.noted;
+        event.budget = std::mem::take(&mut settled.noted);
         event.time = self.clock.now();
         describe(&mut event, ended);
         if let Some(written) = self.note_written(recorded, ended) {
@@ -177,9 +177,9 @@ impl Gateway {
             Err(_) => tracing::error!("no random bytes for the id of an outcome"),
         }
         if Some(event.event_id) != event.of {
-            self.spool
-                .outcome(Box::new(event), settled.corrections)
-                .await;
+            let corrections = std::mem::take(&mut settled.corrections);
+            self.spool.outcome(Box::new(event), corrections).await;
+            settled.finish();
         }
     }
 }

@@ -9,6 +9,7 @@ use proctor_engine::budget::measure::{self, Used};
 use proctor_engine::budget::{self, Remaining};
 use proctor_engine::llm::Usage;
 use proctor_engine::{Answer, Channel, Permit, Purpose, Refusal, Tool};
+use proctor_model::budget::AccountKey;
 use proctor_model::{ToolName, ToolRef};
 use std::time::Duration;
 
@@ -92,12 +93,13 @@ impl Gateway {
 /// The refusal of a call that can't have its budget, and when it may be tried again.
 pub(super) fn refuse(permit: Permit, why: NoBudget) -> (Refusal, Option<Duration>) {
     let mut refusal = permit.refuse(why.reason);
-    let account = why.account;
-    refusal.detail = Some(format!(
-        "{} {} {}",
-        account.scope, account.meter, account.window
-    ));
+    refusal.detail = Some(named(&why.account));
     (refusal, why.retry_after)
+}
+
+/// An account, as an agent may hear of it: without whose it is.
+pub(super) fn named(account: &AccountKey) -> String {
+    format!("{} {} {}", account.scope, account.meter, account.window)
 }
 
 /// What a call used. One that never reached its tool used nothing but itself; where the answer does not say, what was
@@ -123,10 +125,7 @@ pub(super) fn used_by_model(
     usage: Option<Usage>,
     ended: &Ended,
 ) -> Used {
-    let limits = loaded.tenant.budget();
-    let price = limits.tool_price(permit.tool());
-    let tool = loaded.tenant.catalogue().get(permit.tool());
-    let reserved = tool.map_or(CALL, |tool| limits.reserve_for(tool, permit.arguments()));
+    let reserved = reserved(loaded, permit);
     let Some(usage) = usage else {
         return match ended {
             Ended::Failed(failure) if !was_sent(*failure) => CALL,
@@ -134,21 +133,43 @@ pub(super) fn used_by_model(
             _ => reserved,
         };
     };
-    let (input, output) = (usage.input_tokens, usage.output_tokens);
+    model_figures(loaded, permit, model, reserved.cost)(usage.input_tokens, usage.output_tokens)
+}
+
+/// What so many tokens of a prompt, and of a model's answer to it, come to. A model without a price is not free: what was
+/// reserved for it counts.
+pub(super) fn model_figures<'a>(
+    loaded: &'a Loaded,
+    permit: &Permit,
+    model: &'a ToolName,
+    reserved_cost: u64,
+) -> impl Fn(u64, u64) -> Used + 'a {
+    let limits = loaded.tenant.budget();
+    let price = limits.tool_price(permit.tool());
+    let tool = loaded.tenant.catalogue().get(permit.tool());
     let spelled = tool.and_then(Tool::model).map(|of| of.name_of(model));
-    let priced = |name| limits.model_cost(name, input, output);
-    let cost = spelled.and_then(priced).or_else(|| priced(model.as_str()));
-    let by_tool = measure::priced(price, usage.total());
-    Used {
-        calls: 1,
-        tokens: usage.total(),
-        // A model without a price is not free: what was reserved for it counts.
-        cost: match cost {
-            Some(cost) => by_tool.saturating_add(cost),
-            None => by_tool.max(reserved.cost),
-        },
+    move |input, output| {
+        let tokens = input.saturating_add(output);
+        let priced = |name| limits.model_cost(name, input, output);
+        let cost = spelled.and_then(priced).or_else(|| priced(model.as_str()));
+        let by_tool = measure::priced(price, tokens);
+        Used {
+            calls: 1,
+            tokens,
+            cost: match cost {
+                Some(cost) => by_tool.saturating_add(cost),
+                None => by_tool.max(reserved_cost),
+            },
+        }
+        .within_accounts()
     }
-    .within_accounts()
+}
+
+/// What was reserved for a call.
+pub(super) fn reserved(loaded: &Loaded, permit: &Permit) -> Used {
+    let tool = loaded.tenant.catalogue().get(permit.tool());
+    let limits = loaded.tenant.budget();
+    tool.map_or(CALL, |tool| limits.reserve_for(tool, permit.arguments()))
 }
 
 fn was_sent(failure: Failure) -> bool {

@@ -1,5 +1,6 @@
 //! A prompt, whole: decided and recorded like any call, then answered by the model, or by one that stands in for it.
 
+mod funds;
 mod relay;
 
 use super::answer::Ended;

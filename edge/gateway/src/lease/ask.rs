@@ -23,9 +23,15 @@ const CALLS_MAX: u64 = 8_192;
 const DRY: Duration = Duration::from_secs(2);
 /// The same where others hold units that may come back.
 const DRY_HELD: Duration = Duration::from_millis(100);
-/// The counter's rules are behind ours: control is about to tell it.
-const BEHIND: Duration = Duration::from_millis(100);
-const BEHIND_MAX: u32 = 20;
+/// How often the counter is asked whose rules are behind ours. It waits for them before it says so.
+const ROUNDS: u32 = 3;
+
+/// When a lease was asked for.
+#[derive(Clone, Copy)]
+struct At {
+    epoch: u64,
+    sent: Duration,
+}
 
 impl Leases {
     /// Has a lease fetched, or waits for the one that is being fetched. The request itself is never given up: a grant whose
@@ -64,11 +70,12 @@ impl Leases {
         let Wanted {
             tenant,
             demand,
+            minimum,
             limits_version,
         } = wanted;
         let account = self.purse(&tenant).account(&demand.account);
         let units = self.size(&tenant, &account, &demand);
-        for _ in 0..BEHIND_MAX {
+        for _ in 0..ROUNDS {
             let (Some(epoch), Some(request_id)) = (self.opened().await, self.counter.request_id())
             else {
                 return Asked::Failed;
@@ -80,7 +87,7 @@ impl Leases {
                 wants: vec![v1::Want {
                     account: Some((&demand.account).into()),
                     wanted: units,
-                    minimum: demand.units.min(units),
+                    minimum: minimum.min(units),
                     ceiling: demand.ceiling.map(|ceiling| v1::Ceiling {
                         limit: ceiling.most.min(UNITS_MAX),
                         expires_at: ceiling.until.to_string(),
@@ -105,7 +112,8 @@ impl Leases {
             use v1::lease_response::Outcome;
             let asked = match outcome {
                 Some(Outcome::Granted(granted)) => {
-                    self.granted(&tenant, &account, &demand, &granted, sent)
+                    let asked = At { epoch, sent };
+                    self.granted(&tenant, &account, &demand, &granted, asked)
                 }
                 Some(Outcome::Refused(refused)) => self.refused(&account, &refused),
                 None => Some(Asked::Failed),
@@ -120,7 +128,6 @@ impl Leases {
                     .increment(1);
                 return asked;
             }
-            tokio::time::sleep(BEHIND).await;
         }
         Asked::Failed
     }
@@ -164,7 +171,7 @@ impl Leases {
         account: &Account,
         demand: &Demand,
         granted: &v1::Granted,
-        sent: Duration,
+        asked: At,
     ) -> Option<Asked> {
         let Some(grant) = granted.grants.first() else {
             return Some(Asked::Failed);
@@ -178,7 +185,13 @@ impl Leases {
         drop(watched);
         // A tenth less than what was given: clocks differ in their pace, and a unit must not be spent after its lease.
         let ttl = Duration::from_millis(u64::from(granted.ttl_ms).saturating_mul(9) / 10);
-        let until = sent.saturating_add(ttl);
+        let until = asked.sent.saturating_add(ttl);
+        // Held while it is added: what an epoch leaves behind is looked at when the next one begins, and settled as unused
+        // where it is not known here.
+        let epoch = self.epoch.borrow();
+        if *epoch != asked.epoch {
+            return Some(Asked::Failed);
+        }
         if grant.unlimited {
             account.add(
                 Arc::new(Grant::unlimited(granted.lease, until)),
@@ -205,7 +218,12 @@ impl Leases {
             Why::Exhausted | Why::CeilingOver => {
                 // A window may begin anew soon; a limit may be raised at any time.
                 let dry = if told.is_zero() { DRY } else { told.min(DRY) };
-                account.dry(now.saturating_add(dry), refused.left);
+                // Of a ceiling that is over there is nothing, whatever was not spent.
+                let left = match refused.why() {
+                    Why::CeilingOver => 0,
+                    _ => refused.left,
+                };
+                account.dry(now.saturating_add(dry), left);
                 Some(Asked::Dry)
             }
             Why::HeldElsewhere => {

@@ -1,14 +1,12 @@
-//! What goes on in the background: an epoch is opened, what earlier ones left is settled, more is fetched before it is
-//! needed, spent units are reported, and what is idle or over goes back.
+//! What goes on in the background: an epoch is opened, more is fetched before it is needed, spent units are reported, what
+//! is idle or over goes back, and what was lost on its way is settled.
 
+use super::epoch::SETTLE_MAX;
 use super::{Leases, Queue, Watched};
 use proctor_engine::CountKey;
 use proctor_engine::budget::purse::{Account, Report};
 use proctor_model::TenantId;
-use proctor_model::budget::UNITS_MAX;
 use proctor_proto::v1;
-use std::collections::{HashMap, HashSet};
-use std::io::Write;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +21,8 @@ const IDLE_SCARCE: Duration = Duration::from_millis(200);
 const TELL: Duration = Duration::from_secs(1);
 /// An account that holds nothing and was not used for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-/// Most settlements in one request.
-const SETTLE_MAX: usize = 256;
+/// How often the counter is asked what it holds for this edge.
+const RECONCILE: Duration = Duration::from_secs(10);
 /// How long the last settlements may take when the edge stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -33,7 +31,7 @@ impl Leases {
     pub(crate) async fn run(self: Arc<Self>, mut queue: Queue, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(TURN);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told_at = Duration::ZERO;
+        let (mut told_at, mut reconciled_at) = (Duration::ZERO, self.clock.monotonic());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -51,9 +49,19 @@ impl Leases {
                     if tell {
                         told_at = now;
                     }
+                    let reconcile = now.saturating_sub(reconciled_at) >= RECONCILE;
+                    if reconcile {
+                        reconciled_at = now;
+                    }
+                    let turn = async {
+                        self.turn(now, tell).await;
+                        if reconcile {
+                            self.reconcile().await;
+                        }
+                    };
                     tokio::select! {
                         () = shutdown.cancelled() => break,
-                        () = self.turn(now, tell) => {}
+                        () = turn => {}
                     }
                 }
             }
@@ -88,7 +96,7 @@ impl Leases {
         }
     }
 
-    fn all_purses(&self) -> Vec<(TenantId, Arc<proctor_engine::budget::purse::Purse>)> {
+    pub(super) fn all_purses(&self) -> Vec<(TenantId, Arc<proctor_engine::budget::purse::Purse>)> {
         let purses = self.purses.read().unwrap_or_else(PoisonError::into_inner);
         let cloned = |(tenant, purse): (&TenantId, &Arc<_>)| (tenant.clone(), Arc::clone(purse));
         purses.iter().map(cloned).collect()
@@ -147,6 +155,10 @@ impl Leases {
     }
 
     async fn settle(&self, tenant: &TenantId, due: Vec<Due>) {
+        // The counter hears nothing that a crash could make this edge forget.
+        if !due.is_empty() && !self.spool.flush().await {
+            return;
+        }
         for due in due.chunks(SETTLE_MAX) {
             let settlements = due.iter().map(|due| settlement(due.lease, due.report));
             let Some(settled) = self.send(tenant, settlements.collect()).await else {
@@ -182,6 +194,9 @@ impl Leases {
             State::Fenced => self.lost_epoch(),
             State::Invalid | State::Unspecified => {
                 // Kept in the spool: the next start settles it anew.
+                let mut disowned = self.disowned.lock().unwrap_or_else(PoisonError::into_inner);
+                disowned.insert(due.lease);
+                drop(disowned);
                 due.account.remove(due.lease);
                 tracing::error!(%tenant, lease = due.lease, "the counter does not take a settlement");
                 metrics::counter!("proctor_edge_settlements_refused_total").increment(1);
@@ -202,9 +217,18 @@ impl Leases {
         tenant: &TenantId,
         settle: Vec<v1::Settlement>,
     ) -> Option<Vec<v1::Settled>> {
+        self.send_in(self.epoch(), tenant, settle).await
+    }
+
+    pub(super) async fn send_in(
+        &self,
+        epoch: u64,
+        tenant: &TenantId,
+        settle: Vec<v1::Settlement>,
+    ) -> Option<Vec<v1::Settled>> {
         let request = v1::SettleRequest {
             request_id: self.counter.request_id()?,
-            epoch: self.epoch(),
+            epoch,
             tenant: tenant.to_string(),
             settle,
         };
@@ -230,135 +254,6 @@ impl Leases {
         }
     }
 
-    /// Begins an epoch and settles what earlier ones left.
-    async fn open(&self) -> bool {
-        let known = self.known_epoch();
-        loop {
-            let Some(request_id) = self.counter.request_id() else {
-                return false;
-            };
-            let opened = match self.counter.open(v1::OpenRequest { request_id }).await {
-                Ok(opened) => opened,
-                Err(status) => {
-                    tracing::warn!(code = ?status.code(), "the counter opens no epoch");
-                    return false;
-                }
-            };
-            let settled = self.settle_held(&opened, known).await;
-            if settled && opened.more {
-                continue;
-            }
-            if !opened.more {
-                self.forget_closed(&opened).await;
-            }
-            // On disk before anything is drawn in it: a spool that does not know an epoch has lost its counts.
-            if let Err(error) = self.keep_epoch(opened.epoch) {
-                tracing::error!(%error, "the epoch can't be kept on disk: no budget can be had");
-                return false;
-            }
-            self.epoch.send_replace(opened.epoch);
-            return true;
-        }
-    }
-
-    /// Says of each lease that an earlier process left what was spent of it, by the spool; the rest goes back. Whether
-    /// there was any.
-    async fn settle_held(&self, opened: &v1::OpenResponse, known: u64) -> bool {
-        let mut by_tenant: HashMap<TenantId, Vec<&v1::LeaseInfo>> = HashMap::new();
-        let ours = self.held_here();
-        for held in &opened.held {
-            let Ok(tenant) = held.tenant.parse::<TenantId>() else {
-                continue;
-            };
-            if ours.contains(&held.lease) {
-                continue;
-            }
-            if held.epoch > known {
-                tracing::error!(%tenant, lease = held.lease, "the spool does not know of this lease's time: it stays charged, \
-                    write it off when it is known what was spent");
-                continue;
-            }
-            by_tenant.entry(tenant).or_default().push(held);
-        }
-        let mut any = false;
-        for (tenant, held) in by_tenant {
-            for held in held.chunks(SETTLE_MAX) {
-                let settlements = held.iter().map(|held| self.recalled(&tenant, held));
-                let request = v1::SettleRequest {
-                    request_id: self.counter.request_id().unwrap_or_default(),
-                    epoch: opened.epoch,
-                    tenant: tenant.to_string(),
-                    settle: settlements.collect(),
-                };
-                match self.counter.settle(request).await {
-                    Ok(_) => any = true,
-                    Err(status) => {
-                        tracing::warn!(%tenant, code = ?status.code(), "what an earlier start left can't be settled");
-                        continue;
-                    }
-                }
-                let keys = held.iter().map(|held| CountKey::Lease(held.lease));
-                self.spool.forget(tenant.clone(), keys.collect()).await;
-            }
-            tracing::info!(%tenant, leases = held.len(), "leases of an earlier start are settled");
-        }
-        any
-    }
-
-    /// Forgets what was drawn on leases that the counter has closed since the spool last counted on them: it brings them
-    /// back from its records at each start.
-    async fn forget_closed(&self, opened: &v1::OpenResponse) {
-        let mut open: HashSet<u64> = opened.held.iter().map(|held| held.lease).collect();
-        open.extend(self.held_here());
-        let mut closed: HashMap<TenantId, Vec<CountKey>> = HashMap::new();
-        for (tenant, lease) in self.spool.counts().leases() {
-            if !open.contains(&lease) {
-                closed
-                    .entry(tenant)
-                    .or_default()
-                    .push(CountKey::Lease(lease));
-            }
-        }
-        for (tenant, keys) in closed {
-            self.spool.forget(tenant, keys).await;
-        }
-    }
-
-    fn recalled(&self, tenant: &TenantId, held: &v1::LeaseInfo) -> v1::Settlement {
-        let counted = self
-            .spool
-            .counts()
-            .get(tenant, &CountKey::Lease(held.lease));
-        let spend = |account: &v1::LeaseAccount| {
-            if account.unlimited {
-                return v1::Spend::default();
-            }
-            let spent = counted
-                .min(account.granted.saturating_sub(account.returned))
-                .max(account.spent);
-            v1::Spend {
-                spent,
-                returned: account.granted.saturating_sub(spent),
-                overrun: counted.saturating_sub(account.granted).min(UNITS_MAX),
-            }
-        };
-        v1::Settlement {
-            lease: held.lease,
-            spends: held.accounts.iter().map(spend).collect(),
-        }
-    }
-
-    fn held_here(&self) -> Vec<u64> {
-        let purses = self.all_purses().into_iter();
-        let accounts = purses.flat_map(|(_, purse)| purse.all());
-        accounts
-            .flat_map(|account| {
-                let grants = account.grants();
-                grants.iter().map(|grant| grant.lease()).collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
     async fn give_all_back(&self) {
         for (tenant, purse) in self.all_purses() {
             let mut due = Vec::new();
@@ -367,24 +262,6 @@ impl Leases {
                 due.extend(self.reports(&tenant, &account, true));
             }
             self.settle(&tenant, due).await;
-        }
-    }
-
-    /// The newest epoch that this spool was there for.
-    fn known_epoch(&self) -> u64 {
-        let text = std::fs::read_to_string(&self.epoch_file).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
-    }
-
-    fn keep_epoch(&self, epoch: u64) -> std::io::Result<()> {
-        let new = self.epoch_file.with_extension("new");
-        let mut file = std::fs::File::create(&new)?;
-        file.write_all(epoch.to_string().as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.epoch_file)?;
-        match self.epoch_file.parent() {
-            Some(dir) => std::fs::File::open(dir)?.sync_all(),
-            None => Ok(()),
         }
     }
 }

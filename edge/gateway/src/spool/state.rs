@@ -142,8 +142,42 @@ pub(super) struct State {
     open: HashMap<EventId, Box<AuditEvent>>,
 }
 
-/// Counts drawn on within a batch that is not written yet.
-pub(super) type Drawn = HashMap<(TenantId, CountKey), u64>;
+/// What a batch that is not written yet adds to the counts, and takes off them.
+#[derive(Debug, Default)]
+pub(super) struct Drawn(HashMap<(TenantId, CountKey), Pending>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    units: u64,
+    back: u64,
+}
+
+impl Drawn {
+    fn of(&self, tenant: &TenantId, key: &CountKey) -> Pending {
+        let pending = self.0.get(&(tenant.clone(), key.clone()));
+        pending.copied().unwrap_or_default()
+    }
+
+    /// Takes note of a draw, or of what an outcome says: a draw behind it in the batch may be on what it gave back.
+    pub(super) fn note(&mut self, tenant: &TenantId, charges: &[Charge]) {
+        for charge in charges {
+            let key = (tenant.clone(), charge.key.clone());
+            let pending = self.0.entry(key).or_default();
+            pending.units = pending.units.saturating_add(charge.units);
+            pending.back = pending.back.saturating_add(charge.back);
+        }
+    }
+
+    /// They are not written after all.
+    pub(super) fn undo(&mut self, tenant: &TenantId, charges: &[Charge]) {
+        for charge in charges {
+            if let Some(pending) = self.0.get_mut(&(tenant.clone(), charge.key.clone())) {
+                pending.units = pending.units.saturating_sub(charge.units);
+                pending.back = pending.back.saturating_sub(charge.back);
+            }
+        }
+    }
+}
 
 impl State {
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -222,23 +256,20 @@ impl State {
             return Ok(());
         }
         for charge in charges {
-            let pending = drawn
-                .get(&(tenant.clone(), charge.key.clone()))
-                .copied()
-                .unwrap_or(0);
+            let pending = drawn.of(tenant, &charge.key);
             let before = self.counts.get(tenant, &charge.key);
-            if before.saturating_add(pending).saturating_add(charge.units) > charge.most {
+            let after = before
+                .saturating_add(pending.units)
+                .saturating_sub(pending.back)
+                .saturating_add(charge.units);
+            if after > charge.most {
                 return Err(charge.reason);
             }
-            if before == 0 && pending == 0 && self.counts.is_full(tenant) {
+            if before == 0 && pending.units == 0 && self.counts.is_full(tenant) {
                 return Err(Reason::Overloaded);
             }
         }
-        for charge in charges {
-            *drawn
-                .entry((tenant.clone(), charge.key.clone()))
-                .or_default() += charge.units;
-        }
+        drawn.note(tenant, charges);
         Ok(())
     }
 

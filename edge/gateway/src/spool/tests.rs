@@ -152,6 +152,35 @@ async fn ceilings_hold_under_many_at_once_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_draw_behind_an_outcome_is_on_what_that_gave_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let key = CountKey::Lease(7);
+    let draw = |units, back| {
+        vec![Charge {
+            units,
+            back,
+            ..Charge::call(key.clone(), None, 100, Reason::BudgetExhausted)
+        }]
+    };
+    let call = |number| event("acme", number, Kind::Authorized);
+    spool.submit(call(1), draw(100, 0)).await.unwrap();
+    for number in (1..80).step_by(2) {
+        // However many of these one sync covers.
+        spool
+            .outcome(outcome(&call(number), number + 1), draw(0, 100))
+            .await;
+        let drawn = spool.submit(call(number + 2), draw(100, 0));
+        drawn.await.unwrap();
+    }
+    assert!(spool.flush().await);
+    assert_eq!(spool.counts().get(&acme(), &key), 100);
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.counts().get(&acme(), &key), 100);
+}
+
+#[tokio::test]
 async fn what_was_drawn_on_a_lease_is_known_after_a_restart_until_the_counter_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());

@@ -107,19 +107,24 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while commands.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
             let mut submissions = std::mem::take(&mut self.owed);
-            let mut over = Vec::new();
+            let (mut over, mut waiting) = (Vec::new(), Vec::new());
             for command in group.drain(..) {
                 match command {
                     Command::Record(submission) => submissions.push(submission),
                     Command::Settle(receipt) => self.settle(&receipt),
                     // After the records before it: a late correction would bring a count back.
                     Command::Forget(tenant, keys) => over.push((tenant, keys)),
+                    Command::Flush(reply) => waiting.push(reply),
                     Command::Tick => self.keep_house(),
                 }
             }
             self.write(submissions);
             for (tenant, keys) in over {
                 self.state.counts.remove(&tenant, &keys);
+            }
+            for reply in waiting {
+                // Nobody may wait any more.
+                let _ = reply.send(self.owed.is_empty());
             }
         }
     }
@@ -268,14 +273,13 @@ impl Writer {
         reply: &mut Option<super::Reply>,
     ) -> Result<(), NotRecorded> {
         // An outcome only corrects what was drawn: it is never refused.
-        let drawn: &[Charge] = if event.kind.is_outcome() {
-            &[]
-        } else {
-            &charges
-        };
-        self.state
-            .draw(&event.tenant, drawn, &mut group.drawn)
-            .map_err(NotRecorded::Exhausted)?;
+        match event.kind.is_outcome() {
+            true => group.drawn.note(&event.tenant, &charges),
+            false => self
+                .state
+                .draw(&event.tenant, &charges, &mut group.drawn)
+                .map_err(NotRecorded::Exhausted)?,
+        }
         let before = group
             .ends
             .get(&event.tenant)
@@ -283,14 +287,7 @@ impl Writer {
             .unwrap_or_else(|| self.state.end(&event.tenant));
         (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
         let undrawn = |group: &mut Group| {
-            for charge in drawn {
-                if let Some(drawn) = group
-                    .drawn
-                    .get_mut(&(event.tenant.clone(), charge.key.clone()))
-                {
-                    *drawn = drawn.saturating_sub(charge.units);
-                }
-            }
+            group.drawn.undo(&event.tenant, &charges);
             NotRecorded::Unavailable
         };
         let Ok(bytes) = event.to_canonical() else {

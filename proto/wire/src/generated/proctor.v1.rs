@@ -73,8 +73,8 @@ pub struct LeaseRequest {
     /// window among the accounts.
     #[prost(uint32, tag = "5")]
     pub ttl_ms: u32,
-    /// Of the tenant's config that the edge works by (see SetLimits). Where the counter's rules are older the lease
-    /// is refused as LIMITS_BEHIND; 0 where no rule is meant, only ceilings.
+    /// Of the tenant's config that the edge works by (see SetLimits). Where the counter's rules are older, it waits up to a
+    /// second for newer ones; then the lease is refused as LIMITS_BEHIND. 0 where no rule is meant, only ceilings.
     #[prost(uint64, tag = "6")]
     pub limits_version: u64,
     /// Applied before the lease is granted; leases of the same tenant. At most 64.
@@ -331,6 +331,26 @@ pub struct SettleResponse {
     #[prost(message, repeated, tag = "1")]
     pub settled: ::prost::alloc::vec::Vec<Settled>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldRequest {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Leases after this id; 0: from the start.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeldResponse {
+    /// At most 1,000.
+    #[prost(message, repeated, tag = "1")]
+    pub leases: ::prost::alloc::vec::Vec<LeaseInfo>,
+    /// Pass as `after` for the next page; 0: no more.
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+    /// The edge's epoch is over; nothing is listed then.
+    #[prost(bool, tag = "3")]
+    pub fenced: bool,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetLimitsRequest {
     /// As in OpenRequest.
@@ -526,6 +546,9 @@ pub struct LeaseAccount {
     /// As in Grant.
     #[prost(bool, tag = "5")]
     pub unlimited: bool,
+    /// Settled as spent beyond the grant.
+    #[prost(uint64, tag = "6")]
+    pub overrun: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeMessage {
@@ -724,7 +747,7 @@ pub mod counter_client {
     use tonic::codegen::http::Uri;
     /// What edges and operators call.
     ///
-    /// Edges (Open, Lease, Settle) authenticate with two metadata entries:
+    /// Edges (Open, Lease, Settle, Held) authenticate with two metadata entries:
     /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
     /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
     /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
@@ -877,6 +900,27 @@ pub mod counter_client {
             req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Settle"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the edge holds, by id, paged: of all its tenants, from all its epochs. A lease whose answer never reached the
+        /// edge is among them, and stays charged until the edge settles it (all of it returned): the edge asks now and then, and
+        /// settles what it neither holds nor has asked for. Reads the newest committed state.
+        pub async fn held(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HeldRequest>,
+        ) -> std::result::Result<tonic::Response<super::HeldResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/proctor.v1.Counter/Held");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proctor.v1.Counter", "Held"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Replaces the tenant's rules. A version that is not newer than the counter's is ignored (and said so).
         /// Only a platform principal.
         pub async fn set_limits(
@@ -1025,6 +1069,13 @@ pub mod counter_server {
             &self,
             request: tonic::Request<super::SettleRequest>,
         ) -> std::result::Result<tonic::Response<super::SettleResponse>, tonic::Status>;
+        /// What the edge holds, by id, paged: of all its tenants, from all its epochs. A lease whose answer never reached the
+        /// edge is among them, and stays charged until the edge settles it (all of it returned): the edge asks now and then, and
+        /// settles what it neither holds nor has asked for. Reads the newest committed state.
+        async fn held(
+            &self,
+            request: tonic::Request<super::HeldRequest>,
+        ) -> std::result::Result<tonic::Response<super::HeldResponse>, tonic::Status>;
         /// Replaces the tenant's rules. A version that is not newer than the counter's is ignored (and said so).
         /// Only a platform principal.
         async fn set_limits(
@@ -1061,7 +1112,7 @@ pub mod counter_server {
     }
     /// What edges and operators call.
     ///
-    /// Edges (Open, Lease, Settle) authenticate with two metadata entries:
+    /// Edges (Open, Lease, Settle, Held) authenticate with two metadata entries:
     /// `proctor-edge-certificate`: the edge's certificate (`proctor.edge-cert+jws`, from its assignment), and
     /// `proctor-edge-proof`: a `proctor.edge-proof+jws` ({edge, audience: "counter", issued_at}) signed with the
     /// edge's own key; good for 5 minutes from issued_at (and as much before it, for clocks that differ).
@@ -1260,6 +1311,49 @@ pub mod counter_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SettleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Counter/Held" => {
+                    #[allow(non_camel_case_types)]
+                    struct HeldSvc<T: Counter>(pub Arc<T>);
+                    impl<T: Counter> tonic::server::UnaryService<super::HeldRequest>
+                    for HeldSvc<T> {
+                        type Response = super::HeldResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HeldRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Counter>::held(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HeldSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

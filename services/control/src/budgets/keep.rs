@@ -1,32 +1,21 @@
-//! In the background: the counter is told of new limits, and operators of budgets that run out.
+//! In the background: the counter is told of new limits.
 
-use super::Counter;
+use super::{Counter, ourselves};
 use crate::State;
 use crate::error::ControlError;
 use crate::store::objects::ONLY;
 use crate::store::tenants::counter as number;
-use proctor_model::TenantId;
-use proctor_model::budget::{AccountKey, Limits, Scope};
-use proctor_model::principal::{INTERNAL_AUDIENCE, PrincipalClaims, Role};
+use proctor_model::budget::Limits;
 use proctor_proto::v1;
 use proctor_runtime::backoff::Backoff;
 use serde_json::Value;
 use sqlx::Row;
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long new limits may wait if the wake-up was missed (another control process took them).
 const POLL: Duration = Duration::from_millis(500);
-/// How often it is looked at what is spent.
-const ALERTS: Duration = Duration::from_secs(2);
-/// Percentages of a limit that are told.
-const LEVELS: [u64; 3] = [100, 80, 50];
-/// Accounts in one page of usage.
-const PAGE: u32 = 500;
-/// Key of the advisory lock that the one process holds that looks for alerts ("budgets" as a number).
-const ALERTS_LOCK: i64 = 0x62_75_64_67_65_74_73;
 
 /// Until `shutdown`.
 pub(crate) async fn run(state: Arc<State>, shutdown: CancellationToken) {
@@ -34,7 +23,7 @@ pub(crate) async fn run(state: Arc<State>, shutdown: CancellationToken) {
         return;
     };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let (mut everything, mut looked) = (true, Instant::now());
+    let mut everything = true;
     loop {
         let mut pause = POLL;
         match push(&state, counter, everything).await {
@@ -47,29 +36,11 @@ pub(crate) async fn run(state: Arc<State>, shutdown: CancellationToken) {
                 pause = backoff.next_pause();
             }
         }
-        if looked.elapsed() >= ALERTS {
-            looked = Instant::now();
-            if let Err(error) = alerts(&state, counter).await {
-                tracing::warn!(%error, "budgets can't be looked at; trying again");
-            }
-        }
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = state.limits_changed.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
-    }
-}
-
-/// Control itself, towards the counter.
-fn ourselves() -> PrincipalClaims {
-    PrincipalClaims {
-        sub: "control".to_owned(),
-        aud: INTERNAL_AUDIENCE.to_owned(),
-        exp: 0,
-        iat: 0,
-        tenant: None,
-        roles: vec![Role::PlatformAdmin],
     }
 }
 
@@ -120,163 +91,4 @@ async fn push(state: &State, counter: &Counter, everything: bool) -> Result<(), 
         tx.commit().await?;
     }
     Ok(())
-}
-
-/// Tells of accounts that have reached a part of their limit, once in each window.
-async fn alerts(state: &State, counter: &Counter) -> Result<(), ControlError> {
-    let mut tx = state.store.platform().await?;
-    let locked: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
-        .bind(ALERTS_LOCK)
-        .fetch_one(&mut *tx)
-        .await?;
-    let tenants: Vec<String> = if locked {
-        sqlx::query_scalar("select tenant from control.limits_pushed order by tenant")
-            .fetch_all(&mut *tx)
-            .await?
-    } else {
-        Vec::new()
-    };
-    // The lock is held until all is looked at.
-    for tenant in tenants {
-        let Ok(tenant) = tenant.parse::<TenantId>() else {
-            continue;
-        };
-        let known: HashSet<(String, String, i32)> = sqlx::query_as(
-            "select account, window_start, level from control.budget_alerts where tenant = $1",
-        )
-        .bind(tenant.as_str())
-        .fetch_all(&mut *tx)
-        .await?
-        .into_iter()
-        .collect();
-        let mut after = String::new();
-        loop {
-            let request = v1::UsageRequest {
-                tenant: tenant.to_string(),
-                after,
-                limit: PAGE,
-                ..v1::UsageRequest::default()
-            };
-            let page = counter
-                .ask(state, &ourselves(), request, async |mut client, request| {
-                    Ok(client.usage(request).await?.into_inner())
-                })
-                .await?;
-            for account in &page.accounts {
-                alert(state, &tenant, account, &known).await?;
-            }
-            after = page.next;
-            if after.is_empty() {
-                break;
-            }
-        }
-    }
-    tx.commit().await
-}
-
-/// The part of its limit that an account has reached, percent; 0: none that is told.
-fn level(info: &v1::AccountInfo) -> u64 {
-    let Some(limit) = info.limit.filter(|limit| *limit > 0) else {
-        return 0;
-    };
-    let spent = u128::from(info.spent) * 100;
-    let reached = |level: &u64| spent >= u128::from(limit) * u128::from(*level);
-    LEVELS.into_iter().find(reached).unwrap_or(0)
-}
-
-async fn alert(
-    state: &State,
-    tenant: &TenantId,
-    info: &v1::AccountInfo,
-    known: &HashSet<(String, String, i32)>,
-) -> Result<(), ControlError> {
-    let Some(Ok(account)) = info.account.as_ref().map(AccountKey::try_from) else {
-        return Ok(());
-    };
-    // Tokens and intents are for one task: to reach their ceiling is no news.
-    if matches!(account.scope, Scope::Token | Scope::Intent) {
-        return Ok(());
-    }
-    let (percent, text) = (level(info), account.to_string());
-    if percent == 0 {
-        // A window that never begins anew: when it is less than half full again, it may be told again.
-        if LEVELS
-            .iter()
-            .any(|level| known.contains(&row(&text, "", *level)))
-        {
-            forget(state, tenant, &text).await?;
-        }
-        return Ok(());
-    }
-    if known.contains(&row(&text, &info.window_start, percent)) {
-        return Ok(());
-    }
-    let mut tx = state.store.tenant(tenant).await?;
-    let raised = sqlx::query(
-        "insert into control.budget_alerts (tenant, account, window_start, level) values ($1, $2, $3, $4)
-         on conflict do nothing",
-    )
-    .bind(tenant.as_str())
-    .bind(&text)
-    .bind(&info.window_start)
-    .bind(i32::try_from(percent).unwrap_or(100))
-    .execute(&mut *tx)
-    .await?;
-    if raised.rows_affected() > 0 {
-        sqlx::query("delete from control.budget_alerts where tenant = $1 and account = $2 and window_start < $3")
-            .bind(tenant.as_str())
-            .bind(&text)
-            .bind(&info.window_start)
-            .execute(&mut *tx)
-            .await?;
-        let object = format!("{text} {percent}%");
-        crate::audit::record(&mut tx, state, tenant, "control", "budget.alert", &object).await?;
-        metrics::counter!("proctor_control_budget_alerts_total", "level" => percent.to_string())
-            .increment(1);
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-fn row(account: &str, window_start: &str, level: u64) -> (String, String, i32) {
-    (
-        account.to_owned(),
-        window_start.to_owned(),
-        i32::try_from(level).unwrap_or(100),
-    )
-}
-
-async fn forget(state: &State, tenant: &TenantId, account: &str) -> Result<(), ControlError> {
-    let mut tx = state.store.tenant(tenant).await?;
-    sqlx::query(
-        "delete from control.budget_alerts where tenant = $1 and account = $2 and window_start = ''",
-    )
-    .bind(tenant.as_str())
-    .bind(account)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn levels_are_parts_of_the_limit() {
-        let at = |spent, limit| {
-            level(&v1::AccountInfo {
-                spent,
-                limit,
-                ..v1::AccountInfo::default()
-            })
-        };
-        let reached: Vec<_> = [49, 50, 79, 80, 99, 100, 200]
-            .map(|spent| at(spent, Some(100)))
-            .to_vec();
-        assert_eq!(reached, [0, 50, 50, 80, 80, 100, 100]);
-        assert_eq!(at(5, None), 0);
-        assert_eq!(at(0, Some(0)), 0, "nothing is allowed, and that is no news");
-        assert_eq!(at(u64::MAX, Some(u64::MAX)), 100);
-    }
 }

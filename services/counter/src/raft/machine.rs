@@ -14,6 +14,7 @@ use proctor_model::audit::sha256;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What was applied.
@@ -57,6 +58,8 @@ impl Stored {
 #[derive(Clone)]
 pub(crate) struct Machine {
     applied: Arc<RwLock<Applied>>,
+    /// Number of the last applied entry, for those who wait for what it may bring.
+    index: Arc<watch::Sender<u64>>,
     store: Store,
 }
 
@@ -69,6 +72,7 @@ impl Machine {
             None => Applied::default(),
         };
         Ok(Self {
+            index: Arc::new(watch::Sender::new(applied.index())),
             applied: Arc::new(RwLock::new(applied)),
             store,
         })
@@ -77,6 +81,11 @@ impl Machine {
     /// Cancelled when the node's file is closed; see [`Store::released`].
     pub(crate) fn released(&self) -> CancellationToken {
         self.store.released()
+    }
+
+    /// Changes whenever something was applied.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.index.subscribe()
     }
 
     pub(crate) fn applied(&self) -> RwLockReadGuard<'_, Applied> {
@@ -99,7 +108,8 @@ impl RaftStateMachine<Types> for Machine {
         I: IntoIterator<Item = Entry<Types>> + Send,
         I::IntoIter: Send,
     {
-        let mut applied = self.applied.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.applied.write().unwrap_or_else(PoisonError::into_inner);
+        let applied = &mut *guard;
         let mut replies = Vec::new();
         for entry in entries {
             applied.last = Some(entry.log_id);
@@ -112,6 +122,10 @@ impl RaftStateMachine<Types> for Machine {
                 }
             });
         }
+        let index = applied.index();
+        // Who waits looks at what was applied.
+        drop(guard);
+        self.index.send_replace(index);
         Ok(replies)
     }
 
@@ -139,7 +153,9 @@ impl RaftStateMachine<Types> for Machine {
             applied: bytes,
         };
         self.store.put_snapshot(stored).await.map_err(failed)?;
+        let index = applied.index();
         *self.applied.write().unwrap_or_else(PoisonError::into_inner) = applied;
+        self.index.send_replace(index);
         Ok(())
     }
 

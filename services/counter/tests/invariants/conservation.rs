@@ -16,7 +16,7 @@ pub fn check(book: &Book, tenant: &TenantId) {
             *out.entry(part.account).or_default() += granted - settled;
         }
     }
-    for info in book.accounts(tenant, None) {
+    for info in book.accounts(tenant, None, None) {
         let totals = info.totals;
         assert_eq!(
             totals.granted,

@@ -7,7 +7,7 @@ use proctor_model::TenantId;
 /// To be called after a lease was granted on these accounts.
 pub fn check(book: &Book, tenant: &TenantId, granted: &[AccountKey]) {
     for info in book
-        .accounts(tenant, None)
+        .accounts(tenant, None, None)
         .filter(|info| granted.contains(&info.account))
     {
         if let Some(limit) = info.limit {

@@ -362,15 +362,28 @@ impl Client {
         Ok(answer.await?.account.unwrap())
     }
 
+    pub async fn held(&self, after: u64) -> Result<v1::HeldResponse, Status> {
+        let epoch = self.epoch();
+        let message = v1::HeldRequest { epoch, after };
+        self.call(message, |mut client, request| async move {
+            client.held(request).await
+        })
+        .await
+    }
+
     pub async fn usage(&self) -> Vec<v1::AccountInfo> {
         let message = v1::UsageRequest {
             tenant: TENANT.to_owned(),
             ..v1::UsageRequest::default()
         };
+        self.usage_page(message).await.accounts
+    }
+
+    pub async fn usage_page(&self, message: v1::UsageRequest) -> v1::UsageResponse {
         let answer = self.call(message, |mut client, request| async move {
             client.usage(request).await
         });
-        answer.await.unwrap().accounts
+        answer.await.unwrap()
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::budget::measure::Used;
 use proctor_model::Reason;
 use proctor_model::budget::{Scope, Window};
 use proptest::prelude::*;
@@ -30,6 +31,13 @@ fn give(purse: &Purse, id: &str, meter: Meter, lease: u64, units: u64) -> Arc<Gr
         .account(&key(id, meter))
         .add(Arc::clone(&grant), 1, 100);
     grant
+}
+
+/// What the outcome's record says, and then the units move.
+fn settle(charged: Charged, used: &Used) -> Vec<Correction> {
+    let corrections = charged.corrections(used);
+    charged.settle(used);
+    corrections
 }
 
 fn tokens(tokens: u64) -> Used {
@@ -106,7 +114,7 @@ fn real_figures_are_settled_over_several_leases() {
             .unwrap()
     };
     // 30 of the first, 20 of the second; 40 were used.
-    let corrections = reserve(50).charge().settle(&tokens(40));
+    let corrections = settle(reserve(50).charge(), &tokens(40));
     assert_eq!(
         corrections,
         vec![Correction {
@@ -117,7 +125,7 @@ fn real_figures_are_settled_over_several_leases() {
     );
     assert_eq!((first.report().spent, second.report().spent), (30, 10));
     // 10 reserved, 50 used: from what is free.
-    let corrections = reserve(10).charge().settle(&tokens(50));
+    let corrections = settle(reserve(10).charge(), &tokens(50));
     assert_eq!(
         corrections,
         vec![Correction {
@@ -135,7 +143,7 @@ fn real_figures_are_settled_over_several_leases() {
         }
     );
     // 40 left, 10 reserved, 100 used: the rest is beyond the grant.
-    let _ = reserve(10).charge().settle(&tokens(100));
+    reserve(10).charge().settle(&tokens(100));
     assert_eq!(
         second.report(),
         Report {
@@ -155,8 +163,7 @@ fn a_retired_grant_closes_when_its_calls_are_over() {
         .reserve(&[demand("a", Meter::Tokens, 40)], NOW)
         .unwrap()
         .charge();
-    assert_eq!(charged.reserved(Meter::Tokens), Some(40));
-    assert_eq!(charged.reserved(Meter::Cost), None);
+    assert_eq!((charged.held(0), charged.held(1)), (40, 0));
     grant.retire();
     assert_eq!(grant.report().returned, 60);
     assert!(!grant.is_closed_by(&grant.report()));
@@ -165,7 +172,7 @@ fn a_retired_grant_closes_when_its_calls_are_over() {
             .reserve(&[demand("a", Meter::Tokens, 1)], NOW)
             .is_err()
     );
-    let _ = charged.settle(&tokens(25));
+    charged.settle(&tokens(25));
     grant.retire();
     assert_eq!(
         grant.report(),
@@ -179,6 +186,49 @@ fn a_retired_grant_closes_when_its_calls_are_over() {
 }
 
 #[test]
+fn what_a_stream_took_in_addition_is_in_the_outcomes_record() {
+    let purse = Purse::default();
+    let first = give(&purse, "a", Meter::Tokens, 1, 30);
+    let second = give(&purse, "a", Meter::Tokens, 2, 50);
+    let demands = [
+        demand("a", Meter::Tokens, 20),
+        demand("b", Meter::Tokens, 5),
+    ];
+    let other = give(&purse, "b", Meter::Tokens, 3, 40);
+    let mut charged = purse.reserve(&demands, NOW).unwrap().charge();
+    let (a, b) = (
+        purse.account(&demands[0].account),
+        purse.account(&demands[1].account),
+    );
+    assert_eq!(
+        charged.grow(&a, 0, 25, NOW),
+        25,
+        "10 of the first, 15 of the second"
+    );
+    assert_eq!(charged.grow(&b, 1, 60, NOW), 35, "there is no more");
+    assert_eq!(charged.grow(&a, 0, 9, UNTIL), 0, "time only takes");
+    assert_eq!((charged.held(0), charged.held(1)), (45, 40));
+    assert_eq!(
+        (first.free(NOW), second.free(NOW), other.free(NOW)),
+        (0, 35, 0)
+    );
+    let corrections = settle(charged, &tokens(40));
+    let correction = |lease, more| Correction {
+        lease,
+        more,
+        less: 0,
+    };
+    // By the records: 20 and 5 before.
+    assert_eq!(
+        corrections,
+        [correction(1, 10), correction(2, 10), correction(3, 35)]
+    );
+    let spent = [&first, &second, &other].map(|grant| grant.report().spent);
+    assert_eq!(spent, [30, 10, 40]);
+    assert_eq!((second.free(NOW), other.free(NOW)), (40, 0));
+}
+
+#[test]
 fn an_unlimited_grant_is_not_recorded() {
     let purse = Purse::default();
     let grant = Arc::new(Grant::unlimited(9, UNTIL));
@@ -187,16 +237,7 @@ fn an_unlimited_grant_is_not_recorded() {
         .add(grant, 0, u64::MAX);
     let reservation = purse.reserve(&[demand("a", Meter::Calls, 3)], NOW).unwrap();
     assert_eq!(reservation.draws().count(), 0);
-    assert!(
-        reservation
-            .charge()
-            .settle(&Used {
-                calls: 1,
-                tokens: 0,
-                cost: 0
-            })
-            .is_empty()
-    );
+    assert_eq!(settle(reservation.charge(), &tokens(0)), []);
 }
 
 #[derive(Clone, Debug)]
@@ -206,6 +247,8 @@ enum Step {
     DropReservation,
     Charge,
     DropCharge,
+    /// For the first demand of the newest charge.
+    Grow(u8, u64),
     Settle(u64),
     Retire(u8),
 }
@@ -217,6 +260,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::DropReservation),
         Just(Step::Charge),
         Just(Step::DropCharge),
+        (0..2_u8, 1..20_u64).prop_map(|(account, units)| Step::Grow(account, units)),
         (0..40_u64).prop_map(Step::Settle),
         (0..2_u8).prop_map(Step::Retire),
     ]
@@ -246,9 +290,18 @@ proptest! {
                 Step::DropReservation => drop(reservations.pop()),
                 Step::Charge => charges.extend(reservations.pop().map(Reservation::charge)),
                 Step::DropCharge => drop(charges.pop()),
+                Step::Grow(account, units) => {
+                    if let Some(charge) = charges.last_mut() {
+                        let account = purse.account(&key(&account.to_string(), Meter::Tokens));
+                        let before = charge.held(0);
+                        let taken = charge.grow(&account, 0, units, NOW);
+                        prop_assert!(taken <= units);
+                        prop_assert_eq!(charge.held(0), before + taken);
+                    }
+                }
                 Step::Settle(used) => {
                     if let Some(charge) = charges.pop() {
-                        let corrections = charge.settle(&tokens(used));
+                        let corrections = settle(charge, &tokens(used));
                         beyond += corrections.iter().map(|correction| correction.more).sum::<u64>();
                     }
                 }

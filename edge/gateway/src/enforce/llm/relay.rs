@@ -1,12 +1,13 @@
 //! A stream from a provider to an agent: no faster than the agent reads, judged event by event, recorded at its end.
 
 use super::super::answer::{Ended, Streamed};
+use super::funds::Funds;
 use super::{Completion, Note, PIECES_WAITING, Turn};
 use crate::frontend::provider_error;
 use crate::upstream::Failure;
 use crate::upstream::llm::Events;
 use axum::body::Bytes;
-use proctor_engine::llm::sse::Reader;
+use proctor_engine::llm::sse::{Event, Reader};
 use proctor_engine::llm::{Ending, Gate, Relay, Stop};
 use proctor_engine::{Answer, Channel, Findings};
 use proctor_model::Reason;
@@ -83,6 +84,7 @@ impl Turn<'_> {
         sender: &mpsc::Sender<Bytes>,
     ) -> Over {
         let mut reader = Reader::default();
+        let mut funds = self.funds(relay);
         loop {
             let chunk = tokio::select! {
                 chunk = events.next() => chunk,
@@ -95,9 +97,7 @@ impl Turn<'_> {
                     let Ok(read) = reader.push(&bytes) else {
                         return Over::Failed(Failure::Invalid);
                     };
-                    self.judged(relay, |relay, gate| {
-                        read.iter().find_map(|event| relay.take(event, gate))
-                    })
+                    self.take(relay, &mut funds, &read).await
                 }
             };
             if !out.is_empty() && sender.send(out).await.is_err() {
@@ -107,6 +107,30 @@ impl Turn<'_> {
                 return Over::Ended(ending);
             }
         }
+    }
+
+    /// Takes events; one by one where it is not sure that the budgets have enough for all of them.
+    async fn take(
+        &self,
+        relay: &mut Relay,
+        funds: &mut Funds,
+        events: &[Event],
+    ) -> (Option<Ending>, Bytes) {
+        if funds.cover(relay, events.iter().map(tokens_most).sum()) {
+            return self.judged(relay, |relay, gate| {
+                events.iter().find_map(|event| relay.take(event, gate))
+            });
+        }
+        let mut out = Vec::new();
+        for event in events {
+            self.fund(funds, relay, tokens_most(event)).await;
+            let (ending, piece) = self.judged(relay, |relay, gate| relay.take(event, gate));
+            out.extend_from_slice(&piece);
+            if ending.is_some() {
+                return (ending, out.into());
+            }
+        }
+        (None, out.into())
     }
 
     /// Judges with the world as it is at this moment.
@@ -166,6 +190,11 @@ impl Turn<'_> {
         }));
         self.close(&ended, Some(relay.usage(permit, whole))).await;
     }
+}
+
+/// No event has more tokens than bytes.
+fn tokens_most(event: &Event) -> u64 {
+    u64::try_from(event.data.len()).unwrap_or(u64::MAX)
 }
 
 /// What the agent has to be told, if the stream did not end by itself.

@@ -1,0 +1,193 @@
+//! A stream that never ends, and budgets that do: it is cut at the token that the account has no more for, says which one
+//! that is, and the books have the real figure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use proctor_loadtest::cluster::{Options, proctor_binary};
+use proctor_loadtest::fleet::Fleet;
+use proctor_loadtest::load::{allow_all, in_secs};
+use proctor_loadtest::provider::{PROVIDER_KEY, Provider};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+const WAIT: Duration = Duration::from_secs(30);
+/// Tokens of an agent, micro-units of a session, tokens of the tenant.
+const AGENT_TOKENS: u64 = 600;
+const SESSION_COST: u64 = 900;
+const TENANT_TOKENS: u64 = 2_000;
+
+struct System {
+    fleet: Fleet,
+    provider: Provider,
+    http: reqwest::Client,
+}
+
+impl System {
+    async fn start() -> Self {
+        let options = Options {
+            settings: json!({ "intent": "when_declared" }),
+            ..Options::default()
+        };
+        let fleet = Fleet::start_with(1, 1, options, None).await.unwrap();
+        let provider = Provider::start(Duration::ZERO).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let system = Self {
+            fleet,
+            provider,
+            http,
+        };
+        let rule = |scope: &str, id: &str, meter: &str, limit: u64| json!({ "scope": scope, "id": id, "meter": meter, "window": "lifetime", "limit": limit });
+        let rules = [
+            rule("tenant", "", "tokens", TENANT_TOKENS),
+            rule("agent", "small", "tokens", AGENT_TOKENS),
+            rule("session", "*", "cost", SESSION_COST),
+        ];
+        let limits = json!({ "rules": rules });
+        system.put("budgets/limits", limits).await;
+        // An answer's token costs one micro-unit, a prompt nothing.
+        let price =
+            json!({ "per_million_input_tokens": 0, "per_million_output_tokens": 1_000_000 });
+        let prices = json!({ "models": { "runaway": price } });
+        system.put("budgets/prices", prices).await;
+        let host = system.provider.url.strip_prefix("http://").unwrap();
+        let secret = json!({ "hosts": [host, "127.0.0.1"], "value": PROVIDER_KEY });
+        system.put("secrets/provider-key", secret).await;
+        let mut command = Command::new(proctor_binary().unwrap());
+        let url = format!("{}/v1", system.provider.url);
+        command.args(["llm", "put", "free", "--dialect", "openai", "--url", &url]);
+        command.args(["--secret", "provider-key", "--private-addresses"]);
+        command.args(["--model", "runaway"]);
+        let cluster = &system.fleet.cluster;
+        let command = command
+            .env("PROCTOR_API_URL", &cluster.api_url)
+            .env("PROCTOR_TENANT", "acme")
+            .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        allow_all(cluster).await.unwrap();
+        system
+    }
+
+    async fn put(&self, path: &str, body: Value) {
+        let put = self.fleet.cluster.acme(Method::PUT, path, Some(body)).await;
+        put.unwrap();
+    }
+
+    async fn token(&self, agent: &str) -> String {
+        let cluster = &self.fleet.cluster;
+        self.put(&format!("agents/{agent}"), json!({})).await;
+        let until = format!("time < {}", in_secs(3600).unwrap());
+        let body = json!({ "agent": agent, "caveats": [until, "tool in llm/*"] });
+        let minted = cluster.acme(Method::POST, "tokens", Some(body)).await;
+        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let tool = "llm/free/runaway";
+        let allowed = cluster.wait_allowed(&token, agent, tool, prompt());
+        allowed.await.unwrap();
+        token
+    }
+
+    async fn ask(&self, token: &str) -> (u16, String) {
+        let url = format!(
+            "{}/v1/llm/free/chat/completions",
+            self.fleet.cluster.edge_url
+        );
+        let mut body = prompt();
+        body["stream"] = json!(true);
+        let sent = self.http.post(url).bearer_auth(token).json(&body).send();
+        let answer = sent.await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The outcome of an agent's stream, once it is in the chain.
+    async fn outcome(&self, agent: &str) -> Value {
+        let (cluster, started) = (&self.fleet.cluster, Instant::now());
+        loop {
+            let path = "audit/events?limit=500&kind=withheld";
+            let page = cluster.acme(Method::GET, path, None).await.unwrap();
+            let entries = page["entries"].as_array().cloned().unwrap_or_default();
+            let event = |entry: Value| entry.get("event").cloned().unwrap_or(entry);
+            let mut events = entries.into_iter().map(event);
+            if let Some(found) = events.find(|event| event["agent"] == agent) {
+                return found;
+            }
+            assert!(started.elapsed() < WAIT, "no outcome of {agent}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until nothing of a scope's accounts is leased any more; what is spent of them.
+    async fn spent(&self, scope: &str) -> Vec<u64> {
+        let started = Instant::now();
+        loop {
+            let accounts = self.fleet.usage(scope).await.unwrap();
+            if accounts.iter().all(|account| account["leased"] == 0) {
+                let spent = accounts.iter().map(|account| account["spent"].as_u64());
+                return spent.map(|spent| spent.unwrap()).collect();
+            }
+            assert!(started.elapsed() < WAIT, "still leased: {accounts:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn prompt() -> Value {
+    json!({ "model": "runaway", "messages": [{ "role": "user", "content": "go" }] })
+}
+
+fn usage(event: &Value) -> [u64; 2] {
+    ["input_tokens", "output_tokens"].map(|member| event["usage"][member].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runaway_is_cut_where_the_first_budget_ends() {
+    let system = System::start().await;
+    let mut tokens = 0;
+    for (agent, account) in [
+        ("small", "agent tokens lifetime"),
+        ("dear", "session cost lifetime"),
+        ("last", "tenant tokens lifetime"),
+    ] {
+        let token = system.token(agent).await;
+        let (status, answer) = system.ask(&token).await;
+        assert_eq!(status, 200, "{agent}: {answer}");
+        let end = answer.rsplit("data: ").next().unwrap();
+        assert!(end.contains("budget_exhausted"), "{agent}: {end}");
+        assert!(end.contains(account), "{agent}: {end}");
+        let event = system.outcome(agent).await;
+        assert_eq!(event["reason"], "budget_exhausted", "{event}");
+        let [input, output] = usage(&event);
+        tokens += input + output;
+        match agent {
+            "small" => assert_eq!(input + output, AGENT_TOKENS, "{event}"),
+            "dear" => assert_eq!(output, SESSION_COST, "{event}"),
+            _ => assert_eq!(tokens, TENANT_TOKENS, "{event}"),
+        }
+        // Nothing came through that was not counted.
+        let words = answer.matches(" word").count();
+        assert_eq!(u64::try_from(words).unwrap(), output, "{agent}");
+        let (status, answer) = system.ask(&token).await;
+        assert_eq!(status, 429, "{agent}: {answer}");
+        assert!(answer.contains("budget_exhausted"), "{agent}: {answer}");
+    }
+    assert_eq!(system.spent("tenant").await, [TENANT_TOKENS]);
+    assert_eq!(system.spent("agent").await, [AGENT_TOKENS]);
+    assert!(system.spent("session").await.contains(&SESSION_COST));
+    // The provider was told by the closed connections: it does not go on.
+    let mut before = system.provider.pieces();
+    let started = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        match system.provider.pieces() {
+            now if now == before => break,
+            now => before = now,
+        }
+        assert!(started.elapsed() < WAIT, "the provider goes on");
+    }
+    system.fleet.stop().await;
+}
