@@ -126,32 +126,7 @@ pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
 }
 
 fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
-    // Each scheme begins an address that goes on to the end of the chunk: what stands in front of an at sign or behind a
-    // comma is a part of it to a browser. One that can't be read is one all the same, and nothing proves it.
-    let lower = chunk.to_ascii_lowercase();
-    let mut schemes = false;
-    for (at, sign) in lower.match_indices("://").take(ADDRESSES_MAX) {
-        schemes = true;
-        let before = chunk.get(..at).unwrap_or_default();
-        let scheme_at = before
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
-            .map_or(0, |at| at.saturating_add(1));
-        let scheme = before.get(scheme_at..).unwrap_or_default();
-        let rest = chunk.get(at.saturating_add(sign.len())..);
-        let rest = trim_tail(rest.unwrap_or_default());
-        tell_address(&format!("{scheme}://{rest}"), found);
-    }
-    // Browsers do not need the slashes.
-    for scheme in ["http:", "https:"] {
-        if let (Some(at), false) = (lower.find(scheme), schemes) {
-            let rest = chunk.get(at.saturating_add(scheme.len())..);
-            let rest = trim_tail(rest.unwrap_or_default()).trim_start_matches('/');
-            if !rest.is_empty() {
-                tell_address(&format!("http://{rest}"), found);
-            }
-        }
-    }
-    if schemes {
+    if chunk.contains(':') && with_scheme(chunk, found) {
         return;
     }
     for part in chunk.split(['(', ')', '[', ']', '{', '}', ',', ';', '=', '\'']) {
@@ -165,6 +140,39 @@ fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
             _ => part.split(':').for_each(|part| bare(part, found)),
         }
     }
+}
+
+/// Addresses that say how to get there; `true` if there is one with slashes.
+fn with_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) -> bool {
+    // Each scheme begins an address that goes on to the end of the chunk: what stands in front of an at sign or behind a
+    // comma is a part of it to a browser. One that can't be read is one all the same, and nothing proves it.
+    let mut schemes = false;
+    for (at, sign) in chunk.match_indices("://").take(ADDRESSES_MAX) {
+        schemes = true;
+        let before = chunk.get(..at).unwrap_or_default();
+        let scheme_at = before
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
+            .map_or(0, |at| at.saturating_add(1));
+        let scheme = before.get(scheme_at..).unwrap_or_default();
+        let rest = chunk.get(at.saturating_add(sign.len())..);
+        let rest = trim_tail(rest.unwrap_or_default());
+        tell_address(&format!("{scheme}://{rest}"), found);
+    }
+    if schemes {
+        return true;
+    }
+    // Browsers do not need the slashes.
+    let lower = chunk.to_ascii_lowercase();
+    for scheme in ["http:", "https:"] {
+        if let Some(at) = lower.find(scheme) {
+            let rest = chunk.get(at.saturating_add(scheme.len())..);
+            let rest = trim_tail(rest.unwrap_or_default()).trim_start_matches('/');
+            if !rest.is_empty() {
+                tell_address(&format!("http://{rest}"), found);
+            }
+        }
+    }
+    false
 }
 
 /// Most addresses in one chunk without blanks.
