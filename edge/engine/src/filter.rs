@@ -5,7 +5,7 @@
 //! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
-//! Reading order: `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
+//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
 //! (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` (placeholders), `stream` (text that comes in pieces).
@@ -26,6 +26,7 @@ mod phone;
 mod provider;
 mod rewrite;
 mod rules;
+mod runs;
 mod scan;
 mod stream;
 mod text;

@@ -19,6 +19,8 @@ enum Kind {
     Azure,
     /// The password of a connection string.
     Connection,
+    /// What `.npmrc` holds: a key of any form, UUIDs among them.
+    Npm,
 }
 
 /// The secret that is assigned at `at`, where a `:` or `=` stands.
@@ -73,12 +75,15 @@ fn kind_of(name: &str) -> Option<Kind> {
     let plain = plain
         .get(..length)
         .and_then(|plain| std::str::from_utf8(plain).ok())?;
+    if name == "_authToken" {
+        return Some(Kind::Npm);
+    }
     let ends = |words: &[&str]| words.iter().any(|word| plain.ends_with(word));
     let has = |words: &[&str]| words.iter().any(|word| plain.contains(word));
     if plain == "accountkey" || plain == "sharedaccesskey" {
         return Some(Kind::Azure);
     }
-    if has(&["awssecret", "secretaccesskey"]) {
+    if plain.len() >= "awssecret".len() && has(&["awssecret", "secretaccesskey"]) {
         return Some(Kind::Aws);
     }
     if plain == "pwd" {
@@ -100,16 +105,6 @@ fn kind_of(name: &str) -> Option<Kind> {
     {
         return Some(Kind::Password);
     }
-    let about = has(&[
-        "keyid",
-        "tokentype",
-        "tokenid",
-        "tokens",
-        "publickey",
-        "secretname",
-        "keyname",
-        "secretsmanager",
-    ]);
     let key = ends(&[
         "secret",
         "apikey",
@@ -149,7 +144,19 @@ fn kind_of(name: &str) -> Option<Kind> {
         "apisecret",
         "privkey",
     ]);
-    (key && !about && plain.len() < 48).then_some(Kind::Key)
+    let about = || {
+        has(&[
+            "keyid",
+            "tokentype",
+            "tokenid",
+            "tokens",
+            "publickey",
+            "secretname",
+            "keyname",
+            "secretsmanager",
+        ])
+    };
+    (key && plain.len() < 48 && !about()).then_some(Kind::Key)
 }
 
 fn value(text: Text<'_>, at: usize, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
@@ -201,12 +208,16 @@ fn class_of(kind: Kind) -> Class {
         Kind::Aws => Class::AwsKey,
         Kind::Azure => Class::AzureKey,
         Kind::Connection => Class::ConnectionString,
+        Kind::Npm => Class::NpmToken,
     }
 }
 
 /// `Server=db;User Id=x;Password=…;`: other members stand beside it.
 fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
     let around = text.bytes(start.saturating_sub(96), start);
+    if text.at(end) != b';' && !around.contains(&b';') {
+        return false;
+    }
     let lower = String::from_utf8_lossy(around).to_ascii_lowercase();
     let members = [
         "server=",
@@ -218,21 +229,21 @@ fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
         "database=",
         "endpoint=",
     ];
-    (text.at(end) == b';' || lower.contains(';'))
-        && members.iter().any(|member| lower.contains(member))
+    members.iter().any(|member| lower.contains(member))
+}
+
+/// Begins as what is put in place of a secret.
+fn stands_in(lower: &str) -> bool {
+    let starts = [
+        "${", "$(", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
+    ];
+    starts.iter().any(|start| lower.starts_with(start))
 }
 
 /// Stands where a secret goes, but is none.
 fn placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let starts = [
-        "${",
-        "$(",
-        "{{",
-        "<",
-        "%(",
-        "[",
-        "your",
         "my-",
         "my_",
         "os.environ",
@@ -244,9 +255,6 @@ fn placeholder(value: &str) -> bool {
         "function",
         "config.",
         "settings.",
-        "****",
-        "....",
-        "xxxx",
         "request.",
     ];
     let whole = [
@@ -296,6 +304,7 @@ fn placeholder(value: &str) -> bool {
         .all(|(a, b)| a == b);
     value.is_empty()
         || all_one
+        || stands_in(&lower)
         || starts.iter().any(|start| lower.starts_with(start))
         || whole.contains(&lower.as_str())
         || value.ends_with(')')
@@ -314,6 +323,7 @@ fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
         || upper_and_lower(bytes);
     match kind {
         Kind::Aws => bytes.len() == 40 && entropy(bytes) >= 3.5,
+        Kind::Npm => bytes.len() >= 20 && entropy(bytes) >= 2.9,
         Kind::Azure => bytes.len() >= 40 && entropy(bytes) >= 3.5,
         Kind::Password | Kind::Connection if quoted => {
             bytes.len() >= 4 && (mixed || bytes.len() >= 6) && !value.contains(' ')
@@ -352,7 +362,7 @@ fn plain_word(value: &str) -> Option<()> {
 fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
     let random = entropy(value.as_bytes());
     match kind {
-        Kind::Aws | Kind::Azure | Kind::Connection => Confidence::High,
+        Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
         Kind::Password if quoted || random >= 2.8 => Confidence::High,
         Kind::Key if value.len() >= 16 && random >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
@@ -360,7 +370,7 @@ fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
 }
 
 /// The password in `scheme://user:password@host`, if `at` is where `://` stands.
-pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
+pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence)> {
     let scheme_start = text.run_back(at, 24, |b| alnum(b) || matches!(b, b'+' | b'-' | b'.'));
     if scheme_start == at {
         return None;
@@ -377,8 +387,16 @@ pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     let (user, _) = authority.rsplit_once('@')?;
     let (name, password) = user.split_once(':')?;
     let from = start.saturating_add(name.len()).saturating_add(1);
-    let shown = placeholder(password) || password == name && password == "user";
-    (!password.is_empty() && !shown).then_some((from, from.saturating_add(password.len())))
+    let shown = stands_in(&password.to_ascii_lowercase()) || password.starts_with('$');
+    if password.is_empty() || shown {
+        return None;
+    }
+    // `user:password@` is in documents, and sometimes it is one.
+    let sure = match placeholder(password) || password == name {
+        true => Confidence::Medium,
+        false => Confidence::High,
+    };
+    Some((from, from.saturating_add(password.len()), sure))
 }
 
 #[cfg(test)]
@@ -421,6 +439,10 @@ mod tests {
             ("secret: the garden behind", None),
             ("api_key = get_key()", None),
             ("version: 1.22.333-rc4", None),
+            (
+                "//registry.npmjs.org/:_authToken=743b294a-cd03-11ec-9d64-0242ac120002",
+                Some("743b294a-cd03-11ec-9d64-0242ac120002"),
+            ),
         ] {
             assert_eq!(secret(text), expect, "{text}");
         }
@@ -430,7 +452,7 @@ mod tests {
     fn passwords_in_urls() {
         let find = |text: &str| {
             let at = text.find("://").unwrap();
-            url(Text { text, key: "" }, at).map(|(a, b)| text[a..b].to_owned())
+            url(Text { text, key: "" }, at).map(|(a, b, _)| text[a..b].to_owned())
         };
         assert_eq!(
             find("postgres://app:Gh7$x@db:5432/x").as_deref(),

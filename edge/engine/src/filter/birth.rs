@@ -102,8 +102,14 @@ fn year(text: Text<'_>, at: usize, start: usize) -> Option<(usize, usize)> {
 }
 
 fn month(word: &str) -> bool {
-    let lower = word.to_lowercase();
-    MONTHS.iter().any(|month| lower.starts_with(month))
+    if !word.is_ascii() {
+        let lower = word.to_lowercase();
+        return MONTHS.iter().any(|month| lower.starts_with(month));
+    }
+    MONTHS.iter().any(|month| {
+        let start = word.get(..month.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(month))
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use super::text::Text;
 use proctor_model::content::ContentClass as Class;
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 /// How far before a match words count, in bytes.
@@ -45,6 +46,7 @@ const FOR: &[(Class, &[&str])] = &[
             "text us",
             "numéro",
             "call us",
+            "office",
         ],
     ),
     (
@@ -306,6 +308,13 @@ pub(super) struct Said {
 }
 
 impl Said {
+    fn and(self, other: Self) -> Self {
+        Self {
+            bits: self.bits | other.bits,
+            against: self.against || other.against,
+        }
+    }
+
     /// Whether a word speaks for this class.
     pub(super) fn speaks_for(self, class: Class) -> bool {
         FOR.iter()
@@ -326,78 +335,182 @@ fn bit(at: usize) -> u64 {
         .unwrap_or(0)
 }
 
+/// Words by their first two letters.
 struct Words {
-    automaton: Option<AhoCorasick>,
-    bits: Vec<u64>,
+    /// One bit for each bucket that is not empty: that most are is soon known.
+    present: [u64; BUCKETS / 64],
+    buckets: Vec<Vec<(&'static [u8], u64)>>,
 }
+
+impl Words {
+    fn beginning(&self, pair: [u8; 2]) -> &[(&'static [u8], u64)] {
+        let at = bucket(pair);
+        let bits = self.present.get(at / 64).copied().unwrap_or(0);
+        let words = self.buckets.get(at).filter(|_| bits & bit(at % 64) != 0);
+        words.map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Buckets of [`Words`]: five bits of each of two letters.
+const BUCKETS: usize = 1024;
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let classes = FOR.iter().enumerate();
     let speaking =
         classes.flat_map(|(at, (_, words))| words.iter().map(move |word| (*word, bit(at))));
-    let against = AGAINST.iter().map(|word| (*word, 0));
-    let (words, bits): (Vec<&str>, Vec<u64>) = speaking.chain(against).unzip();
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::Standard)
-        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-        .build(words)
-        .ok();
-    Words { automaton, bits }
+    let mut present = [0; BUCKETS / 64];
+    let mut buckets = vec![Vec::new(); BUCKETS];
+    for (word, bits) in speaking.chain(AGAINST.iter().map(|word| (*word, 0))) {
+        let word = word.as_bytes();
+        let at = word
+            .split_first_chunk()
+            .map_or(0, |(pair, _)| bucket(*pair));
+        if let (Some(bucket), Some(bits_there)) = (buckets.get_mut(at), present.get_mut(at / 64)) {
+            bucket.push((word, bits));
+            *bits_there |= bit(at % 64);
+        }
+    }
+    Words { present, buckets }
 });
 
-/// What the words around `start..end`, and its key, say.
-pub(super) fn near(text: super::text::Text<'_>, start: usize, end: usize) -> Said {
+fn bucket([first, second]: [u8; 2]) -> usize {
+    usize::from(first & 31) << 5 | usize::from(second & 31)
+}
+
+/// A word that was heard: where it stands, and what it says.
+#[derive(Clone, Copy)]
+struct Word {
+    start: usize,
+    end: usize,
+    said: Said,
+}
+
+/// Listens along a text, to no part of it twice.
+pub(super) struct Ear<'t> {
+    text: Text<'t>,
+    /// What the text's key says.
+    key: Option<Said>,
+    words: VecDeque<Word>,
+    /// Words that begin before this were heard.
+    heard: usize,
+}
+
+/// Words so far before a place are kept in mind: one may ask a little further back than before.
+const KEPT: usize = 256;
+
+impl<'t> Ear<'t> {
+    pub(super) fn new(text: Text<'t>) -> Self {
+        Self {
+            text,
+            key: None,
+            words: VecDeque::new(),
+            heard: 0,
+        }
+    }
+
+    /// What the words around `start..end`, and the text's key, say.
+    pub(super) fn near(&mut self, start: usize, end: usize) -> Said {
+        let until = end.saturating_add(BEHIND);
+        self.hear(start, until);
+        let mut said = self.key();
+        let from = start.saturating_sub(BEFORE);
+        for word in &self.words {
+            if word.start >= from && word.end <= start {
+                said = said.and(word.said);
+            } else if word.start >= end && word.end <= until {
+                // Behind, only what speaks for it: what follows may be about the next thing.
+                said.bits |= word.said.bits;
+            }
+        }
+        said
+    }
+
+    fn key(&mut self) -> Said {
+        if let Some(said) = self.key {
+            return said;
+        }
+        let key = self.text.key.as_bytes();
+        let mut said = Said::default();
+        for at in 0..key.len() {
+            words_at(key, at, &mut |_, word| said = said.and(word));
+        }
+        self.key = Some(said);
+        said
+    }
+
+    fn hear(&mut self, start: usize, until: usize) {
+        let bytes = self.text.text.as_bytes();
+        let words = &mut self.words;
+        while words
+            .front()
+            .is_some_and(|word| word.start.saturating_add(KEPT) < start)
+        {
+            words.pop_front();
+        }
+        // What lies far back is of no interest.
+        let from = self
+            .heard
+            .max(start.saturating_sub(BEFORE.saturating_mul(2)));
+        let until = until.min(bytes.len());
+        for at in from..until {
+            words_at(bytes, at, &mut |end, said| {
+                words.push_back(Word {
+                    start: at,
+                    end,
+                    said,
+                });
+            });
+        }
+        self.heard = from.max(until);
+    }
+}
+
+/// What the words that begin at this place say.
+pub(super) fn at(text: Text<'_>, at: usize) -> Said {
     let mut said = Said::default();
-    listen(text.key.as_bytes(), &mut said);
-    listen(text.bytes(start.saturating_sub(BEFORE), start), &mut said);
-    // Behind, only what speaks for it: what follows may be about the next thing.
-    let mut behind = Said::default();
-    listen(text.bytes(end, end.saturating_add(BEHIND)), &mut behind);
-    said.bits |= behind.bits;
+    words_at(text.text.as_bytes(), at, &mut |_, word| {
+        said = said.and(word)
+    });
     said
 }
 
-fn listen(window: &[u8], said: &mut Said) {
-    let words = &*WORDS;
-    let Some(automaton) = &words.automaton else {
-        return;
-    };
-    if window.is_empty() {
+/// Tells of each word that begins at `at`: its end, and what it says.
+#[inline]
+fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
+    let pair = text.get(at..).and_then(|rest| rest.first_chunk::<2>());
+    let words = pair.map_or(&[][..], |pair| WORDS.beginning(*pair));
+    if words.is_empty() || is_inside(text, at) {
         return;
     }
-    for found in automaton.find_overlapping_iter(window) {
-        let before = found.start().checked_sub(1).and_then(|at| window.get(at));
-        let first = window.get(found.start());
-        let inside = match (before, first) {
-            (Some(before), Some(first)) => {
-                !before.is_ascii()
-                    || (before.is_ascii_alphabetic()
-                        && !(before.is_ascii_lowercase() && first.is_ascii_uppercase()))
-            }
-            _ => false,
-        };
+    for (word, bits) in words {
+        let end = at.saturating_add(word.len());
+        let here = text.get(at..end).unwrap_or_default();
         // Short words have to be whole ones: `tel` is not in `tell`.
-        let short = found.len() <= 4;
-        let after = window.get(found.end());
+        let after = text.get(end);
         let goes_on = after.is_some_and(|b| b.is_ascii_lowercase() && *b != b's');
-        if inside || (short && goes_on) {
-            continue;
-        }
-        match words.bits.get(found.pattern().as_usize()) {
-            Some(0) | None => said.against = true,
-            Some(bits) => said.bits |= bits,
+        if here.eq_ignore_ascii_case(word) && !(word.len() <= 4 && goes_on) {
+            let (bits, against) = (*bits, *bits == 0);
+            heard(end, Said { bits, against });
         }
     }
+}
+
+/// Whether what stands at `at` does not begin a word: `userPhone` has two of them.
+fn is_inside(text: &[u8], at: usize) -> bool {
+    let (Some(before), Some(first)) = (at.checked_sub(1).and_then(|at| text.get(at)), text.get(at))
+    else {
+        return false;
+    };
+    let hump = before.is_ascii_lowercase() && first.is_ascii_uppercase();
+    !before.is_ascii() || (before.is_ascii_alphabetic() && !hump)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::Text;
     use super::*;
 
     fn said(text: &str, key: &str) -> Said {
-        near(Text { text, key }, text.len(), text.len())
+        Ear::new(Text { text, key }).near(text.len(), text.len())
     }
 
     #[test]

@@ -38,7 +38,17 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
             .map_or(0, char::len_utf8);
         start = start.saturating_add(skip).saturating_add(width);
     }
-    (start < at && !text.slice(start, at).ends_with('.') && host(domain)).then_some((start, end))
+    let whole = start < at && !text.slice(start, at).ends_with('.') && host(domain);
+    (whole && !is_password(text, start)).then_some((start, end))
+}
+
+/// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.
+fn is_password(text: Text<'_>, start: usize) -> bool {
+    let user = |b: u8| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'"' | b'\'' | b'<' | b'>');
+    text.before(start) == b':' && {
+        let authority = text.run_back(start, 128, user);
+        text.bytes(authority.saturating_sub(3), authority) == b"://"
+    }
 }
 
 fn host(domain: &str) -> bool {
@@ -70,6 +80,8 @@ mod tests {
             ("to=bob@example.org&x", Some("bob@example.org")),
             ("jürgen@müller.de,", Some("jürgen@müller.de")),
             ("请联系bob@example.org。谢谢", Some("请联系bob@example.org")),
+            ("postgres://app:Xy12zz@db.internal:5432/app", None),
+            ("mailto://x, cc:bob@example.org", Some("bob@example.org")),
             ("user@host", None),
             ("@decorator.name", None),
             ("a @ b.com", None),

@@ -11,6 +11,8 @@ pub(super) struct Id {
     pub(super) digits: usize,
     /// Whether check digits and fixed parts are right.
     pub(super) valid: fn(&[u8]) -> bool,
+    /// Taken by its name and length where the check digits are wrong: many of those that go around are.
+    pub(super) by_name: bool,
     /// How sure in one run.
     pub(super) plain: Confidence,
     /// How sure in its own groups.
@@ -25,6 +27,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[(&[3, 2, 4], &[b'-', b' ', b'.', 0xc2])],
         digits: 9,
         valid: us_ssn,
+        by_name: false,
         plain: Confidence::Low,
         grouped: Confidence::Medium,
     },
@@ -33,6 +36,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[(&[4, 2, 3], b"."), (&[3, 3, 3], &[b' ', b'.', 0xc2])],
         digits: 9,
         valid: nl_bsn,
+        by_name: false,
         plain: Confidence::Low,
         grouped: Confidence::Low,
     },
@@ -42,6 +46,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[],
         digits: 11,
         valid: br_cpf,
+        by_name: false,
         plain: Confidence::Medium,
         grouped: Confidence::High,
     },
@@ -50,6 +55,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[(&[2, 3, 3, 3], &[b' ', b'/', 0xc2])],
         digits: 11,
         valid: de_tax_id,
+        by_name: false,
         plain: Confidence::Medium,
         grouped: Confidence::High,
     },
@@ -58,6 +64,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[],
         digits: 11,
         valid: pl_pesel,
+        by_name: false,
         plain: Confidence::Medium,
         grouped: Confidence::Medium,
     },
@@ -66,6 +73,7 @@ pub(super) const IDS: &[Id] = &[
         layouts: &[(&[4, 4, 4], BLANK)],
         digits: 12,
         valid: in_aadhaar,
+        by_name: true,
         plain: Confidence::Low,
         grouped: Confidence::Medium,
     },
@@ -78,6 +86,7 @@ pub(super) const IDS: &[Id] = &[
         ],
         digits: 15,
         valid: fr_nir,
+        by_name: false,
         plain: Confidence::High,
         grouped: Confidence::High,
     },
@@ -292,6 +301,18 @@ pub(super) fn uk_nino(id: &[u8]) -> bool {
         && !administrative
         && digits.iter().all(u8::is_ascii_digit)
         && (b'A'..=b'D').contains(suffix)
+}
+
+/// Two letters, six digits, a letter.
+pub(super) fn is_like_nino(id: &[u8]) -> bool {
+    let [first, second, digits @ .., suffix] = id else {
+        return false;
+    };
+    digits.len() == 6
+        && digits.iter().all(u8::is_ascii_digit)
+        && [first, second, suffix]
+            .iter()
+            .all(|b| b.is_ascii_uppercase())
 }
 
 /// Values of letters and digits at odd places.

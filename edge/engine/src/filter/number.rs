@@ -17,6 +17,8 @@ pub(super) struct Number {
     ends: [usize; GROUPS_MAX],
     groups: usize,
     separators: [u8; GROUPS_MAX],
+    /// One bit for each number of digits that its first groups have together.
+    totals: u32,
 }
 
 impl Number {
@@ -53,8 +55,14 @@ impl Number {
         *len = u8::try_from(group.len()).unwrap_or(u8::MAX);
         *slot = end;
         self.digits_len = total;
+        self.totals |= bit(total);
         self.groups = self.groups.saturating_add(1);
         true
+    }
+
+    /// Whether it has so many digits at the end of one of its groups.
+    pub(super) fn may_have(&self, digits: usize) -> bool {
+        self.totals & bit(digits) != 0
     }
 
     /// Lengths of the groups.
@@ -87,6 +95,11 @@ impl Number {
     pub(super) fn separator_at(&self, group: usize) -> u8 {
         self.separators.get(group).copied().unwrap_or(0)
     }
+}
+
+fn bit(digits: usize) -> u32 {
+    let shift = u32::try_from(digits).unwrap_or(u32::BITS);
+    1_u32.checked_shl(shift).unwrap_or(0)
 }
 
 /// Where the next group begins, if one separator and then a digit follows `end`.

@@ -1,9 +1,9 @@
 //! Telephone numbers: how they are written, and whether there are such numbers (Google's metadata).
 
 use super::context::Said;
-use super::text::{Text, alnum};
+use super::text::{Text, alnum, digits_of};
 use proctor_model::content::{Confidence, ContentClass as Class};
-use rlibphonenumber::{PHONE_NUMBER_UTIL, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, Region};
 
 /// Most groups of digits in one number.
 const GROUPS_MAX: usize = 7;
@@ -59,20 +59,25 @@ pub(super) fn phone(
             continue;
         }
         let spoken_for = said.speaks_for(Class::Phone);
-        let exists = written.exists(text.slice(start, end), form, regions);
-        let sure = match (form, exists, spoken_for) {
-            (Form::International, true, _) | (Form::National, true, true) => Confidence::High,
-            (Form::National, true, false) => Confidence::Medium,
-            (Form::International | Form::National | Form::Vague, _, true)
-            | (Form::Vague, true, false) => {
-                if form == Form::Vague && !spoken_for {
-                    Confidence::Low
-                } else {
-                    Confidence::Medium
-                }
-            }
-            (Form::International, false, false) => Confidence::Low,
-            _ => continue,
+        // Asked last: it costs more than all the rest.
+        let exists = || written.exists(text.slice(start, end), form, regions);
+        let sure = match form {
+            Form::International => match (exists(), spoken_for) {
+                (Known::Exists, _) => Confidence::High,
+                // Written like one, to a country that has numbers of that length.
+                (Known::Possible, false) if groups > 1 => Confidence::Medium,
+                (_, true) => Confidence::Medium,
+                (_, false) => Confidence::Low,
+            },
+            Form::National => match (exists(), spoken_for) {
+                (Known::Exists, true) => Confidence::High,
+                (Known::Exists, false) | (_, true) => Confidence::Medium,
+                (_, false) if written.is_telling() => Confidence::Medium,
+                (_, false) => continue,
+            },
+            Form::Vague if spoken_for => Confidence::Medium,
+            Form::Vague if exists() == Known::Exists => Confidence::Low,
+            Form::Vague | Form::None => continue,
         };
         return Some((extension(text, end), sure));
     }
@@ -89,6 +94,15 @@ enum Form {
     /// Could be any number.
     Vague,
     None,
+}
+
+/// What the library knows of a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    Exists,
+    /// Its country has numbers of that length.
+    Possible,
+    No,
 }
 
 #[derive(Default)]
@@ -214,27 +228,67 @@ impl Written {
             | [4, 3, 3]
             | [4, 6]
             | [3, 4]
+            | [3, 7]
             | [4, 4]
             | [9] => Form::Vague,
             _ => Form::None,
         }
     }
 
-    fn exists(&self, number: &str, form: Form, regions: &Regions) -> bool {
-        let is = |region: Option<Region>, number: &str| {
-            let parsed = PHONE_NUMBER_UTIL.parse(number, region);
-            parsed.is_ok_and(|parsed| parsed.is_valid())
+    /// Whether the groups leave no doubt whatever the number: `(415) 555-2671`.
+    fn is_telling(&self) -> bool {
+        self.bracket && self.lens() == [3, 3, 4]
+    }
+
+    fn exists(&self, number: &str, form: Form, regions: &Regions) -> Known {
+        let parse =
+            |region: Option<Region>, number: &str| PHONE_NUMBER_UTIL.parse(number, region).ok();
+        let abroad = |number: &str| match plain(number).or_else(|| parse(None, number)) {
+            Some(parsed) if parsed.is_valid() => Known::Exists,
+            Some(parsed) if PHONE_NUMBER_UTIL.is_possible_number(&parsed) => Known::Possible,
+            _ => Known::No,
         };
         if self.plus {
-            return is(None, number)
-                || (number.contains("(0)") && is(None, &number.replace("(0)", "")));
+            return match number.contains("(0)") {
+                true => abroad(&number.replace("(0)", "")),
+                false => abroad(number),
+            };
         }
         if self.abroad && form == Form::International {
             let digits = number.trim_start_matches("011-").trim_start_matches('0');
-            return is(None, &format!("+{digits}"));
+            return abroad(&format!("+{digits}"));
         }
-        regions.0.iter().any(|region| is(Some(*region), number))
+        let here = |region: &Region| parse(Some(*region), number).is_some_and(|n| n.is_valid());
+        match regions.0.iter().any(here) {
+            true => Known::Exists,
+            false => Known::No,
+        }
     }
+}
+
+/// A number after its plus sign, put together without the library's reader: that allows for much that was ruled out here
+/// already, and takes its time for it. None where there is more to it than digits, a zero at the front above all.
+fn plain(number: &str) -> Option<PhoneNumber> {
+    let digits = |start: usize| digits_of(number.as_bytes()).skip(start);
+    let value = |digits: &mut dyn Iterator<Item = u32>| {
+        digits.fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10).saturating_add(digit.into())
+        })
+    };
+    let country = (1..=3).find_map(|length| {
+        let code = i32::try_from(value(&mut digits(0).take(length))).ok()?;
+        let known = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code)?;
+        (known.len() > 0).then_some((length, code))
+    });
+    let (length, country_code) = country?;
+    if digits(length).next()? == 0 || digits(length).count() > 15 {
+        return None;
+    }
+    Some(PhoneNumber {
+        country_code,
+        national_number: value(&mut digits(length)),
+        ..PhoneNumber::default()
+    })
 }
 
 /// Past what stands between two groups: at most two of blank, dash, dot, slash.

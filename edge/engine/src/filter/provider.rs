@@ -5,6 +5,9 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
+/// A condition on what stands at a range, and the range where it is another.
+type Also = fn(Text<'_>, usize, usize) -> Option<(usize, usize)>;
+
 /// What follows a literal that a provider's keys have in them.
 struct Form {
     literal: &'static str,
@@ -15,7 +18,7 @@ struct Form {
     least: usize,
     most: usize,
     /// Further conditions on the whole, and the range where it is not literal and run.
-    also: fn(Text<'_>, usize, usize) -> Option<(usize, usize)>,
+    also: Option<Also>,
 }
 
 fn word(b: u8) -> bool {
@@ -30,6 +33,10 @@ fn upper(b: u8) -> bool {
     b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
+fn lower(b: u8) -> bool {
+    b.is_ascii_digit() || b.is_ascii_lowercase()
+}
+
 fn lower_hex(b: u8) -> bool {
     b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
 }
@@ -38,10 +45,13 @@ fn dotted(b: u8) -> bool {
     dashed(b) || b == b'.'
 }
 
-/// Not made of words or one letter again and again: what documentation puts in place of a key.
-fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+/// Of one letter again and again is what documentation puts in place of a key; but who knows.
+fn sure(text: Text<'_>, start: usize, end: usize) -> Confidence {
     let tail = text.bytes(end.saturating_sub(16).max(start), end);
-    (entropy(tail) >= 2.2).then_some((start, end))
+    match entropy(tail) >= 2.2 {
+        true => Confidence::High,
+        false => Confidence::Medium,
+    }
 }
 
 const fn form(
@@ -57,7 +67,7 @@ const fn form(
         of,
         least,
         most,
-        also: random,
+        also: None,
     }
 }
 
@@ -100,7 +110,7 @@ const FORMS: &[Form] = &[
     form("xoxe", Class::SlackToken, dotted, 20, LONG),
     form("xapp-", Class::SlackToken, dashed, 20, LONG),
     Form {
-        also: webhook,
+        also: Some(webhook),
         ..form("hooks.slack.com/", Class::SlackToken, path, 30, 256)
     },
     form("sk_live_", Class::StripeKey, alnum, 16, 255),
@@ -113,13 +123,13 @@ const FORMS: &[Form] = &[
     form("sk-svcacct-", Class::OpenaiKey, dashed, 24, 255),
     form("sk-admin-", Class::OpenaiKey, dashed, 24, 255),
     Form {
-        also: openai,
+        also: Some(openai),
         ..form("sk-", Class::OpenaiKey, dashed, 32, 255)
     },
-    form("AC", Class::TwilioKey, lower_hex, 32, 32),
-    form("SK", Class::TwilioKey, lower_hex, 32, 32),
+    form("AC", Class::TwilioKey, lower, 32, 32),
+    form("SK", Class::TwilioKey, lower, 32, 32),
     Form {
-        also: sendgrid,
+        also: Some(sendgrid),
         ..form("SG.", Class::SendgridKey, dotted, 60, 80)
     },
     form("npm_", Class::NpmToken, alnum, 36, 36),
@@ -127,11 +137,11 @@ const FORMS: &[Form] = &[
     form("hf_", Class::HuggingfaceToken, alnum, 30, 60),
     form("api_org_", Class::HuggingfaceToken, alnum, 30, 60),
     Form {
-        also: jwt,
+        also: Some(jwt),
         ..form("eyJ", Class::Jwt, dashed, 13, 4096)
     },
     Form {
-        also: azure,
+        also: Some(azure),
         ..form("Q~", Class::AzureKey, azure_tail, 31, 34)
     },
     form("AZURE_STORAGE_KEY", Class::AzureKey, base64, 80, 100),
@@ -265,8 +275,12 @@ pub(super) fn keys(
         } else {
             stop
         };
-        if let Some((from, to)) = (form.also)(text, from, stop) {
-            found(from, to, form.class, Confidence::High);
+        let range = match form.also {
+            Some(also) => also(text, from, stop),
+            None => Some((from, stop)),
+        };
+        if let Some((from, to)) = range {
+            found(from, to, form.class, sure(text, from, to));
             after = to;
         }
     }
@@ -351,10 +365,18 @@ mod tests {
                 "{text}"
             );
         }
+        let mut sure = None;
+        let text = "AKIAXXXXXXXXXXXXXXXX";
+        keys(
+            Text { text, key: "" },
+            0,
+            text.len(),
+            &mut |_, _, _, found| sure = Some(found),
+        );
+        assert_eq!(sure, Some(Confidence::Medium));
         for no in [
             "sk-learn-is-a-library-for-machine-learning",
             "ghp_short",
-            "AKIAXXXXXXXXXXXXXXXX",
             "eyJhbGciOi",
         ] {
             assert!(classes(no).is_empty(), "{no}");

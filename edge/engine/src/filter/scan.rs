@@ -3,16 +3,26 @@
 //! The time is linear: each sign is looked at with bounded look-ahead and look-back, and what was found is not
 //! looked at again.
 
-use super::context::{self, Said};
+use super::context::{self, Ear, Said};
 use super::national::{BRAZILIAN, IDS};
 use super::number::Number;
 use super::phone::Regions;
+use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
     assigned, birth, crypto, email, mrz, national, network, payment, phone, provider, vat,
 };
-use memchr::{memchr_iter, memchr2_iter, memmem};
+use memchr::memmem::Finder;
+use memchr::{memchr_iter, memchr2_iter};
 use proctor_model::content::{Confidence, ContentClass as Class};
+use std::sync::LazyLock;
+
+/// What has no four digits within so many bytes is no number that is looked for; the longest way to write four is a date
+/// in words.
+const LONE_WITHIN: usize = 40;
+
+static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
+static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
 
 /// Told of each match: range, class, confidence.
 pub(super) type Found<'f> = dyn FnMut(usize, usize, Class, Confidence) + 'f;
@@ -30,7 +40,7 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         found(start, end, class, sure);
     }
     let mut after = 0;
-    for at in memmem::find_iter(bytes, "-----BEGIN ") {
+    for at in ARMOUR.find_iter(bytes) {
         if at >= after
             && let Some(end) = provider::pem(text, at)
         {
@@ -39,7 +49,7 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         }
     }
     let mut after = 0;
-    for at in memmem::find_iter(bytes, "<<") {
+    for at in FILLERS.find_iter(bytes) {
         if at >= after {
             // A row of fillers is looked at once.
             after = text.run(at, 46, |b| b == b'<');
@@ -67,9 +77,9 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
             continue;
         }
         if text.from(at).starts_with("://")
-            && let Some((start, end)) = assigned::url(text, at)
+            && let Some((start, end, sure)) = assigned::url(text, at)
         {
-            found(start, end, Class::UrlCredentials, Confidence::High);
+            found(start, end, Class::UrlCredentials, sure);
         }
         let beside = text.before(at).is_ascii_hexdigit()
             || text.before(at) == b':'
@@ -89,89 +99,28 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// What a byte is to the scanner of words.
-const BREAK: u8 = 0;
-const LETTER: u8 = 1;
-const DIGIT: u8 = 2;
-/// Inside of tokens, between letters and digits.
-const GLUE: u8 = 4;
-
-const KINDS: [u8; 256] = {
-    let mut kinds = [BREAK; 256];
-    let mut b: u8 = 0;
-    loop {
-        let kind = match b {
-            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b'_' | b'-' | b'.' | b'/' | b'+' | b'~' => GLUE,
-            _ => BREAK,
-        };
-        #[expect(
-            clippy::indexing_slicing,
-            clippy::as_conversions,
-            reason = "a table, made by the compiler"
-        )]
-        {
-            kinds[b as usize] = kind;
-        }
-        if b == 255 {
-            break;
-        }
-        b = b.wrapping_add(1);
-    }
-    kinds
-};
-
-fn kind(b: u8) -> u8 {
-    KINDS.get(usize::from(b)).copied().unwrap_or(BREAK)
-}
-
-/// Shortest token that can be a provider's key, in bytes.
-const TOKEN_LEAST: usize = 12;
-
-/// Runs of letters, digits and glue: long ones may be keys, ones with digits numbers and ids.
+/// Runs of letters, digits and what joins them: long ones may be keys, ones with digits numbers and ids.
 fn words(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
-    let bytes = text.text.as_bytes();
     let mut numbers = Numbers {
         text,
         regions,
         after: 0,
-        heard: None,
+        ear: Ear::new(text),
     };
-    let mut start = 0;
-    let mut seen = BREAK;
-    for (at, b) in bytes.iter().enumerate() {
-        let kind = kind(*b);
-        if kind != BREAK {
-            if seen == BREAK {
-                start = at;
-            }
-            seen |= kind;
-        } else if seen != BREAK {
-            chunk(&mut numbers, start, at, seen, found);
-            seen = BREAK;
+    runs(text.text.as_bytes(), |start, end| {
+        let run = text.bytes(start, end);
+        if run.len() >= LONG && run.iter().any(u8::is_ascii_alphabetic) {
+            let mut after = 0;
+            provider::keys(text, start, end, &mut |from, to, class, sure| {
+                found(from, to, class, sure);
+                after = after.max(to);
+            });
+            numbers.after = numbers.after.max(after);
         }
-    }
-    if seen != BREAK {
-        chunk(&mut numbers, start, bytes.len(), seen, found);
-    }
-}
-
-fn chunk(numbers: &mut Numbers<'_>, start: usize, end: usize, seen: u8, found: &mut Found<'_>) {
-    if seen & (LETTER | DIGIT) == 0 {
-        return;
-    }
-    if end.saturating_sub(start) >= TOKEN_LEAST && seen & LETTER != 0 {
-        let mut after = 0;
-        provider::keys(numbers.text, start, end, &mut |from, to, class, sure| {
-            found(from, to, class, sure);
-            after = after.max(to);
-        });
-        numbers.after = numbers.after.max(after);
-    }
-    if seen & DIGIT != 0 {
-        numbers.in_chunk(start, end, found);
-    }
+        if run.iter().any(u8::is_ascii_digit) {
+            numbers.in_run(start, end, found);
+        }
+    });
 }
 
 /// Numbers and ids with digits in them.
@@ -180,23 +129,16 @@ struct Numbers<'t> {
     regions: &'t Regions,
     /// What lies before was looked at.
     after: usize,
-    /// The words around a place, as long as it is the same place.
-    heard: Option<(usize, Said)>,
+    /// For the words around a place.
+    ear: Ear<'t>,
 }
 
 impl Numbers<'_> {
     fn said(&mut self, start: usize, end: usize) -> Said {
-        match self.heard {
-            Some((place, said)) if place == start => said,
-            _ => {
-                let said = context::near(self.text, start, end);
-                self.heard = Some((start, said));
-                said
-            }
-        }
+        self.ear.near(start, end)
     }
 
-    fn in_chunk(&mut self, start: usize, end: usize, found: &mut Found<'_>) {
+    fn in_run(&mut self, start: usize, end: usize, found: &mut Found<'_>) {
         let mut at = start;
         while at < end {
             let from = at;
@@ -229,8 +171,7 @@ impl Numbers<'_> {
         let id = match bytes.len() {
             16 => it(word).then_some((Class::ItCodiceFiscale, Confidence::High)),
             15 if national::fr_nir_corsican(bytes) => Some((Class::FrNir, Confidence::High)),
-            9 if national::uk_nino(bytes) => Some((Class::UkNino, Confidence::High)),
-            9 if national::es_dni(&upper(bytes)) => Some((Class::EsDni, Confidence::Medium)),
+            9 => self.nino(bytes, from, to).map(|sure| (Class::UkNino, sure)),
             26..=90 if crypto::address(word) => Some((Class::CryptoAddress, Confidence::High)),
             12 if network::mac(&dashes(word), '-')
                 && self.said(from, to).speaks_for(Class::MacAddress) =>
@@ -239,6 +180,8 @@ impl Numbers<'_> {
             }
             _ => None,
         };
+        let dni = || bytes.len() == 9 && national::es_dni(&upper(bytes));
+        let id = id.or_else(|| dni().then_some((Class::EsDni, Confidence::Medium)));
         if let Some((class, sure)) = id {
             found(from, to, class, sure);
             return Some(to);
@@ -266,7 +209,7 @@ impl Numbers<'_> {
     }
 
     /// `12345678-Z`, `X-1234567-L`, `AB 12 34 56 C`: ids whose letters stand apart from their digits.
-    fn apart(&self, from: usize, to: usize) -> Option<(usize, usize, Class)> {
+    fn apart(&mut self, from: usize, to: usize) -> Option<(usize, usize, Class, Confidence)> {
         let text = self.text;
         let mut id = [0_u8; 9];
         let digits = to.saturating_sub(from);
@@ -295,25 +238,34 @@ impl Numbers<'_> {
                 start,
                 letter_at.saturating_add(1),
                 Class::EsDni,
+                Confidence::High,
             ));
         }
-        if digits == 2 && text.before(from) == b' ' {
-            let start = from.checked_sub(3)?;
-            let written = text.bytes(start, start.saturating_add(13));
-            let compact = written.iter().filter(|b| **b != b' ').copied();
-            id.iter_mut().zip(compact).for_each(|(slot, b)| *slot = b);
-            let blanks = [2, 5, 8, 11]
-                .iter()
-                .all(|at| written.get(*at) == Some(&b' '));
-            let end = start.saturating_add(13);
-            let bounded = !alnum(text.before(start)) && !alnum(text.at(end));
-            return (blanks && bounded && national::uk_nino(&id)).then_some((
-                start,
-                end,
-                Class::UkNino,
-            ));
+        let blanks: &[usize] = match digits {
+            2 => &[2, 5, 8, 11],
+            6 => &[2, 9],
+            _ => return None,
+        };
+        let start = from.checked_sub(3).filter(|_| text.before(from) == b' ')?;
+        let end = start.saturating_add(9).saturating_add(blanks.len());
+        let written = text.bytes(start, end);
+        let compact = written.iter().filter(|b| **b != b' ').copied();
+        id.iter_mut().zip(compact).for_each(|(slot, b)| *slot = b);
+        let fits = blanks.iter().all(|at| written.get(*at) == Some(&b' '));
+        if !fits || alnum(text.before(start)) || alnum(text.at(end)) {
+            return None;
         }
-        None
+        let sure = self.nino(&id, start, end)?;
+        Some((start, end, Class::UkNino, sure))
+    }
+
+    /// How sure nine characters are a National Insurance number: by the letters that are issued, or by its name.
+    fn nino(&mut self, id: &[u8], start: usize, end: usize) -> Option<Confidence> {
+        if national::uk_nino(id) {
+            return Some(Confidence::High);
+        }
+        let named = national::is_like_nino(id) && self.said(start, end).speaks_for(Class::UkNino);
+        named.then_some(Confidence::Medium)
     }
 
     /// A number whose last digits a letter follows at once.
@@ -335,6 +287,9 @@ impl Numbers<'_> {
     /// Digits, and further groups of digits behind.
     fn number(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
         let text = self.text;
+        if self.is_lone(from) {
+            return None;
+        }
         let number = Number::read(text, from);
         if number.separator(4) == Some(b'.') && number.lens().len() == 4 {
             let (_, end) = number.first(4)?;
@@ -351,8 +306,8 @@ impl Numbers<'_> {
         if let Some(end) = self.id(from, &number, found) {
             return Some(end);
         }
-        if let Some((start, end, class)) = self.apart(from, to) {
-            found(start, end, class, Confidence::High);
+        if let Some((start, end, class, sure)) = self.apart(from, to) {
+            found(start, end, class, sure);
             return Some(end);
         }
         if let Some(end) = self.mac_with_dashes(from) {
@@ -360,6 +315,16 @@ impl Numbers<'_> {
             return Some(end);
         }
         self.phone(from, found)
+    }
+
+    /// Whether so few digits stand here that they are nothing: not even an IPv4 address or a date. The commonest numbers.
+    fn is_lone(&self, from: usize) -> bool {
+        let near = self.text.bytes(from, from.saturating_add(LONE_WITHIN));
+        // A byte counts them all: no register is wider than it has to be.
+        let digits = near.iter().fold(0_u8, |digits, b| {
+            digits.wrapping_add(b.is_ascii_digit().into())
+        });
+        digits < 4 && self.text.at(from.saturating_add(2)) != b'-'
     }
 
     fn ipv4(&mut self, from: usize, end: usize, found: &mut Found<'_>) -> Option<usize> {
@@ -383,6 +348,9 @@ impl Numbers<'_> {
     }
 
     fn card(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
+        if !(12..=19).any(|digits| number.may_have(digits)) {
+            return None;
+        }
         let bounded = |end: usize| {
             let goes_on =
                 self.text.at(end) == b'-' && self.text.at(end.saturating_add(1)).is_ascii_digit();
@@ -404,6 +372,10 @@ impl Numbers<'_> {
             .map(|(_, end)| (end, Confidence::Medium))
             .or_else(grouped)?;
         let said = self.said(from, end);
+        if said.speaks_for(Class::InAadhaar) && number.first(1).is_some_and(|(d, _)| d.len() == 12)
+        {
+            return None;
+        }
         let sure = match sure {
             _ if said.speaks_for(Class::PaymentCard) => Confidence::High,
             Confidence::Medium if said.speaks_against(Class::PaymentCard) => Confidence::Low,
@@ -416,7 +388,7 @@ impl Numbers<'_> {
     /// Of the states' ids that fit, the one that words speak for, else the one that is most sure.
     fn id(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
         let mut best: Option<(bool, Confidence, usize, Class)> = None;
-        for id in IDS {
+        for id in IDS.iter().filter(|id| number.may_have(id.digits)) {
             let plain = number
                 .first(1)
                 .filter(|(digits, _)| digits.len() == id.digits)
@@ -434,19 +406,25 @@ impl Numbers<'_> {
                 (id.class == Class::BrCpf && dots && number.lens().starts_with(BRAZILIAN))
                     .then_some((digits, end, id.grouped))
             };
+            let in_one_run = plain.is_some();
             let Some((digits, end, sure)) = plain.or(grouped).or_else(brazilian) else {
                 continue;
             };
             let goes_on = self.text.at(end) == b'-' && alnum(self.text.at(end.saturating_add(1)));
-            if alnum(self.text.at(end)) || goes_on || !(id.valid)(digits) {
+            let valid = (id.valid)(digits);
+            if alnum(self.text.at(end)) || goes_on || !(valid || id.by_name) {
                 continue;
             }
             let said = self.said(from, end);
             let spoken_for = said.speaks_for(id.class);
+            let other =
+                said.speaks_against(id.class) || (in_one_run && said.speaks_for(Class::Phone));
             let sure = match sure {
+                _ if !valid && !spoken_for => continue,
+                _ if !valid => Confidence::Medium,
                 Confidence::Low if spoken_for => Confidence::Medium,
                 _ if spoken_for => Confidence::High,
-                _ if said.speaks_against(id.class) => Confidence::Low,
+                _ if other => Confidence::Low,
                 sure => sure,
             };
             let better =
@@ -484,10 +462,13 @@ impl Numbers<'_> {
         }
         let regions = self.regions;
         let (end, sure) = phone::phone(text, start, regions, &mut |end| self.said(start, end))?;
-        if alnum(text.at(end))
-            || (matches!(text.at(end), b'-' | b'/' | b'_' | b'%')
-                && alnum(text.at(end.saturating_add(1))))
-        {
+        let next = text.at(end.saturating_add(1));
+        // `…-Office` says whose it is, `…-A7` that it goes on.
+        let labelled = text.at(end) == b'-'
+            && next.is_ascii_alphabetic()
+            && context::at(text, end.saturating_add(1)).speaks_for(Class::Phone);
+        let goes_on = matches!(text.at(end), b'-' | b'/' | b'_' | b'%') && alnum(next);
+        if alnum(text.at(end)) || (goes_on && !labelled) {
             return None;
         }
         found(start, end, Class::Phone, sure);

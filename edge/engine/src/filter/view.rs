@@ -2,6 +2,8 @@
 //!
 //! A match in a view is removed from the original: each stretch of a view knows which bytes it stands for.
 
+use super::runs::{LONG, runs};
+use super::text::Text;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
 
 /// A decoded text, and where its parts come from.
@@ -76,9 +78,7 @@ impl View {
 /// The text as it looks: full-width and other compatibility forms as plain ones, digits of any script as `0` to `9`,
 /// tag characters as what they repeat, nothing that is invisible. `None` if that is the text itself.
 pub(super) fn visible(text: &str) -> Option<View> {
-    if text.is_ascii()
-        || (!text.chars().any(disguise) && is_nfkc_quick(text.chars()) == IsNormalized::Yes)
-    {
+    if text.is_ascii() || !text.chars().any(disguise) {
         return None;
     }
     let mut view = View::with_capacity(text.len());
@@ -101,7 +101,17 @@ pub(super) fn visible(text: &str) -> Option<View> {
 }
 
 fn disguise(c: char) -> bool {
-    !c.is_ascii() && (hidden(c) || tag(c).is_some() || digit(c).is_some() || dash(c).is_some())
+    !c.is_ascii() && !letter(c) && (hidden(c) || is_other(c))
+}
+
+/// Letters of the scripts that most is written in, which look like what they are.
+fn letter(c: char) -> bool {
+    matches!(c, 'À'..='ÿ' | 'Α'..='Ρ' | 'α'..='ώ' | 'Ѐ'..='ҁ' | 'א'..='ת' | 'ء'..='ي' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='鿋' | '가'..='힣')
+}
+
+fn is_other(c: char) -> bool {
+    let normal = is_nfkc_quick(std::iter::once(c)) != IsNormalized::No;
+    !normal || tag(c).is_some() || digit(c).is_some() || dash(c).is_some()
 }
 
 fn hidden(c: char) -> bool {
@@ -285,44 +295,26 @@ pub(super) struct Armoured {
     pub(super) text: String,
 }
 
-/// Shortest run that is tried, in bytes: shorter ones hold no address and no key.
-const BASE64_LEAST: usize = 12;
-
 /// Every run of base64 (either alphabet) in a text that decodes to text.
 pub(super) fn base64(text: &str, found: &mut dyn FnMut(Armoured)) {
-    let bytes = text.as_bytes();
     let of = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let skip = rest.iter().take_while(|b| !of(**b)).count();
-        let start = at.saturating_add(skip);
-        let run = bytes
-            .get(start..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(|b| of(**b))
-            .count();
-        let mut end = start.saturating_add(run);
-        if run >= BASE64_LEAST {
-            let padding = bytes
-                .get(end..)
-                .unwrap_or_default()
-                .iter()
-                .take_while(|b| **b == b'=')
-                .count()
-                .min(2);
-            end = end.saturating_add(padding);
-            if let Some(decoded) = text.get(start..end).and_then(decode_base64) {
-                found(Armoured {
-                    start,
-                    end,
-                    text: decoded,
-                });
+    runs(text.as_bytes(), |start, end| {
+        let (mut at, text_) = (start, Text { text, key: "" });
+        while end.saturating_sub(at) >= LONG {
+            let stop = text_.run(at, end.saturating_sub(at), of);
+            if stop.saturating_sub(at) >= LONG {
+                let padded = text_.run(stop, 2, |b| b == b'=');
+                if let Some(decoded) = text.get(at..padded).and_then(decode_base64) {
+                    found(Armoured {
+                        start: at,
+                        end: padded,
+                        text: decoded,
+                    });
+                }
             }
+            at = stop.saturating_add(1);
         }
-        at = end.max(at.saturating_add(1));
-    }
+    });
 }
 
 /// What a run of base64 says, if it is text.
@@ -429,6 +421,16 @@ mod tests {
         }
         assert!(visible("plain").is_none() && visible("naïve").is_none());
         assert!(unescaped("plain").is_none() && percent_decoded("100% sure").is_none());
+    }
+
+    #[test]
+    fn letters_that_pass_at_once_look_like_what_they_are() {
+        for c in (0..=0x0011_0000)
+            .filter_map(char::from_u32)
+            .filter(|c| letter(*c))
+        {
+            assert!(!hidden(c) && !is_other(c), "{c:?}");
+        }
     }
 
     #[test]
