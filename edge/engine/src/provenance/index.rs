@@ -1,7 +1,7 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
 use super::text::{Word, normal, quoted_and_chunks, visible, words};
-use super::value::{Kind, canonical_number, recognise, recognise_in, whole};
+use super::value::{Kind, canonical_number, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
 use regex::Regex;
 use serde_json::Value;
@@ -130,62 +130,110 @@ pub(super) struct Query {
     telling: bool,
 }
 
-impl Query {
-    pub(super) fn of(value: &Value, keyed: &Fingerprinter) -> Option<Self> {
-        let (text, number) = match value {
-            Value::String(text) => (text.clone(), None),
+/// A text or a number in the forms in which it is noted and looked up, before any key: made once, and fingerprinted for
+/// each index.
+pub(super) struct Spelled {
+    text: String,
+    normal: String,
+    /// A number, in its canonical form.
+    number: bool,
+    /// Everything recognised in a text.
+    found: Vec<(Kind, String)>,
+    date: bool,
+}
+
+impl Spelled {
+    /// `None`: neither a text nor a number.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::text(text.clone())),
             Value::Number(number) => {
                 let text = canonical_number(&number.to_string())?;
-                let key = keyed.of(Kind::Number, &[&text]);
-                (text, Some(key))
+                Some(Self {
+                    normal: text.clone(),
+                    text,
+                    number: true,
+                    found: Vec::new(),
+                    date: false,
+                })
             }
-            _ => return None,
-        };
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(text: String) -> Self {
         let normal = normal(&text);
-        let mut typed = number;
+        let cut: Vec<Word<'_>> = words(&normal).collect();
+        let mut found = Vec::new();
+        recognise_in(&text, &normal, &cut, &mut |kind, canonical| {
+            found.push((kind, canonical.to_owned()));
+        });
+        Self {
+            date: is_date(&normal),
+            text,
+            normal,
+            number: false,
+            found,
+        }
+    }
+
+    /// Of one kind as a whole: the value of that kind.
+    fn whole(&self) -> Option<(Kind, &str)> {
+        if self.number {
+            return Some((Kind::Number, &self.text));
+        }
+        let date = |found: &(Kind, &str)| self.date && found.0 == Kind::Date;
+        let last_date = self.values().filter(date).last();
+        last_date.or_else(|| whole_of(&self.text, self.values()))
+    }
+
+    fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.found.iter().map(|(kind, text)| (*kind, text.as_str()))
+    }
+
+    /// What to look for in an index with this key.
+    pub(super) fn query(&self, keyed: &Fingerprinter) -> Query {
         let mut yearless = None;
-        let mut parts: Vec<u64> = number.into_iter().collect();
-        if number.is_none() {
-            typed = whole(&text).map(|(kind, canonical)| keyed.of(kind, &[&canonical]));
-            let mut date = None;
-            recognise(&text, &mut |kind, canonical| {
-                let key = keyed.of(kind, &[canonical]);
-                match kind {
-                    Kind::Date => date = Some(key),
-                    Kind::MonthDay => {
-                        parts.push(key);
-                        yearless = Some(keyed.of(Kind::Yearless, &[canonical]));
-                    }
-                    // The figures of a date are no numbers of their own.
-                    Kind::Number if is_date(&normal) => {}
-                    _ => parts.push(key),
+        let mut parts = Vec::new();
+        for (kind, canonical) in &self.found {
+            match kind {
+                Kind::Date => {}
+                Kind::MonthDay => {
+                    parts.push(keyed.of(*kind, &[canonical]));
+                    yearless = Some(keyed.of(Kind::Yearless, &[canonical]));
                 }
-            });
-            match date {
-                Some(date) if is_date(&normal) => typed = Some(date),
-                _ => yearless = None,
+                // The figures of a date are no numbers of their own.
+                Kind::Number if self.date => {}
+                _ => parts.push(keyed.of(*kind, &[canonical])),
             }
         }
-        let mut cut = words(&normal);
-        let mut clean = !normal.is_empty();
+        let whole = self.whole();
+        let typed = whole.map(|(kind, canonical)| keyed.of(kind, &[canonical]));
+        parts.extend(typed.filter(|_| self.number));
+        let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
+        let mut cut = words(&self.normal);
+        let mut clean = !self.normal.is_empty();
         let mut phrase = Vec::new();
         for word in cut.by_ref() {
             clean &= !phrase.is_empty() || word.gap.is_empty();
             phrase.push(keyed.word(&word));
         }
         clean &= cut.rest().is_empty();
-        Some(Self {
-            exact: keyed.of(Kind::Exact, &[&text]),
+        let letters = self.normal.chars().filter(|c| c.is_alphanumeric());
+        Query {
+            exact: keyed.of(Kind::Exact, &[&self.text]),
             typed,
-            whole: keyed.of(Kind::Whole, &[&normal]),
+            whole: keyed.of(Kind::Whole, &[&self.normal]),
             phrase,
             clean,
-            yearless,
+            yearless: yearless.filter(|_| is_date),
             parts,
-            telling: normal.chars().filter(|c| c.is_alphanumeric()).count() >= TELLING_MIN,
-        })
+            telling: letters.take(TELLING_MIN).count() == TELLING_MIN,
+        }
     }
+}
 
+impl Query {
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
         let key = keyed.of(kind, &[canonical]);
@@ -378,9 +426,9 @@ impl Passage {
         Self { keyed, index }
     }
 
-    pub(super) fn has(&self, value: &Value, exact: bool) -> bool {
-        let query = Query::of(value, &self.keyed);
-        query.is_some_and(|query| self.index.proofs(&query, exact).next().is_some())
+    pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
+        let query = value.query(&self.keyed);
+        self.index.proofs(&query, exact).next().is_some()
     }
 
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
@@ -391,36 +439,29 @@ impl Passage {
 
 /// Notes a scalar that is believed as a whole, and as nothing less.
 pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
-    match value {
-        Value::String(text) => {
-            index.put(keyed.of(Kind::Exact, &[text]), source);
-            index.put(keyed.of(Kind::Whole, &[&normal(text)]), source);
-            if let Some((kind, canonical)) = whole(text) {
-                index.put(keyed.of(kind, &[&canonical]), source);
-            }
-            if is_date(&normal(text)) {
-                recognise(text, &mut |kind, canonical| {
-                    if kind == Kind::Date {
-                        index.put(keyed.of(kind, &[canonical]), source);
-                    }
-                });
-            }
-            // A number in quotes; but no bank account, no telephone number and no code with zeros in front.
-            if text.len() <= 15
-                && let Some(number) = canonical_number(text)
-                && (number == *text || text.contains('.'))
-            {
-                index.put(keyed.of(Kind::Number, &[&number]), source);
-            }
-        }
-        Value::Number(number) => {
-            if let Some(text) = canonical_number(&number.to_string()) {
-                index.put(keyed.of(Kind::Number, &[&text]), source);
-                index.put(keyed.of(Kind::Whole, &[&text]), source);
-                index.put(keyed.of(Kind::Exact, &[&text]), source);
-            }
-        }
-        _ => {}
+    let Some(spelled) = Spelled::of(value) else {
+        return;
+    };
+    let Spelled { text, normal, .. } = &spelled;
+    index.put(keyed.of(Kind::Exact, &[text]), source);
+    index.put(keyed.of(Kind::Whole, &[normal]), source);
+    if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
+        index.put(keyed.of(kind, &[canonical]), source);
+    }
+    let dates = spelled
+        .values()
+        .filter(|(kind, _)| spelled.date && *kind == Kind::Date);
+    for (kind, canonical) in dates {
+        index.put(keyed.of(kind, &[canonical]), source);
+    }
+    if spelled.number {
+        index.put(keyed.of(Kind::Number, &[text]), source);
+    } else if text.len() <= 15
+        && let Some(number) = canonical_number(text)
+        && (number == *text || text.contains('.'))
+    {
+        // A number in quotes; but no bank account, no telephone number and no code with zeros in front.
+        index.put(keyed.of(Kind::Number, &[&number]), source);
     }
 }
 

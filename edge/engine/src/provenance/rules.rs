@@ -1,6 +1,6 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
-use super::index::{Passage, Query};
+use super::index::{Passage, Query, Spelled};
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
@@ -289,7 +289,7 @@ impl Evidence<'_> {
             (Need::Nothing, _) => Ok(()),
             // By an operator's or a declarer's word all values at the place are meant; by default, all texts.
             (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
-                Err(self.unproved(scalar, path))
+                Err(broken(path, "its value", None))
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             (Need::Proved, Value::Number(_)) if !covered => Ok(()),
@@ -309,7 +309,10 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        if self.has_origin(scalar, exact, accepted) {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return Err(broken(path, "its value", None));
+        };
+        if self.has_origin(&spelled, exact, accepted) {
             return Ok(());
         }
         // A list in one text: good if each of its parts is.
@@ -317,21 +320,19 @@ impl Evidence<'_> {
             let mut parts = text.split([',', ';']).map(str::trim).peekable();
             let joined = text.contains([',', ';']) && parts.peek().is_some();
             let part =
-                |part: &str| self.has_origin(&Value::String(part.to_owned()), false, accepted);
+                |part: &str| self.has_origin(&Spelled::text(part.to_owned()), false, accepted);
             if joined && parts.all(|text| !text.is_empty() && part(text)) {
                 return Ok(());
             }
         }
-        Err(self.unproved(scalar, path))
+        Err(self.unproved(&spelled, path))
     }
 
-    fn has_origin(&self, scalar: &Value, exact: bool, accepted: &[Origin]) -> bool {
+    fn has_origin(&self, scalar: &Spelled, exact: bool, accepted: &[Origin]) -> bool {
         if accepted.contains(&Origin::Goal) && self.goal.has(scalar, exact) {
             return true;
         }
-        let Some(query) = self.session.query(scalar) else {
-            return false;
-        };
+        let query = self.session.query(scalar);
         accepted.iter().any(|origin| match origin {
             Origin::Any => true,
             Origin::Trusted => self.session.proves(&query, exact),
@@ -345,9 +346,8 @@ impl Evidence<'_> {
         })
     }
 
-    fn unproved(&self, scalar: &Value, path: &[&str]) -> Broken {
-        let query = self.session.query(scalar);
-        let seen = query.and_then(|query| self.session.suspect(&query));
+    fn unproved(&self, scalar: &Spelled, path: &[&str]) -> Broken {
+        let seen = self.session.suspect(&self.session.query(scalar));
         broken(path, "its value", seen)
     }
 
@@ -357,13 +357,13 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        if self.has_origin(scalar, false, accepted) {
-            return Ok(());
-        }
-        let Some(query) = self.session.query(scalar) else {
+        let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        match self.session.suspect(&query) {
+        if self.has_origin(&spelled, false, accepted) {
+            return Ok(());
+        }
+        match self.session.suspect(&self.session.query(&spelled)) {
             Some(tool) => Err(broken(path, "its value", Some(tool))),
             None if self.session.is_incomplete() => Err(broken(path, "its value", None)),
             None => Ok(()),
@@ -455,17 +455,19 @@ fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<
     {
         return origins;
     }
-    if goal.is_some_and(|goal| goal.has(scalar, false)) {
+    let Some(spelled) = Spelled::of(scalar) else {
+        return origins;
+    };
+    if goal.is_some_and(|goal| goal.has(&spelled, false)) {
         origins.push("goal".to_owned());
     }
-    if let Some(query) = session.query(scalar) {
-        if session.proves(&query, false) {
-            origins.push("trusted".to_owned());
-        }
-        origins.extend(memory_origin(&query, session));
-        if let Some(tool) = session.suspect(&query) {
-            origins.push(format!("tool:{tool}"));
-        }
+    let query = session.query(&spelled);
+    if session.proves(&query, false) {
+        origins.push("trusted".to_owned());
+    }
+    origins.extend(memory_origin(&query, session));
+    if let Some(tool) = session.suspect(&query) {
+        origins.push(format!("tool:{tool}"));
     }
     origins
 }
@@ -499,20 +501,20 @@ impl Default for Written {
 /// Judges one text or number that is written to memory. Proof is as strict as for an argument; words that nobody
 /// else wrote are the agent's own only as long as it has read nothing untrusted that may have dictated them.
 pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Written {
-    let proofs = |value: &Value| {
+    let proofs = |value: &Spelled| {
         let goal = goal.is_some_and(|goal| goal.has(value, false));
         let mut origins: Vec<String> = goal.then(|| "goal".to_owned()).into_iter().collect();
-        if let Some(query) = session.query(value) {
-            if session.proves(&query, false) {
-                origins.push("trusted".to_owned());
-            }
-            if session.proved_by_memory(&query, false, MemoryTrust::Verified) {
-                origins.push("memory:verified".to_owned());
-            }
+        let query = session.query(value);
+        if session.proves(&query, false) {
+            origins.push("trusted".to_owned());
+        }
+        if session.proved_by_memory(&query, false, MemoryTrust::Verified) {
+            origins.push("memory:verified".to_owned());
         }
         origins
     };
-    let whole = proofs(scalar);
+    let spelled = Spelled::of(scalar);
+    let whole = spelled.as_ref().map(&proofs).unwrap_or_default();
     if !whole.is_empty() {
         return Written {
             origins: whole,
@@ -520,7 +522,7 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
         };
     }
     let behind = scalar.as_str().and_then(|text| text.split_once(": "));
-    let behind = behind.map(|(_, behind)| proofs(&Value::String(behind.trim().to_owned())));
+    let behind = behind.map(|(_, behind)| proofs(&Spelled::text(behind.trim().to_owned())));
     if let Some(origins) = behind.filter(|origins| !origins.is_empty()) {
         return Written {
             origins,
@@ -528,7 +530,7 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
             proved: Proved::Value,
         };
     }
-    let query = session.query(scalar);
+    let query = spelled.as_ref().map(|value| session.query(value));
     let own_memory = query
         .as_ref()
         .is_some_and(|query| session.proved_by_memory(query, false, MemoryTrust::Agent));

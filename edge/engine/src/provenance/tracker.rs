@@ -1,6 +1,6 @@
 //! What one session has read, and what of it may be believed.
 
-use super::index::{Fingerprinter, Index, Passage, Query, put_suspect, put_whole};
+use super::index::{Fingerprinter, Index, Passage, Query, Spelled, put_suspect, put_whole};
 use super::text::normal;
 use super::value::Kind;
 use crate::catalogue::Tool;
@@ -279,8 +279,8 @@ impl Tracker {
         Some(&source.tool)
     }
 
-    pub(super) fn query(&self, value: &Value) -> Option<Query> {
-        Query::of(value, &self.keyed)
+    pub(super) fn query(&self, value: &Spelled) -> Query {
+        value.query(&self.keyed)
     }
 
     pub(super) fn typed_query(&self, kind: Kind, canonical: &str) -> Query {
@@ -561,10 +561,10 @@ impl<'t, 'r> Reader<'t, 'r> {
 
 fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
     // To the letter: what differs in case only may be another password.
-    goal.is_some_and(|goal| goal.has(value, true))
-        || tracker
-            .query(value)
-            .is_some_and(|query| tracker.proves(&query, true))
+    Spelled::of(value).is_some_and(|value| {
+        goal.is_some_and(|goal| goal.has(&value, true))
+            || tracker.proves(&tracker.query(&value), true)
+    })
 }
 
 fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {

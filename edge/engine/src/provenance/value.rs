@@ -94,17 +94,31 @@ const NUMBER_BYTES_MAX: usize = 64;
 
 /// The kind of a value that is of one kind as a whole, and its canonical form.
 pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
+    let mut found = Vec::new();
+    if text.trim().len() <= WHOLE_BYTES_MAX {
+        recognise(text, &mut |kind, canonical| {
+            found.push((kind, canonical.to_owned()))
+        });
+    }
+    let found = found.iter().map(|(kind, text)| (*kind, text.as_str()));
+    whole_of(text, found).map(|(kind, canonical)| (kind, canonical.to_owned()))
+}
+
+/// The same, of what was recognised in the text.
+pub(super) fn whole_of<'f>(
+    text: &str,
+    mut found: impl Iterator<Item = (Kind, &'f str)>,
+) -> Option<(Kind, &'f str)> {
     let text = text.trim();
     if text.len() > WHOLE_BYTES_MAX {
         return None;
     }
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
-    let mut only = None;
-    let covers = |kind: Kind, canonical: &str| match kind {
+    found.find(|(kind, canonical)| match kind {
         Kind::Email => canonical.len() == text.len(),
         // The canonical form may lack the scheme and a slash, and nothing may stand around it.
         Kind::Url => {
-            !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(canonical)
+            !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(*canonical)
         }
         Kind::Iban => {
             text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
@@ -116,13 +130,7 @@ pub(super) fn whole(text: &str) -> Option<(Kind, String)> {
                 && digits(text).trim_start_matches('0') == digits(canonical).trim_start_matches('0')
         }
         _ => false,
-    };
-    recognise(text, &mut |kind, canonical| {
-        if only.is_none() && covers(kind, canonical) {
-            only = Some((kind, canonical.to_owned()));
-        }
-    });
-    only
+    })
 }
 
 fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
