@@ -70,8 +70,10 @@ async fn a_lease_whose_answer_was_lost_is_named_and_settled_by_its_edge_alone() 
     let node = Node::start().await;
     let rules = vec![rule(tenant_account(), 1_000)];
     node.operator.set_limits(1, rules).await.unwrap();
-    let edge = Client::edge(&node.addresses, 1, now()).await;
-    let other = Client::edge(&node.addresses, 2, now()).await;
+    // The certificate is the same for both processes: an older one would be refused for that.
+    let at = now();
+    let edge = Client::edge(&node.addresses, 1, at).await;
+    let other = Client::edge(&node.addresses, 2, at).await;
     let lease = || edge.lease(vec![want(tenant_account(), 40, 1)]);
     let known = lease().await.unwrap().lease;
 
@@ -113,7 +115,7 @@ async fn a_lease_whose_answer_was_lost_is_named_and_settled_by_its_edge_alone() 
     );
 
     // Another process of the edge: the old one hears nothing, and settles nothing.
-    let successor = Client::edge(&node.addresses, 1, now()).await;
+    let successor = Client::edge(&node.addresses, 1, at).await;
     let held = edge.held(0).await.unwrap();
     assert!(held.fenced && held.leases.is_empty());
     assert_eq!(

@@ -113,6 +113,6 @@ impl Load {
         );
         assert!(usage[0].spent <= limit);
         let history = self.history.lock().unwrap().clone();
-        support::linear::check(&history, limit);
+        linear::check(&history, limit);
     }
 }
