@@ -13,10 +13,10 @@ import json
 import logging
 import random
 import re
+import resource
 import string
 import subprocess
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -167,11 +167,12 @@ def secret_lines(seed, count):
 
 
 def ours(proctor, texts):
-    # A part of the start of the program is not the filter's.
     lines = "\n".join(json.dumps(text) for text in texts) + "\n"
-    began = time.monotonic()
+    # CPU time, of which the start of the program is a part that is not the filter's: other work on the machine counts for nobody.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     out = subprocess.run([proctor, "content", "scan", "-", "--lines"], input=lines, capture_output=True, text=True, check=True).stdout
-    took = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime - before.ru_utime
     return [[(a, b, c) for a, b, c, sure in json.loads(line) if sure != "low"] for line in out.splitlines()], took
 
 
@@ -206,9 +207,9 @@ def presidio(texts):
             registry.add_recognizer(getattr(known, name)(supported_language="en"))
     engine = AnalyzerEngine(registry=registry, nlp_engine=NoModel(), supported_languages=["en"])
     back = {theirs: mine for mine, theirs in PRESIDIO.items()}
-    began = time.monotonic()
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     found = [engine.analyze(text, "en") for text in texts]
-    took = time.monotonic() - began
+    took = resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
     return [[(r.start, r.end, back[r.entity_type]) for r in results if r.entity_type in back] for results in found], took
 
 
@@ -222,12 +223,10 @@ def detect_secrets(texts):
         file.write("\n".join(texts) + "\n")
         file.flush()
         secrets = SecretsCollection()
-        began = time.monotonic()
         secrets.scan_file(file.name)
-        took = time.monotonic() - began
     for _, secret in secrets:
         found[secret.line_number - 1].append(secret.secret_value)
-    return found, took
+    return found
 
 
 def same(a, b):
@@ -276,7 +275,7 @@ def main():
         (p, r, f, n), (tp, tr, tf, _) = a[name], b[name]
         print(f"{name:20} {n:5}   {p:9.3f} {r:6.3f} {f:6.3f}   {tp:10.3f} {tr:6.3f} {tf:6.3f}")
         worse += [name] if f + 1e-9 < tf else []
-    print(f"proctor {my_time:.3f} s with its start, presidio {their_time:.3f} s: {their_time / my_time:.0f} times")
+    print(f"CPU: proctor {my_time:.3f} s with its start, presidio {their_time:.3f} s: {their_time / my_time:.0f} times")
     if args.mistakes:
         for text, marked, said in zip(texts, truth, mine):
             said = [s for s in said if s[2] in classes]
@@ -290,7 +289,7 @@ def main():
     lines = list(secret_lines(args.seed, args.samples))
     texts, truth = [text for text, _ in lines], [spans for _, spans in lines]
     mine, _ = ours(args.proctor, texts)
-    theirs, their_time = detect_secrets(texts)
+    theirs = detect_secrets(texts)
     credentials = {span[2] for spans in truth for span in spans} | {"azure_key", "gcp_key", "connection_string", "anthropic_key", "private_key"}
     mine = [[s for s in said if s[2] in credentials] for said in mine]
     rows = defaultdict(lambda: [0, 0, 0, 0])

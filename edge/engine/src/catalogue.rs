@@ -1,8 +1,10 @@
 //! The tenant's tools, looked up by any of their names; resources and prompts are entries like them. Only approved
 //! definitions can be found.
 
+mod shown;
 mod template;
 
+use crate::filter::Rules;
 use crate::memory::{Direct, Locators, direct_entry, direct_store};
 use crate::provenance::Plan;
 use crate::schema::{Schema, SchemaError};
@@ -11,6 +13,7 @@ use proctor_model::catalogue::{
 };
 use proctor_model::{EntryKind, Reason, ServerId, StoreId, ToolName, ToolRef};
 use serde_json::Value;
+use shown::Shown;
 use std::collections::BTreeMap;
 use template::Template;
 
@@ -39,6 +42,7 @@ pub struct Tool {
     /// What it does, and in which store, if the edge itself answers it.
     direct: Option<(Direct, StoreId)>,
     pub(crate) policy_view: regorus::Value,
+    shown: Shown,
 }
 
 impl Tool {
@@ -189,6 +193,15 @@ impl Catalogue {
             }
         }
         catalogue
+    }
+
+    /// The same, with its definitions shown as the content rules have it.
+    #[must_use]
+    pub(crate) fn shown_under(mut self, rules: &Rules) -> Self {
+        for tool in self.tools.values_mut().flatten() {
+            tool.shown = Shown::of(tool, rules);
+        }
+        self
     }
 
     /// The tools of stores that are not proxied.
@@ -352,6 +365,7 @@ fn compile(reference: &ToolRef, entry: &CatalogueEntry, server: &ToolServer) -> 
         memory: Locators::of(entry),
         direct: None,
         policy_view: crate::policy::tool_view(reference, entry),
+        shown: Shown::AsItIs,
     })
 }
 

@@ -175,6 +175,7 @@ impl CompiledTenant {
         if config.v != 1 {
             return Err(TenantProblem::Format(config.v));
         }
+        let content = Rules::compile(&config.content)?;
         Ok(Self {
             id: config.tenant.clone(),
             version: config.version,
@@ -185,9 +186,9 @@ impl CompiledTenant {
                 .map(|agent| (agent.id.clone(), agent.status))
                 .collect(),
             key_ids: config.key_ids.iter().cloned().collect(),
-            catalogue: Catalogue::compile(&config.servers),
+            catalogue: Catalogue::compile(&config.servers).shown_under(&content),
             policies: CompiledPolicySet::compile(&config.policies)?,
-            content: Rules::compile(&config.content)?,
+            content,
             budget: CompiledBudget::compile(config.limits.as_ref(), config.prices.as_ref()),
             issuers: config
                 .issuers

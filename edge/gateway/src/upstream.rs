@@ -33,11 +33,11 @@ use crate::spool::Recorded;
 use client::{Client, Reach};
 use llm::Providers;
 use proctor_engine::{Channel, LiveDefinitions, Purpose};
-use proctor_model::catalogue::{ToolDefinition, ToolServer, Upstream};
+use proctor_model::catalogue::{LlmProvider, ToolDefinition, ToolServer, Upstream};
 use proctor_model::config::UpstreamSecret;
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +92,7 @@ impl LiveDefinitions for Wiring {
 pub(crate) struct Upstreams {
     dialer: Dialer,
     servers: Mutex<HashMap<(TenantId, ServerId), Arc<Server>>>,
+    providers: Mutex<HashMap<TenantId, Providers>>,
     vaults: Mutex<HashMap<TenantId, Arc<Vault>>>,
     shutdown: CancellationToken,
 }
@@ -126,6 +127,7 @@ impl Upstreams {
         Ok(Self {
             dialer: Dialer::new()?,
             servers: Mutex::default(),
+            providers: Mutex::default(),
             vaults: Mutex::default(),
             shutdown,
         })
@@ -146,7 +148,7 @@ impl Upstreams {
             if let Upstream::Llm { providers } = &spec.upstream {
                 // Loading the tokenizer takes a moment, and no stream is to wait for it.
                 WARM.call_once(|| drop(std::thread::spawn(proctor_engine::llm::usage::warm)));
-                wiring.1 = Providers::new(providers, &self.dialer, &vault);
+                wiring.1 = self.wire_providers(tenant, providers, &vault);
                 continue;
             }
             // The edge itself answers for these.
@@ -175,6 +177,19 @@ impl Upstreams {
         wiring
     }
 
+    fn wire_providers(
+        &self,
+        tenant: &TenantId,
+        specs: &BTreeMap<ServerId, LlmProvider>,
+        vault: &Arc<Vault>,
+    ) -> Providers {
+        let known = self.providers.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let providers = known.entry(tenant.clone()).or_default();
+        *providers = providers.wire(specs, &self.dialer, vault);
+        providers.clone()
+    }
+
     /// All servers of all tenants, as they are now.
     fn all(&self) -> Vec<((TenantId, ServerId), Arc<Server>)> {
         let known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,6 +205,10 @@ impl Upstreams {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(owner, _), _| owner != tenant);
+        let providers = self.providers.lock();
+        providers
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(tenant);
         let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
         vaults.remove(tenant);
     }

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod budget;
 pub(crate) mod call;
 pub(crate) mod content;
+mod document;
 pub(crate) mod intent;
 pub(crate) mod issuer;
 pub(crate) mod kill;

@@ -360,11 +360,11 @@ fn plain_word(value: &str) -> Option<()> {
 }
 
 fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
-    let random = entropy(value.as_bytes());
+    let random = || entropy(value.as_bytes());
     match kind {
         Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
-        Kind::Password if quoted || random >= 2.8 => Confidence::High,
-        Kind::Key if value.len() >= 16 && random >= 3.2 => Confidence::High,
+        Kind::Password if quoted || random() >= 2.8 => Confidence::High,
+        Kind::Key if value.len() >= 16 && random() >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
     }
 }

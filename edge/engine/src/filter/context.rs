@@ -396,7 +396,7 @@ pub(super) struct Ear<'t> {
 }
 
 /// Words so far before a place are kept in mind: one may ask a little further back than before.
-const KEPT: usize = 256;
+const KEPT: usize = 112;
 
 impl<'t> Ear<'t> {
     pub(super) fn new(text: Text<'t>) -> Self {
@@ -448,9 +448,7 @@ impl<'t> Ear<'t> {
             words.pop_front();
         }
         // What lies far back is of no interest.
-        let from = self
-            .heard
-            .max(start.saturating_sub(BEFORE.saturating_mul(2)));
+        let from = self.heard.max(start.saturating_sub(KEPT));
         let until = until.min(bytes.len());
         for at in from..until {
             words_at(bytes, at, &mut |end, said| {

@@ -244,7 +244,7 @@ impl Written {
         let parse =
             |region: Option<Region>, number: &str| PHONE_NUMBER_UTIL.parse(number, region).ok();
         let abroad = |number: &str| match plain(number).or_else(|| parse(None, number)) {
-            Some(parsed) if parsed.is_valid() => Known::Exists,
+            Some(parsed) if is_somewhere(&parsed) => Known::Exists,
             Some(parsed) if PHONE_NUMBER_UTIL.is_possible_number(&parsed) => Known::Possible,
             _ => Known::No,
         };
@@ -289,6 +289,15 @@ fn plain(number: &str) -> Option<PhoneNumber> {
         national_number: value(&mut digits(length)),
         ..PhoneNumber::default()
     })
+}
+
+/// Whether it is a number of one of its code's regions; the largest of them comes first.
+fn is_somewhere(number: &PhoneNumber) -> bool {
+    let regions = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(number.country_code);
+    regions
+        .into_iter()
+        .flatten()
+        .any(|region| number.is_valid_for_region(region))
 }
 
 /// Past what stands between two groups: at most two of blank, dash, dot, slash.

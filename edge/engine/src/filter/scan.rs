@@ -146,7 +146,11 @@ impl Numbers<'_> {
             let length = bytes.iter().take_while(|b| alnum(**b)).count();
             let to = from.saturating_add(length);
             let has_digit = self.text.bytes(from, to).iter().any(u8::is_ascii_digit);
-            if has_digit && from >= self.after {
+            // Of a time, or of a machine's address, which was found by its colons.
+            let in_colons = length <= 4
+                && self.text.at(to) == b':'
+                && self.text.at(to.saturating_add(1)).is_ascii_hexdigit();
+            if has_digit && !in_colons && from >= self.after {
                 let all = self.text.bytes(from, to).iter().all(u8::is_ascii_digit);
                 let taken = if all {
                     self.number(from, to, found)

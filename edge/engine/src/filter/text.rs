@@ -88,10 +88,11 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
         }
     }
     let total = f64::from(u32::try_from(bytes.len()).unwrap_or(u32::MAX).max(1));
-    counts
+    // What occurs once adds nothing to the sum: most of what is random.
+    let repeated: f64 = counts
         .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f64::from(*count) / total)
-        .map(|share| -share * share.log2())
-        .sum()
+        .filter(|count| **count > 1)
+        .map(|count| f64::from(*count) * f64::from(*count).log2())
+        .sum();
+    total.log2() - repeated / total
 }

@@ -271,7 +271,11 @@ impl Turn<'_> {
         let refused = Completion::Refused(self.refused(reason, None));
         match failure {
             // Before there was an answer: another model may give one.
-            Failure::Unreachable | Failure::Broken | Failure::Timeout | Failure::Overloaded
+            Failure::Unreachable
+            | Failure::Broken
+            | Failure::Timeout
+            | Failure::Overloaded
+            | Failure::Open
                 if killed.is_none() =>
             {
                 Answered::Failed(refused)

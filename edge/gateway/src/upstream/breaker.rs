@@ -1,10 +1,10 @@
 //! A circuit breaker: a server that fails again and again is left alone for a while, so that calls to it are refused at
 //! once and its slots are free.
 //!
-//! Only faults of the server count (not reached, broken off, too late), never what it answers; and each tenant's server
-//! has a breaker of its own.
+//! Only faults of the server count (not reached, broken off, too late), never what it answers; and each tenant's server,
+//! or LLM provider, has a breaker of its own.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Faults in a row that open it.
@@ -15,7 +15,7 @@ const OPEN_FIRST: Duration = Duration::from_secs(1);
 const OPEN_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -32,15 +32,19 @@ struct Open {
 }
 
 /// Leave to call the server. Dropped without a word (the client went away), it says nothing about the server.
-pub(super) struct Pass<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Pass {
+    state: Arc<Mutex<State>>,
     trial: bool,
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Breaker {
     /// None while it is open.
-    pub(super) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
-        let mut state = self.state();
+    pub(super) fn pass(&self, now: Instant) -> Option<Pass> {
+        let mut state = locked(&self.0);
         let trial = match &mut state.open {
             None => false,
             Some(open) if open.trial || now < open.until => return None,
@@ -51,31 +55,35 @@ impl Breaker {
         };
         drop(state);
         Some(Pass {
-            breaker: self,
+            state: Arc::clone(&self.0),
             trial,
         })
     }
 
     /// Whether calls are refused for what happened before.
     pub(super) fn is_open(&self) -> bool {
-        self.state().open.is_some()
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0).open.is_some()
     }
 }
 
-impl Pass<'_> {
+impl Pass {
     /// The server answered, whatever it said.
     pub(super) fn answered(mut self) {
-        *self.breaker.state() = State::default();
+        *locked(&self.state) = State::default();
         self.trial = false;
+    }
+
+    /// The server began an answer that takes a while: it is back, but how the answer ends is still to be seen.
+    pub(super) fn begun(&mut self) {
+        if std::mem::take(&mut self.trial) {
+            *locked(&self.state) = State::default();
+        }
     }
 
     /// The server failed.
     pub(super) fn failed(mut self, now: Instant) {
-        let mut state = self.breaker.state();
+        let shared = Arc::clone(&self.state);
+        let mut state = locked(&shared);
         state.faults = state.faults.saturating_add(1);
         let lasts = match (self.trial, state.open) {
             (true, Some(open)) => open.lasts.saturating_mul(2).min(OPEN_MAX),
@@ -96,10 +104,10 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Pass {
     fn drop(&mut self) {
         if self.trial
-            && let Some(open) = &mut self.breaker.state().open
+            && let Some(open) = &mut locked(&self.state).open
         {
             open.trial = false;
         }
@@ -141,6 +149,27 @@ mod tests {
         breaker.pass(later).unwrap().failed(later);
         assert!(breaker.pass(later + OPEN_FIRST).is_none());
         assert!(breaker.pass(later + OPEN_FIRST * 2).is_some());
+    }
+
+    #[test]
+    fn an_answer_that_has_begun_closes_it_and_may_still_fail() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        open(&breaker, now);
+        let later = now + OPEN_FIRST;
+        let mut trial = breaker.pass(later).unwrap();
+        trial.begun();
+        assert!(breaker.pass(later).is_some(), "nobody waits for its end");
+        trial.failed(later);
+        for _ in 2..FAULTS_MAX {
+            let mut pass = breaker.pass(later).unwrap();
+            pass.begun();
+            pass.failed(later);
+        }
+        breaker.pass(later).unwrap().failed(later);
+        assert!(
+            breaker.pass(later).is_none(),
+            "a beginning forgives nothing"
+        );
     }
 
     #[test]

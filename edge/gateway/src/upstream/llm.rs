@@ -1,5 +1,6 @@
 //! LLM providers: a prompt out, a completion or a stream of events back.
 
+use super::breaker::{Breaker, Pass};
 use super::client::{self, Client, Reach};
 use super::rpc::Failure;
 use super::{Dialer, Vault};
@@ -13,7 +14,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Answers at once from one provider of one tenant.
@@ -26,16 +27,21 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const LATER_MAX: Duration = Duration::from_secs(3);
 
 /// A tenant's providers.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Providers(HashMap<ServerId, Arc<Provider>>);
 
 impl Providers {
-    pub(super) fn new(
+    /// Those that did not change go on as they are: calls under way and faults so far count.
+    pub(super) fn wire(
+        &self,
         specs: &BTreeMap<ServerId, LlmProvider>,
         dialer: &Dialer,
         vault: &Arc<Vault>,
     ) -> Self {
-        let provider = |spec: &LlmProvider| {
+        let provider = |id: &ServerId, spec: &LlmProvider| {
+            if let Some(known) = self.0.get(id).filter(|known| known.spec == *spec) {
+                return Arc::clone(known);
+            }
             let reach = match spec.private_addresses {
                 true => Reach::Anywhere,
                 false => Reach::Public,
@@ -49,9 +55,11 @@ impl Providers {
                 client: dialer.client(client, vault),
                 spec: spec.clone(),
                 calls: Arc::new(Semaphore::new(CALLS_MAX)),
+                breaker: Breaker::default(),
             })
         };
-        let providers = specs.iter().map(|(id, spec)| (id.clone(), provider(spec)));
+        let providers = specs.iter();
+        let providers = providers.map(|(id, spec)| (id.clone(), provider(id, spec)));
         Self(providers.collect())
     }
 
@@ -66,6 +74,7 @@ pub(crate) struct Provider {
     spec: LlmProvider,
     client: Client,
     calls: Arc<Semaphore>,
+    breaker: Breaker,
 }
 
 /// What is sent.
@@ -94,18 +103,44 @@ pub(crate) enum Opened {
 pub(crate) struct Events {
     response: Response,
     idle: Duration,
+    /// None after a fault.
+    pass: Option<Pass>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Events {
     /// The next bytes; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
-        match tokio::time::timeout(self.idle, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(_)) => Err(Failure::Broken),
-            Err(_) => Err(Failure::Timeout),
+        let failure = match tokio::time::timeout(self.idle, self.response.chunk()).await {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(_)) => Failure::Broken,
+            Err(_) => Failure::Timeout,
+        };
+        if let Some(pass) = self.pass.take() {
+            pass.failed(Instant::now());
+        }
+        Err(failure)
+    }
+}
+
+impl Drop for Events {
+    /// Whoever ended the stream, the provider did not fail in it.
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            pass.answered();
         }
     }
+}
+
+/// What came of a prompt, before it is known whether a stream holds.
+enum Asked {
+    Whole {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Map<String, Value>,
+        bytes: u64,
+    },
+    Stream(Response),
 }
 
 impl Provider {
@@ -120,18 +155,53 @@ impl Provider {
     pub(crate) async fn open(&self, recorded: &Recorded, sent: &Sent) -> Result<Opened, Failure> {
         let room = Arc::clone(&self.calls).try_acquire_owned();
         let room = room.map_err(|_| Failure::Overloaded)?;
+        let pass = self.breaker.pass(Instant::now()).ok_or(Failure::Open)?;
         let bytes_max = recorded.permit().limits().bytes;
-        tokio::time::timeout(sent.time_limit, self.ask(sent, bytes_max, room))
+        let asked = tokio::time::timeout(sent.time_limit, self.ask(sent, bytes_max))
             .await
-            .unwrap_or(Err(Failure::Timeout))
+            .unwrap_or(Err(Failure::Timeout));
+        match asked {
+            Ok(Asked::Stream(response)) => Ok(Opened::Events(self.stream(response, pass, room))),
+            Ok(Asked::Whole {
+                status,
+                headers,
+                body,
+                bytes,
+            }) => {
+                match status.is_server_error() {
+                    true => pass.failed(Instant::now()),
+                    false => pass.answered(),
+                }
+                Ok(Opened::Whole {
+                    status,
+                    headers,
+                    body,
+                    bytes,
+                })
+            }
+            Err(failure) => {
+                match failure {
+                    failure if failure.is_fault() => pass.failed(Instant::now()),
+                    // What was never sent says nothing.
+                    Failure::NoCredential | Failure::Unsendable => drop(pass),
+                    _ => pass.answered(),
+                }
+                Err(failure)
+            }
+        }
     }
 
-    async fn ask(
-        &self,
-        sent: &Sent,
-        bytes_max: u64,
-        room: OwnedSemaphorePermit,
-    ) -> Result<Opened, Failure> {
+    fn stream(&self, response: Response, mut pass: Pass, room: OwnedSemaphorePermit) -> Events {
+        pass.begun();
+        Events {
+            response,
+            idle: Duration::from_millis(self.spec.idle_timeout_ms.into()),
+            pass: Some(pass),
+            _room: room,
+        }
+    }
+
+    async fn ask(&self, sent: &Sent, bytes_max: u64) -> Result<Asked, Failure> {
         let response = match self.send(sent).await {
             Err(Failure::Unreachable) => {
                 tokio::time::sleep(REFUSED_PAUSE).await;
@@ -157,11 +227,7 @@ impl Provider {
         }
         if response.status().is_success() && sent.streamed {
             return match is(&response, "text/event-stream") {
-                true => Ok(Opened::Events(Events {
-                    response,
-                    idle: Duration::from_millis(self.spec.idle_timeout_ms.into()),
-                    _room: room,
-                })),
+                true => Ok(Asked::Stream(response)),
                 false => Err(Failure::Invalid),
             };
         }
@@ -211,7 +277,7 @@ fn later(response: &Response) -> Option<Duration> {
     (pause <= LATER_MAX).then_some(pause)
 }
 
-async fn whole(mut response: Response, bytes_max: u64) -> Result<Opened, Failure> {
+async fn whole(mut response: Response, bytes_max: u64) -> Result<Asked, Failure> {
     let (status, headers) = (response.status(), response.headers().clone());
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let mut body = Vec::new();
@@ -224,7 +290,7 @@ async fn whole(mut response: Response, bytes_max: u64) -> Result<Opened, Failure
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     // Never the agent's words: an ordinary parser will do, what we pass on is written anew.
     match serde_json::from_slice(&body) {
-        Ok(body) => Ok(Opened::Whole {
+        Ok(body) => Ok(Asked::Whole {
             status,
             headers,
             body,

@@ -44,8 +44,9 @@ impl Listed {
         }
     }
 
-    /// What names one of them.
-    fn key(self) -> &'static str {
+    /// The member that names one of them.
+    #[must_use]
+    pub fn key(self) -> &'static str {
         match self {
             Self::Tool | Self::Prompt => "name",
             Self::Resource => "uri",

@@ -1,14 +1,15 @@
 //! `proctor content …`: the content rules, and what would be found in a file.
 
 use super::api::{Api, print_json};
+use super::document::read;
 use super::settings::ApiArgs;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use proctor_engine::filter::{Content, Place, Rules};
 use proctor_model::content::{ContentRules, Direction};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -95,14 +96,16 @@ pub(crate) async fn run(command: ContentCommand) -> anyhow::Result<()> {
             lines,
         } => {
             let document = match &rules {
-                Some(path) => serde_json::from_str(&read(path)?).context("the rules")?,
+                Some(path) => {
+                    serde_json::from_str(&read(path, FILE_BYTES_MAX)?).context("the rules")?
+                }
                 None => ContentRules::default(),
             };
             let rules = Rules::compile(&document).context("the rules")?;
             if lines {
                 return scan_lines(&file, &rules);
             }
-            scan(&read(&file)?, &rules, show, all);
+            scan(&read(&file, FILE_BYTES_MAX)?, &rules, show, all);
             Ok(())
         }
     }
@@ -118,7 +121,8 @@ async fn rules(command: RulesCommand) -> anyhow::Result<()> {
             print_json(&found)
         }
         RulesCommand::Put { file, api } => {
-            let document: Value = serde_json::from_str(&read(&file)?).context("the rules")?;
+            let document: Value =
+                serde_json::from_str(&read(&file, FILE_BYTES_MAX)?).context("the rules")?;
             let put = Api::from_args(&api)?
                 .tenant(Method::PUT, PATH, Some(&document))
                 .await?;
@@ -144,7 +148,7 @@ async fn rules(command: RulesCommand) -> anyhow::Result<()> {
             api,
         } => {
             let text = if text == "-" {
-                read(Path::new("-"))?
+                read(Path::new("-"), FILE_BYTES_MAX)?
             } else {
                 text
             };
@@ -157,7 +161,8 @@ async fn rules(command: RulesCommand) -> anyhow::Result<()> {
                 members.extend(tool.map(|tool| ("tool".to_owned(), tool.into())));
                 members.extend(verb.map(|verb| ("verb".to_owned(), verb.into())));
                 if let Some(path) = rules {
-                    let rules: Value = serde_json::from_str(&read(&path)?).context("the rules")?;
+                    let rules: Value =
+                        serde_json::from_str(&read(&path, FILE_BYTES_MAX)?).context("the rules")?;
                     members.insert("rules".into(), rules);
                 }
             }
@@ -167,24 +172,6 @@ async fn rules(command: RulesCommand) -> anyhow::Result<()> {
             print_json(&tested)
         }
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match path == Path::new("-") {
-        true => std::io::stdin()
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text),
-        false => std::fs::File::open(path)
-            .with_context(|| path.display().to_string())?
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text),
-    };
-    let bytes = read.with_context(|| format!("{}: reading it as UTF-8", path.display()))?;
-    if u64::try_from(bytes).unwrap_or(u64::MAX) >= FILE_BYTES_MAX {
-        bail!("{}: larger than {FILE_BYTES_MAX} bytes", path.display());
-    }
-    Ok(text)
 }
 
 fn inbound(rules: &Rules) -> Content<'_> {

@@ -1,13 +1,13 @@
 //! `proctor issuer …`: identity providers whose access tokens are exchanged for capability tokens.
 
 use super::api::{Api, print_json};
+use super::document::read;
 use super::settings::ApiArgs;
 use anyhow::Context;
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Largest document, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -47,7 +47,7 @@ pub(crate) enum IssuerCommand {
 pub(crate) async fn run(command: IssuerCommand) -> anyhow::Result<()> {
     match command {
         IssuerCommand::Put { id, file, api } => {
-            let document: Value = serde_json::from_str(&read(&file)?)
+            let document: Value = serde_json::from_str(&read(&file, FILE_BYTES_MAX)?)
                 .with_context(|| format!("{}: reading it as JSON", file.display()))?;
             let put = Api::from_args(&api)?
                 .tenant(Method::PUT, &format!("issuers/{id}"), Some(&document))
@@ -93,19 +93,4 @@ fn line(issuer: &Value) -> String {
         text("issuer"),
         text("audience")
     )
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match path == Path::new("-") {
-        true => std::io::stdin()
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text),
-        false => std::fs::File::open(path)
-            .with_context(|| path.display().to_string())?
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text),
-    };
-    read.with_context(|| format!("{}: reading it as UTF-8", path.display()))?;
-    Ok(text)
 }

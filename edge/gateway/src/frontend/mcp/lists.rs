@@ -66,12 +66,12 @@ fn page(
         .next()
         .and(page.last())
         .map(|last| cursor(last.reference()));
-    let shown = page.iter().map(|tool| {
+    let shown = page.iter().filter_map(|tool| {
         let name = match context.scope {
             Scope::All => tool.joined_name(),
             Scope::One(_) => tool.reference().name.own().to_owned(),
         };
-        tool.entry().definition.to_list(&name)
+        tool.listed_as(&name)
     });
     Ok((shown.collect(), next))
 }
