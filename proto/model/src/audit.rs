@@ -308,6 +308,16 @@ pub struct EventUsage {
     pub estimated: bool,
 }
 
+/// A request about a call that became a task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTask {
+    /// The decision that the call was made by.
+    pub of: DecisionId,
+    /// `get`, `result`, `update`, `cancel`.
+    pub request: String,
+}
+
 /// A change on the control plane.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -460,6 +470,9 @@ pub struct AuditEvent {
     /// What it wrote to memory, or read from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<crate::memory::EventMemory>,
+    /// The task that is asked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<EventTask>,
     /// A change on the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<EventAdmin>,
@@ -538,6 +551,7 @@ impl AuditEvent {
             usage: None,
             approval_id: None,
             memory: None,
+            task: None,
             admin: None,
             lane: None,
             sealed: None,
