@@ -73,9 +73,10 @@ await tell("cancel", async () => {
   const controller = new AbortController();
   const begun = Date.now();
   const forever = { name: "trigger-long-running-operation", arguments: { duration: 60, steps: 60 } };
-  setTimeout(() => controller.abort("enough"), 500);
+  // It is under way, and known to be, once it says how far it is.
+  const onprogress = () => controller.abort("enough");
   try {
-    await call(forever, { signal: controller.signal });
+    await call(forever, { signal: controller.signal, onprogress });
     return "it was answered";
   } catch {
     const after = await call({ name: "echo", arguments: { message: "still here" } });

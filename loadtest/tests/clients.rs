@@ -356,6 +356,40 @@ fn check_protocol(who: &str, told: &Value, version: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_official_client_runs_tasks_of_an_official_server() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    let token = system
+        .token("everything/echo,everything/simulate-research-query")
+        .await;
+    system
+        .cluster
+        .wait_allowed(&token, AGENT, "everything/echo", json!({ "message": "x" }))
+        .await
+        .unwrap();
+    let url = format!("{}/v1/mcp/everything", system.cluster.edge_url);
+    let mut command = Command::new("node");
+    command.arg(here().join("tasks.mjs"));
+    let out = succeeds(command.args([&url, &token])).await;
+    let told: Value = serde_json::from_str(out.trim()).unwrap_or_else(|_| panic!("{out}"));
+    let calls = json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } });
+    assert_eq!(told["capability"], calls, "{told}");
+    let seen = told["seen"].as_array().unwrap();
+    assert_eq!(seen.first(), Some(&json!("taskCreated")), "{told}");
+    assert!(seen.contains(&json!("input_required")), "{told}");
+    assert_eq!(seen.last(), Some(&json!("result")), "{told}");
+    assert!(told["text"].as_str().unwrap().contains("snake"), "{told}");
+    assert_eq!(told["listed"], json!([[true, "completed"]]), "{told}");
+    assert_eq!(told["cancelled"], "cancelled", "{told}");
+    assert_eq!(told["twice"]["code"], -32602, "{told}");
+    assert_eq!(told["plain"]["reason"], "task_unsupported", "{told}");
+    assert_eq!(told["nobodys"]["reason"], "task_unknown", "{told}");
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pymacaroons_narrows_a_token_and_can_not_tamper_with_it() {
     if !installed().await {
         return;

@@ -17,7 +17,7 @@ use proctor_loadtest::load::{AGENT, in_secs};
 use proctor_loadtest::oracle;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use system::{ACCESS_TOKEN, AUDIENCE, System, answer, issuer};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,17 +276,10 @@ async fn a_login_gives_what_its_issuer_may_give_and_nothing_else_does() {
         .acme(Method::PUT, &path, Some(disabled))
         .await
         .unwrap();
-    let started = Instant::now();
-    loop {
-        let refused = system
-            .exchange(&two.sign(&json!({}), &claims(json!({}))), &[])
-            .await;
-        if refused.reason() == "agent_disabled" {
-            break;
-        }
-        assert!(started.elapsed().as_secs() < 20, "{}", refused.body);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let subject = || two.sign(&json!({}), &claims(json!({})));
+    system
+        .until(subject, |answer| answer.reason() == "agent_disabled")
+        .await;
 
     // In the chain: who got which token, and what was refused; no token in it.
     oracle::settled(&system.cluster, Duration::from_secs(20))
@@ -479,16 +472,13 @@ async fn a_token_that_is_bound_to_a_key_needs_a_proof_of_it_each_time() {
         .acme(Method::PUT, "issuers/corp", Some(asks))
         .await
         .unwrap();
-    let started = Instant::now();
-    loop {
-        let refused = system.exchange(&subject, &[]).await;
-        if refused.reason() == "proof_missing" {
-            assert_eq!(refused.body["error"], "invalid_dpop_proof");
-            break;
-        }
-        assert!(started.elapsed().as_secs() < 20, "{}", refused.body);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let refused = system
+        .until(
+            || subject.clone(),
+            |answer| answer.reason() == "proof_missing",
+        )
+        .await;
+    assert_eq!(refused.body["error"], "invalid_dpop_proof");
     system.cluster.stop().await;
 }
 
@@ -554,13 +544,11 @@ async fn whom_to_trust_is_for_a_tenants_administrators() {
         .api_as(&admin, Method::DELETE, path, None)
         .await
         .unwrap();
-    let started = Instant::now();
-    while system.exchange(&system.sign(&claims), &[]).await.status == StatusCode::OK {
-        assert!(
-            started.elapsed().as_secs() < 20,
-            "it is not trusted any more"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    system
+        .until(
+            || system.sign(&claims),
+            |answer| answer.status != StatusCode::OK,
+        )
+        .await;
     system.cluster.stop().await;
 }

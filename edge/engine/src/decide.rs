@@ -210,7 +210,7 @@ fn why(causes: &[Cause]) -> Option<String> {
     Some(texts.join("; "))
 }
 
-fn ready(world: &World<'_>) -> Result<(), No> {
+pub(crate) fn ready(world: &World<'_>) -> Result<(), No> {
     match world.freshness {
         Freshness::Fresh => Ok(()),
         Freshness::Loading => Err(Reason::NotReady.into()),
@@ -218,7 +218,7 @@ fn ready(world: &World<'_>) -> Result<(), No> {
     }
 }
 
-fn standing(token: &VerifiedToken, world: &World<'_>) -> Result<(), No> {
+pub(crate) fn standing(token: &VerifiedToken, world: &World<'_>) -> Result<(), No> {
     if token.tenant() != world.tenant.id() {
         return Err(Reason::TenantNotServed.into());
     }
@@ -235,7 +235,7 @@ fn standing(token: &VerifiedToken, world: &World<'_>) -> Result<(), No> {
 }
 
 /// The tool that is meant. That a definition changed is told only to who may use the tool.
-fn find<'w>(
+pub(crate) fn find<'w>(
     token: &VerifiedToken,
     query: &crate::ToolQuery,
     world: &World<'w>,
@@ -262,7 +262,7 @@ fn fits(tool: &Tool, arguments: &Value) -> Result<(), No> {
     }
 }
 
-fn current_intent<'w>(
+pub(crate) fn current_intent<'w>(
     token: &VerifiedToken,
     world: &World<'w>,
 ) -> Result<Option<&'w crate::CompiledIntent>, Reason> {

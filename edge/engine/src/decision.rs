@@ -6,7 +6,7 @@ use crate::memory::Writing;
 use crate::step::{Step, Steps};
 use crate::token::VerifiedToken;
 use crate::world::CountKey;
-use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTool};
+use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTask, EventTool};
 use proctor_model::config::PolicyMode;
 use proctor_model::content::ContentFinding;
 use proctor_model::{
@@ -66,6 +66,7 @@ pub struct Permit {
     limits: ResultLimits,
     token: Arc<VerifiedToken>,
     memory: Option<Writing>,
+    replies: Option<Map<String, Value>>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -151,7 +152,20 @@ impl Permit {
             limits,
             token,
             memory: None,
+            replies: None,
         }
+    }
+
+    /// With what the client answers to the questions of a task.
+    pub(crate) fn replying(mut self, replies: Option<Map<String, Value>>) -> Self {
+        self.replies = replies;
+        self
+    }
+
+    /// What the client answers to the questions of a task: these, written anew, are what goes upstream.
+    #[must_use]
+    pub fn replies(&self) -> Option<&Map<String, Value>> {
+        self.replies.as_ref()
     }
 
     /// Obliges the edge to sign what the call writes to memory.
@@ -299,6 +313,8 @@ pub struct Facts {
     pub mode: PolicyMode,
     /// The approval that it waits for, or that was used for it.
     pub approval: Option<ApprovalNote>,
+    /// The task that is asked after, if this is no call.
+    pub task: Option<EventTask>,
     /// Version of the configuration.
     pub config_version: u64,
     /// The controls that judged, in order.
@@ -330,6 +346,7 @@ impl Facts {
             content: Vec::new(),
             mode: PolicyMode::Enforce,
             approval: None,
+            task: None,
             config_version,
             steps: Vec::new(),
         }

@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`] (with [`login`], where some come from), [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`task`] (answers that come later), [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -49,6 +49,7 @@ pub mod respond;
 pub mod response;
 pub mod schema;
 pub mod step;
+pub mod task;
 pub mod token;
 pub mod world;
 
@@ -64,6 +65,7 @@ pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
 pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};
+pub use task::{Deferred, Following, follow};
 pub use world::{
     CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,
 };

@@ -31,11 +31,19 @@ pub enum Channel {
     Note,
     /// What the server asks the client before it answers: `inputRequests`, by name.
     Question,
+    /// What the server says of a task, its result not included: `statusMessage` and `_meta`.
+    Task,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Result, Self::Error, Self::Note, Self::Question];
+    pub const ALL: [Self; 5] = [
+        Self::Result,
+        Self::Error,
+        Self::Note,
+        Self::Question,
+        Self::Task,
+    ];
 }
 
 /// What a tool server sent, not yet looked at.
@@ -197,9 +205,10 @@ fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(),
     match channel {
         Channel::Error | Channel::Note => return Ok(()),
         Channel::Question => return crate::question::check(body).map_err(No::from),
+        Channel::Task => return crate::task::check(body).map_err(No::from),
         Channel::Result => {}
     }
-    // Tasks are answers that nothing here controls yet: they are not passed on.
+    // A task is no result: it comes by a channel of its own, to who has asked for one.
     let complete = body.get("resultType").is_none_or(|kind| kind == "complete");
     let member = match tool.reference().name.kind() {
         EntryKind::Tool => body.get("content").is_none_or(Value::is_array),
@@ -253,10 +262,12 @@ fn remember(
         Channel::Result => {}
         Channel::Error => return Ok(memory::hush(rule, body)),
         // A memory server's own words, before it answers: nobody signed them.
-        Channel::Note | Channel::Question if rule.action == MemoryAction::Label => {
+        Channel::Note | Channel::Question | Channel::Task if rule.action == MemoryAction::Label => {
             return Ok(Examined::default());
         }
-        Channel::Note | Channel::Question => return Err(Reason::MemoryUnsigned.into()),
+        Channel::Note | Channel::Question | Channel::Task => {
+            return Err(Reason::MemoryUnsigned.into());
+        }
     }
     let key = MemoryKey::new(world.digest_key);
     let found = memory::find(tool, permit.arguments(), body, &key);
@@ -484,6 +495,7 @@ impl Findings {
                 Channel::Error => "rpc_error",
                 Channel::Note => "note",
                 Channel::Question => "input_required",
+                Channel::Task => "task",
                 Channel::Result if is_error(&answer.body) => "tool_error",
                 Channel::Result => "ok",
             },

@@ -30,6 +30,7 @@ fn carrying(channel: Channel, text: &str) -> Map<String, Value> {
         Channel::Question => json!({ "inputRequests": { "q": {
             "method": "elicitation/create", "params": { "message": text, "requestedSchema": { "type": "object" } },
         } } }),
+        Channel::Task => json!({ "statusMessage": text, "_meta": { "now": text } }),
     };
     body.as_object().unwrap().clone()
 }
@@ -46,6 +47,7 @@ fn records(channel: Channel, rows: usize) -> Map<String, Value> {
         Channel::Question => {
             body["inputRequests"]["q"]["params"]["requestedSchema"]["examples"] = records.into();
         }
+        Channel::Task => body["_meta"]["all"] = records.into(),
     }
     body
 }
@@ -147,7 +149,9 @@ fn what_is_heard_on_any_channel_is_no_proof() {
         };
         match channel {
             Channel::Result | Channel::Error => scenario.read.read(&reading),
-            Channel::Note | Channel::Question => scenario.read.overhear(&reading),
+            Channel::Note | Channel::Question | Channel::Task => {
+                scenario.read.overhear(&reading);
+            }
         }
         assert!(
             !scenario.read.is_empty(),
@@ -186,6 +190,9 @@ fn what_is_no_answer_is_none() {
             json!({ "inputRequests": { "q": { "method": "tools/call", "params": {} } } }),
         ),
         (Channel::Question, json!({ "content": [] })),
+        (Channel::Task, json!({ "statusMessage": 5 })),
+        (Channel::Task, json!({ "taskId": "theirs" })),
+        (Channel::Task, json!({ "result": { "content": [] } })),
     ] {
         let body = body.as_object().unwrap().clone();
         assert_eq!(

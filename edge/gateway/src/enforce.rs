@@ -11,9 +11,11 @@ mod llm;
 mod memory;
 mod refuse;
 mod session;
+mod task;
 
 pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
+pub(crate) use task::{AskedTask, ShownTask};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
@@ -91,6 +93,8 @@ pub(crate) enum Outcome {
     Error(Map<String, Value>),
     /// The server asks the client before it answers: `{inputRequests, requestState}`.
     Question(Map<String, Value>),
+    /// It became a task, or this is what its server says of the task that it became.
+    Task(Box<ShownTask>),
     /// It was not made, or its answer is withheld.
     Refused(Refused),
 }
@@ -329,6 +333,26 @@ impl Gateway {
         Ok(Running { outcome })
     }
 
+    /// Begins a request about a task, as a call begins.
+    pub(crate) async fn start_task(
+        self: &Arc<Self>,
+        caller: Caller,
+        asked: AskedTask,
+        cancel: CancellationToken,
+    ) -> Result<Running, Refused> {
+        if self.in_flight.available_permits() == 0 {
+            return Err(self
+                .refuse(&caller, Reason::Overloaded, asked.trace_id)
+                .await);
+        }
+        let gateway = Arc::clone(self);
+        let outcome = tokio::spawn(async move {
+            let _room = gateway.in_flight.acquire().await;
+            gateway.task_through(&caller, asked, &cancel).await
+        });
+        Ok(Running { outcome })
+    }
+
     /// What came of it.
     pub(crate) async fn ended(&self, running: Running) -> Outcome {
         self.outcome(running.outcome.await)
@@ -369,6 +393,7 @@ impl Gateway {
                     caller,
                     loaded: &loaded,
                     purpose,
+                    task: None,
                 };
                 self.forward_unless_killed(exchange, talk, cancel).await
             }

@@ -48,6 +48,7 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     event.mode = Some(facts.mode).filter(|mode| *mode == PolicyMode::Monitor);
     event.config_version = Some(facts.config_version);
     event.approval_id = facts.approval.as_ref().map(|approval| approval.id.clone());
+    event.task.clone_from(&facts.task);
     event.timings_us = facts.timings_us();
     event.trace_id = stamp.trace_id;
     event
@@ -134,6 +135,7 @@ pub(crate) fn outcome_of(authorized: &AuditEvent) -> AuditEvent {
     event.intent.clone_from(&authorized.intent);
     event.tool.clone_from(&authorized.tool);
     event.approval_id.clone_from(&authorized.approval_id);
+    event.task.clone_from(&authorized.task);
     event.trace_id.clone_from(&authorized.trace_id);
     event
 }

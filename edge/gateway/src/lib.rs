@@ -9,7 +9,7 @@
 //!
 //! **Reading order:** [`enforce`] (one request from token to answer), [`frontend`] (what agents talk to), [`upstream`]
 //! (tool servers), [`spool`] and [`ship`] (evidence), [`lease`] (budgets), [`world`] and [`feed`] (what is known of tenants),
-//! [`login`] and [`jws`] (whose tokens are exchanged), [`proof`] (who may send a token that is bound to a key), [`sessions`] (what their agents have read), [`memory`] (what their memory says),
+//! [`login`] and [`jws`] (whose tokens are exchanged), [`proof`] (who may send a token that is bound to a key), [`sessions`] (what their agents have read), [`tasks`] (what they wait for), [`memory`] (what their memory says),
 //! [`identity`].
 
 mod config;
@@ -24,9 +24,11 @@ mod lease;
 mod login;
 mod memory;
 mod proof;
+mod seal;
 mod sessions;
 mod ship;
 mod spool;
+mod tasks;
 mod upstream;
 mod wire_header;
 mod world;

@@ -19,6 +19,7 @@ mod server;
 mod session;
 mod stdio;
 pub(crate) mod talk;
+pub(crate) mod task;
 mod vault;
 
 pub(crate) use lookout::lookout;
@@ -214,29 +215,29 @@ impl Upstreams {
     }
 }
 
-/// Makes the call that was recorded: these arguments, written anew, and nothing else of the agent's.
+/// What is asked of a tool server with a permit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Errand<'a> {
+    /// The call itself.
+    Call(Purpose),
+    /// Something of the task that it became, by its server's name for it.
+    Task(&'a str, task::Request),
+}
+
+/// Makes the request that was recorded: what was decided, written anew, and nothing else of the agent's.
 ///
 /// # Errors
 /// Why there is no answer that may be used.
 pub(crate) async fn forward(
     recorded: &Recorded,
-    purpose: Purpose,
+    errand: Errand<'_>,
     server: &Server,
     talk: &Talk,
     cancel: &CancellationToken,
 ) -> Result<proctor_engine::Answer, Failure> {
-    let Answer { reply, bytes } = server
-        .call(recorded.permit(), purpose, talk, cancel)
-        .await?;
+    let Answer { reply, bytes } = server.run(recorded.permit(), errand, talk, cancel).await?;
     let (channel, body) = match reply {
-        Reply::Result(body)
-            if body
-                .get("resultType")
-                .is_some_and(|kind| kind == "input_required") =>
-        {
-            (Channel::Question, body)
-        }
-        Reply::Result(body) => (Channel::Result, body),
+        Reply::Result(body) => (channel_of(errand, &body), body),
         Reply::Error(body) => (Channel::Error, body),
     };
     Ok(proctor_engine::Answer {
@@ -244,6 +245,21 @@ pub(crate) async fn forward(
         body,
         bytes,
     })
+}
+
+/// By which way a result comes: that of a call may be a question or a task, and what is said of a task is no result.
+fn channel_of(errand: Errand<'_>, body: &Map<String, Value>) -> Channel {
+    let asks = |body: &Map<String, Value>| {
+        let kind = body.get("resultType");
+        kind.is_some_and(|kind| kind == "input_required")
+    };
+    match errand {
+        Errand::Task(_, task::Request::Result) => Channel::Result,
+        Errand::Task(..) => Channel::Task,
+        Errand::Call(_) if asks(body) => Channel::Question,
+        Errand::Call(_) if task::is_one(body) => Channel::Task,
+        Errand::Call(_) => Channel::Result,
+    }
 }
 
 /// A tool server did not show its tools.

@@ -2,6 +2,7 @@
 
 use crate::proof::Used;
 use crate::sessions::Sessions;
+use crate::tasks::Tasks;
 use crate::upstream::{Upstreams, Wiring};
 use arc_swap::ArcSwapOption;
 use moka::Expiry;
@@ -112,6 +113,8 @@ pub(crate) struct TenantState {
     unverified: Mutex<Unverified>,
     /// Proofs of possession that were used here.
     pub(crate) proofs: Used,
+    /// Calls that became tasks.
+    pub(crate) tasks: Tasks,
     /// When this edge began to serve it, on its monotonic clock.
     since: Duration,
 }
@@ -192,6 +195,7 @@ impl TenantState {
             news: Mutex::default(),
             unverified: Mutex::default(),
             proofs: Used::default(),
+            tasks: Tasks::default(),
         }
     }
 

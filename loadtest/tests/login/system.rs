@@ -93,11 +93,22 @@ impl System {
 
     /// Waits until a token is taken, at most half a minute.
     pub(crate) async fn becomes_good(&self, subject: &str) -> Value {
+        let good = |answer: &Answer| answer.status == StatusCode::OK;
+        self.until(|| subject.to_owned(), good).await.body
+    }
+
+    /// Exchanges tokens until the answer is the one that is waited for, at most half a minute: news travel by themselves, and
+    /// nothing here is told when they have arrived.
+    pub(crate) async fn until(
+        &self,
+        subject: impl Fn() -> String,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> Answer {
         let started = Instant::now();
         loop {
-            let answer = self.exchange(subject, &[]).await;
-            if answer.status == StatusCode::OK {
-                return answer.body;
+            let answer = self.exchange(&subject(), &[]).await;
+            if wanted(&answer) {
+                return answer;
             }
             assert!(started.elapsed().as_secs() < 30, "{}", answer.body);
             tokio::time::sleep(Duration::from_millis(50)).await;

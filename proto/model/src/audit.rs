@@ -343,6 +343,16 @@ pub struct EventUsage {
     pub output_tokens: u64,
 }
 
+/// A request about a call that became a task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTask {
+    /// The decision that the call was made by.
+    pub of: DecisionId,
+    /// `get`, `result`, `update`, `cancel`.
+    pub request: String,
+}
+
 /// A change on the control plane.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -493,6 +503,9 @@ pub struct AuditEvent {
     /// The session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// The task that is asked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<EventTask>,
     /// The tenant whose chain it belongs to.
     pub tenant: TenantId,
     /// When the edge made it.
@@ -587,6 +600,7 @@ impl AuditEvent {
             usage: None,
             approval_id: None,
             memory: None,
+            task: None,
             admin: None,
             lane: None,
             sealed: None,
@@ -975,6 +989,10 @@ mod tests {
             root: EntryHash::of(b"root"),
             size: figure(),
             tenant: "acme".parse().unwrap(),
+        });
+        event.task = Some(EventTask {
+            of: DecisionId::from(Uuid::from_u128(8)),
+            request: text(),
         });
         event.trace_id = Some(text());
         event.timings_us = [

@@ -124,8 +124,12 @@ reasons! {
     UnknownResource = "unknown_resource", Protocol, -32602, 400, "No such resource is available here.";
     /// `requestState` is not one that was given to this caller for this request, or it is over.
     StateRefused = "state_refused", Protocol, -32602, 400, "The requestState was not given to this caller for this request, or is no longer valid: make the request anew.";
+    /// The task is not one of this caller's, or it is over: the same answer for both.
+    TaskUnknown = "task_unknown", Protocol, -32602, 400, "There is no such task of this caller (any more).";
+    /// The tool is not run as a task.
+    TaskUnsupported = "task_unsupported", Protocol, -32601, 404, "This tool is not run as a task: call it without 'task'.";
     /// The client can't answer what the server would ask (MCP 2026-07-28).
-    CapabilityMissing = "capability_missing", Protocol, -32021, 400, "The server asks something that this client does not declare a capability for.";
+    CapabilityMissing = "capability_missing", Protocol, -32021, 400, "This needs a capability that the client does not declare.";
     /// The arguments do not fit the tool's input schema.
     InvalidArguments = "invalid_arguments", Protocol, -32602, 400, "The arguments do not fit the tool's input schema.";
 

@@ -1,11 +1,14 @@
 //! What came back: judged, recorded, read into the session, worded.
 
 use super::dialogue::Exchange;
+use super::task::EndedTask;
 use super::{Caller, Gateway, Outcome};
 use crate::lease::Settled;
 use crate::spool::Recorded;
-use crate::upstream::{Failure, Talk};
+use crate::tasks::Task;
+use crate::upstream::{self, Failure, Talk};
 use crate::world::Loaded;
+use proctor_engine::budget::measure::Used;
 use proctor_engine::llm::Usage;
 use proctor_engine::memory::MemoryView;
 use proctor_engine::{
@@ -25,6 +28,8 @@ pub(super) enum Ended {
     Withheld(Box<Withhold>),
     Failed(Failure),
     Streamed(Box<Streamed>),
+    /// A task begun, or what its server says of it.
+    Task(Box<EndedTask>),
 }
 
 /// A stream of a model that has passed, as far as it did.
@@ -59,7 +64,13 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
-        let (ended, used) = self.talk_through(&exchange, talk, cancel).await;
+        let (ended, used) = match exchange.task {
+            None => self.talk_through(&exchange, talk, cancel).await,
+            Some((task, request)) => {
+                let asking = Box::pin(self.ask_after(&exchange, task, request, talk, cancel));
+                (asking.await, Used::default())
+            }
+        };
         let latency = self.clock.monotonic().saturating_sub(started);
         let settled = exchange.recorded.take_spent().settle(&used);
         let Exchange {
@@ -74,7 +85,15 @@ impl Gateway {
         let (reason, detail) = match ended {
             Ended::Released(release) => {
                 self.note_reading(&exchange, &release);
-                return worded(*release, facts);
+                return worded(*release, exchange.task.map(|(task, _)| task), facts);
+            }
+            Ended::Task(ended) => {
+                self.note_reading(&exchange, &ended.said);
+                if let Some(payload) = &ended.payload {
+                    self.note_reading(&exchange, payload);
+                }
+                let request = exchange.task.map(|(_, request)| request);
+                return Outcome::Task(Box::new(ended.shown(request, facts)));
             }
             Ended::Withheld(withheld) => (withheld.reason, withheld.detail),
             Ended::Failed(failure) => (failure.reason(), None),
@@ -168,6 +187,11 @@ impl Gateway {
         {
             result.digest = decision::args_digest(release.body(), &keys.digest_key);
         }
+        if let (Ended::Task(task), Some(keys), Some(result)) =
+            (ended, caller.tenant.keys(), &mut event.result)
+        {
+            result.digest = decision::args_digest(task.main().body(), &keys.digest_key);
+        }
         if let Some(upstream) = &mut event.upstream {
             upstream.latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         }
@@ -185,6 +209,7 @@ impl Gateway {
 }
 
 fn describe(event: &mut AuditEvent, ended: &Ended) {
+    let of_task;
     let (status, reason, findings) = match ended {
         Ended::Released(release) => {
             event.kind = Kind::Completed;
@@ -214,6 +239,11 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             event.kind = streamed.kind;
             (streamed.status, streamed.reason, Some(&streamed.findings))
         }
+        Ended::Task(task) => {
+            event.kind = Kind::Completed;
+            of_task = task.findings();
+            (of_task.status, None, Some(&of_task))
+        }
     };
     event.reason = reason;
     event.control = reason.map(Reason::control);
@@ -238,18 +268,24 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
     }
 }
 
-fn worded(release: Release, facts: &Facts) -> Outcome {
+fn worded(release: Release, task: Option<&Task>, facts: &Facts) -> Outcome {
     let note = note(facts, release.findings().changes);
     match release.channel() {
-        // A note is no answer: what says so here is treated as one that says nothing.
-        Channel::Result | Channel::Note => Outcome::Result(noted(release.into_body(), note)),
+        // Neither a note nor word of a task is an answer: what says so here is treated as one that says nothing.
+        Channel::Result | Channel::Note | Channel::Task => {
+            let mut result = noted(release.into_body(), note);
+            if let Some(task) = task {
+                upstream::task::relate(&mut result, &task.id);
+            }
+            Outcome::Result(result)
+        }
         Channel::Question => Outcome::Question(noted(release.into_body(), note)),
         Channel::Error => Outcome::Error(upstream_error(release.into_body(), facts)),
     }
 }
 
 /// The decision as the agent gets to see it, and what was changed on either way.
-fn note(facts: &Facts, changes: Changes) -> Value {
+pub(super) fn note(facts: &Facts, changes: Changes) -> Value {
     let effect = if facts.changed || changes.any() {
         "modify"
     } else {
@@ -270,7 +306,7 @@ fn note(facts: &Facts, changes: Changes) -> Value {
 }
 
 /// A tool server's JSON-RPC error, so that it can't be taken for one of ours: not our codes, its data under its own key.
-fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, Value> {
     let code = error.get("code").and_then(Value::as_i64);
     let code =
         code.filter(|code| !(-32019..=-32010).contains(code) && !(-31019..=-31010).contains(code));
@@ -289,7 +325,16 @@ fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, V
     let required = (code == Some(-32021))
         .then(|| data.get("upstream")?.get("requiredCapabilities"))
         .flatten();
-    if let Some(required) = required.map(|required| Talk::askable(Some(required))) {
+    if let Some(required) = required.map(|required| {
+        let mut named = Talk::askable(Some(required));
+        if let (true, Value::Object(tasks)) = (
+            upstream::task::declared(Some(required)),
+            upstream::task::capability(),
+        ) {
+            named.extend(tasks);
+        }
+        named
+    }) {
         data.insert("requiredCapabilities".into(), required.into());
     }
     let mut ours = Map::new();
@@ -300,7 +345,7 @@ fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Map<String, V
 }
 
 /// The result with the decision in its `_meta`.
-fn noted(mut result: Map<String, Value>, note: Value) -> Map<String, Value> {
+pub(super) fn noted(mut result: Map<String, Value>, note: Value) -> Map<String, Value> {
     match result.get_mut("_meta") {
         Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/decision".into(), note)),
         _ => drop(result.insert("_meta".into(), json!({ "dev.proctor/decision": note }))),

@@ -4,8 +4,11 @@
 use super::answer::Ended;
 use super::{Caller, Gateway};
 use crate::spool::Recorded;
-use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, declined};
-use crate::upstream::{self, Failure, Reply, Talk};
+use crate::tasks::Task;
+use crate::upstream::talk::{
+    Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, declined, questions,
+};
+use crate::upstream::{self, Errand, Failure, Reply, Talk, task};
 use crate::world::Loaded;
 use proctor_engine::budget::measure::Used;
 use proctor_engine::memory::MemoryView;
@@ -24,6 +27,8 @@ pub(super) struct Exchange<'a> {
     pub(super) caller: &'a Caller,
     pub(super) loaded: &'a Loaded,
     pub(super) purpose: Purpose,
+    /// The task that is asked after, if this is no call.
+    pub(super) task: Option<(&'a Task, task::Request)>,
 }
 
 impl Gateway {
@@ -44,12 +49,16 @@ impl Gateway {
         }
         let mut used = Used::default();
         for _ in 0..ROUNDS_MAX {
-            let answer = Box::pin(self.round(exchange, &talk, cancel)).await;
+            let errand = Errand::Call(exchange.purpose);
+            let answer = Box::pin(self.round(exchange, errand, &talk, cancel)).await;
             used = super::budget::used(exchange.loaded, exchange.recorded.permit().tool(), &answer);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failure) => return (Ended::Failed(failure), used),
             };
+            if answer.channel == Channel::Task {
+                return (self.begun(exchange, &talk, answer).await, used);
+            }
             let asks = answer.channel == Channel::Question;
             let release = match self.judged(exchange, answer).await {
                 Ended::Released(release) if asks => release,
@@ -77,9 +86,10 @@ impl Gateway {
     }
 
     /// One request to the server, up to its answer.
-    async fn round(
+    pub(super) async fn round(
         &self,
         exchange: &Exchange<'_>,
+        errand: Errand<'_>,
         talk: &Talk,
         cancel: &CancellationToken,
     ) -> Result<Answer, Failure> {
@@ -94,7 +104,7 @@ impl Gateway {
         // A large future, and others hold it in theirs.
         let mut calling = Box::pin(upstream::forward(
             &exchange.recorded,
-            exchange.purpose,
+            errand,
             server,
             &inner,
             cancel,
@@ -123,6 +133,11 @@ impl Gateway {
     ) {
         let Some(client) = &talk.words else { return };
         match word {
+            Word::Note(said) if said.method == task::STATUS => {
+                if let Some(said) = self.status(exchange, said.params) {
+                    let _ = client.send(Word::Note(said)).await;
+                }
+            }
             Word::Note(said) => {
                 if let Ok(params) = self.heard(exchange, Channel::Note, said.params) {
                     let said = Said {
@@ -149,8 +164,9 @@ impl Gateway {
         &self,
         exchange: &Exchange<'_>,
         client: &mpsc::Sender<Word>,
-        said: Said,
+        mut said: Said,
     ) -> Reply {
+        task::unrelate(&mut said.params);
         let wrapped = json!({ "inputRequests": { "question": { "method": said.method, "params": said.params } } });
         let Value::Object(wrapped) = wrapped else {
             return declined(-32603, "no question");
@@ -158,12 +174,15 @@ impl Gateway {
         let Ok(mut body) = self.heard(exchange, Channel::Question, wrapped) else {
             return declined(-32603, "this question is not passed on");
         };
-        let params = body
+        let mut params = body
             .get_mut("inputRequests")
             .and_then(|questions| questions.pointer_mut("/question/params"))
             .and_then(Value::as_object_mut)
             .map(std::mem::take)
             .unwrap_or_default();
+        if let Some((task, _)) = exchange.task {
+            task::relate(&mut params, &task.id);
+        }
         let (reply, replied) = oneshot::channel();
         let question = Word::Question(
             Said {
@@ -176,18 +195,27 @@ impl Gateway {
             return declined(-32603, "nobody is there to answer");
         }
         match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
+            Ok(Ok(Reply::Result(mut result))) => {
+                // What the client calls the task says nothing to the server.
+                task::unrelate(&mut result);
+                if let Some((task, _)) = exchange.task {
+                    task::relate(&mut result, &task.upstream_id);
+                }
+                Reply::Result(result)
+            }
             Ok(Ok(reply)) => reply,
             _ => declined(-32603, "there was no answer"),
         }
     }
 
     /// What of a word may be heard; it goes into the session's memory first.
-    fn heard(
+    pub(super) fn heard(
         &self,
         exchange: &Exchange<'_>,
         channel: Channel,
-        body: Map<String, Value>,
+        mut body: Map<String, Value>,
     ) -> Result<Map<String, Value>, Reason> {
+        task::unrelate(&mut body);
         let bytes = serde_json::to_vec(&body).map_or(usize::MAX, |text| text.len());
         let answer = Answer {
             channel,
@@ -206,7 +234,7 @@ impl Gateway {
                 Err(reason)
             }
             Ended::Failed(failure) => Err(failure.reason()),
-            Ended::Streamed(_) => Err(Reason::Internal),
+            Ended::Streamed(_) | Ended::Task(_) => Err(Reason::Internal),
         }
     }
 
@@ -243,16 +271,7 @@ impl Gateway {
     }
 }
 
-fn questions(body: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    let questions = body.get("inputRequests").and_then(Value::as_object);
-    questions.into_iter().flatten()
-}
-
 /// Whether the client declared that it can be asked all of this.
 fn can_be_asked(talk: &Talk, body: &Map<String, Value>) -> bool {
-    talk.words.is_some()
-        && questions(body).all(|(_, question)| {
-            let method = question.get("method").and_then(Value::as_str);
-            method.is_some_and(|method| talk.can_be_asked(method))
-        })
+    talk.words.is_some() && talk.can_be_asked_all(body)
 }

@@ -55,14 +55,14 @@ impl Gateway {
             let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
             match release.channel() {
                 Channel::Result | Channel::Error => tracker.read(&reading),
-                Channel::Note | Channel::Question => tracker.overhear(&reading),
+                Channel::Note | Channel::Question | Channel::Task => tracker.overhear(&reading),
             }
             if let Some(original) = release.original() {
                 let blocks = as_blocks(kind, original);
                 let result = blocks.as_ref().unwrap_or(original);
                 match release.channel() {
                     Channel::Result | Channel::Error => tracker.see(&Reading { result, ..reading }),
-                    Channel::Note | Channel::Question => {
+                    Channel::Note | Channel::Question | Channel::Task => {
                         tracker.overhear(&Reading { result, ..reading });
                     }
                 }

@@ -69,10 +69,8 @@ fn error(dialect: Dialect, refused: &Refused) -> Value {
 fn status(dialect: Dialect, reason: Reason) -> StatusCode {
     let exact =
         StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let token = matches!(
-        reason,
-        Reason::TokenMissing | Reason::TokenMalformed | Reason::ProofMissing | Reason::ProofInvalid
-    );
+    // Whatever is wrong with a token: a client gets itself another one where HTTP says so (RFC 6750, section 3.1).
+    let token = reason.http_status() == StatusCode::UNAUTHORIZED.as_u16();
     let http = matches!(
         reason,
         Reason::InvalidTransport | Reason::TooLarge | Reason::UnknownSession

@@ -10,6 +10,7 @@ mod modern;
 mod session;
 mod state;
 mod stream;
+mod task;
 
 use super::error::{self, Dialect};
 use super::request;
@@ -275,6 +276,9 @@ fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Va
     match outcome {
         Outcome::Result(result) => json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) }),
         Outcome::Question(asked) => json!({ "jsonrpc": "2.0", "id": id, "result": asked }),
+        Outcome::Task(task) => {
+            json!({ "jsonrpc": "2.0", "id": id, "result": task::written(dialect, *task) })
+        }
         Outcome::Error(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
         Outcome::Refused(refused) => match error::as_tool_result(&refused) {
             Some(Value::Object(result)) => {

@@ -41,6 +41,11 @@ pub(super) async fn call(State(gateway): State<Arc<Gateway>>, request: Request) 
             let body = json!({ "error": error });
             (axum::http::StatusCode::BAD_GATEWAY, Json(body)).into_response()
         }
+        // None is asked for here.
+        Outcome::Task(_) => error::plain_status(
+            axum::http::StatusCode::BAD_GATEWAY,
+            "the tool server answered with a task",
+        ),
         Outcome::Refused(refused) => error::plain(&refused),
     }
 }

@@ -35,6 +35,14 @@ pub(super) fn params(
     }
 }
 
+/// What is asked of a task: by its server's own name for it, with what the client answers.
+pub(super) fn of_task(id: &str, replies: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let mut params = Map::from_iter([("taskId".to_owned(), id.into())]);
+    let replies = replies.cloned();
+    params.extend(replies.map(|replies| ("inputResponses".to_owned(), replies.into())));
+    params
+}
+
 /// What `Mcp-Name` says.
 pub(super) fn name<'a>(
     purpose: Purpose,

@@ -118,7 +118,7 @@ pub(super) fn modern_params(
     meta.insert("io.modelcontextprotocol/clientInfo".into(), client_info());
     meta.insert(
         "io.modelcontextprotocol/clientCapabilities".into(),
-        talk.capabilities.clone().into(),
+        talk.modern_capabilities().into(),
     );
     if let Some(level) = talk.asked_level() {
         meta.insert("io.modelcontextprotocol/logLevel".into(), level.into());
@@ -145,6 +145,8 @@ pub(super) fn legacy_params(
     if talk.progress.is_some() {
         params.insert("_meta".into(), json!({ "progressToken": id }));
     }
+    let task = talk.legacy_task();
+    params.extend(task.map(|task| ("task".to_owned(), task)));
     params
 }
 
@@ -254,7 +256,7 @@ fn notified(method: String, params: Map<String, Value>) -> Incoming {
             Some(uri) => Incoming::News(News::Updated(uri.into())),
             None => Incoming::Other,
         },
-        "notifications/progress" | "notifications/message" => {
+        "notifications/progress" | "notifications/message" | super::task::STATUS => {
             Incoming::Note(Said { method, params })
         }
         _ => Incoming::Other,

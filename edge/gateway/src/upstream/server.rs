@@ -10,10 +10,10 @@ use super::http::{Http, Request};
 use super::rpc::News;
 use super::stdio::Stdio;
 use super::talk::Talk;
-use super::{Answer, Dialer, Reply, Vault, ask, rpc};
+use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc};
 use crate::wire_header;
 use http::{HeaderName, HeaderValue};
-use proctor_engine::{Permit, Purpose};
+use proctor_engine::Permit;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
@@ -401,10 +401,10 @@ impl Server {
     }
 
     /// One request, within all limits.
-    pub(super) async fn call(
+    pub(super) async fn run(
         &self,
         permit: &Permit,
-        purpose: Purpose,
+        errand: Errand<'_>,
         talk: &Talk,
         cancel: &CancellationToken,
     ) -> Result<Answer, Failure> {
@@ -422,7 +422,7 @@ impl Server {
             .pass(Instant::now())
             .ok_or(Failure::Open)?;
         let answer = tokio::select! {
-            answer = self.ask(permit, purpose, talk) => answer,
+            answer = self.ask(permit, errand, talk) => answer,
             () = cancel.cancelled() => return Err(Failure::Cancelled),
         };
         match &answer {
@@ -434,10 +434,30 @@ impl Server {
         answer
     }
 
-    async fn ask(&self, permit: &Permit, purpose: Purpose, talk: &Talk) -> Result<Answer, Failure> {
+    async fn ask(
+        &self,
+        permit: &Permit,
+        errand: Errand<'_>,
+        talk: &Talk,
+    ) -> Result<Answer, Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
         let bytes_max = permit.limits().bytes;
         let limit = Duration::from_millis(self.spec.timeout_ms.into());
+        let purpose = match errand {
+            Errand::Call(purpose) => purpose,
+            Errand::Task(id, request) => {
+                let request = Request {
+                    method: request.method(),
+                    params: ask::of_task(id, permit.replies()),
+                    name: Some(id),
+                    headers: Vec::new(),
+                    bytes_max,
+                    limit,
+                    talk,
+                };
+                return self.link.request(request).await;
+            }
+        };
         if let Transport::Api(api) = &*self.link.transport {
             let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
             return api.request(binding, arguments, bytes_max, limit).await;

@@ -2,6 +2,7 @@
 
 use super::Reply;
 use super::rpc::Failure;
+use super::task::{self, Wish};
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,6 +59,8 @@ pub(crate) struct Talk {
     /// The least level of log lines that the client wants.
     pub(crate) log_level: Option<String>,
     pub(crate) inputs: Option<Inputs>,
+    /// Whether the call may become a task.
+    pub(crate) tasks: Wish,
     /// Where the client answers questions that come as a result.
     pub(crate) answers: Answers,
     /// Where words go; without it nothing is passed on, and questions are declined.
@@ -73,6 +76,7 @@ impl Talk {
             progress: None,
             log_level: None,
             inputs: None,
+            tasks: Wish::Never,
             answers: Answers::OnItsStream,
             words: None,
         }
@@ -101,6 +105,24 @@ impl Talk {
         self.answers == Answers::InANewRequest
     }
 
+    /// The client's capabilities as a server of the stateless revision is told them.
+    pub(super) fn modern_capabilities(&self) -> Map<String, Value> {
+        let mut capabilities = self.capabilities.clone();
+        if let (Wish::Offered { .. }, Value::Object(tasks)) = (self.tasks, task::capability()) {
+            capabilities.extend(tasks);
+        }
+        capabilities
+    }
+
+    /// The `task` member of a call, if a server of the older revisions is asked for one.
+    pub(super) fn legacy_task(&self) -> Option<Value> {
+        match self.tasks {
+            Wish::Never | Wish::Offered { needed: false } => None,
+            Wish::Offered { needed: true } | Wish::Asked { ttl_ms: None } => Some(json!({})),
+            Wish::Asked { ttl_ms: Some(ttl) } => Some(json!({ "ttl": ttl })),
+        }
+    }
+
     /// What of a client's capabilities a server may build on.
     pub(crate) fn askable(declared: Option<&Value>) -> Map<String, Value> {
         let declared = declared.and_then(Value::as_object).into_iter().flatten();
@@ -115,6 +137,14 @@ impl Talk {
     /// Whether the client may be asked this.
     pub(crate) fn can_be_asked(&self, method: &str) -> bool {
         capability(method).is_some_and(|name| self.capabilities.contains_key(name))
+    }
+
+    /// Whether the client may be asked all of a result's questions.
+    pub(crate) fn can_be_asked_all(&self, body: &Map<String, Value>) -> bool {
+        questions(body).all(|(_, question)| {
+            let method = question.get("method").and_then(Value::as_str);
+            method.is_some_and(|method| self.can_be_asked(method))
+        })
     }
 
     /// Passes a note on. Of progress only what belongs to this request, under the client's own token.
@@ -175,6 +205,12 @@ impl Talk {
             _ => declined(-32603, "there was no answer"),
         }
     }
+}
+
+/// What a result asks, by name.
+pub(crate) fn questions(body: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let questions = body.get("inputRequests").and_then(Value::as_object);
+    questions.into_iter().flatten()
 }
 
 /// Levels of log lines, least first (RFC 5424).

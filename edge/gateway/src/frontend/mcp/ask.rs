@@ -3,6 +3,7 @@
 use super::Scope;
 use crate::frontend::request;
 use crate::upstream::talk::Inputs;
+use crate::upstream::task::Wish;
 use proctor_engine::{Purpose, ToolQuery};
 use proctor_model::{ApprovalId, EntryKind, Reason};
 use serde_json::{Map, Value};
@@ -15,6 +16,8 @@ pub(super) struct Request {
     pub(super) meta: Map<String, Value>,
     /// The approval that it names.
     pub(super) approval: Option<ApprovalId>,
+    /// Whether the call may become a task.
+    pub(super) tasks: Wish,
     /// Replies to what an earlier answer asked (MCP 2026-07-28).
     pub(super) inputs: Option<Inputs>,
     /// The resource that is asked for, to be named in the refusal.
@@ -29,7 +32,7 @@ pub(super) fn is_one(method: &str) -> bool {
     )
 }
 
-/// Reads one. What is not known is refused: a task, say, is never ignored.
+/// Reads one. What is not known is refused: a task, say, is never ignored; those of 2025-11-25 are read before.
 pub(super) fn read(
     method: &str,
     scope: &Scope,
@@ -79,6 +82,7 @@ pub(super) fn read(
         purpose,
         meta,
         approval,
+        tasks: Wish::Never,
         inputs,
         uri,
     })

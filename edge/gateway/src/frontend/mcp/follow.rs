@@ -1,11 +1,12 @@
 //! Long-lived streams: what changes is told to who may know of it, for as long as they may. Each is authorized anew all the
 //! time: a token that expires or is revoked, an agent or tenant that is stopped ends it.
 
+use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
 use super::{Context, Scope, ask, lists};
 use crate::enforce::{Asked, Caller, Gateway};
-use crate::upstream::{News, Watched};
+use crate::upstream::{self, News, Watched};
 use axum::response::Response;
 use futures::stream::{SelectAll, StreamExt, select_all};
 use proctor_engine::{ToolQuery, visible_tools};
@@ -85,6 +86,13 @@ pub(super) async fn listen(
     let Some(asked) = params.get("notifications").and_then(Value::as_object) else {
         return context.refuse(id, Reason::InvalidParams).await;
     };
+    // Of tasks nothing is told here: they are asked after. Who does not take any can't want to be told.
+    let declared = params
+        .get("_meta")
+        .and_then(|meta| meta.get(META_CAPABILITIES));
+    if asked.contains_key("taskIds") && !upstream::task::declared(declared) {
+        return context.refuse_undeclared(id).await;
+    }
     let mut honoured = Map::new();
     let mut wanted = Wanted::default();
     for (name, kind) in [

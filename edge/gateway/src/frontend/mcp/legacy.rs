@@ -2,10 +2,12 @@
 
 use super::session::{InWork, Owner, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
-use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info};
-use crate::enforce::{Asked, Outcome, Running};
+use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task};
+use crate::enforce::{Asked, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
+use crate::tasks::Family;
 use crate::upstream::talk::{Answers, WORDS_WAITING, Word};
+use crate::upstream::task::{Request, Wish};
 use crate::upstream::{Reply, Talk};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -129,6 +131,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     if ask::is_one(&method) {
         return forward(context, &session, &id, &method, params).await;
     }
+    if let Some(asked) = task::asked_by(Family::Legacy, &method) {
+        return ask_task(context, &session, &id, asked, params).await;
+    }
     if let Some(listed) = lists::asked_by(&method) {
         return match context.list(&id, listed, &params).await {
             Ok(list) => context.result(&id, list.into()),
@@ -136,6 +141,7 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         };
     }
     match method.as_str() {
+        "tasks/list" => context.list_tasks(&id, &params).await,
         "ping" => context.result(&id, json!({})),
         "logging/setLevel" => set_level(context, &session, &id, params.get("level")).await,
         "resources/subscribe" => watch(context, &session, &id, params.get("uri")).await,
@@ -175,6 +181,9 @@ async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Valu
     let mut capabilities = lists::capabilities();
     if let Some(members) = capabilities.as_object_mut() {
         members.insert("logging".into(), json!({}));
+        if version == newest {
+            members.insert("tasks".into(), tasks());
+        }
     }
     let mut response = context.result(
         id,
@@ -184,6 +193,11 @@ async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Valu
         response.headers_mut().insert(SESSION_ID, value);
     }
     response
+}
+
+/// Of calls alone, as 2025-11-25 has them.
+fn tasks() -> Value {
+    json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } })
 }
 
 async fn notified(context: &Context<'_>, method: &str, params: &Map<String, Value>) -> Response {
@@ -253,9 +267,8 @@ async fn forward(
     method: &str,
     params: Map<String, Value>,
 ) -> Response {
-    let request = match ask::read(method, context.scope, params) {
-        Ok(request) if request.inputs.is_none() => request,
-        Ok(_) => return context.refuse(id, Reason::InvalidParams).await,
+    let request = match read(context, method, params) {
+        Ok(request) => request,
         Err(reason) => return context.refuse(id, reason).await,
     };
     let Some(call) = InWork::new(session, id) else {
@@ -263,13 +276,9 @@ async fn forward(
     };
     let (words, said) = mpsc::channel(WORDS_WAITING);
     let talk = Talk {
-        who: Arc::clone(&session.id),
-        capabilities: session.capabilities.clone(),
         progress: request.meta.get("progressToken").cloned(),
-        log_level: locked(&session.log_level).clone(),
-        inputs: None,
-        answers: Answers::OnItsStream,
-        words: Some(words),
+        tasks: request.tasks,
+        ..talk(session, words)
     };
     let asked = Asked {
         tool: request.tool,
@@ -284,6 +293,76 @@ async fn forward(
     let running = gateway
         .start(context.caller.clone(), asked, call.cancel.clone())
         .await;
+    go_through(context, session, id, call, said, running).await
+}
+
+fn read(
+    context: &Context<'_>,
+    method: &str,
+    mut params: Map<String, Value>,
+) -> Result<ask::Request, Reason> {
+    // Where no task is offered, to ask for one says nothing: the official client does so in every request about a task.
+    let task = match method {
+        "tools/call" => task::asked_for(&mut params)?,
+        _ => params.remove("task").and(None),
+    };
+    let mut request = ask::read(method, context.scope, params)?;
+    if request.inputs.is_some() {
+        return Err(Reason::InvalidParams);
+    }
+    if let Some(wish) = task {
+        context.may_ask(&request.tool)?;
+        request.tasks = wish;
+    }
+    Ok(request)
+}
+
+fn talk(session: &Session, words: mpsc::Sender<Word>) -> Talk {
+    Talk {
+        who: Arc::clone(&session.id),
+        capabilities: session.capabilities.clone(),
+        progress: None,
+        log_level: locked(&session.log_level).clone(),
+        inputs: None,
+        tasks: Wish::Never,
+        answers: Answers::OnItsStream,
+        words: Some(words),
+    }
+}
+
+/// A request about a task: its server may talk to the client before it answers, as before the answer of a call.
+async fn ask_task(
+    context: &Context<'_>,
+    session: &Arc<Session>,
+    id: &Value,
+    request: Request,
+    mut params: Map<String, Value>,
+) -> Response {
+    params.remove("task");
+    let read = match task::read(request, params) {
+        Ok(read) => read,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
+    let Some(call) = InWork::new(session, id) else {
+        return context.refuse(id, Reason::InvalidRequest).await;
+    };
+    let (words, said) = mpsc::channel(WORDS_WAITING);
+    let asked = context.asked_task(Family::Legacy, request, read, talk(session, words));
+    let gateway = &context.endpoint.gateway;
+    let running = gateway
+        .start_task(context.caller.clone(), asked, call.cancel.clone())
+        .await;
+    go_through(context, session, id, call, said, running).await
+}
+
+async fn go_through(
+    context: &Context<'_>,
+    session: &Arc<Session>,
+    id: &Value,
+    call: InWork,
+    said: mpsc::Receiver<Word>,
+    running: Result<Running, Refused>,
+) -> Response {
     let running = match running {
         Ok(running) => running,
         Err(refused) => return context.outcome(id, Outcome::Refused(refused), finish),

@@ -5,12 +5,14 @@ use super::held::{HeldCall, Pending};
 use super::state::Subject;
 use super::stream::{Keep, Stream};
 use super::{
-    Context, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
+    Context, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info, task,
 };
 use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
+use crate::tasks::Family;
 use crate::upstream::talk::{Answers, Said, WORDS_WAITING, Word};
-use crate::upstream::{Reply, Talk};
+use crate::upstream::task::Wish;
+use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::Purpose;
@@ -22,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a client may keep what it was given, in milliseconds: revocation and policy may change it at any time.
 const TTL_MS: u64 = 0;
-const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(super) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// Whether a message is of this revision: it says so in its body, or in its headers.
@@ -62,6 +64,9 @@ fn agree(context: &Context<'_>, message: &Message) -> Result<(), Reason> {
     let (name, needed) = match message.method.as_str() {
         "tools/call" | "prompts/get" => (message.params.get("name"), true),
         "resources/read" => (message.params.get("uri"), true),
+        method if task::asked_by(Family::Modern, method).is_some() => {
+            (message.params.get("taskId"), true)
+        }
         _ => (message.params.get("name"), false),
     };
     let named = headers::text(context.headers, "mcp-name");
@@ -119,6 +124,9 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
     if ask::is_one(&method) {
         return forward(context, &id, &method, params).await;
     }
+    if let Some(asked) = task::asked_by(Family::Modern, &method) {
+        return ask_task(context, &id, asked, params).await;
+    }
     if let Some(listed) = lists::asked_by(&method) {
         return match context.list(&id, listed, &params).await {
             Ok(list) => context.result(&id, cacheable(list).into()),
@@ -143,9 +151,15 @@ fn cacheable(mut result: Map<String, Value>) -> Map<String, Value> {
 }
 
 fn discovered() -> Map<String, Value> {
+    let mut capabilities = lists::capabilities();
+    if let (Value::Object(members), Value::Object(tasks)) =
+        (&mut capabilities, upstream::task::capability())
+    {
+        members.extend(tasks);
+    }
     let discovered = json!({
         "supportedVersions": VERSIONS,
-        "capabilities": lists::capabilities(),
+        "capabilities": capabilities,
         "serverInfo": server_info(),
         "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
     });
@@ -174,6 +188,10 @@ async fn forward(
         Ok(request) => request,
         Err(reason) => return context.refuse(id, reason).await,
     };
+    if method == "tools/call" {
+        let declared = request.meta.get(META_CAPABILITIES);
+        request.tasks = context.offered(declared, &request.tool);
+    }
     if !params_agree(context, &request) {
         return context.refuse(id, Reason::HeaderMismatch).await;
     }
@@ -200,11 +218,47 @@ async fn forward(
     begin(context, id, subject, request).await
 }
 
-fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
+/// A request about a task. Its server says nothing before it answers, and asks by its state alone.
+async fn ask_task(
+    context: &Context<'_>,
+    id: &Value,
+    request: upstream::task::Request,
+    params: Map<String, Value>,
+) -> Response {
+    if !upstream::task::declared(said(&params, META_CAPABILITIES)) {
+        return context.refuse_undeclared(id).await;
+    }
+    let read = match task::read(request, params) {
+        Ok(read) => read,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
+    let talk = Talk {
+        tasks: Wish::Offered { needed: false },
+        answers: Answers::InANewRequest,
+        ..Talk::silent(&who(context))
+    };
+    let asked = context.asked_task(Family::Modern, request, read, talk);
+    let gateway = &context.endpoint.gateway;
+    let cancel = CancellationToken::new();
+    let guard = cancel.clone().drop_guard();
+    let started = gateway.start_task(context.caller.clone(), asked, cancel);
+    let outcome = match started.await {
+        Ok(running) => gateway.ended(running).await,
+        Err(refused) => Outcome::Refused(refused),
+    };
+    guard.disarm();
+    context.outcome(id, outcome, finish)
+}
+
+/// One token, one session at a server of the older revisions.
+fn who(context: &Context<'_>) -> Arc<str> {
     let root = context.caller.token.revocation_ids().first();
+    root.map_or("", |root| root.as_str()).into()
+}
+
+fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
     Talk {
-        // One token, one session at a server of the older revisions.
-        who: root.map_or("", |root| root.as_str()).into(),
+        who: who(context),
         capabilities: Talk::askable(request.meta.get(META_CAPABILITIES)),
         progress: request.meta.get("progressToken").cloned(),
         log_level: request
@@ -213,6 +267,7 @@ fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> 
             .and_then(Value::as_str)
             .map(str::to_owned),
         inputs: request.inputs.clone(),
+        tasks: request.tasks,
         answers: Answers::InANewRequest,
         words: Some(words),
     }

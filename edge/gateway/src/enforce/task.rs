@@ -1,0 +1,466 @@
+//! Calls that become tasks, and what is asked of them later. Each request is decided, recorded and judged like a call, but
+//! for what the call itself has settled: it is not counted again, and no person is asked again.
+
+use super::answer::{Ended, note, noted, upstream_error};
+use super::dialogue::Exchange;
+use super::{Caller, Gateway, Outcome};
+use crate::lease::Funds;
+use crate::seal::Seal;
+use crate::tasks::{Begun, Family, Owner, Sealed, Task};
+use crate::upstream::talk::Said;
+use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
+use crate::upstream::{Errand, Failure, Talk};
+use proctor_engine::{
+    Answer, Channel, Decision, Facts, Findings, Following, Release, ToolQuery, follow,
+};
+use proctor_model::{Reason, ServerId};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A request about a task.
+pub(crate) struct AskedTask {
+    /// The id, as the client gives it.
+    pub(crate) id: String,
+    pub(crate) request: Request,
+    pub(crate) family: Family,
+    /// The only server whose tasks are here, if there is one.
+    pub(crate) server: Option<ServerId>,
+    /// What the client answers to the task's questions.
+    pub(crate) replies: Option<Map<String, Value>>,
+    /// How server and client may talk meanwhile; in whose name is the task's own.
+    pub(crate) talk: Talk,
+    pub(crate) trace_id: Option<String>,
+}
+
+/// What a server says of a task, judged, with what came with it.
+pub(super) struct EndedTask {
+    id: String,
+    state: Option<State>,
+    /// Its message and its `_meta`.
+    pub(super) said: Box<Release>,
+    /// Its result, its error or its questions.
+    pub(super) payload: Option<Box<Release>>,
+}
+
+/// A task as its client gets to see it.
+pub(crate) struct ShownTask {
+    /// The client's own id of it.
+    pub(crate) id: String,
+    /// What was asked of it; nothing if it has just begun.
+    pub(crate) request: Option<Request>,
+    /// None if the server only says that it has heard.
+    pub(crate) state: Option<State>,
+    /// `statusMessage` and `_meta`.
+    pub(crate) said: Map<String, Value>,
+    pub(crate) payload: Option<Payload>,
+}
+
+impl EndedTask {
+    /// What there is most to say of.
+    pub(super) fn main(&self) -> &Release {
+        self.payload.as_ref().unwrap_or(&self.said)
+    }
+
+    /// For audit: of both parts.
+    pub(super) fn findings(&self) -> Findings {
+        let mut findings = self.main().findings().clone();
+        if self.payload.is_some() {
+            let said = self.said.findings();
+            findings.content.extend(said.content.iter().cloned());
+            findings.monitored |= said.monitored;
+        }
+        findings
+    }
+
+    pub(super) fn shown(self, request: Option<Request>, facts: &Facts) -> ShownTask {
+        let noted_said = note(facts, self.main().findings().changes);
+        let payload = self.payload.map(|payload| match payload.channel() {
+            Channel::Error => Payload::Error(upstream_error(payload.into_body(), facts)),
+            Channel::Question => {
+                let mut body = payload.into_body();
+                let questions = body.get_mut("inputRequests").and_then(Value::as_object_mut);
+                Payload::Questions(questions.map(std::mem::take).unwrap_or_default())
+            }
+            Channel::Result | Channel::Note | Channel::Task => Payload::Result(payload.into_body()),
+        });
+        ShownTask {
+            id: self.id,
+            request,
+            state: self.state,
+            said: noted(self.said.into_body(), noted_said),
+            payload,
+        }
+    }
+}
+
+/// Whose the tasks of a caller are.
+pub(crate) fn owner(caller: &Caller, family: Family) -> Owner {
+    let token = &caller.token;
+    let intent = token.intent().and_then(|id| caller.tenant.intent(id));
+    Owner {
+        tenant: caller.tenant.id.clone(),
+        agent: token.agent().clone(),
+        user: intent.and_then(|intent| intent.user().cloned()),
+        session: token.session().cloned(),
+        root: token.revocation_ids().first().cloned(),
+        family,
+    }
+}
+
+fn family(talk: &Talk) -> Family {
+    match talk.takes_results() {
+        true => Family::Modern,
+        false => Family::Legacy,
+    }
+}
+
+fn seal(caller: &Caller, owner: &Owner) -> Result<Seal, Reason> {
+    let keys = caller.tenant.keys().ok_or(Reason::NotReady)?;
+    let key = proctor_engine::token::request_state_key(&keys.digest_key);
+    Seal::new(key, &("task", owner))
+}
+
+fn invalid() -> Ended {
+    Ended::Failed(Failure::Invalid)
+}
+
+impl Gateway {
+    /// Whether a call of this tool may become a task. None if it is not for this caller, which is the decision's to say.
+    pub(crate) fn task_support(
+        &self,
+        caller: &Caller,
+        query: &ToolQuery,
+        family: Family,
+    ) -> Option<Support> {
+        let loaded = caller.tenant.loaded()?;
+        let tool = loaded.tenant.catalogue().find(query).ok()?;
+        if !caller.token.covers(tool.reference()) {
+            return None;
+        }
+        // What a tool writes to memory is confirmed by the call's own answer.
+        if tool.entry().memory.is_some() {
+            return Some(Support::default());
+        }
+        let owner = owner(caller, family);
+        let execution = tool.entry().definition.other.get("execution");
+        let said = execution.and_then(|execution| execution.get("taskSupport"));
+        let said = said.and_then(Value::as_str);
+        Some(Support {
+            offered: caller.tenant.tasks.has_room(&owner, self.clock.now()),
+            declared: matches!(said, Some("optional" | "required")),
+            needed: said == Some("required"),
+        })
+    }
+
+    /// A call became a task: what is said of it is judged, and it is kept under its principal.
+    pub(super) async fn begun(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        answer: Answer,
+    ) -> Ended {
+        if talk.tasks == Wish::Never {
+            return invalid();
+        }
+        let bytes = answer.bytes;
+        let Ok(Told {
+            state,
+            said,
+            payload: None,
+        }) = task::read(answer.body)
+        else {
+            return invalid();
+        };
+        let said = match self.judged(exchange, of_task(said, bytes)).await {
+            Ended::Released(said) => said,
+            ended => return ended,
+        };
+        match self.keep(exchange, talk, &state) {
+            Ok(id) => Ended::Task(Box::new(EndedTask {
+                id,
+                state: Some(state),
+                said,
+                payload: None,
+            })),
+            Err(reason) => Ended::refused(reason),
+        }
+    }
+
+    fn keep(&self, exchange: &Exchange<'_>, talk: &Talk, state: &State) -> Result<String, Reason> {
+        let (caller, permit) = (exchange.caller, exchange.recorded.permit());
+        let now = self.clock.now();
+        let owner = owner(caller, family(talk));
+        let deferred = permit.deferred();
+        let number = self.random.array::<16>().map(u128::from_be_bytes);
+        let number = number.map_err(|_| Reason::Internal)?;
+        let id = seal(caller, &owner)?.close(&Sealed::new(number, &deferred, now))?;
+        let bytes = serde_json::to_vec(permit.arguments()).map_or(usize::MAX, |text| text.len());
+        let begun = Begun {
+            number,
+            id: id.clone(),
+            deferred,
+            who: Arc::clone(&talk.who),
+            capabilities: talk.capabilities.clone(),
+            bytes,
+            state: state.clone(),
+        };
+        caller.tenant.tasks.put(owner, Task::new(begun, now), now)?;
+        Ok(id)
+    }
+
+    /// The task of this caller that an id stands for.
+    fn task_of(&self, caller: &Caller, asked: &AskedTask) -> Result<Arc<Task>, Reason> {
+        let owner = owner(caller, asked.family);
+        let sealed: Option<Sealed> = seal(caller, &owner)?.open(&asked.id);
+        let now = self.clock.now();
+        let task = caller.tenant.tasks.get(&owner, sealed.as_ref(), now)?;
+        match &asked.server {
+            Some(server) if server != task.server() => Err(Reason::TaskUnknown),
+            _ => Ok(task),
+        }
+    }
+
+    pub(super) async fn task_through(
+        &self,
+        caller: &Caller,
+        asked: AskedTask,
+        cancel: &CancellationToken,
+    ) -> Outcome {
+        let trace_id = asked.trace_id.clone();
+        let task = match self.task_of(caller, &asked) {
+            Ok(task) => task,
+            Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
+        };
+        let following = Following {
+            decision_id: self.decision_id(),
+            token: Arc::clone(&caller.token),
+            deferred: &task.deferred,
+            request: asked.request.as_str(),
+            replies: asked.replies,
+        };
+        let (decision, loaded) = match self.judge(caller, |world, _| follow(following, world)) {
+            Ok(judged) => judged,
+            Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
+        };
+        super::count_content(&decision.facts().content);
+        let recorded = match decision {
+            Decision::Permit(permit) => {
+                self.record(permit, Funds::default(), trace_id.clone())
+                    .await
+            }
+            Decision::Refusal(refusal) => Err(*refusal),
+        };
+        match recorded {
+            Ok(recorded) => {
+                // Its own session at the server knows the task.
+                let talk = Talk {
+                    who: Arc::clone(&task.who),
+                    capabilities: task.capabilities.clone(),
+                    ..asked.talk
+                };
+                let exchange = Exchange {
+                    recorded,
+                    caller,
+                    loaded: &loaded,
+                    purpose: proctor_engine::Purpose::Continue,
+                    task: Some((&task, asked.request)),
+                };
+                self.forward_unless_killed(exchange, talk, cancel).await
+            }
+            Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
+        }
+    }
+
+    /// Asks the server, and judges what it says.
+    pub(super) async fn ask_after(
+        &self,
+        exchange: &Exchange<'_>,
+        task: &Task,
+        request: Request,
+        talk: Talk,
+        cancel: &CancellationToken,
+    ) -> Ended {
+        let errand = Errand::Task(&task.upstream_id, request);
+        let mut answer = match self.round(exchange, errand, &talk, cancel).await {
+            Ok(answer) => answer,
+            Err(failure) => return Ended::Failed(failure),
+        };
+        match answer.channel {
+            // What its server has forgotten is no task any more. To stop one that is over is refused by the same code.
+            Channel::Error if request != Request::Cancel && is_unknown(&answer.body) => {
+                let owner = owner(exchange.caller, family(&talk));
+                exchange.caller.tenant.tasks.forget(&owner, task);
+                Ended::refused(Reason::TaskUnknown)
+            }
+            Channel::Task if answer.body.contains_key("taskId") => {
+                let Ok(told) = task::read(answer.body) else {
+                    return invalid();
+                };
+                if told.state.id != task.upstream_id {
+                    return invalid();
+                }
+                task.note(&told.state);
+                let bytes = answer.bytes;
+                self.told(exchange, task, told, bytes, &talk, cancel).await
+            }
+            // It has heard: what else it says with that is nothing that was asked for.
+            Channel::Task if matches!(request, Request::Update | Request::Cancel) => {
+                let said = of_task(Map::new(), answer.bytes);
+                match self.judged(exchange, said).await {
+                    Ended::Released(said) => Ended::Task(Box::new(EndedTask {
+                        id: task.id.clone(),
+                        state: None,
+                        said,
+                        payload: None,
+                    })),
+                    ended => ended,
+                }
+            }
+            Channel::Task => invalid(),
+            _ => {
+                task::unrelate(&mut answer.body);
+                self.judged(exchange, answer).await
+            }
+        }
+    }
+
+    /// Judges a state and what comes with it, each by its own way. A server of the older revisions gives its result when it
+    /// is asked once more.
+    async fn told(
+        &self,
+        exchange: &Exchange<'_>,
+        task: &Task,
+        told: Told,
+        bytes: u64,
+        talk: &Talk,
+        cancel: &CancellationToken,
+    ) -> Ended {
+        let Told {
+            state,
+            said,
+            payload,
+        } = told;
+        let said = match self.judged(exchange, of_task(said, bytes)).await {
+            Ended::Released(said) => said,
+            ended => return ended,
+        };
+        let payload = match payload {
+            Some(payload) => Some(with_channel(payload, bytes)),
+            None if talk.takes_results() && state.status.has_result() => {
+                let errand = Errand::Task(&task.upstream_id, Request::Result);
+                match self.round(exchange, errand, talk, cancel).await {
+                    Ok(mut answer) => {
+                        task::unrelate(&mut answer.body);
+                        Some(answer)
+                    }
+                    Err(failure) => return Ended::Failed(failure),
+                }
+            }
+            None => None,
+        };
+        if let Some(questions) = payload
+            .as_ref()
+            .filter(|one| one.channel == Channel::Question)
+            && !talk.can_be_asked_all(&questions.body)
+        {
+            return invalid();
+        }
+        let payload = match payload {
+            None => None,
+            Some(answer) => match self.judged(exchange, answer).await {
+                Ended::Released(payload) => Some(payload),
+                ended => return ended,
+            },
+        };
+        Ended::Task(Box::new(EndedTask {
+            id: task.id.clone(),
+            state: Some(state.with(payload.as_ref().map(|payload| payload.channel()))),
+            said,
+            payload,
+        }))
+    }
+
+    /// A server tells of a task: passed on if it is the one that is asked after.
+    pub(super) fn status(
+        &self,
+        exchange: &Exchange<'_>,
+        params: Map<String, Value>,
+    ) -> Option<Said> {
+        let (task, _) = exchange.task?;
+        let told = task::read(params).ok()?;
+        if told.state.id != task.upstream_id {
+            return None;
+        }
+        task.note(&told.state);
+        let said = self.heard(exchange, Channel::Task, told.said).ok()?;
+        let mut params = told.state.legacy(&task.id);
+        params.extend(said);
+        Some(Said {
+            method: task::STATUS.to_owned(),
+            params,
+        })
+    }
+
+    /// The caller's tasks as they were last heard of, as far as it may still use their tools. A server's own words are not
+    /// among them: they would have to be judged anew.
+    pub(crate) fn tasks_of(
+        &self,
+        caller: &Caller,
+        family: Family,
+        server: Option<&ServerId>,
+    ) -> Result<Vec<Map<String, Value>>, Reason> {
+        let (owner, now) = (owner(caller, family), self.clock.now());
+        let (visible, _) = self.judge(caller, |world, _| {
+            let visible = proctor_engine::visible_tools(&caller.token, world)?;
+            let visible = visible.into_iter().map(|tool| tool.reference().clone());
+            Ok::<_, Reason>(visible.collect::<Vec<_>>())
+        })?;
+        let visible = visible?;
+        let own = caller.tenant.tasks.of(&owner, now).into_iter();
+        let here = own.filter(|task| {
+            server.is_none_or(|server| server == task.server())
+                && visible.contains(task.deferred.tool())
+        });
+        Ok(here.map(|task| task.seen().legacy(&task.id)).collect())
+    }
+}
+
+/// Whether a call may become a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Support {
+    /// Nothing of ours is against it, and there is room.
+    pub(crate) offered: bool,
+    /// The tool's definition says that it can (2025-11-25).
+    pub(crate) declared: bool,
+    /// It says that it has to.
+    pub(crate) needed: bool,
+}
+
+fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {
+    Answer {
+        channel: Channel::Task,
+        body,
+        bytes,
+    }
+}
+
+fn with_channel(payload: Payload, bytes: u64) -> Answer {
+    let (channel, body) = match payload {
+        Payload::Result(body) => (Channel::Result, body),
+        Payload::Error(body) => (Channel::Error, body),
+        Payload::Questions(questions) => {
+            let body = Map::from_iter([("inputRequests".to_owned(), questions.into())]);
+            (Channel::Question, body)
+        }
+    };
+    Answer {
+        channel,
+        body,
+        bytes,
+    }
+}
+
+fn is_unknown(error: &Map<String, Value>) -> bool {
+    error.get("code").and_then(Value::as_i64) == Some(-32602)
+}
