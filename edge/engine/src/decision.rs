@@ -1,6 +1,6 @@
 //! What comes out: a permit, or a refusal with its reason; both with the facts for audit.
 
-use crate::approval::Escalation;
+use crate::approval::{Escalation, Granted};
 use crate::call::Call;
 use crate::memory::Writing;
 use crate::step::{Step, Steps};
@@ -66,6 +66,7 @@ pub struct Permit {
     limits: ResultLimits,
     token: Arc<VerifiedToken>,
     memory: Option<Writing>,
+    granted: Option<Granted>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -151,7 +152,20 @@ impl Permit {
             limits,
             token,
             memory: None,
+            granted: None,
         }
+    }
+
+    /// Notes the grant that cleared what was in the way.
+    pub(crate) fn granted_by(mut self, granted: Option<Granted>) -> Self {
+        self.granted = granted;
+        self
+    }
+
+    /// What a person's approval was used for, if it took one: with it the call may go on after a question of its server.
+    #[must_use]
+    pub fn granted(&self) -> Option<&Granted> {
+        self.granted.as_ref()
     }
 
     /// Obliges the edge to sign what the call writes to memory.

@@ -45,6 +45,7 @@ pub mod memory;
 pub mod policy;
 pub mod provenance;
 mod question;
+mod reply;
 pub mod respond;
 pub mod response;
 pub mod schema;
@@ -52,16 +53,17 @@ pub mod step;
 pub mod token;
 pub mod world;
 
-pub use approval::{Escalation, Grant, Ruling};
+pub use approval::{Escalation, Grant, Granted, Ruling};
 pub use call::{Call, Purpose};
 pub use catalogue::{Catalogue, Tool, ToolQuery};
-pub use decide::{admit, decide, decide_granted, visible_tools};
+pub use decide::{admit, decide, decide_continued, decide_granted, visible_tools};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 pub use filter::{Vault, vault_key};
 pub use intent::CompiledIntent;
 pub use login::{CompiledIssuer, Login};
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
+pub use reply::reply;
 pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};
 pub use world::{
