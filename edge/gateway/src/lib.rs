@@ -24,6 +24,7 @@ mod lease;
 mod login;
 mod memory;
 mod proof;
+mod recent;
 mod sessions;
 mod ship;
 mod spool;

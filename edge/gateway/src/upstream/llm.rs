@@ -37,7 +37,7 @@ impl Providers {
     ) -> Self {
         let provider = |spec: &LlmProvider| {
             let reach = match spec.private_addresses {
-                true => Reach::Anywhere,
+                true => Reach::Neighbours,
                 false => Reach::Public,
             };
             let client = client::Spec {
