@@ -1,5 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
+use crate::enforce::UnderWay;
 use crate::proof::Used;
 use crate::sessions::Sessions;
 use crate::upstream::{Upstreams, Wiring};
@@ -112,6 +113,8 @@ pub(crate) struct TenantState {
     unverified: Mutex<Unverified>,
     /// Proofs of possession that were used here.
     pub(crate) proofs: Used,
+    /// Its calls that are under way.
+    pub(crate) under_way: UnderWay,
     /// When this edge began to serve it, on its monotonic clock.
     since: Duration,
 }
@@ -192,6 +195,7 @@ impl TenantState {
             news: Mutex::default(),
             unverified: Mutex::default(),
             proofs: Used::default(),
+            under_way: UnderWay::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use proctor_engine::{
 use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
 use proctor_model::config::PolicyMode;
+use proctor_model::content::ContentFinding;
 use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -33,6 +34,15 @@ pub(super) struct Streamed {
     pub(super) status: &'static str,
     pub(super) reason: Option<Reason>,
     pub(super) findings: Findings,
+}
+
+/// What else there is to say of the end.
+pub(super) struct End {
+    pub(super) usage: Option<Usage>,
+    pub(super) latency: Duration,
+    pub(super) settled: Settled,
+    /// What the content filter found in the client's replies to questions.
+    pub(super) replied: Vec<ContentFinding>,
 }
 
 impl Ended {
@@ -59,7 +69,7 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
-        let (ended, used) = self.talk_through(&exchange, talk, cancel).await;
+        let (ended, used) = self.talk_in_time(&exchange, talk, cancel).await;
         let latency = self.clock.monotonic().saturating_sub(started);
         let settled = exchange.recorded.take_spent().settle(&used);
         let Exchange {
@@ -68,8 +78,13 @@ impl Gateway {
             loaded,
             ..
         } = &exchange;
-        self.record_end(recorded, caller, &ended, None, latency, settled)
-            .await;
+        let end = End {
+            usage: None,
+            latency,
+            settled,
+            replied: exchange.replied.take(),
+        };
+        self.record_end(recorded, caller, &ended, end).await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
             Ended::Released(release) => {
@@ -147,10 +162,14 @@ impl Gateway {
         recorded: &Recorded,
         caller: &Caller,
         ended: &Ended,
-        usage: Option<Usage>,
-        latency: Duration,
-        settled: Settled,
+        end: End,
     ) {
+        let End {
+            usage,
+            latency,
+            settled,
+            replied,
+        } = end;
         let mut event = recorded.outcome();
         event.usage = usage.map(|usage| EventUsage {
             input_tokens: usage.input_tokens,
@@ -160,6 +179,7 @@ impl Gateway {
         event.budget = settled.noted;
         event.time = self.clock.now();
         describe(&mut event, ended);
+        event.content.extend(replied);
         if let Some(written) = self.note_written(recorded, ended) {
             event.memory = Some(written);
         }

@@ -705,3 +705,6 @@ pub(super) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure
         .await
         .unwrap_or(Err(Failure::Timeout))
 }
+
+#[cfg(test)]
+mod tests;

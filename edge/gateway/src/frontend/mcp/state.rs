@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 /// How long a client may take to reply, in seconds.
 const LIFE_S: i64 = 900;
+/// Questions of one answer, and bytes of the name of one.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 256;
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
@@ -24,12 +27,16 @@ struct Sealed {
     /// The server's own state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
+    /// The names of the questions: only these get a reply.
+    #[serde(default)]
+    asked: Vec<String>,
 }
 
 /// What a client gave back.
 pub(super) struct Opened {
     pub(super) number: u128,
     pub(super) state: Option<String>,
+    pub(super) asked: Vec<String>,
 }
 
 /// The request that a state belongs to: by whom, for what, with which arguments.
@@ -64,17 +71,25 @@ impl Subject {
         })
     }
 
-    /// Seals a server's state for the client.
+    /// Seals a server's state for the client, with the names of what is asked.
+    ///
+    /// # Errors
+    /// If a server asks too much at once, or under too long a name.
     pub(super) fn seal(
         &self,
         number: u128,
         state: Option<String>,
+        asked: Vec<String>,
         now: Timestamp,
     ) -> Result<String, Reason> {
+        if asked.len() > NAMES_MAX || asked.iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(Reason::OutputInvalid);
+        }
         let sealed = Sealed {
             number,
             until: now.plus_secs(LIFE_S).as_micros(),
             state,
+            asked,
         };
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| Reason::Internal)?;
         let key = RandomizedNonceKey::new(&AES_256_GCM, &self.key).map_err(|_| Reason::Internal)?;
@@ -104,6 +119,7 @@ impl Subject {
         Ok(Opened {
             number: sealed.number,
             state: sealed.state,
+            asked: sealed.asked,
         })
     }
 }
@@ -122,12 +138,17 @@ mod tests {
     #[test]
     fn a_state_opens_for_its_own_request_alone() {
         let now = Timestamp::from_secs(1_700_000_000);
-        let sealed = subject("a").seal(5, Some("theirs".into()), now).unwrap();
+        let asked = vec!["q".to_owned()];
+        let sealed = subject("a").seal(5, Some("theirs".into()), asked.clone(), now);
+        let sealed = sealed.unwrap();
         let opened = subject("a").open(&sealed, now.plus_secs(800)).unwrap();
         assert_eq!(
             (opened.number, opened.state.as_deref()),
             (5, Some("theirs"))
         );
+        assert_eq!(opened.asked, asked);
+        let many = vec!["q".to_owned(); NAMES_MAX + 1];
+        assert!(subject("a").seal(5, None, many, now).is_err());
         assert!(!sealed.contains("theirs"));
         assert!(subject("b").open(&sealed, now).is_err(), "another request");
         assert!(
