@@ -112,6 +112,30 @@ pub struct Grant {
     note: ApprovalNote,
 }
 
+/// What a grant was used for. The call that it let through may be interrupted by a question of its server; this lets that
+/// same call go on ([`decide_continued`](crate::decide_continued)), and nothing else. Nothing but a used [`Grant`] makes one:
+///
+/// ```compile_fail
+/// fn forge(covers: Vec<String>) -> proctor_engine::Granted {
+///     proctor_engine::Granted { covers }
+/// }
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Granted {
+    tenant: TenantId,
+    binding: String,
+    covers: Vec<String>,
+    note: ApprovalNote,
+}
+
+/// Why escalations do not stand in the way of a call.
+pub(crate) enum Leave {
+    /// An approval, used for this decision.
+    Grant(Grant),
+    /// An approval that was used when the call began.
+    Granted(Granted),
+}
+
 /// What control said about an approval.
 #[derive(Debug)]
 #[must_use]
@@ -195,37 +219,55 @@ impl Grant {
         binding: &str,
         facts: &Facts,
         world: &World<'_>,
-    ) -> Result<ApprovalNote, Reason> {
-        let same = self.tenant == *world.tenant.id()
-            && self.edge == *world.edge
-            && self.decision_id == facts.decision_id
-            && self.binding == binding;
+    ) -> Result<Granted, Reason> {
+        if self.edge != *world.edge || self.decision_id != facts.decision_id {
+            return Err(Reason::ApprovalMismatch);
+        }
+        let granted = Granted {
+            tenant: self.tenant,
+            binding: self.binding,
+            covers: self.covers,
+            note: self.note,
+        };
+        granted.good_for(causes, binding, world)
+    }
+}
+
+impl Granted {
+    /// Itself, if it is for this call and for all that stands in its way.
+    fn good_for(self, causes: &[Cause], binding: &str, world: &World<'_>) -> Result<Self, Reason> {
+        let same = self.tenant == *world.tenant.id() && self.binding == binding;
         if same && causes.iter().all(|cause| self.covers.contains(&cause.key)) {
-            Ok(self.note)
+            Ok(self)
         } else {
             Err(Reason::ApprovalMismatch)
         }
     }
 }
 
-/// Where a call stands that nothing but these causes is in the way of.
+/// Where a call stands that nothing but these causes is in the way of; with the grant that clears them, if one does.
 pub(crate) fn settle(
     causes: &[Cause],
-    grant: Option<Grant>,
+    leave: Option<Leave>,
     token: &VerifiedToken,
     tool: &Tool,
     arguments: &Value,
     facts: &mut Facts,
     world: &World<'_>,
-) -> Result<(), (Reason, Option<Box<Escalation>>)> {
+) -> Result<Option<Granted>, (Reason, Option<Box<Escalation>>)> {
     if causes.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let binding = binding(tool, facts, world).ok_or((Reason::Internal, None))?;
-    if let Some(grant) = grant {
-        let note = grant.redeem(causes, &binding, facts, world);
-        facts.approval = Some(note.map_err(|reason| (reason, None))?);
-        return Ok(());
+    let granted = match leave {
+        None => None,
+        Some(Leave::Grant(grant)) => Some(grant.redeem(causes, &binding, facts, world)),
+        Some(Leave::Granted(granted)) => Some(granted.good_for(causes, &binding, world)),
+    };
+    if let Some(granted) = granted {
+        let granted = granted.map_err(|reason| (reason, None))?;
+        facts.approval = Some(granted.note.clone());
+        return Ok(Some(granted));
     }
     let intent_end = world.intent.map(|intent| intent.intent().expires_at);
     let escalation = Escalation {

@@ -1,6 +1,6 @@
 //! The pipeline, on one screen.
 
-use crate::approval::{self, Cause, Grant};
+use crate::approval::{self, Cause, Grant, Granted, Leave};
 use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
@@ -34,12 +34,24 @@ pub fn decide_granted(
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
-    decide_with(call, Some(grant), world, evaluator)
+    decide_with(call, Some(Leave::Grant(grant)), world, evaluator)
+}
+
+/// Decides whether a call that a person had approved, and whose server asked something since, may go on. Everything is
+/// judged anew; the approval that was used for it is good for what it covered then.
+pub fn decide_continued(
+    mut call: Call,
+    granted: Granted,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+) -> Decision {
+    call.purpose = Purpose::Continue;
+    decide_with(call, Some(Leave::Granted(granted)), world, evaluator)
 }
 
 fn decide_with(
     call: Call,
-    grant: Option<Grant>,
+    leave: Option<Leave>,
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
@@ -64,16 +76,10 @@ fn decide_with(
         let tool = step(facts, world, Control::Capability, |facts| {
             let tool = find(token, &call.tool, world)?;
             facts.tool = Some(event_tool(tool));
-            let meant = match call.purpose {
-                Purpose::Use | Purpose::Continue => {
-                    tool.meant(&arguments).ok_or(Reason::InvalidArguments)?
-                }
-                Purpose::Complete => tool.reference().clone(),
-            };
-            token.check_tool(&meant, tool.verb())?;
-            world.killed.check_tool(tool.reference())?;
+            // First of all: what is meant is what the values say, not what stands in their place.
             put_back(&mut arguments, tool, world);
-            token.check_arguments(&meant, &arguments)?;
+            covered(token, tool, call.purpose, &arguments)?;
+            world.killed.check_tool(tool.reference())?;
             Ok(tool)
         })?;
         step(facts, world, Control::Protocol, |_| match call.purpose {
@@ -110,6 +116,7 @@ fn decide_with(
             charges = step(facts, world, Control::Policy, |facts| {
                 facts.note_changed(&arguments, world.digest_key);
                 let mut again = Vec::new();
+                covered(token, tool, call.purpose, &arguments)?;
                 let charges = recheck(token, tool, &mut arguments, world, facts, &mut again)?;
                 causes.splice(..before, again);
                 Ok(charges)
@@ -121,6 +128,7 @@ fn decide_with(
         let before = causes.len();
         step(facts, world, Control::Content, |facts| {
             if clear(found, tool, &mut arguments, &mut causes)? {
+                covered(token, tool, call.purpose, &arguments)?;
                 facts.note_changed(&arguments, world.digest_key);
             }
             Ok(())
@@ -133,24 +141,23 @@ fn decide_with(
         step(facts, world, Control::Budget, |_| {
             ceilings(token, tool, world, &mut charges)
         })?;
-        approval::settle(&causes, grant, token, tool, &arguments, facts, world).map_err(
-            |(reason, asked)| {
+        let granted = approval::settle(&causes, leave, token, tool, &arguments, facts, world)
+            .map_err(|(reason, asked)| {
                 escalation = asked;
                 No(reason, why(&causes))
-            },
-        )?;
+            })?;
         if call.purpose == Purpose::Continue {
             charges.clear();
         }
-        Ok((tool, charges, limits, writing))
+        Ok((tool, charges, limits, writing, granted))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
-        (Ok((tool, charges, limits, writing)), Some(arguments)) => {
+        (Ok((tool, charges, limits, writing, granted)), Some(arguments)) => {
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
             let token = Arc::clone(&call.token);
             let permit = Permit::new(facts, tool, arguments, charges, limits, token);
-            Decision::Permit(Box::new(permit.writing(writing)))
+            Decision::Permit(Box::new(permit.writing(writing).granted_by(granted)))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
         (Err(No(reason, detail)), _) => {
@@ -253,6 +260,24 @@ pub(crate) fn find<'w>(
         Err(NotFound::Held(..)) => Err(Reason::UnknownTool.into()),
         Err(NotFound::Reason(reason)) => Err(reason.into()),
     }
+}
+
+/// Whether the token covers what these arguments mean: of a template of resources, the one that they name.
+fn covered(
+    token: &VerifiedToken,
+    tool: &Tool,
+    purpose: Purpose,
+    arguments: &Value,
+) -> Result<(), No> {
+    let meant = match purpose {
+        Purpose::Use | Purpose::Continue => {
+            tool.meant(arguments).ok_or(Reason::InvalidArguments)?
+        }
+        Purpose::Complete => tool.reference().clone(),
+    };
+    token.check_tool(&meant, tool.verb())?;
+    token.check_arguments(&meant, arguments)?;
+    Ok(())
 }
 
 fn fits(tool: &Tool, arguments: &Value) -> Result<(), No> {
@@ -364,7 +389,6 @@ fn recheck(
     facts: &mut Facts,
     causes: &mut Vec<Cause>,
 ) -> Result<Vec<Charge>, No> {
-    token.check_arguments(tool.reference(), arguments)?;
     fits(tool, arguments)?;
     within_tenant(tool, arguments, world)?;
     intent(token, tool, arguments, world, facts, causes)

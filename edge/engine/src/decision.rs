@@ -1,6 +1,6 @@
 //! What comes out: a permit, or a refusal with its reason; both with the facts for audit.
 
-use crate::approval::Escalation;
+use crate::approval::{Escalation, Granted};
 use crate::call::Call;
 use crate::memory::Writing;
 use crate::step::{Step, Steps};
@@ -67,6 +67,7 @@ pub struct Permit {
     token: Arc<VerifiedToken>,
     memory: Option<Writing>,
     replies: Option<Map<String, Value>>,
+    granted: Option<Granted>,
 }
 
 /// Obligation: an answer beyond these is withheld.
@@ -153,6 +154,7 @@ impl Permit {
             token,
             memory: None,
             replies: None,
+            granted: None,
         }
     }
 
@@ -166,6 +168,18 @@ impl Permit {
     #[must_use]
     pub fn replies(&self) -> Option<&Map<String, Value>> {
         self.replies.as_ref()
+    }
+
+    /// Notes the grant that cleared what was in the way.
+    pub(crate) fn granted_by(mut self, granted: Option<Granted>) -> Self {
+        self.granted = granted;
+        self
+    }
+
+    /// What a person's approval was used for, if it took one: with it the call may go on after a question of its server.
+    #[must_use]
+    pub fn granted(&self) -> Option<&Granted> {
+        self.granted.as_ref()
     }
 
     /// Obliges the edge to sign what the call writes to memory.

@@ -18,6 +18,8 @@ pub struct EdgeConfig {
     pub spool_bytes_max: u64,
     /// Requests in work at once; more are refused.
     pub in_flight_max: usize,
+    /// The same of one tenant.
+    pub tenant_in_flight_max: usize,
     /// What this edge is to the world outside.
     pub face: Face,
     /// The time.
@@ -36,7 +38,7 @@ pub struct Face {
 }
 
 impl EdgeConfig {
-    /// The defaults: loopback on free ports, a spool of 1 GiB, 4,096 requests at once.
+    /// The defaults: loopback on free ports, a spool of 1 GiB, 4,096 requests at once, half of them of one tenant.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -46,6 +48,7 @@ impl EdgeConfig {
             admin_listen: free,
             spool_bytes_max: 1 << 30,
             in_flight_max: 4_096,
+            tenant_in_flight_max: 2_048,
             face: Face::default(),
             clock: Clock::system(),
         }

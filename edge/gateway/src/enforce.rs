@@ -10,11 +10,13 @@ mod kill;
 mod llm;
 mod memory;
 mod refuse;
+mod room;
 mod session;
 mod task;
 
 pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
+pub(crate) use room::{Room, UnderWay};
 pub(crate) use task::{AskedTask, ShownTask};
 
 use crate::event::{self, Stamp};
@@ -23,10 +25,10 @@ use crate::lease::{Counted, Funds, Leases};
 use crate::spool::{Recorded, Spool};
 use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
-use dialogue::Exchange;
+use dialogue::{Exchange, Replied};
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{
-    ApprovalNote, Call, Decision, Evaluator, Permit, Purpose, Refusal, ToolQuery, World,
+    ApprovalNote, Call, Decision, Evaluator, Granted, Permit, Purpose, Refusal, ToolQuery, World,
 };
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
@@ -35,9 +37,8 @@ use proctor_model::{ApprovalId, DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,7 @@ pub(crate) struct Gateway {
     pub(crate) leases: Arc<Leases>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    pub(crate) in_flight: Semaphore,
+    pub(crate) room: Room,
     /// Keys of identity providers.
     pub(crate) logins: crate::login::Keys,
     /// By which addresses proofs may name this edge.
@@ -106,6 +107,8 @@ pub(crate) struct Asked {
     pub(crate) purpose: Purpose,
     /// The approval that the agent has for it.
     pub(crate) approval: Option<ApprovalId>,
+    /// The approval that was used for it already, where it only goes on after a question of its server.
+    pub(crate) granted: Option<Granted>,
     /// How its server and the client may talk before the answer.
     pub(crate) talk: Talk,
     pub(crate) trace_id: Option<String>,
@@ -124,7 +127,8 @@ impl Asked {
             arguments,
             purpose: Purpose::Use,
             approval: None,
-            talk: Talk::silent(caller.token.agent().as_str()),
+            granted: None,
+            talk: Talk::silent(&caller.who()),
             trace_id,
         }
     }
@@ -133,6 +137,19 @@ impl Asked {
 /// A call under way.
 pub(crate) struct Running {
     pub(crate) outcome: JoinHandle<Outcome>,
+    /// What a person's approval was used for, if it took one.
+    pub(crate) granted: Arc<OnceLock<Granted>>,
+}
+
+impl Caller {
+    /// In whose name a server of the older revisions holds a session: a token's, whatever is appended to it, and of the
+    /// users of an agent that are told apart by the caveat `session` each one's.
+    pub(crate) fn who(&self) -> String {
+        let root = self.token.revocation_ids().first();
+        let root = root.map_or("", |root| root.as_str());
+        let session = self.token.session().map_or("", |session| session.as_str());
+        format!("{root}/{session}")
+    }
 }
 
 impl Gateway {
@@ -264,6 +281,7 @@ impl Gateway {
             tool,
             arguments,
             purpose,
+            granted,
             trace_id,
             ..
         } = asked;
@@ -276,7 +294,10 @@ impl Gateway {
             arguments,
         };
         match self.judge(caller, |world, evaluator| {
-            proctor_engine::decide(call, world, evaluator)
+            match granted.filter(|_| purpose == Purpose::Continue) {
+                Some(granted) => proctor_engine::decide_continued(call, granted, world, evaluator),
+                None => proctor_engine::decide(call, world, evaluator),
+            }
         }) {
             Ok((decision, loaded)) => {
                 count_content(&decision.facts().content);
@@ -320,17 +341,19 @@ impl Gateway {
         cancel: CancellationToken,
     ) -> Result<Running, Refused> {
         // Taken when all of the request is here: a slow sender holds nothing.
-        if self.in_flight.available_permits() == 0 {
+        let Some(place) = self.room.enter(&caller.tenant) else {
             return Err(self
                 .refuse(&caller, Reason::Overloaded, asked.trace_id)
                 .await);
-        }
+        };
         let gateway = Arc::clone(self);
+        let granted = Arc::new(OnceLock::new());
+        let used = Arc::clone(&granted);
         let outcome = tokio::spawn(async move {
-            let _room = gateway.in_flight.acquire().await;
-            gateway.call_through(&caller, asked, &cancel).await
+            let _place = place;
+            gateway.call_through(&caller, asked, &used, &cancel).await
         });
-        Ok(Running { outcome })
+        Ok(Running { outcome, granted })
     }
 
     /// Begins a request about a task, as a call begins.
@@ -340,17 +363,20 @@ impl Gateway {
         asked: AskedTask,
         cancel: CancellationToken,
     ) -> Result<Running, Refused> {
-        if self.in_flight.available_permits() == 0 {
+        let Some(place) = self.room.enter(&caller.tenant) else {
             return Err(self
                 .refuse(&caller, Reason::Overloaded, asked.trace_id)
                 .await);
-        }
+        };
         let gateway = Arc::clone(self);
         let outcome = tokio::spawn(async move {
-            let _room = gateway.in_flight.acquire().await;
+            let _place = place;
             gateway.task_through(&caller, asked, &cancel).await
         });
-        Ok(Running { outcome })
+        Ok(Running {
+            outcome,
+            granted: Arc::default(),
+        })
     }
 
     /// What came of it.
@@ -370,6 +396,7 @@ impl Gateway {
         &self,
         caller: &Caller,
         asked: Asked,
+        granted: &OnceLock<Granted>,
         cancel: &CancellationToken,
     ) -> Outcome {
         let (talk, purpose) = (asked.talk.clone(), asked.purpose);
@@ -382,6 +409,10 @@ impl Gateway {
         let recorded = match decision {
             Decision::Refusal(refusal) => Err((*refusal, None)),
             Decision::Permit(permit) => {
+                if let Some(used) = permit.granted() {
+                    // Nobody else sets it.
+                    let _ = granted.set(used.clone());
+                }
                 self.authorize(caller, &loaded, permit, purpose, trace_id.clone())
                     .await
             }
@@ -393,6 +424,7 @@ impl Gateway {
                     caller,
                     loaded: &loaded,
                     purpose,
+                    replied: Replied::default(),
                     task: None,
                 };
                 self.forward_unless_killed(exchange, talk, cancel).await

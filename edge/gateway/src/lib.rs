@@ -24,6 +24,7 @@ mod lease;
 mod login;
 mod memory;
 mod proof;
+mod recent;
 mod seal;
 mod sessions;
 mod ship;
@@ -38,7 +39,7 @@ pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
 pub use upstream::{ListError, OpenApiError, ReadDocument, list_tools, read_openapi};
 
-use crate::enforce::Gateway;
+use crate::enforce::{Gateway, Room};
 use proctor_model::EdgeId;
 use proctor_runtime::Random;
 use proctor_runtime::admin::{self, Readiness, ReadyFlag};
@@ -48,7 +49,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -172,7 +172,7 @@ pub async fn start(
         leases: Arc::clone(&leases),
         clock: config.clock.clone(),
         random: Random::system(),
-        in_flight: Semaphore::new(config.in_flight_max),
+        room: Room::new(config.in_flight_max, config.tenant_in_flight_max),
         logins: login::Keys::new(Arc::clone(&tenants), config.clock.clone()),
         place: proof::Place::new(agent_addr, config.face.public_url.clone()),
         memory,

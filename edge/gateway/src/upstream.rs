@@ -100,21 +100,21 @@ pub(crate) struct Upstreams {
 
 /// Makes clients: connections are shared by those that need no TLS settings of their own.
 struct Dialer {
-    anywhere: reqwest::Client,
+    neighbours: reqwest::Client,
     public: reqwest::Client,
 }
 
 impl Dialer {
     fn new() -> Result<Self, reqwest::Error> {
         Ok(Self {
-            anywhere: client::builder(Reach::Anywhere).build()?,
+            neighbours: client::builder(Reach::Neighbours).build()?,
             public: client::builder(Reach::Public).build()?,
         })
     }
 
     fn client(&self, spec: client::Spec, vault: &Arc<Vault>) -> Client {
         let plain = match spec.reach {
-            Reach::Anywhere => &self.anywhere,
+            Reach::Neighbours => &self.neighbours,
             Reach::Public => &self.public,
         };
         Client::new(plain.clone(), spec, Arc::clone(vault))

@@ -1,5 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
+use crate::enforce::UnderWay;
 use crate::proof::Used;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
@@ -115,6 +116,8 @@ pub(crate) struct TenantState {
     pub(crate) proofs: Used,
     /// Calls that became tasks.
     pub(crate) tasks: Tasks,
+    /// Its calls that are under way.
+    pub(crate) under_way: UnderWay,
     /// When this edge began to serve it, on its monotonic clock.
     since: Duration,
 }
@@ -196,6 +199,7 @@ impl TenantState {
             unverified: Mutex::default(),
             proofs: Used::default(),
             tasks: Tasks::default(),
+            under_way: UnderWay::default(),
         }
     }
 

@@ -17,6 +17,7 @@ use proctor_engine::{
 use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
 use proctor_model::config::PolicyMode;
+use proctor_model::content::ContentFinding;
 use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -38,6 +39,15 @@ pub(super) struct Streamed {
     pub(super) status: &'static str,
     pub(super) reason: Option<Reason>,
     pub(super) findings: Findings,
+}
+
+/// What else there is to say of the end.
+pub(super) struct End {
+    pub(super) usage: Option<Usage>,
+    pub(super) latency: Duration,
+    pub(super) settled: Settled,
+    /// What the content filter found in the client's replies to questions.
+    pub(super) replied: Vec<ContentFinding>,
 }
 
 impl Ended {
@@ -65,9 +75,9 @@ impl Gateway {
     ) -> Outcome {
         let started = self.clock.monotonic();
         let (ended, used) = match exchange.task {
-            None => self.talk_through(&exchange, talk, cancel).await,
+            None => self.talk_in_time(&exchange, talk, cancel).await,
             Some((task, request)) => {
-                let asking = Box::pin(self.ask_after(&exchange, task, request, talk, cancel));
+                let asking = Box::pin(self.ask_in_time(&exchange, task, request, talk, cancel));
                 (asking.await, Used::default())
             }
         };
@@ -79,8 +89,13 @@ impl Gateway {
             loaded,
             ..
         } = &exchange;
-        self.record_end(recorded, caller, &ended, None, latency, settled)
-            .await;
+        let end = End {
+            usage: None,
+            latency,
+            settled,
+            replied: exchange.replied.take(),
+        };
+        self.record_end(recorded, caller, &ended, end).await;
         let facts = recorded.permit().facts();
         let (reason, detail) = match ended {
             Ended::Released(release) => {
@@ -166,10 +181,14 @@ impl Gateway {
         recorded: &Recorded,
         caller: &Caller,
         ended: &Ended,
-        usage: Option<Usage>,
-        latency: Duration,
-        mut settled: Settled,
+        end: End,
     ) {
+        let End {
+            usage,
+            latency,
+            mut settled,
+            replied,
+        } = end;
         let mut event = recorded.outcome();
         event.usage = usage.map(|usage| EventUsage {
             input_tokens: usage.input_tokens,
@@ -179,6 +198,7 @@ impl Gateway {
         event.budget = std::mem::take(&mut settled.noted);
         event.time = self.clock.now();
         describe(&mut event, ended);
+        event.content.extend(replied);
         if let Some(written) = self.note_written(recorded, ended) {
             event.memory = Some(written);
         }

@@ -1,7 +1,8 @@
 //! What a server and the client of a call say to each other before the answer. All that comes from the server passes
-//! [`proctor_engine::respond`], as the answer does.
+//! [`proctor_engine::respond`], as the answer does; all that goes to it passes [`proctor_engine::reply`].
 
 use super::answer::Ended;
+use super::budget;
 use super::{Caller, Gateway};
 use crate::spool::Recorded;
 use crate::tasks::Task;
@@ -14,12 +15,20 @@ use proctor_engine::budget::measure::Used;
 use proctor_engine::memory::MemoryView;
 use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
+use proctor_model::content::ContentFinding;
 use serde_json::{Map, Value, json};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Rounds of questions that one call may need.
 const ROUNDS_MAX: usize = 8;
+/// How long one call may take, whatever its server says or asks meanwhile: the longest limit of a server, the time for a
+/// person's reply, and some.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+/// How long a client may take to hear what was said before the answer; what it does not take is dropped.
+const HEAR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call on its way: permitted, recorded, not yet answered.
 pub(super) struct Exchange<'a> {
@@ -29,12 +38,66 @@ pub(super) struct Exchange<'a> {
     pub(super) purpose: Purpose,
     /// The task that is asked after, if this is no call.
     pub(super) task: Option<(&'a Task, task::Request)>,
+    pub(super) replied: Replied,
+}
+
+/// What the content filter found in the client's replies to questions.
+#[derive(Default)]
+pub(super) struct Replied(Mutex<Vec<ContentFinding>>);
+
+impl Replied {
+    fn note(&self, findings: Vec<ContentFinding>) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for found in findings {
+            let same = |known: &&mut ContentFinding| {
+                (&known.class, known.action) == (&found.class, found.action)
+            };
+            match noted.iter_mut().find(same) {
+                Some(known) => known.count = known.count.saturating_add(found.count),
+                None => noted.push(found),
+            }
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<ContentFinding> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Gateway {
+    /// [`Gateway::talk_through`], and no longer than any call may take.
+    pub(super) async fn talk_in_time(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: Talk,
+        cancel: &CancellationToken,
+    ) -> (Ended, Used) {
+        let talking = Box::pin(self.talk_through(exchange, talk, cancel));
+        let ended = tokio::time::timeout(CALL_TIMEOUT, talking).await;
+        ended.unwrap_or_else(|_| {
+            let late = Err(Failure::Timeout);
+            let used = budget::used(exchange.loaded, exchange.recorded.permit().tool(), &late);
+            (Ended::Failed(Failure::Timeout), used)
+        })
+    }
+
+    /// [`Gateway::ask_after`], and no longer than any call may take.
+    pub(super) async fn ask_in_time(
+        &self,
+        exchange: &Exchange<'_>,
+        task: &Task,
+        request: task::Request,
+        talk: Talk,
+        cancel: &CancellationToken,
+    ) -> Ended {
+        let asking = Box::pin(self.ask_after(exchange, task, request, talk, cancel));
+        let ended = tokio::time::timeout(CALL_TIMEOUT, asking).await;
+        ended.unwrap_or(Ended::Failed(Failure::Timeout))
+    }
+
     /// Forwards the call, and once more with the client's replies each time the server asks in a result and the client
     /// answers on its stream. Also what the call used, by its last round.
-    pub(super) async fn talk_through(
+    async fn talk_through(
         &self,
         exchange: &Exchange<'_>,
         mut talk: Talk,
@@ -45,13 +108,22 @@ impl Gateway {
                 Ok(answer) => self.judged(exchange, answer).await,
                 Err(reason) => Ended::refused(reason),
             };
-            return (ended, super::budget::CALL);
+            return (ended, budget::CALL);
+        }
+        if let Some(responses) = talk.inputs.as_mut().and_then(|it| it.responses.as_mut()) {
+            for reply in responses.values_mut() {
+                let body = reply.as_object_mut().map(std::mem::take);
+                match self.passed_on(exchange, body.unwrap_or_default()) {
+                    Ok(body) => *reply = body.into(),
+                    Err(reason) => return (Ended::refused(reason), budget::CALL),
+                }
+            }
         }
         let mut used = Used::default();
         for _ in 0..ROUNDS_MAX {
             let errand = Errand::Call(exchange.purpose);
             let answer = Box::pin(self.round(exchange, errand, &talk, cancel)).await;
-            used = super::budget::used(exchange.loaded, exchange.recorded.permit().tool(), &answer);
+            used = budget::used(exchange.loaded, exchange.recorded.permit().tool(), &answer);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failure) => return (Ended::Failed(failure), used),
@@ -72,7 +144,7 @@ impl Gateway {
             }
             self.note_reading(exchange, &release);
             let body = release.into_body();
-            let responses = self.ask_all(&talk, &body, cancel).await;
+            let responses = self.ask_all(exchange, &talk, &body, cancel).await;
             let Some(responses) = responses else {
                 return (Ended::Failed(Failure::Cancelled), used);
             };
@@ -96,7 +168,7 @@ impl Gateway {
         let permit = exchange.recorded.permit();
         let server = exchange.loaded.servers.get(&permit.tool().server);
         let server = server.ok_or(Failure::Unreachable)?;
-        let (words, mut said) = mpsc::channel(WORDS_WAITING);
+        let (words, said) = mpsc::channel(WORDS_WAITING);
         let inner = Talk {
             words: talk.words.as_ref().map(|_| words),
             ..talk.clone()
@@ -109,18 +181,32 @@ impl Gateway {
             &inner,
             cancel,
         ));
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut calling => break answer,
-                Some(word) = said.recv() => self.relay(exchange, talk, word, cancel).await,
-            }
+        // Beside the request, not between its steps: its time runs on while a client is slow to listen.
+        let mut relaying = Box::pin(self.relay_all(exchange, talk, said, cancel));
+        let (answer, all_said) = tokio::select! {
+            biased;
+            answer = &mut calling => (answer, false),
+            () = &mut relaying => (calling.as_mut().await, true),
         };
-        // What was said before the answer comes before it.
-        while let Ok(word) = said.try_recv() {
-            self.relay(exchange, talk, word, cancel).await;
+        drop(calling);
+        drop(inner);
+        if !all_said {
+            // What was said before the answer comes before it.
+            drop(tokio::time::timeout(HEAR_TIMEOUT, relaying).await);
         }
         answer
+    }
+
+    async fn relay_all(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        mut said: mpsc::Receiver<Word>,
+        cancel: &CancellationToken,
+    ) {
+        while let Some(word) = said.recv().await {
+            self.relay(exchange, talk, word, cancel).await;
+        }
     }
 
     /// Passes a word of the server on, if it may be.
@@ -148,11 +234,13 @@ impl Gateway {
                     let _ = client.send(Word::Note(said)).await;
                 }
             }
-            Word::Question(said, reply) => {
+            Word::Question(said, mut reply) => {
                 let asking = self.question(exchange, client, said);
                 let replied = tokio::select! {
-                    replied = asking => replied,
+                    replied = asking => self.reply(exchange, replied),
                     () = cancel.cancelled() => declined(-32603, "the call was cancelled"),
+                    // Nobody waits for it any more.
+                    () = reply.closed() => return,
                 };
                 // The server does not wait any more.
                 let _ = reply.send(replied);
@@ -208,6 +296,45 @@ impl Gateway {
         }
     }
 
+    /// A client's reply as it may go to the server.
+    fn reply(&self, exchange: &Exchange<'_>, reply: Reply) -> Reply {
+        let passed = match reply {
+            Reply::Result(result) => self.passed_on(exchange, result).map(Reply::Result),
+            Reply::Error(mut error) => {
+                // What it is and why; whatever else an error may hold is no reply.
+                error.retain(|name, value| match name.as_str() {
+                    "code" => value.is_i64(),
+                    "message" => value.is_string(),
+                    _ => false,
+                });
+                self.passed_on(exchange, error).map(Reply::Error)
+            }
+        };
+        passed.unwrap_or_else(|_| declined(-32603, "this reply is not passed on"))
+    }
+
+    /// What of a client's reply may leave: the content rules hold for it as for arguments.
+    fn passed_on(
+        &self,
+        exchange: &Exchange<'_>,
+        body: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Reason> {
+        let tool = exchange.recorded.permit().tool();
+        let (passed, findings) =
+            self.judge_under(exchange.caller, exchange.loaded, |world, _| {
+                let tool = world.tenant.catalogue().get(tool);
+                let tool = tool.ok_or(Reason::UnknownTool)?;
+                Ok::<_, Reason>(proctor_engine::reply(tool, body, world))
+            })??;
+        super::count_content(&findings);
+        exchange.replied.note(findings);
+        if let Err(reason) = &passed {
+            metrics::counter!("proctor_edge_replies_withheld_total", "reason" => reason.code())
+                .increment(1);
+        }
+        passed
+    }
+
     /// What of a word may be heard; it goes into the session's memory first.
     pub(super) fn heard(
         &self,
@@ -241,6 +368,7 @@ impl Gateway {
     /// Asks the client all that a result asks, one after the other.
     async fn ask_all(
         &self,
+        exchange: &Exchange<'_>,
         talk: &Talk,
         body: &Map<String, Value>,
         cancel: &CancellationToken,
@@ -263,7 +391,9 @@ impl Gateway {
                 () = cancel.cancelled() => return None,
             };
             // A reply that is an error is none: the server asks again, or does without.
-            if let Ok(Ok(Reply::Result(result))) = replied {
+            if let Ok(Ok(replied)) = replied
+                && let Reply::Result(result) = self.reply(exchange, replied)
+            {
                 responses.insert(name.clone(), Value::Object(result));
             }
         }

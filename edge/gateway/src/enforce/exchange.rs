@@ -5,12 +5,16 @@ use crate::event;
 use crate::jws::Jws;
 use crate::proof::Presented;
 use crate::world::{Loaded, TenantState};
+use futures::future::join_all;
 use proctor_engine::token::{Caveat, MintRequest};
 use proctor_engine::{CompiledIssuer, Freshness, Login};
 use proctor_model::audit::Effect;
 use proctor_model::{KeyThumbprint, Reason, TenantId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+
+/// Issuers of one tenant that may all say that a token is theirs.
+const OF_ONE_TENANT_MAX: usize = 4;
 
 /// What is asked for.
 pub(crate) struct ExchangeRequest<'a> {
@@ -70,10 +74,13 @@ impl Gateway {
         let invalid = || Away(request.tenant.clone(), Reason::LoginTokenInvalid);
         let jws = Jws::read(request.subject_token).ok_or_else(invalid)?;
         let claims = jws.unverified().ok_or_else(invalid)?;
-        let judge = self.judge_of(request.tenant.as_ref(), &claims)?;
+        let judges = self.judges_of(request.tenant.as_ref(), &claims)?;
+        let (judge, claims) = self.judge_of(request.tenant.as_ref(), judges, &jws).await?;
         let known = |reason| Away(Some(judge.tenant.id.clone()), reason);
         let issuer = judge.issuer().ok_or_else(|| known(Reason::Internal))?;
-        let login = self.verified(&judge, issuer, &jws).await.map_err(known)?;
+        let login = issuer
+            .judge(jws.typ(), &claims, self.clock.now())
+            .map_err(known)?;
         self.may_act(&judge, &login).map_err(known)?;
         let key = self.key_of(&judge, issuer, &request).map_err(known)?;
         self.give(&judge, issuer, &login, key, &request)
@@ -81,12 +88,12 @@ impl Gateway {
             .map_err(known)
     }
 
-    /// Whose token it is, by what it claims so far: exactly one issuer of one tenant.
-    fn judge_of(
+    /// Whose token it may be, by what it claims so far.
+    fn judges_of(
         &self,
         named: Option<&TenantId>,
         claims: &Map<String, Value>,
-    ) -> Result<Judge, Away> {
+    ) -> Result<Vec<Judge>, Away> {
         let tenants: Vec<_> = match named {
             Some(tenant) => self.tenants.get(tenant).into_iter().collect(),
             None => self.tenants.all(),
@@ -97,7 +104,11 @@ impl Gateway {
             let Some(loaded) = tenant.loaded() else {
                 continue;
             };
+            let before = found.len();
             for (at, issuer) in loaded.tenant.issuers().iter().enumerate() {
+                if found.len().saturating_sub(before) >= OF_ONE_TENANT_MAX {
+                    break;
+                }
                 match (issuer.made(claims), issuer.is_for_us(claims)) {
                     (false, _) => {}
                     (true, false) => foreign = Some(tenant.id.clone()),
@@ -109,29 +120,51 @@ impl Gateway {
                 }
             }
         }
-        match (found.pop(), foreign) {
-            (Some(judge), _) if found.is_empty() => Ok(judge),
-            (None, Some(tenant)) => Err(Away(Some(tenant), Reason::LoginWrongAudience)),
-            // Whether the tenant is unknown, or two of them would do, is said to nobody.
+        match (found.is_empty(), foreign) {
+            (false, _) => Ok(found),
+            (true, Some(tenant)) => Err(Away(Some(tenant), Reason::LoginWrongAudience)),
+            (true, None) => Err(Away(named.cloned(), Reason::LoginIssuerUnknown)),
+        }
+    }
+
+    /// Whose token it is: the one whose keys signed it. That another tenant says that it trusts the same issuer, by keys of
+    /// its own, makes nobody's login ambiguous.
+    async fn judge_of(
+        &self,
+        named: Option<&TenantId>,
+        judges: Vec<Judge>,
+        jws: &Jws<'_>,
+    ) -> Result<(Judge, Map<String, Value>), Away> {
+        let alone = judges.len() == 1;
+        // All at once: keys that take long to get are waited for once.
+        let tried = join_all(judges.into_iter().map(|judge| async move {
+            let signed = self.signed(&judge, jws).await;
+            (judge, signed)
+        }));
+        let (mut good, mut last) = (Vec::new(), None);
+        for (judge, signed) in tried.await {
+            match signed {
+                Ok(claims) => good.push((judge, claims)),
+                Err(reason) => last = Some(Away(Some(judge.tenant.id.clone()), reason)),
+            }
+        }
+        match (good.pop(), last) {
+            (Some(one), _) if good.is_empty() => Ok(one),
+            (None, Some(away)) if alone => Err(away),
+            // Whether none of several did, or two did, is said to nobody.
             _ => Err(Away(named.cloned(), Reason::LoginIssuerUnknown)),
         }
     }
 
-    /// What the token gives, once one of the issuer's keys is seen to have signed it.
-    async fn verified(
-        &self,
-        judge: &Judge,
-        issuer: &CompiledIssuer,
-        jws: &Jws<'_>,
-    ) -> Result<Login, Reason> {
-        let spec = issuer.spec();
+    /// What the token says, once one of the issuer's keys is seen to have signed it.
+    async fn signed(&self, judge: &Judge, jws: &Jws<'_>) -> Result<Map<String, Value>, Reason> {
+        let spec = judge.issuer().ok_or(Reason::Internal)?.spec();
         let algorithm = jws.algorithm(&spec.algorithms);
         let algorithm = algorithm.ok_or(Reason::LoginTokenInvalid)?;
         let tenant = &judge.tenant.id;
         let keys = self.logins.find(tenant, spec, jws, algorithm).await?;
         let mut verified = keys.iter().filter_map(|key| jws.verify(key, algorithm));
-        let claims = verified.next().ok_or(Reason::LoginTokenInvalid)?;
-        issuer.judge(jws.typ(), &claims, self.clock.now())
+        verified.next().ok_or(Reason::LoginTokenInvalid)
     }
 
     /// A token for whom no call would be allowed is not given.

@@ -3,7 +3,7 @@
 mod funds;
 mod relay;
 
-use super::answer::Ended;
+use super::answer::{End, Ended};
 use super::{Asked, Caller, Gateway, Refused};
 use crate::spool::Recorded;
 use crate::upstream::Failure;
@@ -92,16 +92,16 @@ impl Gateway {
     /// One prompt. It runs to its recorded end even if the agent does not wait for it; dropping the returned future, or
     /// the stream that it gives, cancels it.
     pub(crate) async fn prompt(self: &Arc<Self>, caller: Caller, prompted: Prompted) -> Completion {
-        if self.in_flight.available_permits() == 0 {
+        let Some(place) = self.room.enter(&caller.tenant) else {
             let refused = self.refuse(&caller, Reason::Overloaded, prompted.trace_id);
             return Completion::Refused(refused.await);
-        }
+        };
         let (begun, begins) = oneshot::channel();
         let cancel = CancellationToken::new();
         let guard = cancel.clone().drop_guard();
         let gateway = Arc::clone(self);
         tokio::spawn(async move {
-            let _room = gateway.in_flight.acquire().await;
+            let _place = place;
             gateway
                 .ask_in_turn(&caller, &prompted, begun, &cancel)
                 .await;
@@ -401,7 +401,17 @@ impl Turn<'_> {
         let used = super::budget::used_by_model(&self.loaded, permit, &self.model, usage, ended);
         let settled = self.recorded.take_spent().settle(&used);
         self.gateway
-            .record_end(&self.recorded, self.caller, ended, usage, latency, settled)
+            .record_end(
+                &self.recorded,
+                self.caller,
+                ended,
+                End {
+                    usage,
+                    latency,
+                    settled,
+                    replied: Vec::new(),
+                },
+            )
             .await;
     }
 }

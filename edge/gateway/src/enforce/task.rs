@@ -2,7 +2,7 @@
 //! for what the call itself has settled: it is not counted again, and no person is asked again.
 
 use super::answer::{Ended, note, noted, upstream_error};
-use super::dialogue::Exchange;
+use super::dialogue::{Exchange, Replied};
 use super::{Caller, Gateway, Outcome};
 use crate::lease::Funds;
 use crate::seal::Seal;
@@ -264,6 +264,7 @@ impl Gateway {
                     caller,
                     loaded: &loaded,
                     purpose: proctor_engine::Purpose::Continue,
+                    replied: Replied::default(),
                     task: Some((&task, asked.request)),
                 };
                 self.forward_unless_killed(exchange, talk, cancel).await

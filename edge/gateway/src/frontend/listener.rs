@@ -1,13 +1,17 @@
-//! The listener that agents connect to: bounded in connections, and in time for headers. HTTP/1.1 alone: without TLS
+//! The listener that agents connect to: bounded in connections, all and of each peer, and in time for headers. HTTP/1.1 alone: without TLS
 //! there is nothing that could agree on HTTP/2.
 
 use axum::Router;
 use hyper::server::conn::http1::Builder;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use nix::sys::resource::{Resource, getrlimit};
-use std::sync::Arc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections at once; more are closed.
 const CONNECTIONS_MAX: usize = 16_384;
+/// How long a new connection may take to ask anything.
+const FIRST: Duration = Duration::from_secs(10);
 /// How long the headers of a request may take, and a connection may idle between two.
 const HEADERS: Duration = Duration::from_secs(60);
 /// Bytes of headers.
@@ -32,29 +38,85 @@ fn builder() -> Builder {
     builder
 }
 
-/// Half of the file descriptors that this process may have: the rest is for spool, NATS and tool servers.
+/// Half of the file descriptors that this process may have: the rest is for spool, NATS and tool servers. It takes as many
+/// as it may: what shells are given is far too few for a server.
 fn connections_max() -> usize {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1_024, 1_024));
+    let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let limit = if raised { hard } else { soft };
     usize::try_from(limit / 2)
         .unwrap_or(CONNECTIONS_MAX)
         .min(CONNECTIONS_MAX)
+}
+
+/// Connections of each peer: of an address, of IPv6 of a network of them, for whoever has one has all.
+struct Peers {
+    most: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection of a peer, until it is dropped.
+struct Peer {
+    peers: Arc<Peers>,
+    ip: IpAddr,
+}
+
+impl Peers {
+    /// None if it has as many as one may.
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Peer> {
+        let ip = match ip.to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+            ip => ip,
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(ip).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Peer {
+            peers: Arc::clone(self),
+            ip,
+        })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let open = &self.peers.open;
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.ip) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&self.ip);
+            }
+        }
+    }
 }
 
 /// Serves until `shutdown`, then waits a while for the requests under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let builder = builder();
-    let room = Arc::new(Semaphore::new(connections_max()));
+    let most = connections_max();
+    let room = Arc::new(Semaphore::new(most));
+    // Generous: a proxy that stands before this edge is one peer.
+    let peers = Arc::new(Peers {
+        most: most.saturating_sub(most / 4),
+        open: Mutex::default(),
+    });
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // Where there is no room the connection is closed: nothing was asked yet.
-                if let Ok(room) = Arc::clone(&room).try_acquire_owned() {
-                    connection(&builder, stream, &router, &graceful, room);
+                if let Some(peer) = peers.enter(from.ip())
+                    && let Ok(room) = Arc::clone(&room).try_acquire_owned()
+                {
+                    connection(&builder, stream, &router, &graceful, (peer, room));
                 }
             }
             Err(error) => {
@@ -77,17 +139,52 @@ fn connection(
     stream: TcpStream,
     router: &Router,
     graceful: &GracefulShutdown,
-    room: OwnedSemaphorePermit,
+    room: (Peer, OwnedSemaphorePermit),
 ) {
     // Without it answers wait for acknowledgements; a socket that refuses it is on its way out.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router.clone());
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&asked);
+    let service = service_fn(move |request| {
+        asks.store(true, Ordering::Relaxed);
+        service.call(request)
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
+    let mut connection = Box::pin(graceful.watch(connection));
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let ended = match tokio::time::timeout(FIRST, &mut connection).await {
+            Ok(ended) => ended,
+            // It asked nothing: somebody else may have its place.
+            Err(_) if !asked.load(Ordering::Relaxed) => return,
+            Err(_) => connection.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");
         }
         drop(room);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_peer_leaves_room_for_others() {
+        let peers = Arc::new(Peers {
+            most: 2,
+            open: Mutex::default(),
+        });
+        let enter = |ip: &str| peers.enter(ip.parse().unwrap());
+        let first = enter("10.0.0.1");
+        let _second = enter("::ffff:10.0.0.1").unwrap();
+        assert!(enter("10.0.0.1").is_none());
+        assert!(enter("10.0.0.2").is_some());
+        drop(first);
+        assert!(enter("10.0.0.1").is_some());
+        let _v6 = [enter("2001:db8::1").unwrap(), enter("2001:db8::2").unwrap()];
+        assert!(enter("2001:db8::3").is_none(), "one network");
+        assert!(enter("2001:db8:0:1::1").is_some());
+    }
 }

@@ -42,8 +42,8 @@ impl Endpoint {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         Self {
             gateway,
-            sessions: session::Sessions::new(),
-            held: held::HeldCalls::new(),
+            sessions: session::Sessions::default(),
+            held: held::HeldCalls::default(),
         }
     }
 }

@@ -147,8 +147,10 @@ fn filled(segment: &str, binding: &HttpBinding, arguments: &Map<String, Value>) 
         rest = after;
     }
     out.push_str(rest);
-    // `Url` would leave these out without a word.
-    (!matches!(out.as_str(), "." | "..")).then_some(out)
+    // `Url` would leave these out without a word; and what some servers take for parameters of a segment does not change
+    // where it leads.
+    let leads = out.split(';').next().unwrap_or_default();
+    (!matches!(leads, "." | "..")).then_some(out)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -262,13 +264,20 @@ mod tests {
             "https://api.example/v1/pets/%C3%BC@:1/"
         );
         for bad in [
-            "..", ".", "", "a/b", "..\\..", "%2e%2e", "%2f", "a?b", "a#b", "a\r\nb", "a\u{0}",
+            "..", ".", "..;", ".;x=1", "..;/", "", "a/b", "..\\..", "%2e%2e", "%2f", "a?b", "a#b",
+            "a\r\nb", "a\u{0}",
         ] {
             assert_eq!(at("/pets/{id}", json!(bad)), None, "{bad:?}");
         }
         for bad in [json!({"a": 1}), json!(["a"]), json!(null)] {
             assert_eq!(at("/pets/{id}", bad), None);
         }
-        assert_eq!(at("/pets/{id}.", json!(".")), None);
+        for (path, bad) in [
+            ("/pets/{id}.", "."),
+            ("/pets/.{id}", ".;a"),
+            ("/pets/{id};v=1", ".."),
+        ] {
+            assert_eq!(at(path, json!(bad)), None, "{path}");
+        }
     }
 }

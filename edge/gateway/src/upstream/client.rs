@@ -1,6 +1,6 @@
 //! An HTTP client for one upstream: its TLS settings, and the credential that goes with each request.
 
-use super::guard::{self, PublicOnly};
+use super::guard::{self, Within};
 use super::rpc::Failure;
 use super::vault::Vault;
 use arc_swap::ArcSwapOption;
@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Certificate, Identity, Method, Request, RequestBuilder, Response, StatusCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -23,14 +24,19 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// An access token is not used in its last seconds.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
-/// Life of an access token that does not say.
+/// Life of an access token that does not say, and the longest that is believed.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a message may take that nobody waits for, and how many may be on their way to one upstream; more are not
+/// sent. An upstream that does not take them costs no more than these.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
+const PARTINGS_MAX: usize = 16;
 
 /// Which addresses an upstream may have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Reach {
-    /// Any, the edge's own network included.
-    Anywhere,
+    /// The edge's own network included, but no address where a machine is told its own credentials.
+    Neighbours,
     /// Public ones.
     Public,
 }
@@ -54,6 +60,7 @@ struct Inner {
     /// The client with this upstream's TLS settings, and the client certificate that it was made with.
     own: ArcSwapOption<(Option<Zeroizing<String>>, reqwest::Client)>,
     token: tokio::sync::Mutex<Option<AccessToken>>,
+    partings: Arc<Semaphore>,
 }
 
 struct AccessToken {
@@ -64,16 +71,13 @@ struct AccessToken {
 /// A client as every upstream's begins: no redirect, which would lead a permitted call elsewhere; no proxy of the
 /// environment, which would see it.
 pub(super) fn builder(reach: Reach) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder()
+    reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .tcp_nodelay(true);
-    match reach {
-        Reach::Anywhere => builder,
-        Reach::Public => builder.dns_resolver(Arc::new(PublicOnly)),
-    }
+        .tcp_nodelay(true)
+        .dns_resolver(Arc::new(Within(reach)))
 }
 
 impl Client {
@@ -84,6 +88,7 @@ impl Client {
             vault,
             own: ArcSwapOption::empty(),
             token: tokio::sync::Mutex::new(None),
+            partings: Arc::new(Semaphore::new(PARTINGS_MAX)),
         }))
     }
 
@@ -103,10 +108,23 @@ impl Client {
         self.request(Method::DELETE, url)
     }
 
+    /// Sends what nobody waits for: that a request is given up, that a session is over. A server that does not hear it
+    /// finds out by itself.
+    pub(super) fn part(&self, request: RequestBuilder) {
+        let room = Arc::clone(&self.0.partings).try_acquire_owned();
+        if let (Ok(room), Ok(runtime)) = (room, tokio::runtime::Handle::try_current()) {
+            let client = self.clone();
+            runtime.spawn(async move {
+                drop(tokio::time::timeout(PARTING_TIMEOUT, client.send(request)).await);
+                drop(room);
+            });
+        }
+    }
+
     /// Sends a request with the upstream's credential.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let mut request = request.build().map_err(|_| Failure::Unsendable)?;
-        if self.0.spec.reach == Reach::Public && !guard::may_name(request.url()) {
+        if !guard::may_name(request.url(), self.0.spec.reach) {
             return Err(Failure::Unreachable);
         }
         let client = self.client(request.url())?;
@@ -207,7 +225,7 @@ impl Client {
             return Err(Failure::NoCredential);
         };
         let url: Url = token_url.parse().map_err(|_| Failure::NoCredential)?;
-        if self.0.spec.reach == Reach::Public && !guard::may_name(&url) {
+        if !guard::may_name(&url, self.0.spec.reach) {
             return Err(Failure::NoCredential);
         }
         let secret = self.secret(secret, &url)?;
@@ -262,11 +280,12 @@ fn access_token(body: &[u8]) -> Option<AccessToken> {
         return None;
     }
     let life = granted.expires_in.map_or(TOKEN_LIFE, Duration::from_secs);
+    let life = life.min(TOKEN_LIFE_MAX).saturating_sub(TOKEN_MARGIN);
     let token = Zeroizing::new(granted.access_token);
     let value = Zeroizing::new(format!("Bearer {}", *token));
     Some(AccessToken {
         value: sensitive(&value).ok()?,
-        until: Instant::now() + life.saturating_sub(TOKEN_MARGIN),
+        until: Instant::now().checked_add(life)?,
     })
 }
 
@@ -283,5 +302,52 @@ pub(super) fn failure(error: &reqwest::Error) -> Failure {
         Failure::Unreachable
     } else {
         Failure::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_is_believed_to_live_for_ever() {
+        let granted = |expires_in: &str| {
+            let body = format!(
+                r#"{{"access_token":"t","token_type":"Bearer","expires_in":{expires_in}}}"#
+            );
+            access_token(body.as_bytes()).unwrap().until
+        };
+        let tomorrow = Instant::now() + TOKEN_LIFE_MAX;
+        for huge in ["18446744073709551615", "9223372036854775807"] {
+            assert!(granted(huge) <= tomorrow, "{huge}");
+        }
+        assert!(granted("3600") > Instant::now());
+        assert!(granted("0") <= Instant::now());
+    }
+
+    /// An upstream that takes connections and never answers.
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_bounded() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let spec = Spec {
+            auth: None,
+            tls: None,
+            reach: Reach::Neighbours,
+        };
+        let plain = builder(Reach::Neighbours).build().unwrap();
+        let client = Client::new(plain, spec, Arc::new(Vault::default()));
+        for _ in 0..10 * PARTINGS_MAX {
+            client.part(client.delete(&url));
+        }
+        assert_eq!(client.0.partings.available_permits(), 0);
+        let mut taken = Vec::new();
+        for _ in 0..PARTINGS_MAX {
+            taken.push(listener.accept().await.unwrap());
+        }
+        let all = u32::try_from(PARTINGS_MAX).unwrap();
+        let back = client.0.partings.acquire_many(all);
+        let waited = tokio::time::timeout(2 * PARTING_TIMEOUT, back).await;
+        assert!(waited.is_ok(), "they are given up");
     }
 }

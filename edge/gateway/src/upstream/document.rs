@@ -1,6 +1,7 @@
 //! Small public documents of others, such as the key sets of identity providers.
 
 use super::Upstreams;
+use super::client::Reach;
 use super::guard;
 use bytes::Bytes;
 use reqwest::StatusCode;
@@ -41,7 +42,7 @@ impl Upstreams {
             return Err(DocumentError::Address);
         }
         let client = match private_addresses {
-            true => &self.dialer.anywhere,
+            true => &self.dialer.neighbours,
             false => &self.dialer.public,
         };
         let request = client.get(url).header(ACCEPT, "application/json");
@@ -72,7 +73,7 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Vec<u8>, DocumentError
 fn may_ask(url: &Url, private_addresses: bool) -> bool {
     match (url.scheme(), private_addresses) {
         ("https", true) => true,
-        ("https", false) => guard::may_name(url),
+        ("https", false) => guard::may_name(url, Reach::Public),
         ("http", true) => is_loopback(url),
         _ => false,
     }

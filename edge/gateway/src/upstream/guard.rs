@@ -1,35 +1,62 @@
-//! Where a request to a tenant's HTTP API may go: no address of the edge's own network (server-side request forgery).
+//! Where a request to an upstream may go (server-side request forgery): to a tenant's HTTP API at no address of the edge's
+//! own network, to anything else at no address where a machine is told its own credentials.
 //!
 //! Names are judged by what they resolve to, at the moment of connecting: a name that is public when it is registered and
 //! private when it is called gets nowhere.
 
+use super::client::Reach;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use url::{Host, Url};
 
-/// Resolves names, and leaves out every address that is not public.
-pub(super) struct PublicOnly;
+/// Resolves names, and leaves out every address that is out of reach.
+pub(super) struct Within(pub(super) Reach);
 
-impl Resolve for PublicOnly {
+impl Resolve for Within {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|addr| is_public(addr.ip())).collect();
-            if public.is_empty() {
-                return Err("no public address".into());
+            let within: Vec<SocketAddr> = found.filter(|addr| reaches(reach, addr.ip())).collect();
+            if within.is_empty() {
+                return Err("no address that may be connected to".into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(within.into_iter()) as Addrs)
         })
     }
 }
 
-/// Whether an address that is written out may be connected to; names are [`PublicOnly`]'s to judge.
-pub(super) fn may_name(url: &Url) -> bool {
+/// Whether an address that is written out may be connected to; names are [`Within`]'s to judge.
+pub(super) fn may_name(url: &Url, reach: Reach) -> bool {
     match url.host() {
-        Some(Host::Ipv4(ip)) => is_public(ip.into()),
-        Some(Host::Ipv6(ip)) => is_public(ip.into()),
+        Some(Host::Ipv4(ip)) => reaches(reach, ip.into()),
+        Some(Host::Ipv6(ip)) => reaches(reach, ip.into()),
         Some(Host::Domain(_)) => true,
         None => false,
+    }
+}
+
+fn reaches(reach: Reach, ip: IpAddr) -> bool {
+    match reach {
+        Reach::Public => is_public(ip),
+        Reach::Neighbours => !is_of_the_machine(ip),
+    }
+}
+
+/// Whether an address is one at which clouds give a machine its metadata, credentials among it: link-local ones, and those
+/// that some clouds have elsewhere. No tool server is there.
+fn is_of_the_machine(ip: IpAddr) -> bool {
+    let of_v4 = |ip: Ipv4Addr| {
+        let elsewhere = [[100, 100, 100, 200], [168, 63, 129, 16], [192, 0, 0, 192]];
+        ip.is_link_local() || elsewhere.contains(&ip.octets())
+    };
+    match ip {
+        IpAddr::V4(ip) => of_v4(ip),
+        IpAddr::V6(ip) => match (embedded(ip), ip.segments()) {
+            (Some(ip), _) => of_v4(ip),
+            (None, [first, ..]) if first & 0xffc0 == 0xfe80 => true,
+            (None, segments) => segments == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+        },
     }
 }
 
@@ -134,17 +161,39 @@ mod tests {
             ("http://localhost/", true),
             ("http://1.1.1.1/", true),
         ] {
-            assert_eq!(may_name(&url.parse().unwrap()), may, "{url}");
+            let url = url.parse().unwrap();
+            assert_eq!(may_name(&url, Reach::Public), may, "{url}");
+        }
+    }
+
+    #[test]
+    fn no_upstream_is_where_a_machine_is_told_its_credentials() {
+        for (url, may) in [
+            ("http://169.254.169.254/latest/", false),
+            ("http://0xa9fea9fe/", false),
+            ("http://169.254.1.1/", false),
+            ("http://100.100.100.200/", false),
+            ("http://[fe80::1]/", false),
+            ("http://[febf::1]/", false),
+            ("http://[fd00:ec2::254]/", false),
+            ("http://[::ffff:169.254.169.254]/", false),
+            ("http://[64:ff9b::a9fe:a9fe]/", false),
+            ("http://127.0.0.1:8080/mcp", true),
+            ("http://10.1.2.3/mcp", true),
+            ("http://[::1]/mcp", true),
+            ("http://[fd00::1]/mcp", true),
+            ("http://1.1.1.1/mcp", true),
+        ] {
+            let url = url.parse().unwrap();
+            assert_eq!(may_name(&url, Reach::Neighbours), may, "{url}");
         }
     }
 
     #[tokio::test]
     async fn a_name_is_what_it_resolves_to() {
-        assert!(
-            PublicOnly
-                .resolve("localhost".parse().unwrap())
-                .await
-                .is_err()
-        );
+        for (reach, may) in [(Reach::Public, false), (Reach::Neighbours, true)] {
+            let resolved = Within(reach).resolve("localhost".parse().unwrap()).await;
+            assert_eq!(resolved.is_ok(), may);
+        }
     }
 }

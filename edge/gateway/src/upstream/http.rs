@@ -24,6 +24,8 @@ const RESUMES_MAX: usize = 5;
 const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// How long a server may take to take what gets no answer.
+const SAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may take to open a session's own stream before we go on without.
 const STREAM_OPENS: Duration = Duration::from_secs(1);
 
@@ -86,7 +88,7 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(client: Client, url: String, news: broadcast::Sender<News>) -> Self {
         Self {
-            sessions: Sessions::new(client.clone(), url.clone()),
+            sessions: Sessions::new(),
             client,
             url,
             connecting: Mutex::new(()),
@@ -148,15 +150,16 @@ impl Http {
         {
             return Err(Failure::Invalid);
         }
-        let mut events = events::Events::new(response, u64::MAX);
+        let mut events = events::Events::endless(response);
         while let Some(event) = events.next().await? {
-            match rpc::read(event.data.as_bytes())? {
-                Incoming::News(news) => self.tell(news),
+            match rpc::read(event.data.as_bytes()) {
+                Ok(Incoming::News(news)) => self.tell(news),
                 // A question that belongs to no request of anybody.
-                Incoming::Ping(id) => self.say(&session, &pong(&id)).await?,
-                Incoming::Question(id, _) => self.say(&session, &nobody(&id)).await?,
-                Incoming::Answer(..) => return Ok(()),
-                Incoming::Note(_) | Incoming::Unreadable(_) | Incoming::Other => {}
+                Ok(Incoming::Ping(id)) => self.say(&session, &pong(&id)).await?,
+                Ok(Incoming::Question(id, _)) => self.say(&session, &nobody(&id)).await?,
+                Ok(Incoming::Answer(..)) => return Ok(()),
+                // Nor does what can't be read end what else is told.
+                Ok(Incoming::Note(_) | Incoming::Unreadable(_) | Incoming::Other) | Err(_) => {}
             }
         }
         Ok(())
@@ -227,16 +230,17 @@ impl Http {
     async fn initialize(&self, talk: &Talk) -> Result<Session, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = rpc::request(id, "initialize", rpc::initialize_params(&talk.capabilities));
-        let request = self.client.post(&self.url).header(ACCEPT, BOTH).json(&body);
-        let response = self.client.send(request).await?;
+        let post = self.client.post(&self.url).header(ACCEPT, BOTH).json(&body);
+        let silent = Talk::silent(&talk.who);
+        let request = Request::own("initialize", Map::new(), &silent);
+        let mut deadline = Deadline::new(request.limit);
+        // Others wait for it, too: whoever is here holds the lock.
+        let response = deadline.within(self.client.send(post)).await??;
         if !response.status().is_success() {
             return Err(Failure::Invalid);
         }
         let session_id = response.headers().get(SESSION_ID).cloned();
         let nowhere = Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), None);
-        let silent = Talk::silent(&talk.who);
-        let request = Request::own("initialize", Map::new(), &silent);
-        let mut deadline = Deadline::new(request.limit);
         let answer = self
             .answer(&nowhere, response, id, &request, &mut deadline)
             .await?;
@@ -249,7 +253,8 @@ impl Http {
             .iter()
             .find(|known| **known == version)
             .ok_or(Failure::Invalid)?;
-        let session = Session::legacy(HeaderValue::from_static(version), session_id);
+        let version = HeaderValue::from_static(version);
+        let session = Session::legacy(version, session_id).ended_by(&self.client, &self.url);
         let initialized = rpc::notification("notifications/initialized", Map::new());
         self.say(&session, &initialized).await?;
         Ok(session)
@@ -259,7 +264,10 @@ impl Http {
     async fn say(&self, session: &Session, message: &Value) -> Result<(), Failure> {
         let request = self.client.post(&self.url).header(ACCEPT, BOTH);
         let request = addressed(request, session).json(message);
-        self.client.send(request).await.map(drop)
+        tokio::time::timeout(SAY_TIMEOUT, self.client.send(request))
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map(drop)
     }
 
     fn message(&self, session: &Session, request: &Request<'_>, id: u64) -> RequestBuilder {
@@ -293,13 +301,21 @@ impl Http {
         let (words, mut said) = mpsc::channel(WORDS_WAITING);
         let _waits = session.wait(id, words);
         let pauses = deadline.pauses();
-        let mut exchange = std::pin::pin!(self.exchange(session, request, deadline, id));
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut exchange => return ended,
-                Some(word) = said.recv() => self.told(session, request, word, id, &pauses).await,
+        // Beside the exchange, whose time runs on meanwhile.
+        let telling = async {
+            let mut questions = 0_usize;
+            while let Some(word) = said.recv().await {
+                questions = questions.saturating_add(usize::from(word.asks()));
+                if questions <= QUESTIONS_MAX || !word.asks() {
+                    self.told(session, request, word, id, &pauses).await;
+                }
             }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            ended = self.exchange(session, request, deadline, id) => ended,
+            () = telling => Err(Failure::Broken.into()),
         }
     }
 
@@ -360,12 +376,14 @@ impl Http {
             return Err(Failure::Invalid);
         }
         drop(there);
-        let mut events = events::Events::new(response, u64::MAX);
+        let mut events = events::Events::endless(response);
         while let Some(event) = events.next().await? {
             let Some(session) = session.upgrade() else {
                 break;
             };
-            let word = rpc::read(event.data.as_bytes())?;
+            let Ok(word) = rpc::read(event.data.as_bytes()) else {
+                continue;
+            };
             self.overheard(&session, concerned, word).await?;
         }
         Ok(())
@@ -541,11 +559,8 @@ struct Unanswered(Option<(Client, RequestBuilder)>);
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if let (Some((client, cancelled)), Ok(runtime)) =
-            (self.0.take(), tokio::runtime::Handle::try_current())
-        {
-            // A server that does not hear it finds out by itself.
-            runtime.spawn(async move { drop(client.send(cancelled).await) });
+        if let Some((client, cancelled)) = self.0.take() {
+            client.part(cancelled);
         }
     }
 }
@@ -599,5 +614,85 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
             bytes,
         }),
         _ => Err(Failure::Invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Vault;
+    use super::super::client::{Reach, Spec, builder};
+    use super::*;
+    use axum::Json;
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+
+    fn http(url: String) -> Arc<Http> {
+        let spec = Spec {
+            auth: None,
+            tls: None,
+            reach: Reach::Neighbours,
+        };
+        let plain = builder(Reach::Neighbours).build().unwrap();
+        let client = Client::new(plain, spec, Arc::new(Vault::default()));
+        Arc::new(Http::new(client, url, broadcast::channel(1).0))
+    }
+
+    /// Opens a session, says one thing after the other on its stream, and never answers a call.
+    async fn babbles(Json(request): Json<Value>) -> axum::response::Response {
+        let result = match request["method"].as_str() {
+            Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+            Some("tools/call") => std::future::pending().await,
+            _ => return axum::http::StatusCode::ACCEPTED.into_response(),
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+        ([(SESSION_ID, "s")], Json(answer)).into_response()
+    }
+
+    async fn words() -> axum::response::Response {
+        let line = json!({ "jsonrpc": "2.0", "method": "notifications/message",
+            "params": { "level": "info", "data": "x" } });
+        let event = axum::body::Bytes::from(format!("data: {line}\n\n"));
+        let events = futures::stream::unfold(event, |event| async {
+            tokio::task::yield_now().await;
+            Some((Ok::<_, std::io::Error>(event.clone()), event))
+        });
+        let body = axum::body::Body::from_stream(events);
+        ([("content-type", "text/event-stream")], body).into_response()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_listen_gives_the_server_no_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        let router = axum::Router::new().route("/", get(words).post(babbles));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (words, _nobody_takes_them) = mpsc::channel(1);
+        let talk = Talk {
+            words: Some(words),
+            ..Talk::silent("root/")
+        };
+        http.session(&talk).await.unwrap();
+        let mut request = Request::own("tools/call", Map::new(), &talk);
+        request.limit = Duration::from_millis(300);
+        let answer = tokio::time::timeout(Duration::from_secs(20), http.request(request)).await;
+        assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
+    }
+
+    /// A server that takes the first request and never answers.
+    #[tokio::test]
+    async fn a_server_that_does_not_begin_locks_nobody_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        // Known to be of the older revisions: it begins with `initialize`.
+        http.sessions.put(
+            &Talk::silent("other/"),
+            Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), None),
+        );
+        let first = Arc::clone(&http);
+        // As the task that listens does, without a limit of its own.
+        let first = tokio::spawn(async move { first.session(&Talk::silent("root/")).await.err() });
+        let _taken = listener.accept().await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), first).await;
+        assert_eq!(ended.unwrap().unwrap(), Some(Failure::Timeout));
     }
 }

@@ -43,7 +43,7 @@ impl Providers {
                 return Arc::clone(known);
             }
             let reach = match spec.private_addresses {
-                true => Reach::Anywhere,
+                true => Reach::Neighbours,
                 false => Reach::Public,
             };
             let client = client::Spec {

@@ -435,7 +435,7 @@ fn fence(place: ParameterPlace, schema: &mut Value) {
         // One segment: nothing that a server might take for a way elsewhere, encoded or not.
         ParameterPlace::Path => json!({ "anyOf": [
             { "type": ["integer", "number", "boolean"] },
-            { "type": "string", "pattern": "^[^/\\\\?#%\\u0000-\\u001f\\u007f]+$", "not": { "enum": [".", ".."] } },
+            { "type": "string", "pattern": "^[^/\\\\?#%\\u0000-\\u001f\\u007f]+$", "not": { "pattern": "^\\.\\.?(;|$)" } },
         ] }),
         ParameterPlace::Header => json!({ "anyOf": [
             { "type": ["integer", "number", "boolean"] },

@@ -185,6 +185,14 @@ pub(super) enum Incoming {
     Other,
 }
 
+impl Incoming {
+    pub(super) fn asks(&self) -> bool {
+        matches!(self, Self::Question(..))
+    }
+}
+
+/// Longest address of a resource that a server may tell of, in bytes: many of them wait to be taken.
+const URI_BYTES_MAX: usize = 4 * 1024;
 /// Most values in one message: text is cheap, a tree of tiny values takes a hundred times its size in memory.
 const NODES_MAX: usize = 500_000;
 
@@ -253,8 +261,8 @@ fn notified(method: String, params: Map<String, Value>) -> Incoming {
         "notifications/prompts/list_changed" => Incoming::News(News::Listed(EntryKind::Prompt)),
         "notifications/resources/list_changed" => Incoming::News(News::Listed(EntryKind::Resource)),
         "notifications/resources/updated" => match params.get("uri").and_then(Value::as_str) {
-            Some(uri) => Incoming::News(News::Updated(uri.into())),
-            None => Incoming::Other,
+            Some(uri) if uri.len() <= URI_BYTES_MAX => Incoming::News(News::Updated(uri.into())),
+            _ => Incoming::Other,
         },
         "notifications/progress" | "notifications/message" | super::task::STATUS => {
             Incoming::Note(Said { method, params })

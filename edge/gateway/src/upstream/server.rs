@@ -20,7 +20,7 @@ use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,10 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of all pages of a list together.
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LIST_PAGES_MAX: usize = 64;
+/// Definitions of one kind that a server may list.
+const DEFINITIONS_MAX: usize = 4_096;
+/// How long one page of a list may take: less than all of it, so that a server that hangs is seen to.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Least time between two lists.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// How long a server that can't be asked is still called by what it showed last.
@@ -66,7 +70,7 @@ impl Transport {
                 let spec = client::Spec {
                     auth: auth.clone(),
                     tls: tls.clone(),
-                    reach: Reach::Anywhere,
+                    reach: Reach::Neighbours,
                 };
                 let client = dialer.client(spec, vault);
                 Self::Http(Arc::new(Http::new(client, url.clone(), news.clone())))
@@ -106,7 +110,7 @@ impl Transport {
                 private_addresses,
             } => {
                 let reach = match private_addresses {
-                    true => Reach::Anywhere,
+                    true => Reach::Neighbours,
                     false => Reach::Public,
                 };
                 let spec = client::Spec {
@@ -184,6 +188,8 @@ struct Link {
     /// How many of our clients watch which of its resources.
     watched_resources: watch::Sender<HashMap<Arc<str>, usize>>,
     watched: AtomicBool,
+    /// Digests of what was approved last: what differs from it is kept whole.
+    approved: RwLock<Arc<HashMap<ToolName, String>>>,
     /// What the server shows now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, Shown>>>,
     asked: watch::Sender<bool>,
@@ -192,11 +198,18 @@ struct Link {
     stop: CancellationToken,
 }
 
-/// A definition that a server shows, with its digest.
-#[derive(PartialEq)]
+/// What a server shows under a name.
 struct Shown {
     digest: String,
-    definition: ToolDefinition,
+    /// For people to look at, where it differs from what was approved and there is room.
+    definition: Option<ToolDefinition>,
+}
+
+/// Definitions are the same if their digests are.
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
 }
 
 impl Drop for Link {
@@ -208,7 +221,7 @@ impl Drop for Link {
 /// A tool server.
 pub(crate) struct Server {
     spec: ToolServer,
-    approved: HashMap<ToolName, String>,
+    approved: Arc<HashMap<ToolName, String>>,
     /// Arguments that go into headers.
     headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
     /// The requests that the tools of an HTTP API make.
@@ -245,6 +258,7 @@ impl Server {
     ) -> Self {
         let news = broadcast::channel(NEWS_WAITING).0;
         let transport = Transport::new(&spec.upstream, dialer, vault, &news);
+        let approved = Arc::new(approved(&spec));
         let link = Link {
             transport: Arc::new(transport),
             calls: Semaphore::new(CALLS_MAX),
@@ -253,13 +267,14 @@ impl Server {
             generation: AtomicU64::new(0),
             watched_resources: watch::channel(HashMap::new()).0,
             watched: AtomicBool::new(false),
+            approved: RwLock::new(Arc::clone(&approved)),
             shown: RwLock::default(),
             asked: watch::channel(false).0,
             seen: AtomicBool::new(false),
             stop,
         };
         Self {
-            approved: approved(&spec),
+            approved,
             headers: headers(&spec),
             bindings: api::bindings(&spec),
             spec,
@@ -269,8 +284,11 @@ impl Server {
 
     /// The same server with another catalogue or other limits: connections and children stay.
     pub(super) fn respecified(&self, spec: ToolServer) -> Self {
+        let approved = Arc::new(approved(&spec));
+        let last = self.link.approved.write();
+        *last.unwrap_or_else(PoisonError::into_inner) = Arc::clone(&approved);
         Self {
-            approved: approved(&spec),
+            approved,
             headers: headers(&spec),
             bindings: api::bindings(&spec),
             spec,
@@ -333,12 +351,8 @@ impl Server {
         let mut room = SEEN_BYTES_MAX;
         let seen = names.into_iter().take(SEEN_MAX).map(|name| {
             let shown = shown.get(name);
-            let definition = shown.map(|shown| &shown.definition).filter(|definition| {
-                let size = serde_json::to_vec(definition).map_or(usize::MAX, |json| json.len());
-                let left = room.checked_sub(size);
-                room = left.unwrap_or(room);
-                left.is_some()
-            });
+            let definition = shown.and_then(|shown| shown.definition.as_ref());
+            let definition = definition.filter(|definition| takes(&mut room, definition));
             Seen {
                 name: name.clone(),
                 digest: shown.map(|shown| shown.digest.clone()),
@@ -396,8 +410,8 @@ impl Server {
             self.link.asked.send_replace(true);
             return;
         }
-        tokio::spawn(compare(Arc::downgrade(&self.link), self.link.stop.clone()));
-        tokio::spawn(listen(Arc::downgrade(&self.link), self.link.stop.clone()));
+        tokio::spawn(kept_up(&self.link, compare));
+        tokio::spawn(kept_up(&self.link, listen));
     }
 
     /// One request, within all limits.
@@ -509,8 +523,32 @@ impl Drop for Watched {
     }
 }
 
+/// Runs a task of a server, again if it failed: without it nobody would notice what changes, so that the server is not
+/// called before it was compared once more.
+fn kept_up<F: Future<Output = ()> + Send + 'static>(
+    link: &Arc<Link>,
+    task: fn(Weak<Link>, CancellationToken) -> F,
+) -> impl Future<Output = ()> + use<F> {
+    let (link, stop) = (Arc::downgrade(link), link.stop.clone());
+    async move {
+        while tokio::spawn(task(Weak::clone(&link), stop.clone()))
+            .await
+            .is_err()
+        {
+            let Some(link) = link.upgrade() else { return };
+            link.seen.store(false, Ordering::Release);
+            drop(link);
+            tracing::error!("a task that looks after a tool server failed, and begins again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(COMPARE_AGAIN) => {}
+            }
+        }
+    }
+}
+
 /// Compares definitions until the server is gone.
-async fn compare(link: std::sync::Weak<Link>, stop: CancellationToken) {
+async fn compare(link: Weak<Link>, stop: CancellationToken) {
     let mut last_seen = None;
     loop {
         let Some(link) = link.upgrade() else { return };
@@ -531,7 +569,7 @@ async fn compare(link: std::sync::Weak<Link>, stop: CancellationToken) {
 }
 
 /// Listens to what a server tells about itself; anew when the resources that are watched change.
-async fn listen(link: std::sync::Weak<Link>, stop: CancellationToken) {
+async fn listen(link: Weak<Link>, stop: CancellationToken) {
     let talk = Talk::watching(WATCHER);
     let mut subscribed = HashSet::new();
     loop {
@@ -596,11 +634,26 @@ impl Link {
         for definition in self.list().await? {
             let name = definition.name.clone();
             let digest = definition.digest();
+            let definition = Some(definition);
             let before = shown.insert(name.clone(), Shown { digest, definition });
             twice.extend(before.map(|_| name));
         }
         shown.retain(|name, _| !twice.contains(name));
+        self.keep_what_differs(&mut shown);
         Ok(shown)
+    }
+
+    /// Of the definitions only those that people may have to look at stay in memory, and no more than can be told.
+    fn keep_what_differs(&self, shown: &mut HashMap<ToolName, Shown>) {
+        let approved = self.approved.read().unwrap_or_else(PoisonError::into_inner);
+        let mut room = SEEN_BYTES_MAX;
+        let mut all: Vec<_> = shown.iter_mut().collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        for (name, shown) in all {
+            let differs = approved.get(name) != Some(&shown.digest);
+            let kept = shown.definition.take().filter(|_| differs);
+            shown.definition = kept.filter(|definition| takes(&mut room, definition));
+        }
     }
 
     /// All that the server lists: tools, resources, templates, prompts. What can't be read as a definition is left out.
@@ -628,6 +681,7 @@ impl Link {
         for _ in 0..LIST_PAGES_MAX {
             let mut request = Request::own(listed.method(), params.clone(), &talk);
             request.bytes_max = *left;
+            request.limit = PAGE_TIMEOUT;
             let answer = self.request(request).await?;
             *left = left.saturating_sub(answer.bytes);
             let page = match answer.reply {
@@ -645,6 +699,9 @@ impl Link {
                 .iter()
                 .map(|element| ToolDefinition::from_list(listed, element));
             definitions.extend(read.filter_map(Result::ok));
+            if definitions.len() > DEFINITIONS_MAX {
+                return Err(Failure::TooLarge);
+            }
             match page.get("nextCursor").filter(|cursor| !cursor.is_null()) {
                 Some(cursor) => drop(params.insert("cursor".into(), cursor.clone())),
                 None => return Ok(definitions),
@@ -654,9 +711,20 @@ impl Link {
     }
 }
 
+/// Takes the room that a definition needs, if it is there.
+fn takes(room: &mut usize, definition: &ToolDefinition) -> bool {
+    let size = serde_json::to_vec(definition).map_or(usize::MAX, |json| json.len());
+    let left = room.checked_sub(size);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
 /// Asks a server for all that it lists, once.
 pub(super) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure> {
     tokio::time::timeout(LIST_TIMEOUT, server.link.list())
         .await
         .unwrap_or(Err(Failure::Timeout))
 }
+
+#[cfg(test)]
+mod tests;

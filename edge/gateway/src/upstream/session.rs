@@ -4,18 +4,19 @@
 use super::client::Client;
 use super::rpc::{self, Era, Incoming};
 use super::talk::Talk;
-use moka::notification::RemovalCause;
-use moka::sync::Cache;
+use crate::recent::Recent;
 use reqwest::header::HeaderValue;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Sessions at one server; the longest unused one makes room.
-const SESSIONS_MAX: u64 = 1_024;
+const SESSIONS_MAX: usize = 1_024;
+/// And those of one token, whatever was appended to it.
+const OF_ONE_TOKEN_MAX: usize = 256;
 /// A session that is not used for so long is ended.
 const SESSION_IDLE: Duration = Duration::from_secs(900);
 
@@ -28,11 +29,21 @@ pub(super) struct Session {
     waiting: Waiting,
     /// Cancelled with the session.
     pub(super) over: CancellationToken,
+    /// Where the server is told that it is over: once nobody has a request in it any more.
+    end: Option<(Client, String)>,
+    /// The server does not know it any more.
+    forgotten: AtomicBool,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.over.cancel();
+        if let (Some(id), Some((client, url)), false) =
+            (&self.id, &self.end, *self.forgotten.get_mut())
+        {
+            let delete = client.delete(url).header("mcp-session-id", id.clone());
+            client.part(delete.header("mcp-protocol-version", self.version.clone()));
+        }
     }
 }
 
@@ -71,13 +82,9 @@ impl Concerned {
 
 impl Session {
     pub(super) fn modern() -> Self {
-        Self {
-            era: Era::Modern,
-            version: HeaderValue::from_static(rpc::MODERN_VERSION),
-            id: None,
-            waiting: Waiting::default(),
-            over: CancellationToken::new(),
-        }
+        let mut session = Self::legacy(HeaderValue::from_static(rpc::MODERN_VERSION), None);
+        session.era = Era::Modern;
+        session
     }
 
     pub(super) fn legacy(version: HeaderValue, id: Option<HeaderValue>) -> Self {
@@ -87,7 +94,15 @@ impl Session {
             id,
             waiting: Waiting::default(),
             over: CancellationToken::new(),
+            end: None,
+            forgotten: AtomicBool::new(false),
         }
+    }
+
+    /// Has its server told when it is over.
+    pub(super) fn ended_by(mut self, client: &Client, url: &str) -> Self {
+        self.end = Some((client.clone(), url.to_owned()));
+        self
     }
 
     /// Puts a request on the list of those in work.
@@ -109,7 +124,7 @@ impl Session {
 type Key = (Arc<str>, String);
 
 pub(super) struct Sessions {
-    held: Cache<Key, Arc<Session>>,
+    held: Mutex<Recent<Key, Arc<Session>>>,
     /// 0: not known. A server of the stateless revision has one for all.
     era: AtomicU8,
     modern: Arc<Session>,
@@ -119,25 +134,9 @@ const LEGACY: u8 = 1;
 const MODERN: u8 = 2;
 
 impl Sessions {
-    pub(super) fn new(client: Client, url: String) -> Self {
-        let held = Cache::builder()
-            .max_capacity(SESSIONS_MAX)
-            .time_to_idle(SESSION_IDLE)
-            .eviction_listener(move |_: Arc<Key>, session: Arc<Session>, cause| {
-                let runtime = tokio::runtime::Handle::try_current();
-                if let (Some(id), Ok(runtime)) = (&session.id, runtime)
-                    && cause != RemovalCause::Explicit
-                {
-                    let delete = client.delete(&url).header("mcp-session-id", id.clone());
-                    let delete = delete.header("mcp-protocol-version", session.version.clone());
-                    // A server that does not hear it ends the session by itself.
-                    let client = client.clone();
-                    runtime.spawn(async move { drop(client.send(delete).await) });
-                }
-            })
-            .build();
+    pub(super) fn new() -> Self {
         Self {
-            held,
+            held: Mutex::new(Recent::new(SESSION_IDLE)),
             era: AtomicU8::new(0),
             modern: Arc::new(Session::modern()),
         }
@@ -151,7 +150,10 @@ impl Sessions {
     pub(super) fn get(&self, talk: &Talk) -> Option<Arc<Session>> {
         match self.era.load(Ordering::Acquire) {
             MODERN => Some(Arc::clone(&self.modern)),
-            LEGACY => self.held.get(&Self::key(talk)),
+            LEGACY => self
+                .held()
+                .get(&Self::key(talk), Instant::now())
+                .map(Arc::clone),
             _ => None,
         }
     }
@@ -169,28 +171,78 @@ impl Sessions {
             Era::Legacy => {
                 self.era.store(LEGACY, Ordering::Release);
                 let session = Arc::new(session);
-                self.held.insert(Self::key(talk), Arc::clone(&session));
+                self.keep(Self::key(talk), Arc::clone(&session));
                 session
             }
         }
     }
 
+    fn held(&self) -> MutexGuard<'_, Recent<Key, Arc<Session>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a new one. Those that make room for it end when the requests in them have.
+    fn keep(&self, key: Key, session: Arc<Session>) {
+        let token = |who: &str| who.split('/').next().map(str::to_owned);
+        let ours = token(&key.0);
+        let mut held = self.held();
+        let of_token = held.make_room(OF_ONE_TOKEN_MAX, |(who, _), _| token(who) == ours);
+        let of_all = held.make_room(SESSIONS_MAX, |_, _| true);
+        held.put(key, session, Instant::now());
+        drop(held);
+        drop((of_token, of_all));
+    }
+
     /// The server has forgotten it, and may be another now.
     pub(super) fn forget(&self, session: &Arc<Session>) {
-        let gone: Vec<_> = self
-            .held
-            .iter()
-            .filter(|(_, held)| Arc::ptr_eq(held, session))
-            .map(|(key, _)| key)
-            .collect();
-        for key in gone {
-            self.held.invalidate(&*key);
-        }
+        session.forgotten.store(true, Ordering::Release);
+        self.held().retain(|held| !Arc::ptr_eq(held, session));
         self.era.store(0, Ordering::Release);
     }
 
     /// Nothing is known of the server any more.
     pub(super) fn doubt(&self) {
         self.era.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legacy(sessions: &Sessions, who: &str) -> Arc<Session> {
+        let id = Some(HeaderValue::from_static("s"));
+        let session = Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), id);
+        sessions.put(&Talk::silent(who), session)
+    }
+
+    #[test]
+    fn a_new_session_is_kept_and_one_token_has_its_share() {
+        let sessions = Sessions::new();
+        let first = legacy(&sessions, "other/1");
+        for n in 0..OF_ONE_TOKEN_MAX + 10 {
+            let who = format!("root/{n}");
+            let new = legacy(&sessions, &who);
+            let kept = sessions.get(&Talk::silent(&who)).unwrap();
+            assert!(Arc::ptr_eq(&new, &kept), "{n}");
+            assert!(sessions.get(&Talk::silent("root/0")).is_some(), "in use");
+        }
+        assert_eq!(sessions.held().len(), OF_ONE_TOKEN_MAX + 1);
+        let kept = sessions.get(&Talk::silent("other/1")).unwrap();
+        assert!(Arc::ptr_eq(&first, &kept), "another token's");
+    }
+
+    #[test]
+    fn a_session_in_use_is_not_over_when_it_is_let_go() {
+        let sessions = Sessions::new();
+        let session = legacy(&sessions, "root/1");
+        for n in 0..SESSIONS_MAX {
+            legacy(&sessions, &format!("root{n}/1"));
+        }
+        assert!(sessions.get(&Talk::silent("root/1")).is_none());
+        assert!(!session.over.is_cancelled());
+        let over = session.over.clone();
+        drop(session);
+        assert!(over.is_cancelled());
     }
 }

@@ -10,7 +10,7 @@ use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio as Pipe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -31,6 +31,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const RESTART_MIN: Duration = Duration::from_millis(200);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
+/// Requests in a row that a child let time out before it is ended: it may have stopped to read.
+const LATE_MAX: u32 = 4;
+
 /// Words about one request that may wait to be taken. The child's one stream can't be held up for one of those who wait
 /// on it: what a slow client does not take is dropped.
 const WORDS_WAITING: usize = 256;
@@ -50,13 +53,30 @@ struct Running {
     lines: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     ended: Arc<std::sync::atomic::AtomicBool>,
+    /// Requests that timed out since the last answer.
+    late: Arc<AtomicU32>,
     child: Mutex<Child>,
 }
 
 impl Drop for Running {
-    /// Ends the child with all that it started: it leads a process group of its own.
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.kill();
+    }
+}
+
+impl Running {
+    /// Takes note of a request that timed out. A child that answers none of them is ended, whoever still holds it.
+    fn was_late(&self) {
+        let late = self.late.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        if late >= LATE_MAX && !self.ended.swap(true, Ordering::AcqRel) {
+            tracing::warn!("a stdio tool server answers no more, and is started anew");
+            self.kill();
+        }
+    }
+
+    /// Ends the child with all that it started: it leads a process group of its own.
+    fn kill(&self) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let group = child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(group) = group {
             // It may have ended by itself.
@@ -107,7 +127,11 @@ impl Stdio {
     pub(super) async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
         let mut deadline = Deadline::new(request.limit);
         let running = deadline.within(self.running()).await??;
-        let answer = self.ask(&running, &request, &mut deadline).await?;
+        let answer = self.ask(&running, &request, &mut deadline).await;
+        if matches!(answer, Err(Failure::Timeout)) {
+            running.was_late();
+        }
+        let answer = answer?;
         if answer.bytes > request.bytes_max {
             Err(Failure::TooLarge)
         } else {
@@ -170,13 +194,14 @@ impl Stdio {
             lines,
             waiting: Waiting::default(),
             ended: Arc::default(),
+            late: Arc::default(),
             child: Mutex::new(child),
         };
         let (questions, mut asked) = mpsc::channel::<Value>(16);
         tokio::spawn(read(
             stdout,
             Arc::clone(&running.waiting),
-            Arc::clone(&running.ended),
+            (Arc::clone(&running.ended), Arc::clone(&running.late)),
             self.news.clone(),
             questions,
         ));
@@ -251,7 +276,8 @@ impl Stdio {
             id,
             lines: Some(running.lines.clone()).filter(|_| request.method != "initialize"),
         };
-        say(running, &rpc::request(id, request.method, params)).await?;
+        let asked = rpc::request(id, request.method, params);
+        deadline.within(say(running, &asked)).await??;
         let mut questions = 0_usize;
         let answer = loop {
             let next = async {
@@ -270,7 +296,8 @@ impl Stdio {
                         true => declined(-32603, "too many questions"),
                         false => request.talk.ask(asked).await,
                     };
-                    say(running, &rpc::reply(&question, reply)).await?;
+                    let reply = rpc::reply(&question, reply);
+                    deadline.within(say(running, &reply)).await??;
                 }
                 Ok(_) => {}
             }
@@ -329,7 +356,7 @@ async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
 async fn read(
     stdout: ChildStdout,
     waiting: Waiting,
-    ended: Arc<std::sync::atomic::AtomicBool>,
+    (ended, late): (Arc<std::sync::atomic::AtomicBool>, Arc<AtomicU32>),
     news: broadcast::Sender<News>,
     questions: mpsc::Sender<Value>,
 ) {
@@ -345,6 +372,7 @@ async fn read(
         let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
         match rpc::read(&line) {
             Ok(Incoming::Answer(id, reply)) => {
+                late.store(0, Ordering::Release);
                 let waiter = waiting
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -396,5 +424,40 @@ fn concerned(waiting: &Waiting, request: Option<u64>) -> Option<mpsc::Sender<Inc
         Some(id) => waiting.get(&id).map(|waiter| waiter.words.clone()),
         None if waiting.len() == 1 => waiting.values().next().map(|waiter| waiter.words.clone()),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child that answers the first request and then reads nothing any more.
+    #[tokio::test]
+    async fn a_child_that_stops_to_read_is_started_anew() {
+        let result = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
+        let script = r#"read line; id=${line#*\"id\":}; id=${id%%[,\}]*}
+            echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$RESULT}"; exec sleep 600"#;
+        let args = vec!["-c".to_owned(), script.to_owned()];
+        let env = BTreeMap::from([("RESULT".to_owned(), result.to_owned())]);
+        let news = broadcast::channel(1).0;
+        let stdio = Stdio::new("sh".to_owned(), args, env, news);
+        let first = Arc::downgrade(&stdio.running().await.unwrap());
+        let talk = Talk::silent("");
+        let large = Map::from_iter([("x".to_owned(), Value::from("x".repeat(256 * 1024)))]);
+        for _ in 0..LATE_MAX {
+            assert!(!first.upgrade().unwrap().ended.load(Ordering::Acquire));
+            let mut request = Request::own("tools/call", large.clone(), &talk);
+            request.limit = Duration::from_millis(50);
+            let answer = stdio.request(request).await;
+            assert_eq!(answer.unwrap_err(), Failure::Timeout);
+        }
+        assert!(
+            first
+                .upgrade()
+                .is_none_or(|first| first.ended.load(Ordering::Acquire))
+        );
+        stdio.running.lock().await.not_before = Instant::now();
+        let second = stdio.running().await.unwrap();
+        assert!(!second.ended.load(Ordering::Acquire));
     }
 }

@@ -93,9 +93,8 @@ impl Talk {
 
     /// All that any client can be asked.
     pub(super) fn all_askable() -> Map<String, Value> {
-        let names = ["sampling", "elicitation", "roots"];
-        names
-            .map(|name| (name.to_owned(), json!({})))
+        ASKABLE
+            .map(|(name, _)| (name.to_owned(), json!({})))
             .into_iter()
             .collect()
     }
@@ -125,13 +124,23 @@ impl Talk {
 
     /// What of a client's capabilities a server may build on.
     pub(crate) fn askable(declared: Option<&Value>) -> Map<String, Value> {
-        let declared = declared.and_then(Value::as_object).into_iter().flatten();
-        declared
-            .filter(|(name, value)| {
-                matches!(name.as_str(), "sampling" | "elicitation" | "roots") && value.is_object()
-            })
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+        let mut askable = Map::new();
+        for (name, parts) in ASKABLE {
+            let Some(theirs) = declared.and_then(|all| all.get(name)?.as_object()) else {
+                continue;
+            };
+            // Written anew: a declaration is no way for values to a server.
+            let known = parts.iter().filter_map(|part| {
+                let part_is = match theirs.get(*part)? {
+                    Value::Bool(declared) => Value::Bool(*declared),
+                    Value::Object(_) => json!({}),
+                    _ => return None,
+                };
+                Some(((*part).to_owned(), part_is))
+            });
+            askable.insert(name.to_owned(), Value::Object(known.collect()));
+        }
+        askable
     }
 
     /// Whether the client may be asked this.
@@ -212,6 +221,13 @@ pub(crate) fn questions(body: &Map<String, Value>) -> impl Iterator<Item = (&Str
     let questions = body.get("inputRequests").and_then(Value::as_object);
     questions.into_iter().flatten()
 }
+
+/// What clients can be asked, and the parts of it that they may declare.
+const ASKABLE: [(&str, &[&str]); 3] = [
+    ("sampling", &["tools", "context"]),
+    ("elicitation", &["form", "url"]),
+    ("roots", &["listChanged"]),
+];
 
 /// Levels of log lines, least first (RFC 5424).
 const LEVELS: [&str; 8] = [
@@ -406,6 +422,22 @@ mod tests {
         };
         reply.send(Reply::Result(Map::new())).unwrap();
         assert!(matches!(asked.await.unwrap(), Reply::Result(_)));
+    }
+
+    #[test]
+    fn a_declaration_is_written_anew() {
+        let declared = json!({
+            "roots": { "listChanged": true, "x": "SECRET" },
+            "elicitation": { "form": { "x": "SECRET" }, "url": "SECRET" },
+            "sampling": { "SECRET": {}, "tools": {} },
+            "SECRET": {},
+        });
+        let rebuilt = json!({
+            "roots": { "listChanged": true }, "elicitation": { "form": {} }, "sampling": { "tools": {} },
+        });
+        assert_eq!(Value::Object(Talk::askable(Some(&declared))), rebuilt);
+        assert!(Talk::askable(Some(&json!({ "roots": "SECRET" }))).is_empty());
+        assert!(Talk::askable(None).is_empty());
     }
 
     #[tokio::test]

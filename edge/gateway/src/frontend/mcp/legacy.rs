@@ -38,7 +38,7 @@ impl Context<'_> {
             .get(SESSION_ID)
             .ok_or(Reason::InvalidTransport)?;
         let id = id.to_str().map_err(|_| Reason::UnknownSession)?;
-        let session = self.endpoint.sessions.get(id);
+        let session = self.endpoint.sessions.get(&self.caller.tenant.id, id);
         session
             .filter(|session| session.owner == self.owner())
             .ok_or(Reason::UnknownSession)
@@ -101,6 +101,10 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
 pub(super) async fn replied(context: &Context<'_>, id: &Value, reply: Reply) -> Response {
     match context.session() {
         Ok(session) => {
+            // It goes to a tool server: whoever may not be here any more does not get it there.
+            if let Err(response) = context.admit(&Value::Null).await {
+                return response;
+            }
             session.replied(id, reply);
             StatusCode::ACCEPTED.into_response()
         }
@@ -176,8 +180,8 @@ async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Valu
     };
     let session_id: Arc<str> = URL_SAFE_NO_PAD.encode(bytes).into();
     let askable = Talk::askable(params.get("capabilities"));
-    let session = Session::new(Arc::clone(&session_id), context.owner(), askable);
-    context.endpoint.sessions.put(session);
+    let sessions = &context.endpoint.sessions;
+    sessions.open(Arc::clone(&session_id), context.owner(), askable);
     let mut capabilities = lists::capabilities();
     if let Some(members) = capabilities.as_object_mut() {
         members.insert("logging".into(), json!({}));
@@ -278,13 +282,14 @@ async fn forward(
     let talk = Talk {
         progress: request.meta.get("progressToken").cloned(),
         tasks: request.tasks,
-        ..talk(session, words)
+        ..talk(context, session, words)
     };
     let asked = Asked {
         tool: request.tool,
         arguments: request.arguments,
         purpose: request.purpose,
         approval: request.approval,
+        granted: None,
         talk,
         trace_id: context.trace_id.clone(),
     };
@@ -317,9 +322,10 @@ fn read(
     Ok(request)
 }
 
-fn talk(session: &Session, words: mpsc::Sender<Word>) -> Talk {
+fn talk(context: &Context<'_>, session: &Session, words: mpsc::Sender<Word>) -> Talk {
     Talk {
-        who: Arc::clone(&session.id),
+        // Begins with the token's root, as all of them do: what one token may hold at a server is bounded.
+        who: format!("{}/{}", context.caller.who(), session.id).into(),
         capabilities: session.capabilities.clone(),
         progress: None,
         log_level: locked(&session.log_level).clone(),
@@ -347,7 +353,7 @@ async fn ask_task(
         return context.refuse(id, Reason::InvalidRequest).await;
     };
     let (words, said) = mpsc::channel(WORDS_WAITING);
-    let asked = context.asked_task(Family::Legacy, request, read, talk(session, words));
+    let asked = context.asked_task(Family::Legacy, request, read, talk(context, session, words));
     let gateway = &context.endpoint.gateway;
     let running = gateway
         .start_task(context.caller.clone(), asked, call.cancel.clone())
@@ -403,6 +409,8 @@ impl Dialogue {
             }
         };
         let stream = self.session.open_stream();
+        let tenant = &context.caller.tenant.id;
+        context.endpoint.sessions.bound(tenant);
         let Some(response) = stream.respond(0, None) else {
             return context.refuse(&self.id, Reason::Internal).await;
         };

@@ -10,13 +10,13 @@ use super::{
 use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
-use crate::upstream::talk::{Answers, Said, WORDS_WAITING, Word};
+use crate::upstream::talk::{Answers, Inputs, Said, WORDS_WAITING, Word, is_level};
 use crate::upstream::task::Wish;
 use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use proctor_engine::Purpose;
-use proctor_model::Reason;
+use proctor_engine::{Granted, Purpose};
+use proctor_model::{Reason, TenantId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -199,23 +199,40 @@ async fn forward(
         Ok(subject) => subject,
         Err(reason) => return context.refuse(id, reason).await,
     };
-    let gateway = &context.endpoint.gateway;
-    if let Some(inputs) = &mut request.inputs
-        && let Some(state) = &inputs.state
-    {
-        let opened = match subject.open(state, gateway.clock.now()) {
+    let level = request.meta.get(META_LOG_LEVEL);
+    if level.is_some_and(|level| !level.as_str().is_some_and(is_level)) {
+        return context.refuse(id, Reason::InvalidParams).await;
+    }
+    let mut granted = None;
+    if let Some(inputs) = &mut request.inputs {
+        let opened = match opened(context, &subject, inputs) {
             Ok(opened) => opened,
             Err(reason) => return context.refuse(id, reason).await,
         };
-        inputs.state = opened.state;
-        match context.endpoint.held.take(opened.number) {
+        let tenant = &context.caller.tenant.id;
+        match context.endpoint.held.take(tenant, opened) {
             Some(Pending::Held(held)) => return go_on(context, id, subject, request, *held).await,
-            Some(Pending::Counted) => request.purpose = Purpose::Continue,
+            Some(Pending::Counted(used)) => {
+                request.purpose = Purpose::Continue;
+                granted = used;
+            }
             // Used before, or given out by another edge: a request like any other.
             None => {}
         }
     }
-    begin(context, id, subject, request).await
+    begin(context, id, subject, request, granted).await
+}
+
+/// Takes what a client gave back apart: the server's own state, and replies to what was asked, nothing else. A reply to
+/// nothing that was asked through this edge goes nowhere. Returns the number of the state.
+fn opened(context: &Context<'_>, subject: &Subject, inputs: &mut Inputs) -> Result<u128, Reason> {
+    let state = inputs.state.as_deref().ok_or(Reason::StateRefused)?;
+    let opened = subject.open(state, context.endpoint.gateway.clock.now())?;
+    inputs.state = opened.state;
+    if let Some(responses) = &mut inputs.responses {
+        responses.retain(|name, _| opened.asked.contains(name));
+    }
+    Ok(opened.number)
 }
 
 /// A request about a task. Its server says nothing before it answers, and asks by its state alone.
@@ -235,7 +252,7 @@ async fn ask_task(
     let talk = Talk {
         tasks: Wish::Offered { needed: false },
         answers: Answers::InANewRequest,
-        ..Talk::silent(&who(context))
+        ..Talk::silent(&context.caller.who())
     };
     let asked = context.asked_task(Family::Modern, request, read, talk);
     let gateway = &context.endpoint.gateway;
@@ -250,15 +267,9 @@ async fn ask_task(
     context.outcome(id, outcome, finish)
 }
 
-/// One token, one session at a server of the older revisions.
-fn who(context: &Context<'_>) -> Arc<str> {
-    let root = context.caller.token.revocation_ids().first();
-    root.map_or("", |root| root.as_str()).into()
-}
-
 fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
     Talk {
-        who: who(context),
+        who: context.caller.who().into(),
         capabilities: Talk::askable(request.meta.get(META_CAPABILITIES)),
         progress: request.meta.get("progressToken").cloned(),
         log_level: request
@@ -273,7 +284,13 @@ fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> 
     }
 }
 
-async fn begin(context: &Context<'_>, id: &Value, subject: Subject, request: Request) -> Response {
+async fn begin(
+    context: &Context<'_>,
+    id: &Value,
+    subject: Subject,
+    request: Request,
+    granted: Option<Granted>,
+) -> Response {
     let (words, said) = mpsc::channel(WORDS_WAITING);
     let asked = Asked {
         talk: talk(context, &request, words),
@@ -281,6 +298,7 @@ async fn begin(context: &Context<'_>, id: &Value, subject: Subject, request: Req
         arguments: request.arguments,
         purpose: request.purpose,
         approval: request.approval,
+        granted,
         trace_id: context.trace_id.clone(),
     };
     let cancel = CancellationToken::new();
@@ -294,6 +312,7 @@ async fn begin(context: &Context<'_>, id: &Value, subject: Subject, request: Req
         Ok(running) => {
             let dialogue = Dialogue {
                 id: id.clone(),
+                tenant: context.caller.tenant.id.clone(),
                 subject,
                 said,
                 running,
@@ -322,6 +341,7 @@ async fn go_on(
         context.trace_id.clone(),
     );
     asked.purpose = Purpose::Continue;
+    asked.granted = held.running.granted.get().cloned();
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
         // The held call is dropped, and with it cancelled.
         return context.outcome(id, Outcome::Refused(refused), finish);
@@ -337,6 +357,7 @@ async fn go_on(
     let _ = held.reply.send(reply);
     let dialogue = Dialogue {
         id: id.clone(),
+        tenant: context.caller.tenant.id.clone(),
         subject,
         said: held.said,
         running: held.running,
@@ -352,6 +373,7 @@ const QUESTION: &str = "question";
 /// A call whose client may hear of it before it is answered.
 struct Dialogue {
     id: Value,
+    tenant: TenantId,
     subject: Subject,
     said: mpsc::Receiver<Word>,
     running: Running,
@@ -386,7 +408,7 @@ impl Dialogue {
             Next::Note(said) => said,
             Next::Question(said, reply) => {
                 let id = self.id.clone();
-                let outcome = self.hold(&endpoint, said, reply).await;
+                let outcome = self.hold(&endpoint, said, reply);
                 return context.outcome(&id, outcome, finish);
             }
             Next::Ended(outcome) => {
@@ -397,7 +419,8 @@ impl Dialogue {
                     let uri = ("uri", Value::from(uri.as_str()));
                     return error::rpc_with(context.dialect, &self.id, refused, uri);
                 }
-                let outcome = sealed(&endpoint, &self.subject, outcome).await;
+                let granted = self.running.granted.get();
+                let outcome = sealed(&endpoint, &self.tenant, &self.subject, granted, outcome);
                 return context.outcome(&self.id, outcome, finish);
             }
         };
@@ -425,10 +448,11 @@ impl Dialogue {
         let outcome = loop {
             match self.next(&endpoint.gateway).await {
                 Next::Note(said) => stream.push(&note(said)).await,
-                Next::Question(said, reply) => break self.hold(endpoint, said, reply).await,
+                Next::Question(said, reply) => break self.hold(endpoint, said, reply),
                 Next::Ended(outcome) => {
                     self.guard.disarm();
-                    break sealed(endpoint, &self.subject, outcome).await;
+                    let granted = self.running.granted.get();
+                    break sealed(endpoint, &self.tenant, &self.subject, granted, outcome);
                 }
             }
         };
@@ -438,7 +462,7 @@ impl Dialogue {
     }
 
     /// A server of the older revisions asks: the call is held, and the question is the result.
-    async fn hold(
+    fn hold(
         self,
         endpoint: &super::Endpoint,
         said: Said,
@@ -455,26 +479,31 @@ impl Dialogue {
             reply,
             cancel: self.guard,
         };
-        question(
-            endpoint,
-            &self.subject,
-            asked,
-            Pending::Held(Box::new(held)),
-        )
-        .await
+        let pending = Pending::Held(Box::new(held));
+        question(endpoint, &self.tenant, &self.subject, asked, pending)
     }
 }
 
 /// Seals the state of a question.
-async fn sealed(endpoint: &super::Endpoint, subject: &Subject, outcome: Outcome) -> Outcome {
+fn sealed(
+    endpoint: &super::Endpoint,
+    tenant: &TenantId,
+    subject: &Subject,
+    granted: Option<&Granted>,
+    outcome: Outcome,
+) -> Outcome {
     match outcome {
-        Outcome::Question(asked) => question(endpoint, subject, asked, Pending::Counted).await,
+        Outcome::Question(asked) => {
+            let pending = Pending::Counted(granted.cloned());
+            question(endpoint, tenant, subject, asked, pending)
+        }
         outcome => outcome,
     }
 }
 
-async fn question(
+fn question(
     endpoint: &super::Endpoint,
+    tenant: &TenantId,
     subject: &Subject,
     mut asked: Map<String, Value>,
     pending: Pending,
@@ -484,13 +513,22 @@ async fn question(
         Some(Value::String(state)) => Some(state),
         _ => None,
     };
+    let questions = asked.get("inputRequests").and_then(Value::as_object);
+    let names = questions.map(|questions| questions.keys().cloned().collect());
     let number = gateway.random.array::<16>().map(u128::from_be_bytes);
-    let sealed = number
-        .map_err(|_| Reason::Internal)
-        .and_then(|number| Ok((number, subject.seal(number, state, gateway.clock.now())?)));
+    let sealed = number.map_err(|_| Reason::Internal).and_then(|number| {
+        let sealed = subject.seal(
+            number,
+            state,
+            names.unwrap_or_default(),
+            gateway.clock.now(),
+        )?;
+        // Said openly: to be asked a question whose reply nobody would take helps no client.
+        let room = endpoint.held.put(tenant, number, pending);
+        room.then_some(sealed).ok_or(Reason::Overloaded)
+    });
     match sealed {
-        Ok((number, sealed)) => {
-            endpoint.held.put(number, pending);
+        Ok(sealed) => {
             asked.insert("requestState".into(), sealed.into());
             Outcome::Question(asked)
         }

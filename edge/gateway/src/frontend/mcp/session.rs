@@ -1,20 +1,26 @@
 //! Sessions of the revisions up to 2025-11-25, each bound to whom it was opened for.
 
 use super::Scope;
-use super::stream::{Keep, Stream};
+use super::stream::{Account, Keep, Stream};
+use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
-use moka::sync::Cache;
 use proctor_model::{AgentId, RevocationId, TenantId};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// Sessions at once; the longest unused one makes room.
-const SESSIONS_MAX: u64 = 100_000;
+/// Sessions of one tenant at once; the longest unused one makes room.
+const SESSIONS_MAX: usize = 8_192;
+/// And those of one token, whatever was appended to it.
+const OF_ONE_TOKEN_MAX: usize = 1_024;
+/// Bytes that the streams of all sessions of a tenant keep for clients that come back; beyond, the longest unused
+/// sessions go, so many at a time.
+const KEPT_BYTES_MAX: usize = 256 * 1024 * 1024;
+const GO_AT_A_TIME: usize = 8;
 /// A session that is not used for so long is over.
 const SESSION_IDLE: Duration = Duration::from_secs(3600);
 /// Streams of a session that can be taken up again.
@@ -52,6 +58,8 @@ pub(super) struct Session {
     pub(super) watched: Mutex<HashMap<String, Watched>>,
     /// Cancelled when it is over.
     pub(super) over: CancellationToken,
+    /// What all streams of the tenant keep.
+    account: Account,
 }
 
 impl Drop for Session {
@@ -61,7 +69,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub(super) fn new(id: Arc<str>, owner: Owner, capabilities: Map<String, Value>) -> Self {
+    fn new(id: Arc<str>, owner: Owner, capabilities: Map<String, Value>, account: Account) -> Self {
         Self {
             id,
             owner,
@@ -71,9 +79,10 @@ impl Session {
             questions: Mutex::default(),
             streams: Mutex::default(),
             next: AtomicU64::new(1),
-            general: Stream::new(Keep::ForResuming(0)),
+            general: Stream::on(Keep::ForResuming(0), Arc::clone(&account)),
             watched: Mutex::default(),
             over: CancellationToken::new(),
+            account,
         }
     }
 
@@ -89,7 +98,7 @@ impl Session {
     /// A stream for the answer to one request.
     pub(super) fn open_stream(&self) -> Arc<Stream> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let stream = Stream::new(Keep::ForResuming(number));
+        let stream = Stream::on(Keep::ForResuming(number), Arc::clone(&self.account));
         let mut streams = locked(&self.streams);
         while streams.len() >= STREAMS_MAX {
             streams.pop_front();
@@ -139,30 +148,64 @@ impl Session {
     }
 }
 
-/// All sessions.
-pub(super) struct Sessions(Cache<Arc<str>, Arc<Session>>);
+/// All sessions. What one tenant opens costs no other tenant a session.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<TenantId, Arc<Table>>>);
+
+/// Those of one tenant.
+struct Table {
+    sessions: Mutex<Recent<Arc<str>, Arc<Session>>>,
+    account: Account,
+}
 
 impl Sessions {
-    pub(super) fn new() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(SESSIONS_MAX)
-                .time_to_idle(SESSION_IDLE)
-                .build(),
-        )
+    fn of(&self, tenant: &TenantId) -> Arc<Table> {
+        let mut tables = locked(&self.0);
+        Arc::clone(tables.entry(tenant.clone()).or_insert_with(|| {
+            Arc::new(Table {
+                sessions: Mutex::new(Recent::new(SESSION_IDLE)),
+                account: Account::default(),
+            })
+        }))
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<Arc<Session>> {
-        self.0.get(id)
+    pub(super) fn get(&self, tenant: &TenantId, id: &str) -> Option<Arc<Session>> {
+        let table = self.of(tenant);
+        let mut sessions = locked(&table.sessions);
+        sessions.get(id, Instant::now()).map(Arc::clone)
     }
 
-    pub(super) fn put(&self, session: Session) {
-        self.0.insert(Arc::clone(&session.id), Arc::new(session));
+    /// Opens one.
+    pub(super) fn open(&self, id: Arc<str>, owner: Owner, capabilities: Map<String, Value>) {
+        let table = self.of(&owner.tenant);
+        let root = owner.root.clone();
+        let account = Arc::clone(&table.account);
+        let session = Arc::new(Session::new(Arc::clone(&id), owner, capabilities, account));
+        let mut sessions = locked(&table.sessions);
+        let of_token = sessions.make_room(OF_ONE_TOKEN_MAX, |_, other| other.owner.root == root);
+        let of_tenant = sessions.make_room(SESSIONS_MAX, |_, _| true);
+        sessions.put(id, session, Instant::now());
+        drop(sessions);
+        drop((of_token, of_tenant));
+    }
+
+    /// Lets go of the longest unused sessions of a tenant whose streams keep too much.
+    pub(super) fn bound(&self, tenant: &TenantId) {
+        let table = self.of(tenant);
+        for _ in 0..GO_AT_A_TIME {
+            if table.account.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
+                return;
+            }
+            let gone = locked(&table.sessions).make_room(2, |_, _| true);
+            drop(gone);
+        }
     }
 
     pub(super) fn end(&self, session: &Session) {
-        self.0.invalidate(&session.id);
+        let table = self.of(&session.owner.tenant);
+        let gone = locked(&table.sessions).remove(&session.id);
         session.end();
+        drop(gone);
     }
 }
 
@@ -206,14 +249,64 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn session() -> Session {
-        let owner = Owner {
-            tenant: "acme".parse().unwrap(),
+    fn owner(tenant: &str, root: u64) -> Owner {
+        Owner {
+            tenant: tenant.parse().unwrap(),
             agent: "a".parse().unwrap(),
-            root: None,
+            root: Some(format!("{root:064x}").parse().unwrap()),
             scope: Scope::All,
-        };
-        Session::new("s".into(), owner, Map::new())
+        }
+    }
+
+    fn session() -> Session {
+        Session::new("s".into(), owner("acme", 0), Map::new(), Account::default())
+    }
+
+    #[test]
+    fn who_opens_many_sessions_loses_their_own() {
+        let sessions = Sessions::default();
+        let (acme, other) = ("acme".parse().unwrap(), "other".parse().unwrap());
+        sessions.open("theirs".into(), owner("other", 7), Map::new());
+        sessions.open("mine".into(), owner("acme", 1), Map::new());
+        for n in 0..=OF_ONE_TOKEN_MAX {
+            let id: Arc<str> = format!("s{n}").into();
+            sessions.open(Arc::clone(&id), owner("acme", 0), Map::new());
+            assert!(sessions.get(&acme, &id).is_some(), "the newest is kept");
+        }
+        assert!(sessions.get(&acme, "s0").is_none());
+        assert!(sessions.get(&acme, "mine").is_some(), "another token's");
+        for n in 0..SESSIONS_MAX / 2 {
+            sessions.open(
+                format!("t{n}").into(),
+                owner("acme", 10 + u64::try_from(n).unwrap()),
+                Map::new(),
+            );
+        }
+        assert!(locked(&sessions.of(&acme).sessions).len() <= SESSIONS_MAX);
+        assert!(sessions.get(&other, "theirs").is_some(), "another tenant's");
+        assert!(sessions.get(&other, "mine").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_streams_keep_is_bounded_for_a_tenant() {
+        let (sessions, acme) = (Sessions::default(), "acme".parse().unwrap());
+        for name in ["a", "b"] {
+            sessions.open(name.into(), owner("acme", 0), Map::new());
+        }
+        let large = Value::from("x".repeat(1_000));
+        sessions.get(&acme, "a").unwrap().general.push(&large).await;
+        sessions.bound(&acme);
+        assert!(sessions.get(&acme, "a").is_some());
+        let table = sessions.of(&acme);
+        assert!(table.account.load(Ordering::Relaxed) > 1_000);
+        sessions.get(&acme, "b").unwrap();
+        table.account.fetch_add(KEPT_BYTES_MAX, Ordering::Relaxed);
+        sessions.bound(&acme);
+        assert!(
+            sessions.get(&acme, "a").is_none(),
+            "the longest unused goes"
+        );
+        assert_eq!(table.account.load(Ordering::Relaxed), KEPT_BYTES_MAX);
     }
 
     #[tokio::test]

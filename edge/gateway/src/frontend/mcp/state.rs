@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 /// How long a client may take to reply, in seconds.
 const LIFE_S: i64 = 900;
+/// Questions of one answer, and bytes of the name of one.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 256;
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
@@ -22,12 +25,16 @@ struct Sealed {
     /// The server's own state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
+    /// The names of the questions: only these get a reply.
+    #[serde(default)]
+    asked: Vec<String>,
 }
 
 /// What a client gave back.
 pub(super) struct Opened {
     pub(super) number: u128,
     pub(super) state: Option<String>,
+    pub(super) asked: Vec<String>,
 }
 
 /// The request that a state belongs to: by whom, for what, with which arguments.
@@ -56,17 +63,25 @@ impl Subject {
         Seal::new(key, &bound).map(Self)
     }
 
-    /// Seals a server's state for the client.
+    /// Seals a server's state for the client, with the names of what is asked.
+    ///
+    /// # Errors
+    /// If a server asks too much at once, or under too long a name.
     pub(super) fn seal(
         &self,
         number: u128,
         state: Option<String>,
+        asked: Vec<String>,
         now: Timestamp,
     ) -> Result<String, Reason> {
+        if asked.len() > NAMES_MAX || asked.iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(Reason::OutputInvalid);
+        }
         self.0.close(&Sealed {
             number,
             until: now.plus_secs(LIFE_S).as_micros(),
             state,
+            asked,
         })
     }
 
@@ -80,6 +95,7 @@ impl Subject {
         Ok(Opened {
             number: sealed.number,
             state: sealed.state,
+            asked: sealed.asked,
         })
     }
 }
@@ -92,12 +108,17 @@ mod tests {
     fn a_state_opens_for_its_own_request_alone_and_not_for_ever() {
         let subject = |bound: &str| Subject(Seal::new([7; 32], &bound).unwrap());
         let now = Timestamp::from_secs(1_700_000_000);
-        let sealed = subject("a").seal(5, Some("theirs".into()), now).unwrap();
+        let asked = vec!["q".to_owned()];
+        let sealed = subject("a").seal(5, Some("theirs".into()), asked.clone(), now);
+        let sealed = sealed.unwrap();
         let opened = subject("a").open(&sealed, now.plus_secs(800)).unwrap();
         assert_eq!(
             (opened.number, opened.state.as_deref()),
             (5, Some("theirs"))
         );
+        assert_eq!(opened.asked, asked);
+        let many = vec!["q".to_owned(); NAMES_MAX + 1];
+        assert!(subject("a").seal(5, None, many, now).is_err());
         assert!(subject("b").open(&sealed, now).is_err(), "another request");
         let over = now.plus_secs(LIFE_S);
         assert!(subject("a").open(&sealed, over).is_err(), "over");

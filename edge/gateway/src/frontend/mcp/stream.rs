@@ -8,6 +8,7 @@ use futures::stream;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,10 +33,13 @@ pub(super) enum Keep {
     Nothing,
 }
 
-#[derive(Default)]
+/// Bytes that several streams keep together.
+pub(super) type Account = Arc<AtomicUsize>;
+
 struct Events {
     kept: VecDeque<(u64, String)>,
     bytes: usize,
+    account: Account,
     last: u64,
     taken: u64,
     attached: bool,
@@ -56,9 +60,14 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(keep: Keep) -> Arc<Self> {
+        Self::on(keep, Account::default())
+    }
+
+    /// One that keeps its events on this account.
+    pub(super) fn on(keep: Keep, account: Account) -> Arc<Self> {
         Arc::new(Self {
             keep,
-            events: Mutex::default(),
+            events: Mutex::new(Events::on(account)),
             grown: watch::channel(()).0,
             taken: watch::channel(()).0,
         })
@@ -85,13 +94,17 @@ impl Stream {
 
     fn put(&self, text: &str) -> bool {
         let mut events = self.events();
-        let waiting = events.last.saturating_sub(events.taken);
-        if events.attached && waiting >= u64::try_from(WAITING_MAX).unwrap_or(u64::MAX) {
+        let waiting = events.waiting();
+        let more = waiting.bytes.saturating_add(text.len());
+        let full = waiting.events >= WAITING_MAX || more > KEPT_BYTES_MAX;
+        // One always goes through, however large.
+        if events.attached && waiting.events > 0 && full {
             return false;
         }
         events.last = events.last.saturating_add(1);
         let number = events.last;
         events.bytes = events.bytes.saturating_add(text.len());
+        events.account.fetch_add(text.len(), Ordering::Relaxed);
         events.kept.push_back((number, text.to_owned()));
         // The newest is always kept: it may be the answer.
         while events.kept.len() > KEPT_MAX
@@ -164,10 +177,46 @@ impl Stream {
 }
 
 impl Events {
+    fn on(account: Account) -> Self {
+        Self {
+            kept: VecDeque::new(),
+            bytes: 0,
+            account,
+            last: 0,
+            taken: 0,
+            attached: false,
+            readers: 0,
+            done: false,
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, text)) = self.kept.pop_front() {
             self.bytes = self.bytes.saturating_sub(text.len());
+            self.account.fetch_sub(text.len(), Ordering::Relaxed);
         }
+    }
+
+    /// What the client that reads has not taken yet.
+    fn waiting(&self) -> Waiting {
+        let newest = self.kept.iter().rev();
+        let waiting = newest.take_while(|(number, _)| *number > self.taken);
+        waiting.fold(Waiting::default(), |sum, (_, text)| Waiting {
+            events: sum.events.saturating_add(1),
+            bytes: sum.bytes.saturating_add(text.len()),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: usize,
+    bytes: usize,
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.account.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -224,8 +273,9 @@ impl Reader {
         }
         events.taken = events.last;
         if self.stream.keep == Keep::Nothing {
-            events.kept.clear();
-            events.bytes = 0;
+            while !events.kept.is_empty() {
+                events.forget_oldest();
+            }
         }
         (text, events.done)
     }
@@ -286,6 +336,31 @@ mod tests {
         written.await.unwrap();
         assert_eq!(all.matches("data:").count(), 1_000);
         assert!(!stream.events().attached);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_dropped_that_a_client_is_about_to_read() {
+        let account = Account::default();
+        let stream = Stream::on(Keep::ForResuming(1), Arc::clone(&account));
+        let response = stream.respond(0, None).unwrap();
+        let writer = Arc::clone(&stream);
+        let large = "x".repeat(KEPT_BYTES_MAX / 3);
+        let written = tokio::spawn(async move {
+            for n in 0..10 {
+                writer.push(&json!({ "n": n, "text": large })).await;
+            }
+            writer.push(&json!("y".repeat(2 * KEPT_BYTES_MAX))).await;
+            writer.finish();
+        });
+        tokio::task::yield_now().await;
+        assert!(stream.events().bytes <= KEPT_BYTES_MAX, "the writer waits");
+        let all = text(response).await;
+        written.await.unwrap();
+        assert_eq!(all.matches("\"n\":").count(), 10);
+        assert!(all.contains("yyy"));
+        assert_eq!(account.load(Ordering::Relaxed), stream.events().bytes);
+        drop(stream);
+        assert_eq!(account.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
