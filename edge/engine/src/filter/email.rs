@@ -24,13 +24,15 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     }
     // A byte that is part of a character which is no letter belongs to the text around.
     let domain = text.text.get(from..end)?;
-    let cut = domain.find(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | '-'));
+    let ends = |c: char| !c.is_alphanumeric() && !matches!(c, '.' | '-');
+    let cut = (!domain.is_ascii()).then(|| domain.find(ends)).flatten();
     let domain = domain
         .get(..cut.unwrap_or(domain.len()))?
         .trim_end_matches(['.', '-']);
     let end = from.saturating_add(domain.len());
     let local = text.text.get(start..at)?;
-    let skip = local.rfind(|c: char| !c.is_alphanumeric() && !c.is_ascii());
+    let begins = |c: char| !c.is_alphanumeric() && !c.is_ascii();
+    let skip = (!local.is_ascii()).then(|| local.rfind(begins)).flatten();
     if let Some(skip) = skip {
         let width = local
             .get(skip..)

@@ -77,6 +77,8 @@ pub(super) const CARD_LAYOUTS: &[&[u8]] = &[
     &[8, 8],
 ];
 
+/// Shortest IBAN, without blanks (Norway's).
+pub(super) const IBAN_LEAST: usize = 15;
 /// Longest IBAN, without blanks.
 pub(super) const IBAN_MAX: usize = 34;
 

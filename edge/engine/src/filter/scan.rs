@@ -507,7 +507,7 @@ impl Numbers<'_> {
             };
             *slot = end;
             groups = groups.saturating_add(1);
-            if payment::iban(&compact) {
+            if compact.len() >= payment::IBAN_LEAST && payment::iban(&compact) {
                 return Some(end);
             }
             at = match self.text.at(end) {

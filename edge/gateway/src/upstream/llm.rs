@@ -116,10 +116,15 @@ impl Events {
             Ok(Err(_)) => Failure::Broken,
             Err(_) => Failure::Timeout,
         };
+        self.broke_off();
+        Err(failure)
+    }
+
+    /// The stream is over before its end: a fault of the provider's, though no error of the connection says so.
+    pub(crate) fn broke_off(&mut self) {
         if let Some(pass) = self.pass.take() {
             pass.failed(Instant::now());
         }
-        Err(failure)
     }
 }
 

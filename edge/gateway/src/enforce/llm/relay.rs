@@ -92,7 +92,15 @@ impl Turn<'_> {
             };
             let (ending, out) = match chunk {
                 Err(failure) => return Over::Failed(failure),
-                Ok(None) => self.judged(relay, |relay, gate| Some(relay.hang_up(gate))),
+                Ok(None) => {
+                    let judged = self.judged(relay, |relay, gate| Some(relay.hang_up(gate)));
+                    if let Some(Ending::Stopped(stop)) = &judged.0
+                        && stop.reason == Reason::UpstreamUnavailable
+                    {
+                        events.broke_off();
+                    }
+                    judged
+                }
                 Ok(Some(bytes)) => {
                     let Ok(read) = reader.push(&bytes) else {
                         return Over::Failed(Failure::Invalid);
