@@ -10,7 +10,6 @@ use proctor_model::content::{ContentFinding, Direction};
 use serde_json::{Map, Value};
 
 /// The reply as it may go to the server, or why it may not; either way what the content filter found in it.
-#[must_use]
 pub fn reply(
     tool: &Tool,
     body: Map<String, Value>,
