@@ -14,8 +14,11 @@ impl Leases {
     /// Settles as unused what the counter holds for this epoch and nobody here can draw on.
     pub(super) async fn reconcile(&self) {
         let epoch = self.epoch();
+        if epoch == 0 {
+            return;
+        }
         let mut after = 0;
-        while epoch > 0 {
+        loop {
             let request = v1::HeldRequest { epoch, after };
             let answer = match self.counter.held(request).await {
                 Ok(answer) => answer,
