@@ -91,6 +91,14 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
+    /// Its caveats, read.
+    fn read_caveats(&self) -> Result<Vec<Caveat>, TokenError> {
+        let read = |(index, bytes): (usize, &Vec<u8>)| {
+            Caveat::from_bytes(bytes).map_err(|error| TokenError::Caveat(index, error))
+        };
+        self.caveats.iter().enumerate().map(read).collect()
+    }
+
     /// Reads the text form.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod task;
 
 pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
+use room::Place;
 pub(crate) use room::{Room, UnderWay};
 pub(crate) use task::{AskedTask, ShownTask};
 
@@ -340,12 +341,7 @@ impl Gateway {
         asked: Asked,
         cancel: CancellationToken,
     ) -> Result<Running, Refused> {
-        // Taken when all of the request is here: a slow sender holds nothing.
-        let Some(place) = self.room.enter(&caller.tenant) else {
-            return Err(self
-                .refuse(&caller, Reason::Overloaded, asked.trace_id)
-                .await);
-        };
+        let place = self.place(&caller, asked.trace_id.as_deref()).await?;
         let gateway = Arc::clone(self);
         let granted = Arc::new(OnceLock::new());
         let used = Arc::clone(&granted);
@@ -356,6 +352,17 @@ impl Gateway {
         Ok(Running { outcome, granted })
     }
 
+    /// A place for what a caller asks, taken when all of the request is here: a slow sender holds nothing.
+    async fn place(&self, caller: &Caller, trace_id: Option<&str>) -> Result<Place, Refused> {
+        match self.room.enter(&caller.tenant) {
+            Some(place) => Ok(place),
+            None => {
+                let trace_id = trace_id.map(str::to_owned);
+                Err(self.refuse(caller, Reason::Overloaded, trace_id).await)
+            }
+        }
+    }
+
     /// Begins a request about a task, as a call begins.
     pub(crate) async fn start_task(
         self: &Arc<Self>,
@@ -363,11 +370,7 @@ impl Gateway {
         asked: AskedTask,
         cancel: CancellationToken,
     ) -> Result<Running, Refused> {
-        let Some(place) = self.room.enter(&caller.tenant) else {
-            return Err(self
-                .refuse(&caller, Reason::Overloaded, asked.trace_id)
-                .await);
-        };
+        let place = self.place(&caller, asked.trace_id.as_deref()).await?;
         let gateway = Arc::clone(self);
         let outcome = tokio::spawn(async move {
             let _place = place;

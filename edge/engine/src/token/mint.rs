@@ -76,14 +76,7 @@ pub fn attenuate(token: &Token, caveats: &[Caveat]) -> Result<Token, TokenError>
         token.tag = link(&token.tag, text.as_bytes());
         token.caveats.push(text.into_bytes());
     }
-    let all = token
-        .caveats
-        .iter()
-        .enumerate()
-        .map(|(index, bytes)| {
-            Caveat::from_bytes(bytes).map_err(|error| TokenError::Caveat(index, error))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let all = token.read_caveats()?;
     check_form(&all)?;
     if token.caveats.len() > CAVEATS_MAX || token.to_bytes().len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Malformed("too large"));

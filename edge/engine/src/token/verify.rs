@@ -29,14 +29,7 @@ pub fn verify(token: &Token, keys: &KeyRing) -> Result<VerifiedToken, TokenError
         return Err(TokenError::Forged);
     }
 
-    let caveats = token
-        .caveats
-        .iter()
-        .enumerate()
-        .map(|(index, bytes)| {
-            Caveat::from_bytes(bytes).map_err(|error| TokenError::Caveat(index, error))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let caveats = token.read_caveats()?;
     check_complete(&caveats)?;
     check_form(&caveats)?;
     let prefixes = tags.iter().map(revocation_id).collect();

@@ -13,6 +13,7 @@ use proctor_engine::{
 };
 use proctor_model::approval::{ApprovalRequest, ApprovalUse};
 use proctor_model::audit::Effect;
+use proctor_model::signed::Document;
 use proctor_model::{ApprovalId, Reason};
 use proctor_runtime::seal::{APPROVAL_VIEW_INFO, approval_view_aad, seal};
 use proctor_runtime::subjects;
@@ -131,14 +132,7 @@ impl Gateway {
             sealed_view: URL_SAFE_NO_PAD.encode(sealed),
         };
         let subject = subjects::approval_request(&facts.tenant, &self.identity.edge);
-        let question = self.identity.signer.sign(&request);
-        self.answer(
-            subject,
-            question.map_err(|_| unavailable)?,
-            facts,
-            escalation,
-        )
-        .await
+        self.ask_control(subject, &request, facts, escalation).await
     }
 
     /// Uses an approval up for this decision.
@@ -149,7 +143,6 @@ impl Gateway {
         escalation: &Escalation,
         approval: ApprovalId,
     ) -> Result<Ruling, Reason> {
-        let unavailable = Reason::ApprovalUnavailable;
         let using = ApprovalUse {
             tenant: facts.tenant.clone(),
             edge: self.identity.edge.clone(),
@@ -163,23 +156,18 @@ impl Gateway {
             token: caller.token.revocation_ids().to_vec(),
         };
         let subject = subjects::approval_use(&facts.tenant, &self.identity.edge);
-        let question = self.identity.signer.sign(&using);
-        self.answer(
-            subject,
-            question.map_err(|_| unavailable)?,
-            facts,
-            escalation,
-        )
-        .await
+        self.ask_control(subject, &using, facts, escalation).await
     }
 
-    async fn answer(
+    async fn ask_control<D: Document>(
         &self,
         subject: String,
-        question: String,
+        question: &D,
         facts: &Facts,
         escalation: &Escalation,
     ) -> Result<Ruling, Reason> {
+        let question = self.identity.signer.sign(question);
+        let question = question.map_err(|_| Reason::ApprovalUnavailable)?;
         let asked = Asked {
             tenant: &facts.tenant,
             edge: &self.identity.edge,
