@@ -4,13 +4,13 @@ use crate::netns::relay;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+pub use proctor_devstack::free_port;
 use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -155,29 +155,6 @@ pub fn proctor_binary() -> anyhow::Result<PathBuf> {
         .map(|dir| dir.join("proctor"))
         .find(|path| path.is_file());
     found.context("build the binary first (cargo build -p proctor), or set PROCTOR_BIN")
-}
-
-/// Ports below those that the system gives to connections: nothing takes one between the choice and the role's start.
-const PORTS: std::ops::Range<u32> = 12_000..32_000;
-/// Apart so far, processes that run at once do not choose the same.
-const PORTS_EACH: u32 = 97;
-
-/// A port that nobody listens on.
-///
-/// # Errors
-/// If there is none.
-pub fn free_port() -> anyhow::Result<u16> {
-    static CHOSEN: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(PORTS_EACH);
-    let count = PORTS.end - PORTS.start;
-    for _ in PORTS {
-        let chosen = CHOSEN.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(PORTS.start + first.wrapping_add(chosen) % count)?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no port is free")
 }
 
 /// How an installation is to differ from the usual.

@@ -35,6 +35,7 @@ pub mod test_stack;
 pub use daemon::Supervision;
 pub use error::DevstackError;
 pub use nats::{Nats, NatsOptions};
+pub use ports::free_port;
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use programs::{Program, find_program};
 pub use test_stack::{TestNats, TestPostgres, TestStack};

@@ -1,6 +1,8 @@
 //! Free ports on loopback.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::DevstackError;
 
@@ -8,6 +10,7 @@ use crate::DevstackError;
 /// Linux), so that no client takes a server's port while the server restarts.
 const FIRST: u16 = 15_000;
 const LAST: u16 = 31_999;
+const COUNT: u16 = LAST - FIRST + 1;
 const TRIES: usize = 200;
 
 /// The port of last time where it is free, so that clients which outlive a server's owner find it
@@ -15,16 +18,24 @@ const TRIES: usize = 200;
 pub(crate) fn pick(last: Option<u16>) -> Result<u16, DevstackError> {
     match last {
         Some(port) if is_free(port) => Ok(port),
-        _ => pick_free(),
+        _ => free_port(),
     }
 }
 
-/// A port that was free a moment ago, picked at random so that parallel stacks rarely meet.
+/// A port that was free a moment ago, and that this process did not choose before. It goes on from a random one, so that
+/// parallel processes rarely meet.
 ///
-/// The caller must expect to lose the race and try again: see [`is_free`].
-fn pick_free() -> Result<u16, DevstackError> {
+/// A caller that can try again should expect to lose the race: see [`is_free`].
+///
+/// # Errors
+/// [`DevstackError::NoFreePort`].
+pub fn free_port() -> Result<u16, DevstackError> {
+    static FIRST_OF_ALL: OnceLock<u16> = OnceLock::new();
+    static CHOSEN: AtomicU16 = AtomicU16::new(0);
+    let first = *FIRST_OF_ALL.get_or_init(random);
     for _ in 0..TRIES {
-        let Some(port) = random_port() else { continue };
+        let offset = first.wrapping_add(CHOSEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = FIRST + offset;
         if is_free(port) {
             return Ok(port);
         }
@@ -40,9 +51,11 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-fn random_port() -> Option<u16> {
+/// By the process' number where there is no randomness.
+fn random() -> u16 {
     let mut bytes = [0u8; 2];
-    getrandom::fill(&mut bytes).ok()?;
-    let offset = u16::from_le_bytes(bytes) % (LAST - FIRST + 1);
-    Some(FIRST + offset)
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u16::from_le_bytes(bytes),
+        Err(_) => u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0),
+    }
 }

@@ -28,10 +28,8 @@ pub fn platform() -> Signer {
 }
 
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    let port = proctor_devstack::free_port().unwrap();
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 pub fn config(node: u64, dir: &Path) -> CounterConfig {
