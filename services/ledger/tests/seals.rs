@@ -174,13 +174,13 @@ async fn a_month_goes_to_a_file_and_the_proofs_stay() {
     assert!(matches!(early, Err(ArchiveError::NotOver)));
     lane = lane.grow(30);
     world.ship(&lane, 50, ledger.keys()).await;
+    // The platform's own chain may have begun in that month, too.
     let written = archive_when_sealed(&world, january, files.path()).await;
-    assert_eq!(
-        (written.len(), written[0].first, written[0].last),
-        (1, 1, 300)
-    );
+    let written = written.iter().find(|of| of.tenant.as_str() == "acme");
+    let written = written.unwrap();
+    assert_eq!((written.first, written.last), (1, 300));
     let keys = keys(&world, &ledger).await;
-    let report = sound(&std::fs::read(&written[0].file).unwrap(), &keys);
+    let report = sound(&std::fs::read(&written.file).unwrap(), &keys);
     assert_eq!((report.first, report.last), (1, 300));
     // The rest goes on, is verified and exported by itself, and grows.
     lane = lane.grow(10);
