@@ -301,7 +301,10 @@ async fn who_asks_after_a_task_is_judged_each_time() {
             .count()
     };
     assert!(count("authorized") >= 2, "{page}");
-    assert_eq!(count("authorized"), count("completed"));
+    // One that was under way when its tool was stopped was cut short.
+    let outcomes = ["completed", "withheld", "cancelled", "failed", "unknown"].map(count);
+    let asked = count("authorized");
+    assert_eq!(outcomes.iter().sum::<usize>(), asked, "{outcomes:?}");
     assert!(count("refused") >= 2);
     assert!(!page.to_string().contains("it is done"));
     system.cluster.stop().await;
