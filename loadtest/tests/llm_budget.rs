@@ -8,7 +8,7 @@
 )]
 
 use proctor_loadtest::cluster::{Options, proctor_binary};
-use proctor_loadtest::fleet::Fleet;
+use proctor_loadtest::fleet::{Fleet, Victim};
 use proctor_loadtest::load::{allow_all, in_secs};
 use proctor_loadtest::provider::{PROVIDER_KEY, Provider};
 use reqwest::Method;
@@ -29,13 +29,13 @@ struct System {
 }
 
 impl System {
-    async fn start() -> Self {
+    async fn start(pause: Duration, tenant_tokens: u64, session_cost: u64) -> Self {
         let options = Options {
             settings: json!({ "intent": "when_declared" }),
             ..Options::default()
         };
         let fleet = Fleet::start_with(1, 1, options, None).await.unwrap();
-        let provider = Provider::start(Duration::ZERO).await.unwrap();
+        let provider = Provider::start(pause).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let system = Self {
             fleet,
@@ -44,9 +44,9 @@ impl System {
         };
         let rule = |scope: &str, id: &str, meter: &str, limit: u64| json!({ "scope": scope, "id": id, "meter": meter, "window": "lifetime", "limit": limit });
         let rules = [
-            rule("tenant", "", "tokens", TENANT_TOKENS),
+            rule("tenant", "", "tokens", tenant_tokens),
             rule("agent", "small", "tokens", AGENT_TOKENS),
-            rule("session", "*", "cost", SESSION_COST),
+            rule("session", "*", "cost", session_cost),
         ];
         let limits = json!({ "rules": rules });
         system.put("budgets/limits", limits).await;
@@ -93,6 +93,11 @@ impl System {
     }
 
     async fn ask(&self, token: &str) -> (u16, String) {
+        let answer = self.begin(token).await;
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    async fn begin(&self, token: &str) -> reqwest::Response {
         let url = format!(
             "{}/v1/llm/free/chat/completions",
             self.fleet.cluster.edge_url
@@ -100,8 +105,7 @@ impl System {
         let mut body = prompt();
         body["stream"] = json!(true);
         let sent = self.http.post(url).bearer_auth(token).json(&body).send();
-        let answer = sent.await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        sent.await.unwrap()
     }
 
     /// The outcome of an agent's stream, once it is in the chain.
@@ -156,7 +160,7 @@ fn usage(event: &Value) -> [u64; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runaway_is_cut_where_the_first_budget_ends() {
-    let system = System::start().await;
+    let system = System::start(Duration::ZERO, TENANT_TOKENS, SESSION_COST).await;
     let mut tokens = 0;
     for (agent, account) in [
         ("small", "agent tokens lifetime"),
@@ -199,5 +203,38 @@ async fn a_runaway_is_cut_where_the_first_budget_ends() {
         }
         assert!(started.elapsed() < WAIT, "the provider goes on");
     }
+    system.fleet.stop().await;
+}
+
+/// An answer's tokens that are had ahead of need, as docs/llm.md says.
+const AHEAD: u64 = 256;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_is_killed_in_the_middle_of_a_stream_charges_it() {
+    let far = 100_000;
+    let mut system = System::start(Duration::from_millis(1), far, far).await;
+    let token = system.token("big").await;
+    let before: u64 = system.spent("tenant").await.iter().sum();
+    let mut answer = system.begin(&token).await;
+    assert_eq!(answer.status(), 200);
+    let mut came = String::new();
+    while text(&came).matches(" word").count() < 700 {
+        let chunk = answer.chunk().await.unwrap().unwrap();
+        came.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    system.fleet.kill(Victim::Edge(0)).await.unwrap();
+    // What was on its way still comes.
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        came.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    let words = u64::try_from(text(&came).matches(" word").count()).unwrap();
+    system.fleet.revive(Victim::Edge(0), &[]).await.unwrap();
+    let spent: u64 = system.spent("tenant").await.iter().sum::<u64>() - before;
+    // Words of which the last had not reached us may have passed, too.
+    let most = words + 3 * AHEAD;
+    assert!(
+        (words..=most).contains(&spent),
+        "{words} came, {spent} charged"
+    );
     system.fleet.stop().await;
 }

@@ -2,8 +2,8 @@
 //!
 //! A lease is escrow: what it grants is gone from the account at the counter, whatever becomes of this edge. Here its
 //! units sit in a [`Purse`], where a call takes them without waiting. Each lease is on one account, so that it can be given
-//! back by itself. What was drawn on a lease is counted in the spool, in the same record as the `authorized` event: after
-//! a crash the counter says which leases it still has out for this edge, the spool says what was spent of them, and the
+//! back by itself. What was drawn on a lease is counted in the spool, in the same record as the `authorized` event, what a
+//! stream takes in addition in records of its own: after a crash the counter says which leases it still has out for this edge, the spool says what was spent of them, and the
 //! rest goes back.
 //!
 //! Reading order: `call` (one call's part), `grow` (more for it while it goes on), `ask` (one lease), `keep` (what goes on in
@@ -17,6 +17,7 @@ mod keep;
 mod lost;
 
 pub(crate) use call::{Funds, Settled, Spent};
+pub(crate) use grow::NotGrown;
 
 use crate::counter::Counter;
 use crate::spool::Spool;

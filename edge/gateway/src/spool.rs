@@ -66,10 +66,34 @@ pub(crate) enum NotRecorded {
 type Reply = oneshot::Sender<Result<(), NotRecorded>>;
 
 struct Submission {
-    event: Box<AuditEvent>,
+    entry: Entry,
     charges: Vec<Charge>,
-    /// None for outcomes: nobody waits, and they are never given up.
+    /// None for outcomes: nobody waits.
     reply: Option<Reply>,
+}
+
+/// What is written with charges.
+enum Entry {
+    Event(Box<AuditEvent>),
+    /// Nothing: they are of a call of this tenant that is under way.
+    Charges(TenantId),
+}
+
+impl Entry {
+    /// Whether it says what has happened: it is never refused, and written when the disk works again.
+    fn is_owed(&self) -> bool {
+        match self {
+            Self::Event(event) => event.kind.is_outcome(),
+            Self::Charges(_) => true,
+        }
+    }
+
+    fn tenant(&self) -> &TenantId {
+        match self {
+            Self::Event(event) => &event.tenant,
+            Self::Charges(tenant) => tenant,
+        }
+    }
 }
 
 enum Command {
@@ -181,7 +205,7 @@ impl Spool {
     ) -> Result<(), NotRecorded> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Record(Submission {
-            event,
+            entry: Entry::Event(event),
             charges,
             reply: Some(reply),
         });
@@ -218,13 +242,31 @@ impl Spool {
     /// works again.
     pub(crate) async fn outcome(&self, event: Box<AuditEvent>, charges: Vec<Charge>) {
         let command = Command::Record(Submission {
-            event,
+            entry: Entry::Event(event),
             charges,
             reply: None,
         });
         if self.commands.send(command).await.is_err() {
             tracing::error!("the spool's thread is gone: an outcome stays open until the restart");
         }
+    }
+
+    /// Counts what a call took in addition while it goes on. Once this has returned, it is counted, at the latest when the
+    /// disk works again; what it returns says whether it is durable now.
+    pub(crate) fn charge(
+        &self,
+        tenant: TenantId,
+        charges: Vec<Charge>,
+    ) -> Result<impl Future<Output = bool> + use<>, NotRecorded> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Record(Submission {
+            entry: Entry::Charges(tenant),
+            charges,
+            reply: Some(reply),
+        });
+        let sent = self.commands.try_send(command);
+        sent.map_err(|_| NotRecorded::Unavailable)?;
+        Ok(async { matches!(answer.await, Ok(Ok(()))) })
     }
 
     /// Waits until all that was handed in before is durable; whether it is.

@@ -190,7 +190,7 @@ struct Part {
     demand: usize,
     meter: Meter,
     units: u64,
-    /// Of these, the units that the record of the `authorized` event counts.
+    /// Of these, the units that a record counts.
     recorded: u64,
 }
 
@@ -221,7 +221,7 @@ pub struct Reservation {
 impl Reservation {
     /// The leases drawn on, with their units and what was granted.
     pub fn draws(&self) -> impl Iterator<Item = Draw> + '_ {
-        draws(&self.parts)
+        draws(&self.parts, |part| part.units)
     }
 
     /// Demands whose account is low.
@@ -255,12 +255,12 @@ pub struct Draw {
     pub granted: u64,
 }
 
-fn draws(parts: &[Part]) -> impl Iterator<Item = Draw> + '_ {
+fn draws(parts: &[Part], units: impl Fn(&Part) -> u64) -> impl Iterator<Item = Draw> {
     let counted = parts.iter().filter(|part| !part.grant.unlimited);
-    counted.map(|part| Draw {
+    counted.map(move |part| Draw {
         demand: part.demand,
         lease: part.grant.lease,
-        units: part.units,
+        units: units(part),
         granted: part.grant.units,
     })
 }

@@ -2,7 +2,7 @@
 
 use proctor_engine::budget::Demand;
 use proctor_engine::budget::measure::Used;
-use proctor_engine::budget::purse::{Charged, Purse, Reservation};
+use proctor_engine::budget::purse::{Charged, Draw, Purse, Reservation};
 use proctor_engine::{Charge, CountKey};
 use proctor_model::audit::EventBudget;
 use proctor_model::budget::Meter;
@@ -29,18 +29,8 @@ impl Funds {
 
     /// All that the spool is to count, in the write that makes the `authorized` event durable.
     pub(crate) fn charges(&self) -> Vec<Charge> {
-        let leases = self.reservation.draws().filter_map(|draw| {
-            let demand = self.demands.get(draw.demand)?;
-            Some(Charge {
-                units: draw.units,
-                ..Charge::call(
-                    CountKey::Lease(draw.lease),
-                    None,
-                    draw.granted,
-                    demand.reason,
-                )
-            })
-        });
+        let draws = self.reservation.draws();
+        let leases = draws.filter_map(|draw| charge(&self.demands, draw));
         leases.chain(self.own.iter().cloned()).collect()
     }
 
@@ -79,13 +69,26 @@ pub(super) struct Grown {
 }
 
 impl Spent {
-    /// Units that are held for a meter on the account that has the fewest; none: it is on no account.
-    pub(crate) fn held(&self, meter: Meter) -> Option<u64> {
+    /// Units that a record counts for a meter, on the account that has the fewest; none: it is on no account.
+    pub(crate) fn recorded(&self, meter: Meter) -> Option<u64> {
         let demands = self.demands.iter().enumerate();
-        let held = demands
+        let recorded = demands
             .filter(|(_, demand)| demand.account.meter == meter)
-            .map(|(index, _)| self.charged.held(index));
-        held.min()
+            .map(|(index, _)| self.charged.recorded(index));
+        recorded.min()
+    }
+
+    /// What was taken since the last record.
+    pub(super) fn unrecorded(&self) -> Vec<Charge> {
+        let draws = self.charged.unrecorded();
+        draws
+            .filter_map(|draw| charge(&self.demands, draw))
+            .collect()
+    }
+
+    /// A record counts all that is held.
+    pub(super) fn note_recorded(&mut self) {
+        self.charged.note_recorded();
     }
 
     /// Takes more out of the leases in hand, up to `wanted`; at least `least` is needed. However it ends, what could be
@@ -177,6 +180,16 @@ impl Settled {
     }
 }
 
+/// A draw as the spool counts it.
+fn charge(demands: &[Demand], draw: Draw) -> Option<Charge> {
+    let demand = demands.get(draw.demand)?;
+    let lease = CountKey::Lease(draw.lease);
+    Some(Charge {
+        units: draw.units,
+        ..Charge::call(lease, None, draw.granted, demand.reason)
+    })
+}
+
 /// A correction is never refused: it has no ceiling.
 fn corrected(key: CountKey, more: u64, less: u64) -> Charge {
     Charge {
@@ -235,22 +248,47 @@ mod tests {
         let reservation = purse.reserve(&demands, NOW).unwrap();
         let funds = Funds::new(demands, reservation, Vec::new());
         let mut spent = funds.spend();
-        assert_eq!(spent.held(Meter::Tokens), Some(10));
+        assert_eq!(spent.recorded(Meter::Tokens), Some(10));
+        assert!(spent.unrecorded().is_empty());
 
         let grown = spent.grow(&purse, &used(20, 40), &used(40, 80), NOW);
         assert!(grown.short.is_none());
         assert!(grown.low.is_empty(), "{grown:?}");
-        assert_eq!(spent.held(Meter::Tokens), Some(40));
-        assert_eq!(spent.held(Meter::Cost), Some(80));
+        assert_eq!(
+            spent.recorded(Meter::Tokens),
+            Some(10),
+            "it may not go on yet"
+        );
+        let growth = |spent: &Spent| {
+            let charges = spent.unrecorded();
+            let one = |charge: &Charge| (charge.key.clone(), charge.units, charge.back);
+            charges.iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            growth(&spent),
+            [
+                (CountKey::Lease(2), 30, 0),
+                (CountKey::Lease(3), 30, 0),
+                (CountKey::Lease(4), 60, 0)
+            ]
+        );
+        spent.note_recorded();
+        assert_eq!(growth(&spent), []);
+        assert_eq!(spent.recorded(Meter::Tokens), Some(40));
+        assert_eq!(spent.recorded(Meter::Cost), Some(80));
 
         // The agent's account has 50 in all; what could be had is held.
         let grown = spent.grow(&purse, &used(60, 40), &used(80, 80), NOW);
         let short = grown.short.unwrap();
         assert_eq!((short.account.scope, short.units), (Scope::Agent, 30));
-        assert_eq!(spent.held(Meter::Tokens), Some(50));
-        assert_eq!(spent.held(Meter::Calls), Some(1), "it stays one call");
+        let growth = growth(&spent);
+        assert_eq!(
+            growth,
+            [(CountKey::Lease(2), 40, 0), (CountKey::Lease(3), 10, 0)]
+        );
+        assert_eq!(spent.recorded(Meter::Calls), Some(1), "it stays one call");
 
-        // With the real figure, by the records.
+        // With the real figure, by the records: the last growth is in none.
         let settled = spent.settle(&used(50, 60));
         let corrections: Vec<_> = settled
             .corrections
@@ -260,9 +298,9 @@ mod tests {
         assert_eq!(
             corrections,
             [
-                (CountKey::Lease(2), 40, 0),
-                (CountKey::Lease(3), 40, 0),
-                (CountKey::Lease(4), 40, 0)
+                (CountKey::Lease(2), 10, 0),
+                (CountKey::Lease(3), 10, 0),
+                (CountKey::Lease(4), 0, 20)
             ]
         );
         settled.finish();

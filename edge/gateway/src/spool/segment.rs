@@ -4,10 +4,12 @@
 //! to be understood. A record's payload is a tag byte and:
 //!
 //! * `S`: the snapshot as JSON;
-//! * `E`: length (4) of the charges, the charges as JSON, then the event's canonical bytes.
+//! * `E`: length (4) of the charges, the charges as JSON, then the event's canonical bytes;
+//! * `C`: a tenant and charges without an event, as JSON.
 
 use super::state::Snapshot;
 use proctor_engine::Charge;
+use proctor_model::TenantId;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -131,6 +133,18 @@ pub(super) fn put_event(
     Ok(at)
 }
 
+/// Appends a record of charges alone to a buffer.
+pub(super) fn put_charges(
+    buffer: &mut Vec<u8>,
+    tenant: &TenantId,
+    charges: &[Charge],
+) -> std::io::Result<()> {
+    put(buffer, |buffer| {
+        buffer.push(b'C');
+        Ok(serde_json::to_writer(buffer, &(tenant, charges))?)
+    })
+}
+
 /// A record as read.
 pub(super) enum Record {
     Snapshot(Box<Snapshot>),
@@ -139,6 +153,7 @@ pub(super) enum Record {
         event: Vec<u8>,
         offset: u64,
     },
+    Charges(TenantId, Vec<Charge>),
 }
 
 /// What a segment holds up to its first broken record.
@@ -209,6 +224,10 @@ fn parse(payload: &[u8], offset: usize) -> Option<Record> {
                 event: event.to_vec(),
                 offset,
             })
+        }
+        b'C' => {
+            let (tenant, charges) = serde_json::from_slice(body).ok()?;
+            Some(Record::Charges(tenant, charges))
         }
         _ => None,
     }

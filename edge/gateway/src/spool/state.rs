@@ -62,7 +62,7 @@ impl Counts {
             .map_or(0, |count| count.calls)
     }
 
-    fn add(&self, tenant: &TenantId, charges: &[Charge]) {
+    pub(super) fn add(&self, tenant: &TenantId, charges: &[Charge]) {
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(tenant.clone()).or_default();
         for charge in charges {

@@ -229,6 +229,50 @@ async fn what_was_drawn_on_a_lease_is_known_after_a_restart_until_the_counter_ha
     assert_eq!(spool.counts().get(&acme(), &key), 0);
 }
 
+#[tokio::test]
+async fn what_a_call_takes_while_it_goes_on_is_counted_without_an_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = SpoolConfig {
+        dir: dir.path().to_owned(),
+        bytes_max: 1,
+    };
+    let (spool, _) = open(dir.path());
+    let key = CountKey::Lease(7);
+    let draw = |units, back| Charge {
+        units,
+        back,
+        ..Charge::call(key.clone(), None, 100, Reason::BudgetExhausted)
+    };
+    let call = event("acme", 1, Kind::Authorized);
+    spool.submit(call.clone(), vec![draw(10, 0)]).await.unwrap();
+    assert!(
+        spool.charge(acme(), vec![draw(20, 0)]).unwrap().await,
+        "it is durable"
+    );
+    close(spool, dir.path());
+    // After a crash the call has no outcome, and has all that it took; a full spool takes such a record, too.
+    let (spool, open_calls) = Spool::open(small, Clock::system()).unwrap();
+    assert_eq!(open_calls.len(), 1);
+    assert_eq!(spool.counts().get(&acme(), &key), 30);
+    assert!(
+        spool
+            .record(event("acme", 2, Kind::Authorized))
+            .await
+            .is_err()
+    );
+    // Whoever does not wait for it has it counted all the same, before the outcome that corrects it.
+    drop(spool.charge(acme(), vec![draw(40, 0)]).unwrap());
+    spool.outcome(outcome(&call, 3), vec![draw(0, 50)]).await;
+    assert!(spool.flush().await);
+    assert_eq!(spool.counts().get(&acme(), &key), 20);
+    close(spool, dir.path());
+    let (spool, open_calls) = open(dir.path());
+    assert!(open_calls.is_empty());
+    assert_eq!(spool.counts().get(&acme(), &key), 20);
+    let kinds = stored(&spool, &acme()).await;
+    assert_eq!(kinds.len(), 2, "they are no events of the lane");
+}
+
 #[test]
 fn charges_of_the_first_version_are_still_read() {
     let old = r#"[{"key":{"token":"KEY"},"until":null,"most":5,"reason":"calls_exhausted"}]"#;

@@ -4,7 +4,7 @@ use super::backlog::{Backlog, Settled};
 use super::mark::{self, Mark, Synced};
 use super::segment;
 use super::state::{Drawn, LaneEnd, State};
-use super::{Command, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
+use super::{Command, Entry, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
 use proctor_engine::Charge;
 use proctor_model::audit::{AuditEvent, EntryHash, Receipt};
 use proctor_model::{Reason, TenantId};
@@ -24,15 +24,35 @@ const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Pause between attempts to begin a segment after an I/O error.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// An event that is written but not synced.
+/// What is written but not synced.
 struct Staged {
-    event: Box<AuditEvent>,
+    entry: Staging,
     charges: Vec<Charge>,
-    end: LaneEnd,
-    /// Where its bytes are in the buffer.
-    at: usize,
-    length: usize,
     reply: Option<super::Reply>,
+}
+
+enum Staging {
+    Event {
+        event: Box<AuditEvent>,
+        end: LaneEnd,
+        /// Where its bytes are in the buffer.
+        at: usize,
+        length: usize,
+    },
+    Charges(TenantId),
+}
+
+impl From<Staged> for Submission {
+    fn from(staged: Staged) -> Self {
+        Self {
+            entry: match staged.entry {
+                Staging::Event { event, .. } => Entry::Event(event),
+                Staging::Charges(tenant) => Entry::Charges(tenant),
+            },
+            charges: staged.charges,
+            reply: staged.reply,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -55,7 +75,7 @@ pub(super) struct Writer {
     /// Size of the current segment's snapshot: what it holds beyond counts towards its end.
     snapshot_bytes: u64,
     failed_at: Option<Duration>,
-    /// Outcomes that could not be written: they go first when it works again.
+    /// What has happened and could not be written: it goes first when it works again.
     owed: Vec<Submission>,
 }
 
@@ -153,12 +173,7 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "the spool can't be written: calls are refused until it can");
                 self.fail();
-                let back = |staged: Staged| Submission {
-                    event: staged.event,
-                    charges: staged.charges,
-                    reply: staged.reply,
-                };
-                self.refuse(group.staged.into_iter().map(back).collect());
+                self.refuse(group.staged.into_iter().map(Submission::from).collect());
             }
         }
         let took = self.clock.monotonic().saturating_sub(started);
@@ -225,12 +240,14 @@ impl Writer {
         metrics::counter!("proctor_edge_spool_failures_total").increment(1);
     }
 
-    /// Outcomes are owed; everything else is told no.
+    /// Who waits is told no; what has happened is owed.
     fn refuse(&mut self, submissions: Vec<Submission>) {
         for mut submission in submissions {
-            match submission.reply.take() {
-                Some(reply) => super::answer(reply, Err(NotRecorded::Unavailable)),
-                None => self.owed.push(submission),
+            if let Some(reply) = submission.reply.take() {
+                super::answer(reply, Err(NotRecorded::Unavailable));
+            }
+            if submission.entry.is_owed() {
+                self.owed.push(submission);
             }
         }
     }
@@ -246,20 +263,25 @@ impl Writer {
             .bytes();
         for submission in submissions {
             let Submission {
-                event,
+                entry,
                 charges,
-                mut reply,
+                reply,
             } = submission;
             let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
                 > self.config.bytes_max;
-            let outcome = event.kind.is_outcome();
-            let drawn = if forked || (full && !outcome) {
+            let staged = if forked || (full && !entry.is_owed()) {
                 Err(NotRecorded::Unavailable)
             } else {
-                self.stage_one(&mut group, event, charges, &mut reply)
+                self.stage_one(&mut group, entry, &charges)
             };
-            if let (Err(why), Some(reply)) = (drawn, reply) {
-                super::answer(reply, Err(why));
+            match (staged, reply) {
+                (Ok(entry), reply) => group.staged.push(Staged {
+                    entry,
+                    charges,
+                    reply,
+                }),
+                (Err(why), Some(reply)) => super::answer(reply, Err(why)),
+                (Err(_), None) => {}
             }
         }
         group
@@ -268,18 +290,38 @@ impl Writer {
     fn stage_one(
         &self,
         group: &mut Group,
-        mut event: Box<AuditEvent>,
-        charges: Vec<Charge>,
-        reply: &mut Option<super::Reply>,
-    ) -> Result<(), NotRecorded> {
-        // An outcome only corrects what was drawn: it is never refused.
-        match event.kind.is_outcome() {
-            true => group.drawn.note(&event.tenant, &charges),
+        entry: Entry,
+        charges: &[Charge],
+    ) -> Result<Staging, NotRecorded> {
+        let tenant = entry.tenant();
+        // What has happened only corrects what was drawn: it is never refused.
+        match entry.is_owed() {
+            true => group.drawn.note(tenant, charges),
             false => self
                 .state
-                .draw(&event.tenant, &charges, &mut group.drawn)
+                .draw(tenant, charges, &mut group.drawn)
                 .map_err(NotRecorded::Exhausted)?,
         }
+        match entry {
+            Entry::Event(event) => self.stage_event(group, event, charges),
+            Entry::Charges(tenant) => {
+                match segment::put_charges(&mut group.buffer, &tenant, charges) {
+                    Ok(()) => Ok(Staging::Charges(tenant)),
+                    Err(_) => {
+                        group.drawn.undo(&tenant, charges);
+                        Err(NotRecorded::Unavailable)
+                    }
+                }
+            }
+        }
+    }
+
+    fn stage_event(
+        &self,
+        group: &mut Group,
+        mut event: Box<AuditEvent>,
+        charges: &[Charge],
+    ) -> Result<Staging, NotRecorded> {
         let before = group
             .ends
             .get(&event.tenant)
@@ -287,13 +329,13 @@ impl Writer {
             .unwrap_or_else(|| self.state.end(&event.tenant));
         (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
         let undrawn = |group: &mut Group| {
-            group.drawn.undo(&event.tenant, &charges);
+            group.drawn.undo(&event.tenant, charges);
             NotRecorded::Unavailable
         };
         let Ok(bytes) = event.to_canonical() else {
             return Err(undrawn(group));
         };
-        let Ok(at) = segment::put_event(&mut group.buffer, &charges, &bytes) else {
+        let Ok(at) = segment::put_event(&mut group.buffer, charges, &bytes) else {
             return Err(undrawn(group));
         };
         let end = LaneEnd {
@@ -301,16 +343,12 @@ impl Writer {
             hash: EntryHash::of(&bytes),
         };
         group.ends.insert(event.tenant.clone(), end);
-        let reply = reply.take();
-        group.staged.push(Staged {
+        Ok(Staging::Event {
             event,
-            charges,
             end,
             at,
             length: bytes.len(),
-            reply,
-        });
-        Ok(())
+        })
     }
 
     /// Writes and syncs; returns where the buffer begins in the file.
@@ -335,19 +373,25 @@ impl Writer {
             .unwrap_or_else(PoisonError::into_inner);
         backlog.grow(self.current, u64::try_from(group.buffer.len()).unwrap_or(0));
         for staged in &group.staged {
-            let at = offset.saturating_add(u64::try_from(staged.at).unwrap_or(0));
-            backlog.add(
-                &staged.event.tenant,
-                staged.end,
-                self.current,
+            if let Staging::Event {
+                event,
+                end,
                 at,
-                staged.length,
-            );
+                length,
+            } = &staged.entry
+            {
+                let at = offset.saturating_add(u64::try_from(*at).unwrap_or(0));
+                backlog.add(&event.tenant, *end, self.current, at, *length);
+            }
         }
         drop(backlog);
         for staged in group.staged {
-            self.state
-                .fold(&staged.event, staged.end.hash, &staged.charges);
+            match &staged.entry {
+                Staging::Event { event, end, .. } => {
+                    self.state.fold(event, end.hash, &staged.charges);
+                }
+                Staging::Charges(tenant) => self.state.counts.add(tenant, &staged.charges),
+            }
             if let Some(reply) = staged.reply {
                 super::answer(reply, Ok(()));
             }
@@ -435,13 +479,17 @@ fn recover(
         let bytes = file.metadata()?.len();
         backlog.add_segment(*number, file, bytes);
         for record in records {
-            let segment::Record::Event {
-                charges,
-                event: bytes,
-                offset,
-            } = record
-            else {
-                return Err(SpoolError::Corrupt(path));
+            let (charges, bytes, offset) = match record {
+                segment::Record::Event {
+                    charges,
+                    event,
+                    offset,
+                } => (charges, event, offset),
+                segment::Record::Charges(tenant, charges) => {
+                    state.counts.add(&tenant, &charges);
+                    continue;
+                }
+                segment::Record::Snapshot(_) => return Err(SpoolError::Corrupt(path)),
             };
             let event = AuditEvent::from_canonical(&bytes)
                 .map_err(|_| SpoolError::Corrupt(path.clone()))?;

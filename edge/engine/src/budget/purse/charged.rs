@@ -1,6 +1,6 @@
 //! Units of a call that was made, until it has said what it used.
 
-use super::{Account, Grant, Part, micros};
+use super::{Account, Draw, Grant, Part, draws, micros};
 use crate::budget::measure::Used;
 use proctor_model::budget::Meter;
 use std::sync::Arc;
@@ -38,8 +38,28 @@ impl Charged {
         parts.fold(0, |sum, part| sum.saturating_add(part.units))
     }
 
+    /// Of these, what a record counts: no crash forgets that.
+    #[must_use]
+    pub fn recorded(&self, demand: usize) -> u64 {
+        let parts = self.parts.iter().filter(|part| part.demand == demand);
+        parts.fold(0, |sum, part| sum.saturating_add(part.recorded))
+    }
+
+    /// What was taken since the last record, to be counted by another one.
+    pub fn unrecorded(&self) -> impl Iterator<Item = Draw> + '_ {
+        let new = |draw: &Draw| draw.units > 0;
+        draws(&self.parts, |part| part.units.saturating_sub(part.recorded)).filter(new)
+    }
+
+    /// A record counts all that is held.
+    pub fn note_recorded(&mut self) {
+        for part in &mut self.parts {
+            part.recorded = part.units;
+        }
+    }
+
     /// Takes at most so many more units for a demand out of the leases in hand, oldest first; how many it could. They are in
-    /// no record before the outcome's: see [`Self::corrections`].
+    /// no record yet: see [`Self::unrecorded`] and [`Self::corrections`].
     pub fn grow(&mut self, account: &Account, demand: usize, most: u64, now: Duration) -> u64 {
         let mut missing = most;
         let grants = account.grants.load();

@@ -228,6 +228,40 @@ fn what_a_stream_took_in_addition_is_in_the_outcomes_record() {
     assert_eq!((second.free(NOW), other.free(NOW)), (40, 0));
 }
 
+proptest! {
+    /// However a call grows, whatever of it is recorded before the end: its records add up to what it used.
+    #[test]
+    fn the_records_of_a_call_add_up_to_what_it_used(
+        reserved in 0..40_u64,
+        growth in prop::collection::vec((1..40_u64, prop::bool::ANY), 0..8),
+        used in 0..250_u64,
+    ) {
+        let purse = Purse::default();
+        let grants = [(1, 40), (2, 30), (3, 60)].map(|(lease, units)| give(&purse, "a", Meter::Tokens, lease, units));
+        let demands = [demand("a", Meter::Tokens, reserved)];
+        let reservation = purse.reserve(&demands, NOW).unwrap();
+        let mut records = reservation.draws().map(|draw| draw.units).sum::<u64>();
+        let mut charged = reservation.charge();
+        let account = purse.account(&demands[0].account);
+        for (units, is_recorded) in growth {
+            charged.grow(&account, 0, units, NOW);
+            if is_recorded {
+                records += charged.unrecorded().map(|draw| draw.units).sum::<u64>();
+                charged.note_recorded();
+                prop_assert_eq!(records, charged.held(0));
+                prop_assert_eq!(charged.recorded(0), charged.held(0));
+            }
+        }
+        for correction in settle(charged, &tokens(used)) {
+            records = records + correction.more - correction.less;
+        }
+        // On an account of which nothing is held, nothing can be charged.
+        prop_assert!(records == used || (reserved == 0 && records == 0));
+        let charged_for = |grant: &Arc<Grant>| grant.report().spent + grant.report().overrun;
+        prop_assert_eq!(grants.iter().map(charged_for).sum::<u64>(), records);
+    }
+}
+
 #[test]
 fn an_unlimited_grant_is_not_recorded() {
     let purse = Purse::default();

@@ -1,11 +1,14 @@
-//! What the budgets have for a stream: its reservation at first, more out of the leases in hand as it goes on. A stream that
-//! has no end stops with the token that the first account has no unit for.
+//! What the budgets have for a stream: its reservation at first, more out of the leases in hand as it goes on, each step in
+//! a durable record before anything passes by it. A stream that has no end stops with the token that the first account has
+//! no unit for.
 
 use super::super::budget;
 use super::Turn;
+use crate::lease::NotGrown;
 use proctor_engine::budget::measure::Used;
 use proctor_engine::budget::within::output_within;
 use proctor_engine::llm::{Relay, Stop};
+use proctor_model::Reason;
 use proctor_model::budget::Meter;
 
 /// Tokens of an answer that are had ahead of need: so the leases are looked at once in so many.
@@ -20,6 +23,15 @@ pub(super) struct Funds {
     input: u64,
     /// Micro-units that were reserved: they count where the model has no price.
     reserved_cost: u64,
+    recorded: Recorded,
+}
+
+/// Whether what is taken in addition comes into a durable record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    Durably,
+    /// The stream goes no further than by the records before.
+    Failed,
 }
 
 impl Funds {
@@ -37,12 +49,14 @@ impl Turn<'_> {
         let permit = self.recorded.permit();
         let metered = self.recorded.spent(|spent| {
             let meters = [Meter::Tokens, Meter::Cost];
-            meters.iter().any(|meter| spent.held(*meter).is_some())
+            let metered = |meter: &Meter| spent.recorded(*meter).is_some();
+            meters.iter().any(metered)
         });
         let mut funds = Funds {
             output: u64::MAX,
             input: 0,
             reserved_cost: 0,
+            recorded: Recorded::Durably,
         };
         if metered {
             funds.reserved_cost = budget::reserved(&self.loaded, permit).cost;
@@ -54,7 +68,7 @@ impl Turn<'_> {
 
     /// Has so many tokens more held for, if that can be had.
     pub(super) async fn fund(&self, funds: &mut Funds, relay: &mut Relay, more: u64) {
-        if funds.cover(relay, more) {
+        if funds.cover(relay, more) || funds.recorded == Recorded::Failed {
             return;
         }
         if let Some(input) = relay.input_tokens() {
@@ -70,10 +84,17 @@ impl Turn<'_> {
         let grown = leases
             .grow(tenant, &self.recorded, &least, &wanted, version)
             .await;
-        let short = grown.err().map(|why| Stop {
-            reason: why.reason,
-            detail: Some(budget::named(&why.account)),
-        });
+        let short = match grown {
+            Ok(()) => None,
+            Err(NotGrown::NoBudget(why)) => Some(Stop {
+                reason: why.reason,
+                detail: Some(budget::named(&why.account)),
+            }),
+            Err(NotGrown::NotRecorded(why)) => {
+                funds.recorded = Recorded::Failed;
+                return relay.fund(funds.output, Some(Reason::from(why).into()));
+            }
+        };
         self.look(funds, relay, short);
     }
 
@@ -81,7 +102,7 @@ impl Turn<'_> {
     fn look(&self, funds: &mut Funds, relay: &mut Relay, short: Option<Stop>) {
         let [tokens, cost] = self
             .recorded
-            .spent(|spent| [Meter::Tokens, Meter::Cost].map(|meter| spent.held(meter)));
+            .spent(|spent| [Meter::Tokens, Meter::Cost].map(|meter| spent.recorded(meter)));
         let held = |meter| match meter {
             Meter::Tokens => tokens,
             Meter::Cost => cost,
