@@ -11,7 +11,7 @@ mod event;
 mod form;
 mod parts;
 
-pub use batch::{Batch, Receipt};
+pub use batch::{Batch, LaneEvent, Receipt};
 pub use entry::Entry;
 pub use event::AuditEvent;
 pub use form::members;

@@ -16,7 +16,7 @@ use async_nats::jetstream::{self, AckKind, Context, Message};
 use async_nats::{HeaderMap, Subject};
 use futures::stream::{BoxStream, select};
 use futures::{FutureExt, StreamExt};
-use proctor_model::audit::{AuditError, AuditEvent, Batch, EntryHash, Receipt};
+use proctor_model::audit::{AuditError, Batch, LaneEvent, Receipt};
 use proctor_model::config::{EdgeCertificate, PublicKey};
 use proctor_model::signed::Verifier;
 use proctor_model::{EdgeId, TenantId};
@@ -217,16 +217,13 @@ fn subject_of(holder: &str) -> String {
     format!("ledgers.{holder}")
 }
 
-/// Events with their hashes in edge form.
-type Events = Vec<(AuditEvent, EntryHash)>;
-
 /// A batch whose signature and inner chain are right.
 struct Opened {
     delivery: Delivery,
     edge: EdgeId,
     /// The edge's certificate, which it was signed under.
     certificate: String,
-    events: Events,
+    events: Vec<LaneEvent>,
     came: Instant,
 }
 
@@ -433,7 +430,7 @@ async fn answer(
 impl Opened {
     /// Number of its first event on the lane.
     fn first(&self) -> u64 {
-        self.events.first().map_or(0, |(event, _)| event.edge_seq)
+        self.events.first().map_or(0, |first| first.event.edge_seq)
     }
 }
 
@@ -441,9 +438,9 @@ impl Opened {
 fn open(
     state: &State,
     delivery: &Delivery,
-) -> Result<(TenantId, EdgeId, String, Events), Rejected> {
+) -> Result<(TenantId, EdgeId, String, Vec<LaneEvent>), Rejected> {
     let (tenant, edge) = subjects::audit_lane(delivery.subject.as_str())?;
-    let batch: Batch = serde_json::from_slice(&delivery.message.payload)?;
+    let mut batch: Batch = serde_json::from_slice(&delivery.message.payload)?;
     let certificate: EdgeCertificate = state
         .platform
         .verify(&batch.certificate)
@@ -460,10 +457,6 @@ fn open(
         return Err(Rejected::Foreign);
     }
     let keys = Verifier::new([&key]).map_err(Rejected::Certificate)?;
-    let events = batch.open(&keys)?;
-    let events = events
-        .into_iter()
-        .map(|(event, bytes)| (event, EntryHash::of(bytes)))
-        .collect();
-    Ok((tenant, edge, batch.certificate, events))
+    let certificate = std::mem::take(&mut batch.certificate);
+    Ok((tenant, edge, certificate, batch.open(&keys)?))
 }

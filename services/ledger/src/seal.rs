@@ -172,6 +172,7 @@ async fn name_tenants(state: &State) -> Result<(), LedgerError> {
         }));
     }
     let events = own_events(state, &platform, &mut tx, own).await?;
-    tx.append(head, &state.holder, events).await?;
+    let events: Vec<_> = events.iter().collect();
+    tx.append(head, &state.holder, &events).await?;
     tx.commit().await
 }

@@ -9,7 +9,7 @@ pub(crate) mod seals;
 
 use crate::LedgerError;
 use crate::merkle::Frontier;
-use proctor_model::audit::{AuditEvent, Entry, EntryHash};
+use proctor_model::audit::{Entry, EntryHash, LaneEvent};
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::Secret;
 use rows::Rows;
@@ -248,17 +248,16 @@ impl TenantTx {
         &mut self,
         head: Head,
         holder: &str,
-        events: Vec<AuditEvent>,
+        events: &[&LaneEvent],
     ) -> Result<u64, LedgerError> {
         let mut rows = Rows::default();
         let (mut seq, mut prev, mut tree) = (head.size, head.hash, head.frontier);
         for event in events {
             seq = seq.saturating_add(1);
-            let entry = Entry { seq, prev, event };
-            let body = entry.to_canonical()?;
+            let body = event.entry(seq, &prev)?;
             prev = EntryHash::of(&body);
             tree.push(*prev.as_bytes());
-            rows.push(&entry, prev, body);
+            rows.push(&event.event, seq, prev, body);
         }
         let month: Date = sqlx::query_scalar("select ledger.open_month($1)")
             .bind(head.month)

@@ -1,5 +1,6 @@
 //! Events on their way from an edge to the ledger, and the ledger's word for them.
 
+use super::form::ledger_form;
 use super::{AuditError, AuditEvent, EntryHash};
 use crate::ids::{EdgeId, KeyId, TenantId};
 use crate::signed::{Signer, Verifier};
@@ -76,38 +77,79 @@ impl Batch {
         })
     }
 
-    /// Checks signature and chain and gives the events with their canonical bytes.
+    /// Checks signature and chain and gives the events.
     ///
     /// `keys` holds the key of the edge's verified certificate. Continuity with what came before the batch
     /// is the ledger's to check.
     ///
     /// # Errors
     /// If anything about the batch is wrong; then none of it may be used.
-    pub fn open(&self, keys: &Verifier) -> Result<Vec<(AuditEvent, &[u8])>, AuditError> {
+    pub fn open(self, keys: &Verifier) -> Result<Vec<LaneEvent>, AuditError> {
         let signature = B64.decode(&self.signature).map_err(|_| AuditError::Form)?;
         let message = lane_message(&self.tenant, &self.edge, self.edge_seq, self.edge_hash);
         keys.verify_raw(&self.kid, &message, &signature)?;
-        let mut opened: Vec<(AuditEvent, &[u8])> = Vec::with_capacity(self.events.len());
-        for raw in &self.events {
-            let bytes = raw.get().as_bytes();
-            let event = AuditEvent::from_canonical(bytes)?;
-            let follows = opened.last().is_none_or(|(before, before_bytes)| {
-                event.edge_seq == before.edge_seq.saturating_add(1)
-                    && event.edge_prev == EntryHash::of(before_bytes)
+        let mut opened: Vec<LaneEvent> = Vec::with_capacity(self.events.len());
+        for raw in self.events {
+            let lane_event = LaneEvent::parse(raw.into())?;
+            let event = &lane_event.event;
+            let follows = opened.last().is_none_or(|before| {
+                event.edge_seq == before.event.edge_seq.saturating_add(1)
+                    && event.edge_prev == before.hash
             });
             if !follows || event.tenant != self.tenant || event.edge != self.edge {
                 return Err(AuditError::Chain);
             }
-            opened.push((event, bytes));
+            opened.push(lane_event);
         }
         match opened.last() {
-            Some((last, bytes))
-                if last.edge_seq == self.edge_seq && EntryHash::of(bytes) == self.edge_hash =>
-            {
+            Some(last) if last.event.edge_seq == self.edge_seq && last.hash == self.edge_hash => {
                 Ok(opened)
             }
             _ => Err(AuditError::Chain),
         }
+    }
+}
+
+/// An event of a lane, with what it is made of.
+#[derive(Clone, Debug)]
+pub struct LaneEvent {
+    /// The event.
+    pub event: AuditEvent,
+    /// Its canonical form (edge form).
+    pub text: Box<str>,
+    /// The hash of that.
+    pub hash: EntryHash,
+}
+
+impl LaneEvent {
+    /// Reads an event in canonical form.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(text: Box<str>) -> Result<Self, AuditError> {
+        let event = AuditEvent::from_canonical(text.as_bytes())?;
+        let hash = EntryHash::of(text.as_bytes());
+        Ok(Self { event, text, hash })
+    }
+
+    /// Writes an event in canonical form.
+    ///
+    /// # Errors
+    /// If it can't be written (it always can).
+    pub fn write(event: AuditEvent) -> Result<Self, AuditError> {
+        let bytes = event.to_canonical()?;
+        let hash = EntryHash::of(&bytes);
+        let text = String::from_utf8(bytes).map_err(|_| AuditError::Form)?;
+        let text = text.into_boxed_str();
+        Ok(Self { event, text, hash })
+    }
+
+    /// The bytes of an entry with this event, in ledger form: what is hashed and stored.
+    ///
+    /// # Errors
+    /// If `text` is not canonical.
+    pub fn entry(&self, seq: u64, prev: &EntryHash) -> Result<Vec<u8>, AuditError> {
+        ledger_form(self.text.as_bytes(), seq, prev).ok_or(AuditError::Form)
     }
 }
 

@@ -103,7 +103,8 @@ fn a_batch_opens_only_whole_and_in_order() {
             .unwrap()
             .open(&keys)
             .unwrap()[1]
-            .1,
+            .text
+            .as_bytes(),
         &second[..]
     );
     assert!(seal(&[&second, &first], 1).open(&keys).is_err());

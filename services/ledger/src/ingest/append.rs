@@ -3,7 +3,7 @@
 use super::{Opened, Rejected};
 use crate::store::{Head, Hold, Position, TenantTx};
 use crate::{LedgerError, State, memory};
-use proctor_model::audit::{AuditEvent, EntryHash, EventLane, Kind, LaneFault};
+use proctor_model::audit::{AuditEvent, EntryHash, EventLane, Kind, LaneEvent, LaneFault};
 use proctor_model::ids::EventId;
 use proctor_model::{EdgeId, TenantId};
 use std::collections::HashMap;
@@ -104,16 +104,17 @@ pub(super) async fn append(
 }
 
 /// What is new of a batch goes behind its lane and to the events.
-async fn join(
+async fn join<'b>(
     state: &State,
     tx: &mut TenantTx,
     lane: &mut Lane,
-    batch: &Opened,
-    events: &mut Vec<AuditEvent>,
+    batch: &'b Opened,
+    events: &mut Vec<&'b LaneEvent>,
 ) -> Result<Fate, LedgerError> {
     let end = lane.end();
     let (mut known, mut fresh, mut at) = (None, Vec::new(), end);
-    for (event, hash) in &batch.events {
+    for lane_event in &batch.events {
+        let LaneEvent { event, hash, .. } = lane_event;
         if event.edge_seq <= end.seq {
             known = Some((event.edge_seq, *hash));
             continue;
@@ -128,7 +129,7 @@ async fn join(
             seq: event.edge_seq,
             hash: *hash,
         };
-        fresh.push((event, *hash));
+        fresh.push(lane_event);
     }
     // Each event names the one before it: where the last known one is ours, all of them are.
     if let Some((seq, hash)) = known {
@@ -141,12 +142,10 @@ async fn join(
             return Ok(Fate::Rejected(Rejected::Fork));
         }
     }
-    let news = fresh.iter().map(|(event, _)| *event);
+    let news = fresh.iter().map(|fresh| &fresh.event);
     memory::take(state, tx, &batch.certificate, news).await?;
-    for (event, hash) in fresh {
-        lane.fresh.push(hash);
-        events.push(event.clone());
-    }
+    lane.fresh.extend(fresh.iter().map(|fresh| fresh.hash));
+    events.extend(fresh);
     Ok(Fate::Committed(lane.end()))
 }
 
@@ -176,7 +175,7 @@ async fn commit(
     mut tx: TenantTx,
     head: Head,
     lanes: HashMap<EdgeId, Lane>,
-    mut events: Vec<AuditEvent>,
+    mut events: Vec<&LaneEvent>,
     faults: &[EventLane],
 ) -> Result<Option<(u64, u64)>, LedgerError> {
     let count = u64::try_from(events.len()).unwrap_or(0);
@@ -187,12 +186,12 @@ async fn commit(
     }
     let own = faults.iter().map(|lane| Own::Fault(lane.clone()));
     let own = own_events(state, tenant, &mut tx, own.collect()).await?;
-    events.extend(own);
+    events.extend(&own);
     if events.is_empty() {
         return Ok(None);
     }
     let sealed = head.sealed;
-    let size = tx.append(head, &state.holder, events).await?;
+    let size = tx.append(head, &state.holder, &events).await?;
     for (edge, lane) in &lanes {
         if !lane.fresh.is_empty() {
             tx.set_lane(edge, lane.end()).await?;
@@ -217,7 +216,7 @@ pub(crate) async fn own_events(
     tenant: &TenantId,
     tx: &mut TenantTx,
     own: Vec<Own>,
-) -> Result<Vec<AuditEvent>, LedgerError> {
+) -> Result<Vec<LaneEvent>, LedgerError> {
     if own.is_empty() {
         return Ok(Vec::new());
     }
@@ -233,9 +232,10 @@ pub(crate) async fn own_events(
         let mut event = AuditEvent::new(tenant.clone(), EdgeId::ledger(), id, now, kind);
         (event.lane, event.sealed) = (lane, sealed);
         (event.edge_seq, event.edge_prev) = (at.seq.saturating_add(1), at.hash);
+        let event = LaneEvent::write(event)?;
         at = Position {
-            seq: event.edge_seq,
-            hash: EntryHash::of(&event.to_canonical()?),
+            seq: event.event.edge_seq,
+            hash: event.hash,
         };
         events.push(event);
     }

@@ -5,7 +5,7 @@
 use super::signed;
 use crate::LedgerError;
 use proctor_model::TenantId;
-use proctor_model::audit::{Entry, EntryHash};
+use proctor_model::audit::{AuditEvent, EntryHash};
 use sqlx::types::time::{Date, OffsetDateTime};
 
 /// Columns of a bulk insert.
@@ -30,14 +30,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn push(&mut self, entry: &Entry, hash: EntryHash, body: Vec<u8>) {
-        let event = &entry.event;
+    pub(super) fn push(&mut self, event: &AuditEvent, seq: u64, hash: EntryHash, body: Vec<u8>) {
         let effect = event
             .effect
             .and_then(|effect| serde_json::to_value(effect).ok());
         let time =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.as_micros()) * 1000);
-        self.seq.push(signed(entry.seq));
+        self.seq.push(signed(seq));
         self.hash.push(hash.as_bytes().to_vec());
         self.body.push(body);
         self.event_id.push(event.event_id.as_uuid());
