@@ -33,13 +33,22 @@ pub async fn run() -> anyhow::Result<usize> {
     cases
 }
 
-/// A request as it is sent, which of its calls may be made, and how it is answered.
+/// A request as it is sent, and what may come of it.
 struct Case {
     what: &'static str,
     bytes: Vec<u8>,
-    made: Vec<String>,
-    /// None: refused or closed, and nothing more read from it.
-    statuses: Option<Vec<u16>>,
+    expected: Expected,
+}
+
+enum Expected {
+    /// Refused or closed; or the first call is made, with its answer, and the connection is closed (RFC 9112, section
+    /// 6.3). What follows is never read as a request.
+    FrontAtMost,
+    /// These calls are made, and these are the answers.
+    All {
+        made: Vec<String>,
+        statuses: Vec<u16>,
+    },
 }
 
 async fn to_the_edge(system: &System) -> anyhow::Result<usize> {
@@ -53,21 +62,32 @@ async fn to_the_edge(system: &System) -> anyhow::Result<usize> {
         let answer = answer.with_context(|| case.what)?;
         let executed = system.executed();
         let made = executed.get(before..).unwrap_or_default();
-        ensure!(
-            made == case.made,
-            "{}: {made:?} was made: {answer:?}",
-            case.what
+        let (statuses, as_it_has_to_be) = (
+            &answer.statuses,
+            match &case.expected {
+                Expected::All {
+                    made: all,
+                    statuses,
+                } => made == all && answer.statuses == *statuses,
+                Expected::FrontAtMost => match *answer.statuses.as_slice() {
+                    [] => made.is_empty(),
+                    [200] => made == ["front"],
+                    [status] => made.is_empty() && status / 100 == 4,
+                    _ => false,
+                },
+            },
         );
-        let as_it_has_to_be = match &case.statuses {
-            Some(statuses) => answer.statuses == *statuses,
-            None => answer.statuses.len() <= 1 && answer.statuses.iter().all(|s| *s / 100 == 4),
-        };
-        ensure!(as_it_has_to_be, "{}: {answer:?}", case.what);
+        ensure!(
+            as_it_has_to_be,
+            "{}: {made:?} was made, answered with {statuses:?}: {}",
+            case.what,
+            answer.text
+        );
     }
     Ok(count)
 }
 
-/// Where a request ends can be read in two ways: it is refused, and what follows is not read.
+/// Where a request ends can be read in two ways: what follows is never read as a request of its own.
 fn ambiguous(system: &System) -> Vec<Case> {
     let hidden = system.good("hidden", "");
     let body = r#"{"tool":"worker/work","arguments":{"id":"front","amount":1}}"#;
@@ -96,12 +116,6 @@ fn ambiguous(system: &System) -> Vec<Case> {
             "two lengths",
             sized(&format!(
                 "content-length: {length}\r\ncontent-length: 0\r\n"
-            )),
-        ),
-        (
-            "the same length twice",
-            sized(&format!(
-                "content-length: {length}\r\ncontent-length: {length}\r\n"
             )),
         ),
         (
@@ -225,8 +239,7 @@ fn ambiguous(system: &System) -> Vec<Case> {
     let case = |(what, text): (&'static str, String)| Case {
         what,
         bytes: text.into_bytes(),
-        made: Vec::new(),
-        statuses: None,
+        expected: Expected::FrontAtMost,
     };
     texts.into_iter().map(case).collect()
 }
@@ -243,7 +256,7 @@ fn plain(system: &System) -> Vec<Case> {
     );
     let chunked = system.head("transfer-encoding: chunked\r\n");
     // A whole request as an argument: words, and nothing else.
-    let quoted = system.good("hidden", "");
+    let quoted = "0\r\n\r\nPOST /v1/tool-call HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
     let inside = json!({ "tool": "worker/work", "arguments": { "id": quoted, "amount": 1 } });
     let inside = inside.to_string();
     let inside_head = system.head(&format!(
@@ -253,8 +266,10 @@ fn plain(system: &System) -> Vec<Case> {
     let case = |what, text: String, made: &[&str], statuses: &[u16]| Case {
         what,
         bytes: text.into_bytes(),
-        made: made.iter().map(ToString::to_string).collect(),
-        statuses: Some(statuses.to_vec()),
+        expected: Expected::All {
+            made: made.iter().map(ToString::to_string).collect(),
+            statuses: statuses.to_vec(),
+        },
     };
     vec![
         case(
@@ -269,6 +284,18 @@ fn plain(system: &System) -> Vec<Case> {
             &["last"],
             &[403, 200],
         ),
+        // RFC 9112, section 6.3, has them taken as one.
+        case(
+            "the same length twice",
+            format!(
+                "{}{body}{last}",
+                system.head(&format!(
+                    "content-length: {length}\r\ncontent-length: {length}\r\n"
+                ))
+            ),
+            &["front", "last"],
+            &[200, 200],
+        ),
         case(
             "chunks with extensions and trailers",
             format!("{chunked}{length:x};a=b\r\n{body}\r\n0\r\nx-trailer: {length}\r\n\r\n{last}"),
@@ -278,7 +305,7 @@ fn plain(system: &System) -> Vec<Case> {
         case(
             "a request within an argument",
             format!("{inside_head}{inside}"),
-            &[&quoted],
+            &[quoted],
             &[200],
         ),
     ]
