@@ -70,8 +70,7 @@ impl System {
     pub(crate) async fn call(&self, id: &str) -> anyhow::Result<Answer> {
         let request = self.good(id, "connection: close\r\n");
         let wire = Wire::dial(self.edge, None).await?;
-        wire.exchange(request.as_bytes(), Duration::from_secs(20))
-            .await
+        wire.exchange(request.as_bytes(), PATIENCE, PATIENCE).await
     }
 
     /// The text of a good call, with more lines in its head.
@@ -108,8 +107,8 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
 }
 
-/// How long nothing has to come until the other side is told that nothing will be sent any more.
-const STILL: Duration = Duration::from_millis(150);
+/// How long an answer may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A raw connection.
 pub(crate) struct Wire(pub(crate) TcpStream);
@@ -126,10 +125,12 @@ impl Wire {
         Ok(Self(stream))
     }
 
-    /// Sends bytes and reads what comes until the other side closes.
+    /// Sends bytes and reads what comes until the other side closes. Where nothing comes for so long, it is told that
+    /// nothing will be sent any more: a server gives up what it is doing for such a client.
     pub(crate) async fn exchange(
         mut self,
         bytes: &[u8],
+        still: Duration,
         patience: Duration,
     ) -> anyhow::Result<Answer> {
         let began = Instant::now();
@@ -145,7 +146,7 @@ impl Wire {
                 String::from_utf8_lossy(&read)
             );
             let mut chunk = [0; 4096];
-            match tokio::time::timeout(STILL, self.0.read(&mut chunk)).await {
+            match tokio::time::timeout(still, self.0.read(&mut chunk)).await {
                 Ok(Ok(0) | Err(_)) => break,
                 Ok(Ok(count)) => {
                     read.extend_from_slice(chunk.get(..count).unwrap_or_default());

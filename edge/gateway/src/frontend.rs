@@ -103,14 +103,15 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
 /// What holds for each request, whatever it is for.
 async fn guard(request: Request, next: Next) -> Response {
     if let Err(sentence) = well_formed(&request) {
-        return turned_away(StatusCode::BAD_REQUEST, sentence);
+        return turned_away(request, StatusCode::BAD_REQUEST, sentence).await;
     }
     next.run(request).await.into_response()
 }
 
 /// A refusal after which nothing more of the connection is read: who stands between may see the end of this request
 /// elsewhere than we do.
-fn turned_away(status: StatusCode, sentence: &'static str) -> Response {
+async fn turned_away(request: Request, status: StatusCode, sentence: &'static str) -> Response {
+    request::discard(request.into_body()).await;
     let mut response = error::plain_status(status, sentence);
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);

@@ -34,6 +34,8 @@ pub struct Report {
     pub grown_kb: u32,
 }
 
+/// How long nothing has to come until the edge is told that this was all: most inputs are not whole.
+const STILL: Duration = Duration::from_millis(150);
 /// At once.
 const IN_FLIGHT: usize = 64;
 /// Most that the edge's memory may grow, in kB.
@@ -94,7 +96,7 @@ async fn feed(
         inputs.spawn(async move {
             let _room = room.acquire_owned().await?;
             let answered = Wire::dial(edge, None).await?;
-            let answered = answered.exchange(&input, plan.patience).await;
+            let answered = answered.exchange(&input, STILL, plan.patience).await;
             let shown = || String::from_utf8_lossy(&input).into_owned();
             let answered =
                 answered.with_context(|| format!("seed {seed}, input {number}: {}", shown()))?;

@@ -114,7 +114,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     if let Err(sentence) = pages.check(request.headers()) {
-        return super::turned_away(StatusCode::FORBIDDEN, sentence);
+        return super::turned_away(request, StatusCode::FORBIDDEN, sentence).await;
     }
     next.run(request).await.into_response()
 }
