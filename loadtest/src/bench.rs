@@ -3,7 +3,7 @@
 //! Both stand before the same echo server, both are processes of their own, and they are measured in turns, so that
 //! what else the machine does hits both alike. What counts is the ratio.
 
-use crate::cluster::{Cluster, Options};
+use crate::cluster::{Cluster, Options, proctor_binary};
 use crate::load::{AGENT, allow_all, in_secs};
 use anyhow::Context;
 use http_body_util::{BodyExt, Full};
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -131,9 +132,19 @@ pub async fn proxy(listener: TcpListener, to: SocketAddr) -> anyhow::Result<()> 
     }
 }
 
-/// A subcommand of this binary in a process of its own; the first line that it prints is its address.
-async fn own(arguments: &[&str]) -> anyhow::Result<(Child, SocketAddr)> {
-    let mut command = Command::new(std::env::current_exe()?);
+/// This command line tool, also where a test runs this.
+fn loadtest_binary() -> anyhow::Result<PathBuf> {
+    let name = "proctor-loadtest";
+    let here = std::env::current_exe()?;
+    if here.file_stem().is_some_and(|stem| stem == name) {
+        return Ok(here);
+    }
+    Ok(proctor_binary()?.with_file_name(name))
+}
+
+/// A subcommand of this tool in a process of its own; the first line that it prints is its address.
+pub(crate) async fn own(arguments: &[&str]) -> anyhow::Result<(Child, SocketAddr)> {
+    let mut command = Command::new(loadtest_binary()?);
     let mut child = command
         .args(arguments)
         .stdout(Stdio::piped())

@@ -25,6 +25,8 @@ pub struct Role {
     config: PathBuf,
     /// The network name space that it runs in, if not this process's own.
     space: Option<String>,
+    /// Files that it may have open, if not as many as this process.
+    files_max: Option<u64>,
     child: Option<Child>,
 }
 
@@ -36,6 +38,7 @@ impl Role {
             name: name.to_owned(),
             config: path,
             space: None,
+            files_max: None,
             child: None,
         })
     }
@@ -54,9 +57,16 @@ impl Role {
         extra: &[&str],
         env: &[(&str, &str)],
     ) -> anyhow::Result<Vec<String>> {
-        let mut command = match &self.space {
-            None => Command::new(proctor_binary()?),
-            Some(space) => {
+        let mut command = match (&self.space, self.files_max) {
+            (None, None) => Command::new(proctor_binary()?),
+            (None, Some(most)) => {
+                let mut command = Command::new("prlimit");
+                command
+                    .arg(format!("--nofile={most}:{most}"))
+                    .arg(proctor_binary()?);
+                command
+            }
+            (Some(space), _) => {
                 let mut command = Command::new("ip");
                 command
                     .args(["netns", "exec", space])
@@ -172,6 +182,8 @@ pub struct Options {
     pub counters: Vec<String>,
     /// Where NATS and control are to be reached from other name spaces.
     pub reach: Option<IpAddr>,
+    /// Files that the edge may have open.
+    pub edge_files_max: Option<u64>,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -297,7 +309,7 @@ impl Cluster {
             .edge_dir
             .clone()
             .unwrap_or_else(|| path.join("edge-data"));
-        let edge = Role::new(
+        let mut edge = Role::new(
             path,
             "edge",
             &format!(
@@ -305,6 +317,7 @@ impl Cluster {
                 edge_dir.display().to_string()
             ),
         )?;
+        edge.files_max = options.edge_files_max;
         let mut cluster = Self {
             postgres,
             nats,

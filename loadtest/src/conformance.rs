@@ -1,4 +1,7 @@
-//! The MCP conformance suite through a running edge: the suite is the client, a server with what it asks for is behind.
+//! The MCP conformance suite through a running edge. In its server leg the suite is the client, and a server with what it
+//! asks for is behind; in its [`client`] leg it is the server.
+
+pub mod client;
 
 use crate::cluster::{Cluster, Options, free_port, proctor_binary};
 use crate::load::{allow_all, in_secs};
@@ -219,13 +222,21 @@ fn read(leg: Leg, output: String) -> Report {
 
 /// Whether the revision requires it: the suite runs others beside, which it does not count.
 fn required(leg: Leg, scenario: &str) -> bool {
+    let required = required_of("server", leg.revision);
+    required.iter().any(|name| name == scenario)
+}
+
+/// What a revision requires of a `server` or a `client`.
+fn required_of(role: &str, revision: &str) -> Vec<String> {
     let file = here()
         .join("node_modules/@modelcontextprotocol/conformance/requirements")
-        .join(format!("{}.yaml", leg.revision));
+        .join(format!("{revision}.yaml"));
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let servers = text.lines().skip_while(|line| *line != "server:").skip(1);
-    let mut servers = servers.take_while(|line| line.starts_with("  - "));
-    servers.any(|line| line.trim_start_matches("  - ") == scenario)
+    let role = format!("{role}:");
+    let lines = text.lines().skip_while(|line| *line != role).skip(1);
+    lines
+        .map_while(|line| line.strip_prefix("  - ").map(str::to_owned))
+        .collect()
 }
 
 /// Runs all legs and says what came of them.
@@ -250,6 +261,19 @@ pub async fn all() -> anyhow::Result<String> {
             leg.revision,
             report.passed.len(),
             leg.scenarios
+        ));
+    }
+    for leg in client::CLIENT_LEGS {
+        let failed = client::client_leg(leg, None).await?;
+        ensure!(
+            failed.is_empty(),
+            "{}, the edge as a client: {}",
+            leg.revision,
+            failed.join("\n")
+        );
+        said.push(format!(
+            "{}, the edge as a client: {} of {} scenarios that apply",
+            leg.revision, leg.scenarios, leg.scenarios
         ));
     }
     Ok(said.join("\n"))

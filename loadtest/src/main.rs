@@ -11,9 +11,11 @@ use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
 use proctor_loadtest::bench_ledger;
 use proctor_loadtest::bench_llm;
+use proctor_loadtest::bench_mcp;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
 use proctor_loadtest::storm;
+use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -49,6 +51,25 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         rounds: usize,
     },
+    /// A streamed answer of a tool next to a plain proxy, memory of idle streams, connections to a tool server; fails
+    /// where one takes more than it may
+    BenchMcp {
+        /// Streams of each
+        #[arg(long, default_value_t = 21)]
+        rounds: usize,
+        /// Events of a stream
+        #[arg(long, default_value_t = 1_000)]
+        events: usize,
+        /// Streams that idle
+        #[arg(long, default_value_t = 1_000)]
+        streams: usize,
+        /// Calls
+        #[arg(long, default_value_t = 50_000)]
+        calls: usize,
+        /// Calls at once
+        #[arg(long, default_value_t = 64)]
+        in_flight: usize,
+    },
     /// Run a fault drill with its oracle
     Drill {
         /// Which
@@ -59,6 +80,20 @@ enum Command {
         /// The first seed
         #[arg(long, default_value_t = 1)]
         first: u64,
+    },
+    /// Run a drill over raw sockets: what no client library would send
+    Wire {
+        /// Which
+        drill: WireDrill,
+        /// Slow clients (d15: 5,000), malformed inputs (d16: 100,000), connections (d19: 16), times (d20: 10)
+        #[arg(long)]
+        size: Option<usize>,
+        /// Files that the edge may have open (d15)
+        #[arg(long)]
+        files_max: Option<u64>,
+        /// Chooses what is broken how
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Fight over one budget while leader, followers and edges are killed, sleep or have wrong clocks (D23, D5, D9, D13)
     Budget {
@@ -114,6 +149,9 @@ enum Command {
         /// The era of the server behind the edge (`legacy`, `modern`), if not the revision's own
         #[arg(long, requires = "revision")]
         server: Option<String>,
+        /// The suite as the server, the edge as its client
+        #[arg(long, requires = "revision", conflicts_with = "server")]
+        client: bool,
     },
     /// (of the bench) A tool server that gives back what it gets
     #[command(hide = true)]
@@ -125,6 +163,67 @@ enum Command {
         #[arg(long)]
         to: SocketAddr,
     },
+}
+
+/// Drills over raw sockets.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum WireDrill {
+    /// Slow and half-open clients
+    D15,
+    /// Malformed input
+    D16,
+    /// Requests within requests
+    D18,
+    /// Floods of HTTP/2 frames
+    D19,
+    /// Input that is small to send and large to read
+    D20,
+}
+
+async fn wire(
+    drill: WireDrill,
+    size: Option<usize>,
+    files_max: Option<u64>,
+    seed: u64,
+) -> anyhow::Result<()> {
+    let jitter = Duration::from_millis(5);
+    match drill {
+        WireDrill::D15 => {
+            let plan = slow::Plan {
+                connections: size.unwrap_or(5_000),
+                files_max,
+                calls: 500,
+                jitter,
+            };
+            println!("{:?}", slow::run(plan, seed).await?);
+        }
+        WireDrill::D16 => {
+            let plan = malformed::Plan {
+                inputs: size.unwrap_or(100_000),
+                patience: Duration::from_secs(5),
+            };
+            println!("{:?}", malformed::run(plan, seed).await?);
+        }
+        WireDrill::D18 => println!("{} cases", smuggle::run().await?),
+        WireDrill::D19 => {
+            let plan = frames::Plan {
+                connections: size.unwrap_or(16),
+                requests: 1_000,
+                jitter,
+            };
+            println!("{:?}", frames::run(plan).await?);
+        }
+        WireDrill::D20 => {
+            let plan = bombs::Plan {
+                cpu_per_kb: Duration::from_millis(1),
+                times: u32::try_from(size.unwrap_or(10))?,
+            };
+            for cost in bombs::run(plan).await? {
+                println!("{cost:?}");
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn listener() -> anyhow::Result<TcpListener> {
@@ -165,6 +264,24 @@ async fn main() -> anyhow::Result<()> {
             println!("{}", bench_llm::run(rounds).await?);
             Ok(())
         }
+        Command::BenchMcp {
+            rounds,
+            events,
+            streams,
+            calls,
+            in_flight,
+        } => {
+            let plan = bench_mcp::Plan {
+                rounds,
+                events,
+                streams,
+                calls,
+                in_flight,
+            };
+            let report = bench_mcp::run(plan).await?;
+            println!("{report}");
+            report.judge()
+        }
         Command::Drill {
             drill,
             seeds,
@@ -178,6 +295,12 @@ async fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Wire {
+            drill,
+            size,
+            files_max,
+            seed,
+        } => wire(drill, size, files_max, seed).await,
         Command::Budget {
             limit,
             clients,
@@ -224,7 +347,22 @@ async fn main() -> anyhow::Result<()> {
         Command::Conformance {
             revision: Some(revision),
             scenario,
+            client: true,
+            ..
+        } => {
+            let mut legs = conformance::client::CLIENT_LEGS.into_iter();
+            let leg = legs
+                .find(|leg| leg.revision == revision)
+                .context("no such revision")?;
+            let failed = conformance::client::client_leg(leg, scenario.as_deref()).await?;
+            println!("{}\n{} failed", failed.join("\n"), failed.len());
+            Ok(())
+        }
+        Command::Conformance {
+            revision: Some(revision),
+            scenario,
             server,
+            client: false,
         } => {
             let legs = conformance::LEGS;
             let mut leg = *legs

@@ -68,12 +68,12 @@ pub async fn spooled(cluster: &Cluster) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// All events of calls.
+/// All events of the chain.
 ///
 /// # Errors
 /// If the chain can't be read.
-pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
-    let (mut chain, mut before) = (Chain::new(), 0_u64);
+pub async fn events(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
+    let (mut events, mut before) = (Vec::new(), 0_u64);
     loop {
         let page = cluster
             .acme(
@@ -82,20 +82,27 @@ pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
                 None,
             )
             .await?;
-        for entry in page["entries"].as_array().context("the entries")? {
-            let event = &entry["event"];
-            if let Some(trace) = event["trace_id"].as_str() {
-                chain
-                    .entry(trace.to_owned())
-                    .or_default()
-                    .push(event.clone());
-            }
-        }
+        let entries = page["entries"].as_array().context("the entries")?;
+        events.extend(entries.iter().map(|entry| entry["event"].clone()));
         match page["next_before_seq"].as_u64() {
             Some(next) => before = next,
-            None => return Ok(chain),
+            None => return Ok(events),
         }
     }
+}
+
+/// All events of calls.
+///
+/// # Errors
+/// If the chain can't be read.
+pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
+    let mut chain = Chain::new();
+    for event in events(cluster).await? {
+        if let Some(trace) = event["trace_id"].as_str().map(str::to_owned) {
+            chain.entry(trace).or_default().push(event);
+        }
+    }
+    Ok(chain)
 }
 
 /// Checks the notes of clients and tool server against the chain.

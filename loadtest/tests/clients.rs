@@ -10,6 +10,9 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "clients/inspector.rs"]
+mod inspector;
+
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
 use proctor_loadtest::load::{allow_all, in_secs};
 use reqwest::Method;

@@ -3,6 +3,9 @@
 //! A finding does not say that a definition is hostile, and none does not say that it is not: it is for the person who
 //! approves. What holds calls back is the digest ([`ToolDefinition::digest`]).
 
+mod param_header;
+
+pub use param_header::ParamHeaders;
 use proctor_model::catalogue::ToolDefinition;
 use serde::Serialize;
 use serde_json::Value;
@@ -31,6 +34,8 @@ pub enum Oddity {
     RemoteReference,
     /// Nested deeper than any honest schema.
     Depth,
+    /// An `x-mcp-header` that is none (MCP 2026-07-28): such a tool is not to be used. The argument gets no header.
+    InvalidHeader,
 }
 
 /// Where something stands out.
@@ -47,6 +52,10 @@ pub struct Finding {
 pub fn findings(definition: &ToolDefinition) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     found.value("", &definition.to_mcp(definition.name.as_str()), 0);
+    for at in ParamHeaders::of(&definition.input_schema).invalid {
+        let at = at.split(|c| hidden(c).is_some()).next().unwrap_or_default();
+        found.note(&format!("/inputSchema{at}"), Oddity::InvalidHeader);
+    }
     found.0
 }
 
@@ -198,6 +207,17 @@ mod tests {
         ] {
             assert_eq!(described(honest), [], "{honest}");
         }
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_told() {
+        let told = |header: &str| {
+            let region = json!({ "type": "string", "x-mcp-header": header });
+            told(&json!({ "name": "t", "inputSchema": { "properties": { "region": region } } }))
+        };
+        assert_eq!(told("Region"), []);
+        let at = "/inputSchema/properties/region/x-mcp-header".to_owned();
+        assert_eq!(told("My Region"), [(at, Oddity::InvalidHeader)]);
     }
 
     #[test]

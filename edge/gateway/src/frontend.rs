@@ -27,7 +27,7 @@ use crate::config::Face;
 use crate::enforce::Gateway;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -103,9 +103,19 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
 /// What holds for each request, whatever it is for.
 async fn guard(request: Request, next: Next) -> Response {
     if let Err(sentence) = well_formed(&request) {
-        return error::plain_status(StatusCode::BAD_REQUEST, sentence);
+        return turned_away(request, StatusCode::BAD_REQUEST, sentence).await;
     }
     next.run(request).await.into_response()
+}
+
+/// A refusal after which nothing more of the connection is read: who stands between may see the end of this request
+/// elsewhere than we do.
+async fn turned_away(request: Request, status: StatusCode, sentence: &'static str) -> Response {
+    request::discard(request.into_body()).await;
+    let mut response = error::plain_status(status, sentence);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 fn well_formed(request: &Request) -> Result<(), &'static str> {

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
+use proctor_engine::definition::ParamHeaders;
 use serde_json::{Map, Value};
 
 /// A text as a header value.
@@ -28,24 +29,13 @@ pub(crate) fn read(value: &str) -> Option<String> {
 
 /// The arguments that a tool's input schema wants in headers, by `x-mcp-header`: each with its path and the header.
 pub(crate) fn declared(schema: &Value) -> Vec<(Vec<String>, HeaderName)> {
-    let mut found = Vec::new();
-    collect(schema, &mut Vec::new(), &mut found);
-    found
-}
-
-fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, HeaderName)>) {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (name, property) in properties.into_iter().flatten() {
-        path.push(name.clone());
-        let header = property.get("x-mcp-header").and_then(Value::as_str);
-        let header = header.and_then(|header| {
-            let name = format!("mcp-param-{}", header.to_ascii_lowercase());
-            HeaderName::from_bytes(name.as_bytes()).ok()
-        });
-        found.extend(header.map(|header| (path.clone(), header)));
-        collect(property, path, found);
-        path.pop();
-    }
+    let declared = ParamHeaders::of(schema).declared.into_iter();
+    declared
+        .filter_map(|(path, name)| {
+            let header = HeaderName::from_bytes(format!("mcp-param-{name}").as_bytes());
+            Some((path, header.ok()?))
+        })
+        .collect()
 }
 
 /// What the header of an argument says; `None` where the argument is not there, or is no text, number or truth.
@@ -92,7 +82,7 @@ mod tests {
     fn arguments_are_found_by_the_schema() {
         let schema = json!({ "properties": {
             "region": { "type": "string", "x-mcp-header": "Region" },
-            "at": { "properties": { "zone": { "x-mcp-header": "Zone" } } },
+            "at": { "properties": { "zone": { "type": "integer", "x-mcp-header": "Zone" } } },
         } });
         let arguments = json!({ "region": "eu", "at": { "zone": 3 } });
         let mut said: Vec<_> = declared(&schema)

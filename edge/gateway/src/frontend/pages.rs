@@ -3,7 +3,6 @@
 //! A page that a user of this machine opens must not get at an edge on loopback by a name that it made point there (DNS
 //! rebinding), and no page is answered that an operator did not name. Programs send no `Origin`: this is not about them.
 
-use super::error;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -115,7 +114,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     if let Err(sentence) = pages.check(request.headers()) {
-        return error::plain_status(StatusCode::FORBIDDEN, sentence);
+        return super::turned_away(request, StatusCode::FORBIDDEN, sentence).await;
     }
     next.run(request).await.into_response()
 }

@@ -101,6 +101,15 @@ pub(super) async fn read_within(body: Body, bytes_max: usize) -> Result<Bytes, R
     }
 }
 
+/// Takes a body and throws it away, so that its sender comes to hear the answer before the connection ends. Never more
+/// than could be read.
+pub(super) async fn discard(body: Body) {
+    let mut body = Limited::new(body, BODY_BYTES_MAX);
+    let discarding = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Who is that slow does not hear it.
+    drop(tokio::time::timeout(BODY_TIMEOUT, discarding).await);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,9 @@ const SAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may take to open a session's own stream before we go on without.
 const STREAM_OPENS: Duration = Duration::from_secs(1);
 
+/// The error of a server that does not speak the version of a request (MCP 2026-07-28).
+const UNSUPPORTED_VERSION: i64 = -32022;
+
 /// One request to a server.
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
@@ -209,22 +212,24 @@ impl Http {
         let silent = Talk::silent(&talk.who);
         let request = Request::own("server/discover", Map::new(), &silent);
         let mut deadline = Deadline::new(request.limit);
-        match self.post(&session, &request, &mut deadline).await {
-            Ok(Answer {
-                reply: Reply::Result(result),
-                ..
-            }) => {
-                let supported = result.get("supportedVersions").and_then(Value::as_array);
-                let ours = |version: &Value| version.as_str() == Some(rpc::MODERN_VERSION);
-                Ok(supported
-                    .is_some_and(|versions| versions.iter().any(ours))
-                    .then_some(session))
+        // A server that refuses the version and names it as one that it supports is asked once more.
+        for _ in 0..2 {
+            match self.post(&session, &request, &mut deadline).await {
+                Ok(Answer {
+                    reply: Reply::Result(result),
+                    ..
+                }) => return Ok(supports("supportedVersions", &result).then_some(session)),
+                Ok(Answer {
+                    reply: Reply::Error(error),
+                    ..
+                }) if names_ours(&error) => {}
+                Err(Trouble::Failed(
+                    failure @ (Failure::Unreachable | Failure::Broken | Failure::Timeout),
+                )) => return Err(failure),
+                _ => return Ok(None),
             }
-            Err(Trouble::Failed(
-                failure @ (Failure::Unreachable | Failure::Broken | Failure::Timeout),
-            )) => Err(failure),
-            _ => Ok(None),
         }
+        Ok(None)
     }
 
     async fn initialize(&self, talk: &Talk) -> Result<Session, Failure> {
@@ -554,6 +559,20 @@ impl Http {
     }
 }
 
+/// Whether the stateless revision is among the versions that this member lists.
+fn supports(member: &str, of: &Map<String, Value>) -> bool {
+    let versions = of.get(member).and_then(Value::as_array);
+    let ours = |version: &Value| version.as_str() == Some(rpc::MODERN_VERSION);
+    versions.is_some_and(|versions| versions.iter().any(ours))
+}
+
+/// Whether an error says that the version is not supported, and then that it is.
+fn names_ours(error: &Map<String, Value>) -> bool {
+    let data = error.get("data").and_then(Value::as_object);
+    error.get("code").and_then(Value::as_i64) == Some(UNSUPPORTED_VERSION)
+        && data.is_some_and(|data| supports("supported", data))
+}
+
 /// A request without an answer: dropped, it tells the server.
 struct Unanswered(Option<(Client, RequestBuilder)>);
 
@@ -676,6 +695,36 @@ mod tests {
         request.limit = Duration::from_millis(300);
         let answer = tokio::time::timeout(Duration::from_secs(20), http.request(request)).await;
         assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
+    }
+
+    /// Refuses the version that it names as its own, so many times.
+    async fn discovered(refusals: u64) -> Option<Era> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        let asked = Arc::new(AtomicU64::new(0));
+        let answer = async move |Json(request): Json<Value>| {
+            let id = &request["id"];
+            if asked.fetch_add(1, Ordering::Relaxed) >= refusals {
+                let result = json!({ "supportedVersions": ["2026-07-28"] });
+                return Json(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
+                    .into_response();
+            }
+            let data = json!({ "supported": ["2026-07-28"], "requested": "2026-07-28" });
+            let error = json!({ "code": -32022, "message": "no such version", "data": data });
+            let body = Json(json!({ "jsonrpc": "2.0", "id": id, "error": error }));
+            (StatusCode::BAD_REQUEST, body).into_response()
+        };
+        let router = axum::Router::new().route("/", axum::routing::post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let session = http.discover(&Talk::silent("root/")).await.unwrap();
+        session.map(|session| session.era)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_its_own_version_is_asked_once_more() {
+        assert_eq!(discovered(0).await, Some(Era::Modern));
+        assert_eq!(discovered(1).await, Some(Era::Modern));
+        assert_eq!(discovered(2).await, None);
     }
 
     /// A server that takes the first request and never answers.

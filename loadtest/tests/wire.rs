@@ -1,0 +1,63 @@
+//! Drills over raw sockets, small. In full: `proctor-loadtest wire d15`, `d16`, `d18`, `d19`, `d20`, with a release build.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it measured"
+)]
+
+use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle};
+use std::time::Duration;
+
+/// What a debug build among other tests may add to anybody's p99.
+const JITTER: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d15_slow_clients_leave_room_and_time_for_others() {
+    let plan = slow::Plan {
+        connections: 700,
+        files_max: Some(1_200),
+        calls: 50,
+        jitter: JITTER,
+    };
+    let report = slow::run(plan, 1).await.unwrap();
+    println!("{report:?}");
+    // More than 450 of one address are not let in: the attack was one.
+    assert!(report.held > 300, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d16_malformed_input_is_answered_or_closed() {
+    let plan = malformed::Plan {
+        inputs: 3_000,
+        patience: Duration::from_secs(20),
+    };
+    println!("{:?}", malformed::run(plan, 1).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d18_no_request_hides_in_another() {
+    println!("{} cases", smuggle::run().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d19_floods_of_http2_frames_are_ended() {
+    let plan = frames::Plan {
+        connections: 4,
+        requests: 100,
+        jitter: JITTER,
+    };
+    println!("{:?}", frames::run(plan).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d20_bombs_cost_little() {
+    // A debug build takes some ten times as long as what is run.
+    let plan = bombs::Plan {
+        cpu_per_kb: Duration::from_millis(10),
+        times: 2,
+    };
+    for cost in bombs::run(plan).await.unwrap() {
+        println!("{cost:?}");
+    }
+}
