@@ -161,12 +161,16 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
         url: format!("http://{proxy}/mcp"),
         ..edge.clone()
     };
+    // First, and the second beside the first: an edge that did much has memory to give that was counted before.
+    let pid = cluster.edge.pid().context("the edge runs")?;
+    let (listen_kb, mut listening) = idle(plan, pid, || edge.listen()).await?;
+    let (session_kb, mut sessions) = idle(plan, pid, || edge.session()).await?;
+    are_open(&mut listening).await?;
+    are_open(&mut sessions).await?;
+    drop((listening, sessions));
     let full_speed = streamed(plan, &plain, &edge, 0).await?;
     let paced = streamed(plan, &plain, &edge, 1).await?;
     let connections = calls(plan, &edge, &server).await?;
-    let pid = cluster.edge.pid().context("the edge runs")?;
-    let listen_kb = idle(plan, pid, || edge.listen()).await?;
-    let session_kb = idle(plan, pid, || edge.session()).await?;
     cluster.stop().await;
     Ok(Report {
         plan,
@@ -341,12 +345,12 @@ async fn calls(plan: Plan, edge: &Endpoint, server: &Server) -> anyhow::Result<u
     Ok(server.connections().saturating_sub(before))
 }
 
-/// Opens streams and lets them idle; returns what each takes of the edge's memory, in kB.
+/// Opens streams and lets them idle; returns what each takes of the edge's memory, in kB, and the streams.
 async fn idle(
     plan: Plan,
     edge: Pid,
     open: impl AsyncFn() -> anyhow::Result<Response>,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<(f64, Vec<Response>)> {
     // What the first one allocates for all does not count.
     let mut streams = vec![open().await?];
     tokio::time::sleep(IDLE).await;
@@ -356,9 +360,18 @@ async fn idle(
     }
     tokio::time::sleep(IDLE).await;
     let grown = resident_kb(edge)?.saturating_sub(before);
-    // They were all there until now.
-    drop(streams);
-    Ok(f64::from(grown) / f64::from(u32::try_from(plan.streams)?))
+    let each = f64::from(grown) / f64::from(u32::try_from(plan.streams)?);
+    Ok((each, streams))
+}
+
+/// Whether none of the streams has ended.
+async fn are_open(streams: &mut [Response]) -> anyhow::Result<()> {
+    for stream in streams {
+        while let Ok(came) = tokio::time::timeout(Duration::ZERO, stream.chunk()).await {
+            came?.context("a stream ended")?;
+        }
+    }
+    Ok(())
 }
 
 /// What a process has in memory.

@@ -66,6 +66,17 @@ impl System {
         Ok(())
     }
 
+    /// What control and the admin API complained about last.
+    pub(crate) fn logs(&self) -> String {
+        let end = |role: &str| {
+            let log = self.cluster.dir.path().join(format!("{role}.log"));
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().rev().take(5).collect();
+            format!("{role}: {}", lines.join("\n"))
+        };
+        format!("{}\n{}", end("control"), end("web-api"))
+    }
+
     /// A good call.
     pub(crate) async fn call(&self, id: &str) -> anyhow::Result<Answer> {
         let request = self.good(id, "connection: close\r\n");

@@ -13,7 +13,7 @@ async fn idle_streams_take_little_memory_and_connections_to_a_server_are_reused(
     let plan = Plan {
         rounds: 1,
         events: 100,
-        streams: 300,
+        streams: 200,
         calls: 2_000,
         in_flight: 64,
     };

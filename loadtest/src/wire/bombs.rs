@@ -37,7 +37,7 @@ pub struct Cost {
     pub kb: u32,
     /// Processor time for each.
     pub cpu: Duration,
-    /// What the edge's memory grew by at its highest, in kB.
+    /// What the edge's memory had grown by at its highest, this one and those before it, in kB.
     pub peak_kb: u32,
     /// What it was refused for, or `passed`.
     pub reason: String,
@@ -76,6 +76,7 @@ async fn all(system: &System, plan: Plan) -> anyhow::Result<Vec<Cost>> {
         http: reqwest::Client::builder().no_proxy().build()?,
         url: format!("{}/v1/tool-call", system.cluster.edge_url),
         pid: system.pid()?,
+        before: highest_kb(system.pid()?)?,
         plan,
     };
     let mut costs = Vec::new();
@@ -133,13 +134,14 @@ struct Client {
     http: reqwest::Client,
     url: String,
     pid: Pid,
+    /// The most memory that the edge had before the first.
+    before: u32,
     plan: Plan,
 }
 
 impl Client {
     async fn cost(&self, sent: Sent, bytes: usize) -> anyhow::Result<Cost> {
         let mut reason = self.refused(&sent).await?;
-        let before = highest_kb(self.pid)?;
         let began = cpu(self.pid)?;
         for _ in 0..self.plan.times {
             reason = self.refused(&sent).await?;
@@ -149,7 +151,7 @@ impl Client {
             bomb: sent.name,
             kb: u32::try_from(bytes / 1024)?,
             cpu: took / self.plan.times.max(1),
-            peak_kb: highest_kb(self.pid)?.saturating_sub(before),
+            peak_kb: highest_kb(self.pid)?.saturating_sub(self.before),
             reason,
         })
     }

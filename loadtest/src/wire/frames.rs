@@ -96,7 +96,7 @@ async fn all(system: &System, plan: Plan) -> anyhow::Result<Report> {
         let tail = good(system, plan).await;
         stop.cancel();
         while attackers.join_next().await.is_some() {}
-        let tail = tail.with_context(|| format!("{attack:?}"))?;
+        let tail = tail.with_context(|| format!("{attack:?}, {}", system.logs()))?;
         tail.judge(quiet, plan.jitter)
             .with_context(|| format!("{attack:?}"))?;
         attacked.push((attack, tail));

@@ -17,6 +17,7 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod config;
+mod fair;
 pub mod grpc;
 pub mod keyfile;
 pub mod nats;

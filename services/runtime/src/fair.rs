@@ -1,0 +1,123 @@
+//! A connection that lets others run: whoever reads from it has to wait a turn after so many bytes, however many more there
+//! are.
+//!
+//! An HTTP/2 connection takes all frames that are there in one go. Of the smallest kind (settings, pings, resets) a flood
+//! holds tens of thousands, and their sender need not even have said who it is: each such connection would keep a worker
+//! from all else for as long as that takes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// Bytes that are read in one turn: a call or two of ours, or a thousand of the smallest frames.
+const TURN_BYTES: usize = 16 * 1024;
+
+/// A stream that is read in turns.
+#[derive(Debug)]
+pub(crate) struct Fair<S = TcpStream> {
+    stream: S,
+    /// What of this turn is left.
+    left: usize,
+}
+
+impl<S> Fair<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            left: TURN_BYTES,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            self.left = TURN_BYTES;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            // It waits anyway.
+            self.left = TURN_BYTES;
+        } else {
+            let count = buffer.filled().len().saturating_sub(before);
+            self.left = self.left.saturating_sub(count);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Fair {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::AsyncReadExt;
+
+    /// All bytes come, and others have their turns meanwhile.
+    #[tokio::test]
+    async fn a_flood_is_read_in_turns() {
+        let flood = vec![7; 10 * TURN_BYTES];
+        let (turns, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (taken, over) = (Arc::clone(&turns), Arc::clone(&ended));
+        let other = tokio::spawn(async move {
+            while over.load(Ordering::Relaxed) == 0 {
+                taken.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut read = Vec::new();
+        let count = Fair::new(&flood[..]).read_to_end(&mut read).await.unwrap();
+        ended.store(1, Ordering::Relaxed);
+        other.await.unwrap();
+        assert_eq!((count, &read), (flood.len(), &flood));
+        assert!(turns.load(Ordering::Relaxed) >= 9, "{turns:?}");
+    }
+}
