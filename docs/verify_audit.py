@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A second verifier for audit bundles, written from docs/audit-format.md alone.
 
-Usage: verify_audit.py BUNDLE... --key KEY [--key KEY] [--checkpoint FILE]
+Usage: verify_audit.py BUNDLE... --key KEY [--key KEY] [--witness KEY] [--checkpoint FILE] [--whole]
 
-KEY is the log's key or a witness's, as NAME+ID+BASE64 or as the bare Ed25519 public key in base64; get it from somewhere
-else than the bundle. A checkpoint that you kept has to be in the log. Needs only `pip install cryptography`.
-Exit code 0: sound. 4: not; the first thing that is wrong is named.
+--key is the log's key, as NAME+ID+BASE64 or as the bare Ed25519 public key in base64; get it from somewhere else than the
+bundle. Each witness has to have cosigned the last checkpoint besides. A checkpoint that you kept has to be in the log.
+--whole asks for all of each log. Needs only `pip install cryptography`.
+Exit code 0: sound. 4: not; what is wrong is named.
 """
 
 import argparse
@@ -101,7 +102,7 @@ class Key:
 
 
 def open_note(note, keys):
-    """(origin, size, root, time or None) of a checkpoint that one of the keys signed."""
+    """(origin, size, root, time or None, who signed as (public key, name, type)) of a checkpoint that one of the keys signed."""
     try:
         text, signatures = note.rsplit("\n\n", 1)
         text += "\n"
@@ -114,22 +115,22 @@ def open_note(note, keys):
         raise Wrong("checkpoint", 0, "not a checkpoint") from None
     if written != str(size) or size < 0 or len(root) != 32 or not signatures.endswith("\n"):
         raise Wrong("checkpoint", 0, "not a checkpoint")
-    signed, times = False, []
+    signed, times = [], []
     for name, signature in lines:
         for key in keys:
             if (key.name or origin) != name:
                 continue
             if signature[:4] == key.id(name, 1):
                 key.verify(text.encode(), signature[4:])
-                signed = True
+                signed.append((key.public, name, 1))
             elif signature[:4] == key.id(name, 4):
                 time = int.from_bytes(signature[4:12], "big")
                 key.verify(f"cosignature/v1\ntime {time}\n{text}".encode(), signature[12:])
-                signed = True
+                signed.append((key.public, name, 4))
                 times.append(time)
     if not signed:
         raise Wrong("checkpoint", 0, "not signed with a key that is trusted here")
-    return origin, size, root, max(times, default=None)
+    return origin, size, root, max(times, default=None), signed
 
 
 def canonical(value):
@@ -158,7 +159,7 @@ def parse_entry(line, seq):
 class Bundle:
     """Checks one bundle; `known` is a list of (tenant, size, root) from elsewhere."""
 
-    def __init__(self, header, keys, known):
+    def __init__(self, header, keys, witnesses, known):
         try:
             self.tenant, self.first, self.last, self.size = (header[name] for name in ("tenant", "first", "last", "size"))
             left = [bytes.fromhex(node) for node in header["left"]]
@@ -170,18 +171,23 @@ class Bundle:
         if not right or len(self.right) != len(subtrees(self.last, self.size)):
             raise Wrong("header", 0, "the first line is no header")
         self.tree = Tree(self.first - 1, left)
-        self.marks, self.tenants = {}, {}
-        before, origin_before = None, None
+        self.marks, self.tenants, self.doubles = {}, {}, []
+        before, origin_before, signed = None, None, []
         for note in notes:
-            origin, size, root, time = open_note(note, keys)
+            origin, size, root, time, signed = open_note(note, keys + witnesses)
             if not origin.endswith(f"/audit/{self.tenant}") or origin_before not in (None, origin):
                 raise Wrong("checkpoint", size, "a checkpoint of another log")
+            if not any((key.public, origin, 1) in signed for key in keys):
+                raise Wrong("checkpoint", size, "a checkpoint that the log did not sign")
             if before and (size <= before[0] or (time or before[1]) < before[1]):
                 raise Wrong("checkpoint", size, "a checkpoint that does not rise over the one before")
             before, origin_before = (size, time or (before[1] if before else 0)), origin
             self.mark(size, root, "root")
         if before is None or before[0] != self.size:
             raise Wrong("checkpoint", self.size, "there is no checkpoint of the whole log")
+        for witness in witnesses:
+            if (witness.public, witness.name, 4) not in signed:
+                raise Wrong("witness", self.size, f"{witness.name} has not cosigned the last checkpoint")
         for tenant, size, root in known:
             if tenant != self.tenant:
                 continue
@@ -214,10 +220,11 @@ class Bundle:
         if self.before not in (None, entry["prev"]):
             raise Wrong("link", seq, "it does not follow from the entry before it")
         if entry["event_id"] in self.ids:
-            raise Wrong("double", seq, "an event that is there already")
+            self.doubles.append(Wrong("double", seq, "an event that is there already"))
         self.ids.add(entry["event_id"])
         self.lane(seq, entry)
-        if entry["kind"] == "sealed" and "sealed" in entry:
+        # What another lane says of seals is an edge's word.
+        if (self.tenant, entry["edge"], entry["kind"]) == ("_platform", "ledger", "sealed") and "sealed" in entry:
             seal = entry["sealed"]
             self.tenants[seal["tenant"]] = (seal["tenant"], seal["size"], bytes.fromhex(seal["root"]))
         hashed = leaf(line)
@@ -237,6 +244,9 @@ class Bundle:
         if entry["edge_prev"] != before[1]:
             raise Wrong("lane_fork", seq, f"an event of edge {entry['edge']} does not follow from the one before")
 
+    def whole(self):
+        return self.first == 1 and self.last == self.size
+
     def end(self):
         if self.seq != self.last:
             raise Wrong("length", self.seq, f"the entries end at {self.seq}; there have to be {self.last}")
@@ -245,20 +255,21 @@ class Bundle:
         self.compare()
 
 
-def verify(path, keys, known):
+def verify(path, keys, witnesses, known):
     with open(path, "rb") as file:
         try:
             header = json.loads(file.readline())
         except ValueError:
             raise Wrong("header", 0, "the first line is no header") from None
-        bundle = Bundle(header, keys, known)
+        bundle = Bundle(header, keys, witnesses, known)
         for line in file:
             if not line.endswith(b"\n"):
                 raise Wrong("form", bundle.seq + 1, "a line that does not end")
             bundle.entry(line[:-1])
         bundle.end()
+    verdict = "as it was sealed" if bundle.doubles else "sound"
     print(
-        f"sound: {path}: entries {bundle.first} to {bundle.last} of {bundle.size} of tenant {bundle.tenant}, "
+        f"{verdict}: {path}: {'the whole log' if bundle.whole() else 'a stretch'}: entries {bundle.first} to {bundle.last} of {bundle.size} of tenant {bundle.tenant}, "
         f"root {bundle.tree.root().hex()}"
     )
     return bundle
@@ -273,31 +284,43 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("bundles", nargs="+")
     parser.add_argument("--key", action="append", required=True)
+    parser.add_argument("--witness", action="append", default=[])
     parser.add_argument("--checkpoint", action="append", default=[])
+    parser.add_argument("--whole", action="store_true")
     arguments = parser.parse_args()
-    keys = [Key(key) for key in arguments.key]
-    path = None
+    keys, witnesses = [Key(key) for key in arguments.key], [Key(key) for key in arguments.witness]
+    if any(witness.name is None for witness in witnesses):
+        raise SystemExit("--witness: a witness signs under its own name: NAME+ID+BASE64")
+    wrongs, path = [], None
     try:
         known = []
         for path in arguments.checkpoint:
             with open(path, encoding="utf-8", newline="") as file:
-                origin, size, root, _ = open_note(file.read(), keys)
+                origin, size, root, _, _ = open_note(file.read(), keys + witnesses)
             known.append((origin.rsplit("/", 1)[1], size, root))
-        named, seen = {}, set()
+        named, seen = {}, {}
         for path in sorted(arguments.bundles, key=lambda path: not is_platform(path)):
-            bundle = verify(path, keys, known)
-            seen.add(bundle.tenant)
+            bundle = verify(path, keys, witnesses, known)
+            wrongs.extend((path, double) for double in bundle.doubles)
+            seen.setdefault(bundle.tenant, []).append((bundle.first, bundle.last, bundle.size))
             named.update(bundle.tenants)
             known.extend(bundle.tenants.values())
-        missing = set(named) - seen
+        path = "all"
+        missing = set(named) - set(seen)
         if len(seen) > 1 and missing:
-            path = "all"
-            raise Wrong("tenant_missing", 0, f"the platform's log names {', '.join(sorted(missing))}")
+            wrongs.append((path, Wrong("tenant_missing", 0, f"the platform's log names {', '.join(sorted(missing))}")))
+        for tenant, stretches in seen.items() if arguments.whole else ():
+            absent = 1
+            for first, last, _ in sorted(stretches):
+                absent = max(absent, last + 1) if first <= absent else absent
+            if absent <= max(size for _, _, size in stretches):
+                wrongs.append((path, Wrong("partial", absent, f"this entry of {tenant} is in no bundle")))
     except Wrong as wrong:
+        wrongs.append((path, wrong))
+    for path, wrong in wrongs:
         fault, seq, message = wrong.args
         print(f"NOT SOUND: {path}: entry {seq}: {fault}: {message}")
-        return 4
-    return 0
+    return 4 if wrongs else 0
 
 
 if __name__ == "__main__":

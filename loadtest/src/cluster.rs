@@ -236,7 +236,8 @@ impl Cluster {
             Nats::start(NatsOptions::new(path.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;
-        let (database, mut bus) = (postgres.url("proctor"), nats.url());
+        let (database, mut bus, mut edge_bus) =
+            (postgres.url("proctor"), nats.url(), nats.edge_url());
         let ports = [
             free_port()?,
             free_port()?,
@@ -250,14 +251,17 @@ impl Cluster {
         if let Some(at) = options.reach {
             let port = bus.rsplit(':').next().unwrap_or_default().parse()?;
             let relayed = relay(at, port).await?.to_string();
-            bus = bus.replace(&format!("127.0.0.1:{port}"), &relayed);
+            for url in [&mut bus, &mut edge_bus] {
+                *url = url.replace(&format!("127.0.0.1:{port}"), &relayed);
+            }
             control_url = format!("http://{}", relay(at, control_port).await?);
         }
         let mut control = Role::new(
             path,
             "control",
             &format!(
-                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{control_port}\"\n\
+                "database_url = {database:?}\nnats_url = {bus:?}\nedge_nats_url = {edge_bus:?}\n\
+                 listen = \"127.0.0.1:{control_port}\"\n\
                  data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n",
                 own("control-data"),
                 options.counters

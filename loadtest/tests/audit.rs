@@ -69,13 +69,13 @@ fn both(
     key: &str,
     checkpoint: Option<&Path>,
 ) -> (i32, Option<String>) {
-    let arguments = |command: &mut Command| {
-        command.args(bundles).args(["--key", key]);
-        if let Some(checkpoint) = checkpoint {
-            command.arg("--checkpoint").arg(checkpoint);
-        }
-        command.output().unwrap()
-    };
+    let checkpoint = checkpoint.map(|file| ["--checkpoint", file.to_str().unwrap()]);
+    let more = checkpoint.as_ref().map_or(&[][..], |arguments| arguments);
+    both_with(python, bundles, &[&["--key", key], more].concat())
+}
+
+fn both_with(python: Option<&Path>, bundles: &[PathBuf], with: &[&str]) -> (i32, Option<String>) {
+    let arguments = |command: &mut Command| command.args(bundles).args(with).output().unwrap();
     let first = arguments(Command::new(proctor_binary().unwrap()).args(["audit", "verify"]));
     let first_says = verdict(&first);
     if let Some(python) = python {
@@ -221,6 +221,12 @@ async fn both_verifiers_agree_on_sound_bundles_and_on_each_tampering() {
         .unwrap();
     let kept = log.cluster.dir.path().join("kept.checkpoint");
     std::fs::write(&kept, note).unwrap();
+    let partial = both_with(
+        python,
+        std::slice::from_ref(&stretch),
+        &["--key", &log.key, "--whole"],
+    );
+    assert_eq!(partial, (4, Some("partial".into())));
     let lines = std::fs::read_to_string(&stretch).unwrap().lines().count();
     assert!((100..=200).contains(&lines), "{lines}");
     assert_eq!(
@@ -482,34 +488,31 @@ async fn a_witness_cosigns_and_files_keep_every_checkpoint() {
     }
     let note = cosigned.expect("the witness cosigns");
     let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
-    // The witness' key alone is enough to believe a bundle.
+    // A witness only says that the log grew: its key stands beside the log's, never for it.
     let bundle = log.export("acme", "").await;
     let python = python();
-    let found = both(
-        python.as_deref(),
-        std::slice::from_ref(&bundle),
-        &witness_key,
-        None,
+    let with =
+        |arguments: &[&str]| both_with(python.as_deref(), std::slice::from_ref(&bundle), arguments);
+    let (key, witness_key) = (log.key.as_str(), witness_key.as_str());
+    assert_eq!(
+        with(&["--key", key, "--witness", witness_key, "--whole"]),
+        (0, None)
     );
-    let header = std::fs::read_to_string(&bundle).unwrap();
-    let cosigned = header
-        .lines()
-        .next()
-        .unwrap()
-        .matches("witness.example/w1")
-        .count();
-    // Only the newest checkpoint is cosigned; older ones in the header are the log's word.
-    println!("{cosigned} of the header's checkpoints are cosigned: {found:?}");
-    let keys = [log.key.as_str(), witness_key.as_str()];
-    let verified = Command::new(proctor_binary().unwrap())
-        .args(["audit", "verify", "--key", keys[0], "--key", keys[1]])
-        .arg(&bundle)
-        .output()
+    let alone = with(&["--key", witness_key]);
+    assert_eq!(alone, (4, Some("checkpoint".into())));
+    let stranger = "witness.example/w2+20fc3ed5+BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let absent = with(&["--key", key, "--witness", stranger]);
+    assert_eq!(absent, (4, Some("witness".into())));
+    // What the witness keeps is a checkpoint that the bundle is held against.
+    let kept = std::fs::read_dir(dir.path().join("witness")).unwrap();
+    let kept = kept
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "checkpoint"))
         .unwrap();
-    let text = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(
-        verified.status.success() && text.contains("witness.example/w1"),
-        "{text}"
+    let kept = kept.to_str().unwrap();
+    assert_eq!(
+        with(&["--key", key, "--witness", witness_key, "--checkpoint", kept]),
+        (0, None)
     );
     // Each checkpoint has its file.
     let kept: Vec<String> = std::fs::read_dir(files.join("acme"))
@@ -530,6 +533,70 @@ async fn a_witness_cosigns_and_files_keep_every_checkpoint() {
     }
     drop(witness);
     log.cluster.stop().await;
+}
+
+/// Reads a chain's events until the stream ends; the ids.
+async fn follow(url: String, key: String, ids: tokio::sync::mpsc::Sender<u64>) {
+    let http = reqwest::Client::new();
+    let mut response = http.get(url).bearer_auth(key).send().await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
+    let mut text = String::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.push_str(&String::from_utf8_lossy(&chunk));
+        while let Some((line, rest)) = text.split_once('\n') {
+            if let Some(id) = line.strip_prefix("id:") {
+                let _ = ids.send(id.trim().parse().unwrap()).await;
+            }
+            text = rest.to_owned();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_a_chain_does_so_as_long_as_his_key_is_good() {
+    let cluster = Cluster::start(Options::default()).await.unwrap();
+    let upstream = Upstream::start(Duration::ZERO).await.unwrap();
+    prepare(&cluster, &upstream).await.unwrap();
+    let keys = [
+        cluster.key("auditor").await.unwrap(),
+        cluster.key("auditor").await.unwrap(),
+    ];
+    let mut followers = Vec::new();
+    for key in &keys {
+        let (sender, ids) = tokio::sync::mpsc::channel(1_024);
+        let url = format!("{}/v1/tenants/acme/audit/events/stream", cluster.api_url);
+        followers.push((tokio::spawn(follow(url, key.clone(), sender)), ids));
+    }
+    let (kept, mut ids) = followers.remove(0);
+    let (cut, _ids) = followers.remove(0);
+    assert_eq!(ids.recv().await, Some(1));
+    let listed = cluster.acme(Method::GET, "api-keys", None).await.unwrap();
+    let id = |key: &Value| key["id"].as_str().unwrap().to_owned();
+    let last = listed["api_keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(id)
+        .max()
+        .unwrap();
+    let path = format!("api-keys/{last}");
+    cluster.acme(Method::DELETE, &path, None).await.unwrap();
+    // Its token lives for a minute, and is used again for half of one.
+    tokio::time::timeout(2 * PATIENCE, cut)
+        .await
+        .expect("it ends with its key")
+        .unwrap();
+    // By now the other one's first token is over, too: each entry of now comes all the same, once.
+    let head = cluster.acme(Method::GET, "audit/head", None).await.unwrap();
+    let before = head["size"].as_u64().unwrap();
+    cluster.key("viewer").await.unwrap();
+    for expected in 2..=before + 1 {
+        let id = tokio::time::timeout(PATIENCE, ids.recv()).await.unwrap();
+        assert_eq!(id, Some(expected));
+    }
+    assert!(!kept.is_finished());
+    kept.abort();
+    cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,18 +20,25 @@ const KEPT_MAX: u64 = 10_000;
 /// No API key of ours is longer.
 const KEY_BYTES_MAX: usize = 256;
 
-/// A principal token.
-#[derive(Clone)]
-pub(crate) struct Principal(Secret);
+/// A principal token, and the API key that it is for.
+pub(crate) struct Principal {
+    token: Secret,
+    key: Secret,
+}
 
 impl Principal {
     pub(crate) fn bearer(&self) -> Result<BearerInterceptor, Problem> {
-        BearerInterceptor::new(&self.0).map_err(|_| Problem::internal())
+        BearerInterceptor::new(&self.token).map_err(|_| Problem::internal())
+    }
+
+    /// With a token of now, while the key is good.
+    pub(crate) async fn renewed(&self, api: &Api) -> Result<Self, Problem> {
+        api.principals.of(api, self.key.expose()).await
     }
 }
 
 /// Principal tokens by the hash of their API key.
-pub(crate) struct Principals(Cache<[u8; 32], Principal>);
+pub(crate) struct Principals(Cache<[u8; 32], Secret>);
 
 impl Principals {
     pub(crate) fn new() -> Self {
@@ -45,8 +52,12 @@ impl Principals {
 
     async fn of(&self, api: &Api, key: &str) -> Result<Principal, Problem> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        if let Some(principal) = self.0.get(&hash).await {
-            return Ok(principal);
+        let principal = |token| Principal {
+            token,
+            key: key.into(),
+        };
+        if let Some(token) = self.0.get(&hash).await {
+            return Ok(principal(token));
         }
         let request = v1::AuthenticateRequest {
             api_key: key.to_owned(),
@@ -55,9 +66,9 @@ impl Principals {
             .authenticate(request)
             .await?
             .into_inner();
-        let principal = Principal(answer.principal_token.into());
-        self.0.insert(hash, principal.clone()).await;
-        Ok(principal)
+        let token = Secret::from(answer.principal_token);
+        self.0.insert(hash, token.clone()).await;
+        Ok(principal(token))
     }
 }
 

@@ -82,6 +82,8 @@ type Client = InterceptedService<Channel, BearerInterceptor>;
 pub(crate) struct Api {
     control: Channel,
     ledger: Channel,
+    /// The ledger's address, for connections that only one follower uses.
+    ledger_address: String,
     principals: auth::Principals,
     /// Ends streams that would otherwise never end.
     shutdown: CancellationToken,
@@ -103,6 +105,15 @@ impl Api {
     }
 }
 
+impl Api {
+    /// The ledger over a connection of its own: calls that last as long as somebody listens do not take the places of the
+    /// others on the shared one.
+    fn ledger_alone(&self, principal: &auth::Principal) -> Result<LedgerClient<Client>, Problem> {
+        let channel = channel(&self.ledger_address).map_err(|_| Problem::internal())?;
+        Ok(LedgerClient::with_interceptor(channel, principal.bearer()?))
+    }
+}
+
 /// Largest answer of control or the ledger, in bytes: a page of large documents.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -117,6 +128,7 @@ pub async fn start(
     let api = Arc::new(Api {
         control: channel(&config.control_grpc)?,
         ledger: channel(&config.ledger_grpc)?,
+        ledger_address: config.ledger_grpc.clone(),
         principals: auth::Principals::new(),
         shutdown: shutdown.clone(),
     });

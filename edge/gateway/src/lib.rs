@@ -130,11 +130,9 @@ pub async fn start(
     let (spool, open) = spool::Spool::open(spool_config, config.clock.clone())?;
     let (agents, agent_addr) = listen(config.agent_listen).await?;
     let (admins, admin_addr) = listen(config.admin_listen).await?;
-    let nats = nats::connect(
-        &NatsSettings::from_url(identity.nats_url.clone()),
-        identity.edge.as_str(),
-    )
-    .await?;
+    let inbox = proctor_runtime::subjects::edge_inbox(&identity.edge);
+    let settings = NatsSettings::from_url(identity.nats_url.clone()).with_inbox(inbox);
+    let nats = nats::connect(&settings, identity.edge.as_str()).await?;
     let readiness = Readiness::default();
     let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
     let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(

@@ -266,8 +266,11 @@ impl EdgeId {
     /// The ledger's own lane on each tenant's chain: what it found wrong, and in the platform's chain the tenants' seals.
     #[must_use]
     pub fn ledger() -> Self {
-        Self("ledger".into())
+        Self(Self::LEDGER.into())
     }
+
+    /// Name of the ledger's own lane.
+    pub const LEDGER: &'static str = "ledger";
 }
 
 macro_rules! uuid_id {

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 /// `aud` of the internal principal tokens.
 pub const INTERNAL_AUDIENCE: &str = "proctor-internal";
+/// `aud` of the tokens with which control does something at another service, after it has put on record what and for
+/// whom. They never leave control but for there: an operator's own token does not do.
+pub const CONTROL_AUDIENCE: &str = "proctor-control";
 /// Life of an internal principal token, in seconds: also how long a withdrawn API key still works at most.
 pub const PRINCIPAL_LIFE_S: i64 = 60;
 
@@ -95,6 +98,31 @@ pub enum Right {
     Kill,
 }
 
+impl Right {
+    /// Every right.
+    pub const ALL: &'static [Self] = &[
+        Self::ReadConfig,
+        Self::WriteAgents,
+        Self::WriteServers,
+        Self::WritePolicies,
+        Self::MintTokens,
+        Self::RevokeTokens,
+        Self::RotateKeys,
+        Self::DeclareIntents,
+        Self::ReadAudit,
+        Self::WriteApiKeys,
+        Self::WriteSecrets,
+        Self::WriteIssuers,
+        Self::WriteTenants,
+        Self::WriteEdges,
+        Self::ReadBudgets,
+        Self::WriteLimits,
+        Self::AdjustBudgets,
+        Self::DecideApprovals,
+        Self::Kill,
+    ];
+}
+
 impl Role {
     /// Whether the role has the right (within its tenant, if it is bound to one).
     #[must_use]
@@ -133,7 +161,7 @@ impl Role {
 pub struct PrincipalClaims {
     /// The API key's or user's id.
     pub sub: String,
-    /// Always [`INTERNAL_AUDIENCE`].
+    /// [`INTERNAL_AUDIENCE`], or [`CONTROL_AUDIENCE`].
     pub aud: String,
     /// Expiry, seconds since the epoch.
     pub exp: i64,
@@ -162,6 +190,14 @@ impl PrincipalClaims {
             Access::Forbidden
         }
     }
+
+    /// Whether this principal has every right that the role gives: nobody makes somebody mightier than himself.
+    #[must_use]
+    pub fn may_grant(&self, role: Role) -> bool {
+        let own = |right: Right| self.roles.iter().any(|own| own.has(right));
+        let mut given = Right::ALL.iter().filter(|right| role.has(**right));
+        given.all(|right| own(*right))
+    }
 }
 
 /// What a principal may do with a resource.
@@ -173,4 +209,34 @@ pub enum Access {
     Forbidden,
     /// For this principal it does not exist: 404.
     Hidden,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_grants_what_he_lacks() {
+        for (at, right) in Right::ALL.iter().enumerate() {
+            assert_eq!(*right as usize, at, "all of them, each once");
+        }
+        assert_eq!(Right::ALL.last(), Some(&Right::Kill));
+        let with = |roles: &[Role]| PrincipalClaims {
+            sub: "key_a".into(),
+            aud: INTERNAL_AUDIENCE.into(),
+            exp: 0,
+            iat: 0,
+            tenant: None,
+            roles: roles.to_vec(),
+        };
+        for role in Role::ALL {
+            assert!(with(&[*role]).may_grant(*role), "{role:?}");
+            assert!(with(&[Role::PlatformAdmin]).may_grant(*role), "{role:?}");
+            let by_tenant_admin = with(&[Role::TenantAdmin]).may_grant(*role);
+            assert_eq!(by_tenant_admin, *role != Role::PlatformAdmin, "{role:?}");
+            assert!(!with(&[]).may_grant(*role), "{role:?}");
+        }
+        assert!(!with(&[Role::Operator]).may_grant(Role::Auditor));
+        assert!(with(&[Role::Operator, Role::Auditor]).may_grant(Role::Viewer));
+    }
 }

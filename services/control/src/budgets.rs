@@ -10,7 +10,7 @@ use crate::grpc::documents::{parse, put, to_value};
 use crate::store::objects::{self, Kind, ONLY};
 use proctor_model::TenantId;
 use proctor_model::budget::{AccountKey, Limits, Prices};
-use proctor_model::principal::{INTERNAL_AUDIENCE, PrincipalClaims, Right, Role};
+use proctor_model::principal::{CONTROL_AUDIENCE, PrincipalClaims, Right, Role};
 use proctor_proto::v1;
 use proctor_proto::v1::counter_client::CounterClient;
 use proctor_runtime::grpc::{self, GrpcError};
@@ -29,11 +29,19 @@ const PAUSE: Duration = Duration::from_millis(300);
 fn ourselves() -> PrincipalClaims {
     PrincipalClaims {
         sub: "control".to_owned(),
-        aud: INTERNAL_AUDIENCE.to_owned(),
+        aud: CONTROL_AUDIENCE.to_owned(),
         exp: 0,
         iat: 0,
         tenant: None,
         roles: vec![Role::PlatformAdmin],
+    }
+}
+
+/// Control for a caller of its, whose request is on record.
+fn on_record(caller: &Caller) -> PrincipalClaims {
+    PrincipalClaims {
+        aud: CONTROL_AUDIENCE.to_owned(),
+        ..caller.claims().clone()
     }
 }
 
@@ -229,7 +237,7 @@ pub(crate) async fn adjust(
     counter
         .ask(
             state,
-            caller.claims(),
+            &on_record(caller),
             request,
             async |mut client, request| Ok(client.adjust(request).await?.into_inner()),
         )
@@ -255,7 +263,7 @@ pub(crate) async fn write_off(
     counter
         .ask(
             state,
-            caller.claims(),
+            &on_record(caller),
             request,
             async |mut client, request| Ok(client.write_off(request).await?.into_inner()),
         )

@@ -403,12 +403,14 @@ impl EnrolmentService {
         .await?;
         tx.commit().await?;
         state.changed.notify_one();
+        let config = &state.config;
+        let nats_url = config.edge_nats_url.as_ref().unwrap_or(&config.nats_url);
         Ok(v1::EnrolResponse {
             edge: id,
             region: certificate.region.to_string(),
             certificate: state.signer.sign(&certificate)?,
             platform_keys: self.platform_keys(),
-            nats_url: state.config.nats_url.expose().to_owned(),
+            nats_url: nats_url.expose().to_owned(),
         })
     }
 

@@ -52,8 +52,11 @@ use zeroize::Zeroizing;
 pub struct ControlConfig {
     /// Postgres. The role in it must be able to become `proctor_control`.
     pub database_url: Secret,
-    /// NATS; also given to edges and ledgers that join.
+    /// NATS; also given to ledgers that join.
     pub nats_url: Secret,
+    /// NATS as edges that join are to reach it: with a user that may do what an edge does and no more
+    /// (docs/operate.md). None: `nats_url`.
+    pub edge_nats_url: Option<Secret>,
     /// Address of the gRPC listener.
     pub listen: SocketAddr,
     /// Directory of `platform.key` (signs), `master.key` (encrypts at rest) and `sealing.key` (opens what edges seal).

@@ -28,6 +28,7 @@ use proctor_runtime::subjects::{
     CONFIG_STREAM, ConfigSubject, Incarnation, ensure_streams, incarnation,
 };
 use sqlx::Row;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,10 @@ use tokio_util::sync::CancellationToken;
 /// How long a change may wait if the wake-up was missed (another control process made it).
 const POLL: Duration = Duration::from_millis(500);
 const ROWS_MAX: i64 = 100;
+/// How long one turn publishes changes before those who have theirs hear that they do.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Of the outbox, at most so many rows are looked at to find whose turn it is.
+const LOOKED_AT_MAX: i64 = 10_000;
 /// Time between two purges of what has expired.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// What has expired is kept so long, for edges whose clock is behind ours.
@@ -71,6 +76,22 @@ struct Publisher {
     last_purge: Option<Instant>,
 }
 
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing is left to do.
+    Whole,
+    /// There is more in the outbox.
+    Cut,
+}
+
+/// What a drain came to.
+struct Drained {
+    /// Whether anything was published.
+    any: bool,
+    turn: Turn,
+}
+
 /// What is done to a subject of the stream.
 enum Change {
     Document(String),
@@ -90,10 +111,11 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     loop {
         let pause = match publisher.turn().await {
-            Ok(()) => {
+            Ok(Turn::Whole) => {
                 backoff.reset();
                 POLL.min(publisher.state.config.heartbeat_interval)
             }
+            Ok(Turn::Cut) => Duration::ZERO,
             Err(error) => {
                 tracing::warn!(%error, cause = ?std::error::Error::source(&error), "publishing failed; trying again");
                 backoff.next_pause()
@@ -108,12 +130,12 @@ pub(crate) async fn run(state: Arc<State>, nats: async_nats::Client, shutdown: C
 }
 
 impl Publisher {
-    async fn turn(&mut self) -> Result<(), PublishError> {
+    async fn turn(&mut self) -> Result<Turn, PublishError> {
         let present = incarnation(&self.jetstream, CONFIG_STREAM).await?;
         if present.is_none() || present != self.filled {
             // Under the lock: of two that make the same stream at once, nats-server may damage it.
             let Some(tx) = self.locked().await? else {
-                return Ok(());
+                return Ok(Turn::Whole);
             };
             ensure_streams(&self.jetstream, 1).await?;
             // Asked before: a stream that is lost and made again while we fill it is not full.
@@ -121,20 +143,21 @@ impl Publisher {
             self.fill(tx).await?;
             self.filled = present;
         }
-        let Some(published) = self.drain().await? else {
-            return Ok(());
+        let Some(Drained { any, turn }) = self.drain().await? else {
+            return Ok(Turn::Whole);
         };
         let due = |last: Option<Instant>, interval| last.is_none_or(|at| at.elapsed() >= interval);
-        if published || due(self.last_heartbeat, self.state.config.heartbeat_interval) {
+        let news = any && turn == Turn::Whole;
+        if news || due(self.last_heartbeat, self.state.config.heartbeat_interval) {
             if !self.heartbeats().await? {
-                return Ok(());
+                return Ok(Turn::Whole);
             }
             self.last_heartbeat = Some(Instant::now());
         }
         if due(self.last_purge, PURGE_INTERVAL) && self.purge_expired().await? {
             self.last_purge = Some(Instant::now());
         }
-        Ok(())
+        Ok(turn)
     }
 
     /// A transaction that holds the publisher's lock; `None` while another process has it. It is to be committed even
@@ -191,24 +214,25 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes what the outbox names; whether there was anything. `None`: it is another process's turn.
-    async fn drain(&mut self) -> Result<Option<bool>, PublishError> {
+    /// Publishes what the outbox names, for a while. `None`: it is another process's turn.
+    async fn drain(&mut self) -> Result<Option<Drained>, PublishError> {
+        let began = Instant::now();
         let mut any = false;
         loop {
+            if began.elapsed() >= DRAIN {
+                let turn = Turn::Cut;
+                return Ok(Some(Drained { any, turn }));
+            }
             let Some(mut tx) = self.locked().await? else {
                 return Ok(None);
             };
-            // What an operator stops does not wait behind anything: its document says all of it, whatever came before.
-            let rows = sqlx::query(
-                "select id, tenant, kind, object from control.outbox order by kind <> 'kill', id limit $1 for update",
-            )
-                .bind(ROWS_MAX)
-                .fetch_all(&mut *tx)
-                .await?;
+            let rows = next_rows(&mut tx).await?;
             if rows.is_empty() {
                 tx.commit().await?;
-                return Ok(Some(any));
+                let turn = Turn::Whole;
+                return Ok(Some(Drained { any, turn }));
             }
+            let mut done = HashSet::new();
             let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
             for row in &rows {
                 let (tenant, kind, object): (String, String, String) = (
@@ -216,7 +240,10 @@ impl Publisher {
                     row.try_get("kind")?,
                     row.try_get("object")?,
                 );
-                self.publish(&mut tx, &tenant, &kind, &object).await?;
+                // The present state of each object, once, however often it changed.
+                if done.insert((tenant.clone(), kind.clone(), object.clone())) {
+                    self.publish(&mut tx, &tenant, &kind, &object).await?;
+                }
                 ids.push(row.try_get("id")?);
             }
             tracing::debug!(rows = ids.len(), "published");
@@ -361,6 +388,26 @@ impl Publisher {
         }
         Ok(true)
     }
+}
+
+/// The rows of the outbox that are published next. What an operator stops or takes back waits behind nothing else: such a
+/// document says all of it, whatever came before. Otherwise each tenant has its turn, with its own changes in their order.
+async fn next_rows(tx: &mut PlatformTx) -> Result<Vec<sqlx::postgres::PgRow>, PublishError> {
+    let rows = sqlx::query(
+        "select id, tenant, kind, object from
+             (select *, row_number() over (partition by tenant, urgent order by id) as turn from
+                 ((select id, tenant, kind, object, true as urgent from control.outbox
+                   where kind in ('kill', 'revocation') order by id limit $2)
+                  union all
+                  (select id, tenant, kind, object, false from control.outbox
+                   where kind not in ('kill', 'revocation') order by id limit $2)) as waiting) as turns
+         order by urgent desc, turn, id limit $1",
+    )
+    .bind(ROWS_MAX)
+    .bind(LOOKED_AT_MAX)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows)
 }
 
 /// Where an expired revocation (a number) or intent (`int_…`) was published.

@@ -43,6 +43,7 @@ impl World {
         let config = ControlConfig {
             database_url,
             nats_url: Secret::from(stack.nats_url().to_owned()),
+            edge_nats_url: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             data_dir: data.path().to_owned(),
             deployment: "test.example".parse().unwrap(),

@@ -59,6 +59,14 @@ impl Behind {
         Some(String::from_utf8(message.ok()?.payload.to_vec()).unwrap())
     }
 
+    /// The number of what lies on a subject, in the order of the stream.
+    async fn sequence(&self, subject: &ConfigSubject) -> u64 {
+        let stream = self.jetstream.get_stream_no_info("CONFIG").await.unwrap();
+        let subject = subject.to_string();
+        let message = stream.get_last_raw_message_by_subject(&subject).await;
+        message.unwrap().sequence
+    }
+
     /// Waits for what lies on a subject to be as it should be.
     async fn until(&self, subject: &ConfigSubject, good: impl Fn(Option<&str>) -> bool) {
         let wait = async {
@@ -197,6 +205,67 @@ async fn what_cannot_be_published_keeps_nobody_else_waiting() {
     behind.until(&keys, |text| text.is_some()).await;
     let heartbeat = ConfigSubject::Heartbeat(tenant("acme"));
     behind.until(&heartbeat, |text| text.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_behind_one_tenants_changes() {
+    let control = Control::start().await;
+    for tenant in ["busy", "calm"] {
+        control.tenant(tenant).await;
+    }
+    let mut behind = Behind::of(&control).await;
+    behind
+        .until_count("select count(*) from control.outbox", 0)
+        .await;
+    // Nobody publishes for a while ("proctor" as a number is the publisher's lock).
+    let lock = i64::from_be_bytes(*b"\0proctor");
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(lock)
+        .execute(&mut behind.database)
+        .await
+        .unwrap();
+    behind
+        .database
+        .execute(
+            "insert into control.outbox (tenant, kind, object)
+                 select 'busy', 'intent', 'int_' || n from generate_series(1, 300) n;
+             insert into control.outbox (tenant, kind)
+                 select 'busy', 'config' from generate_series(1, 50);
+             insert into control.outbox (tenant, kind) values ('calm', 'config')",
+        )
+        .await
+        .unwrap();
+    let request = v1::RevokeRequest {
+        tenant: "calm".into(),
+        revocation_id: "ab".repeat(32),
+        ..Default::default()
+    };
+    let request = control.admin.request(request);
+    control.admin.client.clone().revoke(request).await.unwrap();
+    let before = behind
+        .sequence(&ConfigSubject::Config(tenant("busy")))
+        .await;
+    sqlx::query("select pg_advisory_unlock($1)")
+        .bind(lock)
+        .execute(&mut behind.database)
+        .await
+        .unwrap();
+    behind
+        .until_count("select count(*) from control.outbox", 0)
+        .await;
+    let busy = behind
+        .sequence(&ConfigSubject::Config(tenant("busy")))
+        .await;
+    let calm = behind
+        .sequence(&ConfigSubject::Config(tenant("calm")))
+        .await;
+    let revoked = behind
+        .sequence(&ConfigSubject::Revocation(tenant("calm"), 1))
+        .await;
+    assert!(
+        before < revoked && revoked < calm && calm < busy,
+        "{before} {revoked} {calm} {busy}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -358,6 +358,50 @@ async fn a_tenants_key_cannot_hold_a_platform_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_makes_or_takes_away_a_key_that_can_do_more() {
+    let control = Control::start().await;
+    let key = |roles: &[&str]| v1::CreateApiKeyRequest {
+        tenant: String::new(),
+        name: "k".into(),
+        roles: roles.iter().map(|role| (*role).into()).collect(),
+    };
+    let mut admin = control.admin.client.clone();
+    let mut make = async |roles: &[&str]| {
+        let request = control.admin.request(key(roles));
+        let made = admin.create_api_key(request).await.unwrap().into_inner();
+        (made.key.unwrap().id, made.secret)
+    };
+    let (_, secret) = make(&["tenant-admin"]).await;
+    let (mightier, _) = make(&["viewer", "platform-admin"]).await;
+    let (equal, _) = make(&["tenant-admin"]).await;
+    // All tenants, but not the platform.
+    let mut caller = support::caller(&control.handle, &secret).await.unwrap();
+    for (roles, allowed) in [
+        (&["platform-admin"][..], false),
+        (&["viewer", "platform-admin"], false),
+        (&["tenant-admin"], true),
+        (&["operator", "intent-issuer"], true),
+    ] {
+        let request = caller.request(key(roles));
+        let refused = caller.client.create_api_key(request).await.err();
+        let code = refused.map(|status| status.code());
+        assert_eq!(
+            code,
+            (!allowed).then_some(Code::PermissionDenied),
+            "{roles:?}"
+        );
+    }
+    for (id, code) in [(&mightier, Some(Code::PermissionDenied)), (&equal, None)] {
+        let request = caller.request(object("", id, 0));
+        let refused = caller.client.delete_api_key(request).await.err();
+        assert_eq!(refused.map(|status| status.code()), code);
+    }
+    let listed = admin.list_api_keys(control.admin.request(list(""))).await;
+    let listed = listed.unwrap().into_inner().keys;
+    assert!(listed.iter().any(|key| key.id == mightier));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_opens_nothing() {
     let control = Control::start().await;
     control.tenant("acme").await;

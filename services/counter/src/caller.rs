@@ -7,7 +7,9 @@ use proctor_model::config::{
     COUNTER_AUDIENCE, EDGE_CERTIFICATE_METADATA, EDGE_PROOF_LIFE_S, EDGE_PROOF_METADATA,
     EdgeCertificate, EdgeProof, PublicKey,
 };
-use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
+use proctor_model::principal::{
+    Access, CONTROL_AUDIENCE, INTERNAL_AUDIENCE, PrincipalClaims, Right,
+};
 use proctor_model::signed::{SignedError, Verifier, key_id};
 use proctor_model::{EdgeId, TenantId, Timestamp};
 use std::sync::Arc;
@@ -107,16 +109,23 @@ impl Callers {
         right: Right,
         now: Timestamp,
     ) -> Result<TenantId, Status> {
-        let claims = self.principal(metadata, now)?;
-        let tenant: TenantId = tenant.parse().map_err(|_| no_such_tenant())?;
-        match claims.access(Some(&tenant), right) {
-            Access::Granted => Ok(tenant),
-            Access::Forbidden => Err(forbidden()),
-            Access::Hidden => Err(no_such_tenant()),
-        }
+        let claims = self.principal(metadata, now, &[INTERNAL_AUDIENCE, CONTROL_AUDIENCE])?;
+        granted(&claims, tenant, right)
     }
 
-    /// A tenant, for a principal of the platform that may use `right`.
+    /// The tenant, for control, which has put on record what it does there and for whom.
+    pub(crate) fn control(
+        &self,
+        metadata: &MetadataMap,
+        tenant: &str,
+        right: Right,
+        now: Timestamp,
+    ) -> Result<TenantId, Status> {
+        let claims = self.principal(metadata, now, &[CONTROL_AUDIENCE])?;
+        granted(&claims, tenant, right)
+    }
+
+    /// The same where only control itself has the right, not for a tenant's caller.
     pub(crate) fn platform(
         &self,
         metadata: &MetadataMap,
@@ -124,17 +133,22 @@ impl Callers {
         right: Right,
         now: Timestamp,
     ) -> Result<TenantId, Status> {
-        let claims = self.principal(metadata, now)?;
+        let claims = self.principal(metadata, now, &[CONTROL_AUDIENCE])?;
         if !matches!(claims.access(None, right), Access::Granted) {
             return Err(forbidden());
         }
         tenant.parse().map_err(|_| no_such_tenant())
     }
 
-    fn principal(&self, metadata: &MetadataMap, now: Timestamp) -> Result<PrincipalClaims, Status> {
+    fn principal(
+        &self,
+        metadata: &MetadataMap,
+        now: Timestamp,
+        audiences: &[&str],
+    ) -> Result<PrincipalClaims, Status> {
         let token = proctor_runtime::grpc::bearer(metadata)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[INTERNAL_AUDIENCE]);
+        validation.set_audience(audiences);
         // The clock is ours, so that tests can set it.
         validation.validate_exp = false;
         let verify =
@@ -147,6 +161,16 @@ impl Callers {
             return Err(Status::unauthenticated("the principal token is over"));
         }
         Ok(claims)
+    }
+}
+
+/// The tenant, if `right` may be used there.
+fn granted(claims: &PrincipalClaims, tenant: &str, right: Right) -> Result<TenantId, Status> {
+    let tenant: TenantId = tenant.parse().map_err(|_| no_such_tenant())?;
+    match claims.access(Some(&tenant), right) {
+        Access::Granted => Ok(tenant),
+        Access::Forbidden => Err(forbidden()),
+        Access::Hidden => Err(no_such_tenant()),
     }
 }
 

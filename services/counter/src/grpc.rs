@@ -51,6 +51,16 @@ impl Service {
         self.callers.operator(metadata, tenant, right, self.now())
     }
 
+    /// What changes budgets is control's to ask for: it has it on record.
+    fn control(
+        &self,
+        metadata: &MetadataMap,
+        tenant: &str,
+        right: Right,
+    ) -> Result<proctor_model::TenantId, Status> {
+        self.callers.control(metadata, tenant, right, self.now())
+    }
+
     async fn commit(&self, id: RequestId, command: Command) -> Result<Reply, Status> {
         let request = crate::command::Request {
             id: Some(id),
@@ -304,7 +314,7 @@ impl Counter for Service {
 
     async fn adjust(&self, request: Request<v1::AdjustRequest>) -> Answered<v1::AdjustResponse> {
         let tenant = &request.get_ref().tenant;
-        let tenant = self.operator(request.metadata(), tenant, Right::AdjustBudgets)?;
+        let tenant = self.control(request.metadata(), tenant, Right::AdjustBudgets)?;
         let message = request.into_inner();
         let client = Client::Operators(tenant.clone());
         let id = request_id(client, "Adjust", &message.request_id, &message)?;
@@ -346,7 +356,7 @@ impl Counter for Service {
         request: Request<v1::WriteOffRequest>,
     ) -> Answered<v1::WriteOffResponse> {
         let tenant = &request.get_ref().tenant;
-        let tenant = self.operator(request.metadata(), tenant, Right::AdjustBudgets)?;
+        let tenant = self.control(request.metadata(), tenant, Right::AdjustBudgets)?;
         let message = request.into_inner();
         let client = Client::Operators(tenant.clone());
         let id = request_id(client, "WriteOff", &message.request_id, &message)?;

@@ -587,6 +587,11 @@ async fn only_who_may_is_heard() {
             Code::PermissionDenied,
         ),
         (
+            "an administrator, past control",
+            own_token(None, Role::PlatformAdmin, at),
+            Code::Unauthenticated,
+        ),
+        (
             "yesterday's",
             principal(None, Role::PlatformAdmin, at.plus_secs(-86_400)),
             Code::Unauthenticated,
@@ -621,5 +626,24 @@ async fn only_who_may_is_heard() {
             "{name}"
         );
     }
+    // A key's own token shows its holder what there is; to change it, one goes through control, which records it.
+    let past_control = Client::new(
+        &node.addresses,
+        own_token(Some(TENANT), Role::TenantAdmin, at),
+    );
+    past_control.usage().await;
+    let adjusted = past_control.adjust(tenant_account(), 1, "why").await;
+    assert_eq!(adjusted.unwrap_err().code(), Code::Unauthenticated);
+    let write_off = v1::WriteOffRequest {
+        request_id: request_id(),
+        tenant: TENANT.to_owned(),
+        lease: 1,
+        spent: vec![1],
+        reason: "why".to_owned(),
+    };
+    let written_off = past_control.call(write_off, |mut client, request| async move {
+        client.write_off(request).await
+    });
+    assert_eq!(written_off.await.unwrap_err().code(), Code::Unauthenticated);
     node.stop().await;
 }

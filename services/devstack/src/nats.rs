@@ -15,8 +15,12 @@ use crate::programs::{Program, find_program};
 use crate::secret::{random_password, read_password, write_private};
 use crate::{DevstackError, Supervision, ports};
 
-/// The one user of every private server.
+/// The user of every private server that may do everything.
 pub const USER: &str = "proctor";
+/// The user that may do what an edge does.
+const EDGE_USER: &str = "proctor-edge";
+/// What that is: the same as operators are given.
+const EDGE_PERMISSIONS: &str = include_str!("../../../deploy/nats/edge.conf");
 
 /// A start may have to read back a large store.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,7 +53,7 @@ impl NatsOptions {
     }
 }
 
-/// A running private nats-server: loopback only, one user with a random password, JetStream on.
+/// A running private nats-server: loopback only, two users with random passwords, JetStream on.
 ///
 /// Ended on drop; [`Nats::stop`] does it in order.
 #[derive(Debug)]
@@ -82,6 +86,17 @@ impl Nats {
     pub fn url(&self) -> String {
         let NatsServer { port, password, .. } = self.daemon.server();
         format!("nats://{USER}:{password}@127.0.0.1:{port}")
+    }
+
+    /// The same with the user that may only do what an edge does.
+    #[must_use]
+    pub fn edge_url(&self) -> String {
+        let NatsServer {
+            port,
+            edge_password,
+            ..
+        } = self.daemon.server();
+        format!("nats://{EDGE_USER}:{edge_password}@127.0.0.1:{port}")
     }
 
     /// The user name and the password by themselves.
@@ -159,6 +174,7 @@ struct NatsServer {
     store: PathBuf,
     port: u16,
     password: String,
+    edge_password: String,
 }
 
 impl std::fmt::Debug for NatsServer {
@@ -182,9 +198,10 @@ impl NatsServer {
             dir.join("nats.pid"),
             dir.join("store"),
         );
-        let password = password(dir)?;
+        let edge_password = password(dir, "nats.edge.password")?;
+        let password = password(dir, "nats.password")?;
         create_dir(&store, 0o700)?;
-        let text = config_text(port, &password, &pid_file, &store);
+        let text = config_text(port, (&password, &edge_password), &pid_file, &store);
         write_private(&config, &text)?;
         let launch = Launch {
             name: "nats-server",
@@ -201,13 +218,14 @@ impl NatsServer {
             store,
             port,
             password,
+            edge_password,
         })
     }
 }
 
 /// Kept over restarts of the owner, so that clients which outlive it can come back.
-fn password(dir: &Path) -> Result<String, DevstackError> {
-    let path = dir.join("nats.password");
+fn password(dir: &Path, file: &str) -> Result<String, DevstackError> {
+    let path = dir.join(file);
     if let Some(password) = read_password(&path)? {
         return Ok(password);
     }
@@ -216,13 +234,21 @@ fn password(dir: &Path) -> Result<String, DevstackError> {
     Ok(password)
 }
 
-fn config_text(port: u16, password: &str, pid_file: &Path, store: &Path) -> String {
+fn config_text(
+    port: u16,
+    (password, edge_password): (&str, &str),
+    pid_file: &Path,
+    store: &Path,
+) -> String {
     format!(
         "# Written at every start by the development stack.\n\
          listen: \"127.0.0.1:{port}\"\n\
          server_name: \"proctor-devstack-{port}\"\n\
          pid_file: {pid_file:?}\n\
-         authorization {{ user: \"{USER}\", password: \"{password}\" }}\n\
+         authorization {{ users: [\n\
+           {{ user: \"{USER}\", password: \"{password}\" }}\n\
+           {{ user: \"{EDGE_USER}\", password: \"{edge_password}\", permissions: {{\n{EDGE_PERMISSIONS}\n}} }}\n\
+         ] }}\n\
          jetstream {{ store_dir: {store:?} }}\n"
     )
 }

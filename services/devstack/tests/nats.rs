@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
+use futures::{FutureExt, StreamExt};
 use proctor_devstack::{DevstackError, Nats, NatsOptions, Supervision};
 
 fn dir() -> tempfile::TempDir {
@@ -115,6 +116,73 @@ async fn nobody_enters_without_the_password_and_nothing_shows_it() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_edges_user_does_what_edges_do_and_no_more() {
+    let dir = dir();
+    let nats = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
+    let control = jetstream(&nats).await;
+    for (name, subjects) in [("CONFIG", "config.>"), ("AUDIT", "audit.>")] {
+        let config = stream::Config {
+            name: name.into(),
+            subjects: vec![subjects.into()],
+            ..Default::default()
+        };
+        control.create_stream(config).await.unwrap();
+    }
+    let subject = "config.acme.config";
+    let publish = control.publish(subject, "signed".into()).await.unwrap();
+    publish.await.unwrap();
+    let url = nats.edge_url();
+    let password = url.split(['@', ':']).nth(2).unwrap();
+    let connect = async |inbox: &str| {
+        let options = async_nats::ConnectOptions::with_user_and_password(
+            "proctor-edge".into(),
+            password.into(),
+        );
+        let options = options
+            .custom_inbox_prefix(inbox)
+            .request_timeout(Some(Duration::from_secs(2)));
+        options.connect(nats.url()).await.unwrap()
+    };
+    let edge = connect("edge-inbox.edge_a").await;
+    let js = jetstream::new(edge.clone());
+    let batch = js.publish("audit.acme.edge_a", "batch".into()).await;
+    batch.unwrap().await.unwrap();
+    // As edges read configuration.
+    let config = jetstream::consumer::pull::OrderedConfig {
+        deliver_policy: jetstream::consumer::DeliverPolicy::LastPerSubject,
+        filter_subject: "config.acme.>".into(),
+        ..Default::default()
+    };
+    let stream = js.get_stream("CONFIG").await.unwrap();
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let mut messages = consumer.messages().await.unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(30), messages.next()).await;
+    assert_eq!(first.unwrap().unwrap().unwrap().subject.as_str(), subject);
+    // It can neither say what edges have to do, nor take anything away, nor see what others send.
+    let forged = js
+        .publish("config.acme.kill", "forged".into())
+        .await
+        .unwrap();
+    assert!(forged.await.is_err());
+    assert!(js.delete_stream("AUDIT").await.is_err());
+    assert!(js.get_stream("AUDIT").await.is_err());
+    assert!(
+        jetstream::new(connect("_INBOX").await)
+            .get_stream("CONFIG")
+            .await
+            .is_err()
+    );
+    let mut spied = edge.subscribe("audit.>").await.unwrap();
+    edge.flush().await.unwrap();
+    let publish = control.publish("audit.acme.edge_b", "batch".into()).await;
+    publish.unwrap().await.unwrap();
+    edge.flush().await.unwrap();
+    assert!(spied.next().now_or_never().flatten().is_none());
+    let stored = control.get_stream("CONFIG").await.unwrap();
+    assert_eq!(stored.cached_info().state.messages, 1);
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn write(
     let keys = header.keys.iter().map(|key| VerifierKey::parse(key, ""));
     let trust = Trust {
         keys: keys.filter_map(Result::ok).collect(),
-        known: Vec::new(),
+        ..Trust::default()
     };
     let sound = verify(BufReader::new(std::fs::File::open(&partial)?), &trust)?;
     if let Err(finding) = sound {

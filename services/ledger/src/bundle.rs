@@ -4,9 +4,11 @@
 //! the hashes of the subtrees left and right of the stretch: with the entries between them they give the signed root.
 //! `docs/audit-format.md` describes it for those who write a verifier of their own.
 
+mod fault;
 mod verify;
 
-pub use verify::{Fault, Finding, Known, Report, Trust, verify};
+pub use fault::{Fault, Finding};
+pub use verify::{Known, Report, Trust, verify};
 
 use crate::merkle::{Hash, Node, subtrees};
 use serde::{Deserialize, Serialize};

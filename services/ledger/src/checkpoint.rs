@@ -274,6 +274,15 @@ impl<'n> Note<'n> {
         Ok(Self { text, lines })
     }
 
+    /// The signature lines under this name, as they are written.
+    #[must_use]
+    pub fn lines_of(&self, name: &str) -> String {
+        let lines = self.lines.iter().filter(|(of, _)| *of == name);
+        lines
+            .map(|(name, bytes)| format!("\u{2014} {name} {}\n", B64.encode(bytes)))
+            .collect()
+    }
+
     /// What these keys signed. Signatures of others mean nothing; a wrong one of a known key makes the note worthless.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The tamper drill: what somebody could do to a log, done to a copy, and what the offline check has to say. Pure.
 //!
 //! The copy is sealed anew with a key that exists for the drill only, so that also the holder of the ledger's key can be
-//! played. Two attackers: the *administrator* writes what he likes into the database but can't sign; the *key holder*
-//! signs what he likes. Against him the bundle alone can't do everything: where an earlier or later checkpoint that
+//! played. Three attackers: the *administrator* writes what he likes into the database but can't sign; *an edge* records
+//! what it likes on its own lane, past a ledger that takes it; the *key holder* signs what he likes. Against him the bundle alone can't do everything: where an earlier or later checkpoint that
 //! somebody else kept (an auditor, a witness, a WORM file) is needed, the case says so.
 
 use crate::bundle::{FORMAT, Fault, Header, hex_all};
@@ -23,7 +23,7 @@ pub const ENTRIES_MIN: usize = 12;
 pub struct Case {
     /// Its name, also that of its file.
     pub name: &'static str,
-    /// Who can do that: `nobody` (the sound copy), `administrator`, `key holder`.
+    /// Who can do that: `nobody` (the sound copy), `administrator`, `an edge`, `key holder`.
     pub who: &'static str,
     /// The bundles that whoever verifies is given.
     pub bundles: Vec<Vec<u8>>,
@@ -85,6 +85,7 @@ pub fn cases(bodies: &[Vec<u8>], signer: &Signer) -> Result<Vec<Case>, DrillErro
     let sound = chain(&events)?;
     let mut cases = drill.administrator(&sound, &events, &edge)?;
     cases.extend(drill.key_holder(&sound, &events, &edge)?);
+    cases.extend(drill.edge(&events, &edge)?);
     cases.push(drill.tenant_dropped(&sound)?);
     Ok(cases)
 }
@@ -243,9 +244,7 @@ impl Drill<'_> {
                 .find(|event| Some(&event.edge) == lane.as_ref().map(|lane| &lane.edge))
         {
             // Something of that length has to stand there: the other edge's events go on.
-            let mut next = last.clone();
-            next.edge_seq += 1;
-            next.edge_prev = EntryHash::of(&last.to_canonical()?);
+            let mut next = following(last)?;
             next.event_id = EventId::from(Uuid::from_u128(padded.len() as u128));
             padded.push(next);
         }
@@ -265,6 +264,41 @@ impl Drill<'_> {
         let cut = signed(&sound[..sound.len() - 3])?;
         cases.push(forged("delete-tail-and-sign", cut, &late, Fault::Old));
         Ok(cases)
+    }
+
+    /// What an edge can do that records what it likes.
+    fn edge(&self, events: &[AuditEvent], edge: &EdgeId) -> Result<Vec<Case>, DrillError> {
+        let who = "an edge";
+        let Some(last) = events.iter().rfind(|event| event.edge == *edge) else {
+            return Ok(Vec::new());
+        };
+        let with = |event: AuditEvent| {
+            self.bundle(&chain(&[events, std::slice::from_ref(&event)].concat())?)
+        };
+        let repeated = with(following(last)?)?;
+        let other = Drill {
+            signer: self.signer,
+            tenant: "drill-other".parse().map_err(|_| DrillError::TooSmall)?,
+        };
+        // What it says of another tenant's log means nothing: only the ledger's lane of the platform names logs.
+        let mut seal = following(last)?;
+        (seal.event_id, seal.kind) = (EventId::from(Uuid::from_u128(1)), Kind::Sealed);
+        seal.sealed = Some(EventSeal {
+            tenant: other.tenant.clone(),
+            size: 1_000_000_000,
+            root: EntryHash::ZERO,
+        });
+        let mut stranger = last.clone();
+        stranger.tenant = other.tenant.clone();
+        (stranger.edge_seq, stranger.edge_prev) = (1, EntryHash::ZERO);
+        let bundles = vec![with(seal)?, other.bundle(&chain(&[stranger])?)?];
+        Ok(vec![
+            alone("repeat-an-event", who, repeated, Fault::Double),
+            Case {
+                bundles,
+                ..alone("seal-for-another-tenant", who, Vec::new(), None)
+            },
+        ])
     }
 
     /// The platform's chain names a tenant whose log is not there.
@@ -350,6 +384,14 @@ fn tree(bodies: &[Vec<u8>]) -> Frontier {
     tree
 }
 
+/// The same event once more, as the next one of its edge.
+fn following(last: &AuditEvent) -> Result<AuditEvent, AuditError> {
+    let mut next = last.clone();
+    next.edge_seq += 1;
+    next.edge_prev = EntryHash::of(&last.to_canonical()?);
+    Ok(next)
+}
+
 /// Without the first event of an edge that has another one behind it.
 fn without_one(events: &[AuditEvent], edge: &EdgeId) -> Vec<AuditEvent> {
     let mut rest = events.to_vec();
@@ -380,157 +422,4 @@ fn text(header: &Header, bodies: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bundle::{Known, Trust, verify};
-
-    fn events(count: usize) -> Vec<AuditEvent> {
-        let mut lanes: BTreeMap<&str, (u64, EntryHash)> = BTreeMap::new();
-        let event = |n: usize| {
-            let edge = ["edge_a", "edge_b", "edge_a"][n % 3];
-            let (seq, prev) = lanes.get(edge).copied().unwrap_or((0, EntryHash::ZERO));
-            let id = EventId::from(Uuid::from_u128(n as u128 + 1000));
-            let at = Timestamp::from_secs(1_700_000_000);
-            let (tenant, id_of_edge) = ("acme".parse().unwrap(), edge.parse().unwrap());
-            let mut event = AuditEvent::new(tenant, id_of_edge, id, at, Kind::Refused);
-            (event.edge_seq, event.edge_prev) = (seq + 1, prev);
-            lanes.insert(
-                edge,
-                (seq + 1, EntryHash::of(&event.to_canonical().unwrap())),
-            );
-            event
-        };
-        (0..count).map(event).collect()
-    }
-
-    /// As the command does it: first the platform's bundle, then the others with what it says of them.
-    fn check(case: &Case, key: &VerifierKey) -> Option<Fault> {
-        let mut trust = Trust {
-            keys: vec![key.clone()],
-            known: Vec::new(),
-        };
-        if let Some(note) = &case.checkpoint {
-            trust.remember(note).unwrap();
-        }
-        let (mut named, mut seen): (BTreeMap<String, Known>, Vec<String>) = Default::default();
-        for bundle in &case.bundles {
-            match verify(bundle.as_slice(), &trust).unwrap() {
-                Ok(report) => {
-                    trust.known.extend(report.tenants.values().cloned());
-                    named.extend(report.tenants);
-                    seen.push(report.tenant);
-                }
-                Err(finding) => return Some(finding.fault),
-            }
-        }
-        let missing = named.keys().any(|tenant| !seen.contains(tenant));
-        missing.then_some(Fault::TenantMissing)
-    }
-
-    #[test]
-    fn each_tampering_is_named_and_the_sound_copy_is_sound() {
-        let signer = Signer::from_seed(&[5; 32]).unwrap();
-        let key = VerifierKey::of("", &signer);
-        for count in [12, 13, 64, 257] {
-            let bodies = chain(&events(count)).unwrap();
-            for case in cases(&bodies, &signer).unwrap() {
-                assert_eq!(check(&case, &key), case.fault, "{} of {count}", case.name);
-                // Where a checkpoint from elsewhere is said to be needed, the bundle alone says nothing.
-                if case.checkpoint.is_some() {
-                    let without = Case {
-                        checkpoint: None,
-                        ..case.clone()
-                    };
-                    assert_eq!(check(&without, &key), None, "{} of {count}", case.name);
-                }
-            }
-        }
-        let stranger = VerifierKey::of("", &Signer::from_seed(&[6; 32]).unwrap());
-        let sound = cases(&chain(&events(12)).unwrap(), &signer)
-            .unwrap()
-            .remove(0);
-        assert_eq!(check(&sound, &stranger), Some(Fault::Checkpoint));
-    }
-
-    #[test]
-    fn every_byte_of_a_bundle_counts() {
-        let signer = Signer::from_seed(&[5; 32]).unwrap();
-        let trust = Trust {
-            keys: vec![VerifierKey::of("", &signer)],
-            known: Vec::new(),
-        };
-        let sound = cases(&chain(&events(12)).unwrap(), &signer)
-            .unwrap()
-            .remove(0);
-        let bundle = sound.bundles[0].clone();
-        let header = bundle.iter().position(|byte| *byte == b'\n').unwrap();
-        for at in header..bundle.len() {
-            let mut flipped = bundle.clone();
-            flipped[at] ^= 1;
-            assert!(
-                verify(flipped.as_slice(), &trust).unwrap().is_err(),
-                "byte {at}"
-            );
-            assert!(
-                verify(&bundle[..at], &trust).unwrap().is_err(),
-                "cut at {at}"
-            );
-        }
-    }
-
-    #[test]
-    fn any_stretch_of_a_chain_is_shown_to_be_of_it() {
-        let signer = Signer::from_seed(&[5; 32]).unwrap();
-        let drill = Drill {
-            signer: &signer,
-            tenant: "acme".parse().unwrap(),
-        };
-        let bodies = chain(&events(41)).unwrap();
-        let leaves: Vec<Hash> = bodies
-            .iter()
-            .map(|body| *EntryHash::of(body).as_bytes())
-            .collect();
-        let node = |node: &crate::merkle::Node| {
-            let start = usize::try_from(node.index << node.level).unwrap();
-            let mut tree = Frontier::default();
-            leaves[start..start + (1 << node.level)]
-                .iter()
-                .for_each(|leaf| tree.push(*leaf));
-            hex::encode(tree.root())
-        };
-        let trust = Trust {
-            keys: vec![VerifierKey::of("", &signer)],
-            known: Vec::new(),
-        };
-        for first in 1..=41u64 {
-            for last in first..=41 {
-                let (left, right) = Header::around(first, last, 41);
-                let whole = drill.header(&bodies, &[drill.note(&bodies)]).unwrap();
-                let header = Header {
-                    first,
-                    last,
-                    left: left.iter().map(node).collect(),
-                    right: right.iter().map(node).collect(),
-                    ..whole
-                };
-                let (from, to) = (
-                    usize::try_from(first).unwrap() - 1,
-                    usize::try_from(last).unwrap(),
-                );
-                let bundle = text(&header, &bodies[from..to]);
-                let report = verify(bundle.as_slice(), &trust).unwrap().unwrap();
-                assert_eq!((report.first, report.last, report.size), (first, last, 41));
-                let mut edited = bodies[from..to].to_vec();
-                edited[0] = String::from_utf8(edited[0].clone())
-                    .unwrap()
-                    .replace("refused", "unknown")
-                    .into_bytes();
-                assert!(
-                    verify(text(&header, &edited).as_slice(), &trust)
-                        .unwrap()
-                        .is_err()
-                );
-            }
-        }
-    }
-}
+mod tests;

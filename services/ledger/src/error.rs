@@ -44,6 +44,12 @@ pub enum LedgerError {
     /// Another ledger moved the head in between; the transaction was rolled back.
     #[error("the head of a chain was moved by another ledger")]
     HeadMoved,
+    /// The tenant's part of the readers' connections is in use.
+    #[error("too many reads of one tenant at once")]
+    Busy,
+    /// An event that the chain has already, in an earlier month.
+    #[error("an event that the chain has already")]
+    Double,
     /// What is stored of a chain, a lane or a tree does not fit together.
     #[error("what is stored of a chain, a lane or a tree is damaged")]
     Damaged,
@@ -60,7 +66,7 @@ impl LedgerError {
     /// already. Everything else is the database's state, and passes.
     pub(crate) fn is_about_the_data(&self) -> bool {
         match self {
-            Self::Audit(_) => true,
+            Self::Audit(_) | Self::Double => true,
             Self::Database(sqlx::Error::Database(cause)) => cause
                 .code()
                 .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
@@ -76,6 +82,9 @@ impl From<LedgerError> for Status {
             .unwrap_or_default();
         tracing::error!(%error, cause, "an operation failed");
         match error {
+            LedgerError::Busy => Self::resource_exhausted(
+                "too many exports, walks and searches of this tenant at once: try again",
+            ),
             LedgerError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
                 Self::unavailable("the database cannot be reached")
             }

@@ -2,9 +2,10 @@
 
 mod export;
 mod proofs;
+mod tail;
 mod walk;
 
-use crate::store::{Stored, number, signed, stored};
+use crate::store::{Stored, signed, stored};
 use crate::{LedgerError, State, memory};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use proctor_model::principal::{Access, INTERNAL_AUDIENCE, PrincipalClaims, Right};
@@ -15,21 +16,17 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{Postgres, QueryBuilder};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
-/// How long a follower waits if it missed the wake-up.
-const TAIL_POLL: Duration = Duration::from_millis(500);
-/// Entries that may wait for a slow follower.
-const TAIL_BUFFER: usize = 256;
 
 /// The ledger service.
 pub(crate) struct Service {
     state: Arc<State>,
     keys: Vec<DecodingKey>,
+    tails: Arc<tail::Tails>,
 }
 
 fn wire(entry: Stored) -> v1::Entry {
@@ -44,11 +41,24 @@ impl Service {
             .iter()
             .map(|key| DecodingKey::from_ed_components(&key.key));
         let keys = keys.collect::<Result<_, _>>()?;
-        Ok(Self { state, keys })
+        Ok(Self {
+            state,
+            keys,
+            tails: Arc::default(),
+        })
     }
 
     /// The tenant, if the caller may read its chain. An unknown and a foreign tenant look the same.
     fn tenant<T>(&self, request: &Request<T>, tenant: &str) -> Result<TenantId, Status> {
+        self.tenant_until(request, tenant).map(|(tenant, _)| tenant)
+    }
+
+    /// The same, and for how long the caller's token holds.
+    fn tenant_until<T>(
+        &self,
+        request: &Request<T>,
+        tenant: &str,
+    ) -> Result<(TenantId, Duration), Status> {
         let token = proctor_runtime::grpc::bearer(request.metadata())?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[INTERNAL_AUDIENCE]);
@@ -59,14 +69,16 @@ impl Service {
         let claims = claims
             .ok_or_else(|| Status::unauthenticated("the principal token does not verify"))?
             .claims;
-        if claims.exp <= self.state.clock.now().as_secs() {
+        let left = claims.exp.saturating_sub(self.state.clock.now().as_secs());
+        let left = u64::try_from(left).unwrap_or(0);
+        if left == 0 {
             return Err(Status::unauthenticated("the principal token is over"));
         }
         let tenant: TenantId = tenant
             .parse()
             .map_err(|_| Status::not_found("no such tenant"))?;
         match claims.access(Some(&tenant), Right::ReadAudit) {
-            Access::Granted => Ok(tenant),
+            Access::Granted => Ok((tenant, Duration::from_secs(left))),
             Access::Forbidden => Err(Status::permission_denied(
                 "this key does not have the right to do that",
             )),
@@ -148,7 +160,7 @@ impl Ledger for Service {
         } else {
             request.limit.min(PAGE_MAX)
         });
-        let mut tx = self.state.store.tenant(&tenant).await?;
+        let mut tx = self.state.store.reading(&tenant).await?;
         let rows = query(&tenant, &request, limit)?
             .build()
             .fetch_all(tx.connection())
@@ -170,11 +182,11 @@ impl Ledger for Service {
         &self,
         request: Request<v1::TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+        let (tenant, left) = self.tenant_until(&request, &request.get_ref().tenant)?;
+        let place = self.tails.place(&tenant)?;
         let after = request.into_inner().after_seq;
-        let (sender, receiver) = mpsc::channel(TAIL_BUFFER);
-        tokio::spawn(follow(Arc::clone(&self.state), tenant, after, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let entries = tail::start(Arc::clone(&self.state), tenant, after, left, place);
+        Ok(Response::new(ReceiverStream::new(entries)))
     }
 
     async fn head(
@@ -182,7 +194,7 @@ impl Ledger for Service {
         request: Request<v1::HeadRequest>,
     ) -> Result<Response<v1::HeadResponse>, Status> {
         let tenant = self.tenant(&request, &request.get_ref().tenant)?;
-        let head = self.state.store.tenant(&tenant).await?.head().await?;
+        let head = self.state.store.reading(&tenant).await?.head().await?;
         Ok(Response::new(v1::HeadResponse {
             size: head.seq,
             hash: head.hash.as_bytes().to_vec(),
@@ -284,43 +296,5 @@ impl Ledger for Service {
         Ok(Response::new(
             memory::tell(&self.state, &tenant, item).await?,
         ))
-    }
-}
-
-/// Sends entries as they come, until the follower is gone.
-async fn follow(
-    state: Arc<State>,
-    tenant: TenantId,
-    mut after: u64,
-    sender: mpsc::Sender<Result<v1::Entry, Status>>,
-) {
-    loop {
-        let page = async {
-            let mut tx = state.store.tenant(&tenant).await?;
-            tx.entries(after, i64::from(PAGE_DEFAULT)).await
-        };
-        let entries = match page.await {
-            Ok(entries) => entries,
-            Err(error) => {
-                // If nobody takes the error, nobody is there.
-                let _ = sender.send(Err(error.into())).await;
-                return;
-            }
-        };
-        let idle = entries.is_empty();
-        for entry in entries {
-            after = number(signed(entry.seq));
-            if sender.send(Ok(wire(entry))).await.is_err() {
-                return;
-            }
-        }
-        if idle {
-            tokio::select! {
-                () = state.shutdown.cancelled() => return,
-                () = sender.closed() => return,
-                () = state.appended.notified() => {}
-                () = tokio::time::sleep(TAIL_POLL) => {}
-            }
-        }
     }
 }

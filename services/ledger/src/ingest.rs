@@ -7,6 +7,7 @@
 //! on to that one, which acknowledges it in its stead.
 
 mod append;
+mod event;
 
 use crate::{LedgerError, State};
 use append::{Fate, Outcome};
@@ -49,6 +50,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a ledger may take to say that it has what is passed on to it, and when to try again if it does not.
 const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
 const HOLDER_PAUSE: Duration = Duration::from_millis(300);
+/// When to try again what goes to a chain whose stored state is damaged.
+const DAMAGED_PAUSE: Duration = Duration::from_secs(10);
 /// The subject of a batch that was passed on, and where it is acknowledged.
 const SUBJECT_HEADER: &str = "Proctor-Subject";
 const ACK_HEADER: &str = "Proctor-Ack";
@@ -68,6 +71,8 @@ enum Rejected {
     Fork,
     #[error("the subject is no lane's")]
     Subject(#[from] subjects::SubjectError),
+    #[error("an event is not one that an edge may record")]
+    Event(#[from] event::NoEdges),
     #[error("the chain can't take it")]
     Refused(#[source] LedgerError),
 }
@@ -308,6 +313,10 @@ async fn settle(
                 }
                 return answer(state, nats, &tenant, batches, fates).await;
             }
+            // What is stored of this chain has to be looked at by a person: the others' don't wait for that.
+            Err(error @ (LedgerError::Damaged | LedgerError::Root)) => {
+                return park(&tenant, batches, &error).await;
+            }
             Err(error) if error.is_about_the_data() => {
                 return one_by_one(state, nats, tenant, batches, error).await;
             }
@@ -331,6 +340,21 @@ async fn settle(
         }
         backoff.wait().await;
     }
+}
+
+/// They come again in a while, whatever of them; meanwhile their edges keep what has no receipt.
+async fn park(
+    tenant: &TenantId,
+    batches: Vec<Opened>,
+    error: &LedgerError,
+) -> Result<Waiting, Failure> {
+    tracing::error!(%tenant, %error, batches = batches.len(), "nothing can be appended to a chain");
+    metrics::counter!("proctor_ledger_chains_damaged_total").increment(1);
+    for batch in batches {
+        let later = AckKind::Nak(Some(DAMAGED_PAUSE));
+        batch.delivery.message.ack_with(later).await?;
+    }
+    Ok(Waiting::new())
 }
 
 /// One of them can't be taken: which?
@@ -458,5 +482,9 @@ fn open(
     }
     let keys = Verifier::new([&key]).map_err(Rejected::Certificate)?;
     let certificate = std::mem::take(&mut batch.certificate);
-    Ok((tenant, edge, certificate, batch.open(&keys)?))
+    let events = batch.open(&keys)?;
+    for event in &events {
+        event::check(&event.event, state.clock.now())?;
+    }
+    Ok((tenant, edge, certificate, events))
 }

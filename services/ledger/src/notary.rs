@@ -42,6 +42,11 @@ impl Witness {
             key,
         })
     }
+
+    /// The name that it signs under.
+    pub(crate) fn name(&self) -> &str {
+        &self.key.name
+    }
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

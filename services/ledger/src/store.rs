@@ -4,20 +4,24 @@
 //! of getting into each other's way: what guards the chain is that each append reads head and epoch under a lock and
 //! moves them by compare-and-swap in the same transaction.
 
+mod readers;
 mod rows;
 pub(crate) mod seals;
+mod stretch;
 
 use crate::LedgerError;
 use crate::merkle::Frontier;
 use proctor_model::audit::{Entry, EntryHash, LaneEvent};
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::Secret;
+use readers::{Readers, pool_of_readers};
 use rows::Rows;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::types::time::Date;
 use sqlx::{Executor, PgPool, Postgres, Row, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +36,10 @@ const HASHES_PAGE: i64 = 50_000;
 
 /// The database, as the role that can only append and read.
 pub(crate) struct Store {
+    /// For what has to go on: appending, sealing, the questions of edges.
     pool: PgPool,
+    /// For whoever looks at the chains.
+    readers: Readers,
 }
 
 /// How far something is committed.
@@ -78,6 +85,8 @@ pub(crate) struct Stored {
 pub(crate) struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant: TenantId,
+    /// Its tenant's part of the readers' connections, until it ends.
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 pub(crate) fn number(value: i64) -> u64 {
@@ -105,17 +114,10 @@ fn position(row: Option<PgRow>) -> Result<Position, LedgerError> {
 
 impl Store {
     pub(crate) async fn connect(url: &Secret) -> Result<Self, LedgerError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(|connection, _| {
-                Box::pin(
-                    async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(|_| ()) },
-                )
-            })
-            .connect_with(PgConnectOptions::from_str(url.expose())?)
-            .await?;
-        Ok(Self { pool })
+        let options = PgConnectOptions::from_str(url.expose())?;
+        let pool = pool(CONNECTIONS_MAX).connect_with(options.clone()).await?;
+        let readers = Readers::new(pool_of_readers(options));
+        Ok(Self { pool, readers })
     }
 
     /// A transaction that sees all tenants' heads and checkpoints, and nothing else.
@@ -126,19 +128,42 @@ impl Store {
     }
 
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        TenantTx::begin(&self.pool, tenant, None).await
+    }
+}
+
+fn pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(|_| ()) })
+        })
+}
+
+impl TenantTx {
+    async fn begin(
+        pool: &PgPool,
+        tenant: &TenantId,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Result<Self, LedgerError> {
+        let mut tx = pool.begin().await?;
         sqlx::query("select set_config('proctor.tenant', $1, true)")
             .bind(tenant.as_str())
             .execute(&mut *tx)
             .await?;
-        Ok(TenantTx {
+        Ok(Self {
             tx,
             tenant: tenant.clone(),
+            _share: share,
         })
     }
-}
 
-impl TenantTx {
+    /// The tenant.
+    pub(crate) fn name(&self) -> &str {
+        self.tenant.as_str()
+    }
+
     pub(crate) fn connection(&mut self) -> &mut sqlx::PgConnection {
         &mut self.tx
     }
@@ -339,31 +364,6 @@ impl TenantTx {
             .fetch_all(&mut *self.tx)
             .await?;
         rows.iter().map(stored).collect()
-    }
-
-    /// The sealed entries from the first one of this time to the last: their numbers. Without a time: all that are not
-    /// archived. Nothing of that time: an empty stretch at the end.
-    pub(crate) async fn stretch(
-        &mut self,
-        size: u64,
-        from: Option<OffsetDateTime>,
-        to: Option<OffsetDateTime>,
-    ) -> Result<(u64, u64), LedgerError> {
-        let bound: (Option<i64>, Option<i64>) = sqlx::query_as(
-            "select min(seq), max(seq) from ledger.entries
-             where tenant = $1 and seq <= $2 and ($3::timestamptz is null or time >= $3)
-               and ($4::timestamptz is null or time < $4)",
-        )
-        .bind(self.tenant.as_str())
-        .bind(signed(size))
-        .bind(from)
-        .bind(to)
-        .fetch_one(&mut *self.tx)
-        .await?;
-        Ok(match bound {
-            (Some(first), Some(last)) => (number(first), number(last)),
-            _ => (size.saturating_add(1), size),
-        })
     }
 
     /// One entry; `None` if it is not there.

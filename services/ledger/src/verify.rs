@@ -137,7 +137,9 @@ impl Walk {
             self.find(seq, FindingKind::Link);
         }
         self.lane(seq, &entry);
-        if let Some(lane) = &entry.event.lane {
+        // Only on its own lane it is the ledger that says so.
+        let own = entry.event.edge.as_str() == EdgeId::LEDGER;
+        if let Some(lane) = entry.event.lane.as_ref().filter(|_| own) {
             let kind = match lane.fault {
                 LaneFault::LaneGap => FindingKind::LaneGap,
                 LaneFault::LaneFork => FindingKind::LaneFork,

@@ -99,8 +99,8 @@ impl Watcher {
         let Some((old_size, proof, note)) = parse(body) else {
             return Answer::Malformed;
         };
-        let checkpoint = match self.open_note(note) {
-            Ok(checkpoint) => checkpoint,
+        let (checkpoint, signed) = match self.open_note(note) {
+            Ok(opened) => opened,
             Err(answer) => return answer,
         };
         if old_size > checkpoint.size {
@@ -118,14 +118,17 @@ impl Watcher {
         if !extends((size, &root), (checkpoint.size, &checkpoint.root), &proof) {
             return Answer::NotConsistent;
         }
+        let line = cosign(&self.name, &self.signer, &checkpoint.text(), now_s);
         // If we crash behind this line, the log asks again from here.
-        if self.remember(&checkpoint).is_err() {
+        let note = format!("{}\n{signed}{line}", checkpoint.text());
+        if self.remember(&checkpoint.origin, &note).is_err() {
             return Answer::Broken;
         }
-        Answer::Cosigned(cosign(&self.name, &self.signer, &checkpoint.text(), now_s))
+        Answer::Cosigned(line)
     }
 
-    fn open_note(&self, note: &str) -> Result<Checkpoint, Answer> {
+    /// The checkpoint, and the lines of the log's own signatures.
+    fn open_note(&self, note: &str) -> Result<(Checkpoint, String), Answer> {
         let parsed = checkpoint::Note::parse(note).map_err(|_| Answer::Malformed)?;
         let read = Checkpoint::parse(parsed.text).map_err(|_| Answer::Malformed)?;
         let keys: Vec<_> = self
@@ -142,7 +145,10 @@ impl Watcher {
             return Err(Answer::Malformed);
         }
         match parsed.signed(&keys) {
-            Ok(signed) if !signed.logs.is_empty() => Ok(read),
+            Ok(signed) if !signed.logs.is_empty() => {
+                let lines = parsed.lines_of(&read.origin);
+                Ok((read, lines))
+            }
             _ => Err(Answer::Unsigned),
         }
     }
@@ -154,7 +160,7 @@ impl Watcher {
 
     fn seen(&self, origin: &str) -> std::io::Result<Option<Checkpoint>> {
         match std::fs::read_to_string(self.file(origin)) {
-            Ok(text) => match Checkpoint::parse(&text) {
+            Ok(text) => match remembered(&text) {
                 Ok(seen) if seen.origin == origin => Ok(Some(seen)),
                 // A memory that is damaged is not an empty one.
                 _ => Err(ErrorKind::InvalidData.into()),
@@ -164,12 +170,21 @@ impl Watcher {
         }
     }
 
-    fn remember(&self, checkpoint: &Checkpoint) -> std::io::Result<()> {
-        let path = self.file(&checkpoint.origin);
+    /// The cosigned note: what an auditor can take from here (`proctor audit verify --checkpoint`).
+    fn remember(&self, origin: &str, note: &str) -> std::io::Result<()> {
+        let path = self.file(origin);
         let partial = path.with_extension("partial");
-        write_synced(&partial, &checkpoint.text())?;
+        write_synced(&partial, note)?;
         std::fs::rename(&partial, &path)?;
         std::fs::File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// From a file of ours: a note, or, by older versions, its text alone.
+fn remembered(text: &str) -> Result<Checkpoint, CheckpointError> {
+    match checkpoint::Note::parse(text) {
+        Ok(note) => Checkpoint::parse(note.text),
+        Err(_) => Checkpoint::parse(text),
     }
 }
 
@@ -331,8 +346,14 @@ mod tests {
             let ask = log.ask(seen, size);
             let note = ask.split_once("\n\n").unwrap().1.to_owned() + &line;
             let key = VerifierKey::parse(&witness.key(), "").unwrap();
-            let (_, signed) = checkpoint::open(&note, &[key]).unwrap();
+            let (_, signed) = checkpoint::open(&note, std::slice::from_ref(&key)).unwrap();
             assert_eq!(signed.time_s(), Some(9));
+            // What it keeps is of use to an auditor: signed by the log, and by it.
+            let kept = std::fs::read_to_string(witness.file(ORIGIN)).unwrap();
+            for key in [&key, &VerifierKey::of("", &log.signer)] {
+                let (kept, _) = checkpoint::open(&kept, std::slice::from_ref(key)).unwrap();
+                assert_eq!(kept.size, size as u64);
+            }
             seen = size;
             witness = watcher(dir.path());
         }
@@ -379,6 +400,14 @@ mod tests {
             witness.add_checkpoint(&log(3).ask(0, 5), 9),
             Answer::Cosigned(_)
         ));
+        // As older versions kept it.
+        let text = std::fs::read_to_string(witness.file(ORIGIN)).unwrap();
+        let (text, _) = text.split_once("\n\n").unwrap();
+        std::fs::write(witness.file(ORIGIN), format!("{text}\n")).unwrap();
+        assert_eq!(
+            witness.add_checkpoint(&log(3).ask(0, 5), 9),
+            Answer::Conflict(5)
+        );
         std::fs::write(witness.file(ORIGIN), "").unwrap();
         assert_eq!(witness.add_checkpoint(&log(3).ask(0, 5), 9), Answer::Broken);
     }

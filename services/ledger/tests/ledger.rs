@@ -9,14 +9,16 @@
 
 mod support;
 
-use proctor_model::audit::{AuditEvent, EntryHash, EventAdmin, Kind, LaneFault};
+use proctor_model::audit::{
+    AuditEvent, EntryHash, EventAdmin, EventLane, EventSeal, Kind, LaneFault,
+};
 use proctor_model::principal::{INTERNAL_AUDIENCE, Role};
 use proctor_model::signed::Signer;
 use proctor_proto::v1;
 use proctor_runtime::subjects;
 use sqlx::Executor;
 use std::time::Duration;
-use support::{Lane, Ledger, PATIENCE, World, by, certify, code, event, token};
+use support::{Lane, Ledger, PATIENCE, World, by, certify, code, dated, event, token};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,6 +139,42 @@ async fn a_fork_is_refused() {
     let alarms = world.verify(&ledger, "acme").await.alarms;
     assert_eq!(alarms.len(), 1);
     assert_eq!(alarms[0].kind, "lane_fork");
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_does_not_speak_for_the_ledger() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let lane = world.lane("acme", "edge_a").grow(1);
+    let forged = |change: fn(&mut AuditEvent)| {
+        let mut lane = world.lane("acme", "edge_a");
+        lane.push(change);
+        message(&lane.batch(1, 1))
+    };
+    fn seal(event: &mut AuditEvent) {
+        event.sealed = Some(EventSeal {
+            tenant: "zeta".parse().unwrap(),
+            size: 1_000_000_000,
+            root: EntryHash::ZERO,
+        });
+    }
+    fn fault(event: &mut AuditEvent) {
+        event.lane = Some(EventLane {
+            edge: "edge_b".parse().unwrap(),
+            fault: LaneFault::LaneFork,
+            edge_seq: 3,
+        });
+    }
+    let bad = vec![
+        forged(|event| (event.kind, ()) = (Kind::Sealed, seal(event))),
+        forged(seal),
+        forged(|event| (event.kind, ()) = (Kind::Integrity, fault(event))),
+        forged(fault),
+        forged(|event| event.event_id = dated("2999-01-01T00:00:00Z")),
+    ];
+    refuses(&world, &ledger, &lane, 0, bad).await;
+    assert_eq!(world.verify(&ledger, "acme").await.alarms, []);
     ledger.stop().await;
 }
 

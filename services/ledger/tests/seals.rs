@@ -9,7 +9,7 @@
 
 mod support;
 
-use proctor_ledger::bundle::{Report, Trust, verify};
+use proctor_ledger::bundle::{Fault, Report, Trust, verify};
 use proctor_ledger::checkpoint::VerifierKey;
 use proctor_ledger::{ArchiveError, Archived, archive};
 use proctor_model::audit::EntryHash;
@@ -18,7 +18,7 @@ use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::{Connection, Executor, PgConnection};
 use std::path::Path;
 use std::time::Duration;
-use support::{Ledger, PATIENCE, World, code};
+use support::{Ledger, PATIENCE, World, code, dated};
 use tonic::Code;
 
 /// Waits until all of a chain is sealed; its size.
@@ -39,9 +39,15 @@ async fn sealed(world: &World, ledger: &Ledger) -> u64 {
 }
 
 async fn export(world: &World, ledger: &Ledger) -> Vec<u8> {
+    export_of(world, ledger, "", "").await
+}
+
+/// The entries from one time to another.
+async fn export_of(world: &World, ledger: &Ledger, from: &str, to: &str) -> Vec<u8> {
     let request = v1::ExportRequest {
         tenant: "acme".into(),
-        ..Default::default()
+        from: from.into(),
+        to: to.into(),
     };
     let mut chunks = ledger
         .client()
@@ -62,7 +68,7 @@ fn sound(bundle: &[u8], keys: &[String]) -> Report {
             .iter()
             .map(|key| VerifierKey::parse(key, "").unwrap())
             .collect(),
-        known: Vec::new(),
+        ..Trust::default()
     };
     verify(bundle, &trust).unwrap().unwrap()
 }
@@ -114,7 +120,7 @@ async fn a_key_is_replaced_and_both_stand_in_the_history() {
     assert_eq!(sound(&bundle, &both).size, 45);
     let old = Trust {
         keys: vec![VerifierKey::parse(&first[0], "").unwrap()],
-        known: Vec::new(),
+        ..Trust::default()
     };
     assert!(verify(bundle.as_slice(), &old).unwrap().is_err());
     ledger.stop().await;
@@ -209,6 +215,112 @@ async fn a_month_goes_to_a_file_and_the_proofs_stay() {
         .consistency(world.auditor("acme", request))
         .await;
     assert!(!proof.unwrap().into_inner().proof.is_empty());
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_not_there_again_a_month_later() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a");
+    let id = dated("2024-01-20T00:00:00Z");
+    lane.push(|event| event.event_id = id);
+    world.ship(&lane, 1, ledger.keys()).await;
+    world
+        .superuser()
+        .await
+        .execute(sqlx::raw_sql(BACKDATE))
+        .await
+        .unwrap();
+    let mut again = world.lane("acme", "edge_a");
+    again.bodies = lane.bodies.clone();
+    again.push(|event| event.event_id = id);
+    // Another one as old is no trouble.
+    lane.push(|event| event.event_id = dated("2024-01-20T00:00:00Z"));
+    let mut receipts = world.receipts(&lane.edge, ledger.keys()).await;
+    world.send(&again.batch(2, 2)).await;
+    world.send(&lane.batch(2, 2)).await;
+    let receipt = receipts.next().await;
+    assert_eq!((receipt.edge_seq, receipt.edge_hash), (2, lane.hash(2)));
+    world.holds_once(&ledger, &lane).await;
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_in_the_database_is_missing_in_each_export() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    // Event n is of 1,700,000,000 s + n.
+    let lane = world.lane("acme", "edge_a").grow(60);
+    world.ship(&lane, 20, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    let keys = keys(&world, &ledger).await;
+    let at = |n: i64| proctor_model::Timestamp::from_secs(1_700_000_000 + n).to_string();
+    let span = |from: i64, to: i64| (at(from), at(to));
+    let whole = (String::new(), String::new());
+    let mut superuser = world.superuser().await;
+    superuser
+        .execute(sqlx::raw_sql(
+            "do $$ declare part regclass; begin
+                for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
+                loop execute format('alter table %s disable trigger all', part); end loop;
+             end $$;
+             alter table ledger.entries disable trigger all;
+             create table ledger.kept as table ledger.entries",
+        ))
+        .await
+        .unwrap();
+    // A stretch shows the entry on either side of what was asked for.
+    for (asked, (first, last)) in [
+        (whole.clone(), (1, 60)),
+        (span(20, 40), (19, 40)),
+        (span(1, 61), (1, 60)),
+        (span(-9, 0), (1, 1)),
+        (span(99, 199), (60, 60)),
+    ] {
+        let report = sound(&export_of(&world, &ledger, &asked.0, &asked.1).await, &keys);
+        assert_eq!(
+            (report.first, report.last, report.size),
+            (first, last, 60),
+            "{asked:?}"
+        );
+    }
+    for (deleted, asked) in [
+        ("seq <= 10", whole.clone()),
+        ("seq > 50", whole.clone()),
+        ("seq between 20 and 30", whole.clone()),
+        ("true", whole.clone()),
+        ("seq between 20 and 24", span(20, 40)),
+        ("seq between 35 and 39", span(20, 40)),
+        ("seq between 18 and 42", span(20, 40)),
+        ("seq <= 24", span(20, 40)),
+        ("seq >= 35", span(20, 40)),
+        ("seq <= 24", span(-9, 20)),
+        ("seq >= 35", span(40, 99)),
+        ("true", span(20, 40)),
+    ] {
+        let delete = format!("delete from ledger.entries where {deleted}");
+        let gone = superuser
+            .execute(sqlx::AssertSqlSafe(delete))
+            .await
+            .unwrap();
+        assert!(gone.rows_affected() > 0, "{deleted}");
+        let bundle = export_of(&world, &ledger, &asked.0, &asked.1).await;
+        let trust = Trust {
+            keys: vec![VerifierKey::parse(&keys[0], "").unwrap()],
+            ..Trust::default()
+        };
+        let found = verify(bundle.as_slice(), &trust).unwrap();
+        let fault = found.err().map(|finding| finding.fault);
+        assert!(
+            matches!(fault, Some(Fault::Number | Fault::Length)),
+            "{deleted}, {asked:?}: {fault:?}"
+        );
+        superuser
+            .execute("insert into ledger.entries select * from ledger.kept on conflict do nothing")
+            .await
+            .unwrap();
+    }
     ledger.stop().await;
 }
 

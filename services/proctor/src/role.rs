@@ -36,8 +36,11 @@ pub(crate) struct JoinArgs {
 struct ControlFile {
     /// Postgres, as the owner of the schema (`PROCTOR_DATABASE_URL` wins).
     database_url: Option<Secret>,
-    /// NATS; also given to edges and ledgers that join (`PROCTOR_NATS_URL` wins).
+    /// NATS; also given to ledgers that join (`PROCTOR_NATS_URL` wins).
     nats_url: Option<Secret>,
+    /// NATS with the user that edges are to have (`PROCTOR_EDGE_NATS_URL` wins). Without it, edges that join get
+    /// `nats_url`, and with it all that control may do there: for a machine of one's own only.
+    edge_nats_url: Option<Secret>,
     /// Address of the gRPC listener. Keep it inside your network.
     listen: SocketAddr,
     /// Directory of the platform key and the master key. Back it up.
@@ -85,6 +88,7 @@ pub(crate) async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let config = proctor_control::ControlConfig {
         database_url,
         nats_url: secret("PROCTOR_NATS_URL", file.nats_url)?,
+        edge_nats_url: secret("PROCTOR_EDGE_NATS_URL", file.edge_nats_url).ok(),
         listen: file.listen,
         data_dir: file.data_dir,
         deployment: file.deployment.parse()?,

@@ -38,6 +38,10 @@ pub struct NatsSettings {
     /// Credentials file (JWT and NKEY seed), instead of user and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
+    /// Where answers are taken, instead of `_INBOX`: with a place of one's own, nobody needs to be allowed to see all
+    /// answers that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<String>,
 }
 
 impl NatsSettings {
@@ -48,6 +52,16 @@ impl NatsSettings {
             url: url.into(),
             tls_ca_file: None,
             credentials_file: None,
+            inbox: None,
+        }
+    }
+
+    /// With another place for answers.
+    #[must_use]
+    pub fn with_inbox(self, inbox: String) -> Self {
+        Self {
+            inbox: Some(inbox),
+            ..self
         }
     }
 }
@@ -98,6 +112,9 @@ pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Client, Nats
                 std::future::ready(())
             }
         });
+    if let Some(inbox) = &settings.inbox {
+        options = options.custom_inbox_prefix(inbox);
+    }
     if let Some((user, password)) = servers.login {
         options = options.user_and_password(user, password);
     }

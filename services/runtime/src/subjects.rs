@@ -13,6 +13,7 @@
 //! | `memory.{tenant}` | none | an edge asks the ledgers how memory items stand; the answer goes to the reply subject |
 //! | `receipts.{edge}` | none | the ledger has committed a lane up to an event |
 //! | `sightings.{tenant}.{edge}` | none | signed: what an edge sees of a tool server; control answers when it has it |
+//! | `edge-inbox.{edge}.>` | none | answers to an edge |
 //! | `approvals.{tenant}.{edge}.request`, `….use` | none | questions of an edge that control answers, both signed |
 //!
 //! `CONFIG` keeps the last message of each subject, so that a reader that starts with
@@ -210,6 +211,12 @@ pub fn sighting_of(subject: &str) -> Result<(TenantId, EdgeId), SubjectError> {
         ["sightings", tenant, edge] => Ok((id(tenant)?, id(edge)?)),
         _ => Err(SubjectError),
     }
+}
+
+/// Where an edge takes answers: a space that no other role uses, so that an edge need not be allowed to see theirs.
+#[must_use]
+pub fn edge_inbox(edge: &EdgeId) -> String {
+    format!("edge-inbox.{edge}")
 }
 
 /// Questions about a tenant's memory, request and reply.

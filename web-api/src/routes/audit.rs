@@ -1,5 +1,7 @@
 //! `/v1/tenants/{tenant}/audit`: search, follow, head, verify.
 
+mod follow;
+
 use crate::Api;
 use crate::auth::Principal;
 use crate::body::{Params, Path};
@@ -8,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use proctor_proto::v1;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -159,7 +161,8 @@ pub(crate) async fn search(
 
 /// Follow the chain as server-sent events
 ///
-/// Each event's id is the entry's number; a client that comes back with `Last-Event-ID` misses nothing.
+/// Each event's id is the entry's number; a client that comes back with `Last-Event-ID` misses nothing. At most 16 follow one
+/// chain at once. The stream ends soon after its API key is deleted.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit/events/stream", tag = "audit", operation_id = "followAudit",
     params(Follow), responses((status = 200, description = "Entries as they come", content_type = "text/event-stream", body = String)))]
 pub(crate) async fn stream(
@@ -176,32 +179,12 @@ pub(crate) async fn stream(
             id.ok_or_else(|| Problem::bad_request("Last-Event-ID: the number of an entry"))?
         }
     };
-    let entries = api
-        .ledger(&principal)?
-        .tail(v1::TailRequest {
-            tenant,
-            after_seq: last,
-        })
-        .await?
-        .into_inner();
-    // A broken stream ends: the client comes back with the last id that it has.
-    let events = entries
-        .take_while(|entry| std::future::ready(entry.is_ok()))
-        .filter_map(|entry| std::future::ready(entry.ok()))
-        .filter_map(|entry| {
-            let event = Entry::read(&entry).ok().and_then(|read| {
-                Event::default()
-                    .id(read.seq.to_string())
-                    .event("entry")
-                    .json_data(&read)
-                    .ok()
-            });
-            std::future::ready(event.map(Ok))
-        });
-    Ok(
-        Sse::new(events.take_until(api.shutdown.clone().cancelled_owned()))
-            .keep_alive(KeepAlive::default()),
-    )
+    let request = v1::TailRequest {
+        tenant,
+        after_seq: last,
+    };
+    let events = follow::start(api, principal, request).await?;
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// The end of the chain

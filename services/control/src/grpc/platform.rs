@@ -161,6 +161,17 @@ fn key_tenant(caller: &Caller, tenant: &str) -> Result<TenantId, Status> {
     caller.tenant(tenant, Right::WriteApiKeys)
 }
 
+/// Refuses what would make, or take away, a key with a right that the caller's own lacks.
+fn mightier(caller: &Caller, roles: &[Role]) -> Result<(), Status> {
+    match roles.iter().find(|role| !caller.claims().may_grant(**role)) {
+        Some(role) => Err(Status::permission_denied(format!(
+            "roles: {} has rights that this key does not have",
+            role.as_str()
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub(super) async fn create_api_key(
     state: &State,
     caller: &Caller,
@@ -183,6 +194,7 @@ pub(super) async fn create_api_key(
     if roles.contains(&Role::PlatformAdmin) && !tenant.is_platform() {
         return Err(Status::invalid_argument("roles: platform-admin is for platform keys").into());
     }
+    mightier(caller, &roles)?;
     let mut tx = state.store.tenant(&tenant).await?;
     if !tenant.is_platform() {
         tenants::get(&mut tx, &tenant).await?;
@@ -223,9 +235,9 @@ pub(super) async fn delete_api_key(
 ) -> Result<v1::Empty, ControlError> {
     let tenant = key_tenant(caller, &request.tenant)?;
     let mut tx = state.store.tenant(&tenant).await?;
-    if !api_keys::delete(&mut tx, &tenant, &request.id).await? {
-        return Err(Status::not_found("no such API key").into());
-    }
+    let deleted = api_keys::delete(&mut tx, &tenant, &request.id).await?;
+    let roles = deleted.ok_or_else(|| Status::not_found("no such API key"))?;
+    mightier(caller, &roles)?;
     crate::audit::record(
         &mut tx,
         state,

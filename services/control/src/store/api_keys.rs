@@ -75,10 +75,7 @@ pub(crate) async fn find(
         Ok(Holder {
             id: row.try_get("id")?,
             tenant: row.try_get::<String, _>("tenant")?.parse()?,
-            roles: roles
-                .iter()
-                .map(|role| role.parse())
-                .collect::<Result<_, _>>()?,
+            roles: parse(&roles)?,
         })
     };
     row.map(holder).transpose()
@@ -101,18 +98,27 @@ pub(crate) async fn list(
     rows.iter().map(wire).collect()
 }
 
-/// Whether there was such a key.
+/// The roles of the key that is deleted; `None`: there was no such key.
 pub(crate) async fn delete(
     tx: &mut PgConnection,
     tenant: &TenantId,
     id: &str,
-) -> Result<bool, ControlError> {
-    let deleted = sqlx::query("delete from control.api_keys where tenant = $1 and id = $2")
-        .bind(tenant.as_str())
-        .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(deleted.rows_affected() > 0)
+) -> Result<Option<Vec<Role>>, ControlError> {
+    let deleted: Option<Vec<String>> = sqlx::query_scalar(
+        "delete from control.api_keys where tenant = $1 and id = $2 returning roles",
+    )
+    .bind(tenant.as_str())
+    .bind(id)
+    .fetch_optional(tx)
+    .await?;
+    deleted.map(|roles| parse(&roles)).transpose()
+}
+
+fn parse(roles: &[String]) -> Result<Vec<Role>, ControlError> {
+    Ok(roles
+        .iter()
+        .map(|role| role.parse())
+        .collect::<Result<_, _>>()?)
 }
 
 /// The first platform administrator's key, if there is none yet.

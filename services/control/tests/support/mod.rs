@@ -103,6 +103,7 @@ fn config(stack: &TestStack, data: &tempfile::TempDir) -> ControlConfig {
     ControlConfig {
         database_url: stack.postgres_url().into(),
         nats_url: stack.nats_url().into(),
+        edge_nats_url: None,
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data.path().to_owned(),
         deployment: "test.proctor.local".parse().unwrap(),

@@ -8,7 +8,7 @@ use proctor_model::Timestamp;
 use proctor_model::config::{
     EDGE_CERTIFICATE_METADATA, EDGE_PROOF_METADATA, EdgeCertificate, EdgeProof,
 };
-use proctor_model::principal::{INTERNAL_AUDIENCE, PrincipalClaims, Role};
+use proctor_model::principal::{CONTROL_AUDIENCE, INTERNAL_AUDIENCE, PrincipalClaims, Role};
 use proctor_model::signed::Signer;
 use proctor_proto::v1;
 use proctor_proto::v1::counter_client::CounterClient;
@@ -157,11 +157,20 @@ pub fn edge_metadata(certificate: &str, proof: &str) -> MetadataMap {
     metadata
 }
 
-/// A principal's token for an hour from `at`.
+/// What control shows for a principal, for an hour from `at`.
 pub fn principal(tenant: Option<&str>, role: Role, at: Timestamp) -> MetadataMap {
+    token_for(CONTROL_AUDIENCE, tenant, role, at)
+}
+
+/// What the principal itself has of control, and may show where it likes.
+pub fn own_token(tenant: Option<&str>, role: Role, at: Timestamp) -> MetadataMap {
+    token_for(INTERNAL_AUDIENCE, tenant, role, at)
+}
+
+fn token_for(audience: &str, tenant: Option<&str>, role: Role, at: Timestamp) -> MetadataMap {
     let claims = PrincipalClaims {
         sub: "somebody".to_owned(),
-        aud: INTERNAL_AUDIENCE.to_owned(),
+        aud: audience.to_owned(),
         exp: at.as_secs() + 3_600,
         iat: at.as_secs(),
         tenant: tenant.map(|tenant| tenant.parse().unwrap()),

@@ -1,92 +1,15 @@
 //! Checking a bundle with nothing but trusted keys, and what is known of the log from elsewhere.
 
+use super::fault::{Fault, Finding, finding};
 use super::{FORMAT, Header, LINE_BYTES_MAX};
 use crate::checkpoint::{self, VerifierKey, origin};
 use crate::merkle::{Frontier, Hash, subtrees};
 use crate::scan::scan;
+use proctor_model::EdgeId;
 use proctor_model::audit::{EntryHash, EventSeal};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead;
 use uuid::Uuid;
-
-/// What is wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Fault {
-    /// The first line is no header, or contradicts itself.
-    Header,
-    /// A checkpoint is not signed with a trusted key, is of another log, or does not follow from the one before.
-    Checkpoint,
-    /// The line is no entry.
-    Form,
-    /// The entry is of another tenant.
-    Tenant,
-    /// Not the number that comes next.
-    Number,
-    /// `prev` is not the hash of the entry before.
-    Link,
-    /// Numbers of an edge's events are missing or there twice.
-    LaneGap,
-    /// An edge's event does not name the one before it.
-    LaneFork,
-    /// An event is there twice.
-    Double,
-    /// Entries are missing at the end, or there are more than the header says.
-    Length,
-    /// The entries do not have the root that was signed.
-    Root,
-    /// The log is not the one that was seen before.
-    History,
-    /// The log is shorter than it was before.
-    Old,
-    /// What is known from elsewhere can't be compared with this stretch.
-    Uncovered,
-    /// A tenant's log that the platform's names is not there.
-    TenantMissing,
-}
-
-impl Fault {
-    /// Stable identifier.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Checkpoint => "checkpoint",
-            Self::Form => "form",
-            Self::Tenant => "tenant",
-            Self::Number => "number",
-            Self::Link => "link",
-            Self::LaneGap => "lane_gap",
-            Self::LaneFork => "lane_fork",
-            Self::Double => "double",
-            Self::Length => "length",
-            Self::Root => "root",
-            Self::History => "history",
-            Self::Old => "old",
-            Self::Uncovered => "uncovered",
-            Self::TenantMissing => "tenant_missing",
-        }
-    }
-}
-
-/// The first thing that is wrong with a bundle.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}: {message}", .fault.as_str())]
-pub struct Finding {
-    /// Which rule is broken.
-    pub fault: Fault,
-    /// At which entry; 0: at none in particular.
-    pub seq: u64,
-    /// A sentence.
-    pub message: String,
-}
-
-fn finding(fault: Fault, seq: u64, message: impl Into<String>) -> Finding {
-    Finding {
-        fault,
-        seq,
-        message: message.into(),
-    }
-}
 
 /// What a log was once, as somebody trustworthy tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,22 +22,34 @@ pub struct Known {
     pub root: Hash,
 }
 
+/// The tenant whose chain names all others' checkpoints.
+const PLATFORM: &str = "_platform";
+/// Repeated events that are named one by one.
+const DOUBLES_MAX: usize = 100;
+
 /// What whoever verifies knows without the bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Keys of the log and of witnesses. A key without a name counts for any log.
+    /// Keys of the log: one of them has to have signed each checkpoint. A key without a name counts for any log.
     pub keys: Vec<VerifierKey>,
+    /// Witnesses, each of which has to have cosigned the last checkpoint besides.
+    pub witnesses: Vec<VerifierKey>,
     /// What logs were once.
     pub known: Vec<Known>,
 }
 
 impl Trust {
-    /// Adds a checkpoint that was kept, or that a witness cosigned; it has to be signed with a trusted key.
+    /// The keys of the log and of the witnesses.
+    fn all(&self) -> Vec<VerifierKey> {
+        [self.keys.as_slice(), &self.witnesses].concat()
+    }
+
+    /// Adds a checkpoint that was kept, or that a witness keeps; the log or a witness has to have signed it.
     ///
     /// # Errors
-    /// If it is none, or isn't.
+    /// If it is none, or neither has.
     pub fn remember(&mut self, note: &str) -> Result<(), checkpoint::CheckpointError> {
-        let (checkpoint, _) = checkpoint::open(note, &self.keys)?;
+        let (checkpoint, _) = checkpoint::open(note, &self.all())?;
         let tenant = checkpoint.origin.rsplit('/').next().unwrap_or_default();
         self.known.push(Known {
             tenant: tenant.to_owned(),
@@ -146,11 +81,15 @@ pub struct Report {
     pub open_calls: u64,
     /// Faults of lanes that the ledger itself wrote down.
     pub alarms: u64,
+    /// Entries whose event is there already, the first hundred. The log is not sound then, and yet what it was sealed as:
+    /// an edge can repeat an event, and must not be able to hide what comes after it.
+    pub doubles: Vec<Finding>,
     /// (of the platform's chain) What it says of the tenants' logs: the newest of each.
     pub tenants: BTreeMap<String, Known>,
 }
 
-/// Checks a bundle. The outer error is one of reading; the inner one the first thing that is wrong.
+/// Checks a bundle. The outer error is one of reading; the inner one the first thing that is wrong. A report with
+/// [`Report::doubles`] is not one of a sound log either.
 ///
 /// # Errors
 /// If the bundle can't be read.
@@ -273,6 +212,7 @@ impl Walk {
             signers: Vec::new(),
             open_calls: 0,
             alarms: 0,
+            doubles: Vec::new(),
             tenants: BTreeMap::new(),
         };
         let mut walk = Self {
@@ -300,8 +240,9 @@ impl Walk {
     fn checkpoints(&mut self, trust: &Trust) -> Result<(), Finding> {
         let wrong = |size: u64, message: String| finding(Fault::Checkpoint, size, message);
         let (mut size_before, mut time_before, mut log) = (None, 0, None);
+        let (keys, mut cosigners) = (trust.all(), Vec::new());
         for note in std::mem::take(&mut self.header.checkpoints) {
-            let (checkpoint, signed) = checkpoint::open(&note, &trust.keys)
+            let (checkpoint, signed) = checkpoint::open(&note, &keys)
                 .map_err(|error| wrong(0, format!("a checkpoint: {error}")))?;
             let size = checkpoint.size;
             let of_tenant = checkpoint
@@ -313,6 +254,13 @@ impl Walk {
             {
                 return Err(wrong(size, "a checkpoint of another log".into()));
             }
+            // A witness only says that the log grew; whose log it is, the log's own key says.
+            let of_log = |key: &VerifierKey| {
+                key.name == checkpoint.origin && trust.keys.iter().any(|own| own.key == key.key)
+            };
+            if !signed.logs.iter().any(of_log) {
+                return Err(wrong(size, "a checkpoint that the log did not sign".into()));
+            }
             let time = signed.time_s().unwrap_or(time_before);
             if size_before.is_some_and(|before| before >= size) || time < time_before {
                 return Err(wrong(
@@ -321,23 +269,28 @@ impl Walk {
                 ));
             }
             (size_before, time_before) = (Some(size), time);
-            let known = signed
-                .logs
-                .iter()
-                .chain(signed.cosigned.iter().map(|(key, _)| key));
+            cosigners = signed.cosigned.iter().map(|(key, _)| key.clone()).collect();
+            let known = signed.logs.iter().chain(&cosigners);
             let mut names: Vec<_> = known.map(|key| key.name.clone()).collect();
             names.sort();
             names.dedup();
             (self.report.sealed_s, self.report.signers) = (signed.time_s(), names);
             self.mark(size, checkpoint.root, Fault::Root)?;
         }
-        if size_before == Some(self.header.size) {
-            Ok(())
-        } else {
-            Err(wrong(
-                self.header.size,
+        let size = self.header.size;
+        if size_before != Some(size) {
+            return Err(wrong(
+                size,
                 "there is no checkpoint of the whole log".into(),
-            ))
+            ));
+        }
+        let absent = |witness: &&VerifierKey| !cosigners.contains(*witness);
+        match trust.witnesses.iter().find(absent) {
+            Some(witness) => {
+                let message = format!("{} has not cosigned the last checkpoint", witness.name);
+                Err(finding(Fault::Witness, size, message))
+            }
+            None => Ok(()),
         }
     }
 
@@ -419,14 +372,13 @@ impl Walk {
             let message = "it does not follow from the entry before it: one of the two was changed";
             return Err(finding(Fault::Link, seq, message));
         }
-        if !self.ids.insert(entry.event_id) {
-            return Err(finding(
-                Fault::Double,
-                seq,
-                "an event that is there already",
-            ));
+        if !self.ids.insert(entry.event_id) && self.report.doubles.len() < DOUBLES_MAX {
+            let double = finding(Fault::Double, seq, "an event that is there already");
+            self.report.doubles.push(double);
         }
         self.lane(seq, entry.edge, entry.edge_seq, entry.edge_prev, &edge_form)?;
+        // What another lane says of seals and lanes is an edge's word.
+        let own = entry.edge == EdgeId::LEDGER;
         match (entry.kind, entry.of) {
             ("authorized", _) => {
                 self.open.insert(entry.event_id);
@@ -434,8 +386,8 @@ impl Walk {
             (_, Some(of)) => {
                 self.open.remove(&of);
             }
-            ("integrity", _) => self.report.alarms += 1,
-            ("sealed", _) => self.sealed(entry.sealed),
+            ("integrity", _) if own => self.report.alarms += 1,
+            ("sealed", _) if own && self.header.tenant == PLATFORM => self.sealed(entry.sealed),
             _ => {}
         }
         let hash = *EntryHash::of(body).as_bytes();

@@ -6,13 +6,18 @@ use proctor_model::TenantId;
 use proctor_proto::v1;
 use sqlx::types::time::OffsetDateTime;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::Status;
 
 /// Entries that are read at a time, and so the size of a chunk.
 const PAGE: i64 = 500;
 /// Chunks that may wait for a slow reader.
 const CHUNKS: usize = 4;
+/// How long an export waits for the witnesses of its checkpoint, beyond the pause in which they are asked.
+const WITNESSES_PATIENCE: Duration = Duration::from_secs(3);
+const WITNESSES_PAUSE: Duration = Duration::from_millis(100);
 
 type Chunks = mpsc::Receiver<Result<v1::ExportChunk, Status>>;
 
@@ -28,7 +33,8 @@ pub(super) async fn start(
     if let Err(error) = crate::seal::seal(&state, &tenant).await {
         tracing::warn!(%error, %tenant, "no seal before the export");
     }
-    let mut tx = state.store.tenant(&tenant).await?;
+    witnessed(&state, &tenant).await?;
+    let mut tx = state.store.reading(&tenant).await?;
     let Some(newest) = tx.newest_checkpoint().await? else {
         return Err(Status::failed_precondition(
             "nothing of this chain is sealed yet: try again in some seconds",
@@ -56,6 +62,30 @@ pub(super) async fn start(
     Ok(receiver)
 }
 
+/// Waits until each witness has cosigned the newest checkpoint, or has had the time to. One that has not shows in the
+/// bundle itself.
+async fn witnessed(state: &State, tenant: &TenantId) -> Result<(), LedgerError> {
+    let witnesses = &state.seals.witnesses;
+    let until = Instant::now() + state.seals.interval + WITNESSES_PATIENCE;
+    while !witnesses.is_empty() && Instant::now() < until {
+        let mut tx = state.store.reading(tenant).await?;
+        let size = tx
+            .newest_checkpoint()
+            .await?
+            .map_or(0, |newest| newest.size);
+        let mut whole = true;
+        for witness in witnesses {
+            whole &= tx.cosigned(witness.name()).await? >= size;
+        }
+        drop(tx);
+        if whole {
+            break;
+        }
+        tokio::time::sleep(WITNESSES_PAUSE).await;
+    }
+    Ok(())
+}
+
 async fn entries(
     state: &State,
     tenant: &TenantId,
@@ -66,12 +96,13 @@ async fn entries(
     let mut after = first.saturating_sub(1);
     while after < last {
         // A transaction for each page: a slow reader holds none open.
-        let page = state
-            .store
-            .tenant(tenant)
-            .await?
-            .entries(after, PAGE)
-            .await?;
+        let mut tx = match state.store.reading(tenant).await {
+            // It has begun: better late than broken off.
+            Err(LedgerError::Busy) if !sender.is_closed() => continue,
+            tx => tx?,
+        };
+        let page = tx.entries(after, PAGE).await?;
+        drop(tx);
         let mut data = Vec::new();
         let before = after;
         for entry in page.into_iter().filter(|entry| entry.seq <= last) {

@@ -29,7 +29,7 @@ pub(super) async fn entry(
     tenant: &TenantId,
     seq: u64,
 ) -> Result<v1::EntryResponse, Status> {
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     let Some(entry) = tx.entry(seq).await? else {
         return Err(if seq > 0 && seq <= tx.archived().await? {
             Status::failed_precondition("the entry is archived: it is in the file of its month")
@@ -66,7 +66,7 @@ pub(super) async fn checkpoints(
         0 => u64::MAX,
         before => before,
     };
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     let page = tx.checkpoints(before, i64::from(limit)).await?;
     let full = u32::try_from(page.len()) == Ok(limit);
     let next_before_size = page.last().filter(|_| full).map_or(0, |last| last.size);
@@ -81,7 +81,7 @@ pub(super) async fn consistency(
     tenant: &TenantId,
     request: &v1::ConsistencyRequest,
 ) -> Result<v1::ConsistencyResponse, Status> {
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     let newest = tx
         .newest_checkpoint()
         .await?
@@ -107,7 +107,7 @@ pub(super) async fn consistency(
 pub(super) async fn tile(state: &State, tenant: &TenantId, path: &str) -> Result<Vec<u8>, Status> {
     let none = || Status::not_found("there is no such tile");
     let resource = Resource::parse(path).ok_or_else(none)?;
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     // Only what a checkpoint covers.
     let size = tx
         .newest_checkpoint()

@@ -16,7 +16,7 @@ pub(super) async fn verify(
     state: &State,
     tenant: &TenantId,
 ) -> Result<v1::VerifyResponse, LedgerError> {
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     // The head first: what is appended while we walk is of no concern.
     let head = tx.head().await?;
     let archived = tx.archived().await?;

@@ -6,6 +6,7 @@ use crate::{LedgerError, State, memory};
 use proctor_model::audit::{AuditEvent, EntryHash, EventLane, Kind, LaneEvent, LaneFault};
 use proctor_model::ids::EventId;
 use proctor_model::{EdgeId, TenantId};
+use sqlx::types::time::{Date, OffsetDateTime};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use std::time::Duration;
 const GAP_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a lane's faults go into the chain at most: an edge can't fill it with them.
 const FAULT_PAUSE: Duration = Duration::from_secs(300);
+/// How long before its beginning a month counts as begun: as much as clocks may differ.
+const MONTH_EARLY_S: i64 = 3_600;
 /// Lanes whose faults are remembered.
 const LANES_MAX: usize = 10_000;
 
@@ -184,6 +187,9 @@ async fn commit(
             .increment(1);
         tracing::error!(%tenant, edge = %lane.edge, fault = lane.fault.as_str(), edge_seq = lane.edge_seq, "a lane is not as it should be");
     }
+    let month = head.month.max(this_month(state));
+    let ids = events.iter().map(|event| event.event_id);
+    tx.none_of_old(ids, month).await?;
     let own = faults.iter().map(|lane| Own::Fault(lane.clone()));
     let own = own_events(state, tenant, &mut tx, own.collect()).await?;
     events.extend(&own);
@@ -200,6 +206,14 @@ async fn commit(
     tx.commit().await?;
     metrics::counter!("proctor_ledger_entries_total").increment(count);
     Ok(Some((size, sealed)))
+}
+
+/// The first day of the month that it is, or is about to be: which one an entry falls into is up to the database's clock.
+fn this_month(state: &State) -> Date {
+    let soon = state.clock.now().as_secs().saturating_add(MONTH_EARLY_S);
+    let now = OffsetDateTime::from_unix_timestamp(soon);
+    let today = now.unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
+    today.replace_day(1).unwrap_or(today)
 }
 
 /// What the ledger itself has to say.

@@ -27,7 +27,7 @@ pub(crate) async fn list(
     };
     let before = cursor(&request.after)?;
     let store = Some(request.store.as_str()).filter(|store| !store.is_empty());
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     let found = items(&mut tx, tenant, store, before, i64::from(limit)).await?;
     let full = u32::try_from(found.len()).is_ok_and(|count| count == limit);
     let next = found.last().filter(|_| full).map(|last| {
@@ -73,7 +73,7 @@ pub(crate) async fn tell(
 ) -> Result<v1::MemoryLineageResponse, Status> {
     let unknown = || Status::not_found("no such memory item");
     let item: ItemId = item.parse().map_err(|_| unknown())?;
-    let mut tx = state.store.tenant(tenant).await?;
+    let mut tx = state.store.reading(tenant).await?;
     let told = lineage(&mut tx, tenant, item).await?;
     let found = told
         .items

@@ -8,7 +8,7 @@ use crate::tile::{Edge, Tile, TileId};
 use proctor_model::config::PublicKey;
 use proctor_model::{DeploymentId, TenantId, Timestamp};
 use sqlx::postgres::PgRow;
-use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::types::time::OffsetDateTime;
 use sqlx::{PgConnection, Row};
 use std::collections::{HashMap, HashSet};
 
@@ -163,24 +163,6 @@ impl Store {
 }
 
 impl TenantTx {
-    /// First and last entry that were appended in a month.
-    pub(crate) async fn of_month(
-        &mut self,
-        month: Date,
-    ) -> Result<Option<(u64, u64)>, LedgerError> {
-        let bounds: (Option<i64>, Option<i64>) = sqlx::query_as(
-            "select min(seq), max(seq) from ledger.entries where tenant = $1 and month = $2",
-        )
-        .bind(self.tenant.as_str())
-        .bind(month)
-        .fetch_one(&mut *self.tx)
-        .await?;
-        Ok(match bounds {
-            (Some(first), Some(last)) => Some((number(first), number(last))),
-            _ => None,
-        })
-    }
-
     /// The right edge of the stored tiles of a tree of this size.
     pub(crate) async fn tile_edge(&mut self, size: u64) -> Result<Edge, LedgerError> {
         let (level, index): (Vec<i16>, Vec<i64>) = Edge::last_tiles(size)

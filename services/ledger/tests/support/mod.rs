@@ -302,6 +302,14 @@ pub(crate) fn event(entry: &v1::Entry) -> AuditEvent {
     parsed.event
 }
 
+/// An id that was made at this time.
+pub(crate) fn dated(at: &str) -> EventId {
+    let at: Timestamp = at.parse().unwrap();
+    let seconds = u64::try_from(at.as_secs()).unwrap();
+    let at = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0);
+    EventId::from(Uuid::new_v7(at))
+}
+
 /// One edge's events for one tenant, numbered and chained as they are made.
 pub(crate) struct Lane {
     pub(crate) tenant: TenantId,

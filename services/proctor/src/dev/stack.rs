@@ -108,7 +108,8 @@ impl Stack {
         let nats_url = Secret::from(nats.url());
         // Control has to know where the counter will be, and the counter needs control's keys.
         let counter_at = free_address().context("an address for the counter")?;
-        let control = control(dir, &database_url, &nats_url, counter_at, &shutdown)
+        let urls = (&nats_url, Secret::from(nats.edge_url()));
+        let control = control(dir, &database_url, urls, counter_at, &shutdown)
             .await
             .context("starting control")?;
         let admin_key = admin_key(dir, &control).await?;
@@ -164,7 +165,7 @@ impl Stack {
 async fn control(
     dir: &Path,
     database_url: &Secret,
-    nats_url: &Secret,
+    (nats_url, edge_nats_url): (&Secret, Secret),
     counter_at: SocketAddr,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<proctor_control::Handle> {
@@ -176,6 +177,7 @@ async fn control(
     let config = ControlConfig {
         database_url: database_url.clone(),
         nats_url: nats_url.clone(),
+        edge_nats_url: Some(edge_nats_url),
         listen: local(0),
         data_dir,
         deployment: "dev".parse()?,

@@ -28,18 +28,13 @@ pub(crate) enum AuditCommand {
     },
     /// Verify bundles offline, or, without any, let the ledger walk its chain. Exit code 4 if something is wrong
     ///
-    /// Of several bundles of one tenant, each is checked by itself. If the platform's is among them, every tenant that
-    /// it names has to be, too.
+    /// Of several bundles of one tenant, each is checked by itself; `--whole` asks for all of the log. If the platform's
+    /// is among them, every tenant that it names has to be, too.
     Verify {
         /// Files from `proctor audit export`; `-`: standard input
         bundles: Vec<PathBuf>,
-        /// A key that checkpoints have to be signed with: the log's, or a witness's (`NAME+ID+BASE64`, or the bare public
-        /// key). Get it from somewhere else than the bundle
-        #[arg(long = "key", value_name = "KEY")]
-        keys: Vec<String>,
-        /// A checkpoint that you kept: the log has to contain it
-        #[arg(long = "checkpoint", value_name = "FILE")]
-        checkpoints: Vec<PathBuf>,
+        #[command(flatten)]
+        given: offline::Given,
         #[command(flatten)]
         api: ApiArgs,
     },
@@ -98,14 +93,13 @@ pub(crate) async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
         AuditCommand::Tail { limit, follow, api } => tail(limit, follow, &api).await,
         AuditCommand::Verify {
             bundles,
-            keys,
-            checkpoints,
+            given,
             api,
         } => {
             if bundles.is_empty() {
                 verify(&api).await
             } else {
-                offline::verify(&bundles, &keys, &checkpoints)
+                offline::verify(&bundles, &given)
             }
         }
         AuditCommand::Export { from, to, out, api } => {

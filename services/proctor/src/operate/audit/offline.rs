@@ -15,27 +15,62 @@ use std::process::ExitCode;
 /// Bytes that are read from a bundle at a time.
 const BUFFER: usize = 1 << 20;
 
+/// What whoever verifies brings along.
+#[derive(clap::Args)]
+pub(crate) struct Given {
+    /// The log's key, which each checkpoint has to be signed with (`NAME+ID+BASE64`, or the bare public key). Get it from
+    /// somewhere else than the bundle
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
+    /// A witness's key (`NAME+ID+BASE64`): it has to have cosigned the last checkpoint
+    #[arg(long = "witness", value_name = "KEY")]
+    witnesses: Vec<String>,
+    /// A checkpoint that you kept, or a witness's file: the log has to contain it
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// Fail unless the bundles hold each log whole, from its first sealed entry to the last
+    #[arg(long)]
+    whole: bool,
+}
+
+impl Given {
+    fn trust(&self) -> anyhow::Result<Trust> {
+        if self.keys.is_empty() {
+            bail!("--key: a bundle is only as good as a key that you know from somewhere else");
+        }
+        let parse = |key: &String| VerifierKey::parse(key, "");
+        let keys = self.keys.iter().map(parse).collect::<Result<_, _>>();
+        let witnesses = self
+            .witnesses
+            .iter()
+            .map(parse)
+            .collect::<Result<Vec<_>, _>>();
+        let mut trust = Trust {
+            keys: keys.context("--key")?,
+            witnesses: witnesses.context("--witness")?,
+            known: Vec::new(),
+        };
+        if trust
+            .witnesses
+            .iter()
+            .any(|witness| witness.name.is_empty())
+        {
+            bail!("--witness: a witness signs under its own name: NAME+ID+BASE64");
+        }
+        for path in &self.checkpoints {
+            let note = std::fs::read_to_string(path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            trust
+                .remember(&note)
+                .with_context(|| format!("in {}", path.display()))?;
+        }
+        Ok(trust)
+    }
+}
+
 /// Verifies bundles; the platform's first, for it says what the others have to be.
-pub(super) fn verify(
-    paths: &[PathBuf],
-    keys: &[String],
-    checkpoints: &[PathBuf],
-) -> anyhow::Result<ExitCode> {
-    if keys.is_empty() {
-        bail!("--key: a bundle is only as good as a key that you know from somewhere else");
-    }
-    let keys = keys.iter().map(|key| VerifierKey::parse(key, ""));
-    let mut trust = Trust {
-        keys: keys.collect::<Result<_, _>>().context("--key")?,
-        known: Vec::new(),
-    };
-    for path in checkpoints {
-        let note =
-            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        trust
-            .remember(&note)
-            .with_context(|| format!("in {}", path.display()))?;
-    }
+pub(super) fn verify(paths: &[PathBuf], given: &Given) -> anyhow::Result<ExitCode> {
+    let mut trust = given.trust()?;
     let open = |path: &PathBuf| -> anyhow::Result<Box<dyn BufRead>> {
         if path == Path::new("-") {
             return Ok(Box::new(std::io::stdin().lock()));
@@ -56,12 +91,106 @@ pub(super) fn verify(
         sources.push((!platform, name, path));
     }
     sources.sort();
-    match all(&sources, &mut trust, |path| open(path))? {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err((name, finding)) => {
-            println!("NOT SOUND: {name}: {}", tell(&finding));
-            Ok(ExitCode::from(UNSOUND))
+    let mut verdict = Verdict::default();
+    for (_, name, path) in sources {
+        let checked = bundle::verify(open(path)?, &trust);
+        match checked.with_context(|| format!("reading {name}"))? {
+            Ok(report) => verdict.take(name, report, &mut trust),
+            Err(finding) => {
+                verdict.wrong.push((name, finding));
+                break;
+            }
         }
+    }
+    if verdict
+        .wrong
+        .iter()
+        .all(|(_, finding)| finding.fault == Fault::Double)
+    {
+        // Somebody who checks the platform's log alone does not ask for the others.
+        if verdict.seen.len() > 1 {
+            verdict.missing();
+        }
+        if given.whole {
+            verdict.parts();
+        }
+    }
+    for (name, finding) in &verdict.wrong {
+        println!("NOT SOUND: {name}: {}", tell(finding));
+    }
+    Ok(if verdict.wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(UNSOUND)
+    })
+}
+
+/// What some bundles come to.
+#[derive(Default)]
+struct Verdict {
+    /// What the platform's log says of the others.
+    named: BTreeMap<String, Known>,
+    /// First and last entry, and size, of each bundle that is sound by itself, by tenant.
+    seen: BTreeMap<String, Vec<(u64, u64, u64)>>,
+    /// What is wrong, with the name of its bundle.
+    wrong: Vec<(String, Finding)>,
+}
+
+impl Verdict {
+    fn take(&mut self, name: String, report: Report, trust: &mut Trust) {
+        show(&name, &report);
+        let doubles = report.doubles.into_iter();
+        self.wrong
+            .extend(doubles.map(|finding| (name.clone(), finding)));
+        trust.known.extend(report.tenants.values().cloned());
+        self.named.extend(report.tenants);
+        let stretch = (report.first, report.last, report.size);
+        self.seen.entry(report.tenant).or_default().push(stretch);
+    }
+
+    /// A tenant whose log is named and is not here.
+    fn missing(&mut self) {
+        let mut named = self.named.values();
+        if let Some(known) = named.find(|known| !self.seen.contains_key(&known.tenant)) {
+            let message = format!(
+                "the platform's log names tenant {} with {} entries, and its log is not here",
+                known.tenant, known.size
+            );
+            self.of_all(Fault::TenantMissing, 0, message);
+        }
+    }
+
+    /// What of a log is in none of the bundles.
+    fn parts(&mut self) {
+        let mut absent = Vec::new();
+        for (tenant, stretches) in &mut self.seen {
+            stretches.sort_unstable();
+            let mut next = 1;
+            for (first, last, _) in stretches.iter() {
+                if *first <= next {
+                    next = next.max(last.saturating_add(1));
+                }
+            }
+            let size = stretches.iter().map(|(.., size)| *size).max().unwrap_or(0);
+            if next <= size {
+                absent.push((
+                    next,
+                    format!("of {tenant}'s {size} entries, this one is in no bundle"),
+                ));
+            }
+        }
+        for (seq, message) in absent {
+            self.of_all(Fault::Partial, seq, message);
+        }
+    }
+
+    fn of_all(&mut self, fault: Fault, seq: u64, message: String) {
+        let finding = Finding {
+            fault,
+            seq,
+            message,
+        };
+        self.wrong.push(("all".to_owned(), finding));
     }
 }
 
@@ -72,45 +201,6 @@ fn tell(finding: &Finding) -> String {
     }
 }
 
-/// The first thing that is wrong, with the name of its bundle.
-type Verdict = Result<(), (String, Finding)>;
-
-fn all<P>(
-    sources: &[(bool, String, P)],
-    trust: &mut Trust,
-    open: impl Fn(&P) -> anyhow::Result<Box<dyn BufRead>>,
-) -> anyhow::Result<Verdict> {
-    let (mut named, mut seen): (BTreeMap<String, Known>, Vec<String>) = Default::default();
-    for (_, name, source) in sources {
-        match bundle::verify(open(source)?, trust).with_context(|| format!("reading {name}"))? {
-            Ok(report) => {
-                show(name, &report);
-                trust.known.extend(report.tenants.values().cloned());
-                named.extend(report.tenants);
-                seen.push(report.tenant);
-            }
-            Err(finding) => return Ok(Err((name.clone(), finding))),
-        }
-    }
-    // Somebody who checks the platform's log alone does not ask for the others.
-    let missing = named.values().find(|known| !seen.contains(&known.tenant));
-    Ok(match missing.filter(|_| seen.len() > 1) {
-        Some(known) => {
-            let message = format!(
-                "the platform's log names tenant {} with {} entries, and its log is not here",
-                known.tenant, known.size
-            );
-            let finding = Finding {
-                fault: Fault::TenantMissing,
-                seq: 0,
-                message,
-            };
-            Err(("all".to_owned(), finding))
-        }
-        None => Ok(()),
-    })
-}
-
 fn show(name: &str, report: &Report) {
     let sealed = report
         .sealed_s
@@ -119,8 +209,18 @@ fn show(name: &str, report: &Report) {
         || "at an unsigned time".to_owned(),
         |seconds| format!("at {}", proctor_model::Timestamp::from_secs(seconds)),
     );
+    // Nothing is said of the entries before and behind a stretch but that they were sealed.
+    let what = match (report.first, report.last == report.size) {
+        (1, true) => "the whole log",
+        _ => "a stretch",
+    };
+    let verdict = if report.doubles.is_empty() {
+        "sound"
+    } else {
+        "as it was sealed"
+    };
     println!(
-        "sound: {name}: entries {} to {} of {} of tenant {}, root {}, sealed {sealed} by {}; {} calls without an outcome, {} lane faults",
+        "{verdict}: {name}: {what}: entries {} to {} of {} of tenant {}, root {}, sealed {sealed} by {}; {} calls without an outcome, {} lane faults",
         report.first,
         report.last,
         report.size,
@@ -182,7 +282,7 @@ pub(super) fn drill(path: &Path, dir: Option<&Path>) -> anyhow::Result<ExitCode>
 fn check(case: &Case, key: &VerifierKey) -> anyhow::Result<Option<Finding>> {
     let mut trust = Trust {
         keys: vec![key.clone()],
-        known: Vec::new(),
+        ..Trust::default()
     };
     if let Some(note) = &case.checkpoint {
         trust.remember(note)?;
@@ -190,7 +290,10 @@ fn check(case: &Case, key: &VerifierKey) -> anyhow::Result<Option<Finding>> {
     let (mut named, mut seen): (Vec<Known>, Vec<String>) = Default::default();
     for bundle in &case.bundles {
         match bundle::verify(bundle.as_slice(), &trust)? {
-            Ok(report) => {
+            Ok(mut report) => {
+                if !report.doubles.is_empty() {
+                    return Ok(Some(report.doubles.swap_remove(0)));
+                }
                 trust.known.extend(report.tenants.values().cloned());
                 named.extend(report.tenants.into_values());
                 seen.push(report.tenant);

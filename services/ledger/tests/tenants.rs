@@ -1,0 +1,173 @@
+//! What one tenant, or one who reads, can't do to the others.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use proctor_model::principal::{INTERNAL_AUDIENCE, Role};
+use proctor_proto::v1;
+use sqlx::Executor;
+use std::time::{Duration, Instant};
+use support::{Ledger, PATIENCE, World, by, code, token};
+use tonic::{Code, Request, Status, Streaming};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_head_stops_its_own_tenant_only() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let hurt = world.lane("acme", "edge_a").grow(3);
+    let mut receipts = world.receipts(&hurt.edge, ledger.keys()).await;
+    world.send(&hurt.batch(1, 2)).await;
+    assert_eq!(receipts.seq().await, 2);
+    let mut superuser = world.superuser().await;
+    for damage in [
+        "alter table ledger.heads disable trigger all",
+        "create table ledger.kept as select frontier from ledger.heads where tenant = 'acme'",
+        "update ledger.heads set frontier = '\\x00' where tenant = 'acme'",
+    ] {
+        superuser.execute(damage).await.unwrap();
+    }
+    world.send(&hurt.batch(3, 3)).await;
+    let fine = world.lane("zeta", "edge_b").grow(40);
+    world.ship(&fine, 2, ledger.keys()).await;
+    world.holds_once(&ledger, &fine).await;
+    // Once somebody has put it right, what was kept back comes.
+    superuser
+        .execute("update ledger.heads set frontier = (select frontier from ledger.kept) where tenant = 'acme'")
+        .await
+        .unwrap();
+    assert_eq!(receipts.seq().await, 3);
+    world.holds_once(&ledger, &hurt).await;
+    ledger.stop().await;
+}
+
+/// Reads of one tenant that stand at a lock, again and again.
+fn stuck_reads(world: &World, ledger: &Ledger) -> tokio::task::JoinSet<()> {
+    let mut reads = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let mut client = ledger.client();
+        let token = world.token(Some("acme"), &[Role::Auditor]);
+        reads.spawn(async move {
+            loop {
+                let request = v1::VerifyRequest {
+                    tenant: "acme".into(),
+                    ..Default::default()
+                };
+                let _ = client.verify(by(&token, request)).await;
+            }
+        });
+    }
+    reads
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_much_holds_up_neither_the_audit_nor_other_tenants() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let lane = world.lane("acme", "edge_a").grow(1);
+    world.ship(&lane, 1, ledger.keys()).await;
+    // What a walk reads first, and no append: each read stands until the database gives it up, after 4 s.
+    let mut superuser = world.superuser().await;
+    superuser
+        .execute("begin; lock table ledger.archives in access exclusive mode")
+        .await
+        .unwrap();
+    let mut reads = stuck_reads(&world, &ledger);
+    let mut waiting = world.superuser().await;
+    let began = Instant::now();
+    loop {
+        let stuck: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+             where not l.granted and l.relation = 'ledger.archives'::regclass and d.datname = current_database()",
+        )
+        .fetch_one(&mut waiting)
+        .await
+        .unwrap();
+        assert!(stuck <= 3, "a part of the connections for each tenant");
+        if stuck == 3 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = Instant::now();
+    let other = world.lane("zeta", "edge_b").grow(40);
+    world.ship(&other, 10, ledger.keys()).await;
+    assert_eq!(world.chain(&ledger, "zeta").await.len(), 40);
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    superuser.execute("rollback").await.unwrap();
+    reads.shutdown().await;
+    ledger.stop().await;
+}
+
+async fn follow(
+    ledger: &Ledger,
+    request: Request<v1::TailRequest>,
+) -> Result<Streaming<v1::Entry>, Status> {
+    Ok(ledger.client().tail(request).await?.into_inner())
+}
+
+fn tail(tenant: &str) -> v1::TailRequest {
+    v1::TailRequest {
+        tenant: tenant.into(),
+        after_seq: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_follow_one_chain_at_once() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut followers = Vec::new();
+    for _ in 0..16 {
+        let request = world.auditor("acme", tail("acme"));
+        followers.push(follow(&ledger, request).await.unwrap());
+    }
+    let more = follow(&ledger, world.auditor("acme", tail("acme"))).await;
+    assert_eq!(code(more), Code::ResourceExhausted);
+    let other = follow(&ledger, world.auditor("zeta", tail("zeta"))).await;
+    assert!(other.is_ok());
+    // One leaves; one may come.
+    followers.pop();
+    let began = Instant::now();
+    while follow(&ledger, world.auditor("acme", tail("acme")))
+        .await
+        .is_err()
+    {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(followers);
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_follows_beyond_his_token() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let lane = world.lane("acme", "edge_a").grow(1);
+    world.ship(&lane, 1, ledger.keys()).await;
+    let short = token(
+        &[1; 32],
+        Some("acme"),
+        &[Role::Auditor],
+        INTERNAL_AUDIENCE,
+        3,
+    );
+    let mut entries = follow(&ledger, by(&short, tail("acme"))).await.unwrap();
+    assert_eq!(entries.message().await.unwrap().unwrap().seq, 1);
+    let end = tokio::time::timeout(PATIENCE, entries.message()).await;
+    assert!(end.expect("an end").unwrap().is_none());
+    let again = follow(&ledger, by(&short, tail("acme"))).await;
+    assert_eq!(code(again), Code::Unauthenticated);
+    ledger.stop().await;
+}
