@@ -72,7 +72,7 @@ enum Rejected {
     #[error("the subject is no lane's")]
     Subject(#[from] subjects::SubjectError),
     #[error("an event is not one that an edge may record")]
-    Event(#[from] event::NoEdges),
+    Event(#[from] event::Ledgers),
     #[error("the chain can't take it")]
     Refused(#[source] LedgerError),
 }
@@ -484,7 +484,7 @@ fn open(
     let certificate = std::mem::take(&mut batch.certificate);
     let events = batch.open(&keys)?;
     for event in &events {
-        event::check(&event.event, state.clock.now())?;
+        event::check(&event.event)?;
     }
     Ok((tenant, edge, certificate, events))
 }
