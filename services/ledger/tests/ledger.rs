@@ -174,6 +174,7 @@ async fn an_edge_does_not_speak_for_the_ledger() {
         forged(|event| event.event_id = dated("2999-01-01T00:00:00Z")),
     ];
     refuses(&world, &ledger, &lane, 0, bad).await;
+    world.holds_once(&ledger, &lane).await;
     assert_eq!(world.verify(&ledger, "acme").await.alarms, []);
     ledger.stop().await;
 }
