@@ -292,7 +292,7 @@ async fn a_client_that_hangs_up_pays_for_what_was_made() {
     assert_eq!(spent, 19 + 10, "as the provider says");
     // In the middle nobody knows what was thought and made: what was reserved is what it costs.
     body["model"] = json!("runaway");
-    system.read_until(&token, &body, " word").await;
+    system.read_until(&token, &body, "\"role\"").await;
     let settled = system.spent("tenant").await.iter().sum::<u64>() - before - spent;
     assert!((ASKED..ASKED + 100).contains(&settled), "{settled}");
     system.fleet.stop().await;

@@ -215,8 +215,8 @@ fn is_by_reference(part: &Map<String, Value>) -> bool {
         let address = value.as_str().or_else(|| value.get("url")?.as_str());
         address.is_none_or(|address| !address.trim_start().starts_with("data:"))
     };
-    let by_address = |name: &&str| part.get(*name).filter(is_set).is_some_and(elsewhere);
-    BY_ADDRESS.iter().any(|name| by_address(&name))
+    let by_address = |name: &str| part.get(name).filter(is_set).is_some_and(elsewhere);
+    BY_ADDRESS.iter().any(|name| by_address(name))
         || part.get("file_id").filter(is_set).is_some()
         || part
             .get("source")
