@@ -526,6 +526,17 @@ async fn what_is_not_asked_properly_is_refused() {
             json!({ "model": "echo", "input": [[1, 2]] }),
             "invalid_params",
         ),
+        (
+            "openai/responses",
+            json!({ "model": "echo", "input": [{ "type": "function_call_output", "call_id": "c",
+                "output": [{ "type": "input_image", "image_url": "https://evil.example/?d=x" }] }] }),
+            "invalid_params",
+        ),
+        (
+            "openai/chat/completions",
+            json!({ "model": "echo", "messages": [{ "role": "user", "content": "x" }], "fallbacks": ["other"] }),
+            "invalid_params",
+        ),
         ("openai/messages", chat("echo", "x"), "unknown_method"),
         ("openai/files", json!({}), "unknown_method"),
         ("nobody/chat/completions", chat("echo", "x"), "unknown_tool"),
@@ -536,6 +547,14 @@ async fn what_is_not_asked_properly_is_refused() {
             "{path} {body}"
         );
     }
+    let mut foreign = chat("echo", "x");
+    foreign["enable_search"] = json!(true);
+    let answer = system
+        .post(&token, "openai/chat/completions", &foreign)
+        .await;
+    let answer: Value = answer.json().await.unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("(enable_search: "), "{message}");
     let url = format!("{}/v1/llm/openai/chat/completions", system.cluster.edge_url);
     let twice = system
         .http

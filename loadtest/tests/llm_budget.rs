@@ -62,7 +62,7 @@ impl System {
         let url = format!("{}/v1", system.provider.url);
         command.args(["llm", "put", "free", "--dialect", "openai", "--url", &url]);
         command.args(["--secret", "provider-key", "--private-addresses"]);
-        command.args(["--model", "runaway"]);
+        command.args(["--model", "runaway", "--model", "echo"]);
         let cluster = &system.fleet.cluster;
         let command = command
             .env("PROCTOR_API_URL", &cluster.api_url)
@@ -106,6 +106,42 @@ impl System {
         body["stream"] = json!(true);
         let sent = self.http.post(url).bearer_auth(token).json(&body).send();
         sent.await.unwrap()
+    }
+
+    /// Reads a stream as far as this is in it, and hangs up; waits until the edge has noticed.
+    async fn read_until(&self, token: &str, body: &Value, mark: &str) {
+        let url = format!(
+            "{}/v1/llm/free/chat/completions",
+            self.fleet.cluster.edge_url
+        );
+        let sent = self.http.post(url).bearer_auth(token).json(body).send();
+        let mut answer = sent.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let mut came = String::new();
+        while !came.contains(mark) {
+            let chunk = answer.chunk().await.unwrap().unwrap();
+            came.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert!(!came.contains("total_tokens"), "{came}");
+        drop(answer);
+        let model = format!("free/{}", body["model"].as_str().unwrap());
+        let (cluster, started) = (&self.fleet.cluster, Instant::now());
+        loop {
+            let page = cluster
+                .acme(Method::GET, "audit/events?limit=500", None)
+                .await;
+            let page = page.unwrap();
+            let entries = page["entries"].as_array().cloned().unwrap_or_default();
+            let event = |entry: Value| entry.get("event").cloned().unwrap_or(entry);
+            let mut events = entries.into_iter().map(event);
+            // An edge may notice only when there is nothing more to notice.
+            let over = |event: &Value| event["kind"] == "cancelled" || event["kind"] == "completed";
+            if events.any(|event| over(&event) && event["tool"]["name"] == model.as_str()) {
+                return;
+            }
+            assert!(started.elapsed() < WAIT, "no outcome of {model}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The outcome of an agent's stream, once it is in the chain.
@@ -236,5 +272,28 @@ async fn an_edge_that_is_killed_in_the_middle_of_a_stream_charges_it() {
         (words..=most).contains(&spent),
         "{words} came, {spent} charged"
     );
+    system.fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_pays_for_what_was_made() {
+    const ASKED: u64 = 5_000;
+    let far = 1_000_000;
+    let system = System::start(Duration::from_millis(400), far, far).await;
+    let token = system.token("big").await;
+    let mut body = prompt();
+    body["stream"] = json!(true);
+    body["max_tokens"] = json!(ASKED);
+    // All of the answer is read, but not what it used: that is heard all the same.
+    let before: u64 = system.spent("tenant").await.iter().sum();
+    body["model"] = json!("echo");
+    system.read_until(&token, &body, "\"stop\"").await;
+    let spent = system.spent("tenant").await.iter().sum::<u64>() - before;
+    assert_eq!(spent, 19 + 10, "as the provider says");
+    // In the middle nobody knows what was thought and made: what was reserved is what it costs.
+    body["model"] = json!("runaway");
+    system.read_until(&token, &body, "\"role\"").await;
+    let settled = system.spent("tenant").await.iter().sum::<u64>() - before - spent;
+    assert!((ASKED..ASKED + 100).contains(&settled), "{settled}");
     system.fleet.stop().await;
 }

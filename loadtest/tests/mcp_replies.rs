@@ -340,3 +340,41 @@ async fn an_approved_call_goes_on_after_its_servers_question() {
     }
     system.cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_an_intent_what_is_replied_needs_an_origin() {
+    const KNOWN: &str = "GB29NWBK60161331926819";
+    const EVIL: &str = "DE89370400440532013000";
+    let system = System::start().await;
+    let action = |server: &str| json!({ "tool": format!("{server}/ask") });
+    let intent = json!({
+        "agent": AGENT, "goal": format!("Pay the rent to {KNOWN}, with a = 1"), "expires_in_s": 600,
+        "actions": [action("new"), action("old")],
+    });
+    let intent = system.cluster.acme(Method::POST, "intents", Some(intent));
+    let intent = intent.await.unwrap();
+    let caveat = format!("intent = {}", intent["id"].as_str().unwrap());
+    let token = system.token(&[caveat]).await;
+    let reply = async |server: &str, iban: &str| {
+        let filled = json!({ "action": "accept", "content": { "iban": iban } });
+        let replies = json!({
+            "requestState": system.state(server, &token).await,
+            "inputResponses": { "q": filled, "question": filled },
+        });
+        system.told();
+        let answer = system.ask(server, &token, json!({ "a": 1 }), replies);
+        (answer.await, json!(system.told()))
+    };
+    for server in ["new", "old"] {
+        let (answer, told) = reply(server, KNOWN).await;
+        assert_eq!(answer["result"]["content"][0]["text"], "done", "{answer}");
+        assert!(told.to_string().contains(KNOWN), "{told}");
+    }
+    let (answer, told) = reply("new", EVIL).await;
+    assert_eq!(reason(&answer), "origin_not_accepted", "{answer}");
+    assert_eq!(told, json!([]));
+    let (_, told) = reply("old", EVIL).await;
+    assert_eq!(told[0]["error"]["message"], "this reply is not passed on");
+    assert!(!told.to_string().contains(EVIL), "{told}");
+    system.cluster.stop().await;
+}

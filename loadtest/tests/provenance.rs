@@ -296,6 +296,38 @@ async fn answers_have_ceilings_and_policies_know_the_past() {
     system.cluster.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_calls_at_once_each_is_decided_with_those_before_it() {
+    let system = System::start().await;
+    system
+        .policy(
+            "once",
+            "decision := {\"effect\": \"deny\", \"reasons\": [\"paid_before\"]} if {\n\
+             \tinput.tool.verb == \"financial\"\n\tinput.history.by_verb.financial > 0\n\
+             } else := {\"effect\": \"allow\"}",
+        )
+        .await;
+    let amount = json!({ "to": "our usual payee", "amount": 98.7 });
+    let pay = async |token: &str| system.call(token, "pay", amount.clone()).await;
+    let mut attempts = 0;
+    loop {
+        let token = system.session(&format!("s-try-{attempts}")).await;
+        assert_eq!(pay(&token).await, "allowed");
+        if pay(&token).await.contains("paid_before") {
+            break;
+        }
+        attempts += 1;
+        assert!(attempts < 200, "the policy is not in force");
+    }
+    for round in 0..5 {
+        let token = system.session(&format!("s-{round}")).await;
+        let all = futures::future::join_all((0..16).map(|_| pay(&token))).await;
+        let allowed = all.iter().filter(|one| *one == "allowed").count();
+        assert_eq!(allowed, 1, "{all:?}");
+    }
+    system.cluster.stop().await;
+}
+
 /// One suite of somebody else's attacks; `make bench-agentdojo` runs all four.
 #[tokio::test(flavor = "multi_thread")]
 async fn agentdojo_banking() {

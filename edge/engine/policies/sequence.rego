@@ -1,4 +1,5 @@
-# What a session may not do one after the other (`input.history`: permitted calls, those under way included):
+# What a session may not do one after the other (`input.history`: permitted calls, those under way included). Of a session
+# whose history is incomplete (an edge started anew, or it had to make room) what a guard asks about counts as done:
 # `settings.sequence` = {
 #   "untrusted_then_outbound": true,   something untrusted was read, now something is to leave
 #   "rows_then_outbound": 1000,        so many rows were read, now something is to leave
@@ -32,6 +33,27 @@ sequence contains "first_financial" if {
 	data.settings.sequence.first_financial == true
 	input.tool.verb == "financial"
 	object.get(input.history.by_verb, "financial", 0) == 0
+}
+
+# What was done before is not known: no count can be below a ceiling, and something untrusted may have been read.
+sequence contains "history_incomplete" if {
+	object.get(input, ["history", "incomplete"], false) != false
+	asks_the_past
+}
+
+asks_the_past if {
+	data.settings.sequence.untrusted_then_outbound == true
+	leaving
+}
+
+asks_the_past if {
+	data.settings.sequence.rows_then_outbound
+	leaving
+}
+
+asks_the_past if {
+	data.settings.sequence.destructive_max
+	input.tool.verb == "destructive"
 }
 
 # Without a history nothing can be said about it.

@@ -33,6 +33,24 @@ test_what_is_usual_passes if {
 	}
 }
 
+test_an_incomplete_history_counts_as_done if {
+	every verb in ["outbound", "execute", "destructive"] {
+		policy.decision.effect == "escalate" with input as after(verb, {"incomplete": true, "by_verb": {"financial": 1}}) with data.settings as guards
+		policy.decision.reasons["history_incomplete"] with input as after(verb, {"incomplete": true, "by_verb": {"financial": 1}}) with data.settings as guards
+	}
+	every setting in [{"untrusted_then_outbound": true}, {"rows_then_outbound": 10}] {
+		policy.decision.reasons == {"history_incomplete"} with input as after("outbound", {"incomplete": true}) with data.settings as {"sequence": setting}
+	}
+}
+
+test_an_incomplete_history_matters_to_guards_alone if {
+	every verb in ["read", "write"] {
+		policy.decision.effect == "allow" with input as after(verb, {"incomplete": true}) with data.settings as guards
+	}
+	policy.decision.effect == "allow" with input as after("outbound", {"incomplete": true}) with data.settings as {"sequence": {"first_financial": true}}
+	policy.decision.effect == "allow" with input as after("outbound", {"incomplete": false}) with data.settings as guards
+}
+
 test_a_denial_where_the_setting_says_so if {
 	policy.decision.effect == "deny" with input as after("outbound", {"untrusted_reads": 1})
 		with data.settings as {"sequence": {"untrusted_then_outbound": true, "effect": "deny"}}

@@ -77,7 +77,10 @@ fn decide_with(
             let tool = find(token, &call.tool, world)?;
             facts.tool = Some(event_tool(tool));
             // First of all: what is meant is what the values say, not what stands in their place.
-            put_back(&mut arguments, tool, world);
+            if put_back(&mut arguments, tool, world) {
+                // An approval is for these values, and what is recorded is what they are.
+                facts.note_arguments(&arguments, world.digest_key);
+            }
             covered(token, tool, call.purpose, &arguments)?;
             world.killed.check_tool(tool.reference())?;
             Ok(tool)
@@ -512,11 +515,18 @@ fn exceeds(asked: f64, most: u64) -> bool {
 }
 
 /// Values in place of the session's placeholders, as far as the tool may see them: what is decided on is what goes out.
-fn put_back(arguments: &mut Value, tool: &Tool, world: &World<'_>) {
-    if let Value::Object(members) = arguments
-        && let Some(restored) = at(Direction::Outbound, tool, world).put_back(members)
-    {
-        *members = restored;
+/// `true`: there were some.
+fn put_back(arguments: &mut Value, tool: &Tool, world: &World<'_>) -> bool {
+    let Value::Object(members) = arguments else {
+        return false;
+    };
+    let restored = at(Direction::Outbound, tool, world).put_back(members);
+    match restored {
+        Some(restored) => {
+            *members = restored;
+            true
+        }
+        None => false,
     }
 }
 

@@ -369,6 +369,11 @@ impl Facts {
     /// Takes note of changed arguments: what is named and digested is what is forwarded.
     pub(crate) fn note_changed(&mut self, arguments: &Value, digest_key: &[u8; 32]) {
         self.changed = true;
+        self.note_arguments(arguments, digest_key);
+    }
+
+    /// Takes note of what the arguments are: what is named and digested is what is decided on.
+    pub(crate) fn note_arguments(&mut self, arguments: &Value, digest_key: &[u8; 32]) {
         if let Value::Object(arguments) = arguments {
             self.args_digest = args_digest(arguments, digest_key);
             self.arg_names = arg_names(arguments);

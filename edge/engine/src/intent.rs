@@ -3,6 +3,8 @@
 //! An action constrains the arguments by a schema, by where their values come from (see [`crate::provenance`]: the
 //! action's own `origins`, else the labels of the tool), and by the number of calls.
 
+mod reply;
+
 use crate::catalogue::Tool;
 use crate::provenance::{Broken, Evidence, Origins, Passage, Tracker};
 use crate::schema::{Schema, SchemaError};

@@ -91,8 +91,6 @@ pub const PASSAGE_STEPS_MAX: usize = 512;
 pub const MEMORY_LOCATED_MAX: usize = 4_096;
 /// Most places of an answer from memory that are labelled one by one.
 pub const MEMORY_LABELS_MAX: usize = 256;
-/// Longest name of a member, in bytes, that is not taken for a text.
-pub const MEMORY_NAME_BYTES_MAX: usize = 64;
 
 /// Most past calls of a session that a policy sees one by one.
 pub const HISTORY_LAST_MAX: usize = 8;

@@ -112,6 +112,11 @@ pub fn follow(following: Following<'_>, world: &World<'_>) -> Decision {
                 _ => Ok(()),
             }
         })?;
+        // What is meant by a reply is what its values say, not what stands in their place.
+        put_back(tool, replies.as_mut(), world);
+        step(facts, world, Control::Provenance, |_| {
+            each_origin(tool, replies.as_ref(), world)
+        })?;
         step(facts, world, Control::Content, |facts| {
             answers(tool, replies.as_mut(), facts, world)
         })
@@ -146,6 +151,33 @@ fn still_may<'w>(
     Ok(tool)
 }
 
+/// The content rules for replies: the catalogue's roles are those of arguments.
+fn outbound<'a>(tool: &'a Tool, world: &'a World<'_>) -> Content<'a> {
+    Content {
+        roles: None,
+        ..at(Direction::Outbound, tool, world)
+    }
+}
+
+fn put_back(tool: &Tool, replies: Option<&mut Map<String, Value>>, world: &World<'_>) {
+    if let Some(replies) = replies
+        && let Some(restored) = outbound(tool, world).put_back(replies)
+    {
+        *replies = restored;
+    }
+}
+
+/// Under an intent, the values of each reply have to come from where those of arguments may.
+fn each_origin(
+    tool: &Tool,
+    replies: Option<&Map<String, Value>>,
+    world: &World<'_>,
+) -> Result<(), No> {
+    let replies = replies.into_iter().flat_map(Map::values);
+    let mut bodies = replies.filter_map(Value::as_object);
+    bodies.try_for_each(|body| crate::reply::check_origins(tool, body, world))
+}
+
 /// Carries out the content rules on what a client answers: it goes to the tool server as arguments do.
 fn answers(
     tool: &Tool,
@@ -156,15 +188,7 @@ fn answers(
     let Some(replies) = replies else {
         return Ok(());
     };
-    // The catalogue's roles are those of arguments.
-    let content = Content {
-        roles: None,
-        ..at(Direction::Outbound, tool, world)
-    };
-    if let Some(restored) = content.put_back(replies) {
-        *replies = restored;
-    }
-    let found = content.treat_members(replies);
+    let found = outbound(tool, world).treat_members(replies);
     facts.content.clone_from(&found.findings);
     // Nobody can be asked to approve an answer: what would need that is not passed on.
     if found.refusal().is_some() {

@@ -7,9 +7,10 @@ mod scenario;
 
 use proctor_engine::approval::Asked;
 use proctor_engine::decision::args_digest;
+use proctor_engine::respond::respond;
 use proctor_engine::{
-    Decision, Escalation, Evaluator, Grant, Ruling, ToolQuery, admit, decide, decide_granted,
-    visible_tools,
+    Answer, Channel, Decision, Escalation, Evaluator, Grant, Response, Ruling, ToolQuery, admit,
+    decide, decide_granted, visible_tools,
 };
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
 use proctor_model::intent::IntentDeclaration;
@@ -538,5 +539,59 @@ fn a_grant_is_good_for_exactly_the_call_that_was_approved() {
         let now = Scenario::new(&given);
         let grant = grant(&scenario, &escalation, |_| {});
         assert_eq!(refused(&now, &args, grant), Some(expected));
+    }
+}
+
+/// A placeholder and its value are one call: the approval is for the value, and its record has the value's digest.
+#[test]
+fn a_call_with_a_placeholder_can_be_approved() {
+    let mut given = escalating();
+    given.content = serde_json::from_value(json!({
+        "rules": [{"classes": ["iban"], "direction": "inbound", "action": "tokenise"}],
+        "reveal": [{"classes": ["iban"], "tools": ["bank/*"]}],
+    }))
+    .unwrap();
+    let reading = given.intent.as_mut().unwrap();
+    reading
+        .actions
+        .push(serde_json::from_value(json!({"tool": "bank/balance"})).unwrap());
+    let scenario = Scenario::new(&given);
+    let Decision::Permit(read) = scenario.decide(query("bank/balance", None), Map::new()) else {
+        panic!("refused");
+    };
+    let iban = "GB29NWBK60161331926819";
+    let body = json!({"structuredContent": {"owed_to": iban}});
+    let answer = Answer {
+        channel: Channel::Result,
+        body: body.as_object().unwrap().clone(),
+        bytes: 100,
+    };
+    let answered = respond(&read, answer, &scenario.world(), &mut Evaluator::new());
+    let Response::Release(release) = answered else {
+        panic!("withheld");
+    };
+    let shown = &release.body()["structuredContent"]["owed_to"];
+    assert_ne!(shown, iban);
+    let args = json!({"amount": 10, "recipient": shown});
+    let first = scenario.decide(
+        query("bank/send_money", None),
+        args.as_object().unwrap().clone(),
+    );
+    let Decision::Refusal(refusal) = first else {
+        panic!("permitted");
+    };
+    let meant = json!({"amount": 10, "recipient": iban});
+    let digest = args_digest(meant.as_object().unwrap(), &[9; 32]);
+    assert_eq!(refusal.facts.args_digest, digest);
+    let escalation = refusal.escalation.unwrap();
+    // By the values that stood in for the placeholder when it was asked, and by the placeholder itself.
+    for args in [Value::Object(escalation.arguments().clone()), args] {
+        let allowed = granted(&scenario, &args, grant(&scenario, &escalation, |_| {}));
+        let Decision::Permit(permit) = allowed else {
+            panic!("{allowed:?}");
+        };
+        assert_eq!(permit.arguments()["recipient"], iban);
+        assert_eq!(permit.facts().args_digest, digest);
+        assert!(!permit.facts().changed, "no control changed it");
     }
 }

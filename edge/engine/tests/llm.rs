@@ -660,3 +660,81 @@ fn tokens_are_a_limit_for_models_alone() {
     let other = scenario.decide(ToolQuery::Any("mail__inbox".into()), Map::new());
     assert_eq!(reason(other), Reason::PolicyUnenforceable);
 }
+
+#[test]
+fn what_a_stream_used_is_heard_when_nobody_reads_it_any_more() {
+    let scenario = scenario(&[], json!([]));
+    let chunk = |choices: Value, usage: Value| {
+        (
+            Api::ChatCompletions,
+            json!({"id": "c", "choices": choices, "usage": usage}),
+        )
+    };
+    let piece = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "finish_reason": finish}]);
+    let told = json!({"prompt_tokens": 7, "completion_tokens": 500});
+    let chat = [
+        chunk(piece(json!({"content": "hi"}), Value::Null), Value::Null),
+        chunk(piece(json!({}), "stop".into()), Value::Null),
+        chunk(json!([]), told),
+    ];
+    let message = |data: Value| (Api::Messages, data);
+    let started = json!({"role": "assistant", "content": [], "usage": {"input_tokens": 7, "output_tokens": 1}});
+    let messages = [
+        message(json!({"type": "message_start", "message": started})),
+        message(
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        ),
+        message(json!({"type": "content_block_stop", "index": 0})),
+        message(
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 500}}),
+        ),
+    ];
+    let response = |data: Value| (Api::Responses, data);
+    let item = json!({"type": "message", "id": "m", "role": "assistant", "content": []});
+    let responses = [
+        response(json!({"type": "response.output_item.added", "output_index": 0, "item": item})),
+        response(json!({"type": "response.output_item.done", "output_index": 0, "item": item})),
+        response(
+            json!({"type": "response.completed", "response": {"output": [item], "usage": {"input_tokens": 7, "output_tokens": 500}}}),
+        ),
+    ];
+    for events in [&chat[..], &messages, &responses] {
+        let api = events[0].0;
+        let prompt = prompt(api, json!({}));
+        let permit = permit(&scenario, &prompt);
+        let mut relay = Relay::new(&prompt, None);
+        let (last, before) = events.split_last().unwrap();
+        let event = |data: &Value| Event {
+            name: String::new(),
+            data: data.to_string(),
+        };
+        let world = scenario.world();
+        let mut evaluator = Evaluator::new();
+        let mut gate = Gate {
+            permit: &permit,
+            world: &world,
+            evaluator: &mut evaluator,
+        };
+        for (at, (_, data)) in before.iter().enumerate() {
+            assert!(!relay.nears_end(), "{api:?} {at}");
+            assert_eq!(relay.take(&event(data), &mut gate), None, "{api:?} {at}");
+        }
+        assert!(relay.nears_end() && !relay.is_accounted(), "{api:?}");
+        let _ = relay.drain();
+        // A text that comes late is nobody's.
+        relay.overhear(&event(
+            &json!({"choices": [{"delta": {"content": "more"}}], "type": "x"}),
+        ));
+        assert!(!relay.is_accounted(), "{api:?}");
+        relay.overhear(&event(&last.1));
+        assert!(relay.is_accounted() && !relay.nears_end(), "{api:?}");
+        assert_eq!(relay.drain(), b"", "{api:?}");
+        let usage = relay.usage(&permit, true);
+        assert_eq!(
+            (usage.output_tokens, usage.estimated),
+            (500, false),
+            "{api:?}"
+        );
+        assert_eq!(usage.input_tokens, 7, "{api:?}");
+    }
+}

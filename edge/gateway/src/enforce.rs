@@ -6,6 +6,7 @@ mod budget;
 mod dialogue;
 mod direct;
 mod exchange;
+mod judge;
 mod kill;
 mod llm;
 mod memory;
@@ -22,11 +23,12 @@ pub(crate) use task::{AskedTask, ShownTask};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
-use crate::lease::{Counted, Funds, Leases};
+use crate::lease::{Funds, Leases};
 use crate::spool::{Recorded, Spool};
 use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
 use dialogue::{Exchange, Replied};
+use judge::{Noting, Sitting};
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{
     ApprovalNote, Call, Decision, Evaluator, Granted, Permit, Purpose, Refusal, ToolQuery, World,
@@ -37,16 +39,10 @@ use proctor_model::content::{ContentClass, ContentFinding};
 use proctor_model::{ApprovalId, DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
-use std::cell::RefCell;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-thread_local! {
-    /// Warm policy machines, one set per worker thread.
-    static EVALUATOR: RefCell<Evaluator> = RefCell::new(Evaluator::new());
-}
 
 /// The enforcement point.
 pub(crate) struct Gateway {
@@ -135,6 +131,23 @@ impl Asked {
     }
 }
 
+/// What is wanted of a decision.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// To make the call.
+    Call,
+    /// To know whether it would be allowed.
+    Know,
+}
+
+/// A call that was decided on.
+struct Decided {
+    decision: Decision,
+    loaded: Arc<Loaded>,
+    sitting: Sitting,
+    trace_id: Option<String>,
+}
+
 /// A call under way.
 pub(crate) struct Running {
     pub(crate) outcome: JoinHandle<Outcome>,
@@ -173,77 +186,18 @@ impl Gateway {
             .into()
     }
 
-    /// Judges with the world as it is now.
-    pub(crate) fn judge<R>(
-        &self,
-        caller: &Caller,
-        judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
-    ) -> Result<(R, Arc<Loaded>), Reason> {
-        let loaded = caller.tenant.loaded().ok_or(Reason::NotReady)?;
-        let started = self.clock.monotonic();
-        let judged = self.judge_under(caller, &loaded, judge)?;
-        metrics::histogram!("proctor_edge_decision_seconds")
-            .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
-        Ok((judged, loaded))
-    }
-
-    /// Judges with the world as it is now, but under this configuration.
-    fn judge_under<R>(
-        &self,
-        caller: &Caller,
-        loaded: &Loaded,
-        judge: impl FnOnce(&World<'_>, &mut Evaluator) -> R,
-    ) -> Result<R, Reason> {
-        let tenant = &caller.tenant;
-        let keys = tenant.keys().ok_or(Reason::NotReady)?;
-        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
-        let session = tenant
-            .sessions
-            .of(&caller.token, intent.as_deref(), &keys.digest_key);
-        let read = session.read().unwrap_or_else(PoisonError::into_inner);
-        let killed = tenant.killed();
-        let started = self.clock.monotonic();
-        let stopwatch = || {
-            let passed = self.clock.monotonic().saturating_sub(started);
-            u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
-        };
-        let purse = self.leases.shared_purse(&tenant.id);
-        let counted = Counted {
-            own: self.spool.counts().of(&tenant.id),
-            purse: purse.as_deref(),
-            now: started,
-        };
-        let remaining = self.remaining(caller, loaded);
-        let world = World {
-            tenant: &loaded.tenant,
-            now: self.clock.now(),
-            edge: &self.identity.edge,
-            region: &self.identity.region,
-            freshness: tenant.freshness(),
-            revocations: &**tenant,
-            killed: &killed,
-            intent: intent.as_deref(),
-            session: &counted,
-            remaining: &remaining,
-            read: &read,
-            live: &loaded.servers,
-            memory: None,
-            digest_key: &keys.digest_key,
-            stopwatch: &stopwatch,
-        };
-        Ok(EVALUATOR.with_borrow_mut(|evaluator| judge(&world, evaluator)))
-    }
-
     /// Decides, and records what an agent only wanted to know.
     pub(crate) async fn evaluate(
         &self,
         caller: &Caller,
         asked: Asked,
     ) -> Result<DecisionId, Refused> {
-        let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
-            Ok(decided) => decided,
-            Err(refused) => return Err(refused),
-        };
+        let Decided {
+            decision,
+            loaded,
+            trace_id,
+            ..
+        } = self.decide(caller, asked, Wish::Know).await?;
         let denials = loaded.tenant.settings().denials;
         let (facts, reason, message) = match &decision {
             Decision::Permit(permit) => (permit.facts(), None, None),
@@ -273,11 +227,7 @@ impl Gateway {
         }
     }
 
-    async fn decide(
-        &self,
-        caller: &Caller,
-        asked: Asked,
-    ) -> Result<(Decision, Arc<Loaded>, Option<String>), Refused> {
+    async fn decide(&self, caller: &Caller, asked: Asked, wish: Wish) -> Result<Decided, Refused> {
         let Asked {
             tool,
             arguments,
@@ -287,6 +237,10 @@ impl Gateway {
             ..
         } = asked;
         self.know(caller, &tool).await;
+        let noting = match wish {
+            Wish::Call => Noting::of(caller.tenant.loaded().as_deref(), &tool),
+            Wish::Know => Noting::Nothing,
+        };
         let call = Call {
             decision_id: self.decision_id(),
             token: Arc::clone(&caller.token),
@@ -294,15 +248,24 @@ impl Gateway {
             purpose,
             arguments,
         };
-        match self.judge(caller, |world, evaluator| {
-            match granted.filter(|_| purpose == Purpose::Continue) {
-                Some(granted) => proctor_engine::decide_continued(call, granted, world, evaluator),
-                None => proctor_engine::decide(call, world, evaluator),
-            }
-        }) {
+        let sitting = match self.sit(caller) {
+            Ok(sitting) => sitting,
+            Err(reason) => return Err(self.refuse(caller, reason, trace_id).await),
+        };
+        let granted = granted.filter(|_| purpose == Purpose::Continue);
+        let decide = |world: &World<'_>, evaluator: &mut Evaluator| match granted {
+            Some(granted) => proctor_engine::decide_continued(call, granted, world, evaluator),
+            None => proctor_engine::decide(call, world, evaluator),
+        };
+        match self.judge_call(caller, &sitting, noting, decide) {
             Ok((decision, loaded)) => {
                 count_content(&decision.facts().content);
-                Ok((decision, loaded, trace_id))
+                Ok(Decided {
+                    decision,
+                    loaded,
+                    sitting,
+                    trace_id,
+                })
             }
             Err(reason) => Err(self.refuse(caller, reason, trace_id).await),
         }
@@ -404,11 +367,16 @@ impl Gateway {
     ) -> Outcome {
         let (talk, purpose) = (asked.talk.clone(), asked.purpose);
         let named = asked.approval.clone();
-        let (decision, loaded, trace_id) = match self.decide(caller, asked).await {
-            Ok(decided) => decided,
+        let decided = match self.decide(caller, asked, Wish::Call).await {
+            Ok(decided) => self.settle(caller, decided, named).await,
             Err(refused) => return Outcome::Refused(refused),
         };
-        let (decision, loaded) = self.settle(caller, decision, loaded, named).await;
+        let Decided {
+            decision,
+            loaded,
+            sitting,
+            trace_id,
+        } = decided;
         let recorded = match decision {
             Decision::Refusal(refusal) => Err((*refusal, None)),
             Decision::Permit(permit) => {
@@ -426,6 +394,7 @@ impl Gateway {
                     recorded,
                     caller,
                     loaded: &loaded,
+                    sitting,
                     purpose,
                     replied: Replied::default(),
                     task: None,
@@ -449,7 +418,6 @@ impl Gateway {
         purpose: Purpose,
         trace_id: Option<String>,
     ) -> Result<Recorded, (Refusal, Option<Duration>)> {
-        self.note_call(caller, loaded, &permit);
         let funds = match self.fund(caller, loaded, &permit, purpose).await {
             Ok(funds) => funds,
             Err(why) => return Err(budget::refuse(*permit, why)),

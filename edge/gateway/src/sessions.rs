@@ -1,11 +1,12 @@
 //! What each session has read, for value provenance: kept in memory, within a limit per tenant.
 
 use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{CompiledIntent, Tracker};
-use proctor_model::{IntentId, RevocationId, SessionId, Timestamp};
+use proctor_model::{AgentId, IntentId, RevocationId, SessionId, Timestamp, UserId};
 use proctor_runtime::Clock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -17,12 +18,21 @@ const SIGHTINGS_MAX: u64 = 4_000_000;
 const IDLE: Duration = Duration::from_secs(2 * 3600);
 /// What a session weighs beside its sightings.
 const SESSION_WEIGHT: u32 = 64;
+/// Declared sessions that were forgotten, so many are remembered as such.
+const FORGOTTEN_MAX: u64 = 65_536;
+/// For so long.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Whose reading it is. An agent can add a `session` caveat to its token, so that alone must not give it a clean slate:
 /// what the intent says comes first, it is signed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Key {
-    Declared(SessionId),
+    /// A name is its agent's and its user's own: another's session of that name is another session.
+    Declared {
+        agent: AgentId,
+        user: Option<UserId>,
+        session: SessionId,
+    },
     Intent(IntentId),
     Token(RevocationId),
 }
@@ -32,6 +42,8 @@ pub(crate) type Session = Arc<RwLock<Tracker>>;
 /// A tenant's sessions.
 pub(crate) struct Sessions {
     cache: Cache<Key, Session>,
+    /// Declared sessions that had to make room, or were not used for long: a later intent may be for the same one.
+    forgotten: Cache<Key, ()>,
     /// Until then (microseconds of the epoch) something may have been read that is not known here any more.
     lost_until: Arc<AtomicI64>,
 }
@@ -40,6 +52,11 @@ impl Sessions {
     pub(crate) fn new(clock: &Clock) -> Self {
         let lost_until = Arc::new(AtomicI64::new(clock.now().as_micros()));
         let (lost, time) = (Arc::clone(&lost_until), clock.clone());
+        let forgotten = Cache::builder()
+            .max_capacity(FORGOTTEN_MAX)
+            .time_to_live(FORGOTTEN_FOR)
+            .build();
+        let forget = forgotten.clone();
         let cache = Cache::builder()
             .max_capacity(SIGHTINGS_MAX)
             .weigher(|_, session: &Session| {
@@ -51,22 +68,36 @@ impl Sessions {
             // By recent use alone: a new session must not be turned away because others are busier.
             .eviction_policy(EvictionPolicy::lru())
             .time_to_idle(IDLE)
-            .eviction_listener(move |_, _, cause| {
+            .eviction_listener(move |key: Arc<Key>, _, cause| {
                 if cause != RemovalCause::Replaced {
                     lost.fetch_max(time.now().as_micros(), Ordering::Relaxed);
+                    if matches!(*key, Key::Declared { .. }) {
+                        forget.insert((*key).clone(), ());
+                    }
                 }
             })
             .build();
-        Self { cache, lost_until }
+        Self {
+            cache,
+            forgotten,
+            lost_until,
+        }
     }
 
     fn key(token: &VerifiedToken, intent: Option<&CompiledIntent>) -> Option<Key> {
         match intent {
             // A sub-agent's reading is its session's: a narrower intent must not give a clean slate either.
-            Some(intent) => Some(match &intent.root().intent().declaration.session {
-                Some(session) => Key::Declared(session.clone()),
-                None => Key::Intent(intent.root().id().clone()),
-            }),
+            Some(intent) => {
+                let declared = &intent.root().intent().declaration;
+                Some(match &declared.session {
+                    Some(session) => Key::Declared {
+                        agent: declared.agent.clone(),
+                        user: declared.user.clone(),
+                        session: session.clone(),
+                    },
+                    None => Key::Intent(intent.root().id().clone()),
+                })
+            }
             // The root of the token: what is appended changes nothing.
             None => token.revocation_ids().first().cloned().map(Key::Token),
         }
@@ -84,7 +115,12 @@ impl Sessions {
             let began = intent.map_or(Timestamp::from_secs(0), |intent| {
                 intent.root().intent().declared_at
             });
-            let incomplete = began.as_micros() <= self.lost_until.load(Ordering::Relaxed);
+            let lost = began.as_micros() <= self.lost_until.load(Ordering::Relaxed);
+            // It may have begun with an earlier intent.
+            let forgotten = session
+                .as_ref()
+                .is_some_and(|key| self.forgotten.contains_key(key));
+            let incomplete = lost || forgotten;
             let key = proctor_engine::provenance_key(digest_key);
             let mut tracker = Tracker::new(&key, incomplete);
             let vault_key = proctor_engine::vault_key(digest_key, &format!("{session:?}"));
@@ -97,7 +133,8 @@ impl Sessions {
         }
     }
 
-    /// To be called when a session has read more: its weight is another now.
+    /// To be called when a session has read more: its weight is another now. One that was forgotten meanwhile stays so:
+    /// what came after it is not to be lost, and knows that it is incomplete.
     pub(crate) fn grown(
         &self,
         token: &VerifiedToken,
@@ -105,7 +142,125 @@ impl Sessions {
         session: &Session,
     ) {
         if let Some(key) = Self::key(token, intent) {
-            self.cache.insert(key, Arc::clone(session));
+            self.cache.entry(key).and_compute_with(|known| match known {
+                Some(known) if Arc::ptr_eq(known.value(), session) => Op::Put(Arc::clone(session)),
+                _ => Op::Nop,
+            });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_engine::token::{KeyRing, MintRequest, mint, verify};
+    use proctor_model::config::{TokenKey, TokenKeys};
+    use proctor_model::intent::{Intent, IntentDeclaration};
+    use serde_json::{Value, json};
+
+    const NOW: i64 = 1_800_000_000;
+    const KEY: [u8; 32] = [7; 32];
+
+    fn token(agent: &str) -> VerifiedToken {
+        let key = TokenKey {
+            kid: "k1".parse().unwrap(),
+            key: KEY,
+            not_after: None,
+        };
+        let request = MintRequest {
+            tenant: "acme".parse().unwrap(),
+            agent: agent.parse().unwrap(),
+            caveats: [
+                format!("time < {}", Timestamp::from_secs(NOW + 600)),
+                "tool in bank/*".into(),
+            ]
+            .iter()
+            .map(|caveat| caveat.parse().unwrap())
+            .collect(),
+        };
+        let token = mint(&request, &key, [3; 16], Timestamp::from_secs(NOW)).unwrap();
+        let keys = TokenKeys {
+            keys: vec![key],
+            digest_key: KEY,
+            secrets: Vec::new(),
+        };
+        verify(&token, &KeyRing::new("acme".parse().unwrap(), &keys)).unwrap()
+    }
+
+    /// An intent for session `1`, declared so many seconds after the edge was started.
+    fn intent(id: &str, agent: &str, user: &Value, after: i64, parent: Option<Intent>) -> Intent {
+        let mut declaration: IntentDeclaration = serde_json::from_value(json!({ "agent": agent, "user": user,
+            "session": "1", "goal": "do it", "actions": [{ "tool": "bank/pay" }], "expires_in_s": 60 }))
+        .unwrap();
+        declaration.parent = parent.as_ref().map(|parent| parent.id.clone());
+        Intent {
+            v: 1,
+            id: id.parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            declared_at: Timestamp::from_secs(NOW + after),
+            expires_at: Timestamp::from_secs(NOW + after + 60),
+            declared_by: "backend".into(),
+            declaration,
+            parent: parent.map(Box::new),
+        }
+    }
+
+    fn of(sessions: &Sessions, agent: &str, intent: &Intent) -> Session {
+        let intent = CompiledIntent::compile(intent.clone()).unwrap();
+        sessions.of(&token(agent), Some(&intent), &KEY)
+    }
+
+    #[test]
+    fn a_name_is_its_agents_and_its_users_own() {
+        let (clock, _hand) = Clock::at(Timestamp::from_secs(NOW));
+        let sessions = Sessions::new(&clock);
+        let (alice, bob, nobody) = (json!("alice"), json!("bob"), Value::Null);
+        let first = intent("int_1", "copilot", &alice, 1, None);
+        let session = of(&sessions, "copilot", &first);
+        for other in [
+            intent("int_2", "copilot", &bob, 1, None),
+            intent("int_3", "copilot", &nobody, 1, None),
+            intent("int_4", "crawler", &alice, 1, None),
+        ] {
+            let agent = other.declaration.agent.clone();
+            let other = of(&sessions, agent.as_str(), &other);
+            assert!(!Arc::ptr_eq(&session, &other));
+        }
+        // A later intent of the same session, and a sub-agent's narrower one, whoever it says to work for.
+        let later = intent("int_5", "copilot", &alice, 9, None);
+        let narrower = intent("int_6", "copilot", &bob, 9, Some(first));
+        for same in [later, narrower] {
+            assert!(Arc::ptr_eq(&session, &of(&sessions, "copilot", &same)));
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_does_not_come_back_as_a_clean_slate() {
+        let (clock, hand) = Clock::at(Timestamp::from_secs(NOW));
+        let sessions = Sessions::new(&clock);
+        let user = json!("alice");
+        let first = intent("int_1", "copilot", &user, 1, None);
+        let before = of(&sessions, "copilot", &first);
+        assert!(!before.read().unwrap().is_incomplete());
+        hand.advance(Duration::from_secs(10));
+        // It has to make room for others while a call of it is under way.
+        let compiled = CompiledIntent::compile(first).unwrap();
+        let token = token("copilot");
+        let key = Sessions::key(&token, Some(&compiled)).unwrap();
+        sessions.cache.invalidate(&key);
+        hand.advance(Duration::from_secs(10));
+        let later = intent("int_2", "copilot", &user, 20, None);
+        let after = of(&sessions, "copilot", &later);
+        assert!(!Arc::ptr_eq(&before, &after));
+        assert!(after.read().unwrap().is_incomplete(), "it began before");
+        // The answer of that call comes: what was read meanwhile stays.
+        sessions.grown(&token, Some(&compiled), &before);
+        assert!(Arc::ptr_eq(&after, &of(&sessions, "copilot", &later)));
+        sessions.grown(&token, Some(&compiled), &after);
+        assert!(Arc::ptr_eq(&after, &of(&sessions, "copilot", &later)));
+        // Others began after all that was lost.
+        let other = intent("int_3", "copilot", &json!("bob"), 20, None);
+        let other = of(&sessions, "copilot", &other);
+        assert!(!other.read().unwrap().is_incomplete());
     }
 }

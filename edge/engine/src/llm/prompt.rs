@@ -1,8 +1,9 @@
 //! What an agent asks of a model: read strictly, decided on as the arguments of a tool, written anew for the provider.
 
-use super::Api;
+use super::{Api, hosted};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// The argument that says which API was asked; no provider gets it.
 pub const API_ARGUMENT: &str = "api";
@@ -23,28 +24,20 @@ pub struct Prompt {
 }
 
 /// Why a request is none that can be decided on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Misfit {
     /// The reason.
     pub reason: Reason,
-    /// What is wrong, without any value.
-    pub detail: &'static str,
+    /// What is wrong: names at most, never a value.
+    pub detail: Cow<'static, str>,
 }
 
-fn misfit(detail: &'static str) -> Misfit {
+pub(super) fn misfit(detail: impl Into<Cow<'static, str>>) -> Misfit {
     Misfit {
         reason: Reason::InvalidParams,
-        detail,
+        detail: detail.into(),
     }
 }
-
-/// Members by which a provider would use what it keeps, out of sight of whoever decides.
-const KEPT: [&str; 4] = [
-    "previous_response_id",
-    "conversation",
-    "prompt",
-    "background",
-];
 
 impl Prompt {
     /// Reads a request. `hosted`: tools that the provider runs itself, and what it keeps of earlier answers, may be used.
@@ -74,7 +67,7 @@ impl Prompt {
             options.is_some_and(|options| options.get("include_usage") == Some(&json!(true)));
         check_content(api, &body)?;
         if !hosted {
-            check_hosted(&body)?;
+            hosted::check(api, &body)?;
         }
         body.insert(API_ARGUMENT.to_owned(), api.as_str().into());
         Ok(Self {
@@ -158,176 +151,11 @@ fn check_content(api: Api, body: &Map<String, Value>) -> Result<(), Misfit> {
     }
 }
 
-/// Nothing that the provider would do by itself, out of sight.
-fn check_hosted(body: &Map<String, Value>) -> Result<(), Misfit> {
-    let set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
-    if KEPT.iter().any(|name| body.get(*name).is_some_and(set)) {
-        return Err(misfit(
-            "previous_response_id, conversation, prompt, background: send what is meant",
-        ));
-    }
-    // The last five are those of providers that speak OpenAI's dialect: other models than the one that was decided on, and
-    // searches of their own.
-    let by_others = [
-        "mcp_servers",
-        "container",
-        "web_search_options",
-        "plugins",
-        "models",
-        "route",
-        "data_sources",
-        "search_parameters",
-    ];
-    if by_others
-        .iter()
-        .any(|name| body.get(*name).is_some_and(set))
-    {
-        return Err(misfit(
-            "mcp_servers, container, web_search_options, plugins, models, route, data_sources, search_parameters: not through here",
-        ));
-    }
-    let items = body.get("input").and_then(Value::as_array);
-    let refers = |item: &Value| item.get("type") == Some(&json!("item_reference"));
-    if items.is_some_and(|items| items.iter().any(refers)) {
-        return Err(misfit("input: an item that the provider keeps: send it"));
-    }
-    if ["messages", "input", "system"]
-        .iter()
-        .filter_map(|name| body.get(*name))
-        .any(fetches)
-    {
-        return Err(misfit(
-            "a picture or a file by its address or its id: send it (the provider would fetch it)",
-        ));
-    }
-    let tools = match body.get("tools") {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(misfit("tools: a list")),
-    };
-    let own = |tool: &Value| match tool.get("type") {
-        None => tool.get("name").is_some() || tool.get("function").is_some(),
-        Some(kind) => kind == "function" || kind == "custom",
-    };
-    match tools.iter().all(own) {
-        true => Ok(()),
-        false => Err(misfit("tools: one that the provider runs itself")),
-    }
-}
-
-fn parts(message: &Value) -> &[Value] {
-    let nested = message.get("content").unwrap_or(message);
-    nested.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Whether a message has a part that its provider would fetch, from anywhere, or that it keeps: neither was decided on.
-fn fetches(messages: &Value) -> bool {
-    let address = |value: &Value| {
-        let address = value.as_str().or_else(|| value.get("url")?.as_str());
-        address.is_some_and(|address| !address.trim_start().starts_with("data:"))
-    };
-    let part = |part: &Value| {
-        let by_address = ["image_url", "file_url", "video_url", "audio_url"];
-        let by_address = by_address
-            .iter()
-            .any(|name| part.get(*name).is_some_and(address));
-        let holders = [Some(part), part.get("source"), part.get("file")];
-        let by_id = holders.into_iter().flatten().any(|holder| {
-            holder.get("file_id").is_some_and(|id| !id.is_null())
-                || holder
-                    .get("url")
-                    .is_some_and(|_| Some(holder) == part.get("source"))
-        });
-        by_address || by_id
-    };
-    let within = |message: &Value| {
-        parts(message).iter().any(|outer| {
-            // A tool's result has parts of its own.
-            part(outer) || parts(outer).iter().any(part)
-        })
-    };
-    match messages {
-        Value::Array(messages) => messages.iter().any(|one| part(one) || within(one)),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_provider_would_fetch_is_refused() {
-        let part = |part: Value| json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [part]}]});
-        let chat = Api::ChatCompletions;
-        for (api, body) in [
-            (
-                chat,
-                part(json!({"type": "image_url", "image_url": {"url": "https://a.example/x"}})),
-            ),
-            (
-                chat,
-                part(json!({"type": "file", "file": {"file_id": "file-1"}})),
-            ),
-            (
-                Api::Messages,
-                part(
-                    json!({"type": "image", "source": {"type": "url", "url": "https://a.example/x"}}),
-                ),
-            ),
-            (
-                Api::Messages,
-                part(json!({"type": "document", "source": {"type": "file", "file_id": "f"}})),
-            ),
-            (
-                Api::Messages,
-                part(
-                    json!({"type": "tool_result", "tool_use_id": "t", "content": [
-                {"type": "image", "source": {"type": "url", "url": "https://a.example/x"}}]}),
-                ),
-            ),
-            (
-                Api::Responses,
-                json!({"model": "m", "input": [{"role": "user", "content": [
-                {"type": "input_file", "file_url": "https://a.example/?q=secret"}]}]}),
-            ),
-            (
-                Api::Responses,
-                json!({"model": "m", "input": [{"role": "user", "content": [
-                {"type": "input_image", "file_id": "file-1"}]}]}),
-            ),
-            (
-                chat,
-                json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "plugins": [{"id": "web"}]}),
-            ),
-            (
-                chat,
-                json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "models": ["other"]}),
-            ),
-        ] {
-            assert!(read(api, &body).is_err(), "{body}");
-        }
-        let inline = json!({"url": "data:image/png;base64,AAAA"});
-        read(
-            chat,
-            &part(json!({"type": "image_url", "image_url": inline})),
-        )
-        .unwrap();
-        let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
-        read(
-            Api::Messages,
-            &part(json!({"type": "image", "source": source})),
-        )
-        .unwrap();
-        // Words about an address are words.
-        read(
-            chat,
-            &part(json!({"type": "text", "text": "https://a.example/x"})),
-        )
-        .unwrap();
-    }
-
-    fn read(api: Api, body: &Value) -> Result<Prompt, &'static str> {
+    fn read(api: Api, body: &Value) -> Result<Prompt, Cow<'static, str>> {
         Prompt::read(api, body.as_object().unwrap().clone(), false).map_err(|misfit| misfit.detail)
     }
 

@@ -6,6 +6,7 @@
 mod chat;
 mod messages;
 mod responses;
+mod tail;
 
 use super::sse::{self, Event};
 use super::usage::{Meter, Reached, Told, told};
@@ -83,6 +84,8 @@ struct Flow {
     out: Vec<u8>,
     texts: BTreeMap<String, Splitter>,
     meter: Meter,
+    /// The provider has said what the whole answer used.
+    accounted: bool,
     /// Why the budgets have no more for it.
     short: Stop,
     bytes: u64,
@@ -120,6 +123,7 @@ impl Relay {
                 out: Vec::new(),
                 texts: BTreeMap::new(),
                 meter: Meter::new(tokens_max),
+                accounted: false,
                 short: Reason::BudgetExhausted.into(),
                 bytes: 0,
                 held: 0,
@@ -202,7 +206,7 @@ impl Relay {
         self.flow.bytes
     }
 
-    /// What was used so far; `whole`: the stream is done.
+    /// What was used so far; `whole`: the stream is done, or the provider has said what all of it used.
     #[must_use]
     pub fn usage(&self, permit: &Permit, whole: bool) -> Usage {
         self.flow.meter.usage(permit.arguments(), whole)

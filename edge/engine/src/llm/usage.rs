@@ -11,6 +11,17 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// What a message costs beside its text, in tokens.
 const PER_MESSAGE: u64 = 4;
 
+/// Members of a request that no model reads.
+const UNREAD: [&str; 4] = ["api", "model", "user", "metadata"];
+/// Members whose own members have the names that the API gives them: those are not the agent's words.
+const FORM: [&str; 5] = [
+    "messages",
+    "input",
+    "system",
+    "instructions",
+    "stream_options",
+];
+
 /// Tokens of one completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
@@ -187,7 +198,7 @@ pub(super) fn of_whole(api: Api, prompt: &Map<String, Value>, body: &Map<String,
     }
 }
 
-/// Tokens of a prompt: its texts, and something for each message.
+/// Tokens of a prompt: all texts of it, the names in schemas, and something for each message.
 #[must_use]
 pub fn of_prompt(prompt: &Map<String, Value>) -> u64 {
     sum(prompt, count)
@@ -209,11 +220,31 @@ fn sum(prompt: &Map<String, Value>, count: fn(&str) -> u64) -> u64 {
         .filter_map(|name| prompt.get(*name)?.as_array())
         .map(|messages| u64::try_from(messages.len()).unwrap_or(u64::MAX))
         .fold(1_u64, u64::saturating_add);
-    let read = ["messages", "input", "system", "instructions", "tools"];
-    let texts = read.iter().map(|name| texts(prompt.get(*name), count));
+    let members = prompt
+        .iter()
+        .filter(|(name, _)| !UNREAD.contains(&name.as_str()));
+    let texts = members.map(|(name, member)| match FORM.contains(&name.as_str()) {
+        true => texts(Some(member), count),
+        false => texts(Some(member), count).saturating_add(names(member, count)),
+    });
     texts
         .fold(0_u64, u64::saturating_add)
         .saturating_add(messages.saturating_mul(PER_MESSAGE))
+}
+
+/// Names of members, at any depth.
+fn names(value: &Value, count: fn(&str) -> u64) -> u64 {
+    match value {
+        Value::Array(elements) => elements
+            .iter()
+            .map(|element| names(element, count))
+            .fold(0, u64::saturating_add),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| count(name).saturating_add(names(member, count)))
+            .fold(0, u64::saturating_add),
+        _ => 0,
+    }
 }
 
 fn texts(value: Option<&Value>, count: fn(&str) -> u64) -> u64 {
@@ -358,5 +389,32 @@ mod tests {
             (usage.input_tokens, usage.output_tokens, usage.estimated),
             (8, 2, false)
         );
+    }
+    #[test]
+    fn a_text_costs_wherever_it_stands() {
+        let long = "one two three four ".repeat(50);
+        let message = json!([{"role": "user", "content": "hi"}]);
+        let bare = map(json!({"messages": message}));
+        for (name, member) in [
+            ("prediction", json!({"type": "content", "content": long})),
+            ("functions", json!([{"name": "f", "description": long}])),
+            (
+                "response_format",
+                json!({"json_schema": {"schema": {"description": long}}}),
+            ),
+            (
+                "tools",
+                json!([{"input_schema": {"properties": {long.as_str(): {}}}}]),
+            ),
+            ("system", json!([{"type": "text", "text": long}])),
+        ] {
+            let mut with = bare.clone();
+            with.insert(name.to_owned(), member);
+            assert!(of_prompt(&with) > of_prompt(&bare) + 190, "{name}");
+            assert!(roughly(&with) > roughly(&bare) + 190, "{name}");
+        }
+        let mut named = bare.clone();
+        named.insert("user".to_owned(), long.into());
+        assert_eq!(of_prompt(&named), of_prompt(&bare));
     }
 }

@@ -5,12 +5,15 @@ use proctor_model::catalogue::{
     CallSide, CatalogueEntry, MemoryChange, MemoryItems, MemoryUse, Role,
 };
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// A tool's locators, by side.
 #[derive(Debug, Default)]
 pub(crate) struct Locators {
     pub(super) arguments: Vec<MemoryItems>,
     pub(super) result: Vec<MemoryItems>,
+    /// Names of members that the pointers into results have: the operator's words.
+    pub(super) names: HashSet<String>,
 }
 
 impl Locators {
@@ -27,12 +30,31 @@ impl Locators {
         let mut locators = Self {
             arguments: on(CallSide::Arguments),
             result: on(CallSide::Result),
+            names: HashSet::new(),
         };
         if usual == CallSide::Arguments && locators.arguments.is_empty() {
             locators.arguments = by_role(entry);
         }
+        locators.names = names(&locators.result);
         locators
     }
+}
+
+/// All steps of pointers but `*`.
+fn names(locators: &[MemoryItems]) -> HashSet<String> {
+    let pointers = locators.iter().flat_map(|items| {
+        let own = items
+            .key
+            .iter()
+            .filter(|pointer| !pointer.starts_with("args:"));
+        let facts = items.facts.iter().flat_map(|facts| facts.values());
+        std::iter::once(&items.at).chain(own).chain(facts)
+    });
+    pointers
+        .flat_map(|pointer| pointer.split('/').skip(1))
+        .filter(|step| *step != "*")
+        .map(unescaped)
+        .collect()
 }
 
 /// The objects that hold an argument of role `memory_key`.
@@ -75,6 +97,18 @@ pub(super) struct LocatedItem {
     /// Where its key stands, as far as it does below the root.
     pub(super) key_at: Vec<String>,
     pub(super) facts: Vec<LocatedFact>,
+}
+
+impl LocatedItem {
+    /// Whether it is the member of an object that has its key for a name: `{"Acme": {"name": "Acme", …}}`.
+    pub(super) fn is_under_its_key(&self) -> bool {
+        let name = self.at.rsplit_once('/').map(|(_, name)| unescaped(name));
+        let is_name = |part: &Value| match part {
+            Value::String(text) => Some(text.as_str()) == name.as_deref(),
+            other => Some(other.to_string()) == name,
+        };
+        self.key.iter().any(is_name)
+    }
 }
 
 /// The items below a root. What has no key, or is one too many, is no item: it is found by nobody.
@@ -179,7 +213,7 @@ fn split(pointer: &str) -> Option<(String, &str)> {
     Some((unescaped(first), rest))
 }
 
-fn unescaped(step: &str) -> String {
+pub(super) fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 

@@ -4,9 +4,9 @@
 //! whoever can write to the store could put it there.
 
 use super::MemoryKey;
-use super::locate::{LocatedItem, escaped, locate};
+use super::locate::{LocatedItem, escaped, locate, unescaped};
 use crate::catalogue::Tool;
-use crate::limits::{JSON_DEPTH_MAX, MEMORY_LABELS_MAX, MEMORY_NAME_BYTES_MAX};
+use crate::limits::{JSON_DEPTH_MAX, MEMORY_LABELS_MAX};
 use proctor_model::Reason;
 use proctor_model::catalogue::{MemoryAction, MemoryRule, MemoryTrust};
 use proctor_model::memory::{FactDigest, ItemId, ItemQuestion, MemorySummary, Proved, RecordHash};
@@ -15,15 +15,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What stands where something was left out.
 const NOTE: &str = "[left out: memory without the provenance that is needed here]";
-/// Members of a result that say nothing of their own.
-const PLAIN: [&str; 6] = [
-    "content",
-    "structuredContent",
-    "isError",
-    "resultType",
-    "ttlMs",
-    "cacheScope",
-];
+/// Whether a member of a result says nothing of its own.
+fn is_plain(name: &str, value: &Value) -> bool {
+    match name {
+        "content" | "structuredContent" => true,
+        "isError" => value.is_boolean(),
+        "resultType" => value == "complete",
+        "ttlMs" => value.is_number(),
+        "cacheScope" => value == "public" || value == "private",
+        _ => false,
+    }
+}
 
 /// A fact that stands as it was signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +130,7 @@ struct Channel {
     /// The text was JSON.
     json: bool,
     items: Vec<FoundItem>,
-    /// Texts that belong to no item.
+    /// What belongs to no item.
     outside: Vec<String>,
 }
 
@@ -199,7 +201,7 @@ impl Channel {
         key: &MemoryKey,
     ) -> Self {
         let located = locate(&tool.memory.result, &root, arguments);
-        let outside = outside(&root, &located);
+        let outside = outside(&root, &located, &tool.memory.names);
         let store = tool.store();
         let items = located.into_iter().filter_map(|located| {
             let item = key.item(&store, &located.kind, &located.key)?;
@@ -227,8 +229,9 @@ impl Channel {
     }
 }
 
-/// Pointers of the texts that are neither a fact nor part of a key, and of members whose name is a text itself.
-fn outside(root: &Value, located: &[LocatedItem]) -> Vec<String> {
+/// Pointers of what is neither a fact nor part of a key: texts and all other values, and members by whose name a pointer does
+/// not know them, with whatever they hold. A name is read by the agent as any text is.
+fn outside(root: &Value, located: &[LocatedItem], names: &HashSet<String>) -> Vec<String> {
     let facts = located.iter().flat_map(|item| &item.facts);
     let covered: HashSet<&str> = facts
         .map(|fact| fact.pointer.as_str())
@@ -238,6 +241,11 @@ fn outside(root: &Value, located: &[LocatedItem]) -> Vec<String> {
                 .flat_map(|item| item.key_at.iter().map(String::as_str)),
         )
         .collect();
+    let keyed: HashSet<&str> = located
+        .iter()
+        .filter(|item| item.is_under_its_key())
+        .map(|item| item.at.as_str())
+        .collect();
     let mut outside = Vec::new();
     let mut pending = vec![(String::new(), root, 0_usize)];
     while let Some((path, node, depth)) = pending.pop() {
@@ -246,7 +254,7 @@ fn outside(root: &Value, located: &[LocatedItem]) -> Vec<String> {
         }
         let deeper = depth.saturating_add(1);
         match node {
-            Value::String(_) => outside.push(path),
+            Value::String(_) | Value::Bool(_) | Value::Number(_) => outside.push(path),
             Value::Array(_) | Value::Object(_) if depth > JSON_DEPTH_MAX => outside.push(path),
             Value::Array(elements) => pending.extend(
                 elements
@@ -257,15 +265,14 @@ fn outside(root: &Value, located: &[LocatedItem]) -> Vec<String> {
             Value::Object(members) => {
                 for (name, member) in members {
                     let path = format!("{path}/{}", escaped(name));
-                    let wordy = name.contains(char::is_whitespace);
-                    if wordy || name.len() > MEMORY_NAME_BYTES_MAX {
-                        outside.push(path);
-                    } else {
+                    if names.contains(name) || keyed.contains(path.as_str()) {
                         pending.push((path, member, deeper));
+                    } else {
+                        outside.push(path);
                     }
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Null => {}
         }
     }
     outside
@@ -338,6 +345,7 @@ pub fn examine(
     }
     let mut examiner = Examiner {
         view,
+        names: &tool.memory.names,
         rule,
         examined: Examined::default(),
         worst: None,
@@ -358,12 +366,11 @@ pub fn examine(
     } = examiner;
     match (rule.action, worst) {
         (MemoryAction::Refuse, Some(reason)) => return Err((reason, examined.summary)),
-        (MemoryAction::Label, _) => {
-            label(result, &examined.summary, labels);
-            return Ok(examined);
-        }
+        // All of it is passed on, but what was judged and nothing else: what is not seen here exposes nobody.
+        (MemoryAction::Label, _) => cut.iter_mut().for_each(BTreeSet::clear),
         _ => {}
     }
+    let strays = kept_strays(rule, &found.strays, result);
     let mut structured = result.get("structuredContent").cloned();
     let mut texts = HashMap::new();
     for (channel, cut) in found.channels.into_iter().zip(cut) {
@@ -387,9 +394,23 @@ pub fn examine(
         let text = structured.as_ref().map(|left| written_out(left, true));
         texts.insert(at, text);
     }
-    rebuild(result, structured, &mut texts);
+    rebuild(result, structured, &mut texts, strays);
     label(result, &examined.summary, labels);
     Ok(examined)
+}
+
+/// Blocks without a text, where they are passed on: as untrusted content, which was noted.
+fn kept_strays(
+    rule: MemoryRule,
+    strays: &[usize],
+    result: &Map<String, Value>,
+) -> HashMap<usize, Value> {
+    if rule.action != MemoryAction::Label {
+        return HashMap::new();
+    }
+    let blocks = result.get("content").and_then(Value::as_array);
+    let block = |at: &usize| Some((*at, blocks?.get(*at)?.clone()));
+    strays.iter().filter_map(block).collect()
 }
 
 /// An error of a memory server is its own words: they are passed on only where everything is.
@@ -427,6 +448,8 @@ pub fn hush(rule: MemoryRule, error: &mut Map<String, Value>) -> Examined {
 
 struct Examiner<'v> {
     view: &'v MemoryView,
+    /// What may be said of where something stands.
+    names: &'v HashSet<String>,
     rule: MemoryRule,
     examined: Examined,
     worst: Option<Reason>,
@@ -464,7 +487,7 @@ impl Examiner<'_> {
             self.outside();
             if self.labels.len() < MEMORY_LABELS_MAX {
                 self.labels
-                    .push(json!({ "at": crate::provenance::shown_pointer(pointer), "standing": "unsigned" }));
+                    .push(json!({ "at": shown(pointer, self.names), "standing": "unsigned" }));
             }
             cut.insert(steps(pointer));
         }
@@ -492,7 +515,7 @@ impl Examiner<'_> {
         }
         if self.labels.len() < MEMORY_LABELS_MAX {
             self.labels.push(
-                json!({ "at": crate::provenance::shown_pointer(&fact.pointer), "standing": standing.as_str() }),
+                json!({ "at": shown(&fact.pointer, self.names), "standing": standing.as_str() }),
             );
         }
         let passed_on = passes || self.rule.action == MemoryAction::Label;
@@ -543,6 +566,18 @@ impl Examiner<'_> {
             self.worst = Some(reason);
         }
     }
+}
+
+/// A pointer, for a label: of names only those that the tool's own pointers have.
+fn shown(pointer: &str, names: &HashSet<String>) -> String {
+    let step = |step: &str| {
+        let is_index = !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit());
+        match is_index && step.len() < 5 || names.contains(&unescaped(step)) {
+            true => format!("/{step}"),
+            false => "/(name)".to_owned(),
+        }
+    };
+    pointer.split('/').skip(1).map(step).collect()
 }
 
 fn summary_dropped(summary: &mut MemorySummary, rule: MemoryRule) {
@@ -637,8 +672,9 @@ fn rebuild(
     result: &mut Map<String, Value>,
     structured: Option<Value>,
     texts: &mut HashMap<usize, Option<String>>,
+    mut strays: HashMap<usize, Value>,
 ) {
-    result.retain(|name, _| PLAIN.contains(&name.as_str()));
+    result.retain(|name, value| is_plain(name, value));
     match structured {
         Some(structured) => drop(result.insert("structuredContent".into(), structured)),
         None => drop(result.remove("structuredContent")),
@@ -647,6 +683,10 @@ fn rebuild(
         return;
     };
     for (at, block) in blocks.iter_mut().enumerate() {
+        if let Some(stray) = strays.remove(&at) {
+            *block = stray;
+            continue;
+        }
         let text = texts.remove(&at).flatten();
         *block = json!({ "type": "text", "text": text.as_deref().unwrap_or(NOTE) });
     }

@@ -95,7 +95,11 @@ impl Subject<'_> {
         if let Some(memory) = self.memory {
             put("memory", writing_view(memory));
         }
-        put("history", world.read.history.policy_view.clone());
+        let history = world.read.history.policy_view.clone();
+        put(
+            "history",
+            with_incomplete(history, world.read.is_incomplete()),
+        );
         put("budget", budget_view(world.remaining));
         if let Some(intent) = intent {
             put("intent", intent.policy_view.clone());
@@ -197,6 +201,14 @@ pub(crate) fn history_view(history: &History) -> Value {
         "rows": history.rows,
         "last": last,
     }))
+}
+
+/// `input.history.incomplete`: whether something may have been done or read before that is not known here.
+fn with_incomplete(mut history: Value, incomplete: bool) -> Value {
+    if let Ok(members) = history.as_object_mut() {
+        members.insert(Value::String("incomplete".into()), Value::from(incomplete));
+    }
+    history
 }
 
 /// A JSON value as the machine's value. (Its own conversion goes through a deserializer: several times slower.)

@@ -1,5 +1,7 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
+mod reply;
+
 use super::index::{Passage, Query, Spelled};
 use super::text::visible;
 use super::tracker::Tracker;

@@ -1,6 +1,7 @@
 //! What came back: judged, recorded, read into the session, worded.
 
 use super::dialogue::Exchange;
+use super::judge::Sitting;
 use super::task::EndedTask;
 use super::{Caller, Gateway, Outcome};
 use crate::lease::Settled;
@@ -39,6 +40,8 @@ pub(super) struct Streamed {
     pub(super) status: &'static str,
     pub(super) reason: Option<Reason>,
     pub(super) findings: Findings,
+    /// The provider has said what all of it used.
+    pub(super) accounted: bool,
 }
 
 /// What else there is to say of the end.
@@ -136,9 +139,10 @@ impl Gateway {
             recorded,
             caller,
             loaded,
+            sitting,
             ..
         } = exchange;
-        self.judge_answer(recorded, caller, loaded, answer, Some(memory))
+        self.judge_answer(recorded, caller, (loaded, sitting), answer, Some(memory))
     }
 
     /// The same, of whatever was sent.
@@ -146,13 +150,13 @@ impl Gateway {
         &self,
         recorded: &Recorded,
         caller: &Caller,
-        loaded: &Loaded,
+        (loaded, sitting): (&Loaded, &Sitting),
         answer: proctor_engine::Answer,
         memory: Option<&MemoryView>,
     ) -> Ended {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
-        let judged = self.judge_under(caller, loaded, |world, evaluator| {
+        let judged = self.judge_under(caller, loaded, sitting, |world, evaluator| {
             let world = World { memory, ..*world };
             proctor_engine::respond(recorded.permit(), answer, &world, evaluator)
         });

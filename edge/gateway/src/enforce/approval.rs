@@ -3,8 +3,8 @@
 //!
 //! Nobody waits here for a person: the agent is told what to come back with. What can't be handed over is refused.
 
-use super::{Caller, Gateway};
-use crate::world::Loaded;
+use super::judge::Noting;
+use super::{Caller, Decided, Gateway};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_engine::approval::Asked;
@@ -31,16 +31,14 @@ impl Gateway {
     pub(super) async fn settle(
         &self,
         caller: &Caller,
-        decision: Decision,
-        loaded: Arc<Loaded>,
+        mut decided: Decided,
         named: Option<ApprovalId>,
-    ) -> (Decision, Arc<Loaded>) {
-        let mut refusal = match decision {
-            Decision::Refusal(refusal) if refusal.escalation.is_some() => refusal,
-            decided => return (decided, loaded),
+    ) -> Decided {
+        let Decision::Refusal(refusal) = &mut decided.decision else {
+            return decided;
         };
         let Some(escalation) = refusal.escalation.take() else {
-            return (Decision::Refusal(refusal), loaded);
+            return decided;
         };
         let answer = match named {
             Some(approval) => {
@@ -51,7 +49,8 @@ impl Gateway {
         };
         let (reason, note) = match answer {
             Ok(Ruling::Granted(grant)) => {
-                return self.decide_granted(caller, refusal.facts, *escalation, grant, loaded);
+                let facts = refusal.facts.clone();
+                return self.decide_granted(caller, facts, *escalation, grant, decided);
             }
             Ok(Ruling::Waiting(note)) => (Reason::ApprovalRequired, Some(note)),
             Ok(Ruling::Refused(reason, note)) => (reason, note),
@@ -66,7 +65,7 @@ impl Gateway {
             Reason::ApprovalRequired | Reason::ApprovalPending => Effect::Escalate,
             _ => Effect::Deny,
         };
-        (Decision::Refusal(refusal), loaded)
+        decided
     }
 
     /// By the world as it is now, which may be another than at the first decision.
@@ -76,8 +75,8 @@ impl Gateway {
         facts: Facts,
         escalation: Escalation,
         grant: Grant,
-        loaded: Arc<Loaded>,
-    ) -> (Decision, Arc<Loaded>) {
+        decided: Decided,
+    ) -> Decided {
         let tool = escalation.tool();
         let call = Call {
             decision_id: facts.decision_id,
@@ -86,16 +85,22 @@ impl Gateway {
             purpose: Purpose::Use,
             arguments: escalation.arguments().clone(),
         };
-        let judged = self.judge(caller, |world, evaluator| {
+        let sitting = match self.sit(caller) {
+            Ok(sitting) => sitting,
+            Err(reason) => return denied(facts, reason, decided),
+        };
+        let noting = Noting::of(Some(&decided.loaded), &call.tool);
+        let judged = self.judge_call(caller, &sitting, noting, |world, evaluator| {
             proctor_engine::decide_granted(call, grant, world, evaluator)
         });
         match judged {
-            Ok(decided) => decided,
-            Err(reason) => {
-                let mut refusal = Refusal::new(facts, reason);
-                refusal.facts.effect = Effect::Deny;
-                (Decision::Refusal(Box::new(refusal)), loaded)
-            }
+            Ok((decision, loaded)) => Decided {
+                decision,
+                loaded,
+                sitting,
+                ..decided
+            },
+            Err(reason) => denied(facts, reason, decided),
         }
     }
 
@@ -190,5 +195,14 @@ impl Gateway {
             }
         }
         Err(Reason::ApprovalUnavailable)
+    }
+}
+
+fn denied(facts: Facts, reason: Reason, decided: Decided) -> Decided {
+    let mut refusal = Refusal::new(facts, reason);
+    refusal.facts.effect = Effect::Deny;
+    Decided {
+        decision: Decision::Refusal(Box::new(refusal)),
+        ..decided
     }
 }

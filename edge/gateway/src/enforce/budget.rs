@@ -117,7 +117,8 @@ pub(super) fn used(loaded: &Loaded, tool: &ToolRef, answer: &Result<Answer, Fail
     }
 }
 
-/// What a model used. Where its answer does not say, what was reserved counts; a prompt that the provider refused was a call.
+/// What a model used. Where its answer does not say, what was reserved counts, and no less where the stream broke off before
+/// the provider had said; a prompt that the provider refused was a call.
 pub(super) fn used_by_model(
     loaded: &Loaded,
     permit: &Permit,
@@ -133,7 +134,19 @@ pub(super) fn used_by_model(
             _ => reserved,
         };
     };
-    model_figures(loaded, permit, model, reserved.cost)(usage.input_tokens, usage.output_tokens)
+    let counted = model_figures(loaded, permit, model, reserved.cost)(
+        usage.input_tokens,
+        usage.output_tokens,
+    );
+    match ended {
+        // What it thought, and what was on its way, is in no token that was seen here.
+        Ended::Streamed(streamed) if !streamed.accounted => Used {
+            calls: counted.calls,
+            tokens: counted.tokens.max(reserved.tokens),
+            cost: counted.cost.max(reserved.cost),
+        },
+        _ => counted,
+    }
 }
 
 /// What so many tokens of a prompt, and of a model's answer to it, come to. A model without a price is not free: what was

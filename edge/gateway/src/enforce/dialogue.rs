@@ -3,6 +3,7 @@
 
 use super::answer::Ended;
 use super::budget;
+use super::judge::Sitting;
 use super::{Caller, Gateway};
 use crate::spool::Recorded;
 use crate::tasks::Task;
@@ -35,6 +36,8 @@ pub(super) struct Exchange<'a> {
     pub(super) recorded: Recorded,
     pub(super) caller: &'a Caller,
     pub(super) loaded: &'a Loaded,
+    /// Where its answer is read.
+    pub(super) sitting: Sitting,
     pub(super) purpose: Purpose,
     /// The task that is asked after, if this is no call.
     pub(super) task: Option<(&'a Task, task::Request)>,
@@ -320,12 +323,16 @@ impl Gateway {
         body: Map<String, Value>,
     ) -> Result<Map<String, Value>, Reason> {
         let tool = exchange.recorded.permit().tool();
-        let (passed, findings) =
-            self.judge_under(exchange.caller, exchange.loaded, |world, _| {
+        let (passed, findings) = self.judge_under(
+            exchange.caller,
+            exchange.loaded,
+            &exchange.sitting,
+            |world, _| {
                 let tool = world.tenant.catalogue().get(tool);
                 let tool = tool.ok_or(Reason::UnknownTool)?;
                 Ok::<_, Reason>(proctor_engine::reply(tool, body, world))
-            })??;
+            },
+        )??;
         super::count_content(&findings);
         exchange.replied.note(findings);
         if let Err(reason) = &passed {

@@ -4,7 +4,8 @@ mod funds;
 mod relay;
 
 use super::answer::{End, Ended};
-use super::{Asked, Caller, Gateway, Refused};
+use super::judge::Sitting;
+use super::{Asked, Caller, Decided, Gateway, Refused, Wish};
 use crate::spool::Recorded;
 use crate::upstream::Failure;
 use crate::upstream::llm::{Opened, Sent};
@@ -74,6 +75,7 @@ struct Turn<'a> {
     gateway: &'a Gateway,
     caller: &'a Caller,
     loaded: Arc<Loaded>,
+    sitting: Sitting,
     recorded: Recorded,
     prompt: &'a Prompt,
     model: ToolName,
@@ -184,12 +186,16 @@ impl Gateway {
         };
         let query = ToolQuery::On(server, model.to_string());
         let arguments = prompted.prompt.arguments.clone();
-        let trace_id = prompted.trace_id.clone();
-        let asked = Asked::plain(caller, query, arguments, trace_id.clone());
-        let (decision, loaded, trace_id) = self.decide(caller, asked).await?;
+        let asked = Asked::plain(caller, query, arguments, prompted.trace_id.clone());
+        let decided = self.decide(caller, asked, Wish::Call).await?;
         // An approval is for the model that it was given for.
         let approval = prompted.approval.clone().filter(|_| at == 0);
-        let (decision, loaded) = self.settle(caller, decision, loaded, approval).await;
+        let Decided {
+            decision,
+            loaded,
+            sitting,
+            trace_id,
+        } = self.settle(caller, decided, approval).await;
         let recorded = match decision {
             proctor_engine::Decision::Refusal(refusal) => Err((*refusal, None)),
             proctor_engine::Decision::Permit(permit) => {
@@ -210,6 +216,7 @@ impl Gateway {
             gateway: self,
             caller,
             loaded,
+            sitting,
             recorded,
             prompt: &prompted.prompt,
             model: model.clone(),
@@ -332,9 +339,14 @@ impl Turn<'_> {
             bytes,
         });
         let api = self.prompt.api;
-        let judged = gateway.judge_under(self.caller, &self.loaded, |world, evaluator| {
-            proctor_engine::llm::complete(permit, api, body, bytes, world, evaluator)
-        });
+        let judged = gateway.judge_under(
+            self.caller,
+            &self.loaded,
+            &self.sitting,
+            |world, evaluator| {
+                proctor_engine::llm::complete(permit, api, body, bytes, world, evaluator)
+            },
+        );
         match judged {
             Ok(completed) => {
                 let usage = Some(completed.usage);
@@ -368,8 +380,13 @@ impl Turn<'_> {
             body,
             bytes,
         };
-        self.gateway
-            .judge_answer(&self.recorded, self.caller, &self.loaded, answer, None)
+        self.gateway.judge_answer(
+            &self.recorded,
+            self.caller,
+            (&self.loaded, &self.sitting),
+            answer,
+            None,
+        )
     }
 
     fn killed(&self) -> Option<Reason> {

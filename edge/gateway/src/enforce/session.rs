@@ -1,44 +1,27 @@
-//! What a session remembers of its calls and their answers.
+//! What a session remembers of the answers to its calls.
 
+use super::Gateway;
 use super::dialogue::Exchange;
-use super::{Caller, Gateway};
-use crate::world::Loaded;
-use proctor_engine::{Channel, Permit, Reading, Release};
+use proctor_engine::{Channel, Reading, Release};
 use proctor_model::EntryKind;
 use serde_json::{Map, Value, json};
 use std::sync::PoisonError;
 
 impl Gateway {
-    /// A permitted call belongs to its session's history from the start: the next decision may depend on it.
-    pub(super) fn note_call(&self, caller: &Caller, loaded: &Loaded, permit: &Permit) {
-        let tenant = &caller.tenant;
-        let tool = loaded.tenant.catalogue().get(permit.tool());
-        if let (Some(keys), Some(tool)) = (tenant.keys(), tool) {
-            let intent = caller.token.intent().and_then(|id| tenant.intent(id));
-            let session = tenant
-                .sessions
-                .of(&caller.token, intent.as_deref(), &keys.digest_key);
-            let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
-            session.history.note_call(tool, self.clock.now());
-        }
-    }
-
     /// What the agent is about to read goes into its session's memory first: the next decision has to know of it.
     pub(super) fn note_reading(&self, exchange: &Exchange<'_>, release: &Release) {
         let Exchange {
             recorded,
             caller,
             loaded,
+            sitting,
             ..
         } = exchange;
         let (tenant, permit) = (&caller.tenant, recorded.permit());
-        let (Some(keys), Some(tool)) =
-            (tenant.keys(), loaded.tenant.catalogue().get(permit.tool()))
-        else {
+        let Some(tool) = loaded.tenant.catalogue().get(permit.tool()) else {
             return;
         };
-        let intent = caller.token.intent().and_then(|id| tenant.intent(id));
-        let intent = intent.as_deref();
+        let intent = sitting.intent.as_deref();
         let kind = tool.reference().name.kind();
         let blocks = as_blocks(kind, release.body());
         let reading = Reading {
@@ -50,7 +33,7 @@ impl Gateway {
             error: release.channel() == Channel::Error,
             memory: release.memory(),
         };
-        let session = tenant.sessions.of(&caller.token, intent, &keys.digest_key);
+        let session = &sitting.session;
         {
             let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
             match release.channel() {
@@ -68,7 +51,7 @@ impl Gateway {
                 }
             }
         }
-        tenant.sessions.grown(&caller.token, intent, &session);
+        tenant.sessions.grown(&caller.token, intent, session);
     }
 }
 

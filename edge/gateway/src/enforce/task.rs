@@ -239,8 +239,12 @@ impl Gateway {
             request: asked.request.as_str(),
             replies: asked.replies,
         };
-        let (decision, loaded) = match self.judge(caller, |world, _| follow(following, world)) {
-            Ok(judged) => judged,
+        let followed = self.sit(caller).and_then(|sitting| {
+            let judged = self.judge_in(caller, &sitting, |world, _| follow(following, world))?;
+            Ok((judged, sitting))
+        });
+        let ((decision, loaded), sitting) = match followed {
+            Ok(followed) => followed,
             Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
         };
         super::count_content(&decision.facts().content);
@@ -263,6 +267,7 @@ impl Gateway {
                     recorded,
                     caller,
                     loaded: &loaded,
+                    sitting,
                     purpose: proctor_engine::Purpose::Continue,
                     replied: Replied::default(),
                     task: Some((&task, asked.request)),

@@ -15,6 +15,7 @@ use proctor_engine::llm::{Api, Prompt};
 use proctor_model::catalogue::LlmDialect;
 use proctor_model::{ApprovalId, Reason, ServerId};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -108,7 +109,7 @@ async fn read(
     provider: &str,
     parts: &Parts,
     body: Body,
-) -> Result<Prompted, (Reason, Option<&'static str>)> {
+) -> Result<Prompted, (Reason, Option<Cow<'static, str>>)> {
     let plain = |reason: Reason| (reason, None);
     let api = api.ok_or(plain(Reason::UnknownMethod))?;
     let provider: ServerId = provider.parse().map_err(|_| plain(Reason::UnknownTool))?;

@@ -84,12 +84,18 @@ impl Chat {
             };
             self.choice(choice, flow, gate)?;
         }
+        flow.accounted = self.usage.is_some() && self.is_finished();
         Ok(None)
+    }
+
+    /// Whether every choice has said why it stopped.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished && self.choices.values().all(|choice| choice.finished)
     }
 
     /// The connection is closed. That is an end where every choice has said why it stopped.
     pub(super) fn hang_up(&mut self, flow: &mut Flow, gate: &mut Gate<'_, '_>) -> Step {
-        match self.finished && self.choices.values().all(|choice| choice.finished) {
+        match self.is_finished() {
             true => self.end(flow, gate),
             false => Err(Reason::UpstreamUnavailable.into()),
         }

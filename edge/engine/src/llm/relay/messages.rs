@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     blocks: BTreeMap<u64, Block>,
+    /// One has come to its end.
+    stopped: bool,
 }
 
 /// A content block that has begun.
@@ -34,8 +36,9 @@ impl Messages {
             "content_block_delta" => self.delta(&data, flow, gate)?,
             "content_block_stop" => self.stop(&data, flow, gate)?,
             "message_delta" => {
-                flow.hear(data.get("usage"))?;
                 let usage = data.remove("usage");
+                flow.accounted |= usage.is_some();
+                flow.hear(usage.as_ref())?;
                 let mut data = flow.repeated(&Value::Object(data), gate)?;
                 if let (Some(usage), Some(members)) = (usage, data.as_object_mut()) {
                     members.insert("usage".to_owned(), usage);
@@ -60,6 +63,11 @@ impl Messages {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Whether no block is open any more.
+    pub(super) fn is_between_blocks(&self) -> bool {
+        self.stopped && self.blocks.is_empty()
     }
 
     fn start(
@@ -152,6 +160,7 @@ impl Messages {
         gate: &mut Gate<'_, '_>,
     ) -> Result<(), Stop> {
         let index = index(data)?;
+        self.stopped = true;
         match self.blocks.remove(&index) {
             None => return Err(Reason::OutputInvalid.into()),
             Some(Block::Whole) => {}

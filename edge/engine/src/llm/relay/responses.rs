@@ -14,6 +14,8 @@ pub(super) struct Responses {
     texts: BTreeMap<String, Map<String, Value>>,
     /// Tool calls that wait, by their place in the output.
     calls: BTreeMap<u64, Call>,
+    /// Items that have begun and not ended; none before the first.
+    open: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -162,12 +164,18 @@ impl Responses {
         passed.stop.map_or(Ok(()), Err)
     }
 
+    /// Whether no item is open any more.
+    pub(super) fn is_between_items(&self) -> bool {
+        self.open == Some(0)
+    }
+
     fn added(
         &mut self,
         data: Map<String, Value>,
         flow: &mut Flow,
         gate: &Gate<'_, '_>,
     ) -> Result<(), Stop> {
+        self.open = Some(self.open.unwrap_or(0).saturating_add(1));
         let item = data.get("item").and_then(Value::as_object);
         let kind = item.map(|item| text_of(item, "type")).unwrap_or_default();
         if kind.ends_with("_call") {
@@ -202,6 +210,7 @@ impl Responses {
         gate: &mut Gate<'_, '_>,
     ) -> Result<(), Stop> {
         let place = place(&data)?;
+        self.open = Some(self.open.unwrap_or(0).saturating_sub(1));
         let Some(call) = self.calls.remove(&place) else {
             let unannounced = data.get("item").and_then(calls::of_item);
             if unannounced.is_some() {
@@ -272,6 +281,7 @@ impl Responses {
     ) -> Result<(), Stop> {
         let response = data.get("response").and_then(Value::as_object);
         let response = response.ok_or(Stop::from(Reason::OutputInvalid))?;
+        flow.accounted = response.get("usage").is_some_and(Value::is_object);
         flow.hear(response.get("usage"))?;
         // Calls that the stream did not have one by one have been seen by nobody yet.
         flow.calls = calls::of_whole(flow.api, response);

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest stream.
 const STREAM_MAX: Duration = Duration::from_secs(3600);
+/// How long the last of a stream that nobody reads any more is waited for: what it used.
+const TAIL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most bytes of it.
+const TAIL_BYTES_MAX: usize = 256 * 1024;
 
 /// Why nothing more goes to the agent.
 enum Over {
@@ -42,6 +46,7 @@ impl Turn<'_> {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let note = Note::of(self.recorded.permit().facts(), &self.model);
         let mut relay = Relay::new(self.prompt, self.recorded.permit().limits().tokens);
+        let mut reader = Reader::default();
         let over = match begun.send(Completion::Stream { note, pieces }) {
             Err(_) => Over::Cancelled,
             Ok(()) => {
@@ -54,12 +59,16 @@ impl Turn<'_> {
                     biased;
                     () = cancel.cancelled() => Over::Cancelled,
                     reason = killed => Over::Killed(reason),
-                    over = tokio::time::timeout(STREAM_MAX, self.pass(&mut relay, &mut events, &sender)) => {
+                    over = tokio::time::timeout(STREAM_MAX, self.pass(&mut relay, &mut events, &mut reader, &sender)) => {
                         over.unwrap_or(Over::Failed(Failure::Timeout))
                     }
                 }
             }
         };
+        if matches!(over, Over::Cancelled) && relay.nears_end() {
+            let hearing = hear_out(&mut relay, &mut events, &mut reader);
+            let _ = tokio::time::timeout(TAIL_TIMEOUT, hearing).await;
+        }
         // The provider stops when nobody listens.
         drop(events);
         let stop = stopped(&over);
@@ -81,9 +90,9 @@ impl Turn<'_> {
         &self,
         relay: &mut Relay,
         events: &mut Events,
+        reader: &mut Reader,
         sender: &mpsc::Sender<Bytes>,
     ) -> Over {
-        let mut reader = Reader::default();
         let mut funds = self.funds(relay);
         loop {
             let chunk = tokio::select! {
@@ -149,16 +158,19 @@ impl Turn<'_> {
     ) -> (Option<Ending>, Bytes) {
         let started = self.gateway.clock.monotonic();
         let permit = self.recorded.permit();
-        let judged = self
-            .gateway
-            .judge_under(self.caller, &self.loaded, |world, evaluator| {
+        let judged = self.gateway.judge_under(
+            self.caller,
+            &self.loaded,
+            &self.sitting,
+            |world, evaluator| {
                 let mut gate = Gate {
                     permit,
                     world,
                     evaluator,
                 };
                 judge(relay, &mut gate)
-            });
+            },
+        );
         let ending = judged.unwrap_or_else(|reason| Some(Ending::Stopped(reason.into())));
         let took = self.gateway.clock.monotonic().saturating_sub(started);
         metrics::histogram!("proctor_edge_llm_event_seconds").record(took.as_secs_f64());
@@ -182,21 +194,38 @@ impl Turn<'_> {
         let (policies, monitored) = relay.policies();
         findings.policies = policies.to_vec();
         findings.monitored = monitored;
-        let content = self
-            .gateway
-            .judge_under(self.caller, &self.loaded, |world, _| {
-                relay.content(permit, world)
-            });
+        let content =
+            self.gateway
+                .judge_under(self.caller, &self.loaded, &self.sitting, |world, _| {
+                    relay.content(permit, world)
+                });
         findings.content = content.unwrap_or_default();
         super::super::count_content(&findings.content);
-        let whole = matches!(over, Over::Ended(Ending::Done));
+        let accounted = matches!(over, Over::Ended(Ending::Done)) || relay.is_accounted();
         let ended = Ended::Streamed(Box::new(Streamed {
             kind,
             status,
             reason: stopped,
             findings,
+            accounted,
         }));
-        self.close(&ended, Some(relay.usage(permit, whole))).await;
+        self.close(&ended, Some(relay.usage(permit, accounted)))
+            .await;
+    }
+}
+
+/// Listens for what the answer used, to nobody's profit but the budgets'.
+async fn hear_out(relay: &mut Relay, events: &mut Events, reader: &mut Reader) {
+    let mut bytes = 0_usize;
+    while !relay.is_accounted() && bytes <= TAIL_BYTES_MAX {
+        let Ok(Some(chunk)) = events.next().await else {
+            return;
+        };
+        bytes = bytes.saturating_add(chunk.len());
+        let Ok(read) = reader.push(&chunk) else {
+            return;
+        };
+        read.iter().for_each(|event| relay.overhear(event));
     }
 }
 

@@ -1,0 +1,36 @@
+//! Whether an intent covers what a client replies to a question of a tool's server.
+
+use super::CompiledIntent;
+use crate::catalogue::Tool;
+use crate::provenance::{Broken, Evidence, Tracker};
+use serde_json::{Map, Value};
+
+impl CompiledIntent {
+    /// Whether an action for the tool accepts the origins of a reply's values. What the intent narrows has to do so as well:
+    /// see [`CompiledIntent::lineage`].
+    ///
+    /// # Errors
+    /// Which value has no accepted origin, if there is one.
+    pub(crate) fn check_reply(
+        &self,
+        tool: &Tool,
+        reply: &Map<String, Value>,
+        read: &Tracker,
+    ) -> Result<(), Option<String>> {
+        let evidence = Evidence {
+            goal: &self.goal,
+            session: read,
+        };
+        let mut why = None;
+        for action in &self.actions {
+            if action.declared.tool != *tool.reference() {
+                continue;
+            }
+            match evidence.check_reply(&tool.plan, &action.origins, reply) {
+                Ok(()) => return Ok(()),
+                Err(Broken(detail)) => why = Some(detail),
+            }
+        }
+        Err(why)
+    }
+}
