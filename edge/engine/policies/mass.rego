@@ -37,8 +37,49 @@ mass_update if {
 mass_update if {
 	some pointer, role in input.tool.roles
 	role == "row_limit"
-	asked := object.get(input.args, split(trim_prefix(pointer, "/"), "/"), 0)
-	not within_mass(asked)
+	steps := split(trim_prefix(pointer, "/"), "/")
+	exceeds(steps)
+}
+
+# What a pointer leads to. `*` is each element, and a list may stand where the pointer says nothing of one.
+exceeds(steps) if {
+	not "*" in steps
+	count(lists_on(steps)) == 0
+	not within_mass(object.get(input.args, steps, 0))
+}
+
+exceeds(steps) if {
+	at := min({i | some i, step in steps; step == "*"})
+	some element in object.get(input.args, array.slice(steps, 0, at), [])
+	exceeds_in(element, array.slice(steps, at + 1, count(steps)))
+}
+
+exceeds(steps) if {
+	not "*" in steps
+	at := min(lists_on(steps))
+	some element in object.get(input.args, array.slice(steps, 0, at), [])
+	exceeds_in(element, array.slice(steps, at, count(steps)))
+}
+
+lists_on(steps) := {i |
+	some i, _ in steps
+	is_array(object.get(input.args, array.slice(steps, 0, i), null))
+}
+
+# In an element. Where the way is not plain the limit counts as too large.
+exceeds_in(element, steps) if not plain_way(element, steps)
+
+exceeds_in(element, steps) if {
+	plain_way(element, steps)
+	not within_mass(object.get(element, steps, 0))
+}
+
+plain_way(element, steps) if {
+	not "*" in steps
+	not is_array(element)
+	every i, _ in steps {
+		not is_array(object.get(element, array.slice(steps, 0, i + 1), null))
+	}
 }
 
 within_mass(asked) if {

@@ -26,6 +26,20 @@ test_a_limit_that_is_asked_for if {
 	}
 }
 
+limited(pointer, args) := object.union(change(args), {"tool": {"server": "crm", "name": "update", "verb": "write", "roles": {pointer: "row_limit"}}})
+
+test_limits_in_lists_and_members_of_any_name if {
+	every pointer in ["/queries/*/limit", "/queries/limit"] {
+		policy.decision.effect == "allow" with input as limited(pointer, {"queries": [{"limit": 3}, {"x": 1}]}) with data.settings as three
+		policy.decision.effect == "allow" with input as limited(pointer, {}) with data.settings as three
+		policy.decision.reasons == {"mass_update"} with input as limited(pointer, {"queries": [{"limit": 1}, {"limit": 4}]}) with data.settings as three
+		policy.decision.reasons == {"mass_update"} with input as limited(pointer, {"queries": [[{"limit": 4}]]}) with data.settings as three
+	}
+	policy.decision.reasons == {"mass_update"} with input as limited("/*/limit", {"a": {"limit": 4}}) with data.settings as three
+	policy.decision.reasons == {"mass_update"} with input as limited("/q/*/r/*/limit", {"q": [{"r": [{"limit": 4}]}]}) with data.settings as three
+	policy.decision.reasons == {"mass_update"} with input as limited("/q/limit", {"q": {"limit": [4]}}) with data.settings as three
+}
+
 test_reading_is_not_bound_but_where_listed if {
 	call := object.union(request("read"), {"args": {"ids": [1, 2, 3, 4]}})
 	policy.decision.effect == "allow" with input as call with data.settings as three

@@ -10,21 +10,21 @@ origins_bind if {
 	verb == input.tool.verb
 }
 
-# The values below the pointer of a role.
+# The values that a role is for. In the pointer of a role `*` is any one step, and an index may be missing: each name in it
+# has to stand in the pointer of the value.
 guarded contains pointer if {
 	some at, role in input.tool.roles
 	role in data.settings.origins.roles
-	some pointer, _ in input.origins
-	below(pointer, at)
+	names := {step | some step in split(at, "/"); not any_step(step)}
+	some pointer, steps in steps_of
+	names & steps == names
 }
 
-below(pointer, at) if pointer == at
+steps_of := {pointer: {step | some step in split(pointer, "/")} | some pointer, _ in input.origins}
 
-below(pointer, at) if {
-	rest := trim_prefix(pointer, at)
-	rest != pointer
-	startswith(rest, "/")
-}
+any_step("*") := true
+
+any_step(step) if regex.match(`^[0-9]+$`, step)
 
 proved(pointer) if {
 	some origin in input.origins[pointer]
@@ -35,6 +35,15 @@ unproved_value if {
 	origins_bind
 	some pointer in guarded
 	not proved(pointer)
+}
+
+# Where something has to be named there is something to be proved: `true` or an empty list is no name.
+unproved_value if {
+	origins_bind
+	some role in input.tool.roles
+	role in data.settings.origins.roles
+	role in {"target", "command"}
+	count(guarded) == 0
 }
 
 # Too many values to be told apart: some may be missing.

@@ -9,6 +9,7 @@ mod view;
 
 use crate::catalogue::Tool;
 use crate::decision::{ApprovalNote, Facts};
+use crate::provenance::Place;
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
@@ -24,6 +25,10 @@ pub(crate) struct Cause {
     pub(crate) key: String,
     /// The reason for people. No value of the call.
     pub(crate) text: String,
+    /// The reason of the refusal where no person can be asked.
+    pub(crate) reason: Reason,
+    /// The arguments that it is about.
+    pub(crate) places: Vec<Place>,
 }
 
 /// An escalated call, as it goes to control. Holds values of the call: they are for the approver alone.
@@ -269,17 +274,29 @@ pub(crate) fn settle(
         facts.approval = Some(granted.note.clone());
         return Ok(Some(granted));
     }
+    let Some(view) = view::of(arguments, tool.entry(), causes) else {
+        // Nobody approves what nobody sees.
+        let first = causes.first().map(|cause| cause.reason);
+        return Err((first.unwrap_or(Reason::Internal), None));
+    };
     let intent_end = world.intent.map(|intent| intent.intent().expires_at);
     let escalation = Escalation {
         tool: tool.reference().clone(),
         arguments: arguments.as_object().cloned().unwrap_or_default(),
-        covers: causes.iter().map(|cause| cause.key.clone()).collect(),
+        covers: covers(causes),
         question: question(causes, tool, facts),
-        view: view::of(arguments, tool.entry()),
+        view,
         until: intent_end.map_or(token.expires_at(), |end| end.min(token.expires_at())),
         binding,
     };
     Err((Reason::ApprovalRequired, Some(Box::new(escalation))))
+}
+
+/// What an approval has to cover, each once.
+fn covers(causes: &[Cause]) -> Vec<String> {
+    let mut keys: Vec<String> = causes.iter().map(|cause| cause.key.clone()).collect();
+    keys.dedup();
+    keys
 }
 
 /// None if a part of it is missing: then it would bind to less than it says.

@@ -5,7 +5,7 @@ use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
-use crate::intent::{Count, Violation};
+use crate::intent::{Count, Problem};
 use crate::memory::Writing;
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::provenance::shown_pointer;
@@ -147,7 +147,7 @@ fn decide_with(
         let granted = approval::settle(&causes, leave, token, tool, &arguments, facts, world)
             .map_err(|(reason, asked)| {
                 escalation = asked;
-                No(reason, why(&causes))
+                No(reason, why(&causes, reason))
             })?;
         if call.purpose == Purpose::Continue {
             charges.clear();
@@ -215,8 +215,10 @@ fn mark_escalated(facts: &mut Facts, escalated: bool) {
     }
 }
 
-fn why(causes: &[Cause]) -> Option<String> {
-    let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
+fn why(causes: &[Cause], reason: Reason) -> Option<String> {
+    let mut texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
+    let unseen = causes.first().is_some_and(|cause| cause.reason == reason);
+    texts.extend(unseen.then_some("no person is asked: the arguments are too large to be shown"));
     Some(texts.join("; "))
 }
 
@@ -345,22 +347,30 @@ fn intent(
                     ..count
                 });
                 charges.extend(unbounded.map(charge));
-                causes.push(cause(one.id(), violation));
+                let problems = violation.problems.into_iter();
+                causes.extend(problems.map(|problem| cause(one.id(), problem)));
             }
-            Err(violation) => return Err(No(violation.reason, violation.detail)),
+            Err(violation) => {
+                let reason = violation.reason();
+                let detail = violation.problems.into_iter().next();
+                return Err(No(reason, detail.and_then(|problem| problem.detail)));
+            }
         }
     }
     Ok(charges)
 }
 
-fn cause(intent: &IntentId, violation: Violation) -> Cause {
-    let code = violation.reason.code();
-    let key = format!("intent:{intent}:{code}");
-    let text = match violation.detail {
-        Some(detail) => format!("{code}: {detail}"),
-        None => code.to_owned(),
-    };
-    Cause { key, text }
+fn cause(intent: &IntentId, problem: Problem) -> Cause {
+    let code = problem.reason.code();
+    Cause {
+        key: format!("intent:{intent}:{code}"),
+        text: match problem.detail {
+            Some(detail) => format!("{code}: {detail}"),
+            None => code.to_owned(),
+        },
+        reason: problem.reason,
+        places: problem.places,
+    }
 }
 
 /// What the call writes to memory, if its tool does.
@@ -465,7 +475,12 @@ fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
             "" => format!("policy {} asks for a person", policy.id),
             rules => rules.to_owned(),
         };
-        Cause { key, text }
+        Cause {
+            key,
+            text,
+            reason: Reason::PolicyDenied,
+            places: Vec::new(),
+        }
     };
     policies.iter().filter(asks).map(cause).collect()
 }
@@ -559,6 +574,8 @@ fn clear(
         Some(Reason::ApprovalRequired) => causes.push(Cause {
             key: format!("content:{}", found.classes()),
             text: format!("a content rule asks for a person: {}", found.classes()),
+            reason: Reason::ContentBlocked,
+            places: Vec::new(),
         }),
         Some(reason) => return Err(No(reason, Some(found.classes()))),
         None => {}

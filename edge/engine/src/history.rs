@@ -2,7 +2,7 @@
 
 use crate::catalogue::Tool;
 use crate::limits::HISTORY_LAST_MAX;
-use proctor_model::catalogue::{Trust, Verb};
+use proctor_model::catalogue::Verb;
 use proctor_model::{Timestamp, ToolRef};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,7 +19,7 @@ pub(crate) struct Past {
 pub struct History {
     pub(crate) calls: u64,
     pub(crate) by_verb: BTreeMap<Verb, u64>,
-    /// Results of tools that are not trusted as a whole.
+    /// Results with anything in them that is not trusted, errors, and what servers said beside their answers.
     pub(crate) untrusted_reads: u64,
     /// Rows in all results.
     pub(crate) rows: u64,
@@ -64,20 +64,19 @@ impl History {
         self.policy_view = crate::policy::history_view(self);
     }
 
-    /// A result is on its way to the agent.
+    /// A result is on its way to the agent; `exposes`: something in it may dictate what the agent does next.
     pub(crate) fn note_result(&mut self, tool: &Tool, rows: u64, error: bool, exposes: bool) {
         if !error && !self.answered.contains(tool.reference()) {
             self.answered.insert(tool.reference().clone());
         }
         self.rows = self.rows.saturating_add(rows);
-        let untrusted = match tool.entry().memory {
-            // Memory is as trusted as its records are.
-            Some(_) => exposes,
-            None => tool.entry().output == Trust::Untrusted,
-        };
-        if untrusted {
-            self.untrusted_reads = self.untrusted_reads.saturating_add(1);
-        }
+        self.untrusted_reads = self.untrusted_reads.saturating_add(u64::from(exposes));
+        self.policy_view = crate::policy::history_view(self);
+    }
+
+    /// A server said something beside its answers.
+    pub(crate) fn note_overheard(&mut self) {
+        self.untrusted_reads = self.untrusted_reads.saturating_add(1);
         self.policy_view = crate::policy::history_view(self);
     }
 }

@@ -6,8 +6,8 @@
 mod reply;
 
 use crate::catalogue::Tool;
-use crate::provenance::{Broken, Evidence, Origins, Passage, Tracker};
-use crate::schema::{Schema, SchemaError};
+use crate::provenance::{Broken, Evidence, Origins, Passage, Place, Tracker};
+use crate::schema::{Misfit, Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
 use proctor_model::intent::{Action, Intent, IntentError, OnViolation, millionths};
@@ -81,14 +81,42 @@ pub struct Count {
 /// Why no action covers a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// The reason of the action that came closest.
-    pub reason: Reason,
+    /// What does not hold of the action that came closest, by reason. If it asks for a person, all of it: an approval is
+    /// for what was in the question. Else the first.
+    pub(crate) problems: Vec<Problem>,
     /// Whether that action asks for a person.
     pub escalate: bool,
     /// The counts of that action: a call that a person approves is still one.
     pub counts: Vec<Count>,
+}
+
+impl Violation {
+    /// The reason of the action that came closest.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        let first = self.problems.first();
+        first.map_or(Reason::ToolNotInIntent, |problem| problem.reason)
+    }
+}
+
+/// One reason for which an action does not cover a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Problem {
+    pub(crate) reason: Reason,
     /// Where it failed, without values.
-    pub detail: Option<String>,
+    pub(crate) detail: Option<String>,
+    /// The arguments that it is about.
+    pub(crate) places: Vec<Place>,
+}
+
+impl Problem {
+    fn new(reason: Reason, detail: Option<String>) -> Self {
+        Self {
+            reason,
+            detail,
+            places: Vec::new(),
+        }
+    }
 }
 
 impl CompiledIntent {
@@ -218,10 +246,9 @@ impl CompiledIntent {
         read: &Tracker,
     ) -> Result<Matched, Violation> {
         let mut closest = Violation {
-            reason: Reason::ToolNotInIntent,
+            problems: Vec::new(),
             escalate: false,
             counts: Vec::new(),
-            detail: None,
         };
         for (index, action) in (0_u32..).zip(&self.actions) {
             if action.declared.tool != *tool.reference() {
@@ -239,7 +266,7 @@ impl CompiledIntent {
                         counts,
                     });
                 }
-                Err(violation) if rank(violation.reason) > rank(closest.reason) => {
+                Err(violation) if rank(violation.reason()) > rank(closest.reason()) => {
                     closest = violation;
                 }
                 Err(_) => {}
@@ -299,36 +326,107 @@ fn check(
     counts: &[Count],
     session: &dyn SessionView,
 ) -> Result<(), Violation> {
-    let violation = |reason, detail| Violation {
-        reason,
-        escalate: action.declared.on_violation == OnViolation::Escalate,
-        counts: counts.to_vec(),
-        detail,
+    let escalate = action.declared.on_violation == OnViolation::Escalate;
+    let mut problems = problems(action, tool, arguments, evidence, counts, session);
+    let problems: Vec<Problem> = match escalate {
+        true => problems.collect(),
+        false => problems.next().into_iter().collect(),
     };
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Violation {
+        problems,
+        escalate,
+        counts: counts.to_vec(),
+    })
+}
+
+/// What does not hold, one after the other: the next is looked for only if it is asked for.
+fn problems<'a>(
+    action: &'a CompiledAction,
+    tool: &'a Tool,
+    arguments: &'a Value,
+    evidence: Evidence<'a>,
+    counts: &'a [Count],
+    session: &'a dyn SessionView,
+) -> impl Iterator<Item = Problem> + 'a {
     let answered = &evidence.session.history.answered;
-    if !action
-        .declared
-        .after
-        .iter()
-        .all(|tool| answered.contains(tool))
-    {
-        return Err(violation(Reason::OutOfOrder, None));
-    }
-    if let Some(misfit) = action.args.as_ref().and_then(|args| args.misfit(arguments)) {
-        return Err(violation(Reason::ArgumentNotInIntent, Some(misfit)));
-    }
-    evidence
-        .check(&tool.plan, &action.origins, arguments)
-        .map_err(|Broken(detail)| violation(Reason::OriginNotAccepted, Some(detail)))?;
-    if let Some(pointer) = action.unsummable(arguments) {
+    let after = &action.declared.after;
+    let order = move || {
+        let early = !after.iter().all(|tool| answered.contains(tool));
+        early.then(|| Problem::new(Reason::OutOfOrder, None))
+    };
+    let shape = move || {
+        let misfits = action.args.as_ref()?.misfits(arguments);
+        misfit(misfits.take(NAMED_MAX.saturating_add(1)))
+    };
+    let origins = move || unproved(evidence.check(&tool.plan, &action.origins, arguments));
+    let sums = move || {
+        let pointer = action.unsummable(arguments)?;
         let detail = format!("{}: amount", crate::provenance::shown_pointer(pointer));
-        return Err(violation(Reason::ArgumentNotInIntent, Some(detail)));
+        Some(Problem::new(Reason::ArgumentNotInIntent, Some(detail)))
+    };
+    let full = move |reason: Reason| {
+        let full = |count: &&Count| {
+            let counted = session.calls(&count.key).saturating_add(count.units);
+            count.reason == reason && counted > count.most
+        };
+        counts.iter().find(full)?;
+        Some(Problem::new(reason, None))
+    };
+    use std::iter::once_with;
+    once_with(order)
+        .chain(once_with(shape))
+        .chain(once_with(origins))
+        .chain(once_with(sums))
+        .chain(once_with(move || full(Reason::IntentCallsExhausted)))
+        .chain(once_with(move || full(Reason::IntentTotalExceeded)))
+        .flatten()
+}
+
+/// Most arguments that a question names.
+const NAMED_MAX: usize = 16;
+
+/// All arguments without an accepted origin, as one problem.
+fn unproved(broken: Vec<Broken>) -> Option<Problem> {
+    let detail = named(broken.iter().map(|broken| broken.text.as_str()))?;
+    let places = broken.into_iter().filter_map(|broken| broken.place);
+    Some(Problem {
+        reason: Reason::OriginNotAccepted,
+        detail: Some(detail),
+        places: places.collect(),
+    })
+}
+
+/// All arguments that the action's schema does not take, as one problem.
+fn misfit(misfits: impl Iterator<Item = Misfit>) -> Option<Problem> {
+    let misfits: Vec<Misfit> = misfits.collect();
+    let detail = named(misfits.iter().map(|misfit| misfit.text.as_str()))?;
+    let places = misfits.into_iter().map(|misfit| Place {
+        pointer: misfit.pointer,
+        leads: Vec::new(),
+    });
+    Some(Problem {
+        reason: Reason::ArgumentNotInIntent,
+        detail: Some(detail),
+        places: places.collect(),
+    })
+}
+
+/// Each text once, within bounds.
+fn named<'t>(all: impl Iterator<Item = &'t str>) -> Option<String> {
+    let mut texts: Vec<&str> = Vec::new();
+    for text in all {
+        if texts.len() >= NAMED_MAX {
+            texts.push("and others");
+            break;
+        }
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
     }
-    let full = |count: &&Count| session.calls(&count.key).saturating_add(count.units) > count.most;
-    match counts.iter().find(full) {
-        Some(count) => Err(violation(count.reason, None)),
-        None => Ok(()),
-    }
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 fn compile_parent(intent: &Intent) -> Result<Option<Box<CompiledIntent>>, IntentProblem> {
@@ -358,24 +456,49 @@ fn rank(reason: Reason) -> u8 {
     }
 }
 
-/// Constants in the schemas of the actions: the intent's own words, as good as the goal's.
-fn constants<'s>(schema: &'s Value, found: &mut Vec<&'s Value>) {
-    match schema {
-        Value::Object(members) => {
-            found.extend(members.get("const"));
-            found.extend(
-                members
-                    .get("enum")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten(),
-            );
-            members.values().for_each(|member| constants(member, found));
+/// Keywords with a schema that a fitting value fits, or some part of it does.
+const ONE: [&str; 9] = [
+    "items",
+    "additionalItems",
+    "unevaluatedItems",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "then",
+    "else",
+    "$ref",
+];
+/// Keywords with a list of such schemas.
+const SEVERAL: [&str; 5] = ["items", "prefixItems", "allOf", "anyOf", "oneOf"];
+/// Keywords with such a schema for each of some names.
+const NAMED: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
+
+/// Constants in the schema of an action: the intent's own words, as good as the goal's. Only those that arguments may
+/// have: what stands under `not`, `if` or `contains` is there to be kept out, or to tell cases apart.
+fn constants<'s>(root: &'s Value, found: &mut Vec<&'s Value>) {
+    let mut seen = std::collections::HashSet::new();
+    let mut pending = vec![root];
+    while let Some(schema) = pending.pop() {
+        let Some(members) = schema.as_object() else {
+            continue;
+        };
+        if !seen.insert(std::ptr::from_ref(schema).addr()) {
+            continue;
         }
-        Value::Array(elements) => elements
-            .iter()
-            .for_each(|element| constants(element, found)),
-        _ => {}
+        let get = |keyword: &&str| members.get(*keyword);
+        let values = |keyword: &&str| get(keyword).and_then(Value::as_array).into_iter().flatten();
+        found.extend(get(&"const"));
+        found.extend(values(&"enum"));
+        for keyword in &ONE {
+            let target = |pointer: &'s str| root.pointer(pointer.strip_prefix('#')?);
+            pending.extend(get(keyword).and_then(|schema| match schema {
+                Value::String(pointer) => target(pointer),
+                schema => Some(schema),
+            }));
+        }
+        pending.extend(SEVERAL.iter().flat_map(values));
+        let named = NAMED.iter().filter_map(get).filter_map(Value::as_object);
+        pending.extend(named.flat_map(serde_json::Map::values));
     }
 }
 

@@ -77,7 +77,9 @@ pub const PROVENANCE_UNTRUSTED_MAX: usize = 196_608;
 /// Most sightings of values that signed memory vouches for.
 pub const PROVENANCE_MEMORY_MAX: usize = 32_768;
 /// Most sources (tool, field, named thing) of either kind in a session.
-pub const PROVENANCE_SOURCES_MAX: usize = 2_048;
+pub const PROVENANCE_SOURCES_MAX: usize = 4_096;
+/// Most of them that are told apart by the named thing; beyond, all things that a tool reads are one.
+pub const PROVENANCE_NAMED_SOURCES_MAX: usize = 3_072;
 /// Most fields of one result that are told apart.
 pub const PROVENANCE_FIELDS_MAX: usize = 64;
 /// Most names of one call under which its result is known.
@@ -99,7 +101,9 @@ pub const ORIGINS_MAX: usize = 64;
 /// Longest text, in bytes, whose origins a policy sees: a longer one is somebody's words, not a value.
 pub const ORIGINS_TEXT_BYTES_MAX: usize = 256;
 
-/// Most elements of one object or list of the arguments that an approver sees.
+/// Most links and addresses of one text that an approver is asked about.
+pub const VIEW_LEADS_MAX: usize = 16;
+/// Most elements of one object or list of the arguments that an approver sees, those apart that have to be seen.
 pub const VIEW_ELEMENTS_MAX: usize = 64;
 /// Longest text, in bytes, that an approver sees whole.
 pub const VIEW_TEXT_BYTES_MAX: usize = 2_048;

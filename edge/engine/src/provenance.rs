@@ -7,7 +7,10 @@
 //! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
 //! `tracker` (what one session has read), `rules` (which argument needs what).
 
+mod account;
+mod address;
 mod index;
+mod quantity;
 mod rules;
 mod text;
 mod tracker;
@@ -18,7 +21,9 @@ mod tests;
 
 pub(crate) use index::Passage;
 pub use rules::shown_pointer;
-pub(crate) use rules::{Broken, Evidence, Origins, Pattern, Plan, Written, origins, written};
+pub(crate) use rules::{
+    Broken, Evidence, Origins, Pattern, Place, Plan, Written, origins, written,
+};
 pub use tracker::{Reading, Tracker};
 
 /// The key of a tenant's trackers, from its digest key.

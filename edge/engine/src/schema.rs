@@ -57,10 +57,36 @@ impl Schema {
     #[must_use]
     pub fn misfit(&self, value: &Value) -> Option<String> {
         let error = self.0.validate(value).err()?;
-        let place = error.instance_path().to_string();
-        let place = if place.is_empty() { "/" } else { &place };
-        let place: String = place.chars().take(96).collect();
-        Some(format!("{place}: {}", error.kind().keyword()))
+        Some(Misfit::of(&error).text)
+    }
+
+    /// All places where it doesn't fit.
+    pub(crate) fn misfits<'v>(&'v self, value: &'v Value) -> impl Iterator<Item = Misfit> + 'v {
+        self.0.iter_errors(value).map(|error| Misfit::of(&error))
+    }
+}
+
+/// Where a value doesn't fit a schema.
+pub(crate) struct Misfit {
+    /// The place and the keyword, without the value.
+    pub(crate) text: String,
+    /// The place as it is.
+    pub(crate) pointer: String,
+}
+
+impl Misfit {
+    fn of(error: &jsonschema::ValidationError<'_>) -> Self {
+        let pointer = error.instance_path().to_string();
+        // Agents write the names of members.
+        let mut shown = crate::provenance::shown_pointer(&pointer);
+        if shown.is_empty() {
+            shown.push('/');
+        }
+        let shown: String = shown.chars().take(96).collect();
+        Self {
+            text: format!("{shown}: {}", error.kind().keyword()),
+            pointer,
+        }
     }
 }
 

@@ -1,75 +1,235 @@
 //! The arguments as an approver is to see them: enough to judge by, and no secret.
 
-use crate::limits::{VIEW_ELEMENTS_MAX, VIEW_TEXT_BYTES_MAX};
-use crate::provenance::Pattern;
+use super::Cause;
+use crate::limits::{VIEW_ELEMENTS_MAX, VIEW_LEADS_MAX, VIEW_TEXT_BYTES_MAX};
+use crate::provenance::{Pattern, Place};
 use proctor_model::catalogue::{CatalogueEntry, Role};
 use proctor_model::limits::APPROVAL_VIEW_BYTES_MAX;
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 const MASK: &str = "(hidden)";
 
-/// The view of a call's arguments, at most [`APPROVAL_VIEW_BYTES_MAX`] of JSON.
-pub(super) fn of(arguments: &Value, entry: &CatalogueEntry) -> Value {
-    let credentials: Vec<Pattern> = entry
-        .roles
-        .iter()
-        .filter(|(_, role)| **role == Role::Credential)
-        .map(|(pointer, _)| Pattern::new(pointer))
-        .collect();
-    // Long texts first, then everything that is long: names and numbers are what is judged by.
-    for text_max in [VIEW_TEXT_BYTES_MAX, VIEW_TEXT_BYTES_MAX / 16, 16] {
-        let seen = show(arguments, &mut Vec::new(), &credentials, text_max);
+/// The view of a call's arguments, at most [`APPROVAL_VIEW_BYTES_MAX`] of JSON. `None`: what an approver would be asked
+/// about, or what the call's effect hangs on by the operator's labels, can't be shown in that.
+pub(super) fn of(arguments: &Value, entry: &CatalogueEntry, causes: &[Cause]) -> Option<Value> {
+    let mut view = View::new(entry);
+    view.note_labelled(arguments, &mut Vec::new(), &mut String::new());
+    for place in causes.iter().flat_map(|cause| &cause.places) {
+        if place.leads.len() > VIEW_LEADS_MAX {
+            return None;
+        }
+        view.note(place);
+    }
+    // Long texts first, then everything that is long: names and numbers are what is judged by. At last all that may be
+    // missing.
+    let sizes = [
+        (VIEW_TEXT_BYTES_MAX, VIEW_ELEMENTS_MAX),
+        (VIEW_TEXT_BYTES_MAX / 16, VIEW_ELEMENTS_MAX),
+        (16, VIEW_ELEMENTS_MAX),
+        (16, 0),
+    ];
+    for (text_max, elements_max) in sizes {
+        view.text_max = text_max;
+        view.elements_max = elements_max;
+        let seen = view.show(arguments, &mut Vec::new(), &mut String::new())?;
         if seen.to_string().len() <= APPROVAL_VIEW_BYTES_MAX {
-            return seen;
+            return Some(seen);
         }
     }
-    Value::String("(too large to be shown)".to_owned())
+    None
 }
 
-fn show<'a>(
-    value: &'a Value,
-    path: &mut Vec<&'a str>,
-    credentials: &[Pattern],
+/// How one argument has to be seen.
+enum Must {
+    Whole,
+    /// A long text may be cut, if these are shown.
+    Leads(Vec<String>),
+}
+
+struct View {
+    credentials: Vec<Pattern>,
+    /// What the call's effect hangs on: whom it is for, how much, where.
+    judged: Vec<Pattern>,
+    must: HashMap<String, Must>,
+    /// Pointers to those, and of all that they are in.
+    ways: HashSet<String>,
+    /// The same of those with a label.
+    labelled: HashSet<String>,
     text_max: usize,
-) -> Value {
-    if !path.is_empty() && credentials.iter().any(|pattern| pattern.covers(path)) {
-        return MASK.into();
+    elements_max: usize,
+}
+
+impl View {
+    fn new(entry: &CatalogueEntry) -> Self {
+        let with = |is: fn(&Role) -> bool| {
+            let roles = entry.roles.iter().filter(move |(_, role)| is(role));
+            roles.map(|(pointer, _)| Pattern::new(pointer))
+        };
+        let consequential = entry.consequential.iter().flatten();
+        let judged = with(|role| !matches!(role, Role::Credential | Role::Content));
+        Self {
+            credentials: with(|role| *role == Role::Credential).collect(),
+            judged: judged
+                .chain(consequential.map(|pointer| Pattern::new(pointer)))
+                .collect(),
+            must: HashMap::new(),
+            ways: HashSet::new(),
+            labelled: HashSet::new(),
+            text_max: 0,
+            elements_max: 0,
+        }
     }
-    match value {
-        Value::Object(members) => {
-            let mut shown = Map::new();
-            for (key, value) in members.iter().take(VIEW_ELEMENTS_MAX) {
-                let seen = if names_secret(key) {
-                    MASK.into()
-                } else {
+
+    /// Notes each value with a label by which calls are judged.
+    fn note_labelled<'a>(
+        &mut self,
+        value: &'a Value,
+        path: &mut Vec<&'a str>,
+        pointer: &mut String,
+    ) {
+        let length = pointer.len();
+        match value {
+            Value::Array(elements) => {
+                path.push("*");
+                for (at, element) in elements.iter().enumerate() {
+                    pointer.push_str(&format!("/{at}"));
+                    self.note_labelled(element, path, pointer);
+                    pointer.truncate(length);
+                }
+                path.pop();
+            }
+            Value::Object(members) => {
+                for (key, member) in members {
                     path.push(key);
-                    let seen = show(value, path, credentials, text_max);
+                    pointer.push_str(&step(key));
+                    self.note_labelled(member, path, pointer);
+                    pointer.truncate(length);
                     path.pop();
-                    seen
-                };
-                shown.insert(own_key(&shown, cut(&plain(key), text_max)), seen);
+                }
             }
-            if let Some(more) = more(members.len()) {
-                shown.insert("(more)".to_owned(), more.into());
+            _ if self.judged.iter().any(|pattern| pattern.covers(path)) => {
+                self.must.insert(pointer.clone(), Must::Whole);
+                self.labelled.extend(ways(pointer));
+                self.ways.extend(ways(pointer));
             }
-            Value::Object(shown)
+            _ => {}
         }
-        Value::Array(elements) => {
-            path.push("*");
-            let mut shown: Vec<Value> = elements
-                .iter()
-                .take(VIEW_ELEMENTS_MAX)
-                .map(|element| show(element, path, credentials, text_max))
-                .collect();
-            path.pop();
-            shown.extend(more(elements.len()).map(Value::from));
-            Value::Array(shown)
-        }
-        // Masked before it is cut: half a key is no key to the pattern, and half of it is given away.
-        Value::String(text) => cut(&plain(&without_secrets(text)), text_max).into(),
-        other => other.clone(),
     }
+
+    /// Notes what the question is about.
+    fn note(&mut self, place: &Place) {
+        self.ways.extend(ways(&place.pointer));
+        match (self.must.get_mut(&place.pointer), place.leads.is_empty()) {
+            (Some(Must::Whole), _) => {}
+            (_, true) => drop(self.must.insert(place.pointer.clone(), Must::Whole)),
+            (Some(Must::Leads(leads)), false) => leads.extend(place.leads.iter().cloned()),
+            (None, false) => {
+                let leads = Must::Leads(place.leads.clone());
+                self.must.insert(place.pointer.clone(), leads);
+            }
+        }
+    }
+
+    /// `None`: what has to be seen is hidden for the name that it has.
+    fn show<'a>(
+        &self,
+        value: &'a Value,
+        path: &mut Vec<&'a str>,
+        pointer: &mut String,
+    ) -> Option<Value> {
+        if !path.is_empty() && self.credentials.iter().any(|pattern| pattern.covers(path)) {
+            return Some(MASK.into());
+        }
+        let length = pointer.len();
+        Some(match value {
+            Value::Object(members) => {
+                let mut shown = Map::new();
+                let mut others = 0_usize;
+                for (key, value) in members {
+                    pointer.push_str(&step(key));
+                    let must = self.ways.contains(pointer);
+                    others = others.saturating_add(usize::from(!must));
+                    if must || others <= self.elements_max {
+                        path.push(key);
+                        let (name, seen) = self.member(key, value, path, pointer)?;
+                        shown.insert(own_key(&shown, name), seen);
+                        path.pop();
+                    }
+                    pointer.truncate(length);
+                }
+                if let Some(more) = more(others, self.elements_max) {
+                    shown.insert(own_key(&shown, "(more)".to_owned()), more.into());
+                }
+                Value::Object(shown)
+            }
+            Value::Array(elements) => {
+                path.push("*");
+                let mut shown = Vec::new();
+                let mut others = 0_usize;
+                for (at, element) in elements.iter().enumerate() {
+                    pointer.push_str(&format!("/{at}"));
+                    let must = self.ways.contains(pointer);
+                    others = others.saturating_add(usize::from(!must));
+                    if must || others <= self.elements_max {
+                        shown.push(self.show(element, path, pointer)?);
+                    }
+                    pointer.truncate(length);
+                }
+                path.pop();
+                shown.extend(more(others, self.elements_max).map(Value::from));
+                Value::Array(shown)
+            }
+            Value::String(text) => self.text(text, pointer).into(),
+            other => other.clone(),
+        })
+    }
+
+    fn member<'a>(
+        &self,
+        key: &'a str,
+        value: &'a Value,
+        path: &mut Vec<&'a str>,
+        pointer: &mut String,
+    ) -> Option<(String, Value)> {
+        let name = match self.ways.contains(pointer) {
+            true => plain(&without_secrets(key)),
+            false => cut(&plain(key), self.text_max),
+        };
+        if !names_secret(key) {
+            return Some((name, self.show(value, path, pointer)?));
+        }
+        let hidden = (name, MASK.into());
+        (!self.labelled.contains(pointer)).then_some(hidden)
+    }
+
+    /// Masked before it is cut: half a key is no key to the pattern, and half of it is given away.
+    fn text(&self, text: &str, pointer: &str) -> String {
+        let masked = plain(&without_secrets(text));
+        let leads = match self.must.get(pointer) {
+            Some(Must::Whole) => return masked,
+            Some(Must::Leads(leads)) if masked.len() > self.text_max => leads.join(", "),
+            _ => String::new(),
+        };
+        let shown = cut(&masked, self.text_max);
+        match leads.as_str() {
+            "" => shown,
+            leads => format!("{shown} (in it: {})", plain(&without_secrets(leads))),
+        }
+    }
+}
+
+/// A step of a JSON Pointer.
+fn step(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A pointer, and those of all that it leads through.
+fn ways(pointer: &str) -> impl Iterator<Item = String> {
+    let steps = pointer.match_indices('/').skip(1).map(|(at, _)| at);
+    let ends = steps.chain([pointer.len()]);
+    ends.filter_map(|end| pointer.get(..end).map(str::to_owned))
 }
 
 /// A key that stands for one member alone: two that look the same once cut or spelled out are both shown.
@@ -83,8 +243,8 @@ fn own_key(shown: &Map<String, Value>, key: String) -> String {
         .unwrap_or(key)
 }
 
-fn more(length: usize) -> Option<String> {
-    let more = length.checked_sub(VIEW_ELEMENTS_MAX)?;
+fn more(length: usize, shown: usize) -> Option<String> {
+    let more = length.checked_sub(shown)?;
     (more > 0).then(|| format!("(and {more} more)"))
 }
 
@@ -173,11 +333,67 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn view(arguments: &Value, roles: &Value) -> Value {
+    fn asked(arguments: &Value, roles: &Value, places: Vec<Place>) -> Option<Value> {
         let entry = json!({
             "definition": { "name": "t", "input_schema": { "type": "object" } }, "roles": roles,
         });
-        of(arguments, &serde_json::from_value(entry).unwrap())
+        let cause = Cause {
+            key: String::new(),
+            text: String::new(),
+            reason: proctor_model::Reason::OriginNotAccepted,
+            places,
+        };
+        of(arguments, &serde_json::from_value(entry).unwrap(), &[cause])
+    }
+
+    fn view(arguments: &Value, roles: &Value) -> Value {
+        asked(arguments, roles, Vec::new()).unwrap()
+    }
+
+    fn place(pointer: &str, leads: &[&str]) -> Place {
+        Place {
+            pointer: pointer.to_owned(),
+            leads: leads.iter().map(|lead| (*lead).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn nothing_pushes_out_what_is_asked_about_or_labelled() {
+        let mut members: Map<String, Value> = (0..5000)
+            .map(|n| (format!("a{n}"), "junk".repeat(100).into()))
+            .collect();
+        members.insert("recipient".to_owned(), "mallory".into());
+        members.insert("cc".to_owned(), json!(["x", "eve@evil.example"]));
+        members.insert("sums".to_owned(), json!([{ "amount": 5000 }]));
+        let arguments = Value::Object(members);
+        let roles = json!({ "/recipient": "target", "/sums/*/amount": "amount" });
+        let seen = asked(&arguments, &roles, vec![place("/cc/1", &[])]).unwrap();
+        assert_eq!(seen["recipient"], "mallory", "{seen}");
+        assert_eq!(seen["sums"][0]["amount"], 5000, "{seen}");
+        let cc = seen["cc"].to_string();
+        assert!(cc.contains("eve@evil.example"), "{cc}");
+    }
+
+    #[test]
+    fn a_long_text_shows_the_link_that_is_asked_about() {
+        let body = format!("{} evil.example/login", "word ".repeat(20_000));
+        let places = vec![place("/body", &["evil.example/login"])];
+        let seen = asked(&json!({ "body": body }), &json!({}), places).unwrap();
+        let shown = seen["body"].as_str().unwrap();
+        assert!(shown.ends_with("(in it: evil.example/login)"), "{shown}");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_asked() {
+        let long = json!({ "command": "x".repeat(20_000) });
+        assert!(asked(&long, &json!({ "/command": "command" }), Vec::new()).is_none());
+        assert!(asked(&long, &json!({}), vec![place("/command", &[])]).is_none());
+        assert!(asked(&long, &json!({}), Vec::new()).is_some());
+        let hidden = json!({ "to": { "secret": "mallory" } });
+        assert!(asked(&hidden, &json!({ "/to": "target" }), Vec::new()).is_none());
+        let many = vec!["evil.example"; VIEW_LEADS_MAX + 1];
+        let places = vec![place("/b", &many)];
+        assert!(asked(&json!({ "b": "x" }), &json!({}), places).is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
-use super::text::{Word, normal, quoted_and_chunks, visible, words};
-use super::value::{Kind, canonical_number, recognise_in, whole_of};
+use super::quantity::canonical_number;
+use super::text::{Word, folded, normal, quoted_and_chunks, visible, without_entities, words};
+use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
 use regex::Regex;
 use serde_json::Value;
@@ -29,7 +30,7 @@ impl Fingerprinter {
     }
 
     /// Of a word, and of the word together with what stands before it.
-    fn word(&self, word: &Word<'_>) -> (u64, u64) {
+    pub(super) fn word(&self, word: &Word<'_>) -> (u64, u64) {
         let own = self.of(Kind::Word, &[word.word]);
         let gap = match word.gap {
             " " => self.blank,
@@ -108,6 +109,8 @@ pub(super) struct Index {
 
 /// Most words of a phrase that are compared: a longer text is never proved word by word, and suspect by its beginning.
 const PHRASE_WORDS_MAX: usize = 64;
+/// Most words of a phrase that are tried for one that was not seen too often.
+const ANCHORS_MAX: usize = 8;
 /// Fewest letters and digits of a text that is suspect because untrusted content has it too: one letter (`r` for
 /// "read") stands everywhere.
 const TELLING_MIN: usize = 3;
@@ -120,8 +123,10 @@ pub(super) struct Query {
     /// Else: its normal form as a whole, or its words one after the other.
     whole: u64,
     phrase: Vec<(u64, u64)>,
-    /// Nothing stands around the first and the last word.
+    /// Nothing stands around the first and the last word, and the normal form says all that the value says.
     clean: bool,
+    /// It has blanks at an end: to the letter, or not at all.
+    ragged: bool,
     /// Month and day, for a date that was given without a year.
     yearless: Option<u64>,
     /// Everything recognised in it.
@@ -135,6 +140,8 @@ pub(super) struct Query {
 pub(super) struct Spelled {
     text: String,
     normal: String,
+    /// See [`folded`]: what proves the value has this form.
+    folded: Option<String>,
     /// A number, in its canonical form.
     number: bool,
     /// Everything recognised in a text.
@@ -151,6 +158,7 @@ impl Spelled {
                 let text = canonical_number(&number.to_string())?;
                 Some(Self {
                     normal: text.clone(),
+                    folded: None,
                     text,
                     number: true,
                     found: Vec::new(),
@@ -170,6 +178,7 @@ impl Spelled {
         });
         Self {
             date: is_date(&normal),
+            folded: folded(&text, &normal),
             text,
             normal,
             number: false,
@@ -185,6 +194,11 @@ impl Spelled {
         let date = |found: &(Kind, &str)| self.date && found.0 == Kind::Date;
         let last_date = self.values().filter(date).last();
         last_date.or_else(|| whole_of(&self.text, self.values()))
+    }
+
+    /// What the same value may look like elsewhere.
+    fn form(&self) -> &str {
+        self.folded.as_ref().unwrap_or(&self.normal)
     }
 
     fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
@@ -203,7 +217,8 @@ impl Spelled {
                     yearless = Some(keyed.of(Kind::Yearless, &[canonical]));
                 }
                 // The figures of a date are no numbers of their own.
-                Kind::Number if self.date => {}
+                Kind::Number | Kind::Meant if self.date => {}
+                Kind::Meant => parts.push(keyed.of(Kind::Number, &[canonical])),
                 _ => parts.push(keyed.of(*kind, &[canonical])),
             }
         }
@@ -212,7 +227,7 @@ impl Spelled {
         parts.extend(typed.filter(|_| self.number));
         let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
         let mut cut = words(&self.normal);
-        let mut clean = !self.normal.is_empty();
+        let mut clean = !self.normal.is_empty() && self.folded.is_none();
         let mut phrase = Vec::new();
         for word in cut.by_ref() {
             clean &= !phrase.is_empty() || word.gap.is_empty();
@@ -223,9 +238,10 @@ impl Spelled {
         Query {
             exact: keyed.of(Kind::Exact, &[&self.text]),
             typed,
-            whole: keyed.of(Kind::Whole, &[&self.normal]),
+            whole: keyed.of(Kind::Whole, &[self.form()]),
             phrase,
             clean,
+            ragged: self.text.trim().len() < self.text.len(),
             yearless: yearless.filter(|_| is_date),
             parts,
             telling: letters.take(TELLING_MIN).count() == TELLING_MIN,
@@ -243,6 +259,7 @@ impl Query {
             whole: 0,
             phrase: Vec::new(),
             clean: false,
+            ragged: false,
             yearless: None,
             parts: vec![key],
             telling: false,
@@ -331,15 +348,11 @@ impl Index {
             .filter_map(|number| Some((number, self.at(number)?)))
     }
 
-    /// Sources that have the phrase.
-    fn phrase<'q>(
-        &'q self,
-        phrase: &'q [(u64, u64)],
-        strict: bool,
-    ) -> impl Iterator<Item = u16> + 'q {
-        let bounded = match strict {
-            true if phrase.len() > PHRASE_WORDS_MAX => &[],
-            _ => phrase.get(..PHRASE_WORDS_MAX).unwrap_or(phrase),
+    /// Sources that have the phrase, with the same gaps between its words.
+    fn phrase<'q>(&'q self, phrase: &'q [(u64, u64)]) -> impl Iterator<Item = u16> + 'q {
+        let bounded = match phrase.len() > PHRASE_WORDS_MAX {
+            true => &[],
+            false => phrase,
         };
         let (first, rest) = match bounded.split_first() {
             Some((first, rest)) => (first.0, rest),
@@ -350,10 +363,42 @@ impl Index {
             let follows = rest.iter().all(|(word, joined)| {
                 next = next.saturating_add(1);
                 self.at(next)
-                    .is_some_and(|at| at.key == *word && (!strict || at.joined == *joined))
+                    .is_some_and(|at| at.key == *word && at.joined == *joined)
             });
             follows.then_some(sighting.source)
         })
+    }
+
+    /// A source that has the words one after the other, whatever stands between them. Where each of them was seen too
+    /// often to look everywhere, the latest that has the first: nobody hides a phrase among its own words.
+    pub(super) fn has_words(&self, phrase: &[(u64, u64)]) -> Option<u16> {
+        let words = phrase.get(..PHRASE_WORDS_MAX).unwrap_or(phrase);
+        let first = words.first()?.0;
+        let mut rare = None;
+        for (offset, (word, _)) in (0_u32..).zip(words).take(ANCHORS_MAX) {
+            match self.sightings(*word).count() {
+                0 => return None,
+                seen if seen < PASSAGE_STEPS_MAX => {
+                    rare = Some((offset, *word));
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let (offset, anchor) = rare.unwrap_or((0, first));
+        let mut places = self.sightings(anchor);
+        let found = places.find(|(number, _)| {
+            let start = number.checked_sub(offset);
+            start.is_some_and(|start| {
+                let seen = |(at, (word, _)): (u32, &(u64, u64))| {
+                    let at = self.at(start.saturating_add(at));
+                    at.is_some_and(|at| at.key == *word)
+                };
+                (0_u32..).zip(words).all(seen)
+            })
+        });
+        let flooded = || self.sightings(first).next().filter(|_| rare.is_none());
+        found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
     fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
@@ -367,10 +412,11 @@ impl Index {
         exact: bool,
     ) -> impl Iterator<Item = u16> + 'q {
         let some = |key: Option<u64>| key.into_iter().flat_map(|key| self.keyed(key));
+        let exact = exact || query.ragged;
         let free = !exact && query.typed.is_none();
         let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
-            Some(phrase) => self.phrase(phrase, true),
-            None => self.phrase(&[], true),
+            Some(phrase) => self.phrase(phrase),
+            None => self.phrase(&[]),
         };
         some(exact.then_some(query.exact))
             .chain(some(query.typed.filter(|_| !exact)))
@@ -382,19 +428,11 @@ impl Index {
     /// A source that the value, or anything recognised in it, stands in, in whatever spelling.
     pub(super) fn suspect(&self, query: &Query) -> Option<u16> {
         let parts = query.parts.iter().flat_map(|key| self.keyed(*key));
+        let words = || self.has_words(&query.phrase).filter(|_| query.telling);
         parts
             .chain(query.typed.into_iter().flat_map(|key| self.keyed(key)))
-            .chain(
-                self.phrase(
-                    query
-                        .phrase
-                        .get(..)
-                        .filter(|_| query.telling)
-                        .unwrap_or_default(),
-                    false,
-                ),
-            )
             .next()
+            .or_else(words)
     }
 }
 
@@ -403,6 +441,42 @@ impl Index {
 pub(crate) struct Passage {
     keyed: Fingerprinter,
     index: Index,
+    /// The text in normal form, and folded where that is another one.
+    forms: Vec<Form>,
+}
+
+/// A text in which runs of whole words are looked for.
+#[derive(Debug)]
+struct Form {
+    text: String,
+    /// Where each word begins and ends.
+    words: Vec<(usize, usize)>,
+}
+
+impl Form {
+    fn new(text: String) -> Self {
+        let mut at = 0_usize;
+        let spans = words(&text).map(|word| {
+            let start = at.saturating_add(word.gap.len());
+            at = start.saturating_add(word.word.len());
+            (start, at)
+        });
+        Self {
+            words: spans.collect(),
+            text,
+        }
+    }
+
+    /// Whether the value stands here, with no word of the text cut in two.
+    fn has(&self, value: &str) -> bool {
+        let between = |at: usize| {
+            let next = self.words.partition_point(|(start, _)| *start < at);
+            let word = next.checked_sub(1).and_then(|word| self.words.get(word));
+            word.is_none_or(|(_, end)| *end <= at)
+        };
+        let mut places = self.text.match_indices(value);
+        places.any(|(at, _)| between(at) && between(at.saturating_add(value.len())))
+    }
 }
 
 impl Passage {
@@ -412,23 +486,47 @@ impl Passage {
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
         let cut: Vec<Word<'_>> = words(&normal_text).collect();
-        index.put_words(&cut, 0, &keyed);
+        for word in &cut {
+            index.put(keyed.of(Kind::Word, &[word.word]), 0);
+        }
         recognise_in(text, &normal_text, &cut, &mut |kind, canonical| {
             index.put(keyed.of(kind, &[canonical]), 0);
         });
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, &[chunk]), 0);
-            index.put(keyed.of(Kind::Whole, &[&normal(chunk)]), 0);
+            let normal = normal(chunk);
+            index.put(keyed.of(Kind::Whole, &[&normal]), 0);
+            if let Some(folded) = folded(chunk, &normal) {
+                index.put(keyed.of(Kind::Whole, &[&folded]), 0);
+            }
         }
         for constant in constants {
             put_whole(&mut index, constant, 0, &keyed);
         }
-        Self { keyed, index }
+        let folded = folded(text, &normal_text);
+        let forms = std::iter::once(normal_text).chain(folded);
+        Self {
+            keyed,
+            index,
+            forms: forms.map(Form::new).collect(),
+        }
     }
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
         let query = value.query(&self.keyed);
-        self.index.proofs(&query, exact).next().is_some()
+        self.index.proofs(&query, exact).next().is_some() || (!exact && self.has_run(value, &query))
+    }
+
+    /// Whether the value is a run of whole words of the text.
+    fn has_run(&self, value: &Spelled, query: &Query) -> bool {
+        let Some((first, _)) = query.phrase.first() else {
+            return false;
+        };
+        !query.ragged
+            && query.typed.is_none()
+            && query.phrase.len() <= PHRASE_WORDS_MAX
+            && self.index.latest.contains_key(first)
+            && self.forms.iter().any(|form| form.has(value.form()))
     }
 
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
@@ -445,6 +543,9 @@ pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &F
     let Spelled { text, normal, .. } = &spelled;
     index.put(keyed.of(Kind::Exact, &[text]), source);
     index.put(keyed.of(Kind::Whole, &[normal]), source);
+    if let Some(folded) = &spelled.folded {
+        index.put(keyed.of(Kind::Whole, &[folded]), source);
+    }
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
         index.put(keyed.of(kind, &[canonical]), source);
     }
@@ -471,6 +572,9 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     index.full |= end < text.len();
     let text = visible(text.get(..end).unwrap_or_default());
     put_plain(index, &text, source, keyed);
+    if let Some(decoded) = without_entities(&text) {
+        put_plain(index, &visible(&decoded), source, keyed);
+    }
     let ends = |c: char| {
         c.is_whitespace()
             || matches!(
@@ -490,6 +594,11 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
     let cut: Vec<Word<'_>> = words(&normal).collect();
     index.put_words(&cut, source, keyed);
     recognise_in(text, &normal, &cut, &mut |kind, canonical| {
+        // Whoever dictates an amount may write it as he likes.
+        let kind = match kind {
+            Kind::Meant => Kind::Number,
+            kind => kind,
+        };
         index.put(keyed.of(kind, &[canonical]), source);
     });
 }

@@ -6,7 +6,7 @@ use super::index::{Passage, Query, Spelled};
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
-use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
+use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX, VIEW_LEADS_MAX};
 use proctor_model::ToolRef;
 use proctor_model::catalogue::{CatalogueEntry, Listed, MemoryTrust, Role, Verb};
 use proctor_model::memory::Proved;
@@ -22,6 +22,8 @@ enum Need {
     Exact,
     /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time).
     NotSuspect,
+    /// The same, but for what has fewer than three letters or digits: it stands everywhere.
+    NotDictated,
     /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -128,7 +130,8 @@ fn need_of(role: Role, verb: Verb) -> Need {
         Role::Credential | Role::Command => Need::Exact,
         Role::Selector if verb == Verb::Read => Need::Nothing,
         Role::Selector => Need::Proved,
-        Role::Amount | Role::Currency | Role::RowLimit | Role::Control => Need::NotSuspect,
+        Role::Amount | Role::Currency => Need::NotSuspect,
+        Role::RowLimit | Role::Control => Need::NotDictated,
         Role::Content => Need::Leads,
     }
 }
@@ -185,9 +188,61 @@ impl Origins {
     }
 }
 
-/// Which argument has no accepted origin, and why: for people, without any value.
+/// Which argument has no accepted origin, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Broken(pub(crate) String);
+pub(crate) struct Broken {
+    /// For people, without any value.
+    pub(crate) text: String,
+    /// The argument, if it is there.
+    pub(crate) place: Option<Place>,
+}
+
+/// One argument of a call that an approver has to see.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Place {
+    /// Its JSON Pointer.
+    pub(crate) pointer: String,
+    /// What in it leads out, if that is what the question is about: values.
+    pub(crate) leads: Vec<String>,
+}
+
+/// All that is broken of a call.
+#[derive(Default)]
+struct Judged<'v> {
+    broken: Vec<Broken>,
+    /// The steps to where the walk is, `*` for each index of an array.
+    path: Vec<&'v str>,
+    /// The index for each step that is one.
+    indices: Vec<Option<usize>>,
+}
+
+impl<'v> Judged<'v> {
+    /// Goes one step down, and up again.
+    fn below(&mut self, step: &'v str, index: Option<usize>, walk: impl FnOnce(&mut Self)) {
+        self.path.push(step);
+        self.indices.push(index);
+        walk(self);
+        self.path.pop();
+        self.indices.pop();
+    }
+
+    /// Where the walk is, as a JSON Pointer.
+    fn pointer(&self) -> String {
+        let steps = self.path.iter().zip(&self.indices);
+        let step = |(step, index): (&&str, &Option<usize>)| match index {
+            Some(index) => format!("/{index}"),
+            None => format!("/{}", step.replace('~', "~0").replace('/', "~1")),
+        };
+        steps.map(step).collect()
+    }
+
+    fn note(&mut self, judged: Result<(), Broken>) {
+        if let Err(mut broken) = judged {
+            broken.place.get_or_insert_default().pointer = self.pointer();
+            self.broken.push(broken);
+        }
+    }
+}
 
 /// What is known about values when a call is decided.
 #[derive(Clone, Copy)]
@@ -199,51 +254,39 @@ pub(crate) struct Evidence<'a> {
 const DEFAULT: [Origin; 2] = [Origin::Goal, Origin::Trusted];
 
 impl Evidence<'_> {
-    /// Holds each argument against the tool's plan and the action's own origins.
-    pub(crate) fn check(
-        &self,
-        plan: &Plan,
-        origins: &Origins,
-        arguments: &Value,
-    ) -> Result<(), Broken> {
+    /// Holds each argument against the tool's plan and the action's own origins; returns what does not hold.
+    pub(crate) fn check(&self, plan: &Plan, origins: &Origins, arguments: &Value) -> Vec<Broken> {
+        let mut judged = Judged::default();
         let declared = origins.0.iter().map(|(at, _)| (at, false));
         let planned = plan.rules.iter().filter_map(|rule| {
             let proved = matches!(rule.need, Need::Proved | Need::Exact);
             proved.then_some((&rule.at, rule.required))
         });
         for (at, required) in declared.chain(planned) {
-            present(at, required, arguments)?;
+            judged.broken.extend(present(at, required, arguments).err());
         }
-        let mut path = Vec::new();
-        self.walk(plan, origins, arguments, &mut path)
+        self.walk(plan, origins, arguments, &mut judged);
+        judged.broken
     }
 
-    fn walk<'v>(
-        &self,
-        plan: &Plan,
-        origins: &Origins,
-        value: &'v Value,
-        path: &mut Vec<&'v str>,
-    ) -> Result<(), Broken> {
+    fn walk<'v>(&self, plan: &Plan, origins: &Origins, value: &'v Value, judged: &mut Judged<'v>) {
         match value {
             Value::Array(elements) => {
                 // Below an array all elements are judged alike.
-                path.push("*");
-                let judged = elements
-                    .iter()
-                    .try_for_each(|element| self.walk(plan, origins, element, path));
-                path.pop();
-                judged
+                for (at, element) in elements.iter().enumerate() {
+                    let walk = |judged: &mut Judged<'v>| self.walk(plan, origins, element, judged);
+                    judged.below("*", Some(at), walk);
+                }
             }
-            Value::Object(members) => members.iter().try_for_each(|(key, member)| {
-                path.push(key);
-                let judged = self
-                    .key(plan, origins, key, path)
-                    .and_then(|()| self.walk(plan, origins, member, path));
-                path.pop();
-                judged
-            }),
-            scalar => self.scalar(plan, origins, scalar, path),
+            Value::Object(members) => {
+                for (key, member) in members {
+                    judged.below(key, None, |judged| {
+                        judged.note(self.key(plan, origins, key, &judged.path));
+                        self.walk(plan, origins, member, judged);
+                    });
+                }
+            }
+            scalar => judged.note(self.scalar(plan, origins, scalar, &judged.path)),
         }
     }
 
@@ -297,7 +340,8 @@ impl Evidence<'_> {
             (Need::Proved, Value::Number(_)) if !covered => Ok(()),
             (Need::Proved, _) => self.proved(scalar, false, accepted, path),
             (Need::Exact, _) => self.proved(scalar, true, accepted, path),
-            (Need::NotSuspect, _) => self.not_suspect(scalar, accepted, path),
+            (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
+            (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links, _) => Ok(()),
@@ -379,14 +423,22 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        let mut judged = Ok(());
+        let mut first: Option<Broken> = None;
         recognise(&visible(text), &mut |kind, canonical| {
             let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
-            if judged.is_ok() && asked {
-                judged = self.lead(kind, canonical, accepted, path);
+            if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
+                return;
+            }
+            if let Err(broken) = self.lead(kind, canonical, accepted, path) {
+                let leads = &mut first
+                    .get_or_insert(broken)
+                    .place
+                    .get_or_insert_default()
+                    .leads;
+                leads.push(canonical.to_owned());
             }
         });
-        judged
+        first.map_or(Ok(()), Err)
     }
 
     fn lead(
@@ -579,9 +631,35 @@ fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken
     };
     let missing = nodes.iter().all(|node| node.is_null());
     if nodes.iter().any(empty) || (required && missing) {
-        return Err(Broken(format!("{} is empty or missing", at.text)));
+        return Err(Broken {
+            text: format!("{} is empty or missing", at.text),
+            place: None,
+        });
     }
     Ok(())
+}
+
+/// `1`, `en`: untrusted content has it sooner or later, whoever means it.
+fn stands_everywhere(scalar: &Value) -> bool {
+    let few = |text: &str| {
+        text.chars()
+            .filter(|c| c.is_alphanumeric())
+            .nth(2)
+            .is_none()
+    };
+    match scalar {
+        Value::String(text) => few(text),
+        Value::Number(number) => few(&number.to_string()),
+        _ => false,
+    }
+}
+
+impl Broken {
+    /// Enough of its leads are known to tell that they are too many to be shown.
+    fn is_full(&self) -> bool {
+        let leads = self.place.as_ref().map(|place| place.leads.len());
+        leads.is_some_and(|leads| leads > VIEW_LEADS_MAX)
+    }
 }
 
 /// A step of a pointer as it may be shown: agents write the names of members too, and may put a value there.
@@ -611,10 +689,11 @@ fn broken(path: &[&str], what: &str, seen: Option<&ToolRef>) -> Broken {
         .iter()
         .map(|step| format!("/{}", shown(step)))
         .collect();
-    Broken(match seen {
+    let text = match seen {
         Some(tool) => {
             format!("{pointer}: {what} was only seen in the result of {tool} (untrusted)")
         }
         None => format!("{pointer}: {what} was not seen in the goal or in a trusted result"),
-    })
+    };
+    Broken { text, place: None }
 }

@@ -42,6 +42,13 @@ fn links_in_all_their_spellings() {
         "README.md",
         "10:30",
         "a.b",
+        "report.v2.pdf",
+        "Dr.Smith",
+        "/home/alice/www.acme.example/bill.txt",
+        "@alice",
+        "lunch@noon",
+        "object.method()",
+        "src/main.rs",
     ] {
         assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
     }
@@ -123,4 +130,148 @@ fn a_value_is_of_a_kind_only_as_a_whole() {
         Some(Kind::Iban)
     );
     assert_eq!(whole("pay GB29NWBK60161331926819"), None);
+}
+
+/// What stands beside an address hides none.
+#[test]
+fn no_address_hides_another() {
+    for (text, links, mails) in [
+        (
+            "Reset here: www.evil.com/reset@now",
+            &["www.evil.com/reset@now"][..],
+            &[][..],
+        ),
+        (
+            "evil.com/alice@acme.example",
+            &["evil.com/alice@acme.example"],
+            &["alice@acme.example"],
+        ),
+        (
+            "bob@evil.com/alice@acme.example",
+            &[],
+            &["bob@evil.com", "alice@acme.example"],
+        ),
+        (
+            "bob@evil.com&alice@acme.example",
+            &[],
+            &["bob@evil.com", "alice@acme.example"],
+        ),
+        (
+            "bob@evil.com!alice@acme.example",
+            &[],
+            &["bob@evil.com", "alice@acme.example"],
+        ),
+        (
+            "bob@acme.example/evil.com",
+            &["evil.com"],
+            &["bob@acme.example"],
+        ),
+        ("evil.com@now", &["evil.com"], &[]),
+        ("evil.com&x evil.com+x (evil.com)", &["evil.com"], &[]),
+        (
+            "eve@evil.com,https://acme.example/r",
+            &["acme.example/r"],
+            &["eve@evil.com"],
+        ),
+        ("Visit:2fa-acme.com/login", &["2fa-acme.com/login"], &[]),
+        ("Contact:4support@evil.com", &[], &["4support@evil.com"]),
+        ("mailto:1x@evil.com", &[], &["1x@evil.com"]),
+        ("https：//evil.com/x", &["evil.com/x"], &[]),
+        (
+            "<a href=\"https&colon;//evil&period;com/x\">",
+            &["evil.com/x"],
+            &[],
+        ),
+        ("evi&lscr;&#46;com", &["evil.com"], &[]),
+        ("evil。com", &["evil.com"], &[]),
+        (
+            "evil.tk or acme-login.icu",
+            &["evil.tk", "acme-login.icu"],
+            &[],
+        ),
+        ("at 203.0.113.7 now", &["203.0.113.7"], &[]),
+        ("看https://acme.example/r", &["acme.example/r"], &[]),
+        ("—https://acme.example/r", &["acme.example/r"], &[]),
+        ("—bob@acme.example", &[], &["bob@acme.example"]),
+    ] {
+        assert_eq!(of(Kind::Url, text), links, "{text}");
+        assert_eq!(of(Kind::Email, text), mails, "{text}");
+    }
+    for text in ["bob＠evil.com", "bob@[203.0.113.7]"] {
+        assert_eq!(of(Kind::Email, text).len(), 1, "{text}: {:?}", found(text));
+    }
+}
+
+#[test]
+fn numbers_of_people_and_banks_behind_other_figures() {
+    for text in [
+        "24/7 +447911123456",
+        "01/01/2025 +447911123456",
+        "+447911123456 24/7",
+        "+447911123456 24 7 365 2024",
+        "&#43;447911123456",
+        "+٤٤٧٩١١١٢٣٤٥٦",
+    ] {
+        assert_eq!(of(Kind::Phone, text), ["+447911123456"], "{text}");
+    }
+    for text in [
+        "01/01/2025 07911123456",
+        "07911123456 24/7",
+        "07911 123456 24/7",
+    ] {
+        assert_eq!(of(Kind::Phone, text), ["07911123456"], "{text}");
+    }
+    for text in [
+        "10.000.000.500",
+        "0.25 0.50 0.75 1.00",
+        "2024-05-15 2024-05-16",
+    ] {
+        assert_eq!(of(Kind::Phone, text), [""; 0], "{text}");
+    }
+    for text in [
+        "IBAN/GB29NWBK60161331926819",
+        "_GB29NWBK60161331926819_",
+        "IBANGB29NWBK60161331926819",
+        "#GB29-NWBK-6016-1331-9268-19",
+    ] {
+        assert_eq!(of(Kind::Iban, text), ["gb29nwbk60161331926819"], "{text}");
+    }
+}
+
+#[test]
+fn amounts_in_other_notations() {
+    for (text, number) in [
+        ("transfer 10k", "10000"),
+        ("10k€", "10000"),
+        ("2.5 million", "2500000"),
+        ("1.25bn", "1250000000"),
+        ("2 hundred thousand", "200000"),
+        ("ten thousand", "10000"),
+        ("twenty-five hundred", "2500"),
+        ("one hundred and five thousand", "105000"),
+        ("half a million", "500000"),
+        ("١٠٠٠٠", "10000"),
+        ("१०,०००", "10000"),
+    ] {
+        let numbers = of(Kind::Number, text);
+        assert!(numbers.contains(&number.to_owned()), "{text}: {numbers:?}");
+    }
+    for (text, number) in [
+        ("5m", "5000000"),
+        ("10 000 EUR", "10000"),
+        ("1 250 000,50", "1250000.5"),
+    ] {
+        assert!(of(Kind::Meant, text).contains(&number.to_owned()), "{text}");
+        assert!(
+            !of(Kind::Number, text).contains(&number.to_owned()),
+            "{text}"
+        );
+    }
+    for text in ["10kg", "one of them", "in May"] {
+        let numbers = of(Kind::Number, text);
+        assert!(
+            numbers.iter().all(|number| number == "10"),
+            "{text}: {numbers:?}"
+        );
+    }
 }

@@ -1,15 +1,16 @@
 //! What one session has read, and what of it may be believed.
 
 use super::index::{Fingerprinter, Index, Passage, Query, Spelled, put_suspect, put_whole};
-use super::text::normal;
+use super::text::{Word, normal};
 use super::value::Kind;
 use crate::catalogue::Tool;
 use crate::filter::Vault;
 use crate::history::History;
 use crate::intent::CompiledIntent;
 use crate::limits::{
-    PROVENANCE_FIELDS_MAX, PROVENANCE_MEMORY_MAX, PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX,
-    PROVENANCE_TEXT_BYTES_MAX, PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
+    PROVENANCE_FIELDS_MAX, PROVENANCE_MEMORY_MAX, PROVENANCE_NAMED_SOURCES_MAX,
+    PROVENANCE_NAMES_MAX, PROVENANCE_SOURCES_MAX, PROVENANCE_TEXT_BYTES_MAX,
+    PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
 use crate::memory::Examined;
 use base64::Engine as _;
@@ -19,9 +20,10 @@ use proctor_model::limits::MEMORY_PARENTS_MAX;
 use proctor_model::memory::{Proved, RecordHash};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// Where values come from: one field of the results of one tool, for the same named thing.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Source {
     tool: ToolRef,
     /// The field as a JSON Pointer with `*` for each array index; none for text.
@@ -34,7 +36,8 @@ struct Source {
 #[derive(Debug)]
 struct Store {
     index: Index,
-    sources: Vec<Source>,
+    sources: Vec<Arc<Source>>,
+    numbers: HashMap<Arc<Source>, u16>,
 }
 
 impl Store {
@@ -42,21 +45,29 @@ impl Store {
         Self {
             index: Index::new(most),
             sources: Vec::new(),
+            numbers: HashMap::new(),
         }
     }
 
     /// The number of a source. If there is no room for one more, nothing of it can be noted.
-    fn source(&mut self, source: &Source) -> Option<u16> {
-        let known = self.sources.iter().rposition(|known| known == source);
-        let number = known.unwrap_or(self.sources.len());
-        if known.is_none() {
-            if self.sources.len() >= PROVENANCE_SOURCES_MAX {
-                self.index.full = true;
-                return None;
-            }
-            self.sources.push(source.clone());
+    fn source(&mut self, source: Source) -> Option<u16> {
+        if let Some(number) = self.numbers.get(&source) {
+            return Some(*number);
         }
-        u16::try_from(number).ok()
+        if self.sources.len() >= PROVENANCE_NAMED_SOURCES_MAX && !source.names.is_empty() {
+            // What was named is known no more, and no delegation to it is good; what is trusted remains so.
+            let names = Vec::new();
+            return self.source(Source { names, ..source });
+        }
+        if self.sources.len() >= PROVENANCE_SOURCES_MAX {
+            self.index.full = true;
+            return None;
+        }
+        let number = u16::try_from(self.sources.len()).ok()?;
+        let source = Arc::new(source);
+        self.sources.push(Arc::clone(&source));
+        self.numbers.insert(source, number);
+        Some(number)
     }
 }
 
@@ -143,19 +154,24 @@ impl Tracker {
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
         let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
-        let exposes = exposes(reading, error);
-        self.exposed |= exposes;
-        self.history
-            .note_result(reading.tool, reading.rows, error, exposes);
         if let Some(examined) = reading.memory {
             self.remember(examined);
         }
-        self.see(reading);
+        let foreign = self.note(reading);
+        let exposes = exposes(reading, error) || (foreign && reading.tool.entry().memory.is_none());
+        self.exposed |= exposes;
+        self.history
+            .note_result(reading.tool, reading.rows, error, exposes);
     }
 
     /// The values of a result, and nothing else of it: for what the content filter took out of it before the agent
     /// saw it, so that a placeholder has the origin of what it stands for.
     pub fn see(&mut self, reading: &Reading<'_>) {
+        self.note(reading);
+    }
+
+    /// Notes the values of a result; returns whether somebody else's words are among them.
+    fn note(&mut self, reading: &Reading<'_>) -> bool {
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");
@@ -169,11 +185,12 @@ impl Tracker {
                     Some(blocks) => blocks
                         .iter()
                         .for_each(|block| reader.block(block, structured)),
-                    None => reader.suspect(value, None),
+                    None => reader.aside(key, value),
                 },
                 _ => reader.suspect(value, None),
             }
         }
+        reader.foreign
     }
 
     /// Takes in what a server said beside its answers, on whatever channel: words, never proof.
@@ -183,7 +200,10 @@ impl Tracker {
             .result
             .values()
             .for_each(|value| scalars_of(value, &mut scalars));
-        self.exposed |= scalars.iter().any(|scalar| scalar.is_string());
+        if scalars.iter().any(|scalar| scalar.is_string()) {
+            self.exposed = true;
+            self.history.note_overheard();
+        }
         let mut reader = Reader::new(self, reading);
         for value in reading.result.values() {
             reader.suspect(value, None);
@@ -267,7 +287,7 @@ impl Tracker {
             let meant = |source: &Source| source.field.as_deref() != Some(OWN_WORDS);
             proofs.any(|number| {
                 let source = store.sources.get(usize::from(number));
-                source.is_some_and(|source| meant(source) && good(source))
+                source.is_some_and(|source| meant(source.as_ref()) && good(source.as_ref()))
             })
         })
     }
@@ -290,6 +310,10 @@ impl Tracker {
 
 /// The kinds of content blocks that MCP has: their names are nobody's words.
 const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
+/// Most words of a line that are held against what the agent wrote.
+const PASSAGE_WORDS_MAX: usize = 64;
+/// Members of content blocks that hold no words, or (pictures and files) what the tool's own label speaks of.
+const TECHNICAL: [&str; 6] = ["mimeType", "annotations", "size", "data", "blob", "_meta"];
 /// The field under which errors are kept, and what the agent itself wrote into the call: an intent that delegates to a
 /// tool or a file does not mean these. No JSON Pointer.
 const OWN_WORDS: &str = "#";
@@ -320,6 +344,10 @@ struct Reader<'t, 'r> {
     names: Vec<u64>,
     /// Values that the agent itself put into the call without proof: a result that has them launders nothing.
     echoes: HashSet<String>,
+    /// The same, word for word: a line or a field that is a run of them is no word of the tool's.
+    own: Index,
+    /// Something was read that is another's by its label, or that has no label.
+    foreign: bool,
     /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
     fields: HashMap<String, [Option<Option<u16>>; 2]>,
     /// Names of members that were noted: in a list of records they come again and again.
@@ -335,15 +363,21 @@ impl<'t, 'r> Reader<'t, 'r> {
             scalars_of(value, &mut scalars);
         }
         let unproved = |value: &&&Value| !proved(tracker, goal, value);
-        let mut echoes = HashSet::new();
-        for value in scalars.iter().filter(unproved) {
-            echoes.extend(echoes_of(value));
-        }
         let mut keys = Vec::new();
         for value in reading.arguments.values() {
             keys_of(value, &mut keys);
         }
-        echoes.extend(keys.iter().flat_map(echoes_of));
+        let mut echoes = HashSet::new();
+        let mut own = Index::new(PROVENANCE_UNTRUSTED_MAX);
+        let unproved = scalars.iter().filter(unproved).copied();
+        for value in unproved.chain(&keys) {
+            echoes.extend(echoes_of(value));
+            if let Some(text) = value.as_str() {
+                let normal = normal(text);
+                let bare: Vec<Word<'_>> = bare_words(&normal).collect();
+                own.put_words(&bare, 0, &tracker.keyed);
+            }
+        }
         let names = scalars
             .iter()
             .filter_map(|value| value.as_str())
@@ -366,6 +400,8 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed,
             names,
             echoes,
+            own,
+            foreign: false,
             fields: HashMap::new(),
             keys: HashSet::new(),
         }
@@ -415,15 +451,32 @@ impl<'t, 'r> Reader<'t, 'r> {
         } else if self.trust_of(path) == Trust::Trusted {
             self.believe(scalar, Some(path));
         } else {
+            self.foreign |= self.label_of(path) == Trust::Untrusted;
             self.suspect(scalar, Some(path));
         }
     }
 
     fn is_echo(&self, scalar: &Value) -> bool {
-        !self.echoes.is_empty()
-            && forms_of(scalar)
-                .iter()
-                .any(|form| self.echoes.contains(form))
+        if self.echoes.is_empty() {
+            return false;
+        }
+        let forms = forms_of(scalar);
+        forms.iter().any(|form| self.echoes.contains(form))
+            || (scalar.is_string() && forms.first().is_some_and(|normal| self.is_run(normal)))
+    }
+
+    /// Whether a text is nothing but a run of words that the agent itself put into the call, whatever stands around it
+    /// there.
+    fn is_run(&self, normal: &str) -> bool {
+        if self.own.len() == 0 {
+            return false;
+        }
+        let print = |word: Word<'_>| self.tracker.keyed.word(&word);
+        let words: Vec<(u64, u64)> = bare_words(normal)
+            .take(PASSAGE_WORDS_MAX)
+            .map(print)
+            .collect();
+        self.own.has_words(&words).is_some()
     }
 
     fn trust_of(&self, path: &str) -> Trust {
@@ -432,6 +485,12 @@ impl<'t, 'r> Reader<'t, 'r> {
         if self.failed || memory || (entry.reflects && !self.echoes.is_empty()) {
             return Trust::Untrusted;
         }
+        self.label_of(path)
+    }
+
+    /// What the operator says of a field.
+    fn label_of(&self, path: &str) -> Trust {
+        let entry = self.tool.entry();
         let labelled = entry
             .output_fields
             .iter()
@@ -439,14 +498,30 @@ impl<'t, 'r> Reader<'t, 'r> {
             .max_by_key(|(field, trust)| (field.split('/').count(), **trust == Trust::Untrusted));
         match labelled {
             Some((_, trust)) => *trust,
-            None => self.trust,
+            None => entry.output,
         }
+    }
+
+    /// Whether the operator's labels set some fields of the tool's results apart as another's.
+    fn is_mixed(&self) -> bool {
+        let entry = self.tool.entry();
+        let mut labels = entry.output_fields.values();
+        entry.output == Trust::Untrusted || labels.any(|trust| *trust == Trust::Untrusted)
+    }
+
+    /// What stands beside the texts of a result: no label speaks of it.
+    fn aside(&mut self, key: &str, value: &Value) {
+        let mut scalars = Vec::new();
+        scalars_of(value, &mut scalars);
+        let technical = TECHNICAL.contains(&key);
+        self.foreign |= !technical && scalars.iter().any(|scalar| scalar.is_string());
+        self.suspect(value, None);
     }
 
     /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
     fn block(&mut self, block: &Value, structured: Option<&Value>) {
         let Some(members) = block.as_object() else {
-            return self.suspect(block, None);
+            return self.aside("", block);
         };
         for (key, value) in members {
             match (key.as_str(), value) {
@@ -455,12 +530,12 @@ impl<'t, 'r> Reader<'t, 'r> {
                     for (key, value) in resource {
                         match (key.as_str(), value) {
                             ("text", Value::String(text)) => self.text(text, structured),
-                            _ => self.suspect(value, None),
+                            _ => self.aside(key, value),
                         }
                     }
                 }
                 ("type", Value::String(kind)) if KINDS.contains(&kind.as_str()) => {}
-                _ => self.suspect(value, None),
+                _ => self.aside(key, value),
             }
         }
     }
@@ -474,8 +549,16 @@ impl<'t, 'r> Reader<'t, 'r> {
             // The same once more, as the specification asks for.
             (Some(parsed), Some(structured)) if parsed == *structured => {}
             (Some(parsed), None) => self.value(&parsed),
-            (None, None) if self.trust == Trust::Trusted => self.lines(text),
-            _ => self.suspect(&Value::String(text.to_owned()), None),
+            (parsed, _) => {
+                let plain = parsed.is_none() && structured.is_none();
+                if plain && self.trust == Trust::Trusted {
+                    self.lines(text);
+                } else {
+                    // Nothing tells one field from another in it.
+                    self.foreign |= self.is_mixed();
+                    self.suspect(&Value::String(text.to_owned()), None);
+                }
+            }
         }
     }
 
@@ -550,13 +633,21 @@ impl<'t, 'r> Reader<'t, 'r> {
             Trust::Trusted => &mut self.tracker.trusted,
             Trust::Untrusted => &mut self.tracker.untrusted,
         };
-        let number = store.source(&source);
+        let number = store.source(source);
         let numbers = self.fields.entry(known.to_owned()).or_default();
         if let Some(noted) = numbers.get_mut(at) {
             *noted = Some(number);
         }
         number
     }
+}
+
+/// Words of a normal text without any sign between them: a tool that takes `a/b` apart gives back `b`.
+fn bare_words(normal: &str) -> impl Iterator<Item = Word<'_>> {
+    normal
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| Word { gap: " ", word })
 }
 
 fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
@@ -597,7 +688,7 @@ fn forms_of(value: &Value) -> Vec<String> {
             let typed = super::value::whole(text).map(|(_, canonical)| canonical);
             std::iter::once(normal(text)).chain(typed).collect()
         }
-        Value::Number(number) => super::value::canonical_number(&number.to_string())
+        Value::Number(number) => super::quantity::canonical_number(&number.to_string())
             .into_iter()
             .collect(),
         _ => Vec::new(),

@@ -1,0 +1,168 @@
+//! Bank accounts and telephone numbers inside text.
+
+use super::quantity::numeric_date;
+use super::text::Word;
+use super::value::Kind;
+
+pub(super) fn ibans(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let starts = |word: &str| {
+        let mut chars = word.chars();
+        let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase());
+        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        letter(chars.next()) && letter(chars.next()) && digit(chars.next()) && digit(chars.next())
+    };
+    // It may stand behind whatever is no letter and no digit: `IBAN/GB29…`, `_GB29…_`.
+    let pieces = words
+        .iter()
+        .flat_map(|word| word.word.split(|c: char| !c.is_alphanumeric()))
+        .filter(|piece| !piece.is_empty());
+    let texts = pieces.map(|piece| match piece.strip_prefix("iban") {
+        Some(rest) if !rest.is_empty() => rest,
+        _ => piece,
+    });
+    let texts: Vec<&str> = texts.collect();
+    for (at, word) in texts.iter().enumerate() {
+        if !starts(word) {
+            continue;
+        }
+        if word.len() >= 15 {
+            if is_iban(word) {
+                found(Kind::Iban, word);
+            }
+        } else if word.len() == 4 {
+            // In groups of four, as banks print it.
+            let mut joined = String::new();
+            for group in texts.iter().skip(at).take(9) {
+                if group.len() > 4 || !group.chars().all(|c| c.is_ascii_alphanumeric()) {
+                    break;
+                }
+                joined.push_str(group);
+                if joined.len() >= 15 && is_iban(&joined) {
+                    found(Kind::Iban, &joined);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// ISO 13616: moved by four, letters as numbers, modulo 97 is 1.
+fn is_iban(text: &str) -> bool {
+    if !(15..=34).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let (head, body) = text.split_at(4);
+    let rest = body.chars().chain(head.chars()).fold(0_u32, |rest, c| {
+        let value = c.to_digit(36).unwrap_or(0);
+        let shift = if value > 9 { 100_u32 } else { 10 };
+        rest.wrapping_mul(shift)
+            .wrapping_add(value)
+            .checked_rem(97)
+            .unwrap_or(0)
+    });
+    rest == 1
+}
+
+/// Telephone numbers, in runs of digits and of what stands between the digits of one.
+pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let mut rest = normal;
+    while let Some(start) = rest.bytes().position(|b| b == b'+' || b.is_ascii_digit()) {
+        let from = rest.get(start..).unwrap_or_default();
+        let end = from
+            .find(|c: char| {
+                !c.is_ascii_digit() && !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.' | '/')
+            })
+            .unwrap_or(from.len());
+        let run = from.get(..end).unwrap_or_default();
+        rest = from.get(end.max(1)..).unwrap_or_default();
+        if run.len() < 8 {
+            continue;
+        }
+        // Each plus sign begins a number, whatever stands before it.
+        let (first, international) = match run.split_once('+') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (run, None),
+        };
+        let first = groups(first);
+        national(&first, found);
+        for segment in international.into_iter().flat_map(|rest| rest.split('+')) {
+            let groups = groups(segment);
+            let rest = after_plus(&groups, found);
+            national(rest, found);
+        }
+    }
+}
+
+/// Fewest digits of an international number that are one by themselves: what stands behind a blank is another matter.
+const WHOLE_DIGITS: usize = 10;
+/// Most digits of an international number (E.164).
+const PHONE_DIGITS_MAX: usize = 15;
+
+/// The groups of digits of a segment; a date in it is none.
+fn groups(segment: &str) -> Vec<&str> {
+    segment
+        .split(' ')
+        .filter(|word| numeric_date(word).is_none())
+        .flat_map(|word| word.split(|c: char| !c.is_ascii_digit()))
+        .filter(|group| !group.is_empty())
+        .collect()
+}
+
+/// One number behind a plus sign (or `00`); returns the groups that are not a part of it.
+fn after_plus<'g, 't>(groups: &'g [&'t str], found: &mut dyn FnMut(Kind, &str)) -> &'g [&'t str] {
+    let mut digits = String::new();
+    let mut taken = 0_usize;
+    for group in groups {
+        let length = digits.len().saturating_add(group.len());
+        if length > PHONE_DIGITS_MAX.saturating_add(2)
+            || (taken == 1 && digits.len() >= WHOLE_DIGITS)
+        {
+            break;
+        }
+        digits.push_str(group);
+        taken = taken.saturating_add(1);
+    }
+    let canonical = digits.trim_start_matches('0');
+    if (8..=PHONE_DIGITS_MAX.saturating_add(2)).contains(&canonical.len()) {
+        found(Kind::Phone, &format!("+{canonical}"));
+    }
+    groups.get(taken.max(1)..).unwrap_or_default()
+}
+
+/// Numbers without a plus sign: with a zero in front, or in groups of three, three and four.
+fn national(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    let length = groups.iter().map(|group| group.len()).sum::<usize>();
+    let starts = |zeros: &str| groups.first().is_some_and(|group| group.starts_with(zeros));
+    if starts("00") && length >= WHOLE_DIGITS {
+        after_plus(groups, found);
+    } else if starts("0") && (9..=11).contains(&length) {
+        found(Kind::Phone, &groups.concat());
+    } else {
+        let lone = groups
+            .iter()
+            .filter(|group| group.starts_with('0') && (9..=11).contains(&group.len()));
+        lone.for_each(|group| found(Kind::Phone, group));
+        // An area code at the start and what follows it, whatever comes after: further inside it is a part of an account.
+        let code = groups.first().filter(|group| !group.starts_with("00"));
+        if code.is_some_and(|group| group.starts_with('0') && (3..=8).contains(&group.len())) {
+            let mut digits = String::new();
+            for next in groups {
+                if digits.len().saturating_add(next.len()) > 11 {
+                    break;
+                }
+                digits.push_str(next);
+            }
+            if digits.len() >= 9 {
+                found(Kind::Phone, &digits);
+            }
+        }
+    }
+    for grouped in groups.windows(3) {
+        if let [a, b, c] = grouped
+            && (a.len(), b.len(), c.len()) == (3, 3, 4)
+            && !(starts("0") && (9..=11).contains(&length))
+        {
+            found(Kind::Phone, &grouped.concat());
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! E-mail and web addresses inside text.
+
+use super::value::Kind;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+use unicode_normalization::UnicodeNormalization;
+
+/// Addresses as they stand there, and as programs read them that take full-width signs for what they look like.
+pub(super) fn addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    scan(text, found);
+    if !text.is_ascii() {
+        let plain = with_plain_dots(&text.nfkc().collect::<String>());
+        if plain != text {
+            scan(&plain, found);
+        }
+    }
+}
+
+/// The ideographic full stop is a dot in the name of a host.
+fn with_plain_dots(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let inside = plain.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && chars.peek().is_some_and(char::is_ascii_alphanumeric);
+        plain.push(if c == '。' && inside { '.' } else { c });
+    }
+    plain
+}
+
+fn scan(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    for chunk in text.split(ends_chunk) {
+        let sign = |b: u8| matches!(b, b'.' | b'@' | b':');
+        if chunk.len() >= 4 && chunk.bytes().any(sign) {
+            address(chunk, found);
+        }
+    }
+}
+
+/// What no address has inside.
+pub(super) fn ends_chunk(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '<' | '>' | '|' | '`' | '“' | '”' | '«' | '»' | '\\'
+        )
+}
+
+fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let rest = match chunk.contains(':') {
+        true => with_scheme(chunk, found),
+        false => chunk,
+    };
+    if rest.contains(['.', '@']) {
+        without_scheme(rest, found);
+    }
+}
+
+/// Addresses that say how to get there; returns what stands before them.
+fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str {
+    // Each scheme begins an address that goes on to the end of the chunk: what stands in front of an at sign or behind a
+    // comma is a part of it to a browser. One that can't be read is one all the same, and nothing proves it.
+    let mut first = None;
+    for (at, sign) in chunk.match_indices("://").take(ADDRESSES_MAX) {
+        let before = chunk.get(..at).unwrap_or_default();
+        let scheme_at = after_last(before, |c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let scheme = before.get(scheme_at..).unwrap_or_default();
+        let rest = chunk.get(at.saturating_add(sign.len())..);
+        let rest = trim_tail(rest.unwrap_or_default());
+        tell_address(&format!("{scheme}://{rest}"), found);
+        first.get_or_insert(scheme_at);
+    }
+    if let Some(first) = first {
+        return chunk.get(..first).unwrap_or_default();
+    }
+    // Browsers do not need the slashes.
+    let lower = chunk.to_ascii_lowercase();
+    for scheme in ["http:", "https:"] {
+        if let Some(at) = lower.find(scheme) {
+            let rest = chunk.get(at.saturating_add(scheme.len())..);
+            let rest = trim_tail(rest.unwrap_or_default()).trim_start_matches('/');
+            if !rest.is_empty() {
+                tell_address(&format!("http://{rest}"), found);
+            }
+        }
+    }
+    chunk
+}
+
+/// Where the run of such characters begins that a text ends with.
+fn after_last(text: &str, is: impl Fn(char) -> bool) -> usize {
+    let other = text.char_indices().rfind(|(_, c)| !is(*c));
+    other.map_or(0, |(at, c)| at.saturating_add(c.len_utf8()))
+}
+
+/// Most addresses with a scheme in one chunk without blanks.
+const ADDRESSES_MAX: usize = 16;
+
+fn trim_tail(text: &str) -> &str {
+    text.trim_end_matches(['.', ':', '!', '?', '*', '"', '\'', ')', ']', '}', ',', ';'])
+}
+
+fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
+    match canonical_url(address) {
+        Some(canonical) => found(Kind::Url, &canonical),
+        None => found(Kind::Url, &format!("unreadable {address}")),
+    }
+}
+
+/// E-mail and web addresses without a scheme: each at sign with a domain behind it is one of the former, and between
+/// them each name of a host is one of the latter, up to the end if it goes on with a path.
+fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let path = chunk.starts_with(['/', '~', '.']) && !chunk.starts_with("//");
+    let chunk = trim_tail(chunk).trim_start_matches(['.', '!', '?', '*', '-', '/', ':']);
+    let mut hosts = Hosts {
+        chunk,
+        path,
+        ended: false,
+    };
+    let mut from = 0;
+    for (at, _) in chunk.match_indices('@') {
+        let before = chunk.get(from..at).unwrap_or_default();
+        let behind = chunk.get(at.saturating_add(1)..).unwrap_or_default();
+        let Some(domain) = domain(behind) else {
+            continue;
+        };
+        let local_at = after_last(before, |c| c.is_alphanumeric() || "._%+-".contains(c));
+        let local = before.get(local_at..).unwrap_or_default();
+        // A local part that can't be read (quoted, apart from its sign) is one all the same.
+        found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
+        hosts.tell(from, from.saturating_add(local_at), found);
+        from = at.saturating_add(1).saturating_add(domain.len());
+    }
+    hosts.tell(from, chunk.len(), found);
+}
+
+/// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets.
+fn domain(behind: &str) -> Option<&str> {
+    if let Some(number) = behind.strip_prefix('[') {
+        let end = number.find(|c: char| !c.is_ascii_alphanumeric() && !".:".contains(c));
+        let end = end.unwrap_or(number.len()).saturating_add(1);
+        return behind.get(..end).filter(|domain| domain.len() > 1);
+    }
+    let end = behind.find(|c: char| !c.is_alphanumeric() && !".-_".contains(c));
+    let domain = behind.get(..end.unwrap_or(behind.len()))?;
+    let domain = domain.trim_end_matches(['.', '-', '_']);
+    domain.contains('.').then_some(domain)
+}
+
+/// Looks for names of hosts in a chunk.
+struct Hosts<'c> {
+    chunk: &'c str,
+    /// It is a path in a file system.
+    path: bool,
+    /// A link was told that goes on to the end.
+    ended: bool,
+}
+
+impl Hosts<'_> {
+    fn tell(&mut self, from: usize, to: usize, found: &mut dyn FnMut(Kind, &str)) {
+        let part = |c: char| c.is_alphanumeric() || ".-_".contains(c);
+        let mut at = from;
+        while !self.ended && at < to {
+            let rest = self.chunk.get(at..to).unwrap_or_default();
+            let Some(start) = rest.find(part) else { break };
+            let run = rest.get(start..).unwrap_or_default();
+            let run = run.get(..run.find(|c| !part(c)).unwrap_or(run.len()));
+            let run = run.unwrap_or_default();
+            let start = at.saturating_add(start);
+            at = start.saturating_add(run.len().max(1));
+            if run.contains('.') {
+                self.host(start, run, found);
+            }
+        }
+    }
+
+    fn host(&mut self, start: usize, run: &str, found: &mut dyn FnMut(Kind, &str)) {
+        let edges = ['.', '-', '_'];
+        let start = start.saturating_add(
+            run.len()
+                .saturating_sub(run.trim_start_matches(edges).len()),
+        );
+        let host = run.trim_matches(edges);
+        let end = start.saturating_add(host.len());
+        let behind = self.chunk.get(end..).unwrap_or_default();
+        let before = self.chunk.get(..start).unwrap_or_default();
+        let goes_on = behind.starts_with(['/', '?', '#']) || is_port(behind);
+        // Behind one slash stands a step of a path more often than a host.
+        let step = before.ends_with('/') && !before.ends_with("//");
+        if (step && self.path) || !is_host(host, goes_on && !step) {
+            return;
+        }
+        let end = if goes_on { self.chunk.len() } else { end };
+        self.ended = goes_on;
+        let address = self.chunk.get(start..end).unwrap_or_default();
+        tell_address(&format!("http://{address}"), found);
+    }
+}
+
+/// `:8443`, and nothing or a path behind it.
+fn is_port(behind: &str) -> bool {
+    let Some(port) = behind.strip_prefix(':') else {
+        return false;
+    };
+    let end = port.find(|c: char| !c.is_ascii_digit());
+    let (digits, after) = port
+        .split_at_checked(end.unwrap_or(port.len()))
+        .unwrap_or_default();
+    !digits.is_empty() && (after.is_empty() || after.starts_with(['/', '?', '#']))
+}
+
+/// Endings of file names that are top-level domains too.
+const FILE_ENDINGS: [&str; 12] = [
+    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do",
+];
+
+/// All of the Internet's, those for use in documents, and `onion`.
+static TOP_LEVEL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    include_str!("top_level_domains.txt")
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Whether a program would make a link of such a name without a scheme; `path`: something follows that belongs to it.
+fn is_host(host: &str, path: bool) -> bool {
+    if host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return true;
+    }
+    let mut labels = host.split('.').peekable();
+    let sound = |label: &str| {
+        !label.is_empty()
+            && label
+                .chars()
+                .all(|c| c.is_alphanumeric() || "-_".contains(c))
+    };
+    let Some((names, last)) = host.rsplit_once('.') else {
+        return false;
+    };
+    if names.is_empty() || !labels.all(sound) {
+        return false;
+    }
+    let alphabetic = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic);
+    let www = host
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("www."));
+    if alphabetic && (www || path) {
+        return true;
+    }
+    let Some(last) = ascii_label(last) else {
+        return false;
+    };
+    TOP_LEVEL.contains(last.as_str()) && !FILE_ENDINGS.contains(&last.as_str())
+}
+
+/// A label in lower case, and in the form in which it is registered.
+fn ascii_label(label: &str) -> Option<String> {
+    if label.is_ascii() {
+        return Some(label.to_ascii_lowercase());
+    }
+    match url::Host::parse(label).ok()? {
+        url::Host::Domain(domain) => Some(domain),
+        _ => None,
+    }
+}
+
+/// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
+pub(super) fn canonical_url(text: &str) -> Option<String> {
+    let parsed = match text.contains("://") {
+        true => url::Url::parse(text).ok()?,
+        false => url::Url::parse(&format!("http://{text}")).ok()?,
+    };
+    let host = parsed.host_str()?.trim_end_matches('.');
+    let mut canonical = String::new();
+    if !matches!(parsed.scheme(), "http" | "https") {
+        canonical.push_str(parsed.scheme());
+        canonical.push_str("://");
+    }
+    if !parsed.username().is_empty() {
+        // What stands before the at sign decides where a careless reader believes to go: part of the value.
+        canonical.push_str(parsed.username());
+        canonical.push(':');
+        canonical.push_str(parsed.password().unwrap_or_default());
+        canonical.push('@');
+    }
+    canonical.push_str(host);
+    if let Some(port) = parsed.port() {
+        write!(canonical, ":{port}").ok()?;
+    }
+    canonical.push_str(parsed.path().trim_end_matches('/'));
+    if let Some(query) = parsed.query() {
+        canonical.push('?');
+        canonical.push_str(query);
+    }
+    if let Some(fragment) = parsed.fragment() {
+        canonical.push('#');
+        canonical.push_str(fragment);
+    }
+    Some(canonical)
+}

@@ -1,0 +1,407 @@
+//! Numbers and dates inside text.
+
+use super::text::Word;
+use super::value::Kind;
+
+/// Longest written number, in bytes.
+const NUMBER_BYTES_MAX: usize = 64;
+
+pub(super) fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let mut rest = normal;
+    while let Some(start) = rest.bytes().position(|b| b.is_ascii_digit()) {
+        let before = rest.get(..start).unwrap_or_default();
+        let from = rest.get(start..).unwrap_or_default();
+        let end = from
+            .bytes()
+            .take(NUMBER_BYTES_MAX)
+            .position(|b| !b.is_ascii_digit() && !b".,'_e+-".contains(&b))
+            .unwrap_or(from.len().min(NUMBER_BYTES_MAX));
+        let run = from.get(..end).unwrap_or_default();
+        let minus = before.ends_with('-');
+        // A run such as `2024-05-10` or `98.70,` is cut at what no number has inside.
+        let exponent = |run: &str| run.contains('e') && run.parse::<f64>().is_ok();
+        let run = if exponent(run) {
+            run
+        } else {
+            let cut = run.find(['e', '+', '-']).unwrap_or(run.len());
+            run.get(..cut).unwrap_or_default()
+        };
+        let skip = run.len().max(1);
+        let run = run.trim_end_matches(['.', ',', '\'', '_']);
+        rest = from.get(skip..).unwrap_or_default();
+        let scale = scale(rest);
+        for canonical in canonical_numbers(run) {
+            found(Kind::Number, &canonical);
+            if minus {
+                found(Kind::Number, &format!("-{canonical}"));
+            }
+            if let Some((kind, zeros)) = scale {
+                found(kind, &scaled(&canonical, zeros));
+            }
+        }
+        if let Some(number) = grouped_by_blanks(run, rest) {
+            found(Kind::Meant, &number);
+        }
+    }
+}
+
+/// Both readings of a written number: with a decimal point and with a decimal comma.
+fn canonical_numbers(run: &str) -> impl Iterator<Item = String> {
+    // Most are a few digits: one reading, as it stands.
+    let plain = !run.starts_with('0') && run.bytes().all(|b| b.is_ascii_digit());
+    let plain = (plain && !run.is_empty()).then(|| run.to_owned());
+    let readings = plain.is_none().then(|| both_readings(run));
+    plain.into_iter().chain(readings.into_iter().flatten())
+}
+
+fn both_readings(run: &str) -> impl Iterator<Item = String> + use<> {
+    // A mark between groups has three digits behind it; the other one stands once.
+    let reading = |group: char, decimal: char| -> Option<String> {
+        let (whole, fraction) = run.split_once(decimal).unwrap_or((run, ""));
+        let marks = |c: char| c == group || c == '\'' || c == '_';
+        let mut groups = whole.split(marks);
+        let first = groups.next()?;
+        let grouped = groups.all(|group| group.len() == 3);
+        let sound = grouped && !first.is_empty() && !fraction.contains(marks);
+        let digits = whole.replace(marks, "");
+        sound.then(|| match fraction {
+            "" => digits,
+            fraction => format!("{digits}.{fraction}"),
+        })
+    };
+    let point = reading(',', '.').unwrap_or_default();
+    let comma = reading('.', ',').unwrap_or_default();
+    let first = canonical_number(&point);
+    let second = canonical_number(&comma).filter(|second| Some(second) != first.as_ref());
+    first.into_iter().chain(second)
+}
+
+/// What the words right behind a number make of it: how many zeros. Letters that mean other things as well (metres) are
+/// no proof.
+fn scale(behind: &str) -> Option<(Kind, usize)> {
+    let attached = behind.starts_with(|c: char| c.is_ascii_alphabetic());
+    let mut rest = behind;
+    let mut total = None;
+    // `2 hundred thousand`
+    for _ in 0..3 {
+        let word = rest.strip_prefix([' ', '-']).unwrap_or(rest);
+        let end = word
+            .find(|c: char| !c.is_alphanumeric())
+            .unwrap_or(word.len());
+        let (word, after) = word.split_at_checked(end)?;
+        let Some((kind, zeros)) = zeros_of(word, attached) else {
+            break;
+        };
+        let (_, before) = total.unwrap_or((kind, 0));
+        total = Some((kind, zeros.saturating_add(before)));
+        rest = after;
+    }
+    total
+}
+
+fn zeros_of(word: &str, attached: bool) -> Option<(Kind, usize)> {
+    let zeros = match word {
+        "hundred" => 2,
+        "thousand" | "thousands" | "tsd" | "grand" => 3,
+        "lakh" | "lakhs" => 5,
+        "million" | "millions" | "mio" | "mln" | "mn" => 6,
+        "crore" | "crores" => 7,
+        "billion" | "billions" | "bn" | "mrd" => 9,
+        "trillion" => 12,
+        "k" => 3,
+        "m" | "mm" => return Some((Kind::Meant, 6)),
+        "b" => return Some((Kind::Meant, 9)),
+        _ => return None,
+    };
+    let kind = match word {
+        "k" if !attached => Kind::Meant,
+        _ => Kind::Number,
+    };
+    Some((kind, zeros))
+}
+
+/// A canonical number with its point moved.
+fn scaled(canonical: &str, zeros: usize) -> String {
+    let (whole, fraction) = canonical.split_once('.').unwrap_or((canonical, ""));
+    let (moved, left) = fraction.split_at_checked(zeros).unwrap_or((fraction, ""));
+    let missing = zeros.saturating_sub(moved.len());
+    let number = format!("{whole}{moved}{}.{left}", "0".repeat(missing));
+    let number = number.trim_end_matches('.');
+    canonical_number(number).unwrap_or_else(|| number.to_owned())
+}
+
+/// `10 000`, `1 250 000,50`.
+fn grouped_by_blanks(run: &str, behind: &str) -> Option<String> {
+    if run.len() > 3 || !run.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let mut digits = run.to_owned();
+    let mut rest = behind;
+    for _ in 0..4 {
+        let Some(group) = rest.strip_prefix(' ').and_then(|rest| rest.get(..3)) else {
+            break;
+        };
+        let after = rest.get(4..).unwrap_or_default();
+        let more = after.starts_with(|c: char| c.is_alphanumeric());
+        if more || !group.bytes().all(|b| b.is_ascii_digit()) {
+            break;
+        }
+        digits.push_str(group);
+        rest = after;
+    }
+    if digits.len() == run.len() {
+        return None;
+    }
+    let cents = rest.strip_prefix([',', '.']).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit());
+        rest.get(..end.unwrap_or(rest.len())).unwrap_or_default()
+    });
+    let cents = cents.filter(|cents| (1..=2).contains(&cents.len()));
+    canonical_number(&match cents {
+        Some(cents) => format!("{digits}.{cents}"),
+        None => digits,
+    })
+}
+
+/// English number words: `ten thousand`, `twenty-five`, `half a million`. `one` alone is no number: it stands everywhere.
+pub(super) fn spelled_out(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let mut number = SpelledOut::default();
+    let mut half = 0_u8;
+    for word in words.iter().flat_map(|word| word.word.split('-')) {
+        let scaled = match word {
+            "thousand" => Some(1_000),
+            "million" => Some(1_000_000),
+            "billion" => Some(1_000_000_000),
+            _ => None,
+        };
+        match (word, scaled, unit(word)) {
+            ("and", ..) if number.begun => {}
+            ("hundred", ..) => number.hundred(),
+            (_, Some(scale), _) if half == 2 => found(Kind::Number, &(scale / 2).to_string()),
+            (_, Some(scale), _) => number.scale(scale),
+            (_, _, Some(unit)) => number.unit(unit, found),
+            _ => number.end(found),
+        }
+        half = match (word, half) {
+            ("half", _) => 1,
+            ("a", 1) => 2,
+            _ => 0,
+        };
+    }
+    number.end(found);
+}
+
+#[derive(Default)]
+struct SpelledOut {
+    total: u64,
+    group: u64,
+    begun: bool,
+}
+
+impl SpelledOut {
+    fn hundred(&mut self) {
+        self.begun = true;
+        self.group = self.group.max(1).saturating_mul(100);
+    }
+
+    fn scale(&mut self, scale: u64) {
+        self.begun = true;
+        let more = self.group.max(1).saturating_mul(scale);
+        self.total = self.total.saturating_add(more);
+        self.group = 0;
+    }
+
+    fn unit(&mut self, unit: u64, found: &mut dyn FnMut(Kind, &str)) {
+        let below_hundred = self.group.checked_rem(100).unwrap_or(0);
+        let tens = below_hundred >= 20 && below_hundred.checked_rem(10) == Some(0);
+        if below_hundred != 0 && !(tens && unit < 10) {
+            self.end(found);
+        }
+        self.begun = true;
+        self.group = self.group.saturating_add(unit);
+    }
+
+    fn end(&mut self, found: &mut dyn FnMut(Kind, &str)) {
+        let value = self.total.saturating_add(self.group);
+        if self.begun && value > 1 {
+            found(Kind::Number, &value.to_string());
+        }
+        *self = Self::default();
+    }
+}
+
+fn unit(word: &str) -> Option<u64> {
+    Some(match word {
+        "one" => 1,
+        "two" => 2,
+        "three" => 3,
+        "four" => 4,
+        "five" => 5,
+        "six" => 6,
+        "seven" => 7,
+        "eight" => 8,
+        "nine" => 9,
+        "ten" => 10,
+        "eleven" => 11,
+        "twelve" => 12,
+        "thirteen" => 13,
+        "fourteen" => 14,
+        "fifteen" => 15,
+        "sixteen" => 16,
+        "seventeen" => 17,
+        "eighteen" => 18,
+        "nineteen" => 19,
+        "twenty" => 20,
+        "thirty" => 30,
+        "forty" => 40,
+        "fifty" => 50,
+        "sixty" => 60,
+        "seventy" => 70,
+        "eighty" => 80,
+        "ninety" => 90,
+        _ => return None,
+    })
+}
+
+/// The shortest decimal form; digits beyond what a double holds stay as they are.
+pub(super) fn canonical_number(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.len() <= 40 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        let short = digits.trim_start_matches('0');
+        let sign = if text.starts_with('-') { "-" } else { "" };
+        return Some(format!(
+            "{sign}{}",
+            if short.is_empty() { "0" } else { short }
+        ));
+    }
+    let number: f64 = (text.len() <= 40).then(|| text.parse().ok()).flatten()?;
+    number.is_finite().then(|| number.to_string())
+}
+
+pub(super) fn dates(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let get = |at: usize| words.get(at).map(|word| word.word);
+    for (at, word) in words.iter().map(|word| word.word).enumerate() {
+        if word.len() >= 8
+            && word.starts_with(|c: char| c.is_ascii_digit())
+            && let Some(date) = numeric_date(word)
+        {
+            date.tell(found);
+        }
+        let Some(month) = month(word) else { continue };
+        let word_at = |offset: usize| get(at.saturating_add(offset));
+        let before = |offset: usize| at.checked_sub(offset).and_then(get);
+        // `may 1st 2024`
+        if let Some(day) = word_at(1).and_then(day) {
+            Date::new(word_at(2).and_then(year), month, day).tell(found);
+        }
+        // `1 may 2024`, `1st of may`
+        let earlier = before(1).and_then(|word| match word {
+            "of" => before(2),
+            word => Some(word),
+        });
+        if let Some(day) = earlier.and_then(day) {
+            Date::new(word_at(1).and_then(year), month, day).tell(found);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Date {
+    year: Option<u32>,
+    month: u32,
+    day: u32,
+    /// The same figures the other way round, where a writer may have meant either.
+    ambiguous: bool,
+}
+
+impl Date {
+    fn new(year: Option<u32>, month: u32, day: u32) -> Self {
+        Self {
+            year,
+            month,
+            day,
+            ambiguous: false,
+        }
+    }
+
+    fn tell(self, found: &mut dyn FnMut(Kind, &str)) {
+        let Self {
+            year, month, day, ..
+        } = self;
+        let month_day = format!("{month}-{day}");
+        found(Kind::MonthDay, &month_day);
+        match year {
+            Some(year) => found(Kind::Date, &format!("{year}-{month_day}")),
+            None => found(Kind::Yearless, &month_day),
+        }
+        if self.ambiguous {
+            Self::new(year, day, month).tell(found);
+        }
+    }
+}
+
+/// `2024-05-10`, `2024/05/10`, with or without a time behind a `t`; `10.05.2024`; `05/10/2024` both ways.
+pub(super) fn numeric_date(word: &str) -> Option<Date> {
+    let word = word.split('t').next()?;
+    let separator = word.chars().find(|c| !c.is_ascii_digit())?;
+    let mut parts = word.split(separator);
+    let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !"-/.".contains(separator) {
+        return None;
+    }
+    let (a, b, c): (u32, u32, u32) = (
+        first.parse().ok()?,
+        second.parse().ok()?,
+        third.parse().ok()?,
+    );
+    let in_range = |month: u32, day: u32| (1..=12).contains(&month) && (1..=31).contains(&day);
+    if first.len() == 4 {
+        return in_range(b, c).then(|| Date::new(Some(a), b, c));
+    }
+    if third.len() != 4 {
+        return None;
+    }
+    match (separator, in_range(b, a), in_range(a, b)) {
+        ('/', true, true) => Some(Date {
+            ambiguous: true,
+            ..Date::new(Some(c), b, a)
+        }),
+        (_, true, _) => Some(Date::new(Some(c), b, a)),
+        (_, false, true) => Some(Date::new(Some(c), a, b)),
+        _ => None,
+    }
+}
+
+/// A month by its English name or its first three letters.
+fn month(word: &str) -> Option<u32> {
+    let (number, name) = match word.get(..3)? {
+        "jan" => (1, "january"),
+        "feb" => (2, "february"),
+        "mar" => (3, "march"),
+        "apr" => (4, "april"),
+        "may" => (5, "may"),
+        "jun" => (6, "june"),
+        "jul" => (7, "july"),
+        "aug" => (8, "august"),
+        "sep" => (9, "september"),
+        "oct" => (10, "october"),
+        "nov" => (11, "november"),
+        "dec" => (12, "december"),
+        _ => return None,
+    };
+    (word.len() == 3 || word == name).then_some(number)
+}
+
+fn day(word: &str) -> Option<u32> {
+    let digits = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|ending| word.strip_suffix(ending))
+        .unwrap_or(word);
+    let day = (digits.len() <= 2).then(|| digits.parse().ok()).flatten()?;
+    (1..=31).contains(&day).then_some(day)
+}
+
+fn year(word: &str) -> Option<u32> {
+    let year = (word.len() == 4).then(|| word.parse().ok()).flatten()?;
+    (1900..=2200).contains(&year).then_some(year)
+}
