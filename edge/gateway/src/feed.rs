@@ -7,6 +7,7 @@ mod seen;
 mod space;
 mod tenant;
 
+use crate::control_time::ControlTime;
 use crate::identity::Identity;
 use crate::world::{TenantState, Tenants};
 use arc_swap::ArcSwap;
@@ -46,6 +47,7 @@ pub(crate) struct Feed {
     pub(crate) dir: PathBuf,
     pub(crate) assigned: Arc<ArcSwap<Assigned>>,
     pub(crate) ready: ReadyFlag,
+    pub(crate) control_time: ControlTime,
     followed: Mutex<Followed>,
     /// Held while the newest number of the platform's kill switch is compared and written.
     platform_seen: Mutex<()>,
@@ -67,6 +69,10 @@ enum Refused {
     Foreign,
     #[error("it is older than what was seen here before")]
     Older,
+    #[error(
+        "it is of a time that this machine's clock has not reached: calls are refused while the clock is so far behind"
+    )]
+    Ahead,
     #[error("it can't be opened with this edge's key")]
     Sealed,
     #[error("it can't be used")]
@@ -84,6 +90,7 @@ impl Feed {
         dir: PathBuf,
         ready: ReadyFlag,
         assigned: Arc<ArcSwap<Assigned>>,
+        control_time: ControlTime,
     ) -> Arc<Self> {
         Arc::new(Self {
             identity,
@@ -93,6 +100,7 @@ impl Feed {
             dir,
             assigned,
             ready,
+            control_time,
             followed: Mutex::default(),
             platform_seen: Mutex::default(),
         })

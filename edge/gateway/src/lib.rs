@@ -13,6 +13,7 @@
 //! [`identity`].
 
 mod config;
+mod control_time;
 mod counter;
 mod enforce;
 mod event;
@@ -156,6 +157,7 @@ pub async fn start(
         config.data_dir.join("seen"),
         assigned,
         whose,
+        spool.control_time(),
     );
     let counter = counter::Counter::new(Arc::clone(&feed), config.clock.clone(), Random::system());
     let (leases, wanted) = lease::Leases::new(
