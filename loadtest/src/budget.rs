@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Pause of a client that was told that there is nothing.
+/// Pause of a client that was told that there is nothing; twice as long each time that it hears so again.
 const PAUSE_MS: u64 = 150;
-/// How long it may take until all is spent and settled, after the last fault.
+/// How often it doubles at most: many clients that ask in vain would keep the ledger busy with their refusals.
+const PAUSE_DOUBLINGS: u32 = 4;
+/// How long it may take until all is spent, after the last fault; and how long the chain may stand still behind it.
 const SETTLE: Duration = Duration::from_secs(240);
 
 /// What is to be fought over, and how hard.
@@ -373,9 +375,13 @@ async fn all_spent(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()>
 }
 
 async fn settled(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()> {
-    let started = Instant::now();
+    let (mut moved, mut head) = (Instant::now(), 0);
     let mut last = String::new();
-    while started.elapsed() < SETTLE {
+    while moved.elapsed() < SETTLE {
+        let now = chain_head(fleet).await?;
+        if now != head {
+            (moved, head) = (Instant::now(), now);
+        }
         let (spent, leased) = account(fleet, plan, scope).await?;
         let chain = authorized(fleet).await?;
         if leased == 0 && spent == plan.limit && chain == plan.limit {
@@ -385,6 +391,16 @@ async fn settled(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     anyhow::bail!("it did not settle at {}: {last}", plan.limit)
+}
+
+/// Number of the chain's last entry.
+async fn chain_head(fleet: &Fleet) -> anyhow::Result<u64> {
+    let page = fleet
+        .cluster
+        .acme(Method::GET, "audit/events?limit=1", None);
+    page.await?["entries"][0]["seq"]
+        .as_u64()
+        .context("the last entry's number")
 }
 
 /// Calls that the chain says were authorized.
@@ -414,6 +430,7 @@ async fn client(
         .no_proxy()
         .timeout(Duration::from_secs(10))
         .build()?;
+    let mut in_vain = 0;
     while !stop.is_cancelled() {
         let id = tally.next.fetch_add(1, Ordering::Relaxed).to_string();
         let body = json!({ "tool": "worker/work", "arguments": { "id": id, "amount": 1 } });
@@ -424,13 +441,18 @@ async fn client(
         };
         if answer.get("result").is_some() {
             tally.done.fetch_add(1, Ordering::Relaxed);
+            in_vain = 0;
             continue;
         }
+        let mut pause = PAUSE_MS;
         if answer["error"]["data"]["control"] == "budget" {
             tally.refused.fetch_add(1, Ordering::Relaxed);
+            pause <<= in_vain;
+            in_vain = PAUSE_DOUBLINGS.min(in_vain + 1);
         }
         let after = answer["error"]["data"]["retry_after_ms"].as_u64();
-        let pause = Duration::from_millis(after.unwrap_or(PAUSE_MS).clamp(20, 1_000));
+        let pause = after.map_or(pause, |after| after.clamp(20, 1_000));
+        let pause = Duration::from_millis(pause);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}

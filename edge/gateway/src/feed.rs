@@ -7,7 +7,6 @@ mod seen;
 mod space;
 mod tenant;
 
-use crate::control_time::ControlTime;
 use crate::identity::Identity;
 use crate::world::{TenantState, Tenants};
 use arc_swap::ArcSwap;
@@ -47,7 +46,6 @@ pub(crate) struct Feed {
     pub(crate) dir: PathBuf,
     pub(crate) assigned: Arc<ArcSwap<Assigned>>,
     pub(crate) ready: ReadyFlag,
-    pub(crate) control_time: ControlTime,
     followed: Mutex<Followed>,
     /// Held while the newest number of the platform's kill switch is compared and written.
     platform_seen: Mutex<()>,
@@ -90,7 +88,6 @@ impl Feed {
         dir: PathBuf,
         ready: ReadyFlag,
         assigned: Arc<ArcSwap<Assigned>>,
-        control_time: ControlTime,
     ) -> Arc<Self> {
         Arc::new(Self {
             identity,
@@ -100,7 +97,6 @@ impl Feed {
             dir,
             assigned,
             ready,
-            control_time,
             followed: Mutex::default(),
             platform_seen: Mutex::default(),
         })

@@ -138,9 +138,8 @@ pub async fn start(
     .await?;
     let readiness = Readiness::default();
     let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
-    let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
-        shutdown.child_token(),
-    )?));
+    let upstreams = upstream::Upstreams::new(shutdown.child_token())?;
+    let tenants = Arc::new(world::Tenants::new(upstreams, spool.control_time()));
     let whose = Arc::default();
     let memory = memory::Memory::new(
         Arc::clone(&identity),
@@ -157,7 +156,6 @@ pub async fn start(
         config.data_dir.join("seen"),
         assigned,
         whose,
-        spool.control_time(),
     );
     let counter = counter::Counter::new(Arc::clone(&feed), config.clock.clone(), Random::system());
     let (leases, wanted) = lease::Leases::new(

@@ -1,6 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
-use crate::control_time;
+use crate::control_time::{self, ControlTime};
 use crate::enforce::UnderWay;
 use crate::proof::Used;
 use crate::sessions::Sessions;
@@ -391,6 +391,7 @@ pub(crate) struct Tenants {
     /// With the version of the keys they were verified under.
     tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) control_time: ControlTime,
     /// Control's key for what approvers are to see.
     approvals_key: ArcSwapOption<[u8; 32]>,
 }
@@ -402,7 +403,7 @@ pub(crate) struct TurnedAway {
 }
 
 impl Tenants {
-    pub(crate) fn new(upstreams: Upstreams) -> Self {
+    pub(crate) fn new(upstreams: Upstreams, control_time: ControlTime) -> Self {
         let tokens = Cache::builder()
             .max_capacity(TOKENS_WEIGHT_MAX)
             .weigher(|_, (_, token): &(u64, Arc<VerifiedToken>)| {
@@ -415,6 +416,7 @@ impl Tenants {
             tenants: ArcSwapOption::empty(),
             tokens,
             upstreams,
+            control_time,
             approvals_key: ArcSwapOption::empty(),
         }
     }

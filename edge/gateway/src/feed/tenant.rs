@@ -165,7 +165,8 @@ fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refu
         at: heartbeat.at,
         received: feed.clock.monotonic(),
     });
-    feed.control_time.heard(heartbeat.at);
-    state.forget(feed.control_time.over(feed.clock.now()));
+    let control_time = &feed.tenants.control_time;
+    control_time.heard(heartbeat.at);
+    state.forget(control_time.over(feed.clock.now()));
     Ok(())
 }
