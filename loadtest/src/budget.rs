@@ -1,6 +1,7 @@
 //! A budget that many fight over (drill D23): clients and their sub-agents on several edges, while leader, followers and
 //! edges are killed. What was authorized, by the audit chain, must be the limit to the unit; what was executed never more.
 
+use crate::clocks::{self, Hand};
 use crate::fleet::{Fleet, Victim};
 use crate::load::{self, AGENT, mix};
 use crate::upstream::Upstream;
@@ -13,9 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Pause of a client that was told that there is nothing.
+/// Pause of a client that was told that there is nothing; twice as long each time that it hears so again.
 const PAUSE_MS: u64 = 150;
-/// How long it may take until all is spent and settled, after the last fault.
+/// How often it doubles at most: many clients that ask in vain would keep the ledger busy with their refusals.
+const PAUSE_DOUBLINGS: u32 = 4;
+/// How long it may take until all is spent, after the last fault; and how long the chain may stand still behind it.
 const SETTLE: Duration = Duration::from_secs(240);
 
 /// What is to be fought over, and how hard.
@@ -55,6 +58,22 @@ pub enum Fault {
     Sleep,
     /// It is killed and started again with a clock that is an hour ahead or behind; so it stays until the next fault (D13).
     Clock,
+    /// The clocks of the leader and of an edge jump by an hour and by ten years, ahead and behind, or run twice as fast,
+    /// while both go on (D13).
+    Jump,
+    /// For an edge and a node, which leads sooner or later, all time passes twice as fast (D13).
+    Fast,
+}
+
+impl Fault {
+    /// The window of the tenant's limit: what no clock may move on.
+    fn window(self) -> &'static str {
+        match self {
+            Self::Kill | Self::Sleep => "lifetime",
+            // Not a day or a month, that might end while this runs.
+            Self::Clock | Self::Jump | Self::Fast => "rolling:25920000",
+        }
+    }
 }
 
 impl Default for Plan {
@@ -108,7 +127,7 @@ async fn fight(fleet: &mut Fleet, plan: Plan, seed: u64) -> anyhow::Result<Repor
     // First the limit: an edge that knows the tools knows it.
     let scope = match plan.ceiling {
         Ceiling::Tenant => {
-            let rule = json!({ "scope": "tenant", "meter": "calls", "window": "lifetime", "limit": plan.limit });
+            let rule = json!({ "scope": "tenant", "meter": "calls", "window": plan.fault.window(), "limit": plan.limit });
             let limits = json!({ "rules": [rule] });
             fleet
                 .cluster
@@ -129,13 +148,18 @@ async fn fight(fleet: &mut Fleet, plan: Plan, seed: u64) -> anyhow::Result<Repor
         .cluster
         .wait_allowed(&token, AGENT, "worker/work", question)
         .await?;
+    // Its sub-agents draw on the same budget: a child, and a child of the child.
     let child = attenuate(&token, "delegate = helper").await?;
+    let grandchild = attenuate(&child, "delegate = helper-of-helper").await?;
+    let family = [token, child, grandchild];
     let (tally, stop) = (Arc::new(Tally::default()), CancellationToken::new());
     let urls = fleet.edge_urls();
     let clients: Vec<_> = (0..plan.clients)
         .map(|number| {
-            let token = if number % 2 == 0 { &token } else { &child };
-            let url = format!("{}/v1/tool-call", urls[number % urls.len()]);
+            let token = &family[number % family.len()];
+            // Each of the family on each edge.
+            let url = urls[number / family.len() % urls.len()].as_str();
+            let url = format!("{url}/v1/tool-call");
             tokio::spawn(client(url, token.clone(), Arc::clone(&tally), stop.clone()))
         })
         .collect();
@@ -162,6 +186,13 @@ async fn fight(fleet: &mut Fleet, plan: Plan, seed: u64) -> anyhow::Result<Repor
         u64::try_from(executed)? <= plan.limit,
         "OVERSPENT: {executed} calls were executed"
     );
+    // An edge that is killed between the record and the call leaves one that was authorized and not executed.
+    let nobody_died = plan.kills == 0 || plan.fault == Fault::Sleep;
+    ensure!(
+        u64::try_from(executed)? == plan.limit || !nobody_died,
+        "{executed} calls were executed, {} were allowed",
+        plan.limit
+    );
     Ok(Report {
         authorized,
         executed,
@@ -179,8 +210,9 @@ async fn attenuate(token: &str, caveat: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Kills and revives, spread over the time in which the budget is spent.
+/// Faults, spread over the time in which the budget is spent.
 async fn strike(fleet: &mut Fleet, plan: Plan, seed: u64, tally: &Tally) -> anyhow::Result<()> {
+    let mut hands = Hands::default();
     for round in 0..plan.kills {
         let random = mix(seed, round);
         // Not all at the start: when so much is spent.
@@ -196,56 +228,116 @@ async fn strike(fleet: &mut Fleet, plan: Plan, seed: u64, tally: &Tally) -> anyh
             1 => Victim::Node(fleet.leader().await?),
             _ => Victim::Node((fleet.leader().await? + 1) % plan.nodes),
         };
+        let length = mix(seed, round + 1_000);
         match plan.fault {
             Fault::Kill => {
                 fleet.kill(victim).await?;
-                tokio::time::sleep(Duration::from_millis(mix(seed, round + 1_000) % 1_500)).await;
+                tokio::time::sleep(Duration::from_millis(length % 1_500)).await;
                 fleet.revive(victim, &[]).await?;
             }
             Fault::Sleep => {
                 // At first an edge, until its leases are over: what it holds then it must not spend.
                 let (victim, asleep) = match round {
                     0 => (Victim::Edge(plan.edges - 1), 32_000),
-                    _ => (victim, 1_000 + mix(seed, round + 1_000) % 3_000),
+                    _ => (victim, 1_000 + length % 3_000),
                 };
                 fleet.signal(victim, Signal::SIGSTOP)?;
                 tokio::time::sleep(Duration::from_millis(asleep)).await;
                 fleet.signal(victim, Signal::SIGCONT)?;
             }
             Fault::Clock => {
-                let offset = if mix(seed, round + 1_000).is_multiple_of(2) {
+                let offset = if length.is_multiple_of(2) {
                     "+1h"
                 } else {
                     "-1h"
                 };
                 fleet.kill(victim).await?;
-                fleet.revive(victim, &wrong_clock(offset)).await?;
+                fleet.revive(victim, &clocks::off(offset)).await?;
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 fleet.kill(victim).await?;
                 fleet.revive(victim, &[]).await?;
             }
+            Fault::Jump => hands.jump(fleet, plan, seed, round).await?,
+            Fault::Fast => hurry(fleet, plan, round).await?,
         }
     }
-    Ok(())
+    hands.right().await
 }
 
-/// Where Debian's `faketime` has its library.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-
-/// The environment of a process whose wall clock is off.
-fn wrong_clock(offset: &str) -> [(&'static str, &str); 3] {
-    [
-        ("LD_PRELOAD", FAKETIME),
-        ("FAKETIME", offset),
-        // Timers go on as they are.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ]
+/// Clocks that can be set while their processes run.
+#[derive(Default)]
+struct Hands {
+    edge: Option<Hand>,
+    nodes: Vec<Hand>,
 }
 
-/// Whether clocks can be set wrong here (drill D13).
-#[must_use]
-pub fn may_fake_time() -> bool {
-    std::path::Path::new(FAKETIME).exists()
+impl Hands {
+    /// Starts all nodes and one edge anew, each with a clock that can be set.
+    async fn take(&mut self, fleet: &mut Fleet, plan: Plan) -> anyhow::Result<()> {
+        let dir = fleet.cluster.dir.path().to_owned();
+        for node in 0..plan.nodes {
+            let hand = Hand::new(&dir, &format!("node-{node}"))?;
+            restart(fleet, Victim::Node(node), &hand.env()).await?;
+            self.nodes.push(hand);
+        }
+        let hand = Hand::new(&dir, "edge")?;
+        restart(fleet, Victim::Edge(plan.edges - 1), &hand.env()).await?;
+        self.edge = Some(hand);
+        Ok(())
+    }
+
+    /// Sets the edge's wrong and the leader's, each in another way. Whose is wrong already does not come by way of the
+    /// right time.
+    async fn jump(
+        &mut self,
+        fleet: &mut Fleet,
+        plan: Plan,
+        seed: u64,
+        round: u64,
+    ) -> anyhow::Result<()> {
+        if self.nodes.is_empty() {
+            self.take(fleet, plan).await?;
+        }
+        let leader = fleet.leader().await?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            if index != leader {
+                node.set(clocks::RIGHT).await?;
+            }
+        }
+        let both = self.nodes.get(leader).into_iter().chain(&self.edge);
+        for (number, hand) in (round..).zip(both) {
+            hand.set(clocks::wrong(seed, number)).await?;
+        }
+        Ok(())
+    }
+
+    async fn right(&self) -> anyhow::Result<()> {
+        for hand in self.nodes.iter().chain(&self.edge) {
+            hand.set(clocks::RIGHT).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn restart(fleet: &mut Fleet, victim: Victim, env: &[(&str, &str)]) -> anyhow::Result<()> {
+    fleet.kill(victim).await?;
+    fleet.revive(victim, env).await?;
+    // The next one only when these lead and follow again.
+    fleet.leader().await.map(drop)
+}
+
+/// At first an edge and a node get a time that passes twice as fast; from then on who leads is killed, until it is that
+/// node.
+async fn hurry(fleet: &mut Fleet, plan: Plan, round: u64) -> anyhow::Result<()> {
+    let leader = fleet.leader().await?;
+    match (round, leader) {
+        (0, _) => {
+            restart(fleet, Victim::Edge(plan.edges - 1), &clocks::fast()).await?;
+            restart(fleet, Victim::Node(0), &clocks::fast()).await
+        }
+        (_, 0) => Ok(()),
+        (_, leader) => restart(fleet, Victim::Node(leader), &[]).await,
+    }
 }
 
 /// Spent and leased of the one account.
@@ -283,9 +375,13 @@ async fn all_spent(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()>
 }
 
 async fn settled(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()> {
-    let started = Instant::now();
+    let (mut moved, mut head) = (Instant::now(), 0);
     let mut last = String::new();
-    while started.elapsed() < SETTLE {
+    while moved.elapsed() < SETTLE {
+        let now = chain_head(fleet).await?;
+        if now != head {
+            (moved, head) = (Instant::now(), now);
+        }
         let (spent, leased) = account(fleet, plan, scope).await?;
         let chain = authorized(fleet).await?;
         if leased == 0 && spent == plan.limit && chain == plan.limit {
@@ -295,6 +391,16 @@ async fn settled(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     anyhow::bail!("it did not settle at {}: {last}", plan.limit)
+}
+
+/// Number of the chain's last entry.
+async fn chain_head(fleet: &Fleet) -> anyhow::Result<u64> {
+    let page = fleet
+        .cluster
+        .acme(Method::GET, "audit/events?limit=1", None);
+    page.await?["entries"][0]["seq"]
+        .as_u64()
+        .context("the last entry's number")
 }
 
 /// Calls that the chain says were authorized.
@@ -324,6 +430,7 @@ async fn client(
         .no_proxy()
         .timeout(Duration::from_secs(10))
         .build()?;
+    let mut in_vain = 0;
     while !stop.is_cancelled() {
         let id = tally.next.fetch_add(1, Ordering::Relaxed).to_string();
         let body = json!({ "tool": "worker/work", "arguments": { "id": id, "amount": 1 } });
@@ -334,13 +441,18 @@ async fn client(
         };
         if answer.get("result").is_some() {
             tally.done.fetch_add(1, Ordering::Relaxed);
+            in_vain = 0;
             continue;
         }
+        let mut pause = PAUSE_MS;
         if answer["error"]["data"]["control"] == "budget" {
             tally.refused.fetch_add(1, Ordering::Relaxed);
+            pause <<= in_vain;
+            in_vain = PAUSE_DOUBLINGS.min(in_vain + 1);
         }
         let after = answer["error"]["data"]["retry_after_ms"].as_u64();
-        let pause = Duration::from_millis(after.unwrap_or(PAUSE_MS).clamp(20, 1_000));
+        let pause = after.map_or(pause, |after| after.clamp(20, 1_000));
+        let pause = Duration::from_millis(pause);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}

@@ -449,7 +449,15 @@ impl Cluster {
     /// # Errors
     /// If it does not come up.
     pub async fn start_edge(&mut self) -> anyhow::Result<()> {
-        self.edge.start("edge ", &[], &[]).await.map(drop)
+        self.start_edge_with(&[]).await
+    }
+
+    /// Starts the edge again, with this environment.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_edge_with(&mut self, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.edge.start("edge ", &[], env).await.map(drop)
     }
 
     /// Starts the ledger again.

@@ -2,8 +2,11 @@
 //!
 //! Reading order: [`cluster`] (the roles as processes), [`upstream`] (a tool server that notes what it really did),
 //! [`load`] (clients that note what they were told), [`oracle`] (the equations that must hold between the notes and the
-//! audit chain), [`drill`] (the faults), [`storm`] (all of them at random), [`fleet`], [`netns`], [`delay`], [`callers`] and [`budget`] (counters, several edges, budgets that are fought over), [`bench`] (throughput and latency next to a plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`), [`bench_mcp`] (streams, idle streams, connections),
-//! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`wire`] (what no client library would send).
+//! audit chain), [`drill`] (the faults), [`storm`] (all of them at random), [`fleet`], [`netns`], [`delay`], [`callers`], [`clocks`]
+//! and [`budget`] (counters, several edges, wrong clocks, budgets that are fought over), [`bench`] (throughput and latency next to a
+//! plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`), [`bench_mcp`] (streams, idle streams, connections),
+//! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`wire`] (what no client library
+//! would send).
 
 pub mod agentdojo;
 pub mod bench;
@@ -12,6 +15,7 @@ pub mod bench_llm;
 pub mod bench_mcp;
 pub mod budget;
 pub mod callers;
+pub mod clocks;
 pub mod cluster;
 pub mod conformance;
 pub mod delay;

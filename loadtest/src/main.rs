@@ -95,7 +95,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Fight over one budget while leader, followers and edges are killed, sleep or have wrong clocks (D23, D5, D9, D13)
+    /// Fight over one budget, a token, its sub-agent and that one's: as it is with `--kills 0` (D23), or while leader,
+    /// followers and edges are killed, sleep or have wrong clocks (D5, D9, D13)
     Budget {
         /// Calls that are allowed
         #[arg(long, default_value_t = 10_000)]
@@ -103,6 +104,12 @@ enum Command {
         /// Clients at once
         #[arg(long, default_value_t = 64)]
         clients: usize,
+        /// Edges
+        #[arg(long, default_value_t = 4)]
+        edges: usize,
+        /// Nodes of the counter
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
         /// Faults in each run
         #[arg(long, default_value_t = 8)]
         kills: u64,
@@ -304,6 +311,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Budget {
             limit,
             clients,
+            edges,
+            nodes,
             kills,
             fault,
             ceiling,
@@ -313,10 +322,11 @@ async fn main() -> anyhow::Result<()> {
             let plan = proctor_loadtest::budget::Plan {
                 limit,
                 clients,
+                edges,
+                nodes,
                 kills,
                 fault,
                 ceiling,
-                ..proctor_loadtest::budget::Plan::default()
             };
             for seed in first..first + seeds {
                 println!(

@@ -51,6 +51,8 @@ struct Desk {
     pieces: AtomicU64,
     /// When.
     written: Mutex<Vec<Instant>>,
+    /// Streams that are read by somebody.
+    open: AtomicU64,
     busy: AtomicU32,
     pause: Duration,
 }
@@ -115,6 +117,12 @@ impl Provider {
     #[must_use]
     pub fn pieces(&self) -> u64 {
         self.desk.pieces.load(Ordering::Relaxed)
+    }
+
+    /// How many streams somebody is reading.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.desk.open.load(Ordering::Acquire)
     }
 }
 
@@ -575,6 +583,22 @@ fn message_events(said: &Said) -> Events {
     events
 }
 
+/// A stream that somebody reads, until its connection is closed or it is through.
+struct Open(Arc<Desk>);
+
+impl Open {
+    fn new(desk: &Arc<Desk>) -> Self {
+        desk.open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(desk))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Sends events, with a pause before each; a runaway begins anew when it is through.
 fn events(desk: &Arc<Desk>, events: Events, said: &Said) -> Response {
     let is_chat = events.first().is_some_and(|(name, _)| name.is_empty());
@@ -590,10 +614,10 @@ fn events(desk: &Arc<Desk>, events: Events, said: &Said) -> Response {
     } else if is_chat {
         pieces.push("data: [DONE]\n\n".to_owned());
     }
-    let (desk, endless) = (Arc::clone(desk), said.endless);
-    let body = stream::unfold((pieces, 0_usize), move |(pieces, at)| {
-        let desk = Arc::clone(&desk);
+    let (open, endless) = (Open::new(desk), said.endless);
+    let body = stream::unfold((open, pieces, 0_usize), move |(open, pieces, at)| {
         async move {
+            let desk = Arc::clone(&open.0);
             // The texts of a runaway stand between its beginning and its end.
             let at = if endless && at + 4 >= pieces.len() {
                 4
@@ -606,7 +630,7 @@ fn events(desk: &Arc<Desk>, events: Events, said: &Said) -> Response {
             let mut written = desk.written.lock().unwrap_or_else(PoisonError::into_inner);
             written.push(Instant::now());
             drop(written);
-            Some((Ok::<_, Infallible>(piece), (pieces, at + 1)))
+            Some((Ok::<_, Infallible>(piece), (open, pieces, at + 1)))
         }
     });
     (

@@ -67,6 +67,10 @@ enum Refused {
     Foreign,
     #[error("it is older than what was seen here before")]
     Older,
+    #[error(
+        "it is of a time that this machine's clock has not reached: calls are refused while the clock is so far behind"
+    )]
+    Ahead,
     #[error("it can't be opened with this edge's key")]
     Sealed,
     #[error("it can't be used")]

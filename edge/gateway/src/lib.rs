@@ -13,6 +13,7 @@
 //! [`identity`].
 
 mod config;
+mod control_time;
 mod counter;
 mod enforce;
 mod event;
@@ -135,9 +136,8 @@ pub async fn start(
     let nats = nats::connect(&settings, identity.edge.as_str()).await?;
     let readiness = Readiness::default();
     let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
-    let tenants = Arc::new(world::Tenants::new(upstream::Upstreams::new(
-        shutdown.child_token(),
-    )?));
+    let upstreams = upstream::Upstreams::new(shutdown.child_token())?;
+    let tenants = Arc::new(world::Tenants::new(upstreams, spool.control_time()));
     let whose = Arc::default();
     let memory = memory::Memory::new(
         Arc::clone(&identity),

@@ -17,6 +17,7 @@ mod writer;
 
 pub(crate) use state::Counts;
 
+use crate::control_time::ControlTime;
 use crate::lease::{Funds, Spent};
 use backlog::Backlog;
 use proctor_engine::{Charge, CountKey, Permit};
@@ -105,6 +106,7 @@ enum Command {
 }
 
 struct Shared {
+    control_time: ControlTime,
     backlog: Mutex<Backlog>,
     written: Notify,
     writable: AtomicBool,
@@ -176,6 +178,7 @@ impl Spool {
         lock.try_lock()
             .map_err(|_| SpoolError::InUse(config.dir.clone()))?;
         let shared = Arc::new(Shared {
+            control_time: ControlTime::default(),
             backlog: Mutex::default(),
             written: Notify::new(),
             writable: AtomicBool::new(false),
@@ -196,6 +199,11 @@ impl Spool {
             },
             open,
         ))
+    }
+
+    /// To be told what control's heartbeats say: no count is forgotten before its time is over by that clock as well.
+    pub(crate) fn control_time(&self) -> ControlTime {
+        self.shared.control_time.clone()
     }
 
     async fn submit(

@@ -1,5 +1,6 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
+use crate::control_time::{self, ControlTime};
 use crate::enforce::UnderWay;
 use crate::proof::Used;
 use crate::sessions::Sessions;
@@ -25,7 +26,7 @@ const TOKENS_WEIGHT_MAX: u64 = 100_000;
 const PATTERN_WEIGHT: u32 = 500;
 /// How long a verified token is kept after its last use.
 const TOKEN_IDLE: Duration = Duration::from_secs(600);
-/// How long after a revoked token is over its revocation is forgotten, in seconds.
+/// How long after a revoked token is over for certain its revocation is forgotten, in seconds.
 const FORGET_AFTER_S: i64 = 60;
 /// Intents of one tenant that are kept.
 const INTENTS_MAX: u64 = 1_000_000;
@@ -304,10 +305,10 @@ impl TenantState {
         self.review();
     }
 
-    /// Forgets revocations of tokens that are over. Kept a while longer than they matter: a heartbeat of a moment ago
-    /// still counts them.
-    pub(crate) fn forget(&self, now: Timestamp) {
-        let before = now.plus_secs(-FORGET_AFTER_S);
+    /// Forgets revocations of tokens whose time was `over` by then. Kept a while longer than they matter: a heartbeat of a
+    /// moment ago still counts them.
+    pub(crate) fn forget(&self, over: Timestamp) {
+        let before = over.plus_secs(-FORGET_AFTER_S);
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
         revoked.by_number.retain(|_, (_, until)| before < *until);
         let ids = revoked
@@ -370,9 +371,12 @@ impl TenantState {
         let most = u64::from(loaded.tenant.settings().max_staleness_s);
         let waited = self.clock.monotonic().saturating_sub(reached.received);
         // Both clocks: a wall clock that is set back must not make old news young.
-        let age = self.clock.now().micros_since(reached.at);
+        let now = self.clock.now();
+        let age = now.micros_since(reached.at);
         let most_us = i64::try_from(most.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-        if waited <= Duration::from_secs(most) && age <= most_us {
+        // Nor does a clock that is far behind control's judge whose time is over.
+        let behind = control_time::is_behind(now, reached.at);
+        if waited <= Duration::from_secs(most) && age <= most_us && !behind {
             Freshness::Fresh
         } else {
             Freshness::Stale
@@ -387,6 +391,7 @@ pub(crate) struct Tenants {
     /// With the version of the keys they were verified under.
     tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) control_time: ControlTime,
     /// Control's key for what approvers are to see.
     approvals_key: ArcSwapOption<[u8; 32]>,
 }
@@ -398,7 +403,7 @@ pub(crate) struct TurnedAway {
 }
 
 impl Tenants {
-    pub(crate) fn new(upstreams: Upstreams) -> Self {
+    pub(crate) fn new(upstreams: Upstreams, control_time: ControlTime) -> Self {
         let tokens = Cache::builder()
             .max_capacity(TOKENS_WEIGHT_MAX)
             .weigher(|_, (_, token): &(u64, Arc<VerifiedToken>)| {
@@ -411,6 +416,7 @@ impl Tenants {
             tenants: ArcSwapOption::empty(),
             tokens,
             upstreams,
+            control_time,
             approvals_key: ArcSwapOption::empty(),
         }
     }
@@ -648,6 +654,19 @@ mod tests {
         assert_eq!(state.freshness(), Freshness::Fresh);
         hand.set_wall(Timestamp::from_secs(1_700_000_100));
         assert_eq!(state.freshness(), Freshness::Stale, "set forward");
+        hear(&state, 1, 0, 0);
+        for (secs, freshness) in [
+            (-300, Freshness::Fresh),
+            (-301, Freshness::Stale),
+            (-3_600, Freshness::Stale),
+            (-315_360_000, Freshness::Stale),
+            (315_360_000, Freshness::Stale),
+            (0, Freshness::Fresh),
+        ] {
+            hand.set_wall(Timestamp::from_secs(1_700_000_100 + secs));
+            assert_eq!(state.freshness(), freshness, "{secs}");
+        }
+        hand.set_wall(Timestamp::from_secs(1_700_000_200));
         // A played-back heartbeat is older than the last.
         let at = Timestamp::from_secs(1_699_999_000);
         state.heard(Heard {

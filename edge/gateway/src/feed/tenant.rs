@@ -2,6 +2,7 @@
 
 use super::seen::Seen;
 use super::{Feed, Refused, report, space};
+use crate::control_time::is_behind;
 use crate::world::{Heard, Keys, Loaded, TenantState};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -146,6 +147,10 @@ fn kill(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> 
 fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refused> {
     let heartbeat: Heartbeat = feed.identity.platform.verify(payload)?;
     same(state, &heartbeat.tenant)?;
+    // Who is that far behind would take for good what is long over, and does not know how old its news are.
+    if is_behind(feed.clock.now(), heartbeat.at) {
+        return Err(Refused::Ahead);
+    }
     let mut seen = seen(feed, state)?;
     // Its numbers are control's own: one that knows less than we have seen is a played-back one.
     seen.raise(|seen| &mut seen.revocation, heartbeat.revocation_seq)?;
@@ -160,6 +165,8 @@ fn heartbeat(feed: &Feed, state: &TenantState, payload: &str) -> Result<(), Refu
         at: heartbeat.at,
         received: feed.clock.monotonic(),
     });
-    state.forget(feed.clock.now());
+    let control_time = &feed.tenants.control_time;
+    control_time.heard(heartbeat.at);
+    state.forget(control_time.over(feed.clock.now()));
     Ok(())
 }

@@ -107,11 +107,11 @@ impl Counts {
             .is_some_and(|counts| counts.len() >= COUNTS_MAX)
     }
 
-    /// Drops the counts that nothing can draw on any more.
-    pub(super) fn forget(&self, now: Timestamp) {
+    /// Drops the counts that nothing can draw on any more: those whose time was `over` by then.
+    pub(super) fn forget(&self, over: Timestamp) {
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for counts in counts.values_mut() {
-            counts.retain(|_, count| count.until.is_none_or(|until| now < until));
+            counts.retain(|_, count| count.until.is_none_or(|until| over < until));
         }
         counts.retain(|_, counts| !counts.is_empty());
     }

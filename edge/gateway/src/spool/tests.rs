@@ -230,6 +230,40 @@ async fn what_was_drawn_on_a_lease_is_known_after_a_restart_until_the_counter_ha
 }
 
 #[tokio::test]
+async fn no_jump_of_a_clock_makes_a_used_up_ceiling_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let noon = Timestamp::from_secs(1_700_000_000);
+    let (clock, hand) = Clock::at(noon);
+    let (spool, _) = Spool::open(config(dir.path()), clock).unwrap();
+    let key = CountKey::Token("ab".repeat(32).parse().unwrap());
+    let until = Some(noon.plus_secs(3_600));
+    let one = Charge::call(key.clone(), until, 1, Reason::CallsExhausted);
+    let call = |number| spool.submit(event("acme", number, Kind::Authorized), vec![one.clone()]);
+    let house_kept = || async {
+        spool.tick().await;
+        spool.flush().await;
+        spool.counts().get(&acme(), &key)
+    };
+    call(1).await.unwrap();
+    spool.control_time().heard(noon);
+    // This machine's clock jumps ten years ahead, and back.
+    hand.set_wall(noon.plus_secs(315_360_000));
+    assert_eq!(house_kept().await, 1);
+    hand.set_wall(noon);
+    let exhausted = Err(NotRecorded::Exhausted(Reason::CallsExhausted));
+    assert_eq!(call(2).await, exhausted);
+    // Or control's does.
+    spool.control_time().heard(noon.plus_secs(3_599 + 300));
+    assert_eq!(house_kept().await, 1);
+    // Its time is over by both, even for a clock that is set back by what it may be behind.
+    hand.set_wall(noon.plus_secs(3_599 + 300));
+    assert_eq!(house_kept().await, 1);
+    spool.control_time().heard(noon.plus_secs(3_600 + 300));
+    hand.set_wall(noon.plus_secs(3_600 + 300));
+    assert_eq!(house_kept().await, 0);
+}
+
+#[tokio::test]
 async fn what_a_call_takes_while_it_goes_on_is_counted_without_an_event() {
     let dir = tempfile::tempdir().unwrap();
     let small = SpoolConfig {

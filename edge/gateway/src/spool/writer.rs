@@ -150,7 +150,8 @@ impl Writer {
     }
 
     fn keep_house(&self) {
-        self.state.counts.forget(self.clock.now());
+        let over = self.shared.control_time.over(self.clock.now());
+        self.state.counts.forget(over);
         if self.file.is_some() {
             segment::keep_reserve(&self.config.dir);
         }
