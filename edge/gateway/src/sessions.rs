@@ -6,7 +6,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{CompiledIntent, Tracker};
-use proctor_model::{AgentId, IntentId, RevocationId, SessionId, Timestamp, UserId};
+use proctor_model::{AgentId, IntentId, RevocationId, SessionId, UserId};
 use proctor_runtime::Clock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -112,7 +112,7 @@ impl Sessions {
     ) -> Session {
         let session = Self::key(token, intent);
         let fresh = || {
-            let began = intent.map_or(Timestamp::from_secs(0), |intent| {
+            let began = intent.map_or(token.issued_at(), |intent| {
                 intent.root().intent().declared_at
             });
             let lost = began.as_micros() <= self.lost_until.load(Ordering::Relaxed);
@@ -154,6 +154,7 @@ impl Sessions {
 mod tests {
     use super::*;
     use proctor_engine::token::{KeyRing, MintRequest, mint, verify};
+    use proctor_model::Timestamp;
     use proctor_model::config::{TokenKey, TokenKeys};
     use proctor_model::intent::{Intent, IntentDeclaration};
     use serde_json::{Value, json};

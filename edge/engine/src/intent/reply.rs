@@ -2,7 +2,7 @@
 
 use super::CompiledIntent;
 use crate::catalogue::Tool;
-use crate::provenance::{Broken, Evidence, Tracker};
+use crate::provenance::{Evidence, Tracker};
 use serde_json::{Map, Value};
 
 impl CompiledIntent {
@@ -28,7 +28,7 @@ impl CompiledIntent {
             }
             match evidence.check_reply(&tool.plan, &action.origins, reply) {
                 Ok(()) => return Ok(()),
-                Err(Broken(detail)) => why = Some(detail),
+                Err(broken) => why = Some(broken.text),
             }
         }
         Err(why)

@@ -188,7 +188,7 @@ async fn commit(
         tracing::error!(%tenant, edge = %lane.edge, fault = lane.fault.as_str(), edge_seq = lane.edge_seq, "a lane is not as it should be");
     }
     let month = head.month.max(this_month(state));
-    let ids = events.iter().map(|event| event.event_id);
+    let ids = events.iter().map(|event| event.event.event_id);
     tx.none_of_old(ids, month).await?;
     let own = faults.iter().map(|lane| Own::Fault(lane.clone()));
     let own = own_events(state, tenant, &mut tx, own.collect()).await?;
