@@ -3,7 +3,8 @@
 //!
 //! An HTTP/2 connection takes all frames that are there in one go. Of the smallest kind (settings, pings, resets) a flood
 //! holds tens of thousands, and their sender need not even have said who it is: each such connection would keep a worker
-//! from all else for as long as that takes.
+//! from all else for as long as that takes, and a busy worker looks only after dozens of such turns whether anybody else has
+//! something to say.
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// Bytes that are read in one turn: a call or two of ours, or a thousand of the smallest frames.
-const TURN_BYTES: usize = 16 * 1024;
+/// Bytes that are read in one turn: a call of ours, or a hundred of the smallest frames.
+const TURN_BYTES: usize = 2 * 1024;
 
 /// A stream that is read in turns.
 #[derive(Debug)]
@@ -43,16 +44,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if read.is_pending() {
-            // It waits anyway.
-            self.left = TURN_BYTES;
-        } else {
-            let count = buffer.filled().len().saturating_sub(before);
-            self.left = self.left.saturating_sub(count);
+        let mut turn = [0; TURN_BYTES];
+        let most = self.left.min(buffer.remaining());
+        let mut part = ReadBuf::new(turn.get_mut(..most).unwrap_or_default());
+        match Pin::new(&mut self.stream).poll_read(context, &mut part) {
+            Poll::Pending => {
+                // It waits anyway.
+                self.left = TURN_BYTES;
+                Poll::Pending
+            }
+            Poll::Ready(read) => {
+                self.left = self.left.saturating_sub(part.filled().len());
+                buffer.put_slice(part.filled());
+                Poll::Ready(read)
+            }
         }
-        read
     }
 }
 
