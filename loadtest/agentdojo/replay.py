@@ -51,8 +51,10 @@ def labels() -> dict:
 
 
 async def register(admin: Admin, suite: str, url: str, labels: dict) -> None:
-    """Registers a suite's tools as they are, then labels them."""
-    subprocess.run([os.environ["PROCTOR_BIN"], "server", "import", suite, "--url", url], check=True, stdout=subprocess.DEVNULL)
+    """Registers a suite's tools as they are, then labels them: an operator who has read them all, also the one whose
+    description speaks to the model (`get_current_day`)."""
+    command = [os.environ["PROCTOR_BIN"], "server", "import", suite, "--url", url, "--accept-findings"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     registered = await admin("GET", f"tool-servers/{suite}")
     for entry in registered["tools"]:
         label = labels[entry["definition"]["name"]]
