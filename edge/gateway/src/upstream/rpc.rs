@@ -193,8 +193,9 @@ impl Incoming {
 
 /// Longest address of a resource that a server may tell of, in bytes: many of them wait to be taken.
 const URI_BYTES_MAX: usize = 4 * 1024;
-/// Most values in one message: text is cheap, a tree of tiny values takes a hundred times its size in memory.
-const NODES_MAX: usize = 500_000;
+/// Most values in one message: text is cheap, a tree of tiny values takes a hundred times its size in memory. Some 200 bytes
+/// each where a call is at its highest: 25 MiB.
+const NODES_MAX: usize = 128 * 1024;
 
 /// Values in a JSON text, counted before anything is built.
 fn nodes(bytes: &[u8]) -> usize {
