@@ -236,6 +236,15 @@ mod tests {
     }
 
     #[test]
+    fn without_an_intent_the_session_begins_with_its_token() {
+        for (started, is_whole) in [(NOW - 5, true), (NOW + 5, false)] {
+            let (clock, _hand) = Clock::at(Timestamp::from_secs(started));
+            let session = Sessions::new(&clock).of(&token("copilot"), None, &KEY);
+            assert_eq!(!session.read().unwrap().is_incomplete(), is_whole);
+        }
+    }
+
+    #[test]
     fn what_was_forgotten_does_not_come_back_as_a_clean_slate() {
         let (clock, hand) = Clock::at(Timestamp::from_secs(NOW));
         let sessions = Sessions::new(&clock);

@@ -24,7 +24,7 @@ async fn nats_is_not_trusted() {
     let address = format!("127.0.0.1:{}", system.cluster.nats.port());
     let rogue = options.connect(address).await.unwrap();
     let mut questions = rogue.subscribe("approvals.>").await.unwrap();
-    let mut answers = rogue.subscribe("_INBOX.>").await.unwrap();
+    let mut answers = rogue.subscribe("edge-inbox.>").await.unwrap();
     rogue.flush().await.unwrap();
     let token = system.token(json!({}), &[]).await;
     let arguments = json!({ "id": VALUE, "amount": 700 });

@@ -171,9 +171,22 @@ async fn an_edge_does_not_speak_for_the_ledger() {
         forged(seal),
         forged(|event| (event.kind, ()) = (Kind::Integrity, fault(event))),
         forged(fault),
-        forged(|event| event.event_id = dated("2999-01-01T00:00:00Z")),
     ];
     refuses(&world, &ledger, &lane, 0, bad).await;
+    world.holds_once(&ledger, &lane).await;
+    assert_eq!(world.verify(&ledger, "acme").await.alarms, []);
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_an_edge_whose_clock_is_wrong_is_taken() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a").grow(1);
+    lane.push(|event| event.event_id = dated("2999-01-01T00:00:00Z"));
+    lane.push(|event| event.event_id = dated("1999-01-01T00:00:00Z"));
+    let lane = lane.grow(1);
+    world.ship(&lane, 4, ledger.keys()).await;
     world.holds_once(&ledger, &lane).await;
     assert_eq!(world.verify(&ledger, "acme").await.alarms, []);
     ledger.stop().await;
