@@ -46,7 +46,7 @@ pub(crate) async fn installed() -> bool {
     lock.lock().unwrap();
     if !server_script().is_file() {
         let status = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
+            .args(["install", "--no-save", "--no-audit", "--no-fund"])
             .current_dir(clients())
             .stdout(Stdio::null())
             .status()
