@@ -2,6 +2,8 @@
 //!
 //! NATS is transport and may lose everything: what no receipt covers is sent again.
 
+mod window;
+
 use crate::feed::{Assigned, Feed};
 use crate::identity::Identity;
 use crate::spool::Spool;
@@ -17,23 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use window::Window;
 
-/// Without a receipt for so long, a lane is sent again from its first unconfirmed event.
-const RESEND: Duration = Duration::from_secs(2);
 /// How long at most it takes to look for something to send.
 const LOOK: Duration = Duration::from_millis(250);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// How far a lane was sent.
-struct Sent {
-    /// The first unconfirmed event, when we last looked.
-    first: u64,
-    /// The next one to send.
-    next: u64,
-    /// When `first` last moved, or a batch was sent from it.
-    since: Instant,
-}
 
 pub(crate) struct Shipper {
     pub(crate) spool: Spool,
@@ -56,7 +47,7 @@ impl Shipper {
                 Ok(true) => backoff.reset(),
                 Ok(false) => tokio::select! {
                     () = shutdown.cancelled() => {}
-                    () = self.spool.written(LOOK) => {}
+                    () = self.spool.changed(LOOK) => {}
                 },
                 Err(error) => {
                     tracing::debug!(%error, "audit batches can't be sent; trying again");
@@ -76,29 +67,23 @@ impl Shipper {
     async fn send(
         &self,
         jetstream: &Context,
-        lanes: &mut HashMap<TenantId, Sent>,
+        lanes: &mut HashMap<TenantId, Window>,
     ) -> Result<bool, Failure> {
         let waiting = self.spool.lanes();
         lanes.retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
         let mut any = false;
         for (tenant, first) in waiting {
             let now = Instant::now();
-            let lane = lanes.entry(tenant.clone()).or_insert(Sent {
-                first,
-                next: first,
-                since: now,
-            });
-            if lane.first != first {
-                (lane.first, lane.since) = (first, now);
-            }
-            if lane.next > first && now.duration_since(lane.since) > RESEND {
-                (lane.next, lane.since) = (first, now);
-            }
-            lane.next = lane.next.max(first);
+            let window = lanes
+                .entry(tenant.clone())
+                .or_insert_with(|| Window::new(first, now));
+            let Some(next) = window.open(first, now) else {
+                continue;
+            };
             let Some(certificate) = self.certificate(&tenant) else {
                 continue;
             };
-            let Some(batch) = self.spool.batch(&tenant, lane.next).await? else {
+            let Some(batch) = self.spool.batch(&tenant, next).await? else {
                 continue;
             };
             let Identity { edge, signer, .. } = &*self.feed.identity;
@@ -115,10 +100,7 @@ impl Shipper {
                 .publish(subjects::audit(&tenant, edge), payload.into())
                 .await?
                 .await?;
-            if lane.next == first {
-                lane.since = now;
-            }
-            lane.next = batch.last_seq.saturating_add(1);
+            window.sent(batch.last_seq, now);
             any = true;
         }
         Ok(any)

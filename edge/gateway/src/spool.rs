@@ -108,7 +108,7 @@ enum Command {
 struct Shared {
     control_time: ControlTime,
     backlog: Mutex<Backlog>,
-    written: Notify,
+    changed: Notify,
     writable: AtomicBool,
     forked: AtomicBool,
 }
@@ -180,7 +180,7 @@ impl Spool {
         let shared = Arc::new(Shared {
             control_time: ControlTime::default(),
             backlog: Mutex::default(),
-            written: Notify::new(),
+            changed: Notify::new(),
             writable: AtomicBool::new(false),
             forked: AtomicBool::new(false),
         });
@@ -310,10 +310,10 @@ impl Spool {
         self.shared.writable.load(Ordering::Acquire) && !self.shared.forked.load(Ordering::Acquire)
     }
 
-    /// Waits until something was written, at most so long.
-    pub(crate) async fn written(&self, at_most: Duration) {
+    /// Waits until something was written or confirmed, at most so long.
+    pub(crate) async fn changed(&self, at_most: Duration) {
         // Late or in time, the caller looks.
-        let _ = tokio::time::timeout(at_most, self.shared.written.notified()).await;
+        let _ = tokio::time::timeout(at_most, self.shared.changed.notified()).await;
     }
 
     /// Events that the ledger has not confirmed.

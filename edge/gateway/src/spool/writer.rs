@@ -397,7 +397,7 @@ impl Writer {
                 super::answer(reply, Ok(()));
             }
         }
-        self.shared.written.notify_one();
+        self.shared.changed.notify_one();
     }
 
     fn settle(&mut self, receipt: &Receipt) {
@@ -410,7 +410,10 @@ impl Writer {
             .settle(receipt, end);
         match settled {
             Settled::Committed(0) => {}
-            Settled::Committed(_) => self.drop_done(),
+            Settled::Committed(_) => {
+                self.drop_done();
+                self.shared.changed.notify_one();
+            }
             Settled::Forked => {
                 let already = self.shared.forked.swap(true, Ordering::AcqRel);
                 if !already {

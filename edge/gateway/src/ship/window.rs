@@ -1,0 +1,102 @@
+//! How much of a lane may be on its way to the ledger, and when to send it again. Pure: the caller brings the time.
+//!
+//! What the ledger has not confirmed stays in the spool anyway. So only a window of it is put into NATS: when the ledger is
+//! away, however long, neither NATS nor the ledger that comes back has the same events to carry again and again.
+
+use proctor_model::limits::BATCH_EVENTS_MAX;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Most events of a lane that are on their way: several times what a ledger commits in the time that a receipt takes.
+const EVENTS_MAX: u64 = 16 * BATCH_EVENTS_MAX as u64;
+/// Without progress for so long, a lane is sent again from its first unconfirmed event …
+const RESEND: Duration = Duration::from_secs(2);
+/// … and for twice as long the next time, up to this.
+const RESEND_MAX: Duration = Duration::from_secs(16);
+
+/// How far a lane was sent.
+pub(super) struct Window {
+    /// The first unconfirmed event, when we last looked.
+    first: u64,
+    /// The next one to send.
+    next: u64,
+    /// When `first` last moved, or a batch was sent from it.
+    since: Instant,
+    /// How long without progress is too long.
+    patience: Duration,
+}
+
+impl Window {
+    pub(super) fn new(first: u64, now: Instant) -> Self {
+        Self {
+            first,
+            next: first,
+            since: now,
+            patience: RESEND,
+        }
+    }
+
+    /// What is to be sent, if more may be on its way; `first` is the lane's first unconfirmed event.
+    pub(super) fn open(&mut self, first: u64, now: Instant) -> Option<u64> {
+        if self.first != first {
+            (self.first, self.since, self.patience) = (first, now, RESEND);
+        }
+        if self.next > first && now.duration_since(self.since) > self.patience {
+            (self.next, self.since) = (first, now);
+            self.patience = self.patience.saturating_mul(2).min(RESEND_MAX);
+        }
+        self.next = self.next.max(first);
+        (self.next.saturating_sub(first) < EVENTS_MAX).then_some(self.next)
+    }
+
+    /// A batch that begins where [`Window::open`] said, and ends with this event, is on its way.
+    pub(super) fn sent(&mut self, last: u64, now: Instant) {
+        if self.next == self.first {
+            self.since = now;
+        }
+        self.next = last.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: u64 = BATCH_EVENTS_MAX as u64;
+
+    /// Sends whole batches until the window is shut; how many.
+    fn fill(window: &mut Window, first: u64, now: Instant) -> u64 {
+        let mut batches = 0;
+        while let Some(from) = window.open(first, now) {
+            window.sent(from + BATCH - 1, now);
+            batches += 1;
+        }
+        batches
+    }
+
+    #[test]
+    fn no_more_than_a_window_is_on_its_way_and_it_moves_with_the_receipts() {
+        let now = Instant::now();
+        let mut window = Window::new(1, now);
+        assert_eq!(fill(&mut window, 1, now), 16);
+        assert_eq!(fill(&mut window, 1, now + RESEND), 0);
+        assert_eq!(fill(&mut window, 1 + 3 * BATCH, now), 3);
+        // Confirmed beyond what was sent in this life of the edge: on from there.
+        assert_eq!(window.open(100 * BATCH, now), Some(100 * BATCH));
+    }
+
+    #[test]
+    fn an_hour_without_receipts_is_some_hundred_windows_and_progress_makes_it_quick_again() {
+        let start = Instant::now();
+        let mut window = Window::new(1, start);
+        let sent: u64 = (0..3_600)
+            .map(|second| fill(&mut window, 1, start + Duration::from_secs(second)))
+            .sum();
+        assert!((2 * 16..250 * 16).contains(&sent), "{sent}");
+        let now = start + Duration::from_secs(3_600);
+        assert_eq!(fill(&mut window, 1 + BATCH, now), 1);
+        assert_eq!(fill(&mut window, 1 + BATCH, now + RESEND), 0);
+        let later = now + RESEND + Duration::from_millis(1);
+        assert_eq!(window.open(1 + BATCH, later), Some(1 + BATCH));
+    }
+}
