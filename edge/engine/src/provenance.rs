@@ -9,6 +9,7 @@
 
 mod account;
 mod address;
+mod class;
 mod index;
 mod quantity;
 mod rules;

@@ -1,46 +1,57 @@
 //! Bank accounts and telephone numbers inside text.
 
 use super::quantity::numeric_date;
-use super::text::Word;
 use super::value::Kind;
 
-pub(super) fn ibans(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
-    let starts = |word: &str| {
-        let mut chars = word.chars();
-        let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase());
-        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
-        letter(chars.next()) && letter(chars.next()) && digit(chars.next()) && digit(chars.next())
-    };
-    // It may stand behind whatever is no letter and no digit: `IBAN/GB29…`, `_GB29…_`.
-    let pieces = words
-        .iter()
-        .flat_map(|word| word.word.split(|c: char| !c.is_alphanumeric()))
-        .filter(|piece| !piece.is_empty());
-    let texts = pieces.map(|piece| match piece.strip_prefix("iban") {
-        Some(rest) if !rest.is_empty() => rest,
-        _ => piece,
-    });
-    let texts: Vec<&str> = texts.collect();
-    for (at, word) in texts.iter().enumerate() {
-        if !starts(word) {
-            continue;
+/// Accounts, behind whatever is no letter and no digit (`IBAN/GB29…`, `_GB29…_`) or behind the word `iban`.
+pub(super) fn ibans(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
+    for (at, four) in normal.as_bytes().windows(4).enumerate() {
+        let before = normal.as_bytes().get(..at).unwrap_or_default();
+        if starts(four) && (begins_piece(before) || before.ends_with(b"iban")) {
+            iban(normal.get(at..).unwrap_or_default(), found);
         }
-        if word.len() >= 15 {
-            if is_iban(word) {
-                found(Kind::Iban, word);
+    }
+}
+
+/// Two letters for the country, two digits for the check.
+fn starts(four: &[u8]) -> bool {
+    let [a, b, c, d] = four else { return false };
+    c.is_ascii_digit() && d.is_ascii_digit() && a.is_ascii_lowercase() && b.is_ascii_lowercase()
+}
+
+/// Whether what comes behind these bytes is not the middle of a run of letters and digits.
+fn begins_piece(before: &[u8]) -> bool {
+    match before.last() {
+        Some(byte) if byte.is_ascii() => !byte.is_ascii_alphanumeric(),
+        Some(_) => {
+            let last = before.utf8_chunks().last();
+            let last = last.and_then(|chunk| chunk.valid().chars().next_back());
+            !last.is_some_and(char::is_alphanumeric)
+        }
+        None => true,
+    }
+}
+
+/// The one that a text begins with: in one piece, or in groups of four as banks print it.
+fn iban(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let mut pieces = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|piece| !piece.is_empty());
+    let Some(first) = pieces.next() else { return };
+    if first.len() >= 15 {
+        if is_iban(first) {
+            found(Kind::Iban, first);
+        }
+    } else if first.len() == 4 {
+        let mut joined = first.to_owned();
+        for group in pieces.take(8) {
+            if group.len() > 4 || !group.chars().all(|c| c.is_ascii_alphanumeric()) {
+                break;
             }
-        } else if word.len() == 4 {
-            // In groups of four, as banks print it.
-            let mut joined = String::new();
-            for group in texts.iter().skip(at).take(9) {
-                if group.len() > 4 || !group.chars().all(|c| c.is_ascii_alphanumeric()) {
-                    break;
-                }
-                joined.push_str(group);
-                if joined.len() >= 15 && is_iban(&joined) {
-                    found(Kind::Iban, &joined);
-                    break;
-                }
+            joined.push_str(group);
+            if joined.len() >= 15 && is_iban(&joined) {
+                found(Kind::Iban, &joined);
+                break;
             }
         }
     }

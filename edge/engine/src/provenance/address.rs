@@ -1,5 +1,6 @@
 //! E-mail and web addresses inside text.
 
+use super::class::class;
 use super::value::Kind;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -29,17 +30,28 @@ fn with_plain_dots(text: &str) -> String {
     plain
 }
 
+class!(CHUNKS, ends_chunk);
+
+/// Chunks are looked for around the signs that an address has: most of a text has none.
 fn scan(text: &str, found: &mut dyn FnMut(Kind, &str)) {
-    for chunk in text.split(ends_chunk) {
+    let mut rest = text;
+    while let Some(sign) = memchr::memchr3(b'.', b'@', b':', rest.as_bytes()) {
+        let (before, from) = rest.split_at_checked(sign).unwrap_or_default();
+        let start = after_last(before, |c| !ends_chunk(c));
+        let end = CHUNKS.find(from).unwrap_or(from.len());
+        let end = sign.saturating_add(end);
+        let chunk = rest.get(start..end).unwrap_or_default();
+        // In most, the only such sign is the full stop at the end.
         let sign = |b: u8| matches!(b, b'.' | b'@' | b':');
-        if chunk.len() >= 4 && chunk.bytes().any(sign) {
+        if chunk.len() >= 4 && trim_tail(chunk).bytes().any(sign) {
             address(chunk, found);
         }
+        rest = rest.get(end..).unwrap_or_default();
     }
 }
 
 /// What no address has inside.
-pub(super) fn ends_chunk(c: char) -> bool {
+pub(super) const fn ends_chunk(c: char) -> bool {
     c.is_whitespace()
         || matches!(
             c,
@@ -62,7 +74,10 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
     // Each scheme begins an address that goes on to the end of the chunk: what stands in front of an at sign or behind a
     // comma is a part of it to a browser. One that can't be read is one all the same, and nothing proves it.
     let mut first = None;
-    for (at, sign) in chunk.match_indices("://").take(ADDRESSES_MAX) {
+    let sign = "://";
+    let signs = chunk.match_indices(':').map(|(at, _)| at);
+    let signs = signs.filter(|at| chunk.get(*at..).is_some_and(|rest| rest.starts_with(sign)));
+    for at in signs.take(ADDRESSES_MAX) {
         let before = chunk.get(..at).unwrap_or_default();
         let scheme_at = after_last(before, |c| c.is_ascii_alphanumeric() || "+-.".contains(c));
         let scheme = before.get(scheme_at..).unwrap_or_default();
@@ -75,11 +90,16 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
         return chunk.get(..first).unwrap_or_default();
     }
     // Browsers do not need the slashes.
-    let lower = chunk.to_ascii_lowercase();
-    for scheme in ["http:", "https:"] {
-        if let Some(at) = lower.find(scheme) {
-            let rest = chunk.get(at.saturating_add(scheme.len())..);
-            let rest = trim_tail(rest.unwrap_or_default()).trim_start_matches('/');
+    for scheme in ["http", "https"] {
+        let mut colons = chunk.match_indices(':').filter_map(|(at, sign)| {
+            let before = chunk.as_bytes().get(..at)?;
+            let word = before.get(at.checked_sub(scheme.len())?..)?;
+            let rest = chunk.get(at.saturating_add(sign.len())..);
+            word.eq_ignore_ascii_case(scheme.as_bytes())
+                .then_some(rest?)
+        });
+        if let Some(rest) = colons.next() {
+            let rest = trim_tail(rest).trim_start_matches('/');
             if !rest.is_empty() {
                 tell_address(&format!("http://{rest}"), found);
             }
@@ -247,6 +267,9 @@ fn is_host(host: &str, path: bool) -> bool {
     if alphabetic && (www || path) {
         return true;
     }
+    if last.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
     let Some(last) = ascii_label(last) else {
         return false;
     };
@@ -297,4 +320,23 @@ pub(super) fn canonical_url(text: &str) -> Option<String> {
         canonical.push_str(fragment);
     }
     Some(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Looking around the signs finds what looking at each chunk finds.
+        #[test]
+        fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é-]|/x){0,16}") {
+            let (mut near, mut all) = (Vec::new(), Vec::new());
+            scan(&text, &mut |kind, value| near.push((kind, value.to_owned())));
+            for chunk in text.split(ends_chunk).filter(|chunk| chunk.len() >= 4) {
+                address(chunk, &mut |kind, value| all.push((kind, value.to_owned())));
+            }
+            prop_assert_eq!(near, all);
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
+use super::class::class;
 use super::quantity::canonical_number;
-use super::text::{Word, folded, normal, quoted_and_chunks, visible, without_entities, words};
+use super::text::{
+    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, without_entities, words,
+};
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
 use regex::Regex;
@@ -11,59 +14,49 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
-/// Makes fingerprints that nobody without the key can make.
+/// Makes fingerprints that nobody without the key can make. Each kind has a key of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Fingerprinter {
-    hasher: SipHasher13,
+    kinds: [SipHasher13; Kind::COUNT],
     /// Of the most common gap between words.
     blank: u64,
 }
 
 impl Fingerprinter {
     pub(super) fn new(key: &[u8; 16]) -> Self {
+        let root = SipHasher13::new_with_key(key);
+        let half =
+            |kind: usize, half: u8| root.hash(&[kind.to_le_bytes().as_slice(), &[half]].concat());
+        let kind = |kind| SipHasher13::new_with_keys(half(kind, 0), half(kind, 1));
         let mut keyed = Self {
-            hasher: SipHasher13::new_with_key(key),
+            kinds: std::array::from_fn(kind),
             blank: 0,
         };
-        keyed.blank = keyed.of(Kind::Word, &[" ", "gap"]);
+        keyed.blank = keyed.of(Kind::Gap, " ");
         keyed
     }
 
     /// Of a word, and of the word together with what stands before it.
     pub(super) fn word(&self, word: &Word<'_>) -> (u64, u64) {
-        let own = self.of(Kind::Word, &[word.word]);
+        let own = self.of(Kind::Word, word.word);
         let gap = match word.gap {
             " " => self.blank,
-            gap => self.of(Kind::Word, &[gap, "gap"]),
+            gap => self.of(Kind::Gap, gap),
         };
-        (own, own.rotate_left(1) ^ gap)
+        (own, Self::join(own, gap))
     }
 
-    pub(super) fn of(&self, kind: Kind, parts: &[&str]) -> u64 {
-        if let [part] = parts
-            && let Some(print) = self.of_short(kind, part)
-        {
-            return print;
-        }
-        let mut hasher = self.hasher;
-        #[expect(clippy::as_conversions, reason = "the discriminant")]
-        hasher.write_u8(kind as u8);
-        for part in parts {
-            hasher.write(part.as_bytes());
-            hasher.write_u8(0xff); // Not in UTF-8: no two lists of parts are alike.
-        }
-        hasher.finish()
+    /// A word together with what stands before it.
+    fn join(word: u64, gap: u64) -> u64 {
+        word.rotate_left(1) ^ gap
     }
 
-    /// The same of one short part, in one go: nearly all are words.
-    fn of_short(&self, kind: Kind, part: &str) -> Option<u64> {
-        let mut bytes = [0xff; 32];
-        let end = part.len().checked_add(1)?;
-        #[expect(clippy::as_conversions, reason = "the discriminant")]
-        let kind = kind as u8;
-        *bytes.first_mut()? = kind;
-        bytes.get_mut(1..end)?.copy_from_slice(part.as_bytes());
-        Some(self.hasher.hash(bytes.get(..=end)?))
+    pub(super) fn of(&self, kind: Kind, text: &str) -> u64 {
+        let [.., last] = &self.kinds;
+        self.kinds
+            .get(kind.index())
+            .unwrap_or(last)
+            .hash(text.as_bytes())
     }
 }
 
@@ -171,7 +164,7 @@ impl Spelled {
 
     pub(super) fn text(text: String) -> Self {
         let normal = normal(&text);
-        let cut: Vec<Word<'_>> = words(&normal).collect();
+        let cut = Cut::new(&normal);
         let mut found = Vec::new();
         recognise_in(&text, &normal, &cut, &mut |kind, canonical| {
             found.push((kind, canonical.to_owned()));
@@ -213,17 +206,17 @@ impl Spelled {
             match kind {
                 Kind::Date => {}
                 Kind::MonthDay => {
-                    parts.push(keyed.of(*kind, &[canonical]));
-                    yearless = Some(keyed.of(Kind::Yearless, &[canonical]));
+                    parts.push(keyed.of(*kind, canonical));
+                    yearless = Some(keyed.of(Kind::Yearless, canonical));
                 }
                 // The figures of a date are no numbers of their own.
                 Kind::Number | Kind::Meant if self.date => {}
-                Kind::Meant => parts.push(keyed.of(Kind::Number, &[canonical])),
-                _ => parts.push(keyed.of(*kind, &[canonical])),
+                Kind::Meant => parts.push(keyed.of(Kind::Number, canonical)),
+                _ => parts.push(keyed.of(*kind, canonical)),
             }
         }
         let whole = self.whole();
-        let typed = whole.map(|(kind, canonical)| keyed.of(kind, &[canonical]));
+        let typed = whole.map(|(kind, canonical)| keyed.of(kind, canonical));
         parts.extend(typed.filter(|_| self.number));
         let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
         let mut cut = words(&self.normal);
@@ -236,9 +229,9 @@ impl Spelled {
         clean &= cut.rest().is_empty();
         let letters = self.normal.chars().filter(|c| c.is_alphanumeric());
         Query {
-            exact: keyed.of(Kind::Exact, &[&self.text]),
+            exact: keyed.of(Kind::Exact, &self.text),
             typed,
-            whole: keyed.of(Kind::Whole, &[self.form()]),
+            whole: keyed.of(Kind::Whole, self.form()),
             phrase,
             clean,
             ragged: self.text.trim().len() < self.text.len(),
@@ -252,7 +245,7 @@ impl Spelled {
 impl Query {
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
-        let key = keyed.of(kind, &[canonical]);
+        let key = keyed.of(kind, canonical);
         Self {
             exact: 0,
             typed: Some(key),
@@ -316,14 +309,29 @@ impl Index {
         }
     }
 
-    /// Notes the words of a text, and where one stands beside the other.
-    pub(super) fn put_words(&mut self, words: &[Word<'_>], source: u16, keyed: &Fingerprinter) {
+    /// Notes the words of a text, about so many, and where one stands beside the other.
+    pub(super) fn put_words<'t>(
+        &mut self,
+        words: impl Iterator<Item = Word<'t>>,
+        count: usize,
+        source: u16,
+        keyed: &Fingerprinter,
+    ) {
         let room = self.most.saturating_sub(self.sightings.len());
-        self.sightings
-            .reserve(words.len().saturating_add(1).min(room));
-        for word in words {
-            let (own, joined) = keyed.word(word);
-            self.push(own, joined, source);
+        self.sightings.reserve(count.saturating_add(1).min(room));
+        // Between words there is a blank, or the same comma as before.
+        let mut known = ("", 0);
+        for Word { gap, word } in words {
+            let gap_print = match gap {
+                " " => keyed.blank,
+                gap if gap == known.0 => known.1,
+                gap => {
+                    known = (gap, keyed.of(Kind::Gap, gap));
+                    known.1
+                }
+            };
+            let own = keyed.of(Kind::Word, word);
+            self.push(own, Fingerprinter::join(own, gap_print), source);
         }
         // No phrase runs from one text into the next.
         self.push(0, 0, source);
@@ -449,20 +457,13 @@ pub(crate) struct Passage {
 #[derive(Debug)]
 struct Form {
     text: String,
-    /// Where each word begins and ends.
-    words: Vec<(usize, usize)>,
+    words: Vec<Span>,
 }
 
 impl Form {
     fn new(text: String) -> Self {
-        let mut at = 0_usize;
-        let spans = words(&text).map(|word| {
-            let start = at.saturating_add(word.gap.len());
-            at = start.saturating_add(word.word.len());
-            (start, at)
-        });
         Self {
-            words: spans.collect(),
+            words: spans(&text),
             text,
         }
     }
@@ -470,6 +471,7 @@ impl Form {
     /// Whether the value stands here, with no word of the text cut in two.
     fn has(&self, value: &str) -> bool {
         let between = |at: usize| {
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
             let next = self.words.partition_point(|(start, _)| *start < at);
             let word = next.checked_sub(1).and_then(|word| self.words.get(word));
             word.is_none_or(|(_, end)| *end <= at)
@@ -485,19 +487,19 @@ impl Passage {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
-        let cut: Vec<Word<'_>> = words(&normal_text).collect();
-        for word in &cut {
-            index.put(keyed.of(Kind::Word, &[word.word]), 0);
+        let cut = Cut::new(&normal_text);
+        for word in cut.words() {
+            index.put(keyed.of(Kind::Word, word), 0);
         }
         recognise_in(text, &normal_text, &cut, &mut |kind, canonical| {
-            index.put(keyed.of(kind, &[canonical]), 0);
+            index.put(keyed.of(kind, canonical), 0);
         });
         for chunk in quoted_and_chunks(text) {
-            index.put(keyed.of(Kind::Exact, &[chunk]), 0);
+            index.put(keyed.of(Kind::Exact, chunk), 0);
             let normal = normal(chunk);
-            index.put(keyed.of(Kind::Whole, &[&normal]), 0);
+            index.put(keyed.of(Kind::Whole, &normal), 0);
             if let Some(folded) = folded(chunk, &normal) {
-                index.put(keyed.of(Kind::Whole, &[&folded]), 0);
+                index.put(keyed.of(Kind::Whole, &folded), 0);
             }
         }
         for constant in constants {
@@ -541,29 +543,40 @@ pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &F
         return;
     };
     let Spelled { text, normal, .. } = &spelled;
-    index.put(keyed.of(Kind::Exact, &[text]), source);
-    index.put(keyed.of(Kind::Whole, &[normal]), source);
+    index.put(keyed.of(Kind::Exact, text), source);
+    index.put(keyed.of(Kind::Whole, normal), source);
     if let Some(folded) = &spelled.folded {
-        index.put(keyed.of(Kind::Whole, &[folded]), source);
+        index.put(keyed.of(Kind::Whole, folded), source);
     }
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
-        index.put(keyed.of(kind, &[canonical]), source);
+        index.put(keyed.of(kind, canonical), source);
     }
     let dates = spelled
         .values()
         .filter(|(kind, _)| spelled.date && *kind == Kind::Date);
     for (kind, canonical) in dates {
-        index.put(keyed.of(kind, &[canonical]), source);
+        index.put(keyed.of(kind, canonical), source);
     }
     if spelled.number {
-        index.put(keyed.of(Kind::Number, &[text]), source);
+        index.put(keyed.of(Kind::Number, text), source);
     } else if text.len() <= 15
         && let Some(number) = canonical_number(text)
         && (number == *text || text.contains('.'))
     {
         // A number in quotes; but no bank account, no telephone number and no code with zeros in front.
-        index.put(keyed.of(Kind::Number, &[&number]), source);
+        index.put(keyed.of(Kind::Number, &number), source);
     }
+}
+
+class!(ENCODED, ends_encoded);
+
+/// What nothing encoded has inside.
+const fn ends_encoded(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
+        )
 }
 
 /// Notes everything in a text that is not believed, and in what it says once decoded.
@@ -575,14 +588,10 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(decoded) = without_entities(&text) {
         put_plain(index, &visible(&decoded), source, keyed);
     }
-    let ends = |c: char| {
-        c.is_whitespace()
-            || matches!(
-                c,
-                '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
-            )
-    };
-    for chunk in text.split(ends) {
+    // Short ones are words, unless they are percent-encoded.
+    let percent = memchr::memchr(b'%', text.as_bytes()).is_some();
+    let chunks = ENCODED.split(&text);
+    for chunk in chunks.filter(|chunk| percent || chunk.len() >= super::tracker::BASE64_BYTES_MIN) {
         if let Some(decoded) = super::tracker::decoded(chunk) {
             put_plain(index, &decoded, source, keyed);
         }
@@ -591,14 +600,14 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
 
 fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
     let normal = normal(text);
-    let cut: Vec<Word<'_>> = words(&normal).collect();
-    index.put_words(&cut, source, keyed);
+    let cut = Cut::new(&normal);
+    index.put_words(cut.iter(), cut.len(), source, keyed);
     recognise_in(text, &normal, &cut, &mut |kind, canonical| {
         // Whoever dictates an amount may write it as he likes.
         let kind = match kind {
             Kind::Meant => Kind::Number,
             kind => kind,
         };
-        index.put(keyed.of(kind, &[canonical]), source);
+        index.put(keyed.of(kind, canonical), source);
     });
 }

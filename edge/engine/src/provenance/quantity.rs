@@ -1,7 +1,8 @@
 //! Numbers and dates inside text.
 
-use super::text::Word;
+use super::text::Cut;
 use super::value::Kind;
+use std::borrow::Cow;
 
 /// Longest written number, in bytes.
 const NUMBER_BYTES_MAX: usize = 64;
@@ -46,12 +47,29 @@ pub(super) fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// Both readings of a written number: with a decimal point and with a decimal comma.
-fn canonical_numbers(run: &str) -> impl Iterator<Item = String> {
-    // Most are a few digits: one reading, as it stands.
-    let plain = !run.starts_with('0') && run.bytes().all(|b| b.is_ascii_digit());
-    let plain = (plain && !run.is_empty()).then(|| run.to_owned());
+fn canonical_numbers(run: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let plain = plain_number(run).map(Cow::Borrowed);
     let readings = plain.is_none().then(|| both_readings(run));
-    plain.into_iter().chain(readings.into_iter().flatten())
+    let readings = readings.into_iter().flatten().map(Cow::Owned);
+    plain.into_iter().chain(readings)
+}
+
+/// The canonical form where there is one reading: a few digits, as most are, and an amount such as `98.50`.
+fn plain_number(run: &str) -> Option<&str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (whole, fraction) = match run.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (run, None),
+    };
+    if whole.starts_with('0') || !digits(whole) {
+        return None;
+    }
+    let Some(fraction) = fraction else {
+        return Some(run);
+    };
+    // What a double holds to the digit; and no group of three.
+    let plain = digits(fraction) && fraction.len() <= 2 && whole.len() <= 12;
+    plain.then(|| run.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn both_readings(run: &str) -> impl Iterator<Item = String> + use<> {
@@ -85,6 +103,9 @@ fn scale(behind: &str) -> Option<(Kind, usize)> {
     // `2 hundred thousand`
     for _ in 0..3 {
         let word = rest.strip_prefix([' ', '-']).unwrap_or(rest);
+        if !word.starts_with(['b', 'c', 'g', 'h', 'k', 'l', 'm', 't']) {
+            break;
+        }
         let end = word
             .find(|c: char| !c.is_alphanumeric())
             .unwrap_or(word.len());
@@ -135,8 +156,11 @@ fn grouped_by_blanks(run: &str, behind: &str) -> Option<String> {
     if run.len() > 3 || !run.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let mut digits = run.to_owned();
     let mut rest = behind;
+    if !rest.starts_with(' ') {
+        return None;
+    }
+    let mut digits = run.to_owned();
     for _ in 0..4 {
         let Some(group) = rest.strip_prefix(' ').and_then(|rest| rest.get(..3)) else {
             break;
@@ -164,31 +188,42 @@ fn grouped_by_blanks(run: &str, behind: &str) -> Option<String> {
 }
 
 /// English number words: `ten thousand`, `twenty-five`, `half a million`. `one` alone is no number: it stands everywhere.
-pub(super) fn spelled_out(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+pub(super) fn spelled_out(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     let mut number = SpelledOut::default();
     let mut half = 0_u8;
-    for word in words.iter().flat_map(|word| word.word.split('-')) {
-        let scaled = match word {
-            "thousand" => Some(1_000),
-            "million" => Some(1_000_000),
-            "billion" => Some(1_000_000_000),
-            _ => None,
-        };
-        match (word, scaled, unit(word)) {
-            ("and", ..) if number.begun => {}
-            ("hundred", ..) => number.hundred(),
-            (_, Some(scale), _) if half == 2 => found(Kind::Number, &(scale / 2).to_string()),
-            (_, Some(scale), _) => number.scale(scale),
-            (_, _, Some(unit)) => number.unit(unit, found),
-            _ => number.end(found),
+    for word in words.words() {
+        // Hardly any word counts.
+        if !may_count(word) && !word.bytes().any(|b| b == b'-') {
+            number.end(found);
+            half = 0;
+            continue;
         }
-        half = match (word, half) {
-            ("half", _) => 1,
-            ("a", 1) => 2,
-            _ => 0,
-        };
+        for part in word.split('-') {
+            half = number.part(part, half, found);
+        }
     }
     number.end(found);
+}
+/// Whether a word begins as one of those does that a number is spelled out with: hardly any does.
+fn may_count(word: &str) -> bool {
+    let (first, second) = match word.as_bytes() {
+        [b'a'] => return true,
+        [first, second, ..] if word.len() <= "seventeen".len() => (first, second),
+        _ => return false,
+    };
+    match first {
+        b'a' => *second == b'n',
+        b'b' => *second == b'i',
+        b'e' => matches!(second, b'i' | b'l'),
+        b'f' => matches!(second, b'i' | b'o'),
+        b'h' => matches!(second, b'a' | b'u'),
+        b'm' => *second == b'i',
+        b'n' => *second == b'i',
+        b'o' => *second == b'n',
+        b's' => matches!(second, b'e' | b'i'),
+        b't' => matches!(second, b'e' | b'h' | b'w'),
+        _ => false,
+    }
 }
 
 #[derive(Default)]
@@ -199,6 +234,29 @@ struct SpelledOut {
 }
 
 impl SpelledOut {
+    /// One word; `half`: how much of `half a` stands before it. Gives how much of that stands before the next.
+    fn part(&mut self, word: &str, half: u8, found: &mut dyn FnMut(Kind, &str)) -> u8 {
+        let scaled = match word {
+            "thousand" => Some(1_000),
+            "million" => Some(1_000_000),
+            "billion" => Some(1_000_000_000),
+            _ => None,
+        };
+        match (word, scaled, unit(word)) {
+            ("and", ..) if self.begun => {}
+            ("hundred", ..) => self.hundred(),
+            (_, Some(scale), _) if half == 2 => found(Kind::Number, &(scale / 2).to_string()),
+            (_, Some(scale), _) => self.scale(scale),
+            (_, _, Some(unit)) => self.unit(unit, found),
+            _ => self.end(found),
+        }
+        match (word, half) {
+            ("half", _) => 1,
+            ("a", 1) => 2,
+            _ => 0,
+        }
+    }
+
     fn hundred(&mut self) {
         self.begun = true;
         self.group = self.group.max(1).saturating_mul(100);
@@ -222,8 +280,11 @@ impl SpelledOut {
     }
 
     fn end(&mut self, found: &mut dyn FnMut(Kind, &str)) {
+        if !self.begun {
+            return;
+        }
         let value = self.total.saturating_add(self.group);
-        if self.begun && value > 1 {
+        if value > 1 {
             found(Kind::Number, &value.to_string());
         }
         *self = Self::default();
@@ -278,9 +339,9 @@ pub(super) fn canonical_number(text: &str) -> Option<String> {
     number.is_finite().then(|| number.to_string())
 }
 
-pub(super) fn dates(words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
-    let get = |at: usize| words.get(at).map(|word| word.word);
-    for (at, word) in words.iter().map(|word| word.word).enumerate() {
+pub(super) fn dates(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
+    let get = |at: usize| words.get(at);
+    for (at, word) in words.words().enumerate() {
         if word.len() >= 8
             && word.starts_with(|c: char| c.is_ascii_digit())
             && let Some(date) = numeric_date(word)
@@ -404,4 +465,29 @@ fn day(word: &str) -> Option<u32> {
 fn year(word: &str) -> Option<u32> {
     let year = (word.len() == 4).then(|| word.parse().ok()).flatten()?;
     (1900..=2200).contains(&year).then_some(year)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_that_count_are_looked_at(at in 0_usize..32) {
+            let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen \
+                 sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred \
+                 thousand million billion and half a";
+            let word = words.split_whitespace().nth(at).unwrap();
+            prop_assert!(may_count(word), "{word}");
+        }
+
+        /// The short way says what the long way says.
+        #[test]
+        fn a_plain_number_has_the_one_reading(run in "[0-9]{0,14}(\\.[0-9]{0,4})?") {
+            if let Some(plain) = plain_number(&run) {
+                prop_assert_eq!(both_readings(&run).collect::<Vec<_>>(), [plain]);
+            }
+        }
+    }
 }

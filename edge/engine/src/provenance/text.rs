@@ -1,12 +1,23 @@
 //! Text in its normal form, cut into words.
 
+use super::class::class;
 use unicode_normalization::UnicodeNormalization;
+
+class!(PARTS, parts);
+class!(STARTS, starts);
 
 /// Compatibility form (NFKC), lower case, each run of white space as one space, none at the ends.
 pub(super) fn normal(text: &str) -> String {
+    if text.is_ascii() {
+        return ascii_normal(text);
+    }
+    any_normal(text)
+}
+
+fn any_normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut blank = true;
-    let mut push = |c: char| {
+    for c in text.nfkc().flat_map(char::to_lowercase) {
         if !c.is_whitespace() {
             normal.push(c);
             blank = false;
@@ -14,18 +25,29 @@ pub(super) fn normal(text: &str) -> String {
             normal.push(' ');
             blank = true;
         }
-    };
-    if text.is_ascii() {
-        text.chars()
-            .map(|c| c.to_ascii_lowercase())
-            .for_each(&mut push);
-    } else {
-        text.nfkc().flat_map(char::to_lowercase).for_each(&mut push);
     }
     if normal.ends_with(' ') {
         normal.pop();
     }
     normal
+}
+
+/// In loops that the compiler turns into those over many bytes at once, as long as no two blanks stand side by side.
+fn ascii_normal(text: &str) -> String {
+    let blank = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let text = text.trim();
+    let pairs = text.bytes().zip(text.bytes().skip(1));
+    let doubled = pairs.fold(false, |found, (a, b)| found | (blank(a) & blank(b)));
+    let lower = |byte: u8| match blank(byte) {
+        true => b' ',
+        false => byte.to_ascii_lowercase(),
+    };
+    let mut bytes: Vec<u8> = text.bytes().map(lower).collect();
+    if doubled {
+        bytes.dedup_by(|b, a| *a == b' ' && *b == b' ');
+    }
+    // It is ASCII as the text was.
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Lower case and each run of blanks as one space, and nothing else: what differs in more than that may name another
@@ -69,7 +91,7 @@ pub(super) fn without_entities(text: &str) -> Option<String> {
     let mut decoded = String::new();
     let mut rest = text;
     let mut any = false;
-    while let Some(at) = rest.find('&') {
+    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
         let (before, from) = rest.split_at_checked(at)?;
         decoded.push_str(before);
         let end = from.bytes().take(ENTITY_BYTES_MAX).position(|b| b == b';');
@@ -180,7 +202,7 @@ fn digit(c: char) -> Option<char> {
 }
 
 /// Where a word ends, whatever stands around it.
-fn parts(c: char) -> bool {
+const fn parts(c: char) -> bool {
     matches!(
         c,
         ' ' | '"'
@@ -211,8 +233,13 @@ fn parts(c: char) -> bool {
 }
 
 /// Not at the start or the end of a word.
-fn trims(c: char) -> bool {
+const fn trims(c: char) -> bool {
     matches!(c, '.' | '!' | '?' | '*' | '€' | '£' | '$' | '¥' | '…')
+}
+
+/// Where a word begins: `#general` and `@alice` are the channel and the person without the sign.
+const fn starts(c: char) -> bool {
+    !parts(c) && !trims(c) && !matches!(c, '#' | '@')
 }
 
 /// A word of a normal text, and what stands between it and the word before.
@@ -242,28 +269,79 @@ impl<'t> Iterator for Words<'t> {
     type Item = Word<'t>;
 
     fn next(&mut self) -> Option<Word<'t>> {
-        // `#general` and `@alice` are the channel and the person without the sign.
-        let start = position(self.rest, |c| {
-            !parts(c) && !trims(c) && !matches!(c, '#' | '@')
-        })?;
+        let start = STARTS.find(self.rest)?;
         let (gap, from) = self.rest.split_at_checked(start)?;
-        let end = position(from, parts).unwrap_or(from.len());
-        let word = from.get(..end)?.trim_end_matches(trims);
+        let end = PARTS.find(from).unwrap_or(from.len());
+        let mut word = from.get(..end)?;
+        if !word.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+            word = word.trim_end_matches(trims);
+        }
         self.rest = from.get(word.len()..)?;
         Some(Word { gap, word })
     }
 }
 
-/// As `text.find(is)`, but without decoding what is ASCII.
-fn position(text: &str, is: impl Fn(char) -> bool) -> Option<usize> {
-    let ascii = text
-        .bytes()
-        .position(|b| !b.is_ascii() || is(char::from(b)))?;
-    let rest = text.get(ascii..)?;
-    if rest.starts_with(|c: char| c.is_ascii()) {
-        return Some(ascii);
+/// A [`normal`] text with its words, cut once for all who look at them.
+pub(super) struct Cut<'t> {
+    text: &'t str,
+    spans: Vec<Span>,
+}
+
+/// Where a word begins and ends, in bytes. Texts are far shorter than 4 GiB.
+pub(super) type Span = (u32, u32);
+
+/// Bytes of a text per word, at least nearly always: for the first guess of how many there are.
+const WORD_BYTES: usize = 5;
+
+/// The places of the words of a normal text.
+pub(super) fn spans(normal: &str) -> Vec<Span> {
+    let mut spans = Vec::with_capacity(normal.len().checked_div(WORD_BYTES).unwrap_or(0));
+    let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let mut at = 0_usize;
+    for Word { gap, word } in words(normal) {
+        let start = at.saturating_add(gap.len());
+        at = start.saturating_add(word.len());
+        spans.push((place(start), place(at)));
     }
-    rest.find(is)?.checked_add(ascii)
+    spans
+}
+
+impl<'t> Cut<'t> {
+    pub(super) fn new(normal: &'t str) -> Self {
+        Self {
+            text: normal,
+            spans: spans(normal),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&'t str> {
+        self.spans.get(at).map(|span| self.between(span.0, span.1))
+    }
+
+    /// The words.
+    pub(super) fn words(&self) -> impl Iterator<Item = &'t str> {
+        self.spans.iter().map(|span| self.between(span.0, span.1))
+    }
+
+    /// The words with what stands between them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Word<'t>> {
+        let ends = std::iter::once(0).chain(self.spans.iter().map(|(_, end)| *end));
+        let spans = ends.zip(&self.spans);
+        spans.map(|(before, (start, end))| Word {
+            gap: self.between(before, *start),
+            word: self.between(*start, *end),
+        })
+    }
+
+    fn between(&self, start: u32, end: u32) -> &'t str {
+        let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        let text = self.text.get(place(start)..place(end));
+        text.unwrap_or_default()
+    }
 }
 
 /// What stands in quotation marks, and each run of non-blank characters with and without the punctuation after it: how
@@ -289,4 +367,28 @@ pub(super) fn quoted_and_chunks(text: &str) -> impl Iterator<Item = &str> {
         [chunk, bare, unquoted]
     });
     quoted.chain(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ascii_has_one_normal_form(text in "[ -~\\s\u{0}-\u{7f}]{0,40}") {
+            prop_assume!(text.is_ascii());
+            prop_assert_eq!(ascii_normal(&text), any_normal(&text));
+        }
+
+        #[test]
+        fn a_text_is_its_words_and_what_stands_between_them(text in "[ -~é„…]{0,40}") {
+            let cut: Vec<Word<'_>> = words(&text).collect();
+            let again = Cut::new(&text);
+            prop_assert_eq!(again.iter().collect::<Vec<_>>(), cut.clone());
+            prop_assert_eq!(again.words().collect::<Vec<_>>(), cut.iter().map(|word| word.word).collect::<Vec<_>>());
+            let joined: String = cut.iter().flat_map(|word| [word.gap, word.word]).collect();
+            prop_assert!(text.starts_with(&joined));
+        }
+    }
 }

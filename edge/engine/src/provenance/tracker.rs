@@ -277,7 +277,7 @@ impl Tracker {
 
     /// Whether the result of a call that named this file, or this address, proves the value.
     pub(super) fn proved_by_file(&self, query: &Query, exact: bool, name: &str) -> bool {
-        let name = self.keyed.of(Kind::Exact, &[name]);
+        let name = self.keyed.of(Kind::Exact, name);
         self.proved_where(query, exact, |source| source.names.contains(&name))
     }
 
@@ -374,8 +374,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             echoes.extend(echoes_of(value));
             if let Some(text) = value.as_str() {
                 let normal = normal(text);
-                let bare: Vec<Word<'_>> = bare_words(&normal).collect();
-                own.put_words(&bare, 0, &tracker.keyed);
+                own.put_words(bare_words(&normal), 0, 0, &tracker.keyed);
             }
         }
         let names = scalars
@@ -383,7 +382,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             .filter_map(|value| value.as_str())
             .flat_map(|text| names_of(text, reading.tool.verb()))
             .take(PROVENANCE_NAMES_MAX)
-            .map(|name| tracker.keyed.of(Kind::Exact, &[name]))
+            .map(|name| tracker.keyed.of(Kind::Exact, name))
             .collect();
         let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
         // Of memory its records say what is to be believed, not the store's label.
@@ -556,7 +555,7 @@ impl<'t, 'r> Reader<'t, 'r> {
                 } else {
                     // Nothing tells one field from another in it.
                     self.foreign |= self.is_mixed();
-                    self.suspect(&Value::String(text.to_owned()), None);
+                    self.suspect_text(text, None);
                 }
             }
         }
@@ -584,6 +583,16 @@ impl<'t, 'r> Reader<'t, 'r> {
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
             put_whole(&mut trusted.index, scalar, source, keyed);
+        }
+    }
+
+    /// A text, nothing in which is believed.
+    fn suspect_text(&mut self, text: &str, path: Option<&str>) {
+        if let Some(source) = self.source(path, Trust::Untrusted) {
+            let Tracker {
+                keyed, untrusted, ..
+            } = &mut *self.tracker;
+            put_suspect(&mut untrusted.index, text, source, keyed);
         }
     }
 
@@ -724,6 +733,9 @@ fn covers(label: &str, path: &str) -> bool {
         .all(|step| steps.next().is_some_and(|at| step == "*" || at == step))
 }
 
+/// Fewest letters of a chunk that is taken for base64.
+pub(super) const BASE64_BYTES_MIN: usize = 8;
+
 /// What a chunk says that is percent- or base64-encoded, one level deep.
 pub(super) fn decoded(chunk: &str) -> Option<String> {
     use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -733,7 +745,9 @@ pub(super) fn decoded(chunk: &str) -> Option<String> {
     }
     let bare = chunk.trim_end_matches('=');
     let plausible = |b: u8| b.is_ascii_alphanumeric() || b"+/-_".contains(&b);
-    if !(8..=PROVENANCE_TEXT_BYTES_MAX).contains(&bare.len()) || !bare.bytes().all(plausible) {
+    if !(BASE64_BYTES_MIN..=PROVENANCE_TEXT_BYTES_MAX).contains(&bare.len())
+        || !bare.bytes().all(plausible)
+    {
         return None;
     }
     let bytes = BASE64_STANDARD_NO_PAD

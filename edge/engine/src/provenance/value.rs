@@ -3,40 +3,49 @@
 use super::account::{ibans, phones};
 use super::address::{addresses, canonical_url, ends_chunk};
 use super::quantity::{dates, numbers, spelled_out};
-use super::text::{Word, folded, normal, visible, with_ascii_digits, without_entities, words};
+use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};
 use std::borrow::Cow;
 
-/// A kind of value. The numbers go into fingerprints.
+/// A kind of value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub(super) enum Kind {
     /// The bytes as they are.
-    Exact = 1,
+    Exact,
     /// A whole value in normal form.
-    Whole = 2,
+    Whole,
     /// A word of a text.
-    Word = 3,
+    Word,
     /// An e-mail address, lower case.
-    Email = 4,
+    Email,
     /// A web address without its scheme: host in lower case, no trailing slash.
-    Url = 5,
+    Url,
     /// An IBAN (ISO 13616) whose check digits are right, without spaces.
-    Iban = 6,
+    Iban,
     /// A telephone number: `+` and digits, or digits only.
-    Phone = 7,
+    Phone,
     /// A number in its shortest decimal form.
-    Number = 8,
+    Number,
     /// A date as `year-month-day`.
-    Date = 9,
+    Date,
     /// Month and day of any date.
-    MonthDay = 10,
+    MonthDay,
     /// Month and day of a date that was written without a year.
-    Yearless = 11,
+    Yearless,
     /// A number that a writer may have meant (`5m`, `10 000`): suspect as one, and no proof of one.
-    Meant = 12,
+    Meant,
+    /// What stands between two words.
+    Gap,
 }
 
 impl Kind {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::Gap.index() + 1;
+
+    #[expect(clippy::as_conversions, reason = "the discriminant")]
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
     /// Names a place or a party outside: followed by whoever reads the text that it stands in.
     pub(super) fn leads_out(self) -> bool {
         matches!(self, Self::Email | Self::Url | Self::Iban | Self::Phone)
@@ -50,7 +59,7 @@ impl Kind {
             Self::Phone => "a telephone number",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless => "a date",
-            Self::Exact | Self::Whole | Self::Word => "a value",
+            Self::Exact | Self::Whole | Self::Word | Self::Gap => "a value",
         }
     }
 }
@@ -58,15 +67,14 @@ impl Kind {
 /// Calls back for each recognised value: its kind and its canonical form.
 pub(super) fn recognise(text: &str, found: &mut dyn FnMut(Kind, &str)) {
     let normal = normal(text);
-    let cut: Vec<Word<'_>> = words(&normal).collect();
-    recognise_in(text, &normal, &cut, found);
+    recognise_in(text, &normal, &Cut::new(&normal), found);
 }
 
 /// [`recognise`], where the normal form and its words are at hand.
 pub(super) fn recognise_in(
     text: &str,
     normal: &str,
-    words: &[Word<'_>],
+    words: &Cut<'_>,
     found: &mut dyn FnMut(Kind, &str),
 ) {
     recognise_plain(text, normal, words, found);
@@ -74,33 +82,24 @@ pub(super) fn recognise_in(
     if let Some(decoded) = without_entities(text) {
         let decoded = visible(&decoded);
         let normal = super::text::normal(&decoded);
-        let cut: Vec<Word<'_>> = super::text::words(&normal).collect();
-        recognise_plain(&decoded, &normal, &cut, found);
+        recognise_plain(&decoded, &normal, &Cut::new(&normal), found);
     }
 }
 
-fn recognise_plain(
-    text: &str,
-    normal: &str,
-    words: &[Word<'_>],
-    found: &mut dyn FnMut(Kind, &str),
-) {
+fn recognise_plain(text: &str, normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     addresses(text, found);
     spelled_out(words, found);
     match with_ascii_digits(normal) {
         Cow::Borrowed(normal) => figures(normal, words, found),
-        Cow::Owned(normal) => {
-            let cut: Vec<Word<'_>> = super::text::words(&normal).collect();
-            figures(&normal, &cut, found);
-        }
+        Cow::Owned(normal) => figures(&normal, &Cut::new(&normal), found),
     }
 }
 
 /// What is written with digits.
-fn figures(normal: &str, words: &[Word<'_>], found: &mut dyn FnMut(Kind, &str)) {
+fn figures(normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     if normal.bytes().any(|b| b.is_ascii_digit()) {
         phones(normal, found);
-        ibans(words, found);
+        ibans(normal, found);
         dates(words, found);
         numbers(normal, found);
     }
