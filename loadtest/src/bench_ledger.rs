@@ -9,7 +9,6 @@ use anyhow::{Context, ensure};
 use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 use time::format_description::well_known::Rfc3339;
 use tokio::process::Command;
@@ -245,10 +244,8 @@ async fn bare_copy(cluster: &Cluster) -> anyhow::Result<(u64, Duration)> {
         "\\copy (select * from ledger.entries order by tenant, seq limit {COPY_ROWS}) to '{}' (format binary)",
         file.display()
     );
-    psql(cluster, &rows).await?;
-    psql(
-        cluster,
-        "create table public.bare (like ledger.entries including indexes including constraints)",
+    cluster.psql(&rows).await?;
+    cluster.psql("create table public.bare (like ledger.entries including indexes including constraints)",
     )
     .await?;
     let copy = format!(
@@ -256,27 +253,11 @@ async fn bare_copy(cluster: &Cluster) -> anyhow::Result<(u64, Duration)> {
         file.display()
     );
     let started = Instant::now();
-    psql(cluster, &copy).await?;
+    cluster.psql(&copy).await?;
     let elapsed = started.elapsed();
-    let count = psql(cluster, "select count(*) from public.bare").await?;
-    psql(cluster, "drop table public.bare").await?;
+    let count = cluster.psql("select count(*) from public.bare").await?;
+    cluster.psql("drop table public.bare").await?;
     Ok((count.trim().parse()?, elapsed))
-}
-
-async fn psql(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
-    let url = cluster.postgres.url("proctor");
-    let output = Command::new("psql")
-        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", command])
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .context("psql")?;
-    ensure!(
-        output.status.success(),
-        "psql: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Exports the chain and verifies it with the binary: (entries, time to export), time to verify.

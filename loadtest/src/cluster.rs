@@ -1,7 +1,7 @@
 //! A whole installation: private Postgres and NATS, and each role in a process of its own that can be killed.
 
 use crate::netns::relay;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 pub use proctor_devstack::free_port;
@@ -424,6 +424,26 @@ impl Cluster {
             .as_str()
             .context("the join token")?
             .to_owned())
+    }
+
+    /// What the database's superuser gets to see who runs this.
+    ///
+    /// # Errors
+    /// If the database refuses it.
+    pub async fn psql(&self, command: &str) -> anyhow::Result<String> {
+        let url = self.postgres.url("proctor");
+        let output = Command::new("psql")
+            .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", command])
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .context("psql")?;
+        ensure!(
+            output.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Id of the edge.

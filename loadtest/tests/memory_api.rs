@@ -78,7 +78,18 @@ impl System {
     }
 
     async fn post(&self, token: &str, operation: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
-        let url = format!("{}/v1/memory/{operation}", self.cluster.edge_url);
+        self.post_to(&self.cluster.edge_url, token, operation, body)
+            .await
+    }
+
+    async fn post_to(
+        &self,
+        edge: &str,
+        token: &str,
+        operation: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> (u16, Value) {
+        let url = format!("{edge}/v1/memory/{operation}");
         let request = self.http.post(url).bearer_auth(token);
         let request = request.header("content-type", "application/json");
         let answer = request.body(body.into()).send().await.unwrap();
@@ -177,6 +188,51 @@ async fn stores_that_are_not_proxied_have_signed_records_too() {
     let events = events.to_string();
     assert!(events.contains("\"memory\":{\"records\""));
     assert!(events.contains("\"written\":1") && !events.contains("thirty"));
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_administrator_sets_back_is_not_believed_and_is_named() {
+    let system = System::start().await;
+    let (_edge, other) = system.cluster.another_edge().await.unwrap();
+    system.good("write", items("acme", TEXT)).await;
+    system.good("write", items("acme", NEW_TEXT)).await;
+    oracle::settled(&system.cluster, Duration::from_secs(30))
+        .await
+        .unwrap();
+    // An edge that wrote none of it.
+    let standing = async |content: &str| {
+        let body = items("acme", content).to_string();
+        let (_, answer) = system.post_to(&other, &system.token, "verify", body).await;
+        let standing = answer["items"][0]["standing"].as_str();
+        standing.map_or_else(|| answer.to_string(), str::to_owned)
+    };
+    let mut now = String::new();
+    for _ in 0..300 {
+        now = standing(TEXT).await;
+        if now == "rolled_back" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(now, "rolled_back");
+    assert_eq!(standing(NEW_TEXT).await, "agent");
+
+    // Store and tables as they were after the first write.
+    let set_back = "delete from ledger.memory_facts where version = 2;
+        update ledger.memory_items set floor = 1, version = 1,
+            head = (select record from ledger.memory_facts where version = 1)";
+    system.cluster.psql(set_back).await.unwrap();
+    // What the edge was told a moment ago it still goes by; after that, nothing is believed.
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        seen.insert(standing(TEXT).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!seen.contains("agent"), "{seen:?}");
+    assert!(seen.contains("unsigned"), "{seen:?}");
+    let (code, report) = system.proctor(&["audit", "verify"]).await;
+    assert!(code != 0 && report.contains("memory"), "{report}");
     system.cluster.stop().await;
 }
 

@@ -11,7 +11,7 @@ use crate::feed::Assigned;
 use crate::identity::Identity;
 use arc_swap::ArcSwap;
 use ask::Ledger;
-use fold::{Known, Own, fold};
+use fold::{Known, Own, Peak, fold};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::Facts;
@@ -23,7 +23,7 @@ use proctor_model::memory::{
 };
 use proctor_model::{Reason, TenantId, Timestamp, ToolRef};
 use proctor_runtime::{Clock, Random};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Items of which the ledger's word is kept.
 const KNOWN_MAX: u64 = 100_000;
+/// Items of which this edge keeps how far they had come.
+const PEAKS_MAX: u64 = 200_000;
 /// Items of which this edge keeps what it wrote itself, and for how long: until the ledger has it for certain.
 const OWN_MAX: u64 = 100_000;
 const OWN_LIFE: Duration = Duration::from_secs(900);
@@ -47,6 +49,8 @@ pub(crate) struct Memory {
     ledger: Ledger,
     clock: Clock,
     known: Cache<Key, Arc<Known>>,
+    /// How far each item was by the ledger's own word: one that says less later was set back.
+    peaks: Cache<Key, Peak>,
     own: Cache<Key, Arc<Mutex<Vec<Own>>>>,
 }
 
@@ -65,6 +69,10 @@ impl Memory {
             known: Cache::builder()
                 .max_capacity(KNOWN_MAX)
                 .time_to_live(FRESH)
+                .build(),
+            peaks: Cache::builder()
+                .max_capacity(PEAKS_MAX)
+                .eviction_policy(EvictionPolicy::lru())
                 .build(),
             own: Cache::builder()
                 .max_capacity(OWN_MAX)
@@ -250,17 +258,54 @@ impl Memory {
         if asked.is_empty() {
             return learned;
         }
-        let telling = self.ledger.states(tenant, &asked, now, |item, known| {
-            let known = Arc::new(known);
-            self.known
-                .insert((tenant.clone(), item), Arc::clone(&known));
-            learned.insert(item, known);
-        });
+        let telling = async {
+            let behind = self.tell(tenant, &asked, now, &mut learned).await;
+            // Of two answers the older may come later: it is asked once more.
+            let again: Vec<ItemQuestion> = asked
+                .iter()
+                .filter(|question| behind.contains(&question.item))
+                .cloned()
+                .collect();
+            if !again.is_empty() {
+                let behind = self.tell(tenant, &again, now, &mut learned).await;
+                let count = u64::try_from(behind.len()).unwrap_or(0);
+                if count > 0 {
+                    tracing::error!(%tenant, items = count, "the ledger's word on memory items is older than what it said before: they were set back");
+                    metrics::counter!("proctor_edge_memory_set_back_total").increment(count);
+                }
+            }
+        };
         if tokio::time::timeout(PATIENCE, telling).await.is_err() {
             tracing::warn!(%tenant, "the ledger does not say in time how memory stands");
             metrics::counter!("proctor_edge_memory_unanswered_total").increment(1);
         }
         learned
+    }
+
+    /// Asks the ledger; the items of which it now says less than before.
+    async fn tell(
+        &self,
+        tenant: &TenantId,
+        asked: &[ItemQuestion],
+        now: Duration,
+        learned: &mut HashMap<ItemId, Arc<Known>>,
+    ) -> HashSet<ItemId> {
+        let mut behind = HashSet::new();
+        let telling = self.ledger.states(tenant, asked, now, |item, known| {
+            let key = (tenant.clone(), item);
+            let Some(peak) = known.beyond(self.peaks.get(&key).unwrap_or_default()) else {
+                behind.insert(item);
+                return;
+            };
+            if known.is_known() {
+                self.peaks.insert(key.clone(), peak);
+            }
+            let known = Arc::new(known);
+            self.known.insert(key, Arc::clone(&known));
+            learned.insert(item, known);
+        });
+        telling.await;
+        behind
     }
 }
 

@@ -128,7 +128,7 @@ impl Store {
     }
 
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
-        TenantTx::begin(&self.pool, tenant, None).await
+        TenantTx::within(self.pool.begin().await?, tenant, None).await
     }
 }
 
@@ -142,12 +142,11 @@ fn pool(connections: u32) -> PgPoolOptions {
 }
 
 impl TenantTx {
-    async fn begin(
-        pool: &PgPool,
+    async fn within(
+        mut tx: Transaction<'static, Postgres>,
         tenant: &TenantId,
         share: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, LedgerError> {
-        let mut tx = pool.begin().await?;
         sqlx::query("select set_config('proctor.tenant', $1, true)")
             .bind(tenant.as_str())
             .execute(&mut *tx)

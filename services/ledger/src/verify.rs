@@ -34,6 +34,8 @@ pub enum FindingKind {
     Head,
     /// The entries do not have the root that was sealed.
     Root,
+    /// The tables of memory are not what the entries made of them.
+    Memory,
 }
 
 impl FindingKind {
@@ -49,6 +51,7 @@ impl FindingKind {
             Self::LaneFork => "lane_fork",
             Self::Head => "head",
             Self::Root => "root",
+            Self::Memory => "memory",
         }
     }
 
@@ -66,6 +69,10 @@ impl FindingKind {
                 "the chain does not end where its head says: entries are missing at the end"
             }
             Self::Root => "the entries up to here are not those that were sealed in a checkpoint",
+            Self::Memory => {
+                "memory does not stand as this entry left it: an item was set back or changed (or, as an alarm: its \
+                 record was not signed by a certified edge)"
+            }
         }
     }
 }
@@ -113,8 +120,8 @@ impl Walk {
         }
     }
 
-    /// Takes the next stored entry.
-    pub fn entry(&mut self, seq: u64, stored_hash: &[u8], body: &[u8]) {
+    /// Takes the next stored entry; gives it if it is one.
+    pub fn entry(&mut self, seq: u64, stored_hash: &[u8], body: &[u8]) -> Option<Entry> {
         let expected = self.seq.saturating_add(1);
         if seq != expected {
             self.find(seq, FindingKind::Gap);
@@ -128,7 +135,7 @@ impl Walk {
         let before = self.last.replace(hash).unwrap_or(EntryHash::ZERO);
         let Ok(entry) = Entry::from_canonical(body) else {
             self.find(seq, FindingKind::Form);
-            return;
+            return None;
         };
         if entry.seq != seq {
             self.find(seq, FindingKind::Gap);
@@ -157,6 +164,7 @@ impl Walk {
             }
             _ => {}
         }
+        Some(entry)
     }
 
     fn lane(&mut self, seq: u64, entry: &Entry) {

@@ -19,6 +19,7 @@ use proctor_model::principal::Role;
 use proctor_model::{DecisionId, EventId, Timestamp};
 use proctor_proto::v1;
 use proctor_runtime::subjects;
+use sqlx::Executor;
 use std::time::Duration;
 use support::{Lane, Ledger, World, code};
 use tonic::Code;
@@ -272,6 +273,75 @@ async fn what_is_not_signed_by_its_edge_for_its_tenant_is_left_out() {
     assert_eq!((now.version, stand(&now)), (1, (vec![1], vec![])));
     // The events stand all the same.
     world.holds_once(&ledger, &lane).await;
+    // Whoever verifies hears of them.
+    let report = world.verify(&ledger, "acme").await;
+    let alarms: Vec<_> = report.alarms.iter().map(|alarm| alarm.seq).collect();
+    assert_eq!((report.findings, alarms), (vec![], vec![1, 2, 3]));
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_a_superuser_sets_back_is_named() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a");
+    let mut edges = [world.lane("acme", "edge_b"), world.lane("acme", "edge_c")];
+    let (_, first) = lane.write(1, MemoryChange::Set, &[1, 2]);
+    lane.ended(first, "ok");
+    let (_, second) = lane.write(2, MemoryChange::Set, &[3, 4]);
+    lane.ended(second, "ok");
+    let (_, third) = lane.write(3, MemoryChange::Remove, &[3]);
+    lane.ended(third, "ok");
+    let (_, failed) = lane.write(4, MemoryChange::Clear, &[]);
+    lane.ended(failed, "tool_error");
+    world.ship(&lane, 8, ledger.keys()).await;
+    // Two at once have one number; one more comes late.
+    for edge in &mut edges {
+        edge.write(5, MemoryChange::Add, &[5]);
+        let (_, late) = edge.write(2, MemoryChange::Add, &[3]);
+        edge.ended(late, "ok");
+        world.ship(edge, 8, ledger.keys()).await;
+    }
+    let report = world.verify(&ledger, "acme").await;
+    assert_eq!((report.findings, report.alarms), (vec![], vec![]));
+
+    let mut superuser = world.superuser().await;
+    let tables = ["memory_items", "memory_facts"];
+    for table in tables {
+        let save = format!("create table saved_{table} as table ledger.{table}");
+        let save = sqlx::raw_sql(sqlx::AssertSqlSafe(save));
+        superuser.execute(save).await.unwrap();
+    }
+    for (tampering, seq) in [
+        ("update ledger.memory_items set floor = 0", 4),
+        ("update ledger.memory_items set version = 2", 12),
+        ("update ledger.memory_items set head = sha256(head)", 12),
+        ("update ledger.memory_facts set live = true where not live", 6),
+        ("update ledger.memory_facts set live = true, version = 2 where not live", 6),
+        ("update ledger.memory_facts set version = 3 where version = 1", 1),
+        ("update ledger.memory_facts set record = sha256(record) where version = 5", 12),
+        ("delete from ledger.memory_facts where version = 5", 12),
+        ("delete from ledger.memory_items", 4),
+        (
+            "insert into ledger.memory_facts (tenant, item, fact, version, live, record)
+             select tenant, item, sha256(fact), version, live, record from ledger.memory_facts limit 1",
+            0,
+        ),
+    ] {
+        let tamper = sqlx::raw_sql(tampering);
+        superuser.execute(tamper).await.unwrap();
+        let report = world.verify(&ledger, "acme").await;
+        let named = |finding: &v1::Finding| finding.kind == "memory";
+        assert!(report.findings.iter().all(named), "{tampering}: {:?}", report.findings);
+        let first = report.findings.first().map(|finding| finding.seq);
+        assert_eq!(first, Some(seq), "{tampering}: {:?}", report.findings);
+        for table in tables {
+            let restore = format!("truncate ledger.{table}; insert into ledger.{table} table saved_{table}");
+            let restore = sqlx::raw_sql(sqlx::AssertSqlSafe(restore));
+            superuser.execute(restore).await.unwrap();
+        }
+        assert_eq!(world.verify(&ledger, "acme").await.findings, []);
+    }
     ledger.stop().await;
 }
 

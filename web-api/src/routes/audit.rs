@@ -116,7 +116,7 @@ pub(crate) struct Report {
     findings: Vec<Finding>,
     /// Authorized calls without an outcome (yet)
     open_calls: u64,
-    /// Faults of edges' lanes (gaps, forks) that the ledger wrote into the chain
+    /// Faults of edges' lanes (gaps, forks) that the ledger wrote into the chain, and memory records that no certified edge signed
     alarms: Vec<Finding>,
     /// Size of the newest checkpoint
     sealed: u64,

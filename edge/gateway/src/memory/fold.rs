@@ -2,7 +2,7 @@
 
 use proctor_engine::memory::{FactView, ItemView};
 use proctor_model::catalogue::MemoryChange;
-use proctor_model::memory::{Fact, FactDigest, ItemState, MemoryRecord, RecordHash};
+use proctor_model::memory::{Fact, FactDigest, FactState, ItemState, MemoryRecord, RecordHash};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -16,6 +16,13 @@ pub(super) struct Known {
     floor: u64,
     asked: HashSet<FactDigest>,
     facts: HashMap<FactDigest, Placed>,
+}
+
+/// How far an item had come when the ledger said so.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Peak {
+    version: u64,
+    floor: u64,
 }
 
 /// A fact as some version left it.
@@ -56,12 +63,7 @@ impl Known {
             let view = match fact.live {
                 false => None,
                 // What no good record has put is as if it had never been.
-                true => Some(view_of(
-                    fact.digest,
-                    fact.record,
-                    *records.get(&fact.record)?,
-                    state,
-                )?),
+                true => Some(view_of(fact, *records.get(&fact.record)?, state)?),
             };
             let placed = Placed {
                 version: fact.version,
@@ -84,6 +86,17 @@ impl Known {
         now.saturating_sub(self.at) <= fresh && facts.iter().all(|fact| self.asked.contains(fact))
     }
 
+    /// Whether anybody ever wrote it.
+    pub(super) fn is_known(&self) -> bool {
+        self.version > 0
+    }
+
+    /// How far the item has come; `None` if it was further before.
+    pub(super) fn beyond(&self, peak: Peak) -> Option<Peak> {
+        let Self { version, floor, .. } = *self;
+        (version >= peak.version && floor >= peak.floor).then_some(Peak { version, floor })
+    }
+
     /// One more answer about the same item.
     pub(super) fn join(&mut self, other: Self) {
         // The older of the two says less; facts of it that are gone since are gone from the item, too.
@@ -97,16 +110,16 @@ impl Known {
     }
 }
 
-fn view_of(
-    digest: FactDigest,
-    hash: RecordHash,
-    record: &MemoryRecord,
-    state: &ItemState,
-) -> Option<FactView> {
+fn view_of(stands: &FactState, record: &MemoryRecord, state: &ItemState) -> Option<FactView> {
     let puts = matches!(record.change, MemoryChange::Set | MemoryChange::Add);
-    let fact = record.facts.iter().find(|fact| fact.digest == digest)?;
-    (puts && record.item == state.item).then_some(FactView {
-        record: hash,
+    // What stands was put by the version that last touched it.
+    let own = record.item == state.item && record.version == stands.version;
+    let fact = record
+        .facts
+        .iter()
+        .find(|fact| fact.digest == stands.digest)?;
+    (puts && own).then_some(FactView {
+        record: stands.record,
         trust: fact.trust,
         proved: fact.proved,
         exposed: record.exposed,
@@ -183,7 +196,7 @@ pub(super) fn fold(known: &Known, own: &[Own]) -> Folded {
 mod tests {
     use super::*;
     use proctor_model::catalogue::MemoryTrust;
-    use proctor_model::memory::{FactState, ItemId};
+    use proctor_model::memory::ItemId;
 
     fn digest(n: u8) -> FactDigest {
         FactDigest::from_bytes([n; 32])
@@ -270,6 +283,53 @@ mod tests {
             fold(&known, &[own(3, MemoryChange::Set, &[1], true)]).version,
             4
         );
+    }
+
+    #[test]
+    fn an_item_never_goes_back() {
+        let at = |version, floor| Known {
+            version,
+            floor,
+            ..nothing()
+        };
+        let peak = at(4, 2).beyond(Peak::default()).unwrap();
+        for (version, floor, good) in [(4, 2, true), (5, 2, true), (3, 2, false), (5, 1, false)] {
+            assert_eq!(at(version, floor).beyond(peak).is_some(), good);
+        }
+    }
+
+    #[test]
+    fn a_fact_stands_only_as_of_the_version_that_put_it() {
+        let (record, hash) = (record(2), RecordHash::from_bytes([2; 32]));
+        let records = HashMap::from([(hash, &record)]);
+        for (version, stands) in [(2, true), (3, false), (1, false)] {
+            let state = ItemState {
+                item: record.item,
+                version: 3,
+                head: hash,
+                floor: 0,
+                facts: vec![FactState {
+                    digest: digest(1),
+                    live: true,
+                    version,
+                    record: hash,
+                }],
+                records: Vec::new(),
+            };
+            let known = Known::new(Duration::ZERO, &state, &[digest(1)], &records);
+            check(&known, &[], if stands { &[1] } else { &[] }, &[]);
+        }
+    }
+
+    fn record(version: u64) -> MemoryRecord {
+        let own = own(version, MemoryChange::Set, &[1], true);
+        serde_json::from_value(serde_json::json!({
+            "v": proctor_model::memory::SCHEMA, "tenant": "acme", "store": "notes", "kind": "entity",
+            "item": ItemId::from_bytes([7; 32]), "version": version, "prev": RecordHash::ZERO, "change": "set",
+            "facts": own.facts, "writer": { "agent": "helper" }, "tool": "notes/set", "exposed": false,
+            "time": "2026-01-01T00:00:00Z", "edge": "edge_a", "decision_id": uuid::Uuid::nil(),
+        }))
+        .unwrap()
     }
 
     #[test]

@@ -8340,7 +8340,7 @@ pub struct VerifyResponse {
 pub struct Finding {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// `hash`, `link`, `gap`, `lane_gap`, `lane_fork`, `form`, `head`.
+    /// `hash`, `link`, `gap`, `lane_gap`, `lane_fork`, `form`, `head`, `root`, `memory`.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]

@@ -1,5 +1,6 @@
-//! Walking a chain in the database, against its head and its checkpoints.
+//! Walking a chain in the database, against its head and its checkpoints, and what was made of it.
 
+use crate::memory::Replay;
 use crate::merkle::Frontier;
 use crate::store::hash32;
 use crate::verify::{Finding, Walk};
@@ -16,8 +17,8 @@ pub(super) async fn verify(
     state: &State,
     tenant: &TenantId,
 ) -> Result<v1::VerifyResponse, LedgerError> {
-    let mut tx = state.store.reading(tenant).await?;
-    // The head first: what is appended while we walk is of no concern.
+    // What is appended while we walk is of no concern.
+    let mut tx = state.store.snapshot(tenant).await?;
     let head = tx.head().await?;
     let archived = tx.archived().await?;
     let mut walk = if archived > 0 {
@@ -30,6 +31,7 @@ pub(super) async fn verify(
     } else {
         Walk::new()
     };
+    let mut memory = Replay::start(state, &mut tx, archived > 0).await?;
     let (mut after, mut sealed) = (archived, 0);
     let mut checkpoints = VecDeque::new();
     let mut read_to = archived.saturating_sub(1);
@@ -47,7 +49,9 @@ pub(super) async fn verify(
                 };
                 checkpoints.extend(next);
             }
-            walk.entry(entry.seq, &entry.hash, &entry.body);
+            if let Some(entry) = walk.entry(entry.seq, &entry.hash, &entry.body) {
+                memory.entry(&entry);
+            }
             after = entry.seq;
             // One whose entry is missing is passed over: that is found as a gap.
             while checkpoints
@@ -64,12 +68,15 @@ pub(super) async fn verify(
         }
     }
     let report = walk.end(head.seq, head.hash);
+    let (set_back, unsigned) = memory.compare(&mut tx).await?;
+    let findings = report.findings.into_iter().chain(set_back);
+    let alarms = report.alarms.into_iter().chain(unsigned);
     Ok(v1::VerifyResponse {
         entries: report.entries,
         head_hash: report.head.as_bytes().to_vec(),
-        findings: report.findings.into_iter().map(finding).collect(),
+        findings: findings.map(finding).collect(),
         open_calls: report.open_calls,
-        alarms: report.alarms.into_iter().map(finding).collect(),
+        alarms: alarms.map(finding).collect(),
         sealed,
     })
 }

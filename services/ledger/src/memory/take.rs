@@ -52,16 +52,19 @@ fn verified(
     event: &AuditEvent,
     certificate: &EdgeCertificate,
 ) -> Option<RecordHash> {
-    let record = &signed.record;
-    let fits = event.kind == Kind::Authorized
+    fits(&signed.record, event).then(|| signed.verify_with(certificate).ok())?
+}
+
+/// Whether a record is of the call that this event is of, and one that the tables can hold.
+pub(super) fn fits(record: &MemoryRecord, event: &AuditEvent) -> bool {
+    event.kind == Kind::Authorized
         && record.tenant == event.tenant
         && record.edge == event.edge
         && Some(record.decision_id) == event.decision_id
         && record.version > 0
         // What a column can't hold would keep the whole batch out.
         && record.kind.len() <= KIND_BYTES_MAX
-        && !record.kind.contains('\0');
-    fits.then(|| signed.verify_with(certificate).ok())?
+        && !record.kind.contains('\0')
 }
 
 async fn keep_certificate(

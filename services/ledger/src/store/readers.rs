@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections for all readers.
 const CONNECTIONS_MAX: u32 = 12;
@@ -49,16 +49,29 @@ impl Readers {
 impl Store {
     /// A transaction to read in for as long as it takes; within the tenant's part of the connections.
     pub(crate) async fn reading(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
+        let share = self.share(tenant).await?;
+        let tx = self.readers.pool.begin().await?;
+        TenantTx::within(tx, tenant, Some(share)).await
+    }
+
+    /// The same, in which all is as it was at one instant.
+    pub(crate) async fn snapshot(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
+        let share = self.share(tenant).await?;
+        let begin = "begin isolation level repeatable read read only";
+        let tx = self.readers.pool.begin_with(begin).await?;
+        TenantTx::within(tx, tenant, Some(share)).await
+    }
+
+    async fn share(&self, tenant: &TenantId) -> Result<OwnedSemaphorePermit, LedgerError> {
         let share = self.readers.share(tenant).acquire_owned();
-        let share = tokio::time::timeout(ACQUIRE_TIMEOUT, share).await;
-        let Ok(Ok(share)) = share else {
-            return Err(LedgerError::Busy);
-        };
-        TenantTx::begin(&self.readers.pool, tenant, Some(share)).await
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, share).await {
+            Ok(Ok(share)) => Ok(share),
+            Ok(Err(_)) | Err(_) => Err(LedgerError::Busy),
+        }
     }
 
     /// A transaction to read one page in, for those who follow a chain: there are only so many of them.
     pub(crate) async fn glancing(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
-        TenantTx::begin(&self.readers.pool, tenant, None).await
+        TenantTx::within(self.readers.pool.begin().await?, tenant, None).await
     }
 }
