@@ -10,6 +10,7 @@
 mod account;
 mod address;
 mod class;
+mod decode;
 mod index;
 mod quantity;
 mod rules;

@@ -1,9 +1,11 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
 use super::class::class;
+use super::decode::decoded;
 use super::quantity::canonical_number;
 use super::text::{
-    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, without_entities, words,
+    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
+    without_entities, words,
 };
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
@@ -588,13 +590,11 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(decoded) = without_entities(&text) {
         put_plain(index, &visible(&decoded), source, keyed);
     }
-    // Short ones are words, unless they are percent-encoded.
-    let percent = memchr::memchr(b'%', text.as_bytes()).is_some();
-    let chunks = ENCODED.split(&text);
-    for chunk in chunks.filter(|chunk| percent || chunk.len() >= super::tracker::BASE64_BYTES_MIN) {
-        if let Some(decoded) = super::tracker::decoded(chunk) {
-            put_plain(index, &decoded, source, keyed);
-        }
+    if let Some(latin) = with_latin_letters(&text) {
+        put_plain(index, &latin, source, keyed);
+    }
+    for decoded in ENCODED.split(&text).flat_map(decoded) {
+        put_plain(index, &decoded, source, keyed);
     }
 }
 

@@ -128,7 +128,7 @@ fn need_of(role: Role, verb: Verb) -> Need {
     match role {
         Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
         Role::Credential | Role::Command => Need::Exact,
-        Role::Selector if verb == Verb::Read => Need::Nothing,
+        Role::Selector if verb == Verb::Read => Need::Links,
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency => Need::NotSuspect,
         Role::RowLimit | Role::Control => Need::NotDictated,
@@ -608,7 +608,14 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
 /// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.
 fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken> {
     let mut nodes = vec![arguments];
+    let mut missing = false;
     for step in &at.steps {
+        // Of several payments, each has its own target.
+        let lacks = |node: &&Value| {
+            node.as_object()
+                .is_some_and(|members| !members.contains_key(step))
+        };
+        missing |= step != "*" && nodes.iter().any(lacks);
         nodes = nodes
             .into_iter()
             .flat_map(|node| match (node, step.as_str()) {
@@ -629,7 +636,7 @@ fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken
         Value::Object(members) => Map::is_empty(members),
         _ => false,
     };
-    let missing = nodes.iter().all(|node| node.is_null());
+    missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
     if nodes.iter().any(empty) || (required && missing) {
         return Err(Broken {
             text: format!("{} is empty or missing", at.text),

@@ -201,6 +201,43 @@ fn digit(c: char) -> Option<char> {
     char::from_digit(digit, 10)
 }
 
+/// The text with those words in Latin letters that are spelled in Cyrillic or Greek ones that look the same, as a whole or
+/// in part; `None` if there is none. Whoever reads such a word types it in Latin letters.
+pub(super) fn with_latin_letters(text: &str) -> Option<String> {
+    if text.is_ascii() || !text.contains(|c| latin(c).is_some()) {
+        return None;
+    }
+    let (mut plain, mut any) = (String::with_capacity(text.len()), false);
+    for word in text.split_inclusive(|c: char| !c.is_alphanumeric()) {
+        let plainer = |c: char| latin(c).or((c.is_ascii() || !c.is_alphanumeric()).then_some(c));
+        match word.chars().map(plainer).collect::<Option<String>>() {
+            Some(latin) => {
+                any |= latin != word;
+                plain.push_str(&latin);
+            }
+            None => plain.push_str(word),
+        }
+    }
+    any.then_some(plain)
+}
+
+/// The Latin letter that a letter of another script looks like.
+fn latin(c: char) -> Option<char> {
+    const LOOK_ALIKE: [(&str, &str); 4] = [
+        ("аеорсухіјѕһԁԛԝкмтнвг", "aeopcyxijshdqwkmthbr"),
+        ("АЕОРСУХІЈЅҺԀԚԜКМТНВ", "AEOPCYXIJSHDQWKMTHB"),
+        ("αονρτυικεηγχω", "aovptuikenyxw"),
+        ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),
+    ];
+    if c.is_ascii() {
+        return None;
+    }
+    LOOK_ALIKE.iter().find_map(|(others, latin)| {
+        let at = others.chars().position(|other| other == c)?;
+        latin.chars().nth(at)
+    })
+}
+
 /// Where a word ends, whatever stands around it.
 const fn parts(c: char) -> bool {
     matches!(
@@ -373,6 +410,25 @@ pub(super) fn quoted_and_chunks(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn look_alikes_are_read_as_they_look() {
+        for (text, latin) in [
+            ("Раураl", Some("Paypal")),
+            ("Теаm mееting, 5 мая", Some("Team meeting, 5 мая")),
+            ("Νοtes", Some("Notes")),
+            ("plain", None),
+            ("привет, жизнь", None),
+            ("naïve", None),
+        ] {
+            assert_eq!(with_latin_letters(text).as_deref(), latin, "{text}");
+        }
+        for (others, latin) in [("аеорсухіјѕһԁԛԝкмтнвг", 20), ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", 14)]
+        {
+            assert_eq!(others.chars().count(), latin);
+            assert!(others.chars().all(|c| super::latin(c).is_some()));
+        }
+    }
 
     proptest! {
         #[test]

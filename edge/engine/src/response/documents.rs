@@ -3,6 +3,8 @@
 
 use crate::limits::{JSON_DEPTH_MAX, JSON_SCAN_BYTES_MAX};
 use crate::respond::Channel;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 /// What a visitor is shown.
@@ -70,8 +72,11 @@ fn texts(
             }
         }
         Value::Object(members) => {
-            for member in members.values_mut() {
-                changed |= texts(member, deeper, edit)?;
+            for (name, member) in members {
+                changed |= match member {
+                    Value::String(text) if name == "blob" => blob(text, deeper, edit)?,
+                    member => texts(member, deeper, edit)?,
+                };
             }
         }
         Value::String(text) => {
@@ -83,6 +88,23 @@ fn texts(
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
     Ok(changed)
+}
+
+/// Looks into an embedded file, if it is text in base64; whether a document in it was changed, and it is written anew.
+fn blob(
+    encoded: &mut String,
+    depth: usize,
+    edit: &mut dyn FnMut(&mut Value, Place) -> bool,
+) -> Result<bool, Unvouched> {
+    let bytes = BASE64_STANDARD.decode(encoded.as_bytes());
+    let inner = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let anew = text_of(inner.as_deref().unwrap_or(encoded), depth, edit)?;
+    let Some(anew) = anew else { return Ok(false) };
+    *encoded = match inner {
+        Some(_) => BASE64_STANDARD.encode(anew),
+        None => anew,
+    };
+    Ok(true)
 }
 
 /// The text anew, if a document in it was changed.

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::respond::Channel;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use proctor_model::catalogue::{CatalogueEntry, ToolServer};
 use serde_json::json;
 
@@ -34,6 +36,7 @@ fn rows_are_counted_on_every_channel() {
         json!({"structuredContent": {"items": [{"a": 1}, {"a": 2}, {"a": 3}]}}),
         json!({"structuredContent": {"data": {"matrix": [[1], [2], [3]]}}}),
         json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "text": records}}]}),
+        json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": BASE64_STANDARD.encode(records)}}]}),
         json!({"structuredContent": {"items": []}, "content": [{"type": "text", "text": records}]}),
         json!({"structuredContent": {"body": records}}),
         text(records),

@@ -1,0 +1,309 @@
+//! Goes through one result, and notes its values by the labels of its fields.
+
+use super::echoes::Echoes;
+use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
+use crate::catalogue::Tool;
+use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
+use crate::provenance::index::{put_suspect, put_whole};
+use crate::provenance::value::Kind;
+use proctor_model::catalogue::{MemoryUse, Trust, Verb};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+
+/// The kinds of content blocks that MCP has: their names are nobody's words.
+const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
+/// Members of content blocks that hold no words, or (pictures and files) what the tool's own label speaks of.
+const TECHNICAL: [&str; 6] = ["mimeType", "annotations", "size", "data", "blob", "_meta"];
+/// Goes through one result.
+pub(super) struct Reader<'t, 'r> {
+    tracker: &'t mut Tracker,
+    tool: &'r Tool,
+    trust: Trust,
+    /// Nothing of this result is believed, whatever its labels say.
+    failed: bool,
+    names: Vec<u64>,
+    echoes: Echoes,
+    /// Something was read that is another's by its label, or that has no label.
+    pub(super) foreign: bool,
+    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
+    fields: HashMap<String, [Option<Option<u16>>; 2]>,
+    /// Names of members that were noted: in a list of records they come again and again.
+    keys: HashSet<String>,
+}
+
+impl<'t, 'r> Reader<'t, 'r> {
+    pub(super) fn new(tracker: &'t mut Tracker, reading: &Reading<'r>) -> Self {
+        let entry = reading.tool.entry();
+        let mut scalars = Vec::new();
+        for value in reading.arguments.values() {
+            scalars_of(value, &mut scalars);
+        }
+        let echoes = Echoes::new(tracker, reading, &scalars);
+        let names = scalars
+            .iter()
+            .filter_map(|value| value.as_str())
+            .flat_map(|text| names_of(text, reading.tool.verb()))
+            .take(PROVENANCE_NAMES_MAX)
+            .map(|name| tracker.keyed.of(Kind::Exact, name))
+            .collect();
+        let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
+        // Of memory its records say what is to be believed, not the store's label.
+        let memory = entry.memory == Some(MemoryUse::Read);
+        let trust = if failed || memory || (entry.reflects && !echoes.is_empty()) {
+            Trust::Untrusted
+        } else {
+            entry.output
+        };
+        Self {
+            tracker,
+            tool: reading.tool,
+            trust,
+            failed,
+            names,
+            echoes,
+            foreign: false,
+            fields: HashMap::new(),
+            keys: HashSet::new(),
+        }
+    }
+
+    /// JSON, by the labels of its fields.
+    pub(super) fn value(&mut self, value: &Value) {
+        let mut path = String::new();
+        self.walk(value, &mut path, 0);
+    }
+
+    fn walk(&mut self, value: &Value, path: &mut String, depth: usize) {
+        if depth > crate::limits::JSON_DEPTH_MAX {
+            self.tracker.untrusted.index.full = true;
+            return;
+        }
+        let deeper = depth.saturating_add(1);
+        let length = path.len();
+        match value {
+            Value::Array(elements) => {
+                path.push_str("/*");
+                for element in elements {
+                    self.walk(element, path, deeper);
+                }
+                path.truncate(length);
+            }
+            Value::Object(members) => {
+                for (key, member) in members {
+                    path.push('/');
+                    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                    if !self.keys.contains(key) {
+                        self.keys.insert(key.clone());
+                        self.suspect(&Value::String(key.clone()), None);
+                    }
+                    self.walk(member, path, deeper);
+                    path.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+            scalar => self.scalar(scalar, path),
+        }
+    }
+
+    fn scalar(&mut self, scalar: &Value, path: &str) {
+        if self.echoes.has(&self.tracker.keyed, scalar) {
+            self.suspect(scalar, Some(OWN_WORDS));
+        } else if self.trust_of(path) == Trust::Trusted {
+            self.believe(scalar, Some(path));
+        } else {
+            self.foreign |= self.label_of(path) == Trust::Untrusted;
+            self.suspect(scalar, Some(path));
+        }
+    }
+
+    fn trust_of(&self, path: &str) -> Trust {
+        let entry = self.tool.entry();
+        let memory = entry.memory == Some(MemoryUse::Read);
+        if self.failed || memory || (entry.reflects && !self.echoes.is_empty()) {
+            return Trust::Untrusted;
+        }
+        self.label_of(path)
+    }
+
+    /// What the operator says of a field.
+    fn label_of(&self, path: &str) -> Trust {
+        let entry = self.tool.entry();
+        let labelled = entry
+            .output_fields
+            .iter()
+            .filter(|(field, _)| covers(field, path))
+            .max_by_key(|(field, trust)| (field.split('/').count(), **trust == Trust::Untrusted));
+        match labelled {
+            Some((_, trust)) => *trust,
+            None => entry.output,
+        }
+    }
+
+    /// Whether the operator's labels set some fields of the tool's results apart as another's.
+    fn is_mixed(&self) -> bool {
+        let entry = self.tool.entry();
+        let mut labels = entry.output_fields.values();
+        entry.output == Trust::Untrusted || labels.any(|trust| *trust == Trust::Untrusted)
+    }
+
+    /// What stands beside the texts of a result: no label speaks of it.
+    pub(super) fn aside(&mut self, key: &str, value: &Value) {
+        let mut scalars = Vec::new();
+        scalars_of(value, &mut scalars);
+        let technical = TECHNICAL.contains(&key);
+        self.foreign |= !technical && scalars.iter().any(|scalar| scalar.is_string());
+        self.suspect(value, None);
+    }
+
+    /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
+    pub(super) fn block(&mut self, block: &Value, structured: Option<&Value>) {
+        let Some(members) = block.as_object() else {
+            return self.aside("", block);
+        };
+        for (key, value) in members {
+            match (key.as_str(), value) {
+                ("text", Value::String(text)) => self.text(text, structured),
+                ("resource", Value::Object(resource)) => {
+                    for (key, value) in resource {
+                        match (key.as_str(), value) {
+                            ("text", Value::String(text)) => self.text(text, structured),
+                            _ => self.aside(key, value),
+                        }
+                    }
+                }
+                ("type", Value::String(kind)) if KINDS.contains(&kind.as_str()) => {}
+                _ => self.aside(key, value),
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str, structured: Option<&Value>) {
+        let json = text.trim_start().starts_with(['{', '[']);
+        let parsed = json
+            .then(|| serde_json::from_str::<Value>(text).ok())
+            .flatten();
+        match (parsed, structured) {
+            // The same once more, as the specification asks for.
+            (Some(parsed), Some(structured)) if parsed == *structured => {}
+            (Some(parsed), None) => self.value(&parsed),
+            (parsed, _) => {
+                let plain = parsed.is_none() && structured.is_none();
+                if plain && self.trust == Trust::Trusted {
+                    self.lines(text);
+                } else {
+                    // Nothing tells one field from another in it.
+                    self.foreign |= self.is_mixed();
+                    self.suspect_text(text, None);
+                }
+            }
+        }
+    }
+
+    /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
+    fn lines(&mut self, text: &str) {
+        for line in text.lines() {
+            let line = line.trim().trim_start_matches(['-', '*']).trim_start();
+            let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
+            let parts = behind.into_iter().chain([line]);
+            let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
+            for part in parts {
+                let part = Value::String(part.to_owned());
+                if self.echoes.has(&self.tracker.keyed, &part) {
+                    self.suspect(&part, Some(OWN_WORDS));
+                } else {
+                    self.believe(&part, None);
+                }
+            }
+        }
+    }
+
+    fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+        if let Some(source) = self.source(path, Trust::Trusted) {
+            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
+            put_whole(&mut trusted.index, scalar, source, keyed);
+        }
+    }
+
+    /// A text, nothing in which is believed.
+    fn suspect_text(&mut self, text: &str, path: Option<&str>) {
+        if let Some(source) = self.source(path, Trust::Untrusted) {
+            let Tracker {
+                keyed, untrusted, ..
+            } = &mut *self.tracker;
+            put_suspect(&mut untrusted.index, text, source, keyed);
+        }
+    }
+
+    /// Everything below a value, none of it believed.
+    pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
+        let Some(source) = self.source(path, Trust::Untrusted) else {
+            return;
+        };
+        let Tracker {
+            keyed, untrusted, ..
+        } = &mut *self.tracker;
+        let mut pending = vec![value];
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::String(text) => put_suspect(&mut untrusted.index, text, source, keyed),
+                Value::Number(_) => put_whole(&mut untrusted.index, value, source, keyed),
+                Value::Array(elements) => pending.extend(elements),
+                Value::Object(members) => {
+                    for (key, member) in members {
+                        put_suspect(&mut untrusted.index, key, source, keyed);
+                        pending.push(member);
+                    }
+                }
+                Value::Null | Value::Bool(_) => {}
+            }
+        }
+    }
+
+    /// The number of the source of a field; fields beyond the limit are the result as a whole.
+    fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
+        let path = if self.failed { Some(OWN_WORDS) } else { path };
+        let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
+        let field = path.filter(|path| self.fields.contains_key(*path) || room);
+        // No pointer but that of the whole document is empty, and that is no field.
+        let known = field.unwrap_or_default();
+        let at = usize::from(trust == Trust::Trusted);
+        let noted = self.fields.get(known).and_then(|numbers| numbers.get(at));
+        if let Some(Some(number)) = noted {
+            return *number;
+        }
+        let source = Source {
+            tool: self.tool.reference().clone(),
+            field: field.map(str::to_owned),
+            names: self.names.clone(),
+        };
+        let store = match trust {
+            Trust::Trusted => &mut self.tracker.trusted,
+            Trust::Untrusted => &mut self.tracker.untrusted,
+        };
+        let number = store.source(source);
+        let numbers = self.fields.entry(known.to_owned()).or_default();
+        if let Some(noted) = numbers.get_mut(at) {
+            *noted = Some(number);
+        }
+        number
+    }
+}
+
+/// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
+fn names_of(argument: &str, verb: Verb) -> impl Iterator<Item = &str> {
+    let short = argument.len() <= 1024;
+    let file = argument.rsplit(['/', '\\']).next();
+    let file = file.filter(|file| {
+        verb == Verb::Read && !argument.contains("://") && *file != argument && !file.is_empty()
+    });
+    std::iter::once(argument).chain(file).filter(move |_| short)
+}
+
+/// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.
+fn covers(label: &str, path: &str) -> bool {
+    let mut steps = path.split('/').skip(1);
+    label
+        .split('/')
+        .skip(1)
+        .all(|step| steps.next().is_some_and(|at| step == "*" || at == step))
+}
