@@ -313,7 +313,7 @@ async fn an_item_that_a_superuser_sets_back_is_named() {
         superuser.execute(save).await.unwrap();
     }
     for (tampering, seq) in [
-        ("update ledger.memory_items set floor = 0", 4),
+        ("update ledger.memory_items set floor = 0", 12),
         ("update ledger.memory_items set version = 2", 12),
         ("update ledger.memory_items set head = sha256(head)", 12),
         ("update ledger.memory_facts set live = true where not live", 6),
@@ -321,7 +321,7 @@ async fn an_item_that_a_superuser_sets_back_is_named() {
         ("update ledger.memory_facts set version = 3 where version = 1", 1),
         ("update ledger.memory_facts set record = sha256(record) where version = 5", 12),
         ("delete from ledger.memory_facts where version = 5", 12),
-        ("delete from ledger.memory_items", 4),
+        ("delete from ledger.memory_items", 12),
         (
             "insert into ledger.memory_facts (tenant, item, fact, version, live, record)
              select tenant, item, sha256(fact), version, live, record from ledger.memory_facts limit 1",
