@@ -229,6 +229,7 @@ fn ledger_config(
                 .collect::<Result<_, _>>()
                 .context("witnesses")?,
         },
+        gap_patience: proctor_ledger::GAP_PATIENCE,
     })
 }
 
