@@ -31,6 +31,8 @@ pub enum Drill {
     D4,
     /// Postgres is away for a minute.
     Outage,
+    /// Postgres is away for longer than the edge's spool has room.
+    FullSpool,
     /// Stop the ledger, the edge and NATS, for half a minute each, and let them go on as if nothing had been.
     D9,
     /// Fill the edge's disk.
@@ -67,6 +69,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let options = Options {
         edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
+        edge_settings: match drill {
+            Drill::FullSpool => format!("spool_bytes_max = {SMALL_SPOOL}\n"),
+            _ => String::new(),
+        },
         ..Options::default()
     };
     let mut cluster = Cluster::start(options).await?;
@@ -93,11 +99,11 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    if matches!(drill, Drill::D10 | Drill::D11) {
+    if matches!(drill, Drill::FullSpool | Drill::D10 | Drill::D11) {
         let full = |told: &Told| matches!(told, Told::Refused { reason, .. } if reason == "audit_unavailable");
         ensure!(
             calls.iter().any(|call| full(&call.told)),
-            "the disk never failed"
+            "the spool never failed"
         );
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
@@ -179,6 +185,14 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             }
             cluster.postgres.restart().await?;
         }
+        Drill::FullSpool => {
+            pause(seed, 0, 300).await;
+            cluster.postgres.kill9().await;
+            // As long as there is room, calls go on.
+            load.wait_done(50, HEAL).await?;
+            all_refused(load).await?;
+            cluster.postgres.restart().await?;
+        }
         Drill::D9 => {
             pause(seed, 0, 300).await;
             let ledger = cluster.ledger.pid().context("the ledger runs")?;
@@ -247,6 +261,31 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
         }
     }
     Ok(())
+}
+
+/// Room of a spool that is soon full, in bytes: for some thousand events.
+const SMALL_SPOOL: u64 = 4 * 1024 * 1024;
+/// How long it may take to fill it.
+const FILL: Duration = Duration::from_secs(120);
+/// No call is done for so long: none is any more.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// Waits until calls are refused because nothing can be recorded, and none is done any more.
+async fn all_refused(load: &Load) -> anyhow::Result<()> {
+    let all = async {
+        load.wait_refused("audit_unavailable", FILL).await?;
+        loop {
+            let before = (load.done(), load.count());
+            tokio::time::sleep(STANDSTILL).await;
+            // They are answered, and not with a result.
+            if load.done() == before.0 && load.count() > before.1 {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(FILL, all)
+        .await
+        .context("calls go on although there is no room for their events")?
 }
 
 /// A process that stands still.

@@ -11,7 +11,11 @@
 use proctor_loadtest::drill::{Drill, may_mount, may_trace, run};
 
 async fn three(drill: Drill) {
-    for seed in 1..=3 {
+    seeds(drill, 3).await;
+}
+
+async fn seeds(drill: Drill, last: u64) {
+    for seed in 1..=last {
         match run(drill, seed).await {
             Ok(report) => println!("{drill:?} seed {seed}: {report:?}"),
             Err(error) => panic!("{drill:?} seed {seed}: {error:?}"),
@@ -37,6 +41,11 @@ async fn d3_nats_is_killed_and_loses_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d4_postgres_is_killed() {
     three(Drill::D4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_away_for_longer_than_the_spool_has_room() {
+    seeds(Drill::FullSpool, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
