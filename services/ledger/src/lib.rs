@@ -100,6 +100,8 @@ pub(crate) struct State {
     pub(crate) ripe: Notify,
     /// Wakes those who follow a chain.
     pub(crate) appended: Notify,
+    /// Wakes those who wait for a witness.
+    pub(crate) cosigned: Notify,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -191,6 +193,7 @@ pub async fn start(
         held: Mutex::default(),
         ripe: Notify::new(),
         appended: Notify::new(),
+        cosigned: Notify::new(),
         shutdown: shutdown.clone(),
     });
     let service = grpc::Service::new(Arc::clone(&state))?;

@@ -204,6 +204,7 @@ async fn keep(
             tx.put_cosignature(newest.size, &witness.key.name, &line)
                 .await?;
             tx.commit().await?;
+            state.cosigned.notify_waiters();
             return Ok(());
         }
     }
