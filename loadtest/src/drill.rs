@@ -1,16 +1,21 @@
 //! The faults. Each drill runs load, breaks something at instants that the seed chooses, heals, and asks the oracle.
 
+mod disks;
+
 use crate::cluster::{Cluster, Options};
-use crate::load::{Load, Told, mix, prepare};
+use crate::load::{Call, Load, Told, mix, prepare};
 use crate::oracle;
 use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use disks::{SmallDisk, Syncs};
+pub use disks::{may_mount, may_trace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Size of an edge's disk that is soon full.
+const EDGE_DISK_MB: u32 = 2;
 /// Clients at once.
 const CLIENTS: usize = 8;
 /// How long the system may take to serve again after a fault.
@@ -39,6 +44,8 @@ pub enum Drill {
     D10,
     /// The edge's disk fails once: an injected EIO when it syncs.
     D11,
+    /// The edge's disk is slow: each sync takes longer by an injected delay.
+    SlowDisk,
     /// Bits of the edge's spool flip while it is down.
     D12,
     /// Kill everything at once, and start it again.
@@ -61,10 +68,9 @@ pub struct Report {
 /// # Errors
 /// If anything does not hold that should.
 pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
-    let disk = if drill == Drill::D10 {
-        Some(SmallDisk::new()?)
-    } else {
-        None
+    let disk = match drill {
+        Drill::D10 => Some(SmallDisk::new(EDGE_DISK_MB)?),
+        _ => None,
     };
     let options = Options {
         edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
@@ -99,12 +105,13 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    if matches!(drill, Drill::FullSpool | Drill::D10 | Drill::D11) {
-        let full = |told: &Told| matches!(told, Told::Refused { reason, .. } if reason == "audit_unavailable");
-        ensure!(
-            calls.iter().any(|call| full(&call.told)),
-            "the spool never failed"
-        );
+    let full = |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == "audit_unavailable");
+    let refused = calls.iter().any(full);
+    match drill {
+        Drill::FullSpool | Drill::D10 | Drill::D11 => ensure!(refused, "the spool never failed"),
+        // Slow is not broken.
+        Drill::SlowDisk => ensure!(!refused, "calls were refused for want of a record"),
+        _ => {}
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
     let report = Report {
@@ -214,19 +221,18 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             let pid = cluster.edge.pid().context("the edge runs")?;
             // The first sync after some others fails; those behind it would "succeed".
             let when = 1 + mix(seed, 1) % 20;
-            let mut strace = tokio::process::Command::new("strace")
-                .args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()])
-                .args(["-e", "trace=fdatasync,fsync"])
-                .arg("-e")
-                .arg(format!("inject=fdatasync,fsync:error=EIO:when={when}"))
-                .kill_on_drop(true)
-                .spawn()?;
+            let syncs = Syncs::with(pid, &format!("error=EIO:when={when}"))?;
             load.wait_refused("audit_unavailable", HEAL).await?;
-            let id = strace.id().and_then(|id| i32::try_from(id).ok());
-            // It detaches in good order; killed, it could take the edge with it.
-            let id = id.context("strace runs")?;
-            kill(Pid::from_raw(id), Signal::SIGINT)?;
-            strace.wait().await?;
+            syncs.let_go().await?;
+        }
+        Drill::SlowDisk => {
+            pause(seed, 0, 300).await;
+            let pid = cluster.edge.pid().context("the edge runs")?;
+            let syncs = Syncs::with(pid, &format!("delay_enter={}", SYNC_DELAY.as_micros()))?;
+            slowed(load).await?;
+            // They go on, however slow each is.
+            load.wait_done(100, 4 * HEAL).await?;
+            syncs.let_go().await?;
         }
         Drill::D12 => {
             for round in 0..5 {
@@ -286,6 +292,25 @@ async fn all_refused(load: &Load) -> anyhow::Result<()> {
     tokio::time::timeout(FILL, all)
         .await
         .context("calls go on although there is no room for their events")?
+}
+
+/// How much longer each sync of a slow disk takes.
+const SYNC_DELAY: Duration = Duration::from_millis(300);
+
+/// Waits until calls are as slow as the disk: of so many, each client makes several, one after the other.
+async fn slowed(load: &Load) -> anyhow::Result<()> {
+    let slow = async {
+        loop {
+            let before = tokio::time::Instant::now();
+            load.wait_done(4 * CLIENTS, HEAL).await?;
+            if before.elapsed() >= 3 * SYNC_DELAY {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(2 * HEAL, slow)
+        .await
+        .context("calls do not wait for the disk")?
 }
 
 /// A process that stands still.
@@ -372,54 +397,4 @@ async fn flip(seed: u64, round: u64, spool: &Path, cluster: &mut Cluster) -> any
         std::fs::write(path, bytes)?;
     }
     cluster.start_edge().await
-}
-
-/// A disk that is soon full: a tmpfs of its own.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-/// Its size.
-const DISK: &str = "size=2m";
-
-impl SmallDisk {
-    fn new() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        mount(
-            Some("tmpfs"),
-            dir.path(),
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(DISK),
-        )
-        .context("mounting a small tmpfs (this drill has to run as root)")?;
-        Ok(Self { dir })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().to_owned()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let path: &Path = self.dir.path();
-        // Lazily: a process that is still ending may hold it.
-        let _ = umount2(path, MntFlags::MNT_DETACH);
-    }
-}
-
-/// Whether this process may mount (drill D10).
-#[must_use]
-pub fn may_mount() -> bool {
-    SmallDisk::new().is_ok()
-}
-
-/// Whether this process may trace others (drill D11).
-#[must_use]
-pub fn may_trace() -> bool {
-    std::process::Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
 }

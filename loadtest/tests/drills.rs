@@ -67,6 +67,15 @@ async fn d11_the_disk_of_the_edge_fails_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_the_edge_is_slow() {
+    if !may_trace() {
+        println!("skipped: strace is absent, or may not attach");
+        return;
+    }
+    seeds(Drill::SlowDisk, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d12_bits_of_the_spool_flip() {
     three(Drill::D12).await;
 }
