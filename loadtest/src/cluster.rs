@@ -172,6 +172,8 @@ pub fn proctor_binary() -> anyhow::Result<PathBuf> {
 pub struct Options {
     /// Where the edge keeps its data, if not with the rest.
     pub edge_dir: Option<PathBuf>,
+    /// Where Postgres keeps its data, if not with the rest.
+    pub postgres_dir: Option<PathBuf>,
     /// Settings of the tenant.
     pub settings: Value,
     /// Ledgers beyond the first: none or one.
@@ -233,8 +235,10 @@ impl Cluster {
         let path = dir.path();
         // Servers that run as another user have to get through.
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        let postgres_dir = options.postgres_dir.clone();
+        let postgres_dir = postgres_dir.unwrap_or_else(|| path.join("postgres"));
         let (postgres, nats) = tokio::try_join!(
-            Postgres::start(PostgresOptions::new(path.join("postgres"))),
+            Postgres::start(PostgresOptions::new(postgres_dir)),
             Nats::start(NatsOptions::new(path.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Size of an edge's disk that is soon full.
 const EDGE_DISK_MB: u32 = 2;
+/// Size of the disk of Postgres that something else fills.
+const POSTGRES_DISK_MB: u32 = 256;
 /// Clients at once.
 const CLIENTS: usize = 8;
 /// How long the system may take to serve again after a fault.
@@ -42,6 +44,8 @@ pub enum Drill {
     D9,
     /// Fill the edge's disk.
     D10,
+    /// Fill the disk of Postgres.
+    LedgerDisk,
     /// The edge's disk fails once: an injected EIO when it syncs.
     D11,
     /// The edge's disk is slow: each sync takes longer by an injected delay.
@@ -70,10 +74,16 @@ pub struct Report {
 pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let disk = match drill {
         Drill::D10 => Some(SmallDisk::new(EDGE_DISK_MB)?),
+        Drill::LedgerDisk => Some(SmallDisk::new(POSTGRES_DISK_MB)?),
         _ => None,
     };
+    let on_disk = |of: Drill, name: &str| {
+        let disk = disk.as_ref().filter(|_| drill == of);
+        disk.map(|disk| disk.path().join(name))
+    };
     let options = Options {
-        edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
+        edge_dir: on_disk(Drill::D10, "edge"),
+        postgres_dir: on_disk(Drill::LedgerDisk, "postgres"),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
         edge_settings: match drill {
             Drill::FullSpool => format!("spool_bytes_max = {SMALL_SPOOL}\n"),
@@ -86,7 +96,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let token = prepare(&cluster, &upstream).await?;
     let load = Load::start(&cluster.edge_url, &token, CLIENTS, seed)?;
     load.wait_done(50, HEAL).await?;
-    let broken = strike(drill, seed, &mut cluster, &load).await;
+    let broken = strike(drill, seed, &mut cluster, &load, disk.as_ref()).await;
     // What healed serves again.
     let healed = match &broken {
         Ok(()) => load
@@ -109,8 +119,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let refused = calls.iter().any(full);
     match drill {
         Drill::FullSpool | Drill::D10 | Drill::D11 => ensure!(refused, "the spool never failed"),
-        // Slow is not broken.
-        Drill::SlowDisk => ensure!(!refused, "calls were refused for want of a record"),
+        // Slow is not broken, and the edge has room for what the ledger has none for.
+        Drill::SlowDisk | Drill::LedgerDisk => {
+            ensure!(!refused, "calls were refused for want of a record")
+        }
         _ => {}
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
@@ -136,7 +148,13 @@ async fn pause(seed: u64, number: u64, most_ms: u64) {
     tokio::time::sleep(Duration::from_millis(mix(seed, number) % most_ms)).await;
 }
 
-async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> anyhow::Result<()> {
+async fn strike(
+    drill: Drill,
+    seed: u64,
+    cluster: &mut Cluster,
+    load: &Load,
+    disk: Option<&SmallDisk>,
+) -> anyhow::Result<()> {
     match drill {
         Drill::D1 => {
             for round in 0..5 {
@@ -225,6 +243,19 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             load.wait_refused("audit_unavailable", HEAL).await?;
             syncs.let_go().await?;
         }
+        Drill::LedgerDisk => {
+            let disk = disk.context("the disk of Postgres")?;
+            pause(seed, 0, 300).await;
+            let ballast = disk.fill()?;
+            nothing_committed(cluster).await?;
+            load.wait_done(50, HEAL).await?;
+            std::fs::remove_file(ballast)?;
+            // Where it could write no log it has ended; what is left of it goes on by itself.
+            let postgres = &cluster.postgres;
+            if postgres.pid().is_none() || postgres.wait_ready().await.is_err() {
+                postgres.restart().await?;
+            }
+        }
         Drill::SlowDisk => {
             pause(seed, 0, 300).await;
             let pid = cluster.edge.pid().context("the edge runs")?;
@@ -292,6 +323,24 @@ async fn all_refused(load: &Load) -> anyhow::Result<()> {
     tokio::time::timeout(FILL, all)
         .await
         .context("calls go on although there is no room for their events")?
+}
+
+/// More events than ever wait when the ledger can commit.
+const WAITING: u64 = 5_000;
+
+/// Waits until it is plain that the ledger commits nothing any more.
+async fn nothing_committed(cluster: &Cluster) -> anyhow::Result<()> {
+    let waiting = async {
+        while oracle::spooled(cluster)
+            .await
+            .is_none_or(|events| events < WAITING)
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(FILL, waiting)
+        .await
+        .context("the ledger goes on although its disk is full")
 }
 
 /// How much longer each sync of a slow disk takes.

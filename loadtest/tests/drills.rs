@@ -58,6 +58,15 @@ async fn d10_the_disk_of_the_edge_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_postgres_is_full() {
+    if !may_mount() {
+        println!("skipped: mounting a small tmpfs takes root");
+        return;
+    }
+    seeds(Drill::LedgerDisk, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d11_the_disk_of_the_edge_fails_once() {
     if !may_trace() {
         println!("skipped: strace is absent, or may not attach");

@@ -4,6 +4,7 @@ use anyhow::Context;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tokio::process::{Child, Command};
 
@@ -31,6 +32,19 @@ impl SmallDisk {
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
+
+    /// Takes all the room that is left; the file that has it.
+    pub(super) fn fill(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path().join("ballast");
+        let mut ballast = std::fs::File::create(&path)?;
+        loop {
+            match ballast.write_all(&[0; 4096]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(path),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 impl Drop for SmallDisk {
@@ -41,7 +55,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Whether this process may mount (drill D10).
+/// Whether this process may mount (drills D10 and the ledger's disk).
 #[must_use]
 pub fn may_mount() -> bool {
     SmallDisk::new(1).is_ok()
