@@ -172,6 +172,8 @@ pub fn proctor_binary() -> anyhow::Result<PathBuf> {
 pub struct Options {
     /// Where the edge keeps its data, if not with the rest.
     pub edge_dir: Option<PathBuf>,
+    /// Where Postgres keeps its data, if not with the rest.
+    pub postgres_dir: Option<PathBuf>,
     /// Settings of the tenant.
     pub settings: Value,
     /// Ledgers beyond the first: none or one.
@@ -184,6 +186,8 @@ pub struct Options {
     pub reach: Option<IpAddr>,
     /// Files that the edge may have open.
     pub edge_files_max: Option<u64>,
+    /// Lines for the edge's settings.
+    pub edge_settings: String,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -231,8 +235,10 @@ impl Cluster {
         let path = dir.path();
         // Servers that run as another user have to get through.
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        let postgres_dir = options.postgres_dir.clone();
+        let postgres_dir = postgres_dir.unwrap_or_else(|| path.join("postgres"));
         let (postgres, nats) = tokio::try_join!(
-            Postgres::start(PostgresOptions::new(path.join("postgres"))),
+            Postgres::start(PostgresOptions::new(postgres_dir)),
             Nats::start(NatsOptions::new(path.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;
@@ -317,8 +323,9 @@ impl Cluster {
             path,
             "edge",
             &format!(
-                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n",
-                edge_dir.display().to_string()
+                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n{}",
+                edge_dir.display().to_string(),
+                options.edge_settings
             ),
         )?;
         edge.files_max = options.edge_files_max;

@@ -1,16 +1,23 @@
 //! The faults. Each drill runs load, breaks something at instants that the seed chooses, heals, and asks the oracle.
 
+mod disks;
+
 use crate::cluster::{Cluster, Options};
-use crate::load::{Load, Told, mix, prepare};
+use crate::load::{Call, Load, Told, mix, prepare};
 use crate::oracle;
 use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use disks::{SmallDisk, Syncs};
+pub use disks::{may_mount, may_trace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Size of an edge's disk that is soon full.
+const EDGE_DISK_MB: u32 = 2;
+/// Size of the disk of Postgres that something else fills.
+const POSTGRES_DISK_MB: u32 = 256;
 /// Clients at once.
 const CLIENTS: usize = 8;
 /// How long the system may take to serve again after a fault.
@@ -31,12 +38,18 @@ pub enum Drill {
     D4,
     /// Postgres is away for a minute.
     Outage,
+    /// Postgres is away for longer than the edge's spool has room.
+    FullSpool,
     /// Stop the ledger, the edge and NATS, for half a minute each, and let them go on as if nothing had been.
     D9,
     /// Fill the edge's disk.
     D10,
+    /// Fill the disk of Postgres.
+    LedgerDisk,
     /// The edge's disk fails once: an injected EIO when it syncs.
     D11,
+    /// The edge's disk is slow: each sync takes longer by an injected delay.
+    SlowDisk,
     /// Bits of the edge's spool flip while it is down.
     D12,
     /// Kill everything at once, and start it again.
@@ -59,14 +72,23 @@ pub struct Report {
 /// # Errors
 /// If anything does not hold that should.
 pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
-    let disk = if drill == Drill::D10 {
-        Some(SmallDisk::new()?)
-    } else {
-        None
+    let disk = match drill {
+        Drill::D10 => Some(SmallDisk::new(EDGE_DISK_MB)?),
+        Drill::LedgerDisk => Some(SmallDisk::new(POSTGRES_DISK_MB)?),
+        _ => None,
+    };
+    let on_disk = |of: Drill, name: &str| {
+        let disk = disk.as_ref().filter(|_| drill == of);
+        disk.map(|disk| disk.path().join(name))
     };
     let options = Options {
-        edge_dir: disk.as_ref().map(|disk| disk.path().join("edge")),
+        edge_dir: on_disk(Drill::D10, "edge"),
+        postgres_dir: on_disk(Drill::LedgerDisk, "postgres"),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
+        edge_settings: match drill {
+            Drill::FullSpool => format!("spool_bytes_max = {SMALL_SPOOL}\n"),
+            _ => String::new(),
+        },
         ..Options::default()
     };
     let mut cluster = Cluster::start(options).await?;
@@ -74,7 +96,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let token = prepare(&cluster, &upstream).await?;
     let load = Load::start(&cluster.edge_url, &token, CLIENTS, seed)?;
     load.wait_done(50, HEAL).await?;
-    let broken = strike(drill, seed, &mut cluster, &load).await;
+    let broken = strike(drill, seed, &mut cluster, &load, disk.as_ref()).await;
     // What healed serves again.
     let healed = match &broken {
         Ok(()) => load
@@ -93,12 +115,15 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    if matches!(drill, Drill::D10 | Drill::D11) {
-        let full = |told: &Told| matches!(told, Told::Refused { reason, .. } if reason == "audit_unavailable");
-        ensure!(
-            calls.iter().any(|call| full(&call.told)),
-            "the disk never failed"
-        );
+    let full = |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == "audit_unavailable");
+    let refused = calls.iter().any(full);
+    match drill {
+        Drill::FullSpool | Drill::D10 | Drill::D11 => ensure!(refused, "the spool never failed"),
+        // Slow is not broken, and the edge has room for what the ledger has none for.
+        Drill::SlowDisk | Drill::LedgerDisk => {
+            ensure!(!refused, "calls were refused for want of a record")
+        }
+        _ => {}
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
     let report = Report {
@@ -123,7 +148,13 @@ async fn pause(seed: u64, number: u64, most_ms: u64) {
     tokio::time::sleep(Duration::from_millis(mix(seed, number) % most_ms)).await;
 }
 
-async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> anyhow::Result<()> {
+async fn strike(
+    drill: Drill,
+    seed: u64,
+    cluster: &mut Cluster,
+    load: &Load,
+    disk: Option<&SmallDisk>,
+) -> anyhow::Result<()> {
     match drill {
         Drill::D1 => {
             for round in 0..5 {
@@ -179,6 +210,14 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             }
             cluster.postgres.restart().await?;
         }
+        Drill::FullSpool => {
+            pause(seed, 0, 300).await;
+            cluster.postgres.kill9().await;
+            // As long as there is room, calls go on.
+            load.wait_done(50, HEAL).await?;
+            all_refused(load).await?;
+            cluster.postgres.restart().await?;
+        }
         Drill::D9 => {
             pause(seed, 0, 300).await;
             let ledger = cluster.ledger.pid().context("the ledger runs")?;
@@ -200,19 +239,31 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
             let pid = cluster.edge.pid().context("the edge runs")?;
             // The first sync after some others fails; those behind it would "succeed".
             let when = 1 + mix(seed, 1) % 20;
-            let mut strace = tokio::process::Command::new("strace")
-                .args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()])
-                .args(["-e", "trace=fdatasync,fsync"])
-                .arg("-e")
-                .arg(format!("inject=fdatasync,fsync:error=EIO:when={when}"))
-                .kill_on_drop(true)
-                .spawn()?;
+            let syncs = Syncs::with(pid, &format!("error=EIO:when={when}"))?;
             load.wait_refused("audit_unavailable", HEAL).await?;
-            let id = strace.id().and_then(|id| i32::try_from(id).ok());
-            // It detaches in good order; killed, it could take the edge with it.
-            let id = id.context("strace runs")?;
-            kill(Pid::from_raw(id), Signal::SIGINT)?;
-            strace.wait().await?;
+            syncs.let_go().await?;
+        }
+        Drill::LedgerDisk => {
+            let disk = disk.context("the disk of Postgres")?;
+            pause(seed, 0, 300).await;
+            let ballast = disk.fill()?;
+            nothing_committed(cluster).await?;
+            load.wait_done(50, HEAL).await?;
+            std::fs::remove_file(ballast)?;
+            // Where it could write no log it has ended; what is left of it goes on by itself.
+            let postgres = &cluster.postgres;
+            if postgres.pid().is_none() || postgres.wait_ready().await.is_err() {
+                postgres.restart().await?;
+            }
+        }
+        Drill::SlowDisk => {
+            pause(seed, 0, 300).await;
+            let pid = cluster.edge.pid().context("the edge runs")?;
+            let syncs = Syncs::with(pid, &format!("delay_enter={}", SYNC_DELAY.as_micros()))?;
+            slowed(load).await?;
+            // They go on, however slow each is.
+            load.wait_done(100, 4 * HEAL).await?;
+            syncs.let_go().await?;
         }
         Drill::D12 => {
             for round in 0..5 {
@@ -247,6 +298,68 @@ async fn strike(drill: Drill, seed: u64, cluster: &mut Cluster, load: &Load) -> 
         }
     }
     Ok(())
+}
+
+/// Room of a spool that is soon full, in bytes: for some thousand events.
+const SMALL_SPOOL: u64 = 4 * 1024 * 1024;
+/// How long it may take to fill it.
+const FILL: Duration = Duration::from_secs(120);
+/// No call is done for so long: none is any more.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// Waits until calls are refused because nothing can be recorded, and none is done any more.
+async fn all_refused(load: &Load) -> anyhow::Result<()> {
+    let all = async {
+        load.wait_refused("audit_unavailable", FILL).await?;
+        loop {
+            let before = (load.done(), load.count());
+            tokio::time::sleep(STANDSTILL).await;
+            // They are answered, and not with a result.
+            if load.done() == before.0 && load.count() > before.1 {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(FILL, all)
+        .await
+        .context("calls go on although there is no room for their events")?
+}
+
+/// More events than ever wait when the ledger can commit.
+const WAITING: u64 = 5_000;
+
+/// Waits until it is plain that the ledger commits nothing any more.
+async fn nothing_committed(cluster: &Cluster) -> anyhow::Result<()> {
+    let waiting = async {
+        while oracle::spooled(cluster)
+            .await
+            .is_none_or(|events| events < WAITING)
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(FILL, waiting)
+        .await
+        .context("the ledger goes on although its disk is full")
+}
+
+/// How much longer each sync of a slow disk takes.
+const SYNC_DELAY: Duration = Duration::from_millis(300);
+
+/// Waits until calls are as slow as the disk: of so many, each client makes several, one after the other.
+async fn slowed(load: &Load) -> anyhow::Result<()> {
+    let slow = async {
+        loop {
+            let before = tokio::time::Instant::now();
+            load.wait_done(4 * CLIENTS, HEAL).await?;
+            if before.elapsed() >= 3 * SYNC_DELAY {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(2 * HEAL, slow)
+        .await
+        .context("calls do not wait for the disk")?
 }
 
 /// A process that stands still.
@@ -333,54 +446,4 @@ async fn flip(seed: u64, round: u64, spool: &Path, cluster: &mut Cluster) -> any
         std::fs::write(path, bytes)?;
     }
     cluster.start_edge().await
-}
-
-/// A disk that is soon full: a tmpfs of its own.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-/// Its size.
-const DISK: &str = "size=2m";
-
-impl SmallDisk {
-    fn new() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        mount(
-            Some("tmpfs"),
-            dir.path(),
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(DISK),
-        )
-        .context("mounting a small tmpfs (this drill has to run as root)")?;
-        Ok(Self { dir })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().to_owned()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let path: &Path = self.dir.path();
-        // Lazily: a process that is still ending may hold it.
-        let _ = umount2(path, MntFlags::MNT_DETACH);
-    }
-}
-
-/// Whether this process may mount (drill D10).
-#[must_use]
-pub fn may_mount() -> bool {
-    SmallDisk::new().is_ok()
-}
-
-/// Whether this process may trace others (drill D11).
-#[must_use]
-pub fn may_trace() -> bool {
-    std::process::Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
 }

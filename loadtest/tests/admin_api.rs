@@ -396,6 +396,10 @@ async fn the_chain_is_searched_followed_and_verified() {
             .unwrap()
             .starts_with("hmac-sha256:")
     );
+    // The control that decided is a filter, too.
+    let by_control = "kind=refused&tool=worker/work&control=";
+    assert_eq!(search(&format!("{by_control}intent")).await, refused);
+    assert_eq!(search(&format!("{by_control}budget")).await.len(), 0);
     let decision = refused[0]["decision_id"].as_str().unwrap();
     assert_eq!(search(&format!("decision_id={decision}")).await, refused);
     // Control's own events come on another lane, in their own time.

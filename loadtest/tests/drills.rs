@@ -11,7 +11,11 @@
 use proctor_loadtest::drill::{Drill, may_mount, may_trace, run};
 
 async fn three(drill: Drill) {
-    for seed in 1..=3 {
+    seeds(drill, 3).await;
+}
+
+async fn seeds(drill: Drill, last: u64) {
+    for seed in 1..=last {
         match run(drill, seed).await {
             Ok(report) => println!("{drill:?} seed {seed}: {report:?}"),
             Err(error) => panic!("{drill:?} seed {seed}: {error:?}"),
@@ -40,6 +44,11 @@ async fn d4_postgres_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_away_for_longer_than_the_spool_has_room() {
+    seeds(Drill::FullSpool, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d10_the_disk_of_the_edge_is_full() {
     if !may_mount() {
         println!("skipped: mounting a small tmpfs takes root");
@@ -49,12 +58,30 @@ async fn d10_the_disk_of_the_edge_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_postgres_is_full() {
+    if !may_mount() {
+        println!("skipped: mounting a small tmpfs takes root");
+        return;
+    }
+    seeds(Drill::LedgerDisk, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d11_the_disk_of_the_edge_fails_once() {
     if !may_trace() {
         println!("skipped: strace is absent, or may not attach");
         return;
     }
     three(Drill::D11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_the_edge_is_slow() {
+    if !may_trace() {
+        println!("skipped: strace is absent, or may not attach");
+        return;
+    }
+    seeds(Drill::SlowDisk, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,16 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let cluster = Cluster::start(Options::default()).await.unwrap();
+        Self::with(Value::Null).await
+    }
+
+    /// A system whose tenant has these settings.
+    async fn with(settings: Value) -> Self {
+        let options = Options {
+            settings,
+            ..Options::default()
+        };
+        let cluster = Cluster::start(options).await.unwrap();
         let stores =
             json!({ "upstream": { "kind": "memory", "stores": ["notes", "plans"] }, "tools": [] });
         for (path, body) in [
@@ -406,5 +415,75 @@ async fn auditors_are_told_where_memory_comes_from() {
     std::fs::write(&file, bundle.to_string()).unwrap();
     let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
     assert_ne!(system.proctor(&wrong).await.0, 0);
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_may_refuse_what_does_not_stand() {
+    let system = System::with(json!({ "memory": { "action": "refuse" } })).await;
+    system.good("write", items("acme", TEXT)).await;
+    assert_eq!(system.standing("acme", TEXT).await, "agent");
+    let verify = async |key: &str, content: &str| {
+        let body = items(key, content).to_string();
+        let (status, reason) = system.refused(&system.token, "verify", &body).await;
+        assert_eq!(status, 403, "{key}: {reason}");
+        reason
+    };
+    assert_eq!(verify("acme", NEW_TEXT).await, "memory_altered");
+    assert_eq!(verify("globex", TEXT).await, "memory_unsigned");
+    system.good("write", items("acme", NEW_TEXT)).await;
+    assert_eq!(verify("acme", TEXT).await, "memory_rolled_back");
+    assert_eq!(system.standing("acme", NEW_TEXT).await, "agent");
+    // One that does not stand is enough.
+    let both = json!({ "store": "notes", "items": [
+        { "key": "acme", "content": NEW_TEXT },
+        { "key": "globex", "content": TEXT },
+    ] });
+    let both = both.to_string();
+    let refused = system.refused(&system.token, "verify", &both).await;
+    assert_eq!(refused, (403, "memory_unsigned".to_owned()));
+    oracle::settled(&system.cluster, Duration::from_secs(30))
+        .await
+        .unwrap();
+    let path = "audit/events?limit=1000&kind=withheld&control=provenance";
+    let events = system.cluster.acme(Method::GET, path, None).await.unwrap();
+    assert_eq!(events["entries"].as_array().unwrap().len(), 4, "{events}");
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_may_refuse_what_does_not_stand() {
+    let system = System::start().await;
+    system.good("write", items("acme", TEXT)).await;
+    // By the tenant's rule it is left out, and the rest is passed on.
+    assert_eq!(system.standing("globex", TEXT).await, "unsigned");
+    let source = "package proctor.policy\n\nimport rego.v1\n\n\
+        decision := {\"effect\": \"deny\", \"reasons\": [\"unsigned\"]} if {\n\
+        \tinput.memory.use == \"read\"\n\tinput.memory.unsigned > 0\n\
+        } else := {\"effect\": \"allow\", \"reasons\": []}\n";
+    let policy = json!({ "modules": [{ "name": "memory.rego", "source": source }] });
+    let made = system
+        .cluster
+        .acme(Method::PUT, "policies/memory", Some(policy))
+        .await
+        .unwrap();
+    let activate = format!("policies/memory/versions/{}/activate", made["version"]);
+    let mode = json!({ "mode": "enforce" });
+    let activated = system.cluster.acme(Method::POST, &activate, Some(mode));
+    activated.await.unwrap();
+    let unsigned = items("globex", TEXT).to_string();
+    let mut last = (0, String::new());
+    for _ in 0..300 {
+        last = system.refused(&system.token, "verify", &unsigned).await;
+        if last.0 != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(last, (403, "policy_denied".to_owned()));
+    // What stands is passed on, and writing is another matter.
+    assert_eq!(system.standing("acme", TEXT).await, "agent");
+    system.good("write", items("globex", TEXT)).await;
+    assert_eq!(system.standing("globex", TEXT).await, "agent");
     system.cluster.stop().await;
 }

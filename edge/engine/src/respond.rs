@@ -314,6 +314,7 @@ fn policy(
             bytes: findings.bytes,
             error: findings.status != "ok",
             tool_calls: None,
+            memory: findings.memory,
         }),
     };
     let judgement = evaluator.judge_answer(&subject, world);

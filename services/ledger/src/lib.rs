@@ -44,6 +44,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -53,6 +54,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const KEY_FILE: &str = "ledger.key";
 /// File of the key before it: while it is there, checkpoints are signed with both.
 const PREVIOUS_KEY_FILE: &str = "ledger.previous.key";
+/// How long a lane may wait for events that are missing before that goes into the chain: an edge that has them sends
+/// them again within seconds.
+pub const GAP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the ledger is to run.
 #[derive(Debug)]
@@ -71,6 +75,8 @@ pub struct LedgerConfig {
     pub deployment: DeploymentId,
     /// When to seal.
     pub seals: SealSettings,
+    /// How long a lane may wait for missing events before that goes into the chain: [`GAP_PATIENCE`], but in tests.
+    pub gap_patience: Duration,
 }
 
 pub(crate) struct State {
@@ -84,6 +90,7 @@ pub(crate) struct State {
     pub(crate) holder: String,
     pub(crate) deployment: DeploymentId,
     pub(crate) seals: SealSettings,
+    pub(crate) gap_patience: Duration,
     /// The key before the present one, while both sign.
     pub(crate) previous: Option<Signer>,
     pub(crate) faults: ingest::Faults,
@@ -93,6 +100,8 @@ pub(crate) struct State {
     pub(crate) ripe: Notify,
     /// Wakes those who follow a chain.
     pub(crate) appended: Notify,
+    /// Wakes those who wait for a witness.
+    pub(crate) cosigned: Notify,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -178,11 +187,13 @@ pub async fn start(
         holder,
         deployment: config.deployment,
         seals: config.seals,
+        gap_patience: config.gap_patience,
         previous,
         faults: ingest::Faults::default(),
         held: Mutex::default(),
         ripe: Notify::new(),
         appended: Notify::new(),
+        cosigned: Notify::new(),
         shutdown: shutdown.clone(),
     });
     let service = grpc::Service::new(Arc::clone(&state))?;

@@ -3,9 +3,11 @@
 //! Both catch up by themselves: a directory is compared with the database, and a witness asked where it stands. What
 //! fails is tried again at the next turn.
 
+mod files;
+
 use crate::checkpoint::{CheckpointError, VerifierKey};
 use crate::merkle::Plan;
-use crate::witness::{request, write_synced};
+use crate::witness::request;
 use crate::{LedgerError, State};
 use proctor_model::TenantId;
 use std::collections::HashMap;
@@ -102,12 +104,15 @@ async fn turn(
             continue;
         }
         let mut whole = true;
-        if let Some(dir) = &state.seals.checkpoint_dir
-            && let Err(error) = write(state, dir, &tenant).await
-        {
-            whole = false;
-            tracing::warn!(%tenant, %error, "a checkpoint could not be written to its file");
-            metrics::counter!("proctor_ledger_checkpoint_files_failed_total").increment(1);
+        if let Some(dir) = &state.seals.checkpoint_dir {
+            match write(state, dir, &tenant).await {
+                Ok(all) => whole = all,
+                Err(error) => {
+                    whole = false;
+                    tracing::warn!(%tenant, %error, "a checkpoint could not be written to its file");
+                    metrics::counter!("proctor_ledger_checkpoint_files_failed_total").increment(1);
+                }
+            }
         }
         for witness in &state.seals.witnesses {
             if let Err(error) = ask(state, http, witness, &tenant).await {
@@ -123,30 +128,20 @@ async fn turn(
     Ok(())
 }
 
-/// Writes those checkpoints that have no file yet: `<dir>/<tenant>/<size, 20 digits>.checkpoint`, each once.
-async fn write(state: &State, dir: &Path, tenant: &TenantId) -> Result<(), Failure> {
+/// Writes those checkpoints below `<dir>/<tenant>/` that have no file yet; whether that was all of them.
+async fn write(state: &State, dir: &Path, tenant: &TenantId) -> Result<bool, Failure> {
     let dir = dir.join(tenant.as_str());
     std::fs::create_dir_all(&dir)?;
-    let mut last = 0;
-    for entry in std::fs::read_dir(&dir)? {
-        let name = entry?.file_name();
-        let size = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".checkpoint"));
-        last = last.max(size.and_then(|size| size.parse().ok()).unwrap_or(0));
-    }
+    // The newest file again: a crash may have left it half written. Those before it were whole when it was begun.
+    let newest = files::newest(&dir)?.max(1);
     let mut tx = state.store.tenant(tenant).await?;
-    let missing = tx
-        .checkpoints_between(last + 1, u64::MAX, FILES_MAX)
-        .await?;
-    for checkpoint in missing {
-        let path = dir.join(format!("{:020}.checkpoint", checkpoint.size));
-        let partial = path.with_extension("partial");
-        write_synced(&partial, &checkpoint.note)?;
-        std::fs::rename(&partial, &path)?;
+    let missing = tx.checkpoints_between(newest, u64::MAX, FILES_MAX).await?;
+    drop(tx);
+    for checkpoint in &missing {
+        files::write(&dir, checkpoint.size, &checkpoint.note)?;
     }
     std::fs::File::open(&dir)?.sync_all()?;
-    Ok(())
+    Ok(i64::try_from(missing.len()).unwrap_or(i64::MAX) < FILES_MAX)
 }
 
 /// Has the newest checkpoint cosigned.
@@ -209,6 +204,7 @@ async fn keep(
             tx.put_cosignature(newest.size, &witness.key.name, &line)
                 .await?;
             tx.commit().await?;
+            state.cosigned.notify_waiters();
             return Ok(());
         }
     }

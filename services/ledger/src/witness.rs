@@ -189,7 +189,7 @@ fn remembered(text: &str) -> Result<Checkpoint, CheckpointError> {
 }
 
 /// Writes a file whole and waits until it is on disk.
-pub(crate) fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::File::create(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

@@ -9,6 +9,7 @@
 
 mod support;
 
+use proctor_model::Control;
 use proctor_model::audit::{
     AuditEvent, EntryHash, EventAdmin, EventLane, EventSeal, Kind, LaneFault,
 };
@@ -274,6 +275,7 @@ async fn search_filters_and_pages_and_head_tells_the_end() {
             if n == 7 {
                 event.agent = Some("other".parse().unwrap());
                 event.user = Some("alice".parse().unwrap());
+                event.control = Some(Control::Budget);
             }
         });
     }
@@ -290,6 +292,8 @@ async fn search_filters_and_pages_and_head_tells_the_end() {
     };
     assert_eq!(search(|r| r.agent = "other".into()).await, [7]);
     assert_eq!(search(|r| r.user = "alice".into()).await, [7]);
+    assert_eq!(search(|r| r.control = "budget".into()).await, [7]);
+    assert_eq!(search(|r| r.control = "policy".into()).await.len(), 0);
     assert_eq!(
         search(|r| r.session = "s1".into()).await,
         [21, 16, 11, 6, 1]

@@ -229,6 +229,7 @@ fn ledger_config(
                 .collect::<Result<_, _>>()
                 .context("witnesses")?,
         },
+        gap_patience: proctor_ledger::GAP_PATIENCE,
     })
 }
 
@@ -286,6 +287,9 @@ pub(crate) async fn web_api(args: RoleArgs) -> anyhow::Result<()> {
     handle.stopped().await;
     Ok(())
 }
+
+/// In less room than this a spool has no place for what it keeps beside events.
+const SPOOL_BYTES_LEAST: u64 = 1024 * 1024;
 
 /// `edge.toml`
 #[derive(Deserialize)]
@@ -350,7 +354,13 @@ pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
         face: face(&file)?,
         ..proctor_edge::EdgeConfig::new(file.data_dir)
     };
-    config.spool_bytes_max = file.spool_bytes_max.unwrap_or(config.spool_bytes_max);
+    if let Some(most) = file.spool_bytes_max {
+        anyhow::ensure!(
+            most >= SPOOL_BYTES_LEAST,
+            "spool_bytes_max: at least {SPOOL_BYTES_LEAST}"
+        );
+        config.spool_bytes_max = most;
+    }
     let metrics = proctor_runtime::telemetry::Metrics::install()?;
     let handle =
         proctor_edge::start(config, metrics, proctor_runtime::shutdown::on_signals()?).await?;

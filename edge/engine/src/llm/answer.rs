@@ -77,6 +77,7 @@ pub fn complete(
                 bytes,
                 error: false,
                 tool_calls: Some(&asked),
+                memory: None,
             };
             obey(permit, tool, view, world, evaluator, body, findings)
         })

@@ -411,6 +411,7 @@ impl Flow {
                 bytes: self.bytes,
                 error: false,
                 tool_calls: Some(&self.calls),
+                memory: None,
             }),
         };
         let judgement = gate.evaluator.judge_answer(&subject, world);

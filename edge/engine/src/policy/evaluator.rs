@@ -79,8 +79,8 @@ impl Evaluator {
         judgement
     }
 
-    /// Asks every policy that may say something else about an answer than it said about the call: one that looks neither
-    /// at `input.phase` nor at `input.result` can't tell them apart, and has been asked.
+    /// Asks every policy that may say something else about an answer than it said about the call: one that looks at
+    /// none of `input.phase`, `input.result` and `input.memory` can't tell them apart, and has been asked.
     #[must_use]
     pub fn judge_answer(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
         let mut judgement = Judgement::default();

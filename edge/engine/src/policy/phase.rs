@@ -1,7 +1,7 @@
 //! Whether a policy can tell an answer from a call.
 //!
-//! The two inputs differ in `input.phase` and `input.result` alone. So a module in which every mention of `input` is directly
-//! followed by another member's name, as `input.name` or `input["name"]`, gives the same decision in both phases, and there is
+//! The two inputs differ in `input.phase`, `input.result` and (what was read) `input.memory` alone. So a module in which every
+//! mention of `input` is directly followed by another member's name, as `input.name` or `input["name"]`, gives the same decision in both phases, and there is
 //! no need to ask it twice. Anything else (`input[key]`, `walk(input)`, `import input as call`, a blank or a line end in
 //! between) might see the difference; a mention in a comment or a text counts as one too, which costs time and nothing else.
 
@@ -39,7 +39,7 @@ fn names_another(rest: &str) -> bool {
     let end = rest.find(|letter| !continues(letter)).unwrap_or(rest.len());
     let (name, behind) = rest.split_at_checked(end).unwrap_or_default();
     let whole = quoted.is_none() || behind.starts_with("\"]");
-    whole && !name.is_empty() && !matches!(name, "phase" | "result")
+    whole && !name.is_empty() && !matches!(name, "phase" | "result" | "memory")
 }
 
 #[cfg(test)]
@@ -54,12 +54,15 @@ mod tests {
             "outputs := my_input",
             "x if inputs.phase",
             "x if input.phases == 1",
+            "x if input.memory_of",
         ] {
             assert!(!shows(same), "{same}");
         }
         for seen in [
             "x if input.phase == \"response\"",
             "x if input.result.rows > 5",
+            "x if input.memory.unsigned > 0",
+            "x if input[\"memory\"].unsigned > 0",
             "x if input[\"phase\"]",
             "x if input[\"ph\\u0061se\"]",
             "x if input[`phase`]",

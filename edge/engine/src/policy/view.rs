@@ -12,6 +12,7 @@ use proctor_model::ToolRef;
 use proctor_model::catalogue::{CatalogueEntry, MemoryTrust};
 use proctor_model::content::ContentFinding;
 use proctor_model::intent::Intent;
+use proctor_model::memory::MemorySummary;
 use regorus::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -45,10 +46,12 @@ pub struct ResultView<'a> {
     pub error: bool,
     /// `{name, arguments}` of each tool call that a model asks for.
     pub tool_calls: Option<&'a [serde_json::Value]>,
+    /// How the memory that it shows stands, if its tool reads memory.
+    pub memory: Option<MemorySummary>,
 }
 
 impl Subject<'_> {
-    /// The `input` document. Phases differ in `phase` and `result` alone: [`super::phase`] relies on it.
+    /// The `input` document. Phases differ in `phase`, `result` and `memory` alone: [`super::phase`] relies on it.
     pub(super) fn input(&self, world: &World<'_>) -> Value {
         let intent = world
             .intent
@@ -92,8 +95,11 @@ impl Subject<'_> {
         });
         put("origins", Value::from(origins.collect::<BTreeMap<_, _>>()));
         put("content", content_view(self.content));
-        if let Some(memory) = self.memory {
-            put("memory", writing_view(memory));
+        // A tool either writes memory or reads it.
+        let read = self.result.and_then(|result| result.memory);
+        let memory = self.memory.map(writing_view);
+        if let Some(memory) = memory.or_else(|| read.map(reading_view)) {
+            put("memory", memory);
         }
         let history = world.read.history.policy_view.clone();
         put(
@@ -179,6 +185,22 @@ fn writing_view(writing: &Writing) -> Value {
         "untrusted": writing.count(MemoryTrust::Untrusted),
         "trust": writing.trust(),
         "exposed": writing.exposed,
+    }))
+}
+
+/// `input.memory` of an answer from memory.
+fn reading_view(read: MemorySummary) -> Value {
+    convert(&json!({
+        "use": "read",
+        "items": read.items,
+        "verified": read.verified,
+        "agent": read.agent,
+        "untrusted": read.untrusted,
+        "unsigned": read.unsigned,
+        "altered": read.altered,
+        "rolled_back": read.rolled_back,
+        "foreign": read.foreign,
+        "dropped": read.dropped,
     }))
 }
 

@@ -395,6 +395,31 @@ async fn a_full_spool_refuses_calls_but_takes_outcomes() {
     panic!("the outcome was not written");
 }
 
+#[tokio::test]
+async fn a_small_spool_that_was_full_takes_calls_again_when_the_ledger_has_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = SpoolConfig {
+        dir: dir.path().to_owned(),
+        bytes_max: 256 * 1024,
+    };
+    let (spool, _) = Spool::open(small, Clock::system()).unwrap();
+    let mut written = 0;
+    while spool
+        .record(event("acme", written + 1, Kind::Refused))
+        .await
+        .is_ok()
+    {
+        written += 1;
+        assert!(written < 10_000, "it never gets full");
+    }
+    while let Some(last) = stored(&spool, &acme()).await.pop() {
+        spool.settle(receipt(&last)).await;
+        assert!(spool.flush().await);
+    }
+    let again = spool.record(event("acme", written + 1, Kind::Refused));
+    assert_eq!(again.await, Ok(()));
+}
+
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
     segment::list(dir)
         .unwrap()

@@ -19,8 +19,10 @@ use tokio::sync::mpsc::Receiver;
 
 /// Most submissions that one sync covers.
 const GROUP_MAX: usize = 512;
-/// A segment is closed when it is larger, in bytes.
+/// A segment is closed when it is larger, in bytes. In a small spool sooner ([`segment_bytes_max`]), …
 const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// … but not before it has so many.
+const SEGMENT_BYTES_LEAST: u64 = 64 * 1024;
 /// Pause between attempts to begin a segment after an I/O error.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -184,7 +186,7 @@ impl Writer {
     /// A segment that can be written to.
     fn ready(&mut self) -> Result<(), SpoolError> {
         if let Some((_, bytes)) = &self.file
-            && bytes.saturating_sub(self.snapshot_bytes) < SEGMENT_BYTES_MAX
+            && bytes.saturating_sub(self.snapshot_bytes) < segment_bytes_max(&self.config)
         {
             return Ok(());
         }
@@ -440,6 +442,12 @@ impl Writer {
             }
         }
     }
+}
+
+/// The segment that is written to is never let go of: were it all of a spool's room, a spool that was full once would stay
+/// full for good.
+fn segment_bytes_max(config: &SpoolConfig) -> u64 {
+    (config.bytes_max / 4).clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MAX)
 }
 
 /// Folds all segments, oldest first. Each begins with a snapshot, which overrules what came before it: records behind

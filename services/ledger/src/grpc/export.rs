@@ -17,7 +17,8 @@ const PAGE: i64 = 500;
 const CHUNKS: usize = 4;
 /// How long an export waits for the witnesses of its checkpoint, beyond the pause in which they are asked.
 const WITNESSES_PATIENCE: Duration = Duration::from_secs(3);
-const WITNESSES_PAUSE: Duration = Duration::from_millis(100);
+/// How often it looks for those that another ledger was given.
+const WITNESSES_PAUSE: Duration = Duration::from_millis(500);
 
 type Chunks = mpsc::Receiver<Result<v1::ExportChunk, Status>>;
 
@@ -62,12 +63,14 @@ pub(super) async fn start(
     Ok(receiver)
 }
 
-/// Waits until each witness has cosigned the newest checkpoint, or has had the time to. One that has not shows in the
-/// bundle itself.
+/// Waits until each witness has cosigned the newest checkpoint, or has had the time to, or we are to stop. One that has not
+/// shows in the bundle itself.
 async fn witnessed(state: &State, tenant: &TenantId) -> Result<(), LedgerError> {
     let witnesses = &state.seals.witnesses;
     let until = Instant::now() + state.seals.interval + WITNESSES_PATIENCE;
     while !witnesses.is_empty() && Instant::now() < until {
+        // Made before we look: what comes meanwhile wakes it.
+        let cosigned = state.cosigned.notified();
         let mut tx = state.store.reading(tenant).await?;
         let size = tx
             .newest_checkpoint()
@@ -81,7 +84,11 @@ async fn witnessed(state: &State, tenant: &TenantId) -> Result<(), LedgerError> 
         if whole {
             break;
         }
-        tokio::time::sleep(WITNESSES_PAUSE).await;
+        tokio::select! {
+            () = state.shutdown.cancelled() => break,
+            () = cosigned => {}
+            () = tokio::time::sleep(WITNESSES_PAUSE) => {}
+        }
     }
     Ok(())
 }

@@ -11,9 +11,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a lane may wait for events that are missing before that goes into the chain: an edge that has them sends
-/// them again within seconds.
-const GAP_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a lane's faults go into the chain at most: an edge can't fill it with them.
 const FAULT_PAUSE: Duration = Duration::from_secs(300);
 /// How long before its beginning a month counts as begun: as much as clocks may differ.
@@ -308,7 +305,8 @@ impl Faults {
             let told = known.told;
             *known = Fault { told, ..fresh };
         }
-        let ripe = fault == LaneFault::LaneFork || now.saturating_sub(known.since) >= GAP_PATIENCE;
+        let waited = now.saturating_sub(known.since);
+        let ripe = fault == LaneFault::LaneFork || waited >= state.gap_patience;
         let quiet = known
             .told
             .is_none_or(|told| now.saturating_sub(told) >= FAULT_PAUSE);

@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use futures::StreamExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proctor_devstack::TestStack;
-use proctor_ledger::{Handle, LedgerConfig, SealSettings};
+use proctor_ledger::{GAP_PATIENCE, Handle, LedgerConfig, SealSettings};
 use proctor_model::audit::{AuditEvent, Batch, Effect, EntryHash, EventTool, Kind, Receipt};
 use proctor_model::config::EdgeCertificate;
 use proctor_model::ids::EventId;
@@ -106,12 +106,19 @@ impl World {
                 interval: Duration::from_millis(500),
                 ..SealSettings::default()
             },
+            gap_patience: GAP_PATIENCE,
         }
     }
 
     pub(crate) async fn ledger(&self) -> Ledger {
+        self.ledger_with(|_| ()).await
+    }
+
+    /// A ledger whose configuration the test changes.
+    pub(crate) async fn ledger_with(&self, change: impl FnOnce(&mut LedgerConfig)) -> Ledger {
         let stop = CancellationToken::new();
-        let config = self.config();
+        let mut config = self.config();
+        change(&mut config);
         let handle = proctor_ledger::start(config, stop.clone()).await.unwrap();
         Ledger { handle, stop }
     }

@@ -258,6 +258,7 @@ async fn ledger(
         platform_keys,
         deployment: "dev".parse()?,
         seals: proctor_ledger::SealSettings::default(),
+        gap_patience: proctor_ledger::GAP_PATIENCE,
     };
     Ok(proctor_ledger::start(config, shutdown.clone()).await?)
 }
