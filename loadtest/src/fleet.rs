@@ -248,6 +248,14 @@ impl Fleet {
         self.role(victim).end(Signal::SIGKILL).await
     }
 
+    /// Ends a process in good order, as a restart does; it stays down until [`Self::revive`].
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn end(&mut self, victim: Victim) -> anyhow::Result<()> {
+        self.role(victim).end(Signal::SIGTERM).await
+    }
+
     /// Starts a process again, with this environment.
     ///
     /// # Errors
@@ -288,6 +296,19 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         bail!("no node names a leader")
+    }
+
+    /// How many entries of the log a node has applied.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub async fn applied(&self, node: usize) -> anyhow::Result<u64> {
+        let node = self.nodes.get(node).context("no such node")?;
+        let said = counter(&node.config, &["status"]).await?;
+        // `log 12, applied 12, snapshot 0; …`
+        let (_, applied) = said.split_once(", applied ").context("what is applied")?;
+        let applied = applied.split(',').next().unwrap_or_default();
+        Ok(applied.parse()?)
     }
 
     /// Waits until all nodes hold the same bytes of the same log.
