@@ -31,6 +31,19 @@ pub struct Tls {
     pub ca: PathBuf,
 }
 
+impl Tls {
+    /// For the settings of a client: whose certificates it believes.
+    pub(crate) fn believed(&self) -> String {
+        format!("counter_tls = {{ ca = {:?} }}\n", self.ca)
+    }
+
+    /// For the settings of a node: what it shows to its clients.
+    fn shown(&self) -> String {
+        let Self { cert, key, .. } = self;
+        format!("tls = {{ cert = {cert:?}, key = {key:?} }}\n")
+    }
+}
+
 /// An edge.
 pub struct Edge {
     role: Role,
@@ -78,6 +91,9 @@ impl Fleet {
         mut options: Options,
         delay: Option<&Delay>,
     ) -> anyhow::Result<Self> {
+        let tls = options.counter_tls.clone();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let shown = tls.map_or(String::new(), |tls| tls.shown());
         let mut ports = Vec::new();
         for _ in 0..nodes {
             let (port, node_port) = (free_port()?, free_port()?);
@@ -85,7 +101,7 @@ impl Fleet {
                 Some(delay) => delay::to(port, delay.clone()).await?,
                 None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             };
-            options.counters.push(format!("http://{at}"));
+            options.counters.push(format!("{scheme}://{at}"));
             ports.push((port, node_port));
         }
         let mut fleet = Self {
@@ -95,7 +111,7 @@ impl Fleet {
         };
         for (index, (port, node_port)) in ports.into_iter().enumerate() {
             let number = index + 1;
-            fleet.node(number, port, node_port).await?;
+            fleet.node(number, port, node_port, &shown).await?;
         }
         fleet.leader().await.context("the counter has no leader")?;
         for number in 2..=edges {
@@ -149,9 +165,16 @@ impl Fleet {
         Ok(fleet)
     }
 
-    async fn node(&mut self, number: usize, port: u16, node_port: u16) -> anyhow::Result<()> {
-        let more =
-            format!("listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n");
+    async fn node(
+        &mut self,
+        number: usize,
+        port: u16,
+        node_port: u16,
+        tls: &str,
+    ) -> anyhow::Result<()> {
+        let more = format!(
+            "listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n{tls}"
+        );
         let url = format!("http://127.0.0.1:{node_port}");
         self.place_node(number, &more, &url, None).await
     }
@@ -201,7 +224,8 @@ impl Fleet {
         let dir = self.cluster.dir.path();
         let data = dir.join(format!("{name}-data")).display().to_string();
         let config = format!(
-            "listen = \"{at}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {data:?}\n"
+            "listen = \"{at}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {data:?}\n{}",
+            self.cluster.counter_tls
         );
         let mut role = placed(Role::new(dir, name, &config)?, space);
         let body = json!({ "role": "edge", "tenants": ["acme"], "region": "local" });
