@@ -18,6 +18,8 @@ const LEADER: Duration = Duration::from_secs(20);
 pub struct Node {
     role: Role,
     config: PathBuf,
+    /// Its admin address, `http://…`, where it has one.
+    pub admin_url: Option<String>,
 }
 
 /// Files of a node's TLS.
@@ -172,11 +174,17 @@ impl Fleet {
         node_port: u16,
         tls: &str,
     ) -> anyhow::Result<()> {
+        let admin = format!("127.0.0.1:{}", free_port()?);
         let more = format!(
-            "listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n{tls}"
+            "listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n\
+             admin_listen = {admin:?}\n{tls}"
         );
         let url = format!("http://127.0.0.1:{node_port}");
-        self.place_node(number, &more, &url, None).await
+        self.place_node(number, &more, &url, None).await?;
+        if let Some(node) = self.nodes.last_mut() {
+            node.admin_url = Some(format!("http://{admin}"));
+        }
+        Ok(())
     }
 
     async fn place_node(
@@ -205,7 +213,11 @@ impl Fleet {
                 counter(&first.config, &["add-node", &number, url]).await?
             }
         };
-        self.nodes.push(Node { role, config });
+        self.nodes.push(Node {
+            role,
+            config,
+            admin_url: None,
+        });
         Ok(())
     }
 
