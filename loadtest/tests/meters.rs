@@ -132,18 +132,35 @@ impl System {
         }
     }
 
-    /// What the chain says that calls came to, oldest first.
-    async fn recorded(&self) -> Vec<u64> {
-        let path = "audit/events?limit=500&kind=completed";
-        let page = self.fleet.cluster.acme(Method::GET, path, None).await;
+    /// Events of a kind in the chain, oldest first.
+    async fn events(&self, kind: &str) -> Vec<Value> {
+        let path = format!("audit/events?limit=500&kind={kind}");
+        let page = self.fleet.cluster.acme(Method::GET, &path, None).await;
         let page = page.unwrap();
         let entries = page["entries"].as_array().unwrap().iter().rev();
-        let cost = |entry: &Value| {
-            let parts = entry["event"]["budget"].as_array().unwrap().clone();
+        entries.map(|entry| entry["event"].clone()).collect()
+    }
+
+    /// The version of the configuration from which on the prices are in force.
+    async fn priced_from(&self) -> u64 {
+        let events = self.events("admin").await;
+        let put = events
+            .iter()
+            .find(|event| event["admin"]["action"] == "prices.put");
+        let object = put.unwrap()["admin"]["object"].as_str().unwrap();
+        let (version, config) = object.split_once(" from config ").unwrap();
+        assert!(version.starts_with("version "), "{object}");
+        config.parse().unwrap()
+    }
+
+    /// What the chain says that calls came to, oldest first.
+    async fn recorded(&self) -> Vec<u64> {
+        let cost = |event: &Value| {
+            let parts = event["budget"].as_array().unwrap().clone();
             let part = parts.into_iter().find(|part| part["meter"] == "cost");
             part.unwrap()["units"].as_u64().unwrap()
         };
-        entries.map(cost).collect()
+        self.events("completed").await.iter().map(cost).collect()
     }
 }
 
@@ -192,6 +209,12 @@ async fn a_call_costs_what_its_tool_says_and_its_price() {
         }
         assert!(started.elapsed() < WAIT, "{recorded:?}, not {expected:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // The chain tells by which prices they were charged.
+    let priced_from = system.priced_from().await;
+    for event in system.events("authorized").await {
+        let config = event["config_version"].as_u64().unwrap();
+        assert!(config >= priced_from, "{priced_from}: {event}");
     }
     system.fleet.stop().await;
 }
