@@ -2,8 +2,8 @@
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Told {
     done: AtomicU64,
     unavailable: AtomicU64,
+    failed: AtomicU64,
+    last_failure: Mutex<String>,
 }
 
 impl Told {
@@ -29,6 +31,28 @@ impl Told {
     #[must_use]
     pub fn unavailable(&self) -> u64 {
         self.unavailable.load(Ordering::Relaxed)
+    }
+
+    /// Calls that were refused for anything else, or that nobody answered.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// What the last one of [`Self::failed`] was answered.
+    #[must_use]
+    pub fn last_failure(&self) -> String {
+        let last = self.last_failure.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_failure(&self, answer: &Value) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut last = self
+            .last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = answer.to_string();
     }
 }
 
@@ -73,5 +97,7 @@ async fn call(http: &Client, url: &str, token: &str, told: &Told) {
     } else if data["reason"] == "budget_unavailable" {
         assert!(data["retry_after_ms"].is_u64(), "{answer}");
         told.unavailable.fetch_add(1, Ordering::Relaxed);
+    } else {
+        told.note_failure(&answer);
     }
 }

@@ -182,6 +182,8 @@ pub struct Options {
     pub ledger_settings: String,
     /// Nodes of the counter, `http://…`, for control to know; see [`crate::fleet`].
     pub counters: Vec<String>,
+    /// The nodes' TLS towards edges and control, whose addresses are `https://…` then.
+    pub counter_tls: Option<crate::fleet::Tls>,
     /// Where NATS and control are to be reached from other name spaces.
     pub reach: Option<IpAddr>,
     /// Files that the edge may have open.
@@ -220,6 +222,8 @@ pub struct Cluster {
     admin_key: String,
     edge_id: String,
     edge_dir: PathBuf,
+    /// A line for each edge's settings.
+    pub(crate) counter_tls: String,
     http: reqwest::Client,
     /// Removed last.
     pub dir: TempDir,
@@ -262,13 +266,15 @@ impl Cluster {
             }
             control_url = format!("http://{}", relay(at, control_port).await?);
         }
+        let counter_tls = options.counter_tls.as_ref();
+        let counter_tls = counter_tls.map_or(String::new(), |tls| tls.believed());
         let mut control = Role::new(
             path,
             "control",
             &format!(
                 "database_url = {database:?}\nnats_url = {bus:?}\nedge_nats_url = {edge_bus:?}\n\
                  listen = \"127.0.0.1:{control_port}\"\n\
-                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n",
+                 data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n{counter_tls}",
                 own("control-data"),
                 options.counters
             ),
@@ -323,7 +329,10 @@ impl Cluster {
             path,
             "edge",
             &format!(
-                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n{}",
+                "listen = \"127.0.0.1:{edge_port}\"
+admin_listen = \"127.0.0.1:{admin_port}\"
+data_dir = {:?}
+{counter_tls}{}",
                 edge_dir.display().to_string(),
                 options.edge_settings
             ),
@@ -346,6 +355,7 @@ impl Cluster {
             admin_key,
             edge_id: String::new(),
             edge_dir: edge_dir.clone(),
+            counter_tls,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(30))

@@ -18,6 +18,8 @@ const LEADER: Duration = Duration::from_secs(20);
 pub struct Node {
     role: Role,
     config: PathBuf,
+    /// Its admin address, `http://…`, where it has one.
+    pub admin_url: Option<String>,
 }
 
 /// Files of a node's TLS.
@@ -29,6 +31,19 @@ pub struct Tls {
     pub key: PathBuf,
     /// The nodes' authority.
     pub ca: PathBuf,
+}
+
+impl Tls {
+    /// For the settings of a client: whose certificates it believes.
+    pub(crate) fn believed(&self) -> String {
+        format!("counter_tls = {{ ca = {:?} }}\n", self.ca)
+    }
+
+    /// For the settings of a node: what it shows to its clients.
+    fn shown(&self) -> String {
+        let Self { cert, key, .. } = self;
+        format!("tls = {{ cert = {cert:?}, key = {key:?} }}\n")
+    }
 }
 
 /// An edge.
@@ -78,6 +93,9 @@ impl Fleet {
         mut options: Options,
         delay: Option<&Delay>,
     ) -> anyhow::Result<Self> {
+        let tls = options.counter_tls.clone();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let shown = tls.map_or(String::new(), |tls| tls.shown());
         let mut ports = Vec::new();
         for _ in 0..nodes {
             let (port, node_port) = (free_port()?, free_port()?);
@@ -85,7 +103,7 @@ impl Fleet {
                 Some(delay) => delay::to(port, delay.clone()).await?,
                 None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             };
-            options.counters.push(format!("http://{at}"));
+            options.counters.push(format!("{scheme}://{at}"));
             ports.push((port, node_port));
         }
         let mut fleet = Self {
@@ -95,7 +113,7 @@ impl Fleet {
         };
         for (index, (port, node_port)) in ports.into_iter().enumerate() {
             let number = index + 1;
-            fleet.node(number, port, node_port).await?;
+            fleet.node(number, port, node_port, &shown).await?;
         }
         fleet.leader().await.context("the counter has no leader")?;
         for number in 2..=edges {
@@ -149,11 +167,24 @@ impl Fleet {
         Ok(fleet)
     }
 
-    async fn node(&mut self, number: usize, port: u16, node_port: u16) -> anyhow::Result<()> {
-        let more =
-            format!("listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n");
+    async fn node(
+        &mut self,
+        number: usize,
+        port: u16,
+        node_port: u16,
+        tls: &str,
+    ) -> anyhow::Result<()> {
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let more = format!(
+            "listen = \"127.0.0.1:{port}\"\nnode_listen = \"127.0.0.1:{node_port}\"\n\
+             admin_listen = {admin:?}\n{tls}"
+        );
         let url = format!("http://127.0.0.1:{node_port}");
-        self.place_node(number, &more, &url, None).await
+        self.place_node(number, &more, &url, None).await?;
+        if let Some(node) = self.nodes.last_mut() {
+            node.admin_url = Some(format!("http://{admin}"));
+        }
+        Ok(())
     }
 
     async fn place_node(
@@ -182,7 +213,11 @@ impl Fleet {
                 counter(&first.config, &["add-node", &number, url]).await?
             }
         };
-        self.nodes.push(Node { role, config });
+        self.nodes.push(Node {
+            role,
+            config,
+            admin_url: None,
+        });
         Ok(())
     }
 
@@ -201,7 +236,8 @@ impl Fleet {
         let dir = self.cluster.dir.path();
         let data = dir.join(format!("{name}-data")).display().to_string();
         let config = format!(
-            "listen = \"{at}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {data:?}\n"
+            "listen = \"{at}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {data:?}\n{}",
+            self.cluster.counter_tls
         );
         let mut role = placed(Role::new(dir, name, &config)?, space);
         let body = json!({ "role": "edge", "tenants": ["acme"], "region": "local" });
@@ -248,6 +284,14 @@ impl Fleet {
         self.role(victim).end(Signal::SIGKILL).await
     }
 
+    /// Ends a process in good order, as a restart does; it stays down until [`Self::revive`].
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn end(&mut self, victim: Victim) -> anyhow::Result<()> {
+        self.role(victim).end(Signal::SIGTERM).await
+    }
+
     /// Starts a process again, with this environment.
     ///
     /// # Errors
@@ -288,6 +332,19 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         bail!("no node names a leader")
+    }
+
+    /// How many entries of the log a node has applied.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub async fn applied(&self, node: usize) -> anyhow::Result<u64> {
+        let node = self.nodes.get(node).context("no such node")?;
+        let said = counter(&node.config, &["status"]).await?;
+        // `log 12, applied 12, snapshot 0; …`
+        let (_, applied) = said.split_once(", applied ").context("what is applied")?;
+        let applied = applied.split(',').next().unwrap_or_default();
+        Ok(applied.parse()?)
     }
 
     /// Waits until all nodes hold the same bytes of the same log.

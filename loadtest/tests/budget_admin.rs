@@ -86,6 +86,61 @@ impl System {
         usage.unwrap()["accounts"][0]["spent"].as_u64().unwrap_or(0)
     }
 
+    /// What is spent when no edge holds a unit any more.
+    async fn settled(&self) -> u64 {
+        let started = Instant::now();
+        loop {
+            let usage = self.api(Method::GET, "usage?scope=tenant", None).await;
+            let account = usage.unwrap()["accounts"][0].clone();
+            if account["leased"].as_u64().unwrap_or(0) == 0 {
+                return account["spent"].as_u64().unwrap_or(0);
+            }
+            assert!(started.elapsed() < WAIT, "not settled: {account}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Calls until exactly so many are charged: those of an edge that does not know of the limit yet are not.
+    async fn spend_up_to(&self, units: u64) {
+        let started = Instant::now();
+        loop {
+            let spent = self.settled().await;
+            assert!(spent <= units, "{spent} are spent, not {units}");
+            if spent == units {
+                return;
+            }
+            assert!(started.elapsed() < WAIT, "{spent} of {units} are spent");
+            for _ in spent..units {
+                self.call().await;
+            }
+        }
+    }
+
+    /// Waits until these are all alerts in the chain, oldest first.
+    async fn told(&self, expected: &[&str]) {
+        let started = Instant::now();
+        loop {
+            let path = "audit/events?limit=1000&kind=admin";
+            let page = self.fleet.cluster.acme(Method::GET, path, None).await;
+            let page = page.unwrap();
+            let entries = page["entries"].as_array().unwrap().iter().rev();
+            let admin = entries.map(|entry| &entry["event"]["admin"]);
+            let alerts = admin.filter(|admin| admin["action"] == "budget.alert");
+            let alerts: Vec<&str> = alerts
+                .filter_map(|alert| alert["object"].as_str())
+                .collect();
+            if alerts == expected {
+                return;
+            }
+            let late = started.elapsed() > WAIT;
+            assert!(
+                !late && expected.starts_with(&alerts),
+                "{alerts:?}, not {expected:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     async fn proctor(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(proctor_binary().unwrap())
             .arg("budget")
@@ -282,5 +337,47 @@ async fn limits_and_the_books_count_from_now_on_and_alerts_come() {
     assert!(good && said.contains("calls"), "{said}");
 
     assert!(system.events().await.contains("budget.adjust"));
+    system.fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_level_of_a_budget_is_told_once_also_if_several_are_passed_at_once() {
+    let system = System::start().await;
+    system.limit(20).await;
+    // 55, 85 and 100 %.
+    let mut levels = vec![
+        "tenant calls day 50%",
+        "tenant calls day 80%",
+        "tenant calls day 100%",
+    ];
+    for (units, reached) in [(11, 1), (17, 2), (20, 3)] {
+        system.spend_up_to(units).await;
+        system.told(&levels[..reached]).await;
+    }
+
+    // From nothing to all of it, between two looks.
+    let rule = |window: &str| json!({ "scope": "tenant", "meter": "calls", "window": window, "limit": 20 });
+    let both = json!({ "rules": [rule("day"), rule("lifetime")] });
+    system.api(Method::PUT, "limits", Some(both)).await.unwrap();
+    let charge = json!({
+        "account": { "scope": "tenant", "meter": "calls", "window": "lifetime" },
+        "units": 20, "reason": "done elsewhere",
+    });
+    let started = Instant::now();
+    // The counter hears of the new limit a moment later; until then it has no such account. Without an id: a refusal is
+    // remembered under it as any other answer.
+    while let Err(refused) = system
+        .api(Method::POST, "adjustments", Some(charge.clone()))
+        .await
+    {
+        assert!(started.elapsed() < WAIT, "{refused}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    levels.extend([
+        "tenant calls lifetime 50%",
+        "tenant calls lifetime 80%",
+        "tenant calls lifetime 100%",
+    ]);
+    system.told(&levels).await;
     system.fleet.stop().await;
 }

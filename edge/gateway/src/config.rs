@@ -1,6 +1,7 @@
 //! How an edge is to run.
 
 use proctor_runtime::Clock;
+use proctor_runtime::grpc::ClientTlsFiles;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use url::Url;
@@ -22,6 +23,8 @@ pub struct EdgeConfig {
     pub tenant_in_flight_max: usize,
     /// What this edge is to the world outside.
     pub face: Face,
+    /// Whose certificates are believed to be the counter's nodes', and who this edge is to them; none: no TLS.
+    pub counter_tls: Option<ClientTlsFiles>,
     /// The time.
     pub clock: Clock,
 }
@@ -50,6 +53,7 @@ impl EdgeConfig {
             in_flight_max: 4_096,
             tenant_in_flight_max: 2_048,
             face: Face::default(),
+            counter_tls: None,
             clock: Clock::system(),
         }
     }

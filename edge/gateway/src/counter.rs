@@ -6,6 +6,7 @@ use proctor_model::config::{
 };
 use proctor_proto::v1;
 use proctor_proto::v1::counter_client::CounterClient;
+use proctor_runtime::grpc::ClientTls;
 use proctor_runtime::{Clock, Random, grpc};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,7 @@ pub(crate) struct Counter {
     feed: Arc<Feed>,
     clock: Clock,
     random: Random,
+    tls: Option<ClientTls>,
     nodes: Mutex<Arc<Nodes>>,
     /// The node that answered last.
     good: AtomicUsize,
@@ -43,11 +45,17 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    pub(crate) fn new(feed: Arc<Feed>, clock: Clock, random: Random) -> Self {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        clock: Clock,
+        random: Random,
+        tls: Option<ClientTls>,
+    ) -> Self {
         Self {
             feed,
             clock,
             random,
+            tls,
             nodes: Mutex::default(),
             good: AtomicUsize::new(0),
             proof: Mutex::new(None),
@@ -76,7 +84,7 @@ impl Counter {
         let assigned = self.feed.assigned.load();
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         if nodes.addresses != assigned.counters {
-            let channel = |address: &String| match grpc::channel(address) {
+            let channel = |address: &String| match grpc::channel_with(address, self.tls.as_ref()) {
                 Ok(channel) => Some(channel),
                 Err(error) => {
                     tracing::error!(%error, "an address of the counter");

@@ -109,6 +109,9 @@ impl Leases {
         clock: Clock,
         epoch_file: PathBuf,
     ) -> (Arc<Self>, Queue) {
+        // Those that should stay 0 are there from the start: nobody can watch what is absent.
+        metrics::counter!("proctor_edge_settlements_refused_total").increment(0);
+        metrics::counter!("proctor_edge_leases_lost_total").increment(0);
         let (wanted, queue) = mpsc::channel(QUEUE);
         let leases = Self {
             counter,

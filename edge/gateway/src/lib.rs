@@ -44,6 +44,7 @@ use crate::enforce::{Gateway, Room};
 use proctor_model::EdgeId;
 use proctor_runtime::Random;
 use proctor_runtime::admin::{self, Readiness, ReadyFlag};
+use proctor_runtime::grpc::{ClientTls, GrpcError};
 use proctor_runtime::nats::{self, NatsSettings};
 use proctor_runtime::telemetry::Metrics;
 use std::net::SocketAddr;
@@ -80,6 +81,9 @@ pub enum EdgeError {
     /// The HTTP client for tool servers.
     #[error("the HTTP client")]
     Client(#[from] reqwest::Error),
+    /// The files of `counter_tls`.
+    #[error("the counter's TLS")]
+    CounterTls(#[source] GrpcError),
     /// No random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -124,6 +128,8 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Handle, EdgeError> {
     let identity = Arc::new(identity::Identity::load(&config.data_dir)?);
+    let counter_tls = config.counter_tls.as_ref().map(ClientTls::load);
+    let counter_tls = counter_tls.transpose().map_err(EdgeError::CounterTls)?;
     let spool_config = spool::SpoolConfig {
         dir: config.data_dir.join("spool"),
         bytes_max: config.spool_bytes_max,
@@ -155,7 +161,12 @@ pub async fn start(
         assigned,
         whose,
     );
-    let counter = counter::Counter::new(Arc::clone(&feed), config.clock.clone(), Random::system());
+    let counter = counter::Counter::new(
+        Arc::clone(&feed),
+        config.clock.clone(),
+        Random::system(),
+        counter_tls,
+    );
     let (leases, wanted) = lease::Leases::new(
         counter,
         spool.clone(),

@@ -391,7 +391,8 @@ pub struct Assignment {
     /// X25519 public key of control, base64url: what approvers are to see is sealed to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals_key: Option<String>,
-    /// Nodes of the counter (`http://host:port`), where leases are had. None: the installation has no counter.
+    /// Nodes of the counter (`http://host:port` or `https://host:port`), where leases are had. None: the installation has
+    /// no counter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<String>,
 }

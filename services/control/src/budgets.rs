@@ -13,7 +13,7 @@ use proctor_model::budget::{AccountKey, Limits, Prices};
 use proctor_model::principal::{CONTROL_AUDIENCE, PrincipalClaims, Right, Role};
 use proctor_proto::v1;
 use proctor_proto::v1::counter_client::CounterClient;
-use proctor_runtime::grpc::{self, GrpcError};
+use proctor_runtime::grpc::{self, ClientTls, ClientTlsFiles, GrpcError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -52,8 +52,13 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    pub(crate) fn new(addresses: &[String]) -> Result<Option<Self>, GrpcError> {
-        let channels: Result<Vec<_>, _> = addresses.iter().map(|one| grpc::channel(one)).collect();
+    pub(crate) fn new(
+        addresses: &[String],
+        tls: Option<&ClientTlsFiles>,
+    ) -> Result<Option<Self>, GrpcError> {
+        let tls = tls.map(ClientTls::load).transpose()?;
+        let channel = |address: &String| grpc::channel_with(address, tls.as_ref());
+        let channels: Result<Vec<_>, _> = addresses.iter().map(channel).collect();
         Ok(Some(channels?)
             .filter(|channels| !channels.is_empty())
             .map(|channels| Self {

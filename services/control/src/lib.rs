@@ -33,6 +33,7 @@ use proctor_model::config::PublicKey;
 use proctor_model::ids::DeploymentId;
 use proctor_model::signed::Signer;
 use proctor_proto::v1;
+use proctor_runtime::grpc::ClientTlsFiles;
 use proctor_runtime::keyfile::{self, KeyKind};
 use proctor_runtime::nats::NatsSettings;
 use proctor_runtime::seal::Opener;
@@ -65,8 +66,11 @@ pub struct ControlConfig {
     pub deployment: DeploymentId,
     /// Time between two heartbeats of a tenant.
     pub heartbeat_interval: Duration,
-    /// Nodes of the counter, `http://host:port`; none: the installation has no counter, and no budgets.
+    /// Nodes of the counter, `http://host:port`, with `counter_tls` `https://host:port`; none: the installation has no
+    /// counter, and no budgets.
     pub counters: Vec<String>,
+    /// Whose certificates are believed to be the counter's nodes', and who control is to them; none: no TLS.
+    pub counter_tls: Option<ClientTlsFiles>,
 }
 
 /// What all parts of control share.
@@ -172,7 +176,8 @@ pub async fn start(
         .map_err(ControlError::Listen)?;
     let grpc_addr = listener.local_addr().map_err(ControlError::Listen)?;
     let principals = caller::PrincipalKeys::from_seed(&seed)?;
-    let counter = budgets::Counter::new(&config.counters).map_err(ControlError::Counter)?;
+    let counter = budgets::Counter::new(&config.counters, config.counter_tls.as_ref())
+        .map_err(ControlError::Counter)?;
     let state = Arc::new(State {
         store,
         signer,

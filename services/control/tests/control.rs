@@ -49,6 +49,7 @@ impl World {
             deployment: "test.example".parse().unwrap(),
             heartbeat_interval: Duration::from_millis(100),
             counters: Vec::new(),
+            counter_tls: None,
         };
         let control = proctor_control::start(config, shutdown.clone())
             .await

@@ -21,6 +21,14 @@
 //!    back. Units that are leased when a window ends stay charged in the next until they are settled. Those settled soon
 //!    after belong to the old window, as their lease ended with it; those settled late count in the new one.
 //!
+//! *Why there is no command `Expire`.* It could do one of two things. If it gave back what a lease has left, units would
+//! come back by time alone: an edge that sleeps, is cut off or has a slow clock may have spent them and not said so yet,
+//! and the same units would be spent twice. If it gave nothing back it would change nothing, and need no place in the
+//! log: an expiry is a promise of the edge's, kept by its own monotonic clock, and the book only notes it for operators
+//! to see. So a lease ends as its edge settles it, in this process or the next (`Open` and `Held` name what is out), or as
+//! an operator who knows what was spent writes it off. The price is that a dead edge's units stay charged meanwhile:
+//! too little is spent then, never too much. `Sweep` forgets accounts that are over, and none with units on lease.
+//!
 //! The limit of this: an edge that lies about what it spent. Edges are part of the platform; what they did is in the
 //! audit chain. And what is settled beyond a grant (a real cost over its estimate) is charged even past the limit:
 //! hiding it would be worse.

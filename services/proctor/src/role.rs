@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use proctor_model::config::PublicKey;
 use proctor_runtime::Secret;
+use proctor_runtime::grpc::ClientTlsFiles;
 use proctor_runtime::telemetry::{TelemetrySettings, init_logging};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -50,10 +51,12 @@ struct ControlFile {
     /// Milliseconds between heartbeats.
     #[serde(default = "heartbeat_ms")]
     heartbeat_ms: u64,
-    /// Nodes of the counter, `http://host:port`. Without any, tenants have no budgets, and each edge counts the ceilings
-    /// of tokens and intents for itself.
+    /// Nodes of the counter, `http://host:port`, or `https://host:port` with `counter_tls`. Without any, tenants have no
+    /// budgets, and each edge counts the ceilings of tokens and intents for itself.
     #[serde(default)]
     counters: Vec<String>,
+    /// The authority of the counter's nodes; edges have a setting of their own for it.
+    counter_tls: Option<ClientTlsFiles>,
 }
 
 fn heartbeat_ms() -> u64 {
@@ -94,6 +97,7 @@ pub(crate) async fn control(args: RoleArgs) -> anyhow::Result<()> {
         deployment: file.deployment.parse()?,
         heartbeat_interval: Duration::from_millis(file.heartbeat_ms),
         counters: file.counters,
+        counter_tls: file.counter_tls,
     };
     let handle = proctor_control::start(config, proctor_runtime::shutdown::on_signals()?).await?;
     println!("gRPC on {}", handle.grpc_addr);
@@ -311,6 +315,8 @@ struct EdgeFile {
     /// Who gives tokens for this edge.
     #[serde(default)]
     authorization_servers: Vec<String>,
+    /// The authority of the counter's nodes, where control names them with `https://`.
+    counter_tls: Option<ClientTlsFiles>,
 }
 
 fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
@@ -352,6 +358,7 @@ pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
         agent_listen: file.listen,
         admin_listen: file.admin_listen,
         face: face(&file)?,
+        counter_tls: file.counter_tls,
         ..proctor_edge::EdgeConfig::new(file.data_dir)
     };
     if let Some(most) = file.spool_bytes_max {

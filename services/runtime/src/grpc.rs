@@ -1,8 +1,14 @@
 //! gRPC between the roles: channels, servers, bearer tokens.
 //!
-//! There is no TLS here yet: channels are for loopback and private networks, and an `https://`
-//! address is refused rather than silently spoken to in plain text.
+//! `http://` is for loopback and private networks. `https://` needs the authority of the server's
+//! certificate ([`channel_with`]). An address is never spoken to in another way than it says, nor in
+//! plain text where TLS is configured: either is an error.
 
+mod tls;
+
+pub use tls::{ClientTls, ClientTlsFiles};
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -37,9 +43,32 @@ const AUTHORIZATION: &str = "authorization";
 /// A channel or server that cannot work. Holds no token.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
-    /// Not an `http://` address.
-    #[error("not an http:// address of a gRPC server")]
+    /// Neither an `http://` nor an `https://` address.
+    #[error("not an http:// or https:// address of a gRPC server")]
     Address,
+    /// An `https://` address, and nobody whose certificates are believed.
+    #[error(
+        "https:// is for the counter's nodes, and needs the authority of their certificates (`counter_tls`)"
+    )]
+    NoAuthority,
+    /// An `http://` address where TLS is configured.
+    #[error("TLS is configured (`counter_tls`), and the address is http://")]
+    Plain,
+    /// A PEM file.
+    #[error("{path} can't be read")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// One of the client's two files is missing.
+    #[error("a client's certificate needs both `cert` and `key`")]
+    HalfIdentity,
+    /// The files' content.
+    #[error("the TLS files don't fit")]
+    Tls(#[source] tonic::transport::Error),
     /// A token with characters no header can carry.
     #[error("the bearer token is not usable in a header")]
     Token,
@@ -51,12 +80,29 @@ pub enum GrpcError {
 /// A channel that connects when it is first used, and again whenever the connection is lost.
 ///
 /// # Errors
-/// [`GrpcError::Address`] for anything but `http://host:port`.
+/// [`GrpcError::Address`] or [`GrpcError::NoAuthority`] for anything but `http://host:port`.
 pub fn channel(address: &str) -> Result<Channel, GrpcError> {
-    if !address.starts_with("http://") {
+    channel_with(address, None)
+}
+
+/// The same, with TLS to an `https://` address: if it is configured, there is no other way.
+///
+/// # Errors
+/// If the address and the configuration don't fit.
+pub fn channel_with(address: &str, tls: Option<&ClientTls>) -> Result<Channel, GrpcError> {
+    let secure = address.starts_with("https://");
+    if !secure && !address.starts_with("http://") {
         return Err(GrpcError::Address);
     }
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| GrpcError::Address)?;
+    let endpoint = || Endpoint::from_shared(address.to_owned()).map_err(|_| GrpcError::Address);
+    let endpoint = match (secure, tls) {
+        (false, None) => endpoint()?,
+        (false, Some(_)) => return Err(GrpcError::Plain),
+        (true, None) => return Err(GrpcError::NoAuthority),
+        (true, Some(tls)) => endpoint()?
+            .tls_config(tls.config())
+            .map_err(GrpcError::Tls)?,
+    };
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT)
@@ -223,20 +269,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_plain_http_addresses_are_accepted() {
+    async fn an_address_is_spoken_to_as_it_says_or_not_at_all() {
         assert!(channel("http://127.0.0.1:1").is_ok());
-        for address in [
-            "",
-            "127.0.0.1:1",
-            "https://127.0.0.1:1",
-            "unix:/x",
-            "http://",
-        ] {
+        for address in ["", "127.0.0.1:1", "unix:/x", "http://"] {
             assert!(
                 matches!(channel(address), Err(GrpcError::Address)),
                 "{address}"
             );
         }
+        assert!(matches!(
+            channel("https://127.0.0.1:1"),
+            Err(GrpcError::NoAuthority)
+        ));
+    }
+
+    #[tokio::test]
+    async fn where_tls_is_configured_nothing_is_plain() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        let files = |cert: Option<&str>| ClientTlsFiles {
+            ca: ca.clone(),
+            cert: cert.map(PathBuf::from),
+            key: None,
+        };
+        assert!(matches!(
+            ClientTls::load(&files(None)),
+            Err(GrpcError::File { .. })
+        ));
+        // No certificate is in it: then none is believed.
+        std::fs::write(&ca, "").unwrap();
+        assert!(matches!(
+            ClientTls::load(&files(Some("own.pem"))),
+            Err(GrpcError::HalfIdentity)
+        ));
+        let tls = ClientTls::load(&files(None)).unwrap();
+        assert_eq!(format!("{tls:?}"), "ClientTls");
+        assert!(matches!(
+            channel_with("http://127.0.0.1:1", Some(&tls)),
+            Err(GrpcError::Plain)
+        ));
+        assert!(matches!(
+            channel_with("127.0.0.1:1", Some(&tls)),
+            Err(GrpcError::Address)
+        ));
     }
 
     #[tokio::test]

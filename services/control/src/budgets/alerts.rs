@@ -141,34 +141,59 @@ async fn alert(
         }
         return Ok(());
     }
-    if known.contains(&row(&text, &info.window_start, percent)) {
+    let told = |level| known.contains(&row(&text, &info.window_start, level));
+    let passed = passed(percent, told);
+    if passed.is_empty() {
         return Ok(());
     }
+    tell(state, tenant, &text, &info.window_start, &passed).await
+}
+
+/// The levels up to `percent` above the highest that was told, the lowest first: between two looks an account may pass
+/// several, and who waits for one of them is to hear of it.
+fn passed(percent: u64, told: impl Fn(u64) -> bool) -> Vec<u64> {
+    let highest = LEVELS.into_iter().find(|level| told(*level)).unwrap_or(0);
+    let rising = LEVELS.into_iter().rev();
+    rising
+        .filter(|level| *level > highest && *level <= percent)
+        .collect()
+}
+
+/// One event for each of these levels of an account, all or none.
+async fn tell(
+    state: &State,
+    tenant: &TenantId,
+    account: &str,
+    window_start: &str,
+    levels: &[u64],
+) -> Result<(), ControlError> {
     let mut tx = state.store.tenant(tenant).await?;
-    let raised = sqlx::query(
-        "insert into control.budget_alerts (tenant, account, window_start, level) values ($1, $2, $3, $4)
-         on conflict do nothing",
-    )
-    .bind(tenant.as_str())
-    .bind(&text)
-    .bind(&info.window_start)
-    .bind(i32::try_from(percent).unwrap_or(100))
-    .execute(&mut *tx)
-    .await?;
-    if raised.rows_affected() > 0 {
-        sqlx::query("delete from control.budget_alerts where tenant = $1 and account = $2 and window_start < $3")
-            .bind(tenant.as_str())
-            .bind(&text)
-            .bind(&info.window_start)
-            .execute(&mut *tx)
-            .await?;
-        let object = format!("{text} {percent}%");
+    for level in levels {
+        let raised = sqlx::query(
+            "insert into control.budget_alerts (tenant, account, window_start, level) values ($1, $2, $3, $4)
+             on conflict do nothing",
+        )
+        .bind(tenant.as_str())
+        .bind(account)
+        .bind(window_start)
+        .bind(i32::try_from(*level).unwrap_or(100))
+        .execute(&mut *tx)
+        .await?;
+        if raised.rows_affected() == 0 {
+            continue;
+        }
+        let object = format!("{account} {level}%");
         crate::audit::record(&mut tx, state, tenant, "control", "budget.alert", &object).await?;
-        metrics::counter!("proctor_control_budget_alerts_total", "level" => percent.to_string())
+        metrics::counter!("proctor_control_budget_alerts_total", "level" => level.to_string())
             .increment(1);
-        tx.commit().await?;
     }
-    Ok(())
+    sqlx::query("delete from control.budget_alerts where tenant = $1 and account = $2 and window_start < $3")
+        .bind(tenant.as_str())
+        .bind(account)
+        .bind(window_start)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }
 
 fn row(account: &str, window_start: &str, level: u64) -> (String, String, i32) {
@@ -211,5 +236,18 @@ mod tests {
         assert_eq!(at(5, None), 0);
         assert_eq!(at(0, Some(0)), 0, "nothing is allowed, and that is no news");
         assert_eq!(at(u64::MAX, Some(u64::MAX)), 100);
+    }
+
+    #[test]
+    fn each_level_that_was_passed_is_told_once() {
+        let after = |percent, known: &[u64]| passed(percent, |level| known.contains(&level));
+        assert_eq!(after(50, &[]), [50]);
+        assert_eq!(after(100, &[]), [50, 80, 100], "from nothing to all of it");
+        assert_eq!(after(100, &[50]), [80, 100]);
+        assert_eq!(after(80, &[50, 80]), [0_u64; 0]);
+        // An older version told of the highest alone: what is below it is no news any more.
+        assert_eq!(after(100, &[100]), [0_u64; 0]);
+        // After a credit: told already.
+        assert_eq!(after(50, &[50, 80]), [0_u64; 0]);
     }
 }

@@ -73,7 +73,16 @@ pub(crate) async fn put(
     .await?;
     check_fits(&mut tx, state).await?;
     let action = format!("{}.put", kind.as_str());
-    crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &request.id).await?;
+    let object = match kind {
+        // A tenant has one of them: its id says nothing. Decisions name the config version that they were made under, so
+        // with this it can be told later by which version of the prices a call was charged.
+        Kind::Limits | Kind::Prices => {
+            let config = objects::config_version(&mut tx).await?;
+            format!("version {} from config {config}", put.version)
+        }
+        _ => request.id.clone(),
+    };
+    crate::audit::record(&mut tx, state, &tenant, caller.id(), &action, &object).await?;
     tx.commit().await?;
     state.changed.notify_one();
     Ok(put)

@@ -99,6 +99,17 @@ pub(crate) async fn put(
     wire(&row)
 }
 
+/// Version of the tenant's configuration, with what this transaction has changed.
+pub(crate) async fn config_version(tx: &mut TenantTx) -> Result<i64, ControlError> {
+    let tenant = tx.tenant().clone();
+    let version: i64 =
+        sqlx::query_scalar("select config_version from control.tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(version)
+}
+
 pub(crate) async fn get(
     tx: &mut TenantTx,
     kind: Kind,

@@ -109,6 +109,7 @@ fn config(stack: &TestStack, data: &tempfile::TempDir) -> ControlConfig {
         deployment: "test.proctor.local".parse().unwrap(),
         heartbeat_interval: Duration::from_millis(200),
         counters: Vec::new(),
+        counter_tls: None,
     }
 }
 

@@ -74,6 +74,14 @@ async fn kills_at_random_spend_exactly_the_limit() {
 }
 
 /// The bar: a new leader within 1.5 s of the old one's death.
+const RECOVERY: Duration = Duration::from_millis(1_500);
+/// What one split vote costs on top. A follower stands for election 0.7 to 0.9 s after the last sign of life, at the next
+/// tick of 100 ms; if both stand at the same moment, each has voted for itself, and the faster one stands again after its
+/// election timeout (0.45 s at most) and a tick. No kill may take longer than that.
+const SPLIT_VOTE: Duration = Duration::from_millis(550);
+
+/// Half of the kills have to be within the bar, and the worst one within a split vote of it: a split vote is luck, and a
+/// test that fails by luck is not believed when it matters. All five are printed, to be recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_serves_soon_after_the_old_one_is_killed() {
     let dir = tempfile::tempdir().unwrap();
@@ -100,7 +108,8 @@ async fn a_new_leader_serves_soon_after_the_old_one_is_killed() {
     }
     println!("from kill to the next grant: {waits:?}");
     waits.sort();
-    assert!(waits[2] < Duration::from_millis(1_500), "{waits:?}");
+    assert!(waits[2] < RECOVERY, "{waits:?}");
+    assert!(waits[4] < RECOVERY + SPLIT_VOTE, "{waits:?}");
 }
 
 /// Each node in turn is restarted in an orderly way: nobody who had budget is refused.

@@ -183,6 +183,7 @@ async fn control(
         deployment: "dev".parse()?,
         heartbeat_interval: HEARTBEAT,
         counters: vec![format!("http://{counter_at}")],
+        counter_tls: None,
     };
     Ok(proctor_control::start(config, shutdown.clone()).await?)
 }
