@@ -184,6 +184,8 @@ pub struct Options {
     pub reach: Option<IpAddr>,
     /// Files that the edge may have open.
     pub edge_files_max: Option<u64>,
+    /// Lines for the edge's settings.
+    pub edge_settings: String,
 }
 
 /// A running installation with one tenant, `acme`.
@@ -317,8 +319,9 @@ impl Cluster {
             path,
             "edge",
             &format!(
-                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n",
-                edge_dir.display().to_string()
+                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n{}",
+                edge_dir.display().to_string(),
+                options.edge_settings,
             ),
         )?;
         edge.files_max = options.edge_files_max;
