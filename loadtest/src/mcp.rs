@@ -207,7 +207,7 @@ impl Stream {
             while let Some(message) = self.next().await? {
                 rest.push(message);
             }
-            Ok(rest)
+            anyhow::Ok(rest)
         };
         let ended = tokio::time::timeout(patience, rest).await;
         ended.with_context(|| format!("the stream goes on after {patience:?}"))?
