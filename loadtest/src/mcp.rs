@@ -26,7 +26,7 @@ impl Era {
 }
 
 /// Who asks: an endpoint and a token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
