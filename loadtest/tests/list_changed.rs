@@ -196,7 +196,7 @@ async fn a_long_list_comes_in_pages_and_each_is_filtered() {
             json!(format!("{text}!")),
             json!(format!("={text}")),
             json!(URL_SAFE_NO_PAD.encode("no server")),
-            json!(URL_SAFE_NO_PAD.encode([0xff, 0xfe])),
+            json!(URL_SAFE_NO_PAD.encode([0xff_u8, 0xfe])),
             json!(""),
             json!(7),
             json!({ "after": text }),
