@@ -329,10 +329,7 @@ impl Cluster {
             path,
             "edge",
             &format!(
-                "listen = \"127.0.0.1:{edge_port}\"
-admin_listen = \"127.0.0.1:{admin_port}\"
-data_dir = {:?}
-{counter_tls}{}",
+                "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n{counter_tls}{}",
                 edge_dir.display().to_string(),
                 options.edge_settings
             ),

@@ -5,8 +5,8 @@
 //! audit chain), [`drill`] (the faults), [`storm`] (all of them at random), [`fleet`], [`netns`], [`delay`], [`callers`], [`clocks`]
 //! and [`budget`] (counters, several edges, wrong clocks, budgets that are fought over), [`bench`] (throughput and latency next to a
 //! plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`), [`bench_mcp`] (streams, idle streams, connections),
-//! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`wire`] (what no client library
-//! would send).
+//! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`mcp`] (a client of MCP by hand),
+//! [`wire`] (what no client library would send).
 
 pub mod agentdojo;
 pub mod bench;
@@ -22,6 +22,7 @@ pub mod delay;
 pub mod drill;
 pub mod fleet;
 pub mod load;
+pub mod mcp;
 pub mod netns;
 pub mod oracle;
 pub mod provider;

@@ -15,7 +15,7 @@ use proctor_loadtest::bench_mcp;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
 use proctor_loadtest::storm;
-use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle};
+use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle, upstreams};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -85,7 +85,7 @@ enum Command {
     Wire {
         /// Which
         drill: WireDrill,
-        /// Slow clients (d15: 5,000), malformed inputs (d16: 100,000), connections (d19: 16), times (d20: 10)
+        /// Calls of each faulty server (d14: 30), slow clients (d15: 5,000), malformed inputs (d16: 100,000), connections (d19: 16), times (d20: 10)
         #[arg(long)]
         size: Option<usize>,
         /// Files that the edge may have open (d15)
@@ -175,6 +175,8 @@ enum Command {
 /// Drills over raw sockets.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum WireDrill {
+    /// Slow, broken and endless tool servers
+    D14,
     /// Slow and half-open clients
     D15,
     /// Malformed input
@@ -195,6 +197,13 @@ async fn wire(
 ) -> anyhow::Result<()> {
     let jitter = Duration::from_millis(5);
     match drill {
+        WireDrill::D14 => {
+            let plan = upstreams::Plan {
+                calls: size.unwrap_or(30),
+                good: 200,
+            };
+            println!("{:?}", upstreams::run(plan).await?);
+        }
         WireDrill::D15 => {
             let plan = slow::Plan {
                 connections: size.unwrap_or(5_000),

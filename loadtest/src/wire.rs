@@ -1,11 +1,12 @@
 //! What no client library would send, over raw sockets: slow and half-open clients, malformed input, requests within
-//! requests, floods of HTTP/2 frames, and input that is small to send and large to read.
+//! requests, floods of HTTP/2 frames, and input that is small to send and large to read. And what no server would answer.
 
 pub mod bombs;
 pub mod frames;
 pub mod malformed;
 pub mod slow;
 pub mod smuggle;
+pub mod upstreams;
 
 use crate::cluster::{Cluster, Options};
 use crate::load::prepare;

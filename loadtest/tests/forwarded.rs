@@ -1,5 +1,7 @@
-//! The call that is forwarded is the call that was decided: a tool server's own view of the arguments, byte for byte in
-//! canonical form, for arguments of every shape and spelling.
+//! D17: the call that is forwarded is the call that was decided: a tool server's own view of the arguments, byte for byte in
+//! canonical form, for arguments of every shape and spelling, whatever the server reads them with.
+//!
+//! `PROCTOR_FORWARDED_CASES` and `PROCTOR_FORWARDED_SEED` say how many calls are made, and which.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +11,9 @@
     reason = "a test fails by panicking, and says what it ran"
 )]
 
+#[path = "forwarded/readers.rs"]
+mod readers;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,14 +21,29 @@ use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
 use proctor_loadtest::load::{AGENT, allow_all, in_secs};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use readers::{Case, agree};
 use reqwest::{Method, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
-/// Calls that are made.
-const CALLS: usize = 400;
+/// Calls that are made, if nothing else is said.
+const CALLS: u64 = 2_000;
+/// Those that went through are read by other parsers so many at a time.
+const AT_A_TIME: usize = 2_000;
+
+/// A number that the environment may set.
+fn set(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    TestRunner::new_with_rng(ProptestConfig::default(), random)
+}
 
 /// The text of each `tools/call` that came to the server, as it came.
 type Came = Arc<Mutex<Vec<String>>>;
@@ -168,17 +188,21 @@ async fn what_was_decided_is_what_is_forwarded() {
         .unwrap();
 
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut runner = TestRunner::deterministic();
+    let calls = set("PROCTOR_FORWARDED_CASES", CALLS);
+    let seed = set("PROCTOR_FORWARDED_SEED", 1);
+    println!("{calls} calls, seed {seed}");
+    let mut runner = runner(seed);
     let strategy = object(spelled());
-    let (mut done, mut refused) = (0, 0);
-    for _ in 0..CALLS {
+    let (mut done, mut refused, mut cases) = (0, 0, Vec::new());
+    for number in 1..=calls {
         let sent = strategy.new_tree(&mut runner).unwrap().current();
+        let body = format!("{{\"arguments\":{sent},\"tool\":\"s/take\"}}");
         came.lock().unwrap().clear();
         let answer = http
             .post(format!("{}/v1/tool-call", cluster.edge_url))
             .bearer_auth(&token)
             .header("content-type", "application/json")
-            .body(format!("{{\"arguments\":{sent},\"tool\":\"s/take\"}}"))
+            .body(body.clone())
             .send()
             .await
             .unwrap();
@@ -190,6 +214,10 @@ async fn what_was_decided_is_what_is_forwarded() {
                 panic!("forwarded {} times: {sent}", came.len());
             };
             assert_eq!(arguments(request), canonical(&sent), "{sent}");
+            cases.push(Case {
+                sent: body,
+                came: request.clone(),
+            });
             done += 1;
         } else {
             // A key twice, a key that can't be told from another, a control character in a key: refused, for a reason.
@@ -197,9 +225,14 @@ async fn what_was_decided_is_what_is_forwarded() {
             assert!(came.is_empty(), "refused, and forwarded: {sent}");
             refused += 1;
         }
+        if cases.len() == AT_A_TIME || number == calls {
+            let readers = agree(&cases, cluster.dir.path());
+            println!("{} read the same by serde and {readers:?}", cases.len());
+            cases.clear();
+        }
     }
     println!("{done} forwarded as they were decided, {refused} refused");
-    assert!(done > CALLS / 4, "{done} of {CALLS} were forwarded");
+    assert!(done > calls / 4, "{done} of {calls} were forwarded");
     assert!(refused > 0, "nothing odd was among them");
     cluster.stop().await;
 }

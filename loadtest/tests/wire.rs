@@ -1,4 +1,4 @@
-//! Drills over raw sockets, small. In full: `proctor-loadtest wire d15`, `d16`, `d18`, `d19`, `d20`, with a release build.
+//! Drills over raw sockets, small. In full: `proctor-loadtest wire d14`, `d15`, `d16`, `d18`, `d19`, `d20`, with a release build.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,11 +6,17 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle};
+use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle, upstreams};
 use std::time::Duration;
 
 /// What a debug build among other tests may add to anybody's p99.
 const JITTER: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_faulty_tool_servers_are_given_up_and_others_go_on() {
+    let plan = upstreams::Plan { calls: 3, good: 10 };
+    println!("{:?}", upstreams::run(plan).await.unwrap());
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d15_slow_clients_leave_room_and_time_for_others() {

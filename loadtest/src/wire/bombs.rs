@@ -197,7 +197,7 @@ impl Client {
 }
 
 /// The most memory that a process ever had.
-fn highest_kb(pid: Pid) -> anyhow::Result<u32> {
+pub(super) fn highest_kb(pid: Pid) -> anyhow::Result<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -62,8 +62,8 @@ pub async fn run(plan: Plan, seed: u64) -> anyhow::Result<Report> {
 }
 
 async fn attack(system: &System, plan: Plan, seed: u64) -> anyhow::Result<Report> {
-    good(system, plan).await?;
-    let quiet = good(system, plan).await?;
+    good(system, plan.calls).await?;
+    let quiet = good(system, plan.calls).await?;
     let before = open_files(system)?;
     let (stop, held) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
     let mut slow = JoinSet::new();
@@ -78,7 +78,7 @@ async fn attack(system: &System, plan: Plan, seed: u64) -> anyhow::Result<Report
         slow.spawn(client);
     }
     arrived(plan, &held).await;
-    let attacked = good(system, plan).await?;
+    let attacked = good(system, plan.calls).await?;
     // What the clients take for a connection may still wait to be accepted.
     let held = open_files(system)?.saturating_sub(before);
     stop.cancel();
@@ -177,18 +177,23 @@ async fn crawl(
     Ok(())
 }
 
-/// Good clients, each call on a connection of its own.
-async fn good(system: &System, plan: Plan) -> anyhow::Result<Tail> {
+/// Good clients, each with so many calls, each call on a connection of its own.
+pub(super) async fn good(system: &System, count: usize) -> anyhow::Result<Tail> {
+    Tail::of(times(system, count).await?)
+}
+
+/// How long each of their calls took.
+pub(super) async fn times(system: &System, count: usize) -> anyhow::Result<Vec<Duration>> {
     let mut clients = JoinSet::new();
     for _ in 0..GOOD {
         let request = system.good("good", "connection: close\r\n");
-        clients.spawn(calls(system.edge, request, plan.calls));
+        clients.spawn(calls(system.edge, request, count));
     }
     let mut times = Vec::new();
     while let Some(done) = clients.join_next().await {
         times.extend(done??);
     }
-    Tail::of(times)
+    Ok(times)
 }
 
 async fn calls(

@@ -9,7 +9,7 @@ use crate::enforce::{Asked, Caller, Gateway};
 use crate::upstream::{self, News, Watched};
 use axum::response::Response;
 use futures::stream::{SelectAll, StreamExt, select_all};
-use proctor_engine::{ToolQuery, visible_tools};
+use proctor_engine::{Killed, ToolQuery, visible_tools};
 use proctor_model::catalogue::Listed;
 use proctor_model::{EntryKind, Reason, ServerId};
 use serde_json::{Map, Value, json};
@@ -236,8 +236,9 @@ impl Follower {
                 Some((server, news)) => self.news(&wanted, &server, &news).await,
                 None => {
                     self.admit().await?;
-                    if self.generation() != version {
-                        version = self.generation();
+                    let now = self.generation();
+                    if now != version {
+                        version = now;
                         heard = self.servers();
                         self.compare(&wanted, Tell::Changes).await?;
                     }
@@ -261,20 +262,22 @@ impl Follower {
         }
     }
 
-    /// Another number when anything may have changed that a list depends on.
-    fn generation(&self) -> u64 {
-        let Some(loaded) = self.caller.tenant.loaded() else {
-            return 0;
-        };
-        let servers = loaded.servers.all().map(|(_, server)| server.generation());
-        let intent = self
-            .caller
-            .token
-            .intent()
-            .and_then(|id| self.caller.tenant.intent(id));
-        servers
-            .fold(loaded.tenant.version(), u64::wrapping_add)
-            .wrapping_add(u64::from(intent.is_some()) << 63)
+    /// Another one when anything may have changed that a list depends on.
+    fn generation(&self) -> Generation {
+        let Caller { tenant, token } = &self.caller;
+        // That it is known says nothing: an intent that is over is kept a while, to be named as such.
+        let intent = token.intent().and_then(|id| tenant.intent(id));
+        let now = self.gateway.clock.now();
+        let in_force = intent.is_some_and(|intent| intent.check_context(token, now).is_ok());
+        let definitions = tenant.loaded().map_or(0, |loaded| {
+            let servers = loaded.servers.all().map(|(_, server)| server.generation());
+            servers.fold(loaded.tenant.version(), u64::wrapping_add)
+        });
+        Generation {
+            definitions,
+            in_force,
+            killed: tenant.killed(),
+        }
     }
 
     /// What the servers of this scope tell about themselves.
@@ -353,6 +356,23 @@ impl Follower {
         }
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         self.stream.push(&message).await;
+    }
+}
+
+/// What a list depends on, cheap to compare.
+struct Generation {
+    /// Of the catalogue, and of what the servers show.
+    definitions: u64,
+    /// Whether there is an intent, and it is not over.
+    in_force: bool,
+    killed: Arc<Killed>,
+}
+
+impl PartialEq for Generation {
+    fn eq(&self, other: &Self) -> bool {
+        // A change of the switches makes a new list of them.
+        (self.definitions, self.in_force) == (other.definitions, other.in_force)
+            && Arc::ptr_eq(&self.killed, &other.killed)
     }
 }
 
