@@ -88,10 +88,16 @@ impl Transport {
                     news.clone(),
                 )))
             }
-            Upstream::McpStdio { command, args, env } => Self::Stdio(Stdio::new(
+            Upstream::McpStdio {
+                command,
+                args,
+                env,
+                limits,
+            } => Self::Stdio(Stdio::new(
                 command.clone(),
                 args.clone(),
                 env.clone(),
+                *limits,
                 news.clone(),
             )),
             // Never called: the edge answers by itself.

@@ -133,7 +133,14 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
         }
         Upstream::Llm { .. } => {}
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
-        Upstream::McpStdio { .. } => platform("a program that edges run")?,
+        Upstream::McpStdio { limits, .. } => {
+            platform("a program that edges run")?;
+            if let Some(name) = limits.impossible() {
+                return Err(Status::invalid_argument(format!(
+                    "upstream.limits.{name}: at least 1"
+                )));
+            }
+        }
     }
     if !(1..=TIMEOUT_MS_MAX).contains(&server.timeout_ms) {
         return Err(Status::invalid_argument(format!(
