@@ -1,11 +1,13 @@
 //! Tool servers and the catalogue of their tools (contracts.md, section 5).
 
 mod auth;
+mod child;
 mod http;
 mod listed;
 mod llm;
 
 pub use auth::{UpstreamAuth, UpstreamTls};
+pub use child::ChildLimits;
 pub use http::{
     BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ParameterPlace,
 };
@@ -508,6 +510,9 @@ pub enum Upstream {
         /// Its environment: this and nothing else, but for `PATH` and `HOME`.
         #[serde(default)]
         env: BTreeMap<String, String>,
+        /// What it may use.
+        #[serde(default, skip_serializing_if = "ChildLimits::are_usual")]
+        limits: ChildLimits,
     },
     /// The tenant's LLM providers: its tools are their models.
     Llm {

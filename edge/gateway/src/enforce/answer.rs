@@ -254,7 +254,10 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
                 | Failure::NoCredential
                 | Failure::Unsendable => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
-                Failure::Broken | Failure::Timeout => Kind::Unknown,
+                Failure::Broken
+                | Failure::ServerError
+                | Failure::SessionLost
+                | Failure::Timeout => Kind::Unknown,
             };
             let reason = (*failure != Failure::Cancelled).then(|| failure.reason());
             (failure.as_str(), reason, None)

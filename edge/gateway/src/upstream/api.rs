@@ -8,7 +8,7 @@ use proctor_model::catalogue::{
     BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ParameterPlace, ToolServer,
 };
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,18 +35,23 @@ impl Api {
         Self { client, base }
     }
 
-    /// Makes the request of a tool and turns its answer into a tool's result.
+    /// Makes the request of a tool and turns its answer into a tool's result; its status comes with it.
     pub(super) async fn request(
         &self,
         binding: &HttpBinding,
         arguments: &Map<String, Value>,
         bytes_max: u64,
         limit: Duration,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, StatusCode), Failure> {
         let request = self.build(binding, arguments).ok_or(Failure::Unsendable)?;
         let exchange = async {
             let response = self.client.send(request).await?;
-            result(response, bytes_max).await
+            let status = response.status();
+            match result(response, bytes_max).await {
+                Ok(answer) => Ok((answer, status)),
+                Err(Failure::Invalid) if status.is_server_error() => Err(Failure::ServerError),
+                Err(failure) => Err(failure),
+            }
         };
         tokio::time::timeout(limit, exchange)
             .await

@@ -1,8 +1,8 @@
 //! A circuit breaker: a server that fails again and again is left alone for a while, so that calls to it are refused at
 //! once and its slots are free.
 //!
-//! Only faults of the server count (not reached, broken off, too late), never what it answers; and each tenant's server,
-//! or LLM provider, has a breaker of its own.
+//! Only faults of the server count (not reached, broken off, too late, a 5xx that is no answer in JSON-RPC), never what it
+//! answers; and each tenant's server, or LLM provider, has a breaker of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -27,6 +27,9 @@ const TOKEN_MARGIN: Duration = Duration::from_secs(10);
 /// Life of an access token that does not say, and the longest that is believed.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// RFC 8693, sections 2.1 and 3.
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// How long a message may take that nobody waits for, and how many may be on their way to one upstream; more are not
 /// sent. An upstream that does not take them costs no more than these.
 const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -129,15 +132,24 @@ impl Client {
         }
         let client = self.client(request.url())?;
         self.authorize(&client, &mut request).await?;
+        let shown = request.headers().get(AUTHORIZATION).cloned();
         let response = client
             .execute(request)
             .await
             .map_err(|error| failure(&error))?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            // It may have been withdrawn: the next request gets a new one.
-            *self.0.token.lock().await = None;
+            self.forget(shown.as_ref()).await;
         }
         Ok(response)
+    }
+
+    /// A token that was not taken may have been withdrawn: the next request gets a new one. What others got in the
+    /// meantime stays.
+    async fn forget(&self, shown: Option<&HeaderValue>) {
+        let mut held = self.0.token.lock().await;
+        if held.as_ref().map(|token| &token.value) == shown {
+            *held = None;
+        }
     }
 
     fn client(&self, url: &Url) -> Result<reqwest::Client, Failure> {
@@ -194,6 +206,16 @@ impl Client {
                 self.secret(secret, request.url())?;
                 (AUTHORIZATION, self.access_token(client).await?)
             }
+            Some(UpstreamAuth::OauthTokenExchange {
+                secret,
+                subject_token,
+                ..
+            }) => {
+                for name in [Some(subject_token), secret.as_ref()].into_iter().flatten() {
+                    self.secret(name, request.url())?;
+                }
+                (AUTHORIZATION, self.access_token(client).await?)
+            }
         };
         request.headers_mut().insert(name, value);
         Ok(())
@@ -214,31 +236,30 @@ impl Client {
     }
 
     async fn fetch_token(&self, client: &reqwest::Client) -> Result<AccessToken, Failure> {
-        let Some(UpstreamAuth::OauthClientCredentials {
-            token_url,
-            client_id,
-            secret,
-            scope,
-            resource,
-        }) = &self.0.spec.auth
-        else {
-            return Err(Failure::NoCredential);
+        let url = match &self.0.spec.auth {
+            Some(
+                UpstreamAuth::OauthClientCredentials { token_url, .. }
+                | UpstreamAuth::OauthTokenExchange { token_url, .. },
+            ) => token_url,
+            Some(UpstreamAuth::Header { .. }) | None => return Err(Failure::NoCredential),
         };
-        let url: Url = token_url.parse().map_err(|_| Failure::NoCredential)?;
+        let url: Url = url.parse().map_err(|_| Failure::NoCredential)?;
         if !guard::may_name(&url, self.0.spec.reach) {
             return Err(Failure::NoCredential);
         }
-        let secret = self.secret(secret, &url)?;
-        // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        let encoded = |text: &str| -> String {
-            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-        };
-        let request = client
+        let Asking { client_id, form } = self.asking(&url)?;
+        let mut request = client
             .post(url)
-            .basic_auth(encoded(client_id), Some(encoded(&secret)))
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(grant(scope.as_deref(), resource.as_deref()));
+            .body(form);
+        if let Some((id, secret)) = client_id {
+            // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+            let encoded = |text: &str| -> String {
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+            };
+            request = request.basic_auth(encoded(&id), Some(encoded(&secret)));
+        }
         let mut response = request.send().await.map_err(|_| Failure::NoCredential)?;
         if !response.status().is_success() {
             return Err(Failure::NoCredential);
@@ -252,13 +273,68 @@ impl Client {
         }
         access_token(&body).ok_or(Failure::NoCredential)
     }
+
+    /// What is sent to the token endpoint at this address. Only secrets that may go there are in it.
+    fn asking(&self, url: &Url) -> Result<Asking, Failure> {
+        match &self.0.spec.auth {
+            Some(UpstreamAuth::OauthClientCredentials {
+                client_id,
+                secret,
+                scope,
+                resource,
+                ..
+            }) => Ok(Asking {
+                client_id: Some((client_id.clone(), self.secret(secret, url)?)),
+                form: form(&[
+                    ("grant_type", Some("client_credentials")),
+                    ("scope", scope.as_deref()),
+                    ("resource", resource.as_deref()),
+                ]),
+            }),
+            Some(UpstreamAuth::OauthTokenExchange {
+                client_id,
+                secret,
+                subject_token,
+                subject_token_type,
+                audience,
+                resource,
+                scope,
+                ..
+            }) => {
+                let client_id = match (client_id, secret) {
+                    (Some(id), Some(secret)) => Some((id.clone(), self.secret(secret, url)?)),
+                    (None, None) => None,
+                    // Control takes no such catalogue.
+                    _ => return Err(Failure::NoCredential),
+                };
+                let subject = self.secret(subject_token, url)?;
+                let form = form(&[
+                    ("grant_type", Some(EXCHANGE)),
+                    ("subject_token", Some(subject.as_str())),
+                    ("subject_token_type", Some(subject_token_type.as_str())),
+                    ("requested_token_type", Some(ACCESS_TOKEN)),
+                    ("audience", audience.as_deref()),
+                    ("resource", resource.as_deref()),
+                    ("scope", scope.as_deref()),
+                ]);
+                Ok(Asking { client_id, form })
+            }
+            Some(UpstreamAuth::Header { .. }) | None => Err(Failure::NoCredential),
+        }
+    }
 }
 
-/// RFC 6749, section 4.4.2, with the resource of RFC 8707.
-fn grant(scope: Option<&str>, resource: Option<&str>) -> String {
+/// A request to a token endpoint.
+struct Asking {
+    /// The client and its secret; none where the endpoint does not want to know it.
+    client_id: Option<(String, Zeroizing<String>)>,
+    form: String,
+}
+
+/// RFC 6749, section 4.4.2, with the resource of RFC 8707; RFC 8693, section 2.1.
+fn form(members: &[(&str, Option<&str>)]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    for (name, value) in [("scope", scope), ("resource", resource)] {
+    for (name, value) in members {
         if let Some(value) = value {
             form.append_pair(name, value);
         }

@@ -113,7 +113,7 @@ impl Http {
                     self.sessions.forget(&session);
                     // A server that did it and then says that it knows no session must not get it twice.
                     if !request.repeatable() {
-                        return Err(Failure::Broken);
+                        return Err(Failure::SessionLost);
                     }
                 }
             }
@@ -242,7 +242,7 @@ impl Http {
         // Others wait for it, too: whoever is here holds the lock.
         let response = deadline.within(self.client.send(post)).await??;
         if !response.status().is_success() {
-            return Err(Failure::Invalid);
+            return Err(refused(&response));
         }
         let session_id = response.headers().get(SESSION_ID).cloned();
         let nowhere = Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), None);
@@ -439,11 +439,15 @@ impl Http {
             // Some servers answer in JSON-RPC with an HTTP error.
             status if (status.is_client_error() || status.is_server_error()) && json(&response) => {
             }
-            _ => return Err(Failure::Invalid.into()),
+            _ => return Err(refused(&response).into()),
         }
-        let answer = self
-            .answer(session, response, id, request, deadline)
-            .await?;
+        let without = refused(&response);
+        let answer = self.answer(session, response, id, request, deadline).await;
+        // JSON, but no JSON-RPC: whatever stands in front of the server, or it broke down.
+        let answer = answer.map_err(|failure| match failure {
+            Failure::Invalid => without,
+            other => other,
+        })?;
         unanswered.0 = None;
         Ok(answer)
     }
@@ -581,6 +585,14 @@ impl Drop for Unanswered {
         if let Some((client, cancelled)) = self.0.take() {
             client.part(cancelled);
         }
+    }
+}
+
+/// What a response without an answer comes to.
+fn refused(response: &Response) -> Failure {
+    match response.status().is_server_error() {
+        true => Failure::ServerError,
+        false => Failure::Invalid,
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) enum Failure {
     Unreachable,
     /// It broke off, or refused in HTTP, after the request was sent.
     Broken,
+    /// A 5xx and no answer, after the request was sent.
+    ServerError,
+    /// It says that it does not know the session, after it may have done what was asked.
+    SessionLost,
     /// It took too long.
     Timeout,
     /// What it sent is no answer.
@@ -45,6 +49,8 @@ impl Failure {
         match self {
             Self::Unreachable => "unreachable",
             Self::Broken => "broken",
+            Self::ServerError => "server_error",
+            Self::SessionLost => "session_lost",
             Self::Timeout => "timeout",
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
@@ -56,14 +62,21 @@ impl Failure {
         }
     }
 
-    /// Whether it is the server's fault.
+    /// Whether it is the server's fault. A 4xx never is: it may be ours, or the agent's.
     pub(super) fn is_fault(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Broken | Self::Timeout)
+        matches!(
+            self,
+            Self::Unreachable | Self::Broken | Self::ServerError | Self::Timeout
+        )
     }
 
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Unreachable | Self::Broken | Self::Cancelled => Reason::UpstreamUnavailable,
+            Self::Unreachable
+            | Self::Broken
+            | Self::ServerError
+            | Self::SessionLost
+            | Self::Cancelled => Reason::UpstreamUnavailable,
             Self::Timeout => Reason::OutputTimeout,
             Self::Invalid => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,

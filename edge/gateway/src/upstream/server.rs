@@ -88,10 +88,16 @@ impl Transport {
                     news.clone(),
                 )))
             }
-            Upstream::McpStdio { command, args, env } => Self::Stdio(Stdio::new(
+            Upstream::McpStdio {
+                command,
+                args,
+                env,
+                limits,
+            } => Self::Stdio(Stdio::new(
                 command.clone(),
                 args.clone(),
                 env.clone(),
+                *limits,
                 news.clone(),
             )),
             // Never called: the edge answers by itself.
@@ -176,6 +182,9 @@ impl Transport {
         }
     }
 }
+
+/// Whether an answer that reaches the agent is a fault of the server all the same: an HTTP API's 5xx.
+struct Fault(bool);
 
 /// What outlives a change of the catalogue.
 struct Link {
@@ -440,12 +449,13 @@ impl Server {
             () = cancel.cancelled() => return Err(Failure::Cancelled),
         };
         match &answer {
+            Ok((_, Fault(true))) => pass.failed(Instant::now()),
             Err(failure) if failure.is_fault() => pass.failed(Instant::now()),
             // What was never sent says nothing.
             Err(Failure::NoCredential | Failure::Unsendable) => drop(pass),
             _ => pass.answered(),
         }
-        answer
+        answer.map(|(answer, _)| answer)
     }
 
     async fn ask(
@@ -453,7 +463,7 @@ impl Server {
         permit: &Permit,
         errand: Errand<'_>,
         talk: &Talk,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, Fault), Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
         let bytes_max = permit.limits().bytes;
         let limit = Duration::from_millis(self.spec.timeout_ms.into());
@@ -469,12 +479,15 @@ impl Server {
                     limit,
                     talk,
                 };
-                return self.link.request(request).await;
+                let answer = self.link.request(request).await?;
+                return Ok((answer, Fault(false)));
             }
         };
         if let Transport::Api(api) = &*self.link.transport {
             let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
-            return api.request(binding, arguments, bytes_max, limit).await;
+            let asked = api.request(binding, arguments, bytes_max, limit).await;
+            let (answer, status) = asked?;
+            return Ok((answer, Fault(status.is_server_error())));
         }
         let request = Request {
             method: ask::method(purpose, tool.kind()),
@@ -485,7 +498,8 @@ impl Server {
             limit,
             talk,
         };
-        self.link.request(request).await
+        let answer = self.link.request(request).await?;
+        Ok((answer, Fault(false)))
     }
 
     /// Written anew from what was decided: the client's own headers go nowhere.
@@ -664,7 +678,7 @@ impl Link {
             match listing {
                 Ok(found) => definitions.extend(found),
                 // Only tools are always there to be listed; a server without prompts says so with an error.
-                Err(Failure::Invalid) if listed != Listed::Tool => {}
+                Err(Failure::Invalid | Failure::ServerError) if listed != Listed::Tool => {}
                 Err(failure) => return Err(failure),
             }
         }

@@ -1,11 +1,14 @@
 //! MCP over the standard streams of a child process: started when it is first needed, started anew when it ends.
 
+mod limits;
+
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
 use super::{Answer, Reply};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use proctor_model::catalogue::ChildLimits;
 use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +33,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pauses between starts of a child that keeps ending.
 const RESTART_MIN: Duration = Duration::from_millis(200);
 const RESTART_MAX: Duration = Duration::from_secs(30);
+/// A child that ran for so long before it ended does not keep ending.
+const STEADY: Duration = Duration::from_secs(30);
 
 /// Requests in a row that a child let time out before it is ended: it may have stopped to read.
 const LATE_MAX: u32 = 4;
@@ -76,12 +81,15 @@ impl Running {
 
     /// Ends the child with all that it started: it leads a process group of its own.
     fn kill(&self) {
-        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let group = child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = group {
-            // It may have ended by itself.
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        }
+        kill(&self.child.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn kill(child: &Child) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(group) = group {
+        // It may have ended by itself.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
 }
 
@@ -89,6 +97,7 @@ pub(super) struct Stdio {
     command: String,
     args: Vec<String>,
     env: BTreeMap<String, String>,
+    limits: ChildLimits,
     running: tokio::sync::Mutex<Start>,
     next_id: AtomicU64,
     news: broadcast::Sender<News>,
@@ -98,6 +107,8 @@ struct Start {
     running: Option<Arc<Running>>,
     backoff: Backoff,
     not_before: Instant,
+    /// When the last one was started.
+    since: Instant,
 }
 
 impl Stdio {
@@ -105,6 +116,7 @@ impl Stdio {
         command: String,
         args: Vec<String>,
         env: BTreeMap<String, String>,
+        limits: ChildLimits,
         news: broadcast::Sender<News>,
     ) -> Self {
         let backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
@@ -112,11 +124,13 @@ impl Stdio {
             running: None,
             backoff,
             not_before: Instant::now(),
+            since: Instant::now(),
         };
         Self {
             command,
             args,
             env,
+            limits,
             running: tokio::sync::Mutex::new(start),
             next_id: AtomicU64::new(1),
             news,
@@ -153,7 +167,9 @@ impl Stdio {
         {
             return Ok(Arc::clone(running));
         }
-        start.running = None;
+        if start.running.take().is_some() && start.since.elapsed() > STEADY {
+            start.backoff.reset();
+        }
         // A child that keeps ending is not started again for each call.
         if Instant::now() < start.not_before {
             return Err(Failure::Unreachable);
@@ -164,7 +180,7 @@ impl Stdio {
             .await
             .map_err(|_| Failure::Timeout)??;
         start.running = Some(Arc::clone(&running));
-        start.backoff.reset();
+        start.since = Instant::now();
         Ok(running)
     }
 
@@ -185,6 +201,7 @@ impl Stdio {
             tracing::warn!(%error, "a stdio tool server can't be started");
             Failure::Unreachable
         })?;
+        self.limit(&child)?;
         let stdin = child.stdin.take().ok_or(Failure::Unreachable)?;
         let stdout = child.stdout.take().ok_or(Failure::Unreachable)?;
         let (lines, waiting_lines) = mpsc::channel(LINES_WAITING);
@@ -219,6 +236,16 @@ impl Stdio {
             }
         });
         Ok(running)
+    }
+
+    /// A child that can't be held to its limits is ended before it was told anything.
+    fn limit(&self, child: &Child) -> Result<(), Failure> {
+        let id = child.id().ok_or(Failure::Unreachable)?;
+        limits::set(id, &self.limits).map_err(|error| {
+            tracing::warn!(%error, "the limits of a stdio tool server can't be set, and it is ended");
+            kill(child);
+            Failure::Unreachable
+        })
     }
 
     async fn greet(&self, running: &Running) -> Result<Era, Failure> {
@@ -284,7 +311,8 @@ impl Stdio {
                 tokio::select! {
                     biased;
                     Some(word) = said.recv() => Ok(word),
-                    answer = &mut answered => Err(answer.map_err(|_| Failure::Unreachable)),
+                    // It ended, and may have done it.
+                    answer = &mut answered => Err(answer.map_err(|_| Failure::Broken)),
                 }
             };
             match deadline.within(next).await? {
@@ -428,36 +456,4 @@ fn concerned(waiting: &Waiting, request: Option<u64>) -> Option<mpsc::Sender<Inc
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A child that answers the first request and then reads nothing any more.
-    #[tokio::test]
-    async fn a_child_that_stops_to_read_is_started_anew() {
-        let result = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
-        let script = r#"read line; id=${line#*\"id\":}; id=${id%%[,\}]*}
-            echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$RESULT}"; exec sleep 600"#;
-        let args = vec!["-c".to_owned(), script.to_owned()];
-        let env = BTreeMap::from([("RESULT".to_owned(), result.to_owned())]);
-        let news = broadcast::channel(1).0;
-        let stdio = Stdio::new("sh".to_owned(), args, env, news);
-        let first = Arc::downgrade(&stdio.running().await.unwrap());
-        let talk = Talk::silent("");
-        let large = Map::from_iter([("x".to_owned(), Value::from("x".repeat(256 * 1024)))]);
-        for _ in 0..LATE_MAX {
-            assert!(!first.upgrade().unwrap().ended.load(Ordering::Acquire));
-            let mut request = Request::own("tools/call", large.clone(), &talk);
-            request.limit = Duration::from_millis(50);
-            let answer = stdio.request(request).await;
-            assert_eq!(answer.unwrap_err(), Failure::Timeout);
-        }
-        assert!(
-            first
-                .upgrade()
-                .is_none_or(|first| first.ended.load(Ordering::Acquire))
-        );
-        stdio.running.lock().await.not_before = Instant::now();
-        let second = stdio.running().await.unwrap();
-        assert!(!second.ended.load(Ordering::Acquire));
-    }
-}
+mod tests;

@@ -34,6 +34,37 @@ pub enum UpstreamAuth {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resource: Option<String>,
     },
+    /// An access token that the edge gets in exchange for a stored one (RFC 8693), kept like the other kind's. Never in
+    /// exchange for the agent's own. The stored token, and the client's secret if there is one, have to be allowed for
+    /// the host of the token endpoint and for that of the upstream.
+    OauthTokenExchange {
+        /// The token endpoint.
+        token_url: String,
+        /// The client, where the endpoint wants to know it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<String>,
+        /// Its secret: there if and only if `client_id` is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<SecretName>,
+        /// The secret that is exchanged: a token of the one in whose name the upstream is called.
+        subject_token: SecretName,
+        /// What kind of token that is, as a URI.
+        #[serde(default = "access_token")]
+        subject_token_type: String,
+        /// The name of the service that the new token is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+        /// Its address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
+        /// Scopes, separated by blanks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<String>,
+    },
+}
+
+fn access_token() -> String {
+    "urn:ietf:params:oauth:token-type:access_token".to_owned()
 }
 
 fn authorization() -> String {

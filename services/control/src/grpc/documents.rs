@@ -142,7 +142,14 @@ fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
         }
         Upstream::Llm { .. } => {}
         // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
-        Upstream::McpStdio { .. } => platform("a program that edges run")?,
+        Upstream::McpStdio { limits, .. } => {
+            platform("a program that edges run")?;
+            if let Some(name) = limits.impossible() {
+                return Err(Status::invalid_argument(format!(
+                    "upstream.limits.{name}: at least 1"
+                )));
+            }
+        }
     }
     if !(1..=TIMEOUT_MS_MAX).contains(&server.timeout_ms) {
         return Err(Status::invalid_argument(format!(
@@ -203,6 +210,9 @@ fn check_credentials(auth: Option<&UpstreamAuth>, tls: Option<&UpstreamTls>) -> 
                 ));
             }
         }
+        Some(exchange @ UpstreamAuth::OauthTokenExchange { .. }) => {
+            check_exchange("upstream.auth", exchange)?;
+        }
     }
     match tls.and_then(|tls| tls.ca.as_ref()) {
         Some(ca) if !ca.contains("-----BEGIN CERTIFICATE-----") => Err(Status::invalid_argument(
@@ -210,6 +220,36 @@ fn check_credentials(auth: Option<&UpstreamAuth>, tls: Option<&UpstreamTls>) -> 
         )),
         _ => Ok(()),
     }
+}
+
+/// A token exchange whose request the edge can make; other kinds have nothing of it. `member` begins the message of a
+/// refusal.
+pub(crate) fn check_exchange(member: &str, auth: &UpstreamAuth) -> Result<(), Status> {
+    let UpstreamAuth::OauthTokenExchange {
+        token_url,
+        client_id,
+        secret,
+        subject_token_type,
+        ..
+    } = auth
+    else {
+        return Ok(());
+    };
+    check_url(&format!("{member}.token_url"), token_url)?;
+    let wrong = |what: &str| Err(Status::invalid_argument(format!("{member}.{what}")));
+    if client_id.as_deref() == Some("") {
+        return wrong("client_id: it is empty");
+    }
+    if client_id.is_some() != secret.is_some() {
+        return wrong("client_id: it goes with a secret, and a secret with it");
+    }
+    let printable = subject_token_type
+        .bytes()
+        .all(|byte| matches!(byte, b'!'..=b'~'));
+    if !printable || !subject_token_type.contains(':') {
+        return wrong("subject_token_type: a URI");
+    }
+    Ok(())
 }
 
 /// Only tools of an HTTP API are bound to requests, and all of them are.

@@ -1,6 +1,6 @@
 //! What the one server of LLM providers may be.
 
-use super::documents::check_url;
+use super::documents::{check_exchange, check_url};
 use crate::caller::Caller;
 use proctor_model::ServerId;
 use proctor_model::catalogue::{
@@ -101,6 +101,9 @@ fn check_provider(caller: &Caller, id: &ServerId, provider: &LlmProvider) -> Res
         }
         Some(UpstreamAuth::OauthClientCredentials { token_url, .. }) => {
             check_url(&member("auth.token_url"), token_url)
+        }
+        Some(exchange @ UpstreamAuth::OauthTokenExchange { .. }) => {
+            check_exchange(&member("auth"), exchange)
         }
     }
 }

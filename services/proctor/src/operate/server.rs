@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use proctor_engine::definition::findings;
 use proctor_model::EntryKind;
 use proctor_model::catalogue::{
-    CatalogueEntry, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls, Verb,
+    CatalogueEntry, ChildLimits, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls,
+    Verb,
 };
 use proctor_model::config::UpstreamSecret;
 use reqwest::Method;
@@ -328,6 +329,7 @@ async fn mcp_stdio(command: &str, args: &[String]) -> anyhow::Result<Found> {
         command: command.to_owned(),
         args: args.to_vec(),
         env: BTreeMap::new(),
+        limits: ChildLimits::default(),
     };
     let definitions = proctor_edge::list_tools(upstream.clone(), Vec::new()).await?;
     Ok((
