@@ -199,3 +199,33 @@ async fn a_policy_that_loops_refuses_its_own_tenants_calls_and_keeps_no_other_wa
     assert_eq!(system.executed("zoo"), 100);
     system.cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_one_tenant_is_unknown_to_another() {
+    let system = System::start().await;
+    let arguments = json!({ "id": "big", "amount": 500 });
+    let asked = system
+        .caller
+        .send(&system.acme, arguments.clone(), None)
+        .await;
+    assert_eq!(reason(&asked), "approval_required", "{asked}");
+    let id = asked["error"]["data"]["approval_id"].as_str().unwrap();
+    let approver = system.cluster.key("approver").await.unwrap();
+    let path = format!("/v1/tenants/acme/approvals/{id}/approve");
+    let comment = json!({ "comment": "looked at it" });
+    let approved = system
+        .cluster
+        .api_as(&approver, Method::POST, &path, Some(comment));
+    assert_eq!(approved.await.unwrap()["state"], "approved");
+    let foreign = system
+        .caller
+        .send(&system.zoo, arguments.clone(), Some(id))
+        .await;
+    assert_eq!(reason(&foreign), "approval_unknown", "{foreign}");
+    assert_eq!(system.executed("big"), 0);
+    // It is not used up by that either.
+    let own = system.caller.send(&system.acme, arguments, Some(id)).await;
+    assert_eq!(reason(&own), "allowed", "{own}");
+    assert_eq!(system.executed("big"), 1);
+    system.cluster.stop().await;
+}
