@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance fuzz
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance fuzz test-opa
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -21,7 +21,7 @@ demo: install ## The same, but stop after the demo; fails if a step is not as it
 
 test: ## All checks and tests
 	@deploy/dev/install.sh test
-	$(MAKE) lint unit doctest
+	$(MAKE) lint unit doctest test-opa
 
 lint:
 	$(CARGO) fmt --all --check
@@ -38,6 +38,10 @@ endif
 
 doctest:
 	$(CARGO) test --doc -p proctor-engine -p proctor-edge
+
+test-opa: ## The library's rules and their tests in the reference OPA, where there is an `opa` (1.x) in PATH
+	@if command -v opa >/dev/null; then opa test edge/engine/policies; \
+	else echo "test-opa: SKIPPED, there is no opa in PATH: the rules were not held against the reference OPA"; fi
 
 bench-agentdojo: install ## Replay AgentDojo's attacks and tasks through a running edge; fails beyond 6 attacks or below 85 tasks
 	$(CARGO) build --workspace --bins

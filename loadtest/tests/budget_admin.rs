@@ -173,6 +173,7 @@ async fn what_is_no_budget_is_refused_and_changes_nothing() {
         rule(json!({ "limit": "NaN" })),
         rule(json!({ "limit": null })),
         rule(json!({ "limit": u64::MAX })),
+        rule(json!({ "meter": "amount" })),
         rule(json!({ "meter": "bananas" })),
         rule(json!({ "scope": "planet" })),
         rule(json!({ "scope": "token", "id": "x" })),

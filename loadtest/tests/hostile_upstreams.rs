@@ -33,6 +33,8 @@ enum Mode {
     Redirect,
     /// Another request's id.
     WrongId,
+    /// A byte that is in no UTF-8, within a text.
+    Bytes,
     /// A tree of many tiny values.
     Tree,
     /// Does not show its tools any more.
@@ -85,6 +87,13 @@ async fn answer(State(server): State<Server>, Json(request): Json<Value>) -> Res
                 Mode::Redirect => (StatusCode::TEMPORARY_REDIRECT, result(good)).into_response(),
                 Mode::WrongId => Json(json!({ "jsonrpc": "2.0", "id": u64::MAX, "result": good }))
                     .into_response(),
+                Mode::Bytes => {
+                    let text = json!({ "jsonrpc": "2.0", "id": id, "result": good }).to_string();
+                    let mut bytes = text.replace("done", "d?ne").into_bytes();
+                    let at = bytes.iter().position(|byte| *byte == b'?').unwrap();
+                    bytes[at] = 0xff;
+                    ([("content-type", "application/json")], bytes).into_response()
+                }
                 Mode::Tree => result(json!({ "content": [], "tree": vec![json!([]); 600_000] })),
             }
         }
@@ -180,6 +189,7 @@ async fn what_a_hostile_server_answers_stays_its_own() {
     for (mode, reason) in [
         (Mode::Redirect, "output_invalid"),
         (Mode::WrongId, "output_invalid"),
+        (Mode::Bytes, "output_invalid"),
         (Mode::Tree, "output_too_large"),
     ] {
         let (answer, calls) = play(mode).await;

@@ -531,7 +531,7 @@ async fn attenuate(token: &str, caveat: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_that_do_not_compile_or_loop_are_refused() {
+async fn policies_that_do_not_compile_or_make_much_of_nothing_are_refused() {
     let system = system(Value::Null).await;
     let put = async |source: &str| {
         let body = json!({ "modules": [{ "name": "p.rego", "source": source }] });
@@ -544,6 +544,8 @@ async fn policies_that_do_not_compile_or_loop_are_refused() {
         "package proctor.policy\n\ndecision := {",
         "package elsewhere\n\ndecision := {\"effect\": \"allow\"}",
         "package proctor.policy\n\ndecision := http.send({\"method\": \"get\", \"url\": \"http://x\"})",
+        // One that uploads and loops: two_tenants.rs.
+        "package proctor.policy\n\ndecision := {\"effect\": \"allow\"} if count(numbers.range(1, 1000)) > 0",
     ] {
         let error = put(source).await.unwrap_err().to_string();
         assert!(error.contains("400"), "{error}");
@@ -553,25 +555,6 @@ async fn policies_that_do_not_compile_or_loop_are_refused() {
         "allowed",
         "a refused upload changes nothing"
     );
-    let loops = "package proctor.policy\n\ndecision := {\"effect\": \"allow\", \"reasons\": []} if {\n  \
-                 count([1 | some a in numbers.range(1, 1000); some b in numbers.range(1, 1000); a * b == -1]) == 0\n}\n";
-    if let Ok(version) = put(loops).await {
-        let path = format!("policies/bad/versions/{}/activate", version["version"]);
-        system
-            .cluster
-            .acme(Method::POST, &path, Some(json!({ "mode": "enforce" })))
-            .await
-            .unwrap();
-        let started = Instant::now();
-        loop {
-            let reason = system.reason(&system.token).await;
-            if ["policy_timeout", "policy_error"].contains(&reason.as_str()) {
-                break;
-            }
-            assert!(started.elapsed() < Duration::from_secs(5), "still {reason}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
     system.cluster.stop().await;
 }
 

@@ -114,3 +114,24 @@ fn decide_on_1_kb(bencher: Bencher<'_, '_>, session: &str) {
         .with_inputs(call)
         .bench_local_values(|call| decide(call, &world, &mut evaluator));
 }
+
+/// One value, looked up in a session that has read 100 kB: a payee whom a trusted result named.
+#[divan::bench(args = ["fresh", "after 100 kB"])]
+fn look_up_one_value(bencher: Bencher<'_, '_>, session: &str) {
+    let payee = "GB29NWBK60161331926819";
+    let read = json!([
+        {"tool": "mail/inbox", "text": mail(if session == "fresh" { 1 } else { 100_000 })},
+        {"tool": "bank/balance", "structured": {"iban": payee}},
+    ]);
+    let scenario = scenario(&read);
+    let intent = scenario.intent.as_ref().unwrap();
+    let tool = scenario
+        .tenant
+        .catalogue()
+        .get(&"bank/send_money".parse().unwrap())
+        .unwrap();
+    let arguments = json!({"recipient": payee});
+    let look_up = || intent.match_call(tool, &arguments, &scenario.counts, &scenario.read);
+    assert!(look_up().is_ok());
+    bencher.bench_local(look_up);
+}

@@ -22,6 +22,7 @@ use proctor_model::budget::{
     cost_of_tokens,
 };
 use proctor_model::{Reason, Timestamp, ToolRef};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a call needs of one account.
@@ -227,7 +228,18 @@ pub fn account_of(key: &CountKey) -> Option<AccountKey> {
         CountKey::Action { intent, action } => {
             (Scope::Intent, format!("{intent}#{action}"), Meter::Calls)
         }
-        CountKey::Total { .. } | CountKey::Lease(_) => return None,
+        CountKey::Total {
+            intent,
+            action,
+            amount,
+        } => {
+            // A pointer is longer than an account's id may be, and of other characters.
+            let digest = hex::encode(Sha256::digest(amount.as_bytes()));
+            let short = digest.get(..32).unwrap_or(&digest);
+            let id = format!("{intent}#{action}#{short}");
+            (Scope::Intent, id, Meter::Amount)
+        }
+        CountKey::Lease(_) => return None,
     };
     Some(AccountKey {
         scope,
@@ -238,9 +250,12 @@ pub fn account_of(key: &CountKey) -> Option<AccountKey> {
 }
 
 /// A token's or an intent's own ceiling as a demand on an account of the counter. `spent_here` was counted at this edge
-/// before there was a counter.
+/// before there was a counter. None for what each edge keeps for itself, and for nothing at all (an amount of 0).
 #[must_use]
 pub fn demand_of(charge: &Charge, token: &VerifiedToken, spent_here: u64) -> Option<Demand> {
+    if charge.units == 0 {
+        return None;
+    }
     Some(Demand {
         account: account_of(&charge.key)?,
         units: charge.units,
@@ -290,6 +305,30 @@ mod tests {
         ]);
         assert_eq!(budget.version(), 3);
         assert_eq!(budget.groups.len(), 3);
+    }
+
+    #[test]
+    fn each_amount_of_an_action_is_an_account_of_its_intent() {
+        let total = |action, amount: &str| CountKey::Total {
+            intent: "i".repeat(128).parse().unwrap(),
+            action,
+            amount: amount.into(),
+        };
+        let account = account_of(&total(3, "/amount")).unwrap();
+        assert_eq!(
+            (account.scope, account.meter, account.window),
+            (Scope::Intent, Meter::Amount, Window::Lifetime)
+        );
+        // What the counter takes as an id.
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@+#/".contains(&byte);
+        let long = format!("/{}", "x".repeat(9_000));
+        for amount in ["/amount", "/lines/0/é", long.as_str()] {
+            let id = account_of(&total(u32::MAX, amount)).unwrap().id;
+            assert!(id.len() <= 256 && id.bytes().all(is_id), "{id}");
+        }
+        for other in [total(3, "/fee"), total(4, "/amount")] {
+            assert_ne!(account_of(&other).unwrap().id, account.id);
+        }
     }
 
     #[test]

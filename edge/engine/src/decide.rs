@@ -604,7 +604,8 @@ fn ceilings(
             CountKey::TokenCost(_) => (needed.cost, Reason::CostExhausted),
             _ => (needed.calls, Reason::CallsExhausted),
         };
-        if world.session.calls(&ceiling.key).saturating_add(units) > ceiling.most {
+        let counted = world.session.calls(&ceiling.key).saturating_add(units);
+        if counted > ceiling.most || world.session.is_short_of(&ceiling.key, units) {
             return Err(reason.into());
         }
         if units > 0 {

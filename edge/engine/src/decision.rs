@@ -6,7 +6,7 @@ use crate::memory::Writing;
 use crate::step::{Step, Steps};
 use crate::token::VerifiedToken;
 use crate::world::CountKey;
-use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTask, EventTool};
+use proctor_model::audit::{Effect, EventIntent, EventPolicy, EventTask, EventTool, EventVerdict};
 use proctor_model::config::PolicyMode;
 use proctor_model::content::ContentFinding;
 use proctor_model::{
@@ -384,6 +384,12 @@ impl Facts {
     #[must_use]
     pub fn timings_us(&self) -> BTreeMap<String, u64> {
         crate::step::timings_us(&self.steps)
+    }
+
+    /// How each control judged, for `verdicts` of the audit event.
+    #[must_use]
+    pub fn verdicts(&self) -> BTreeMap<String, EventVerdict> {
+        crate::step::verdicts(&self.steps)
     }
 }
 

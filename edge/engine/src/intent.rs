@@ -370,7 +370,8 @@ fn problems<'a>(
     let full = move |reason: Reason| {
         let full = |count: &&Count| {
             let counted = session.calls(&count.key).saturating_add(count.units);
-            count.reason == reason && counted > count.most
+            let beyond = || counted > count.most || session.is_short_of(&count.key, count.units);
+            count.reason == reason && beyond()
         };
         counts.iter().find(full)?;
         Some(Problem::new(reason, None))

@@ -12,7 +12,7 @@ use crate::policy::{Evaluator, ResultView, Subject};
 use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
-use proctor_model::audit::EventPolicy;
+use proctor_model::audit::{EventPolicy, EventVerdict};
 use proctor_model::catalogue::{MemoryAction, MemoryUse};
 use proctor_model::content::{ContentFinding, Direction};
 use proctor_model::memory::MemorySummary;
@@ -515,6 +515,12 @@ impl Findings {
     #[must_use]
     pub fn timings_us(&self) -> BTreeMap<String, u64> {
         crate::step::timings_us(&self.steps)
+    }
+
+    /// How each control judged, for `verdicts` of the audit event.
+    #[must_use]
+    pub fn verdicts(&self) -> BTreeMap<String, EventVerdict> {
+        crate::step::verdicts(&self.steps)
     }
 }
 

@@ -58,8 +58,13 @@ impl Revocations for HashSet<RevocationId> {
 
 /// How often calls were authorized so far (calls in flight included).
 pub trait SessionView {
-    /// Calls (for `cost <=`: micro-units) counted under this key.
+    /// Calls (for `cost <=`: micro-units, for `totals`: millionths) counted under this key.
     fn calls(&self, key: &CountKey) -> u64;
+
+    /// Whether so many units more are known not to be had, whatever was counted here: of a ceiling that is kept elsewhere.
+    fn is_short_of(&self, _key: &CountKey, _units: u64) -> bool {
+        false
+    }
 }
 
 impl SessionView for HashMap<CountKey, u64> {

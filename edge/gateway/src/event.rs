@@ -2,7 +2,7 @@
 
 use proctor_engine::provenance::shown_pointer;
 use proctor_engine::{Facts, Login, Refusal};
-use proctor_model::audit::{AuditEvent, Effect, EventAdmin, Kind};
+use proctor_model::audit::{AuditEvent, Effect, EventAdmin, EventVerdict, Kind};
 use proctor_model::config::PolicyMode;
 use proctor_model::{EdgeId, EventId, IssuerId, Reason, RevocationId, TenantId, Timestamp};
 
@@ -50,6 +50,7 @@ fn with_facts(stamp: Stamp, kind: Kind, facts: &Facts) -> AuditEvent {
     event.approval_id = facts.approval.as_ref().map(|approval| approval.id.clone());
     event.task.clone_from(&facts.task);
     event.timings_us = facts.timings_us();
+    event.verdicts = facts.verdicts();
     event.trace_id = stamp.trace_id;
     event
 }
@@ -64,7 +65,18 @@ pub(crate) fn refused(stamp: Stamp, refusal: &Refusal) -> AuditEvent {
     let mut event = with_facts(stamp, Kind::Refused, &refusal.facts);
     event.control = Some(refusal.control());
     event.reason = Some(refusal.reason);
+    note_refusal(&mut event, refusal.reason);
     event
+}
+
+/// What decided may have come after all controls had passed: a lease that is not to be had, a person who is to be asked.
+fn note_refusal(event: &mut AuditEvent, reason: Reason) {
+    let verdict = match event.effect {
+        Some(Effect::Escalate) => EventVerdict::Escalated,
+        _ => EventVerdict::Refused,
+    };
+    let control = reason.control().as_str().to_owned();
+    event.verdicts.insert(control, verdict);
 }
 
 /// A decision without a call.
@@ -72,6 +84,9 @@ pub(crate) fn evaluated(stamp: Stamp, facts: &Facts, reason: Option<Reason>) -> 
     let mut event = with_facts(stamp, Kind::Evaluated, facts);
     event.control = reason.map(Reason::control);
     event.reason = reason;
+    if let Some(reason) = reason {
+        note_refusal(&mut event, reason);
+    }
     event
 }
 

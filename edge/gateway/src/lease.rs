@@ -279,20 +279,19 @@ pub(crate) struct Counted<'a, S> {
 
 impl<S: SessionView> SessionView for Counted<'_, S> {
     fn calls(&self, key: &CountKey) -> u64 {
-        let own = self.own.calls(key);
-        let dry = |account: Arc<Account>| {
-            account.is_dry(self.now).is_some() && account.free(self.now) == 0
-        };
+        self.own.calls(key)
+    }
+
+    fn is_short_of(&self, key: &CountKey, units: u64) -> bool {
         let shared = self
             .purse
             .zip(proctor_engine::budget::account_of(key))
             .and_then(|(purse, account)| purse.get(&account));
-        // A ceiling that is known to be reached is, whatever was counted here.
-        if shared.is_some_and(dry) {
-            u64::MAX
-        } else {
-            own
-        }
+        // The counter had less a moment ago. What it has left may do for a smaller amount.
+        shared.is_some_and(|account| {
+            let known = account.left().saturating_add(account.free(self.now));
+            account.is_dry(self.now).is_some() && known < units
+        })
     }
 }
 
@@ -300,5 +299,36 @@ impl Leases {
     /// The accounts of a tenant, for decisions; none where ceilings are not shared.
     pub(crate) fn shared_purse(&self, tenant: &TenantId) -> Option<Arc<Purse>> {
         self.are_shared().then(|| self.purse(tenant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_engine::budget::account_of;
+
+    #[test]
+    fn what_the_counter_has_left_may_do_for_a_smaller_amount() {
+        let key = CountKey::Total {
+            intent: "int_1".parse().unwrap(),
+            action: 0,
+            amount: "/amount".into(),
+        };
+        let now = Duration::from_secs(10);
+        let purse = Purse::default();
+        let account = purse.account(&account_of(&key).unwrap());
+        let at = |now| Counted {
+            own: HashMap::<CountKey, u64>::new(),
+            purse: Some(&purse),
+            now,
+        };
+        assert!(!at(now).is_short_of(&key, u64::MAX), "nothing is known");
+        account.dry(now * 2, 40);
+        assert!(!at(now).is_short_of(&key, 40));
+        assert!(at(now).is_short_of(&key, 41));
+        assert!(
+            !at(now * 3).is_short_of(&key, 41),
+            "it may have more by now"
+        );
     }
 }

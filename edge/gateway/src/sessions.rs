@@ -6,10 +6,11 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{CompiledIntent, Tracker};
+use proctor_model::config::SessionRule;
 use proctor_model::{AgentId, IntentId, RevocationId, SessionId, UserId};
 use proctor_runtime::Clock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Sightings of all sessions of a tenant that are kept, some 50 bytes each: 200 MB.
@@ -103,8 +104,31 @@ impl Sessions {
         }
     }
 
-    /// What the session of this token and intent has read.
+    /// What the session of this token and intent has read. Where it may go on at any edge, something may have been read
+    /// at another at any time, unless its token was pinned to this one.
     pub(crate) fn of(
+        &self,
+        token: &VerifiedToken,
+        intent: Option<&CompiledIntent>,
+        digest_key: &[u8; 32],
+        rule: SessionRule,
+    ) -> Session {
+        let session = self.known(token, intent, digest_key);
+        if rule == SessionRule::AnyEdge && !token.is_pinned() {
+            // It may have begun with a pinned token, or under the other rule.
+            let whole = |session: &Session| {
+                let session = session.read().unwrap_or_else(PoisonError::into_inner);
+                !session.is_incomplete()
+            };
+            if whole(&session) {
+                let mut session = session.write().unwrap_or_else(PoisonError::into_inner);
+                session.note_incomplete();
+            }
+        }
+        session
+    }
+
+    fn known(
         &self,
         token: &VerifiedToken,
         intent: Option<&CompiledIntent>,
@@ -163,6 +187,11 @@ mod tests {
     const KEY: [u8; 32] = [7; 32];
 
     fn token(agent: &str) -> VerifiedToken {
+        token_with(agent, &[])
+    }
+
+    /// `first` stands before the caveats that each token has.
+    fn token_with(agent: &str, first: &[&str]) -> VerifiedToken {
         let key = TokenKey {
             kid: "k1".parse().unwrap(),
             key: KEY,
@@ -171,13 +200,15 @@ mod tests {
         let request = MintRequest {
             tenant: "acme".parse().unwrap(),
             agent: agent.parse().unwrap(),
-            caveats: [
-                format!("time < {}", Timestamp::from_secs(NOW + 600)),
-                "tool in bank/*".into(),
-            ]
-            .iter()
-            .map(|caveat| caveat.parse().unwrap())
-            .collect(),
+            caveats: first
+                .iter()
+                .map(|caveat| (*caveat).to_owned())
+                .chain([
+                    format!("time < {}", Timestamp::from_secs(NOW + 600)),
+                    "tool in bank/*".into(),
+                ])
+                .map(|caveat| caveat.parse().unwrap())
+                .collect(),
         };
         let token = mint(&request, &key, [3; 16], Timestamp::from_secs(NOW)).unwrap();
         let keys = TokenKeys {
@@ -208,7 +239,7 @@ mod tests {
 
     fn of(sessions: &Sessions, agent: &str, intent: &Intent) -> Session {
         let intent = CompiledIntent::compile(intent.clone()).unwrap();
-        sessions.of(&token(agent), Some(&intent), &KEY)
+        sessions.of(&token(agent), Some(&intent), &KEY, SessionRule::OneEdge)
     }
 
     #[test]
@@ -239,9 +270,30 @@ mod tests {
     fn without_an_intent_the_session_begins_with_its_token() {
         for (started, is_whole) in [(NOW - 5, true), (NOW + 5, false)] {
             let (clock, _hand) = Clock::at(Timestamp::from_secs(started));
-            let session = Sessions::new(&clock).of(&token("copilot"), None, &KEY);
+            let rule = SessionRule::OneEdge;
+            let session = Sessions::new(&clock).of(&token("copilot"), None, &KEY, rule);
             assert_eq!(!session.read().unwrap().is_incomplete(), is_whole);
         }
+    }
+
+    #[test]
+    fn a_session_that_may_be_at_any_edge_is_never_whole() {
+        let (clock, _hand) = Clock::at(Timestamp::from_secs(NOW));
+        let sessions = Sessions::new(&clock);
+        let first = intent("int_1", "copilot", &json!("alice"), 1, None);
+        let first = CompiledIntent::compile(first).unwrap();
+        let is_whole = |token: &VerifiedToken, rule| {
+            let session = sessions.of(token, Some(&first), &KEY, rule);
+            let session = session.read().unwrap();
+            !session.is_incomplete()
+        };
+        let pinned = token_with("copilot", &["edge = edge_1"]);
+        let free = token("copilot");
+        assert!(is_whole(&free, SessionRule::OneEdge));
+        assert!(is_whole(&pinned, SessionRule::AnyEdge));
+        assert!(!is_whole(&free, SessionRule::AnyEdge));
+        // Another token of the same session has been elsewhere.
+        assert!(!is_whole(&pinned, SessionRule::AnyEdge));
     }
 
     #[test]

@@ -56,13 +56,15 @@ macro_rules! words {
 
 words!(
     /// What is counted.
-    Meter, "meter", "one of calls, tokens, cost", {
+    Meter, "meter", "one of calls, tokens, cost, amount", {
         /// Calls that were authorized.
         Calls = "calls",
         /// Tokens of a language model, as it reported them.
         Tokens = "tokens",
         /// Micro-units of the tenant's currency.
         Cost = "cost",
+        /// Millionths of an amount in the arguments, in what that amount is in (`totals` of an intent).
+        Amount = "amount",
     }
 );
 
@@ -77,7 +79,7 @@ words!(
         Session = "session",
         /// All tokens that derive from one prefix (`calls <=`, `cost <=`).
         Token = "token",
-        /// One action of an intent (`max_calls`).
+        /// One action of an intent (`max_calls`, `totals`).
         Intent = "intent",
     }
 );
@@ -160,7 +162,8 @@ impl<'de> Deserialize<'de> for Window {
 pub struct AccountKey {
     /// Whose.
     pub scope: Scope,
-    /// Which one: an agent's id, a session's, a token prefix, `<intent>/<action>`; empty for the tenant.
+    /// Which one: an agent's id, a session's, a token prefix, `<intent>#<action>` (for an amount: `#` and which); empty for
+    /// the tenant.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// What is counted.
@@ -222,6 +225,10 @@ pub enum BudgetError {
     Scope(usize),
     #[error("rules[{0}].id: empty for the tenant, else an id or *")]
     Id(usize),
+    #[error(
+        "rules[{0}].meter: calls, tokens or cost; amounts are limited by the totals of an intent"
+    )]
+    Meter(usize),
     #[error("rules[{0}].limit: 0 to 9007199254740991")]
     Limit(usize),
     #[error("rules[{0}]: the same scope, id, meter and window as an earlier rule")]
@@ -261,6 +268,9 @@ impl Limits {
             };
             if !id_fits {
                 return Err(BudgetError::Id(index));
+            }
+            if rule.meter == Meter::Amount {
+                return Err(BudgetError::Meter(index));
             }
             if rule.limit > UNITS_MAX {
                 return Err(BudgetError::Limit(index));
@@ -439,6 +449,13 @@ mod tests {
         ] {
             assert!(rule(key, value.clone()).is_err(), "{key} {value}");
         }
+    }
+
+    #[test]
+    fn an_amount_is_limited_by_intents_alone() {
+        let rule = json!({ "scope": "agent", "id": "*", "meter": "amount", "window": "lifetime", "limit": 10 });
+        let limits: Limits = serde_json::from_value(json!({ "rules": [rule] })).unwrap();
+        assert_eq!(limits.check(), Err(BudgetError::Meter(0)));
     }
 
     #[test]

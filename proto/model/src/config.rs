@@ -35,6 +35,25 @@ pub enum IntentRule {
     WhenDeclared,
 }
 
+/// Where the calls of one session may come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionRule {
+    /// One edge for as long as the session lasts: what it read is known where it is asked for. The default.
+    #[default]
+    OneEdge,
+    /// Any edge: what a session read is not known wherever it goes on, unless its token is pinned to one edge.
+    AnyEdge,
+}
+
+impl SessionRule {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A tenant's settings.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -54,6 +73,9 @@ pub struct TenantSettings {
     /// How memory that is read is judged.
     #[serde(skip_serializing_if = "MemoryRule::is_default")]
     pub memory: MemoryRule,
+    /// Whether a session stays at one edge.
+    #[serde(skip_serializing_if = "SessionRule::is_default")]
+    pub sessions: SessionRule,
 }
 
 /// The intent extraction plug-in of a tenant: an HTTP endpoint. Never asked per call.
@@ -82,6 +104,7 @@ impl Default for TenantSettings {
             approvals: ApprovalSettings::default(),
             extractor: None,
             memory: MemoryRule::default(),
+            sessions: SessionRule::default(),
         }
     }
 }

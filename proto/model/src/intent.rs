@@ -157,8 +157,10 @@ impl IntentDeclaration {
     }
 }
 
-/// Largest amount that is summed.
-pub const TOTAL_MAX: u64 = 1_000_000_000_000;
+/// Largest amount that is summed, and largest sum: its millionths are units of an account.
+pub const TOTAL_MAX: u64 = 9_000_000_000;
+
+const _: () = assert!(TOTAL_MAX * 1_000_000 <= crate::budget::UNITS_MAX);
 
 /// An amount in millionths, exactly; `None` if it is negative, larger than [`TOTAL_MAX`], or finer than that. It is read as
 /// it is written in decimals, so that 0.1 is a tenth and nothing is lost in binary fractions.
@@ -249,7 +251,7 @@ mod tests {
             ("1.5e-3", 1_500),
             ("98.70", 98_700_000),
             ("0e400", 0),
-            ("1000000000000", TOTAL_MAX * 1_000_000),
+            ("9000000000", TOTAL_MAX * 1_000_000),
         ] {
             assert_eq!(read(text), Some(expected), "{text}");
         }
@@ -258,8 +260,9 @@ mod tests {
             "-0.5",
             "1e-7",
             "0.0000015",
-            "1e13",
-            "1000000000000.5",
+            "1e10",
+            "9000000000.5",
+            "9000000001",
             "1e300",
             "18446744073709551615",
         ] {

@@ -41,6 +41,7 @@ impl From<Meter> for v1::Meter {
             Meter::Calls => Self::Calls,
             Meter::Tokens => Self::Tokens,
             Meter::Cost => Self::Cost,
+            Meter::Amount => Self::Amount,
         }
     }
 }
@@ -54,6 +55,7 @@ impl TryFrom<v1::Meter> for Meter {
             v1::Meter::Calls => Ok(Self::Calls),
             v1::Meter::Tokens => Ok(Self::Tokens),
             v1::Meter::Cost => Ok(Self::Cost),
+            v1::Meter::Amount => Ok(Self::Amount),
         }
     }
 }

@@ -32,11 +32,13 @@ pub(crate) async fn mint(
         text.parse::<Caveat>()
             .map_err(|error| Status::invalid_argument(format!("caveats[{index}]: {error}")))
     };
-    let caveats = caveats
+    let mut caveats = caveats
         .iter()
         .enumerate()
         .map(parse)
         .collect::<Result<Vec<_>, _>>()?;
+    // Before what makes the token usable, where its holder can put none: see `VerifiedToken::is_pinned`.
+    caveats.sort_by_key(|caveat| !matches!(caveat, Caveat::Edge(_)));
     let now = state.clock.now();
     let expires_at = caveats
         .iter()

@@ -29,6 +29,8 @@ pub enum Meter {
     Tokens,
     /// Micro-units of a currency.
     Cost,
+    /// Millionths of an amount in the arguments of calls. (Last: the log has these by number.)
+    Amount,
 }
 
 impl Meter {
@@ -39,6 +41,7 @@ impl Meter {
             Self::Calls => "calls",
             Self::Tokens => "tokens",
             Self::Cost => "cost",
+            Self::Amount => "amount",
         }
     }
 }

@@ -50,9 +50,11 @@ pub(crate) fn meter(meter: i32) -> Result<Meter, Status> {
         Ok(v1::Meter::Calls) => Ok(Meter::Calls),
         Ok(v1::Meter::Tokens) => Ok(Meter::Tokens),
         Ok(v1::Meter::Cost) => Ok(Meter::Cost),
-        Ok(v1::Meter::Unspecified) | Err(_) => {
-            Err(invalid("account.meter", "one of calls, tokens, cost"))
-        }
+        Ok(v1::Meter::Amount) => Ok(Meter::Amount),
+        Ok(v1::Meter::Unspecified) | Err(_) => Err(invalid(
+            "account.meter",
+            "one of calls, tokens, cost, amount",
+        )),
     }
 }
 
@@ -96,6 +98,7 @@ fn key(account: Option<v1::Account>) -> Result<AccountKey, Status> {
 pub(crate) fn account(account: Option<v1::Account>) -> Result<AccountKey, Status> {
     let key = key(account)?;
     if key.scope == Scope::Tenant {
+        not_an_amount(&key)?;
         return if key.id.is_empty() {
             Ok(key)
         } else {
@@ -109,7 +112,18 @@ pub(crate) fn account(account: Option<v1::Account>) -> Result<AccountKey, Status
             "1 to 256 of A-Z a-z 0-9 - _ . : @ + # /",
         ));
     }
+    not_an_amount(&key)?;
     Ok(key)
+}
+
+/// Amounts of different arguments are in different units: they are summed by intents alone.
+fn not_an_amount(key: &AccountKey) -> Result<(), Status> {
+    match (key.meter, key.scope) {
+        (Meter::Amount, Scope::Tenant | Scope::Agent | Scope::Session | Scope::Token) => {
+            Err(invalid("account.meter", "amount: of an intent alone"))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn rule(rule: v1::Rule) -> Result<command::Rule, Status> {
@@ -117,7 +131,9 @@ pub(crate) fn rule(rule: v1::Rule) -> Result<command::Rule, Status> {
     let limit = units("rule.limit", limit)?;
     let each = account.as_ref().is_some_and(|account| account.id == "*");
     let account = if each {
-        key(account)?
+        let account = key(account)?;
+        not_an_amount(&account)?;
+        account
     } else {
         self::account(account)?
     };
@@ -255,6 +271,7 @@ pub(crate) fn account_to_wire(key: AccountKey) -> v1::Account {
         Meter::Calls => v1::Meter::Calls,
         Meter::Tokens => v1::Meter::Tokens,
         Meter::Cost => v1::Meter::Cost,
+        Meter::Amount => v1::Meter::Amount,
     };
     let calendar = |calendar: v1::Calendar| Kind::Calendar(calendar.into());
     let kind = match window {

@@ -341,6 +341,8 @@ async fn bad_input_is_refused_and_changes_nothing() {
         vec![want(tenant_account(), 1 << 53, 1)],
         vec![want(with(|account| account.meter = 9), 5, 1)],
         vec![want(with(|account| account.meter = 0), 5, 1)],
+        // An amount is of an intent alone.
+        vec![want(with(|account| account.meter = 4), 5, 1)],
         vec![want(with(|account| account.scope = 0), 5, 1)],
         vec![want(with(|account| account.scope = -1), 5, 1)],
         vec![want(with(|account| account.id = "x".to_owned()), 5, 1)],

@@ -123,7 +123,7 @@ pub(crate) struct Account {
     /// Which one; absent for the tenant
     #[serde(default, skip_serializing_if = "String::is_empty")]
     id: String,
-    /// `calls`, `tokens` or `cost`
+    /// `calls`, `tokens`, `cost`, or of an intent `amount` (millionths)
     #[schema(example = "calls")]
     meter: String,
     /// `lifetime`, `minute`, `hour`, `day`, `month` or `rolling:<seconds>`

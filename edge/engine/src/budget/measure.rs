@@ -35,6 +35,18 @@ impl Used {
             Meter::Calls => self.calls,
             Meter::Tokens => self.tokens,
             Meter::Cost => self.cost,
+            // In the arguments: see `settled`.
+            Meter::Amount => 0,
+        }
+    }
+
+    /// What is settled on an account of this meter, of which so much was reserved. An amount is known before the call, and
+    /// no answer makes it less.
+    #[must_use]
+    pub fn settled(&self, meter: Meter, reserved: u64) -> u64 {
+        match meter {
+            Meter::Amount => reserved,
+            Meter::Calls | Meter::Tokens | Meter::Cost => self.of(meter),
         }
     }
 }

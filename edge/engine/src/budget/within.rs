@@ -53,7 +53,7 @@ mod tests {
         let held = |meter| match meter {
             Meter::Tokens => tokens,
             Meter::Cost => cost,
-            Meter::Calls => Some(0),
+            Meter::Calls | Meter::Amount => Some(0),
         };
         assert_eq!(output_within(held, used), expect, "{tokens:?} {cost:?}");
     }

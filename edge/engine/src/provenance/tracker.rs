@@ -154,6 +154,11 @@ impl Tracker {
         self.incomplete || self.untrusted.index.full
     }
 
+    /// From now on something may have been read elsewhere.
+    pub fn note_incomplete(&mut self) {
+        self.incomplete = true;
+    }
+
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
         let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));

@@ -133,6 +133,24 @@ fn a_token_is_bound_to_one_key_or_good_for_nothing() {
 }
 
 #[test]
+fn only_who_mints_a_token_pins_it_to_an_edge() {
+    let pinned = |token: &Token| verify(token, &ring()).unwrap().is_pinned();
+    let [time, tools] = NEEDED;
+    assert!(!pinned(&minted(&NEEDED)));
+    assert!(pinned(&minted(&["edge = edge_1", time, tools])));
+    assert!(pinned(&minted(&[time, "edge = edge_1", tools])));
+    // What a holder could have appended.
+    assert!(!pinned(&minted(&[time, tools, "edge = edge_1"])));
+    let appended = attenuate(&minted(&NEEDED), &caveats(&["edge = edge_1"]));
+    assert!(!pinned(&appended.unwrap()));
+    let narrowed = attenuate(
+        &minted(&["edge = edge_1", time, tools]),
+        &caveats(&["calls <= 1"]),
+    );
+    assert!(pinned(&narrowed.unwrap()));
+}
+
+#[test]
 fn standing_and_call_checks() {
     let edge = "edge_1".parse().unwrap();
     let region = "eu-west".parse().unwrap();

@@ -27,6 +27,7 @@ pub struct VerifiedToken {
     ceilings: Vec<Ceiling>,
     regions: Vec<Vec<Region>>,
     edges: Vec<EdgeId>,
+    pinned: bool,
     agents: Vec<AgentId>,
     intents: Vec<IntentId>,
     sessions: Vec<SessionId>,
@@ -75,6 +76,7 @@ impl VerifiedToken {
             ceilings: Vec::new(),
             regions: Vec::new(),
             edges: Vec::new(),
+            pinned: false,
             agents: Vec::new(),
             intents: Vec::new(),
             sessions: Vec::new(),
@@ -107,7 +109,10 @@ impl VerifiedToken {
             Caveat::Calls(most) => self.limit(CountKey::Token(prefix.clone()), most.into()),
             Caveat::Cost(most) => self.limit(CountKey::TokenCost(prefix.clone()), most),
             Caveat::RegionIn(regions) => self.regions.push(regions),
-            Caveat::Edge(id) => self.edges.push(id),
+            Caveat::Edge(id) => {
+                self.pinned |= self.expires_at == never() || self.tools_in.is_empty();
+                self.edges.push(id);
+            }
             Caveat::Cnf(key) => self.keys.push(key),
             Caveat::Depth(_) => {} // Checked over the whole chain when it was verified.
         }
@@ -263,6 +268,13 @@ impl VerifiedToken {
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         self.sessions.first()
+    }
+
+    /// Whether its issuer pinned it to one edge (`edge =`). A holder can append that caveat too, another one for each edge;
+    /// what stands before the token has an expiry and a tool list, without which none is given out, the issuer wrote.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
     }
 
     /// Whether it is bound to a key (`cnf`): then it is good only with a proof that its sender has that key, which who

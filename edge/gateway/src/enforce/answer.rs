@@ -292,6 +292,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
             ..EventMemory::default()
         });
         event.timings_us = findings.timings_us();
+        event.verdicts = findings.verdicts();
     }
 }
 

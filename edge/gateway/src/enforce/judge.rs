@@ -50,10 +50,12 @@ impl Gateway {
     pub(super) fn sit(&self, caller: &Caller) -> Result<Sitting, Reason> {
         let tenant = &caller.tenant;
         let keys = tenant.keys().ok_or(Reason::NotReady)?;
+        let loaded = tenant.loaded().ok_or(Reason::NotReady)?;
+        let rule = loaded.tenant.settings().sessions;
         let intent = caller.token.intent().and_then(|id| tenant.intent(id));
         let session = tenant
             .sessions
-            .of(&caller.token, intent.as_deref(), &keys.digest_key);
+            .of(&caller.token, intent.as_deref(), &keys.digest_key, rule);
         Ok(Sitting { intent, session })
     }
 

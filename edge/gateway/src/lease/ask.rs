@@ -5,7 +5,7 @@ use super::{Asked, Leases, WAIT, Wanted};
 use proctor_engine::budget::Demand;
 use proctor_engine::budget::purse::{Account, Grant};
 use proctor_model::TenantId;
-use proctor_model::budget::UNITS_MAX;
+use proctor_model::budget::{Meter, UNITS_MAX};
 use proctor_proto::v1;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -152,6 +152,10 @@ impl Leases {
         let first = seen.asked_at.is_zero();
         (seen.asked_at, seen.drawn_when_asked) = (now, drawn);
         drop(watched);
+        // Amounts are as they come, no pace says what the next one is: what is held here for it, others can't have.
+        if demand.account.meter == Meter::Amount {
+            return demand.units.clamp(1, UNITS_MAX);
+        }
         let pace = if first {
             0
         } else {
@@ -199,13 +203,12 @@ impl Leases {
                 UNITS_MAX,
             );
         } else {
-            let low_water = (grant.units / 2).max(demand.units);
+            let low_water = match (demand.account.meter, grant.left) {
+                (Meter::Amount, _) | (_, 0) => 0,
+                _ => (grant.units / 2).max(demand.units),
+            };
             let held = Arc::new(Grant::new(granted.lease, grant.units, until));
-            account.add(
-                held,
-                if grant.left == 0 { 0 } else { low_water },
-                grant.left,
-            );
+            account.add(held, low_water, grant.left);
         }
         Some(Asked::Granted)
     }

@@ -126,8 +126,10 @@ impl Spent {
 
     /// What the real figures come to. Nothing is given back before [`Settled::finish`].
     pub(crate) fn settle(self, used: &Used) -> Settled {
-        let noted =
-            |demand: &Demand| EventBudget::new(&demand.account, used.of(demand.account.meter));
+        let noted = |demand: &Demand| {
+            let units = used.settled(demand.account.meter, demand.units);
+            EventBudget::new(&demand.account, units)
+        };
         let noted = self.demands.iter().map(noted).collect();
         let corrections = self.charged.corrections(used);
         let leases = corrections.into_iter().map(|correction| {

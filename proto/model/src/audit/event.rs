@@ -3,8 +3,8 @@
 use super::parts::{exact, exact_each, exact_if_any};
 use super::{
     AuditError, Effect, EntryHash, EventAdmin, EventBudget, EventIntent, EventLane, EventPolicy,
-    EventResult, EventSeal, EventTask, EventTool, EventUpstream, EventUsage, Kind, SCHEMA,
-    canonical,
+    EventResult, EventSeal, EventTask, EventTool, EventUpstream, EventUsage, EventVerdict, Kind,
+    SCHEMA, canonical,
 };
 use crate::config::PolicyMode;
 use crate::content::ContentFinding;
@@ -144,6 +144,9 @@ pub struct AuditEvent {
     pub user: Option<UserId>,
     /// [`SCHEMA`].
     pub v: String,
+    /// How each control judged that was asked; those that come after a refusal are not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verdicts: BTreeMap<String, EventVerdict>,
 }
 
 impl AuditEvent {
@@ -196,6 +199,7 @@ impl AuditEvent {
             sealed: None,
             trace_id: None,
             timings_us: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
         }
     }
 

@@ -75,6 +75,18 @@ pub enum Effect {
     Escalate,
 }
 
+/// How one control judged. In order: of several judgements of one control the last word here counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventVerdict {
+    /// It let the call, or its answer, pass.
+    Passed,
+    /// It asked for a person.
+    Escalated,
+    /// It refused.
+    Refused,
+}
+
 /// The tool of an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -199,7 +199,46 @@ fn full(texts: &[String], figures: &[u64]) -> AuditEvent {
         ("budget".to_owned(), figure()),
     ]
     .into();
+    event.verdicts = [
+        ("policy".to_owned(), EventVerdict::Passed),
+        ("budget".to_owned(), EventVerdict::Refused),
+    ]
+    .into();
     event
+}
+
+#[test]
+fn verdicts_are_words_and_events_without_them_are_read_as_before() {
+    let zeros = "0".repeat(64);
+    let text = |more: &str| {
+        format!(
+            r#"{{"edge":"edge_1","edge_prev":"{zeros}","edge_seq":1,"event_id":"00000000-0000-0000-0000-000000000001","kind":"refused","reason":"token_expired","tenant":"acme","time":"2023-11-14T22:13:20Z","timings_us":{{"capability":3}},"v":"proctor.audit/1"{more}}}"#
+        )
+    };
+    let before = AuditEvent::from_canonical(text("").as_bytes()).unwrap();
+    assert!(before.verdicts.is_empty());
+    let more = r#","verdicts":{"capability":"passed","intent":"escalated","policy":"refused"}"#;
+    let now = AuditEvent::from_canonical(text(more).as_bytes()).unwrap();
+    let refused: Vec<_> = now.verdicts.into_iter().collect();
+    let of = |control: &str, verdict| (control.to_owned(), verdict);
+    assert_eq!(
+        refused,
+        [
+            of("capability", EventVerdict::Passed),
+            of("intent", EventVerdict::Escalated),
+            of("policy", EventVerdict::Refused),
+        ]
+    );
+    for bad in [
+        r#","verdicts":{}"#,
+        r#","verdicts":{"policy":"perhaps"}"#,
+        r#","verdicts":{"policy":"passed","intent":"passed"}"#,
+    ] {
+        assert!(
+            AuditEvent::from_canonical(text(bad).as_bytes()).is_err(),
+            "{bad}"
+        );
+    }
 }
 
 proptest::proptest! {

@@ -671,8 +671,10 @@ pub enum Meter {
     Calls = 1,
     /// Tokens of language models.
     Tokens = 2,
-    /// Money: micro-units of the tenant's currency (or, for a total of an intent, of that argument's unit).
+    /// Money: micro-units of the tenant's currency.
     Cost = 3,
+    /// Millionths of an amount in the arguments, in what that amount is in: totals of intents, and nothing else.
+    Amount = 4,
 }
 impl Meter {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -685,6 +687,7 @@ impl Meter {
             Self::Calls => "METER_CALLS",
             Self::Tokens => "METER_TOKENS",
             Self::Cost => "METER_COST",
+            Self::Amount => "METER_AMOUNT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -694,6 +697,7 @@ impl Meter {
             "METER_CALLS" => Some(Self::Calls),
             "METER_TOKENS" => Some(Self::Tokens),
             "METER_COST" => Some(Self::Cost),
+            "METER_AMOUNT" => Some(Self::Amount),
             _ => None,
         }
     }

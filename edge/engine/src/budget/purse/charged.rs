@@ -102,7 +102,8 @@ impl Charged {
         let mut parts = self.parts.iter().peekable();
         while let Some(part) = parts.next() {
             if before != Some(part.demand) {
-                (before, left) = (Some(part.demand), used.of(part.meter));
+                let held = self.held(part.demand);
+                (before, left) = (Some(part.demand), used.settled(part.meter, held));
             }
             let last = parts.peek().is_none_or(|next| next.demand != part.demand);
             let share = if last { left } else { left.min(part.units) };

@@ -274,6 +274,17 @@ fn an_unlimited_grant_is_not_recorded() {
     assert_eq!(settle(reservation.charge(), &tokens(0)), []);
 }
 
+#[test]
+fn an_amount_stays_as_it_was_reserved() {
+    let purse = Purse::default();
+    let grants =
+        [(1, 30), (2, 50)].map(|(lease, units)| give(&purse, "a", Meter::Amount, lease, units));
+    let demands = [demand("a", Meter::Amount, 40)];
+    let reservation = purse.reserve(&demands, NOW).unwrap();
+    assert_eq!(settle(reservation.charge(), &tokens(7)), []);
+    assert_eq!(grants.map(|grant| grant.report().spent), [30, 10]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Give(u8, u64),

@@ -106,7 +106,7 @@ impl Turn<'_> {
         let held = |meter| match meter {
             Meter::Tokens => tokens,
             Meter::Cost => cost,
-            Meter::Calls => None,
+            Meter::Calls | Meter::Amount => None,
         };
         funds.output = output_within(held, self.figures(*funds));
         relay.fund(funds.output, short);
