@@ -86,6 +86,7 @@ fn rows() -> Vec<(Family, &'static str, Tracked)> {
     }
     rows.push((Family::Modern, "input_required", Yes));
     rows.push((Family::Modern, "task question", Yes));
+    rows.push((Family::Modern, "task notification", Yes));
     rows.push((Family::Legacy, "stream question", Yes));
     rows.push((Family::Legacy, "task notification", Yes));
     rows

@@ -6,8 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "tasks/listen.rs"]
+mod listen;
 #[path = "tasks/server.rs"]
 mod server;
+#[path = "tasks/teller.rs"]
+mod teller;
 
 use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
 use proctor_loadtest::load::{AGENT, allow_all, in_secs};
@@ -28,15 +32,24 @@ struct System {
 
 impl System {
     async fn start() -> Self {
+        let (worker, url) = Worker::start().await;
+        Self {
+            worker,
+            ..Self::with(&url).await
+        }
+    }
+
+    /// With the server at this address; the worker is there, too, and nobody calls it.
+    async fn with(url: &str) -> Self {
         let options = Options {
             settings: json!({ "intent": "when_declared" }),
             ..Options::default()
         };
         let cluster = Cluster::start(options).await.unwrap();
-        let (worker, url) = Worker::start().await;
+        let (worker, _) = Worker::start().await;
         let mut import = tokio::process::Command::new(proctor_binary().unwrap());
         import
-            .args(["server", "import", "s", "--url", &url])
+            .args(["server", "import", "s", "--url", url])
             .env("PROCTOR_API_URL", &cluster.api_url)
             .env("PROCTOR_TENANT", "acme")
             .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
@@ -78,14 +91,18 @@ impl System {
             params["_meta"] = meta(&json!({ "elicitation": {}, "extensions": { TASKS: {} } }));
         }
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-        self.http
+        let post = self
+            .http
             .post(format!("{}/v1/mcp/s", self.cluster.edge_url))
             .bearer_auth(token)
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
             .header("mcp-method", method)
-            .header("mcp-name", name)
-            .json(&body)
+            .json(&body);
+        match name.is_empty() {
+            true => post,
+            false => post.header("mcp-name", name),
+        }
     }
 
     async fn ask(&self, token: &str, method: &str, params: Value) -> Value {

@@ -326,6 +326,18 @@ impl Gateway {
         }
     }
 
+    /// One request about a task, whole, as [`Gateway::call`] is one call.
+    pub(crate) async fn ask_task(self: &Arc<Self>, caller: Caller, asked: AskedTask) -> Outcome {
+        let cancel = CancellationToken::new();
+        let guard = cancel.clone().drop_guard();
+        let outcome = match self.start_task(caller, asked, cancel).await {
+            Ok(running) => self.ended(running).await,
+            Err(refused) => Outcome::Refused(refused),
+        };
+        guard.disarm();
+        outcome
+    }
+
     /// Begins a request about a task, as a call begins.
     pub(crate) async fn start_task(
         self: &Arc<Self>,

@@ -9,6 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// How long it is waited for what is told of a task.
+const TOLD_IN: Duration = Duration::from_secs(3);
+
 /// A family of revisions, on either side of the edge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Family {
@@ -125,7 +128,18 @@ impl System {
     }
 
     /// One request; all that came for it, headers included.
-    async fn ask(&self, family: Family, method: &str, mut params: Value) -> String {
+    async fn ask(&self, family: Family, method: &str, params: Value) -> String {
+        let response = self.send(family, method, params).await;
+        let mut out = format!("{:?} ", response.headers());
+        let mut stream = response.bytes_stream();
+        while let Some(piece) = stream.next().await {
+            out.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+            self.decline(&out).await;
+        }
+        out
+    }
+
+    async fn send(&self, family: Family, method: &str, mut params: Value) -> reqwest::Response {
         let mut post = self.post(family);
         params["_meta"] = json!({ "progressToken": "p" });
         if family == Family::Modern {
@@ -151,14 +165,22 @@ impl System {
                 .fold(post, |post, region| post.header("mcp-param-region", region));
         }
         let body = json!({ "jsonrpc": "2.0", "id": 9, "method": method, "params": params });
-        let response = post.json(&body).send().await.unwrap();
-        let mut out = format!("{:?} ", response.headers());
-        let mut stream = response.bytes_stream();
+        post.json(&body).send().await.unwrap()
+    }
+
+    /// Listens until something is told of a task.
+    async fn listen(&self, wanted: Value, out: &mut String) {
+        let (method, before) = ("subscriptions/listen", out.len());
+        let mut stream = self
+            .send(Family::Modern, method, wanted)
+            .await
+            .bytes_stream();
         while let Some(piece) = stream.next().await {
             out.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
-            self.decline(&out).await;
+            if out[before..].contains("\"notifications/tasks\"") {
+                return;
+            }
         }
-        out
     }
 
     /// Answers a question on the stream, once it is whole.
@@ -213,17 +235,24 @@ impl System {
         }
         let mut out = self.ask(family, "tools/call", params).await;
         if task {
-            self.follow(family, &mut out).await;
+            self.follow(family, channel, &mut out).await;
         }
         out
     }
 
     /// All that can be asked of a task.
-    async fn follow(&self, family: Family, out: &mut String) {
+    async fn follow(&self, family: Family, channel: &str, out: &mut String) {
         let begun = out.split_once("\"taskId\":\"");
         let Some(id) = begun.and_then(|(_, rest)| rest.split('"').next()) else {
             return;
         };
+        if (family, channel) == (Family::Modern, "task notification") {
+            let wanted = json!({ "notifications": { "taskIds": [id] } });
+            let listening = self.listen(wanted, out);
+            // What is kept back does not come: waited for a little longer than it takes.
+            drop(tokio::time::timeout(TOLD_IN, listening).await);
+            return;
+        }
         let id = json!({ "taskId": id });
         out.push_str(&self.ask(family, "tasks/get", id.clone()).await);
         if family == Family::Legacy {

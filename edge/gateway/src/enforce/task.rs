@@ -9,13 +9,14 @@ use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
 use crate::upstream::talk::Said;
 use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
-use crate::upstream::{Errand, Failure, Talk};
+use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{
     Answer, Channel, Decision, Facts, Findings, Following, Release, ToolQuery, follow,
 };
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// A request about a task.
@@ -209,16 +210,44 @@ impl Gateway {
         Ok(id)
     }
 
-    /// The task of this caller that an id stands for.
-    fn task_of(&self, caller: &Caller, asked: &AskedTask) -> Result<Arc<Task>, Reason> {
-        let owner = owner(caller, asked.family);
-        let sealed: Option<Sealed> = seal(caller, &owner)?.open(&asked.id);
+    /// The task of this caller that an id stands for, at the only server whose tasks are here, if there is one.
+    ///
+    /// # Errors
+    /// [`Reason::TaskUnknown`], whether it is another's, over or was never there.
+    pub(crate) fn task_of(
+        &self,
+        caller: &Caller,
+        family: Family,
+        server: Option<&ServerId>,
+        id: &str,
+    ) -> Result<Arc<Task>, Reason> {
+        let owner = owner(caller, family);
+        let sealed: Option<Sealed> = seal(caller, &owner)?.open(id);
         let now = self.clock.now();
         let task = caller.tenant.tasks.get(&owner, sealed.as_ref(), now)?;
-        match &asked.server {
+        match server {
             Some(server) if server != task.server() => Err(Reason::TaskUnknown),
             _ => Ok(task),
         }
+    }
+
+    /// Has a task watched at its server, and what the server tells of it from now on.
+    pub(crate) fn task_news(
+        &self,
+        caller: &Caller,
+        task: &Task,
+    ) -> Option<(Watched, broadcast::Receiver<News>)> {
+        let loaded = caller.tenant.loaded()?;
+        let server = loaded.servers.get(task.server())?;
+        let news = server.news();
+        Some((server.watch_task(&task.upstream_id), news))
+    }
+
+    /// Whether its server has agreed to tell when something becomes of it.
+    pub(crate) fn is_told_of(&self, caller: &Caller, task: &Task) -> bool {
+        let loaded = caller.tenant.loaded();
+        let server = loaded.as_ref().and_then(|it| it.servers.get(task.server()));
+        server.is_some_and(|server| server.tells_of(&task.upstream_id))
     }
 
     pub(super) async fn task_through(
@@ -228,7 +257,8 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let trace_id = asked.trace_id.clone();
-        let task = match self.task_of(caller, &asked) {
+        let task = self.task_of(caller, asked.family, asked.server.as_ref(), &asked.id);
+        let task = match task {
             Ok(task) => task,
             Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
         };

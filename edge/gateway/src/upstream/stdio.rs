@@ -3,7 +3,7 @@
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
-use super::{Answer, Reply};
+use super::{Answer, Reply, task};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use proctor_runtime::backoff::Backoff;
@@ -395,6 +395,12 @@ async fn read(
                 }
             }
             Ok(Incoming::Note(said)) => {
+                if said.method == task::STATUS
+                    && let Some(told) = News::of_task(&said.params)
+                {
+                    // Nobody listens: nobody misses it.
+                    let _ = news.send(told);
+                }
                 let progress = said.params.get("progressToken").and_then(Value::as_u64);
                 if let Some(words) = concerned(&waiting, progress) {
                     drop(words.try_send(Incoming::Note(said)));
