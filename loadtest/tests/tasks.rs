@@ -8,6 +8,8 @@
 
 #[path = "tasks/listen.rs"]
 mod listen;
+#[path = "tasks/older.rs"]
+mod older;
 #[path = "tasks/server.rs"]
 mod server;
 #[path = "tasks/teller.rs"]

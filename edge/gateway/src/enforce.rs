@@ -19,7 +19,7 @@ pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
 use room::Place;
 pub(crate) use room::{Room, UnderWay};
-pub(crate) use task::{AskedTask, ShownTask};
+pub(crate) use task::{AskedTask, ShownTask, may_be_shown};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
@@ -272,7 +272,7 @@ impl Gateway {
     }
 
     /// Before the first decision about a tool, its server has to have been asked what it shows.
-    async fn know(&self, caller: &Caller, query: &ToolQuery) {
+    pub(crate) async fn know(&self, caller: &Caller, query: &ToolQuery) {
         let Some(loaded) = caller.tenant.loaded() else {
             return;
         };

@@ -75,6 +75,8 @@ pub(crate) struct Task {
     /// In whose name, and with what to be asked, its server was spoken to: its session there knows the task.
     pub(crate) who: Arc<str>,
     pub(crate) capabilities: Map<String, Value>,
+    /// It is one of the extension of 2026-07-28, not of the protocol itself.
+    pub(crate) extension: bool,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
     begun: Timestamp,
@@ -88,6 +90,7 @@ pub(crate) struct Begun {
     pub(crate) deferred: Deferred,
     pub(crate) who: Arc<str>,
     pub(crate) capabilities: Map<String, Value>,
+    pub(crate) extension: bool,
     pub(crate) bytes: usize,
     pub(crate) state: State,
 }
@@ -100,6 +103,7 @@ impl Task {
             deferred,
             who,
             capabilities,
+            extension,
             bytes,
             state,
         } = begun;
@@ -110,6 +114,7 @@ impl Task {
             deferred,
             who,
             capabilities,
+            extension,
             bytes,
             begun: now,
             seen: Mutex::new(state),

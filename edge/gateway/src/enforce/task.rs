@@ -1,6 +1,8 @@
 //! Calls that become tasks, and what is asked of them later. Each request is decided, recorded and judged like a call, but
 //! for what the call itself has settled: it is not counted again, and no person is asked again.
 
+mod older;
+
 use super::answer::{Ended, note, noted, upstream_error};
 use super::dialogue::{Exchange, Replied};
 use super::{Caller, Gateway, Outcome};
@@ -9,11 +11,11 @@ use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
 use crate::upstream::talk::Said;
 use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
-use crate::upstream::{Errand, Failure, News, Talk, Watched};
+use crate::upstream::{Errand, Failure, News, Talk, Watched, Wiring};
 use proctor_engine::{
-    Answer, Channel, Decision, Facts, Findings, Following, Release, ToolQuery, follow,
+    Answer, Channel, Decision, Facts, Findings, Following, Release, Tool, ToolQuery, follow,
 };
-use proctor_model::{Reason, ServerId};
+use proctor_model::{EntryKind, Reason, ServerId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -144,12 +146,13 @@ impl Gateway {
             return Some(Support::default());
         }
         let owner = owner(caller, family);
-        let execution = tool.entry().definition.other.get("execution");
-        let said = execution.and_then(|execution| execution.get("taskSupport"));
-        let said = said.and_then(Value::as_str);
+        let said = said_support(tool);
+        let server = loaded.servers.get(&tool.reference().server);
+        // One that has the extension says so of itself, and of no tool.
+        let by_extension = said.is_none() && server.is_some_and(|server| server.makes_tasks());
         Some(Support {
             offered: caller.tenant.tasks.has_room(&owner, self.clock.now()),
-            declared: matches!(said, Some("optional" | "required")),
+            declared: by_extension || matches!(said, Some("optional" | "required")),
             needed: said == Some("required"),
         })
     }
@@ -164,7 +167,7 @@ impl Gateway {
         if talk.tasks == Wish::Never {
             return invalid();
         }
-        let bytes = answer.bytes;
+        let (bytes, extension) = (answer.bytes, task::is_of_extension(&answer.body));
         let Ok(Told {
             state,
             said,
@@ -177,7 +180,7 @@ impl Gateway {
             Ended::Released(said) => said,
             ended => return ended,
         };
-        match self.keep(exchange, talk, &state) {
+        match self.keep(exchange, talk, &state, extension) {
             Ok(id) => Ended::Task(Box::new(EndedTask {
                 id,
                 state: Some(state),
@@ -188,7 +191,13 @@ impl Gateway {
         }
     }
 
-    fn keep(&self, exchange: &Exchange<'_>, talk: &Talk, state: &State) -> Result<String, Reason> {
+    fn keep(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        state: &State,
+        extension: bool,
+    ) -> Result<String, Reason> {
         let (caller, permit) = (exchange.caller, exchange.recorded.permit());
         let now = self.clock.now();
         let owner = owner(caller, family(talk));
@@ -203,6 +212,7 @@ impl Gateway {
             deferred,
             who: Arc::clone(&talk.who),
             capabilities: talk.capabilities.clone(),
+            extension,
             bytes,
             state: state.clone(),
         };
@@ -317,6 +327,16 @@ impl Gateway {
         talk: Talk,
         cancel: &CancellationToken,
     ) -> Ended {
+        if task.extension && !talk.takes_results() {
+            let older = older::Older {
+                gateway: self,
+                exchange,
+                task,
+                talk: &talk,
+                cancel,
+            };
+            return Box::pin(older.ask(request)).await;
+        }
         let errand = Errand::Task(&task.upstream_id, request);
         let mut answer = match self.round(exchange, errand, &talk, cancel).await {
             Ok(answer) => answer,
@@ -473,6 +493,21 @@ pub(crate) struct Support {
     pub(crate) needed: bool,
 }
 
+/// What a tool's definition says of tasks.
+fn said_support(tool: &Tool) -> Option<&str> {
+    let execution = tool.entry().definition.other.get("execution");
+    execution?.get("taskSupport")?.as_str()
+}
+
+/// Whether a tool is shown to clients of 2025-11-25 as one that may be run as a task, where its definition says nothing of that.
+pub(crate) fn may_be_shown(tool: &Tool, servers: &Wiring) -> bool {
+    let server = servers.get(&tool.reference().server);
+    said_support(tool).is_none()
+        && tool.reference().name.kind() == EntryKind::Tool
+        && tool.entry().memory.is_none()
+        && server.is_some_and(|server| server.makes_tasks())
+}
+
 fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {
     Answer {
         channel: Channel::Task,
@@ -482,7 +517,7 @@ fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {
 }
 
 fn with_channel(payload: Payload, bytes: u64) -> Answer {
-    let (channel, body) = match payload {
+    let (channel, mut body) = match payload {
         Payload::Result(body) => (Channel::Result, body),
         Payload::Error(body) => (Channel::Error, body),
         Payload::Questions(questions) => {
@@ -490,6 +525,7 @@ fn with_channel(payload: Payload, bytes: u64) -> Answer {
             (Channel::Question, body)
         }
     };
+    task::unrelate(&mut body);
     Answer {
         channel,
         body,

@@ -6,7 +6,7 @@ use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::session::{Concerned, Session, Sessions};
 use super::talk::{Deadline, Pauses, QUESTIONS_MAX, Talk, WORDS_WAITING};
-use super::{Answer, Reply, events};
+use super::{Answer, Reply, events, task};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -128,6 +128,11 @@ impl Http {
         matches!(self.session(talk).await, Ok(session) if session.era == Era::Legacy)
     }
 
+    /// Whether the server has the extension for tasks.
+    pub(super) fn makes_tasks(&self) -> bool {
+        self.sessions.makes_tasks()
+    }
+
     /// What was known of the server may not be so any more.
     pub(super) fn doubt(&self) {
         self.sessions.doubt();
@@ -173,7 +178,12 @@ impl Http {
                 Ok(Answer {
                     reply: Reply::Result(result),
                     ..
-                }) => return Ok(supports("supportedVersions", &result).then_some(session)),
+                }) => {
+                    let modern = supports("supportedVersions", &result);
+                    let tasks = task::declared(result.get("capabilities"));
+                    self.sessions.note_tasks(modern && tasks);
+                    return Ok(modern.then_some(session));
+                }
                 Ok(Answer {
                     reply: Reply::Error(error),
                     ..

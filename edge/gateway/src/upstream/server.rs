@@ -13,7 +13,7 @@ use super::http::{Http, Request};
 use super::rpc::News;
 use super::stdio::Stdio;
 use super::talk::Talk;
-use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc};
+use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc, task};
 use crate::wire_header;
 use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
@@ -422,6 +422,20 @@ impl Server {
         Watched::new(&self.link.watched_tasks, id)
     }
 
+    /// How long one answer may take.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_millis(self.spec.timeout_ms.into())
+    }
+
+    /// Whether the server has the extension for tasks of 2026-07-28, as far as it was asked.
+    pub(crate) fn makes_tasks(&self) -> bool {
+        match &*self.link.transport {
+            Transport::Http(http) => http.makes_tasks(),
+            Transport::Stdio(stdio) => stdio.makes_tasks(),
+            Transport::Api(_) => false,
+        }
+    }
+
     /// Whether the server agreed to tell when something becomes of this task.
     pub(crate) fn tells_of(&self, task: &str) -> bool {
         self.link.told_tasks.borrow().contains(task)
@@ -485,19 +499,24 @@ impl Server {
     ) -> Result<Answer, Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
         let bytes_max = permit.limits().bytes;
-        let limit = Duration::from_millis(self.spec.timeout_ms.into());
+        let limit = self.limit();
+        let of_task = |id, request: task::Request, replies| Request {
+            method: request.method(),
+            params: ask::of_task(id, replies),
+            name: Some(id),
+            headers: Vec::new(),
+            bytes_max,
+            limit,
+            talk,
+        };
         let purpose = match errand {
             Errand::Call(purpose) => purpose,
             Errand::Task(id, request) => {
-                let request = Request {
-                    method: request.method(),
-                    params: ask::of_task(id, permit.replies()),
-                    name: Some(id),
-                    headers: Vec::new(),
-                    bytes_max,
-                    limit,
-                    talk,
-                };
+                let request = of_task(id, request, permit.replies());
+                return self.link.request(request).await;
+            }
+            Errand::Reply(id, replies) => {
+                let request = of_task(id, task::Request::Update, Some(replies));
                 return self.link.request(request).await;
             }
         };

@@ -10,7 +10,7 @@ use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio as Pipe;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -92,6 +92,8 @@ pub(super) struct Stdio {
     running: tokio::sync::Mutex<Start>,
     next_id: AtomicU64,
     news: broadcast::Sender<News>,
+    /// The child speaks the stateless revision, and has the extension for tasks.
+    tasks: AtomicBool,
 }
 
 struct Start {
@@ -120,7 +122,13 @@ impl Stdio {
             running: tokio::sync::Mutex::new(start),
             next_id: AtomicU64::new(1),
             news,
+            tasks: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the child has the extension for tasks.
+    pub(super) fn makes_tasks(&self) -> bool {
+        self.tasks.load(Ordering::Acquire)
     }
 
     /// Makes a request to the child, which is started where there is none.
@@ -242,13 +250,17 @@ impl Stdio {
                     &rpc::notification("notifications/initialized", Map::new()),
                 )
                 .await?;
+                self.tasks.store(false, Ordering::Release);
                 Ok(Era::Legacy)
             }
             Reply::Error(_) => {
                 let params = rpc::modern_params(Map::new(), &silent, 0);
                 let discover = Request::own("server/discover", params, &silent);
                 let answer = self.ask(running, &discover, &mut deadline).await?;
-                rpc::result(answer).map(|_| Era::Modern)
+                let discovered = rpc::result(answer)?;
+                let tasks = task::declared(discovered.get("capabilities"));
+                self.tasks.store(tasks, Ordering::Release);
+                Ok(Era::Modern)
             }
         }
     }

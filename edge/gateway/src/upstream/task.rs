@@ -173,9 +173,13 @@ fn is_id(id: &str) -> bool {
 
 /// Whether the result of a call is a task, in either family's words.
 pub(super) fn is_one(result: &Map<String, Value>) -> bool {
-    let modern = result.get("resultType").is_some_and(|kind| kind == "task");
     let legacy = result.get("task").is_some_and(Value::is_object);
-    modern || (legacy && !result.contains_key("content"))
+    is_of_extension(result) || (legacy && !result.contains_key("content"))
+}
+
+/// Whether it is one in those of 2026-07-28.
+pub(crate) fn is_of_extension(result: &Map<String, Value>) -> bool {
+    result.get("resultType").is_some_and(|kind| kind == "task")
 }
 
 /// Reads what a server says of a task. What is not known of it is left out, and what is not as it should be is no answer.
@@ -236,6 +240,18 @@ fn state(members: &Map<String, Value>) -> Option<State> {
         ttl_ms: ms("ttlMs", "ttl")?,
         poll_ms: ms("pollIntervalMs", "pollInterval")?,
     })
+}
+
+impl Told {
+    /// The same to a client of 2025-11-25: there a tool's own error is a failure of its task.
+    pub(crate) fn for_older(mut self) -> Self {
+        if let Some(Payload::Result(result)) = &self.payload
+            && result.get("isError") == Some(&Value::Bool(true))
+        {
+            self.state.status = Status::Failed;
+        }
+        self
+    }
 }
 
 impl State {

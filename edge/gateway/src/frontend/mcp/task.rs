@@ -96,8 +96,10 @@ impl Context<'_> {
     }
 
     /// Whether a call that asks for a task (2025-11-25) may become one. What will be refused anyway is left to the decision.
-    pub(super) fn may_ask(&self, tool: &ToolQuery) -> Result<(), Reason> {
+    pub(super) async fn may_ask(&self, tool: &ToolQuery) -> Result<(), Reason> {
         let gateway = &self.endpoint.gateway;
+        // Whether its server has the extension is known once it was asked.
+        gateway.know(&self.caller, tool).await;
         match gateway.task_support(&self.caller, tool, Family::Legacy) {
             Some(support) if !support.declared => Err(Reason::TaskUnsupported),
             Some(support) if !support.offered => Err(Reason::Overloaded),
