@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "tasks/edges.rs"]
+mod edges;
 #[path = "tasks/listen.rs"]
 mod listen;
 #[path = "tasks/older.rs"]
@@ -30,6 +32,8 @@ struct System {
     cluster: Cluster,
     worker: Worker,
     http: reqwest::Client,
+    /// The edge that is asked.
+    url: String,
 }
 
 impl System {
@@ -65,6 +69,7 @@ impl System {
                 .unwrap();
         }
         Self {
+            url: cluster.edge_url.clone(),
             cluster,
             worker,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -95,7 +100,7 @@ impl System {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
         let post = self
             .http
-            .post(format!("{}/v1/mcp/s", self.cluster.edge_url))
+            .post(format!("{}/v1/mcp/s", self.url))
             .bearer_auth(token)
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
@@ -142,6 +147,14 @@ impl System {
             }
             let late = started.elapsed() > Duration::from_secs(20);
             assert!(!late && got["error"].is_null(), "{status}: {got}");
+        }
+    }
+
+    /// Asks until the tool is stopped no more.
+    async fn until_released(&self, token: &str, id: &str) {
+        let started = Instant::now();
+        while reason(&self.get(token, id).await) == "killed_tool" {
+            assert!(started.elapsed() < Duration::from_secs(20));
         }
     }
 
@@ -279,10 +292,7 @@ async fn who_asks_after_a_task_is_judged_each_time() {
         .acme(Method::POST, path, Some(kill))
         .await
         .unwrap();
-    let started = Instant::now();
-    while reason(&system.get(&token, &id).await) == "killed_tool" {
-        assert!(started.elapsed() < Duration::from_secs(20));
-    }
+    system.until_released(&token, &id).await;
     system.worker.done.send_replace(true);
     let done = system.until(&token, &id, "completed").await;
     assert_eq!(done["result"]["content"][0]["text"], "it is done", "{done}");

@@ -12,7 +12,7 @@ const SECRET: &str = "AKIAQWERTYUIOP234567";
 const LATE: Duration = Duration::from_secs(20);
 
 /// A stream of events, read as it comes.
-struct Heard {
+pub(super) struct Heard {
     stream: std::pin::Pin<Box<dyn futures::Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,
     text: String,
     /// All that came.
@@ -45,7 +45,7 @@ impl Heard {
     }
 
     /// What is told of a task, once it is so far.
-    async fn until(&mut self, id: &str, status: &str) -> Value {
+    pub(super) async fn until(&mut self, id: &str, status: &str) -> Value {
         loop {
             let message = self.soon().await;
             assert_eq!(message["method"], "notifications/tasks", "{message}");
@@ -66,7 +66,7 @@ impl Heard {
 }
 
 impl System {
-    async fn listen(&self, token: &str, ids: &[&str]) -> Heard {
+    pub(super) async fn listen(&self, token: &str, ids: &[&str]) -> Heard {
         let wanted = json!({ "notifications": { "taskIds": ids } });
         let response = self.post(token, "subscriptions/listen", wanted).send();
         let pieces = response.await.unwrap().bytes_stream();
@@ -84,7 +84,7 @@ impl System {
         heard
     }
 
-    async fn kill(&self, path: &str) {
+    pub(super) async fn kill(&self, path: &str) {
         let kill = json!({ "scope": "tool", "object": "s/work" });
         let killed = self.cluster.acme(Method::POST, path, Some(kill)).await;
         killed.unwrap();

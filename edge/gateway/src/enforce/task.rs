@@ -1,7 +1,11 @@
 //! Calls that become tasks, and what is asked of them later. Each request is decided, recorded and judged like a call, but
 //! for what the call itself has settled: it is not counted again, and no person is asked again.
 
+mod elsewhere;
 mod older;
+mod support;
+
+pub(crate) use support::may_be_shown;
 
 use super::answer::{Ended, note, noted, upstream_error};
 use super::dialogue::{Exchange, Replied};
@@ -11,11 +15,9 @@ use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
 use crate::upstream::talk::Said;
 use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
-use crate::upstream::{Errand, Failure, News, Talk, Watched, Wiring};
-use proctor_engine::{
-    Answer, Channel, Decision, Facts, Findings, Following, Release, Tool, ToolQuery, follow,
-};
-use proctor_model::{EntryKind, Reason, ServerId};
+use crate::upstream::{Errand, Failure, News, Talk, Watched};
+use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
+use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -129,34 +131,6 @@ fn invalid() -> Ended {
 }
 
 impl Gateway {
-    /// Whether a call of this tool may become a task. None if it is not for this caller, which is the decision's to say.
-    pub(crate) fn task_support(
-        &self,
-        caller: &Caller,
-        query: &ToolQuery,
-        family: Family,
-    ) -> Option<Support> {
-        let loaded = caller.tenant.loaded()?;
-        let tool = loaded.tenant.catalogue().find(query).ok()?;
-        if !caller.token.covers(tool.reference()) {
-            return None;
-        }
-        // What a tool writes to memory is confirmed by the call's own answer.
-        if tool.entry().memory.is_some() {
-            return Some(Support::default());
-        }
-        let owner = owner(caller, family);
-        let said = said_support(tool);
-        let server = loaded.servers.get(&tool.reference().server);
-        // One that has the extension says so of itself, and of no tool.
-        let by_extension = said.is_none() && server.is_some_and(|server| server.makes_tasks());
-        Some(Support {
-            offered: caller.tenant.tasks.has_room(&owner, self.clock.now()),
-            declared: by_extension || matches!(said, Some("optional" | "required")),
-            needed: said == Some("required"),
-        })
-    }
-
     /// A call became a task: what is said of it is judged, and it is kept under its principal.
     pub(super) async fn begun(
         &self,
@@ -204,7 +178,11 @@ impl Gateway {
         let deferred = permit.deferred();
         let number = self.random.array::<16>().map(u128::from_be_bytes);
         let number = number.map_err(|_| Reason::Internal)?;
-        let id = seal(caller, &owner)?.close(&Sealed::new(number, &deferred, now))?;
+        let kept = (&deferred, talk, state);
+        let id = match extension {
+            true => elsewhere::sealed(caller, &owner, number, kept, now)?,
+            false => seal(caller, &owner)?.close(&Sealed::new(number, &deferred, now))?,
+        };
         let bytes = serde_json::to_vec(permit.arguments()).map_or(usize::MAX, |text| text.len());
         let begun = Begun {
             number,
@@ -224,7 +202,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Reason::TaskUnknown`], whether it is another's, over or was never there.
-    pub(crate) fn task_of(
+    pub(crate) async fn task_of(
         &self,
         caller: &Caller,
         family: Family,
@@ -234,7 +212,15 @@ impl Gateway {
         let owner = owner(caller, family);
         let sealed: Option<Sealed> = seal(caller, &owner)?.open(id);
         let now = self.clock.now();
-        let task = caller.tenant.tasks.get(&owner, sealed.as_ref(), now)?;
+        let task = match (
+            caller.tenant.tasks.get(&owner, sealed.as_ref(), now),
+            sealed,
+        ) {
+            (Err(Reason::TaskUnknown), Some(sealed)) => {
+                elsewhere::opened(caller, &owner, sealed, id, now).await?
+            }
+            (found, _) => found?,
+        };
         match server {
             Some(server) if server != task.server() => Err(Reason::TaskUnknown),
             _ => Ok(task),
@@ -268,7 +254,7 @@ impl Gateway {
     ) -> Outcome {
         let trace_id = asked.trace_id.clone();
         let task = self.task_of(caller, asked.family, asked.server.as_ref(), &asked.id);
-        let task = match task {
+        let task = match task.await {
             Ok(task) => task,
             Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
         };
@@ -480,32 +466,6 @@ impl Gateway {
         });
         Ok(here.map(|task| task.seen().legacy(&task.id)).collect())
     }
-}
-
-/// Whether a call may become a task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Support {
-    /// Nothing of ours is against it, and there is room.
-    pub(crate) offered: bool,
-    /// The tool's definition says that it can (2025-11-25).
-    pub(crate) declared: bool,
-    /// It says that it has to.
-    pub(crate) needed: bool,
-}
-
-/// What a tool's definition says of tasks.
-fn said_support(tool: &Tool) -> Option<&str> {
-    let execution = tool.entry().definition.other.get("execution");
-    execution?.get("taskSupport")?.as_str()
-}
-
-/// Whether a tool is shown to clients of 2025-11-25 as one that may be run as a task, where its definition says nothing of that.
-pub(crate) fn may_be_shown(tool: &Tool, servers: &Wiring) -> bool {
-    let server = servers.get(&tool.reference().server);
-    said_support(tool).is_none()
-        && tool.reference().name.kind() == EntryKind::Tool
-        && tool.entry().memory.is_none()
-        && server.is_some_and(|server| server.makes_tasks())
 }
 
 fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {

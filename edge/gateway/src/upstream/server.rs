@@ -22,6 +22,7 @@ use proctor_model::ToolName;
 use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -425,6 +426,16 @@ impl Server {
     /// How long one answer may take.
     pub(crate) fn limit(&self) -> Duration {
         Duration::from_millis(self.spec.timeout_ms.into())
+    }
+
+    /// Names the server by how it is reached, if every edge of its tenant reaches the same one: over HTTP. A child is each
+    /// edge's own.
+    pub(crate) fn place(&self) -> Option<String> {
+        let Upstream::McpHttp { .. } = &self.spec.upstream else {
+            return None;
+        };
+        let address = serde_json::to_vec(&self.spec.upstream).ok()?;
+        Some(hex::encode(Sha256::digest(address)))
     }
 
     /// Whether the server has the extension for tasks of 2026-07-28, as far as it was asked.

@@ -6,6 +6,7 @@
 use super::rpc::Failure;
 use proctor_engine::Channel;
 use proctor_model::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -92,7 +93,8 @@ impl Request {
 }
 
 /// How far a task is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     Working,
     InputRequired,
@@ -132,7 +134,8 @@ impl Status {
 }
 
 /// A task's state, without any text of its server but its id.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// As its server names it.
     pub(crate) id: String,

@@ -96,10 +96,13 @@ pub(super) async fn listen(
     if asked.contains_key("taskIds") && !upstream::task::declared(declared) {
         return context.refuse_undeclared(id).await;
     }
-    let tasks = match asked.get("taskIds").map(|ids| own_tasks(context, ids)) {
-        None => Vec::new(),
-        Some(Ok(tasks)) => tasks,
-        Some(Err(reason)) => return context.refuse(id, reason).await,
+    let tasks = match asked.get("taskIds") {
+        None => Ok(Vec::new()),
+        Some(ids) => own_tasks(context, ids).await,
+    };
+    let tasks = match tasks {
+        Ok(tasks) => tasks,
+        Err(reason) => return context.refuse(id, reason).await,
     };
     let mut honoured = Map::new();
     if !tasks.is_empty() {
@@ -169,14 +172,15 @@ pub(super) async fn listen(
 }
 
 /// The tasks that a client wants to be told of: its own. One that `tasks/get` would not find is refused as it would be.
-fn own_tasks(context: &Context<'_>, ids: &Value) -> Result<Vec<Arc<Task>>, Reason> {
+async fn own_tasks(context: &Context<'_>, ids: &Value) -> Result<Vec<Arc<Task>>, Reason> {
     let ids = ids.as_array().filter(|ids| ids.len() <= WATCHED_MAX);
     let gateway = &context.endpoint.gateway;
     let server = context.scope.only_server();
     let mut tasks: Vec<Arc<Task>> = Vec::new();
     for id in ids.ok_or(Reason::InvalidParams)? {
         let id = id.as_str().ok_or(Reason::InvalidParams)?;
-        let task = gateway.task_of(&context.caller, Family::Modern, server.as_ref(), id)?;
+        let task = gateway.task_of(&context.caller, Family::Modern, server.as_ref(), id);
+        let task = task.await?;
         if tasks.iter().all(|other| other.number != task.number) {
             tasks.push(task);
         }
