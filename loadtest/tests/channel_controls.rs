@@ -86,6 +86,13 @@ fn rows() -> Vec<(Family, &'static str, Tracked)> {
     }
     rows.push((Family::Modern, "input_required", Yes));
     rows.push((Family::Modern, "task question", Yes));
+    rows.push((Family::Modern, "task notification", Yes));
+    let older = TASKS.into_iter().chain([
+        ("task structured", Yes),
+        ("task question", Yes),
+        ("task id", NOT_SAID),
+    ]);
+    rows.extend(older.map(|(channel, tracked)| (Family::Older, channel, tracked)));
     rows.push((Family::Legacy, "stream question", Yes));
     rows.push((Family::Legacy, "task notification", Yes));
     rows

@@ -6,8 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "tasks/edges.rs"]
+mod edges;
+#[path = "tasks/listen.rs"]
+mod listen;
+#[path = "tasks/older.rs"]
+mod older;
 #[path = "tasks/server.rs"]
 mod server;
+#[path = "tasks/teller.rs"]
+mod teller;
 
 use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
 use proctor_loadtest::load::{AGENT, allow_all, in_secs};
@@ -24,19 +32,30 @@ struct System {
     cluster: Cluster,
     worker: Worker,
     http: reqwest::Client,
+    /// The edge that is asked.
+    url: String,
 }
 
 impl System {
     async fn start() -> Self {
+        let (worker, url) = Worker::start().await;
+        Self {
+            worker,
+            ..Self::with(&url).await
+        }
+    }
+
+    /// With the server at this address; the worker is there, too, and nobody calls it.
+    async fn with(url: &str) -> Self {
         let options = Options {
             settings: json!({ "intent": "when_declared" }),
             ..Options::default()
         };
         let cluster = Cluster::start(options).await.unwrap();
-        let (worker, url) = Worker::start().await;
+        let (worker, _) = Worker::start().await;
         let mut import = tokio::process::Command::new(proctor_binary().unwrap());
         import
-            .args(["server", "import", "s", "--url", &url])
+            .args(["server", "import", "s", "--url", url])
             .env("PROCTOR_API_URL", &cluster.api_url)
             .env("PROCTOR_TENANT", "acme")
             .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
@@ -50,6 +69,7 @@ impl System {
                 .unwrap();
         }
         Self {
+            url: cluster.edge_url.clone(),
             cluster,
             worker,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -78,14 +98,18 @@ impl System {
             params["_meta"] = meta(&json!({ "elicitation": {}, "extensions": { TASKS: {} } }));
         }
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-        self.http
-            .post(format!("{}/v1/mcp/s", self.cluster.edge_url))
+        let post = self
+            .http
+            .post(format!("{}/v1/mcp/s", self.url))
             .bearer_auth(token)
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
             .header("mcp-method", method)
-            .header("mcp-name", name)
-            .json(&body)
+            .json(&body);
+        match name.is_empty() {
+            true => post,
+            false => post.header("mcp-name", name),
+        }
     }
 
     async fn ask(&self, token: &str, method: &str, params: Value) -> Value {
@@ -123,6 +147,14 @@ impl System {
             }
             let late = started.elapsed() > Duration::from_secs(20);
             assert!(!late && got["error"].is_null(), "{status}: {got}");
+        }
+    }
+
+    /// Asks until the tool is stopped no more.
+    async fn until_released(&self, token: &str, id: &str) {
+        let started = Instant::now();
+        while reason(&self.get(token, id).await) == "killed_tool" {
+            assert!(started.elapsed() < Duration::from_secs(20));
         }
     }
 
@@ -260,10 +292,7 @@ async fn who_asks_after_a_task_is_judged_each_time() {
         .acme(Method::POST, path, Some(kill))
         .await
         .unwrap();
-    let started = Instant::now();
-    while reason(&system.get(&token, &id).await) == "killed_tool" {
-        assert!(started.elapsed() < Duration::from_secs(20));
-    }
+    system.until_released(&token, &id).await;
     system.worker.done.send_replace(true);
     let done = system.until(&token, &id, "completed").await;
     assert_eq!(done["result"]["content"][0]["text"], "it is done", "{done}");

@@ -399,7 +399,7 @@ impl Steps for Facts {
     }
 }
 
-fn arg_names(arguments: &Map<String, Value>) -> Vec<String> {
+pub(crate) fn arg_names(arguments: &Map<String, Value>) -> Vec<String> {
     use crate::limits::{ARG_NAME_BYTES_MAX, ARG_NAMES_MAX};
     let cut = |name: &String| {
         let end = name.floor_char_boundary(ARG_NAME_BYTES_MAX);

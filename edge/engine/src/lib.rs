@@ -67,7 +67,7 @@ pub use provenance::{Reading, Tracker, provenance_key};
 pub use reply::reply;
 pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};
-pub use task::{Deferred, Following, follow};
+pub use task::{Carried, Deferred, Following, follow};
 pub use world::{
     CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,
 };

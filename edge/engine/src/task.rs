@@ -4,6 +4,10 @@
 //! use its tool, in the world as it is now; not whether the call would be made again. What comes back is judged by
 //! [`respond`](crate::respond()) as the answer of the call that it is.
 
+mod carried;
+
+pub use carried::Carried;
+
 use crate::catalogue::{Tool, ToolQuery};
 use crate::decide::{at, current_intent, find, ready, standing};
 use crate::decision::{Decision, Facts, Permit, Refusal, ResultLimits};

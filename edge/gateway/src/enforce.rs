@@ -19,7 +19,7 @@ pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
 use room::Place;
 pub(crate) use room::{Room, UnderWay};
-pub(crate) use task::{AskedTask, ShownTask};
+pub(crate) use task::{AskedTask, ShownTask, may_be_shown};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
@@ -272,7 +272,7 @@ impl Gateway {
     }
 
     /// Before the first decision about a tool, its server has to have been asked what it shows.
-    async fn know(&self, caller: &Caller, query: &ToolQuery) {
+    pub(crate) async fn know(&self, caller: &Caller, query: &ToolQuery) {
         let Some(loaded) = caller.tenant.loaded() else {
             return;
         };
@@ -324,6 +324,18 @@ impl Gateway {
                 Err(self.refuse(caller, Reason::Overloaded, trace_id).await)
             }
         }
+    }
+
+    /// One request about a task, whole, as [`Gateway::call`] is one call.
+    pub(crate) async fn ask_task(self: &Arc<Self>, caller: Caller, asked: AskedTask) -> Outcome {
+        let cancel = CancellationToken::new();
+        let guard = cancel.clone().drop_guard();
+        let outcome = match self.start_task(caller, asked, cancel).await {
+            Ok(running) => self.ended(running).await,
+            Err(refused) => Outcome::Refused(refused),
+        };
+        guard.disarm();
+        outcome
     }
 
     /// Begins a request about a task, as a call begins.

@@ -2,7 +2,7 @@
 //! number by which they could be reached.
 
 use crate::upstream::task::State;
-use proctor_engine::Deferred;
+use proctor_engine::{Carried, Deferred};
 use proctor_model::{
     AgentId, Reason, RevocationId, ServerId, SessionId, TenantId, Timestamp, UserId,
 };
@@ -52,6 +52,22 @@ pub(crate) struct Sealed {
     decision: proctor_model::DecisionId,
     /// Until when, in microseconds of the epoch.
     until: i64,
+    /// All that there is of it, for the other edges of its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whole: Option<Box<Whole>>,
+}
+
+/// A task as another edge has to know it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Whole {
+    pub(crate) call: Carried,
+    /// What its client can be asked.
+    pub(crate) capabilities: Map<String, Value>,
+    /// As it began, with the id that its server gave.
+    pub(crate) state: State,
+    /// Which server that is: another one under the same name knows nothing of it.
+    pub(crate) place: String,
 }
 
 impl Sealed {
@@ -60,7 +76,24 @@ impl Sealed {
             number,
             decision: deferred.decision_id(),
             until: now.plus_secs(LIFE_MAX_S).as_micros(),
+            whole: None,
         }
+    }
+
+    pub(crate) fn with(self, whole: Whole) -> Self {
+        let whole = Some(Box::new(whole));
+        Self { whole, ..self }
+    }
+
+    /// What another edge sealed of it, with the number and the time at which it began.
+    ///
+    /// # Errors
+    /// [`Reason::TaskUnknown`] if it is over, or was not for other edges.
+    pub(crate) fn whole(self, now: Timestamp) -> Result<(Whole, u128, Timestamp), Reason> {
+        let whole = self.whole.filter(|_| now.as_micros() < self.until);
+        let begun = Timestamp::from_micros(self.until).plus_secs(-LIFE_MAX_S);
+        let whole = *whole.ok_or(Reason::TaskUnknown)?;
+        Ok((whole, self.number, begun))
     }
 }
 
@@ -75,6 +108,8 @@ pub(crate) struct Task {
     /// In whose name, and with what to be asked, its server was spoken to: its session there knows the task.
     pub(crate) who: Arc<str>,
     pub(crate) capabilities: Map<String, Value>,
+    /// It is one of the extension of 2026-07-28, not of the protocol itself.
+    pub(crate) extension: bool,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
     begun: Timestamp,
@@ -88,6 +123,7 @@ pub(crate) struct Begun {
     pub(crate) deferred: Deferred,
     pub(crate) who: Arc<str>,
     pub(crate) capabilities: Map<String, Value>,
+    pub(crate) extension: bool,
     pub(crate) bytes: usize,
     pub(crate) state: State,
 }
@@ -100,6 +136,7 @@ impl Task {
             deferred,
             who,
             capabilities,
+            extension,
             bytes,
             state,
         } = begun;
@@ -110,6 +147,7 @@ impl Task {
             deferred,
             who,
             capabilities,
+            extension,
             bytes,
             begun: now,
             seen: Mutex::new(state),
@@ -133,7 +171,7 @@ impl Task {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         let ttl = self.locked().ttl_ms.map_or(LIFE_MAX_S, |ttl| {
             i64::try_from(ttl / 1000).unwrap_or(LIFE_MAX_S)
         });

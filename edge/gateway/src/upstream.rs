@@ -222,6 +222,8 @@ pub(crate) enum Errand<'a> {
     Call(Purpose),
     /// Something of the task that it became, by its server's name for it.
     Task(&'a str, task::Request),
+    /// Answers to what it asks, as they may leave.
+    Reply(&'a str, &'a Map<String, Value>),
 }
 
 /// Makes the request that was recorded: what was decided, written anew, and nothing else of the agent's.
@@ -255,7 +257,7 @@ fn channel_of(errand: Errand<'_>, body: &Map<String, Value>) -> Channel {
     };
     match errand {
         Errand::Task(_, task::Request::Result) => Channel::Result,
-        Errand::Task(..) => Channel::Task,
+        Errand::Task(..) | Errand::Reply(..) => Channel::Task,
         Errand::Call(_) if asks(body) => Channel::Question,
         Errand::Call(_) if task::is_one(body) => Channel::Task,
         Errand::Call(_) => Channel::Result,

@@ -7,19 +7,25 @@ use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
 use proctor_loadtest::load::{AGENT, in_secs};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// A family of revisions, on either side of the edge.
+/// How long it is waited for what is told of a task.
+const TOLD_IN: Duration = Duration::from_secs(3);
+
+/// A family of revisions, on either side of the edge, or one on each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Family {
     Modern,
     Legacy,
+    /// An older client of a newer server.
+    Older,
 }
 
 impl Family {
     fn server(self) -> &'static str {
         match self {
-            Self::Modern => "modern",
+            Self::Modern | Self::Older => "modern",
             Self::Legacy => "legacy",
         }
     }
@@ -40,7 +46,8 @@ pub(crate) struct System {
     server: Server,
     http: reqwest::Client,
     token: String,
-    session: String,
+    /// At each of the servers.
+    sessions: HashMap<&'static str, String>,
 }
 
 impl System {
@@ -80,18 +87,21 @@ impl System {
             server,
             http,
             token,
-            session: String::new(),
+            sessions: HashMap::new(),
         };
-        system.session = system.open().await;
+        for family in [Family::Legacy, Family::Older] {
+            let session = system.open(family).await;
+            system.sessions.insert(family.server(), session);
+        }
         system.settle().await;
         system
     }
 
-    async fn open(&self) -> String {
+    async fn open(&self, family: Family) -> String {
         let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "x", "version": "1" },
         } });
-        let request = self.post(Family::Legacy).json(&begin);
+        let request = self.post(family).json(&begin);
         let response = request.send().await.unwrap();
         response.headers()["mcp-session-id"]
             .to_str()
@@ -118,14 +128,25 @@ impl System {
         let url = format!("{}/v1/mcp/{}", self.cluster.edge_url, family.server());
         let post = self.http.post(url).bearer_auth(&self.token);
         let post = post.header("accept", "application/json, text/event-stream");
-        match family == Family::Legacy && !self.session.is_empty() {
-            true => post.header("mcp-session-id", &self.session),
-            false => post,
+        match self.sessions.get(family.server()) {
+            Some(session) if family != Family::Modern => post.header("mcp-session-id", session),
+            _ => post,
         }
     }
 
     /// One request; all that came for it, headers included.
-    async fn ask(&self, family: Family, method: &str, mut params: Value) -> String {
+    async fn ask(&self, family: Family, method: &str, params: Value) -> String {
+        let response = self.send(family, method, params).await;
+        let mut out = format!("{:?} ", response.headers());
+        let mut stream = response.bytes_stream();
+        while let Some(piece) = stream.next().await {
+            out.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+            self.decline(family, &out).await;
+        }
+        out
+    }
+
+    async fn send(&self, family: Family, method: &str, mut params: Value) -> reqwest::Response {
         let mut post = self.post(family);
         params["_meta"] = json!({ "progressToken": "p" });
         if family == Family::Modern {
@@ -151,18 +172,26 @@ impl System {
                 .fold(post, |post, region| post.header("mcp-param-region", region));
         }
         let body = json!({ "jsonrpc": "2.0", "id": 9, "method": method, "params": params });
-        let response = post.json(&body).send().await.unwrap();
-        let mut out = format!("{:?} ", response.headers());
-        let mut stream = response.bytes_stream();
+        post.json(&body).send().await.unwrap()
+    }
+
+    /// Listens until something is told of a task.
+    async fn listen(&self, wanted: Value, out: &mut String) {
+        let (method, before) = ("subscriptions/listen", out.len());
+        let mut stream = self
+            .send(Family::Modern, method, wanted)
+            .await
+            .bytes_stream();
         while let Some(piece) = stream.next().await {
             out.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
-            self.decline(&out).await;
+            if out[before..].contains("\"notifications/tasks\"") {
+                return;
+            }
         }
-        out
     }
 
     /// Answers a question on the stream, once it is whole.
-    async fn decline(&self, out: &str) {
+    async fn decline(&self, family: Family, out: &str) {
         let question = out
             .split("\n\n")
             .filter_map(|event| event.split_once("data: "))
@@ -170,7 +199,7 @@ impl System {
             .find(|message| message["method"] == "elicitation/create");
         if let Some(question) = question {
             let reply = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "decline" } });
-            let reply = self.post(Family::Legacy).json(&reply).send();
+            let reply = self.post(family).json(&reply).send();
             assert!(reply.await.unwrap().status().is_success());
         }
     }
@@ -208,26 +237,42 @@ impl System {
         let mut params =
             json!({ "name": "say", "arguments": { "channel": channel, "plant": plant } });
         let task = channel.starts_with("task");
-        if task && family == Family::Legacy {
+        if task && family != Family::Modern {
             params["task"] = json!({});
         }
         let mut out = self.ask(family, "tools/call", params).await;
         if task {
-            self.follow(family, &mut out).await;
+            self.follow(family, channel, &mut out).await;
         }
         out
     }
 
     /// All that can be asked of a task.
-    async fn follow(&self, family: Family, out: &mut String) {
+    async fn follow(&self, family: Family, channel: &str, out: &mut String) {
         let begun = out.split_once("\"taskId\":\"");
         let Some(id) = begun.and_then(|(_, rest)| rest.split('"').next()) else {
             return;
         };
+        if (family, channel) == (Family::Modern, "task notification") {
+            let wanted = json!({ "notifications": { "taskIds": [id] } });
+            let listening = self.listen(wanted, out);
+            // What is kept back does not come: waited for a little longer than it takes.
+            drop(tokio::time::timeout(TOLD_IN, listening).await);
+            return;
+        }
         let id = json!({ "taskId": id });
         out.push_str(&self.ask(family, "tasks/get", id.clone()).await);
-        if family == Family::Legacy {
+        // What goes on is waited for, where it is the edge that asks its server.
+        let over = [
+            "task result",
+            "task structured",
+            "task error",
+            "task question",
+        ];
+        if family == Family::Legacy || (family == Family::Older && over.contains(&channel)) {
             out.push_str(&self.ask(family, "tasks/result", id).await);
+        }
+        if family != Family::Modern {
             out.push_str(&self.ask(family, "tasks/list", json!({})).await);
         }
     }

@@ -103,6 +103,7 @@ fn task(id: &str, channel: &str, text: &str, modern: bool) -> Value {
     };
     match channel {
         "task status" => task["statusMessage"] = text.into(),
+        "task notification" if modern => task["statusMessage"] = text.into(),
         "task meta" => task["_meta"] = json!({ "x": text }),
         "task id" => task["taskId"] = text.into(),
         "task result" if modern => task["result"] = json!({ "content": [block(text)] }),

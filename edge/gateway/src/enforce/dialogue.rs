@@ -373,7 +373,7 @@ impl Gateway {
     }
 
     /// Asks the client all that a result asks, one after the other.
-    async fn ask_all(
+    pub(super) async fn ask_all(
         &self,
         exchange: &Exchange<'_>,
         talk: &Talk,
@@ -384,14 +384,15 @@ impl Gateway {
         let mut responses = Map::new();
         for (name, question) in questions(body) {
             let (reply, replied) = oneshot::channel();
-            let said = Said {
+            let params = question.get("params").and_then(Value::as_object);
+            let mut said = Said {
                 method: question.get("method")?.as_str()?.to_owned(),
-                params: question
-                    .get("params")
-                    .and_then(Value::as_object)
-                    .cloned()
-                    .unwrap_or_default(),
+                params: params.cloned().unwrap_or_default(),
             };
+            task::unrelate(&mut said.params);
+            if let Some((task, _)) = exchange.task {
+                task::relate(&mut said.params, &task.id);
+            }
             client.send(Word::Question(said, reply)).await.ok()?;
             let replied = tokio::select! {
                 replied = tokio::time::timeout(REPLY_TIMEOUT, replied) => replied,
@@ -399,8 +400,10 @@ impl Gateway {
             };
             // A reply that is an error is none: the server asks again, or does without.
             if let Ok(Ok(replied)) = replied
-                && let Reply::Result(result) = self.reply(exchange, replied)
+                && let Reply::Result(mut result) = self.reply(exchange, replied)
             {
+                // What the client calls the task says nothing to the server.
+                task::unrelate(&mut result);
                 responses.insert(name.clone(), Value::Object(result));
             }
         }

@@ -1,6 +1,12 @@
 //! Calls that become tasks, and what is asked of them later. Each request is decided, recorded and judged like a call, but
 //! for what the call itself has settled: it is not counted again, and no person is asked again.
 
+mod elsewhere;
+mod older;
+mod support;
+
+pub(crate) use support::may_be_shown;
+
 use super::answer::{Ended, note, noted, upstream_error};
 use super::dialogue::{Exchange, Replied};
 use super::{Caller, Gateway, Outcome};
@@ -9,13 +15,12 @@ use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
 use crate::upstream::talk::Said;
 use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
-use crate::upstream::{Errand, Failure, Talk};
-use proctor_engine::{
-    Answer, Channel, Decision, Facts, Findings, Following, Release, ToolQuery, follow,
-};
+use crate::upstream::{Errand, Failure, News, Talk, Watched};
+use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// A request about a task.
@@ -126,33 +131,6 @@ fn invalid() -> Ended {
 }
 
 impl Gateway {
-    /// Whether a call of this tool may become a task. None if it is not for this caller, which is the decision's to say.
-    pub(crate) fn task_support(
-        &self,
-        caller: &Caller,
-        query: &ToolQuery,
-        family: Family,
-    ) -> Option<Support> {
-        let loaded = caller.tenant.loaded()?;
-        let tool = loaded.tenant.catalogue().find(query).ok()?;
-        if !caller.token.covers(tool.reference()) {
-            return None;
-        }
-        // What a tool writes to memory is confirmed by the call's own answer.
-        if tool.entry().memory.is_some() {
-            return Some(Support::default());
-        }
-        let owner = owner(caller, family);
-        let execution = tool.entry().definition.other.get("execution");
-        let said = execution.and_then(|execution| execution.get("taskSupport"));
-        let said = said.and_then(Value::as_str);
-        Some(Support {
-            offered: caller.tenant.tasks.has_room(&owner, self.clock.now()),
-            declared: matches!(said, Some("optional" | "required")),
-            needed: said == Some("required"),
-        })
-    }
-
     /// A call became a task: what is said of it is judged, and it is kept under its principal.
     pub(super) async fn begun(
         &self,
@@ -163,7 +141,7 @@ impl Gateway {
         if talk.tasks == Wish::Never {
             return invalid();
         }
-        let bytes = answer.bytes;
+        let (bytes, extension) = (answer.bytes, task::is_of_extension(&answer.body));
         let Ok(Told {
             state,
             said,
@@ -176,7 +154,7 @@ impl Gateway {
             Ended::Released(said) => said,
             ended => return ended,
         };
-        match self.keep(exchange, talk, &state) {
+        match self.keep(exchange, talk, &state, extension) {
             Ok(id) => Ended::Task(Box::new(EndedTask {
                 id,
                 state: Some(state),
@@ -187,14 +165,24 @@ impl Gateway {
         }
     }
 
-    fn keep(&self, exchange: &Exchange<'_>, talk: &Talk, state: &State) -> Result<String, Reason> {
+    fn keep(
+        &self,
+        exchange: &Exchange<'_>,
+        talk: &Talk,
+        state: &State,
+        extension: bool,
+    ) -> Result<String, Reason> {
         let (caller, permit) = (exchange.caller, exchange.recorded.permit());
         let now = self.clock.now();
         let owner = owner(caller, family(talk));
         let deferred = permit.deferred();
         let number = self.random.array::<16>().map(u128::from_be_bytes);
         let number = number.map_err(|_| Reason::Internal)?;
-        let id = seal(caller, &owner)?.close(&Sealed::new(number, &deferred, now))?;
+        let kept = (&deferred, talk, state);
+        let id = match extension {
+            true => elsewhere::sealed(caller, &owner, number, kept, now)?,
+            false => seal(caller, &owner)?.close(&Sealed::new(number, &deferred, now))?,
+        };
         let bytes = serde_json::to_vec(permit.arguments()).map_or(usize::MAX, |text| text.len());
         let begun = Begun {
             number,
@@ -202,6 +190,7 @@ impl Gateway {
             deferred,
             who: Arc::clone(&talk.who),
             capabilities: talk.capabilities.clone(),
+            extension,
             bytes,
             state: state.clone(),
         };
@@ -209,16 +198,52 @@ impl Gateway {
         Ok(id)
     }
 
-    /// The task of this caller that an id stands for.
-    fn task_of(&self, caller: &Caller, asked: &AskedTask) -> Result<Arc<Task>, Reason> {
-        let owner = owner(caller, asked.family);
-        let sealed: Option<Sealed> = seal(caller, &owner)?.open(&asked.id);
+    /// The task of this caller that an id stands for, at the only server whose tasks are here, if there is one.
+    ///
+    /// # Errors
+    /// [`Reason::TaskUnknown`], whether it is another's, over or was never there.
+    pub(crate) async fn task_of(
+        &self,
+        caller: &Caller,
+        family: Family,
+        server: Option<&ServerId>,
+        id: &str,
+    ) -> Result<Arc<Task>, Reason> {
+        let owner = owner(caller, family);
+        let sealed: Option<Sealed> = seal(caller, &owner)?.open(id);
         let now = self.clock.now();
-        let task = caller.tenant.tasks.get(&owner, sealed.as_ref(), now)?;
-        match &asked.server {
+        let task = match (
+            caller.tenant.tasks.get(&owner, sealed.as_ref(), now),
+            sealed,
+        ) {
+            (Err(Reason::TaskUnknown), Some(sealed)) => {
+                elsewhere::opened(caller, &owner, sealed, id, now).await?
+            }
+            (found, _) => found?,
+        };
+        match server {
             Some(server) if server != task.server() => Err(Reason::TaskUnknown),
             _ => Ok(task),
         }
+    }
+
+    /// Has a task watched at its server, and what the server tells of it from now on.
+    pub(crate) fn task_news(
+        &self,
+        caller: &Caller,
+        task: &Task,
+    ) -> Option<(Watched, broadcast::Receiver<News>)> {
+        let loaded = caller.tenant.loaded()?;
+        let server = loaded.servers.get(task.server())?;
+        let news = server.news();
+        Some((server.watch_task(&task.upstream_id), news))
+    }
+
+    /// Whether its server has agreed to tell when something becomes of it.
+    pub(crate) fn is_told_of(&self, caller: &Caller, task: &Task) -> bool {
+        let loaded = caller.tenant.loaded();
+        let server = loaded.as_ref().and_then(|it| it.servers.get(task.server()));
+        server.is_some_and(|server| server.tells_of(&task.upstream_id))
     }
 
     pub(super) async fn task_through(
@@ -228,7 +253,8 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let trace_id = asked.trace_id.clone();
-        let task = match self.task_of(caller, &asked) {
+        let task = self.task_of(caller, asked.family, asked.server.as_ref(), &asked.id);
+        let task = match task.await {
             Ok(task) => task,
             Err(reason) => return Outcome::Refused(self.refuse(caller, reason, trace_id).await),
         };
@@ -287,6 +313,16 @@ impl Gateway {
         talk: Talk,
         cancel: &CancellationToken,
     ) -> Ended {
+        if task.extension && !talk.takes_results() {
+            let older = older::Older {
+                gateway: self,
+                exchange,
+                task,
+                talk: &talk,
+                cancel,
+            };
+            return Box::pin(older.ask(request)).await;
+        }
         let errand = Errand::Task(&task.upstream_id, request);
         let mut answer = match self.round(exchange, errand, &talk, cancel).await {
             Ok(answer) => answer,
@@ -432,17 +468,6 @@ impl Gateway {
     }
 }
 
-/// Whether a call may become a task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Support {
-    /// Nothing of ours is against it, and there is room.
-    pub(crate) offered: bool,
-    /// The tool's definition says that it can (2025-11-25).
-    pub(crate) declared: bool,
-    /// It says that it has to.
-    pub(crate) needed: bool,
-}
-
 fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {
     Answer {
         channel: Channel::Task,
@@ -452,7 +477,7 @@ fn of_task(body: Map<String, Value>, bytes: u64) -> Answer {
 }
 
 fn with_channel(payload: Payload, bytes: u64) -> Answer {
-    let (channel, body) = match payload {
+    let (channel, mut body) = match payload {
         Payload::Result(body) => (Channel::Result, body),
         Payload::Error(body) => (Channel::Error, body),
         Payload::Questions(questions) => {
@@ -460,6 +485,7 @@ fn with_channel(payload: Payload, bytes: u64) -> Answer {
             (Channel::Question, body)
         }
     };
+    task::unrelate(&mut body);
     Answer {
         channel,
         body,

@@ -62,6 +62,14 @@ impl Scope {
             Self::One(server) => ToolQuery::On(server.clone(), name),
         }
     }
+
+    /// The server that it is about alone.
+    fn only_server(&self) -> Option<ServerId> {
+        match self {
+            Self::All => None,
+            Self::One(server) => Some(server.clone()),
+        }
+    }
 }
 
 /// A message that asks for an answer, or not.

@@ -1,13 +1,15 @@
 //! MCP over streamable HTTP, as its client: both families of revisions, JSON and SSE answers.
 
+mod listen;
+
 use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::session::{Concerned, Session, Sessions};
 use super::talk::{Deadline, Pauses, QUESTIONS_MAX, Talk, WORDS_WAITING};
-use super::{Answer, Reply, events};
+use super::{Answer, Reply, events, task};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -121,56 +123,14 @@ impl Http {
         Err(Failure::Unreachable)
     }
 
-    /// Opens the stream on which a server tells about itself: which of its lists changed, which resources.
-    pub(super) async fn listen(
-        self: &Arc<Self>,
-        talk: &Talk,
-        watched: &[Arc<str>],
-    ) -> Result<(), Failure> {
-        let session = self.session(talk).await?;
-        let request = match session.era {
-            Era::Modern => {
-                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-                let params = json!({ "notifications": {
-                    "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
-                    "resourceSubscriptions": watched,
-                } });
-                let params = params.as_object().cloned().unwrap_or_default();
-                let request = Request::own("subscriptions/listen", params, talk);
-                self.message(&session, &request, id)
-            }
-            Era::Legacy => {
-                let get = self
-                    .client
-                    .get(&self.url)
-                    .header(ACCEPT, "text/event-stream");
-                addressed(get, &session)
-            }
-        };
-        let response = self.client.send(request).await?;
-        if !response.status().is_success()
-            || !content_type(&response).starts_with("text/event-stream")
-        {
-            return Err(Failure::Invalid);
-        }
-        let mut events = events::Events::endless(response);
-        while let Some(event) = events.next().await? {
-            match rpc::read(event.data.as_bytes()) {
-                Ok(Incoming::News(news)) => self.tell(news),
-                // A question that belongs to no request of anybody.
-                Ok(Incoming::Ping(id)) => self.say(&session, &pong(&id)).await?,
-                Ok(Incoming::Question(id, _)) => self.say(&session, &nobody(&id)).await?,
-                Ok(Incoming::Answer(..)) => return Ok(()),
-                // Nor does what can't be read end what else is told.
-                Ok(Incoming::Note(_) | Incoming::Unreadable(_) | Incoming::Other) | Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the server has to be asked for each resource that is to be watched.
     pub(super) async fn subscribes(self: &Arc<Self>, talk: &Talk) -> bool {
         matches!(self.session(talk).await, Ok(session) if session.era == Era::Legacy)
+    }
+
+    /// Whether the server has the extension for tasks.
+    pub(super) fn makes_tasks(&self) -> bool {
+        self.sessions.makes_tasks()
     }
 
     /// What was known of the server may not be so any more.
@@ -218,7 +178,12 @@ impl Http {
                 Ok(Answer {
                     reply: Reply::Result(result),
                     ..
-                }) => return Ok(supports("supportedVersions", &result).then_some(session)),
+                }) => {
+                    let modern = supports("supportedVersions", &result);
+                    let tasks = task::declared(result.get("capabilities"));
+                    self.sessions.note_tasks(modern && tasks);
+                    return Ok(modern.then_some(session));
+                }
                 Ok(Answer {
                     reply: Reply::Error(error),
                     ..
@@ -409,6 +374,7 @@ impl Http {
                 _ => self.say(session, &nobody(&id)).await?,
             },
             Incoming::Note(said) => {
+                self.tell_status(&said);
                 let request = said.params.get("progressToken").and_then(Value::as_u64);
                 if let Some(words) = concerned.by(request) {
                     // What a slow client does not take is dropped: the stream is not its own.
@@ -554,7 +520,10 @@ impl Http {
                     let reply = rpc::reply(&question, reply);
                     deadline.within(self.say(session, &reply)).await??;
                 }
-                Incoming::Note(said) => deadline.within(request.talk.note(said, id)).await?,
+                Incoming::Note(said) => {
+                    self.tell_status(&said);
+                    deadline.within(request.talk.note(said, id)).await?;
+                }
                 Incoming::News(news) => self.tell(news),
                 Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
             }
@@ -656,6 +625,7 @@ mod tests {
     use axum::Json;
     use axum::response::IntoResponse;
     use axum::routing::get;
+    use serde_json::json;
 
     fn http(url: String) -> Arc<Http> {
         let spec = Spec {

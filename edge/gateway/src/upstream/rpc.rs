@@ -178,6 +178,16 @@ pub(crate) enum News {
     Listed(EntryKind),
     /// The content of a resource.
     Updated(Arc<str>),
+    /// The state of a task, by the server's own name for it. What it says of it is not believed: the task is asked after.
+    Task(Arc<str>),
+}
+
+impl News {
+    /// The task that a notification is about.
+    pub(super) fn of_task(params: &Map<String, Value>) -> Option<Self> {
+        let id = super::task::named(params)?;
+        Some(Self::Task(id.into()))
+    }
 }
 
 /// What a message from a server is to us.
@@ -278,6 +288,7 @@ fn notified(method: String, params: Map<String, Value>) -> Incoming {
             Some(uri) if uri.len() <= URI_BYTES_MAX => Incoming::News(News::Updated(uri.into())),
             _ => Incoming::Other,
         },
+        super::task::CHANGED => News::of_task(&params).map_or(Incoming::Other, Incoming::News),
         "notifications/progress" | "notifications/message" | super::task::STATUS => {
             Incoming::Note(Said { method, params })
         }

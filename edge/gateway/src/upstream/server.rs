@@ -1,7 +1,10 @@
 //! One tool server of one tenant: how many calls at once, how long, how large; and whether its tools still are what
 //! was approved.
 
+mod listen;
+
 pub(crate) use super::rpc::Failure;
+pub(crate) use listen::Watched;
 
 use super::api::{self, Api};
 use super::breaker::Breaker;
@@ -10,14 +13,16 @@ use super::http::{Http, Request};
 use super::rpc::News;
 use super::stdio::Stdio;
 use super::talk::Talk;
-use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc};
+use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc, task};
 use crate::wire_header;
 use http::{HeaderName, HeaderValue};
+use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -181,6 +186,23 @@ impl Transport {
             Self::Stdio(_) | Self::Api(_) => std::future::pending().await,
         }
     }
+
+    /// The same for tasks. Where nothing is told of them on a stream of its own, there is nothing to do.
+    async fn listen_for_tasks(
+        &self,
+        talk: &Talk,
+        tasks: &[Arc<str>],
+        told: &watch::Sender<HashSet<Arc<str>>>,
+    ) {
+        match self {
+            Self::Http(http) if !tasks.is_empty() => {
+                let _ = http.listen_for_tasks(talk, tasks, told).await;
+                told.send_replace(HashSet::new());
+                tokio::time::sleep(LISTEN_AGAIN).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
 }
 
 /// Whether an answer that reaches the agent is a fault of the server all the same: an HTTP API's 5xx.
@@ -195,7 +217,10 @@ struct Link {
     /// Grows with each change of what the server lists.
     generation: AtomicU64,
     /// How many of our clients watch which of its resources.
-    watched_resources: watch::Sender<HashMap<Arc<str>, usize>>,
+    watched_resources: Watching,
+    /// The same of its tasks, and which of them it agreed to tell of.
+    watched_tasks: Watching,
+    told_tasks: watch::Sender<HashSet<Arc<str>>>,
     watched: AtomicBool,
     /// Digests of what was approved last: what differs from it is kept whole.
     approved: RwLock<Arc<HashMap<ToolName, String>>>,
@@ -275,6 +300,8 @@ impl Server {
             news,
             generation: AtomicU64::new(0),
             watched_resources: watch::channel(HashMap::new()).0,
+            watched_tasks: watch::channel(HashMap::new()).0,
+            told_tasks: watch::channel(HashSet::new()).0,
             watched: AtomicBool::new(false),
             approved: RwLock::new(Arc::clone(&approved)),
             shown: RwLock::default(),
@@ -397,15 +424,41 @@ impl Server {
 
     /// Watches a resource until the guard is dropped.
     pub(crate) fn watch_resource(&self, uri: &str) -> Watched {
-        let uri: Arc<str> = uri.into();
-        self.link.watched_resources.send_modify(|watched| {
-            let count = watched.entry(Arc::clone(&uri)).or_default();
-            *count = count.saturating_add(1);
-        });
-        Watched {
-            watched: self.link.watched_resources.clone(),
-            uri,
+        Watched::new(&self.link.watched_resources, uri)
+    }
+
+    /// The same with a task, by the server's own name for it.
+    pub(crate) fn watch_task(&self, id: &str) -> Watched {
+        Watched::new(&self.link.watched_tasks, id)
+    }
+
+    /// How long one answer may take.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_millis(self.spec.timeout_ms.into())
+    }
+
+    /// Names the server by how it is reached, if every edge of its tenant reaches the same one: over HTTP. A child is each
+    /// edge's own.
+    pub(crate) fn place(&self) -> Option<String> {
+        let Upstream::McpHttp { .. } = &self.spec.upstream else {
+            return None;
+        };
+        let address = serde_json::to_vec(&self.spec.upstream).ok()?;
+        Some(hex::encode(Sha256::digest(address)))
+    }
+
+    /// Whether the server has the extension for tasks of 2026-07-28, as far as it was asked.
+    pub(crate) fn makes_tasks(&self) -> bool {
+        match &*self.link.transport {
+            Transport::Http(http) => http.makes_tasks(),
+            Transport::Stdio(stdio) => stdio.makes_tasks(),
+            Transport::Api(_) => false,
         }
+    }
+
+    /// Whether the server agreed to tell when something becomes of this task.
+    pub(crate) fn tells_of(&self, task: &str) -> bool {
+        self.link.told_tasks.borrow().contains(task)
     }
 
     /// Begins to compare definitions in the background, if nobody does yet, and to listen to what the server tells.
@@ -421,6 +474,7 @@ impl Server {
         }
         tokio::spawn(kept_up(&self.link, compare));
         tokio::spawn(kept_up(&self.link, listen));
+        tokio::spawn(kept_up(&self.link, listen_for_tasks));
     }
 
     /// One request, within all limits.
@@ -466,21 +520,25 @@ impl Server {
     ) -> Result<(Answer, Fault), Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
         let bytes_max = permit.limits().bytes;
-        let limit = Duration::from_millis(self.spec.timeout_ms.into());
+        let limit = self.limit();
+        let of_task = |id, request: task::Request, replies| Request {
+            method: request.method(),
+            params: ask::of_task(id, replies),
+            name: Some(id),
+            headers: Vec::new(),
+            bytes_max,
+            limit,
+            talk,
+        };
         let purpose = match errand {
             Errand::Call(purpose) => purpose,
             Errand::Task(id, request) => {
-                let request = Request {
-                    method: request.method(),
-                    params: ask::of_task(id, permit.replies()),
-                    name: Some(id),
-                    headers: Vec::new(),
-                    bytes_max,
-                    limit,
-                    talk,
-                };
-                let answer = self.link.request(request).await?;
-                return Ok((answer, Fault(false)));
+                let request = of_task(id, request, permit.replies());
+                return Ok((self.link.request(request).await?, Fault(false)));
+            }
+            Errand::Reply(id, replies) => {
+                let request = of_task(id, task::Request::Update, Some(replies));
+                return Ok((self.link.request(request).await?, Fault(false)));
             }
         };
         if let Transport::Api(api) = &*self.link.transport {
@@ -515,25 +573,6 @@ impl Server {
                 Some((header.clone(), wire_header::written(&said)))
             })
             .collect()
-    }
-}
-
-/// A resource that is watched.
-pub(crate) struct Watched {
-    watched: watch::Sender<HashMap<Arc<str>, usize>>,
-    uri: Arc<str>,
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.watched.send_modify(|watched| {
-            if let Some(count) = watched.get_mut(&self.uri) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    watched.remove(&self.uri);
-                }
-            }
-        });
     }
 }
 
@@ -573,32 +612,12 @@ async fn compare(link: Weak<Link>, stop: CancellationToken) {
         drop(link);
         // However often a server says that its lists changed.
         tokio::time::sleep(PAUSE_MIN).await;
-        let changed = async { while let Ok(News::Updated(_)) = news.recv().await {} };
+        let changed =
+            async { while let Ok(News::Updated(_) | News::Task(_)) = news.recv().await {} };
         tokio::select! {
             () = stop.cancelled() => return,
             () = changed => {}
             () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-/// Listens to what a server tells about itself; anew when the resources that are watched change.
-async fn listen(link: Weak<Link>, stop: CancellationToken) {
-    let talk = Talk::watching(WATCHER);
-    let mut subscribed = HashSet::new();
-    loop {
-        let Some(link) = link.upgrade() else { return };
-        let mut watched = link.watched_resources.subscribe();
-        let wanted: HashSet<Arc<str>> = watched.borrow_and_update().keys().cloned().collect();
-        let transport = Arc::clone(&link.transport);
-        // The server is gone when nobody else holds it.
-        drop(link);
-        transport.subscribe(&wanted, &mut subscribed, &talk).await;
-        let listed: Vec<_> = wanted.into_iter().collect();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = transport.listen(&talk, &listed) => {}
-            _ = watched.changed() => {}
         }
     }
 }

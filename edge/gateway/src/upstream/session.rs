@@ -128,6 +128,8 @@ pub(super) struct Sessions {
     /// 0: not known. A server of the stateless revision has one for all.
     era: AtomicU8,
     modern: Arc<Session>,
+    /// Such a server has the extension for tasks.
+    tasks: AtomicBool,
 }
 
 const LEGACY: u8 = 1;
@@ -139,7 +141,17 @@ impl Sessions {
             held: Mutex::new(Recent::new(SESSION_IDLE)),
             era: AtomicU8::new(0),
             modern: Arc::new(Session::modern()),
+            tasks: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the server said of itself that it has the extension for tasks.
+    pub(super) fn makes_tasks(&self) -> bool {
+        self.tasks.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_tasks(&self, has: bool) {
+        self.tasks.store(has, Ordering::Release);
     }
 
     fn key(talk: &Talk) -> Key {
@@ -170,6 +182,7 @@ impl Sessions {
             }
             Era::Legacy => {
                 self.era.store(LEGACY, Ordering::Release);
+                self.note_tasks(false);
                 let session = Arc::new(session);
                 self.keep(Self::key(talk), Arc::clone(&session));
                 session

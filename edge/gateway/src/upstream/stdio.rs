@@ -5,7 +5,7 @@ mod limits;
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
-use super::{Answer, Reply};
+use super::{Answer, Reply, task};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use proctor_model::catalogue::ChildLimits;
@@ -13,7 +13,7 @@ use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio as Pipe;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -101,6 +101,8 @@ pub(super) struct Stdio {
     running: tokio::sync::Mutex<Start>,
     next_id: AtomicU64,
     news: broadcast::Sender<News>,
+    /// The child speaks the stateless revision, and has the extension for tasks.
+    tasks: AtomicBool,
 }
 
 struct Start {
@@ -134,7 +136,13 @@ impl Stdio {
             running: tokio::sync::Mutex::new(start),
             next_id: AtomicU64::new(1),
             news,
+            tasks: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the child has the extension for tasks.
+    pub(super) fn makes_tasks(&self) -> bool {
+        self.tasks.load(Ordering::Acquire)
     }
 
     /// Makes a request to the child, which is started where there is none.
@@ -269,13 +277,17 @@ impl Stdio {
                     &rpc::notification("notifications/initialized", Map::new()),
                 )
                 .await?;
+                self.tasks.store(false, Ordering::Release);
                 Ok(Era::Legacy)
             }
             Reply::Error(_) => {
                 let params = rpc::modern_params(Map::new(), &silent, 0);
                 let discover = Request::own("server/discover", params, &silent);
                 let answer = self.ask(running, &discover, &mut deadline).await?;
-                rpc::result(answer).map(|_| Era::Modern)
+                let discovered = rpc::result(answer)?;
+                let tasks = task::declared(discovered.get("capabilities"));
+                self.tasks.store(tasks, Ordering::Release);
+                Ok(Era::Modern)
             }
         }
     }
@@ -423,6 +435,12 @@ async fn read(
                 }
             }
             Ok(Incoming::Note(said)) => {
+                if said.method == task::STATUS
+                    && let Some(told) = News::of_task(&said.params)
+                {
+                    // Nobody listens: nobody misses it.
+                    let _ = news.send(told);
+                }
                 let progress = said.params.get("progressToken").and_then(Value::as_u64);
                 if let Some(words) = concerned(&waiting, progress) {
                     drop(words.try_send(Incoming::Note(said)));

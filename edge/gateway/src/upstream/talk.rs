@@ -13,7 +13,7 @@ pub(crate) const WORDS_WAITING: usize = 16;
 /// How long a question may wait for its reply: a person may have to give it.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 /// Questions of a server about one request.
-pub(super) const QUESTIONS_MAX: usize = 16;
+pub(crate) const QUESTIONS_MAX: usize = 16;
 
 /// What a server says or asks.
 #[derive(Clone, Debug)]
@@ -107,7 +107,9 @@ impl Talk {
     /// The client's capabilities as a server of the stateless revision is told them.
     pub(super) fn modern_capabilities(&self) -> Map<String, Value> {
         let mut capabilities = self.capabilities.clone();
-        if let (Wish::Offered { .. }, Value::Object(tasks)) = (self.tasks, task::capability()) {
+        if let (Wish::Offered { .. } | Wish::Asked { .. }, Value::Object(tasks)) =
+            (self.tasks, task::capability())
+        {
             capabilities.extend(tasks);
         }
         capabilities

@@ -6,18 +6,26 @@
 use super::rpc::Failure;
 use proctor_engine::Channel;
 use proctor_model::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// The extension's name in a client's and a server's capabilities.
 pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 /// Tells of a task's state (2025-11-25).
 pub(crate) const STATUS: &str = "notifications/tasks/status";
+/// The same (2026-07-28), for who listens for it.
+pub(crate) const CHANGED: &str = "notifications/tasks";
 /// The key in `_meta` that names a message's task.
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 /// Longest id of a server, in bytes: it goes into a header.
 const ID_BYTES_MAX: usize = 1_024;
 /// Greatest number of milliseconds that is passed on: what JSON numbers hold exactly.
 const MS_MAX: u64 = (1 << 53) - 1;
+/// How long we wait before we ask after a task again: where its server says nothing of it, at least, and at most.
+const POLL: Duration = Duration::from_secs(2);
+const POLL_MIN: Duration = Duration::from_secs(1);
+const POLL_MAX: Duration = Duration::from_secs(300);
 
 /// Whether a call may become a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +93,8 @@ impl Request {
 }
 
 /// How far a task is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     Working,
     InputRequired,
@@ -117,10 +126,16 @@ impl Status {
     pub(crate) fn has_result(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
     }
+
+    /// Whether nothing more becomes of it.
+    pub(crate) fn is_final(self) -> bool {
+        self.has_result() || self == Self::Cancelled
+    }
 }
 
 /// A task's state, without any text of its server but its id.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// As its server names it.
     pub(crate) id: String,
@@ -149,11 +164,25 @@ pub(crate) struct Told {
     pub(crate) payload: Option<Payload>,
 }
 
+/// The task that a notification is about, by its server's name for it.
+pub(super) fn named(params: &Map<String, Value>) -> Option<&str> {
+    let id = params.get("taskId").and_then(Value::as_str);
+    id.filter(|id| is_id(id))
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&id.len())
+}
+
 /// Whether the result of a call is a task, in either family's words.
 pub(super) fn is_one(result: &Map<String, Value>) -> bool {
-    let modern = result.get("resultType").is_some_and(|kind| kind == "task");
     let legacy = result.get("task").is_some_and(Value::is_object);
-    modern || (legacy && !result.contains_key("content"))
+    is_of_extension(result) || (legacy && !result.contains_key("content"))
+}
+
+/// Whether it is one in those of 2026-07-28.
+pub(crate) fn is_of_extension(result: &Map<String, Value>) -> bool {
+    result.get("resultType").is_some_and(|kind| kind == "task")
 }
 
 /// Reads what a server says of a task. What is not known of it is left out, and what is not as it should be is no answer.
@@ -199,7 +228,7 @@ fn state(members: &Map<String, Value>) -> Option<State> {
         None | Some(Value::Null) => Some(None),
         Some(ms) => ms.as_u64().filter(|ms| *ms <= MS_MAX).map(Some),
     };
-    let id = text("taskId").filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()))?;
+    let id = text("taskId").filter(|id| is_id(id))?;
     let status = text("status")?;
     let created_at = text("createdAt")?.parse().ok()?;
     Some(State {
@@ -216,10 +245,28 @@ fn state(members: &Map<String, Value>) -> Option<State> {
     })
 }
 
+impl Told {
+    /// The same to a client of 2025-11-25: there a tool's own error is a failure of its task.
+    pub(crate) fn for_older(mut self) -> Self {
+        if let Some(Payload::Result(result)) = &self.payload
+            && result.get("isError") == Some(&Value::Bool(true))
+        {
+            self.state.status = Status::Failed;
+        }
+        self
+    }
+}
+
 impl State {
     /// Under the client's own id, in the words of 2025-11-25.
     pub(crate) fn legacy(&self, id: &str) -> Map<String, Value> {
         self.written(id, "ttl", "pollInterval")
+    }
+
+    /// How long to wait before it is asked for again: as its server wishes, within bounds.
+    pub(crate) fn pause(&self) -> Duration {
+        let wished = self.poll_ms.map_or(POLL, Duration::from_millis);
+        wished.clamp(POLL_MIN, POLL_MAX)
     }
 
     /// In those of 2026-07-28.

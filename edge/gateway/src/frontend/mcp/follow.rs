@@ -1,11 +1,14 @@
 //! Long-lived streams: what changes is told to who may know of it, for as long as they may. Each is authorized anew all the
 //! time: a token that expires or is revoked, an agent or tenant that is stopped ends it.
 
+mod task;
+
 use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
 use super::{Context, Scope, ask, lists};
 use crate::enforce::{Asked, Caller, Gateway};
+use crate::tasks::{Family, Task};
 use crate::upstream::{self, News, Watched};
 use axum::response::Response;
 use futures::stream::{SelectAll, StreamExt, select_all};
@@ -21,7 +24,7 @@ use tokio_stream::wrappers::BroadcastStream;
 
 /// How often a stream is authorized anew, and its lists compared.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Resources that one stream may watch.
+/// Resources that one stream may watch, and tasks.
 const WATCHED_MAX: usize = 64;
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -86,14 +89,26 @@ pub(super) async fn listen(
     let Some(asked) = params.get("notifications").and_then(Value::as_object) else {
         return context.refuse(id, Reason::InvalidParams).await;
     };
-    // Of tasks nothing is told here: they are asked after. Who does not take any can't want to be told.
+    // Who does not take any can't want to be told of them.
     let declared = params
         .get("_meta")
         .and_then(|meta| meta.get(META_CAPABILITIES));
     if asked.contains_key("taskIds") && !upstream::task::declared(declared) {
         return context.refuse_undeclared(id).await;
     }
+    let tasks = match asked.get("taskIds") {
+        None => Ok(Vec::new()),
+        Some(ids) => own_tasks(context, ids).await,
+    };
+    let tasks = match tasks {
+        Ok(tasks) => tasks,
+        Err(reason) => return context.refuse(id, reason).await,
+    };
     let mut honoured = Map::new();
+    if !tasks.is_empty() {
+        let ids: Vec<&str> = tasks.iter().map(|task| &*task.id).collect();
+        honoured.insert("taskIds".into(), json!(ids));
+    }
     let mut wanted = Wanted::default();
     for (name, kind) in [
         ("toolsListChanged", EntryKind::Tool),
@@ -135,13 +150,18 @@ pub(super) async fn listen(
         Arc::clone(&stream),
         Some(id.clone()),
     );
+    let listener = task::Listener::new(context, &stream, id);
     let id = id.clone();
     tokio::spawn(async move {
         let acknowledged = json!({ "notifications": honoured });
         follower
             .tell("notifications/subscriptions/acknowledged", acknowledged)
             .await;
-        let ended = follower.run(|| Some(wanted.clone())).await;
+        let ended = tokio::select! {
+            ended = follower.run(|| Some(wanted.clone())) => ended,
+            // What is asked of a task goes on beside, and no longer than the reader may be here.
+            () = listener.run(&tasks) => Ok(()),
+        };
         if let Err(reason) = ended {
             stream.push(&over(&id, reason)).await;
         }
@@ -149,6 +169,23 @@ pub(super) async fn listen(
         drop(watched);
     });
     response
+}
+
+/// The tasks that a client wants to be told of: its own. One that `tasks/get` would not find is refused as it would be.
+async fn own_tasks(context: &Context<'_>, ids: &Value) -> Result<Vec<Arc<Task>>, Reason> {
+    let ids = ids.as_array().filter(|ids| ids.len() <= WATCHED_MAX);
+    let gateway = &context.endpoint.gateway;
+    let server = context.scope.only_server();
+    let mut tasks: Vec<Arc<Task>> = Vec::new();
+    for id in ids.ok_or(Reason::InvalidParams)? {
+        let id = id.as_str().ok_or(Reason::InvalidParams)?;
+        let task = gateway.task_of(&context.caller, Family::Modern, server.as_ref(), id);
+        let task = task.await?;
+        if tasks.iter().all(|other| other.number != task.number) {
+            tasks.push(task);
+        }
+    }
+    Ok(tasks)
 }
 
 /// The last message of a stream that may not go on.
@@ -329,7 +366,8 @@ impl Follower {
                 self.tell("notifications/resources/updated", json!({ "uri": &**uri }))
                     .await;
             }
-            News::Listed(_) | News::Updated(_) => {}
+            // Of tasks is told elsewhere, to those who listen for them.
+            News::Listed(_) | News::Updated(_) | News::Task(_) => {}
         }
     }
 

@@ -271,7 +271,7 @@ async fn forward(
     method: &str,
     params: Map<String, Value>,
 ) -> Response {
-    let request = match read(context, method, params) {
+    let request = match read(context, method, params).await {
         Ok(request) => request,
         Err(reason) => return context.refuse(id, reason).await,
     };
@@ -301,7 +301,7 @@ async fn forward(
     go_through(context, session, id, call, said, running).await
 }
 
-fn read(
+async fn read(
     context: &Context<'_>,
     method: &str,
     mut params: Map<String, Value>,
@@ -316,7 +316,7 @@ fn read(
         return Err(Reason::InvalidParams);
     }
     if let Some(wish) = task {
-        context.may_ask(&request.tool)?;
+        context.may_ask(&request.tool).await?;
         request.tasks = wish;
     }
     Ok(request)
@@ -353,7 +353,12 @@ async fn ask_task(
         return context.refuse(id, Reason::InvalidRequest).await;
     };
     let (words, said) = mpsc::channel(WORDS_WAITING);
-    let asked = context.asked_task(Family::Legacy, request, read, talk(context, session, words));
+    let talk = Talk {
+        // It is a task already: nothing else is made of it.
+        tasks: Wish::Offered { needed: false },
+        ..talk(context, session, words)
+    };
+    let asked = context.asked_task(Family::Legacy, request, read, talk);
     let gateway = &context.endpoint.gateway;
     let running = gateway
         .start_task(context.caller.clone(), asked, call.cancel.clone())

@@ -2,6 +2,8 @@
 //! is filtered as the whole is: a cursor is only the name after which to go on.
 
 use super::{Context, Scope};
+use crate::enforce::may_be_shown;
+use crate::frontend::error::Dialect;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,12 +68,26 @@ fn page(
         .next()
         .and(page.last())
         .map(|last| cursor(last.reference()));
+    let loaded = context.caller.tenant.loaded();
+    // Clients of 2025-11-25 look there; those of 2026-07-28 are told by the server of each call.
+    let servers = loaded.as_ref().map(|loaded| &loaded.servers);
+    let servers = servers.filter(|_| context.dialect == Dialect::Legacy);
+    let runs_as_task = |tool: &Tool| servers.is_some_and(|servers| may_be_shown(tool, servers));
     let shown = page.iter().filter_map(|tool| {
         let name = match context.scope {
             Scope::All => tool.joined_name(),
             Scope::One(_) => tool.reference().name.own().to_owned(),
         };
-        tool.listed_as(&name)
+        let mut shown = tool.listed_as(&name)?;
+        if runs_as_task(tool)
+            && let Some(members) = shown.as_object_mut()
+        {
+            let execution = members.entry("execution").or_insert_with(|| json!({}));
+            if let Some(execution) = execution.as_object_mut() {
+                execution.insert("taskSupport".into(), "optional".into());
+            }
+        }
+        Some(shown)
     });
     Ok((shown.collect(), next))
 }

@@ -11,7 +11,6 @@ use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
 use crate::upstream::talk::{Answers, Inputs, Said, WORDS_WAITING, Word, is_level};
-use crate::upstream::task::Wish;
 use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -249,21 +248,10 @@ async fn ask_task(
         Ok(read) => read,
         Err(reason) => return context.refuse(id, reason).await,
     };
-    let talk = Talk {
-        tasks: Wish::Offered { needed: false },
-        answers: Answers::InANewRequest,
-        ..Talk::silent(&context.caller.who())
-    };
+    let talk = task::silent(&context.caller);
     let asked = context.asked_task(Family::Modern, request, read, talk);
     let gateway = &context.endpoint.gateway;
-    let cancel = CancellationToken::new();
-    let guard = cancel.clone().drop_guard();
-    let started = gateway.start_task(context.caller.clone(), asked, cancel);
-    let outcome = match started.await {
-        Ok(running) => gateway.ended(running).await,
-        Err(refused) => Outcome::Refused(refused),
-    };
-    guard.disarm();
+    let outcome = gateway.ask_task(context.caller.clone(), asked).await;
     context.outcome(id, outcome, finish)
 }
 

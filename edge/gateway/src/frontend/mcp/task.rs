@@ -1,13 +1,15 @@
 //! Tasks in the words of each family of revisions: those of 2025-11-25, and the extension of 2026-07-28.
 
-use super::{Context, Scope};
-use crate::enforce::{AskedTask, ShownTask};
+use super::Context;
+use crate::enforce::{AskedTask, Caller, ShownTask};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
+use crate::upstream::Talk;
+use crate::upstream::talk::Answers;
 use crate::upstream::task::{self, Payload, Request, Wish};
 use axum::response::Response;
 use proctor_engine::ToolQuery;
-use proctor_model::{Reason, ServerId};
+use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 
 /// What of a task a method asks for.
@@ -17,6 +19,15 @@ pub(super) fn asked_by(family: Family, method: &str) -> Option<Request> {
         Family::Modern => [Request::Get, Request::Update, Request::Cancel],
     };
     known.into_iter().find(|known| known.method() == method)
+}
+
+/// How a server is talked to about a task by clients that hear nothing before the answer (2026-07-28).
+pub(super) fn silent(caller: &Caller) -> Talk {
+    Talk {
+        tasks: Wish::Offered { needed: false },
+        answers: Answers::InANewRequest,
+        ..Talk::silent(&caller.who())
+    }
 }
 
 /// The `task` member of a call (2025-11-25).
@@ -65,26 +76,19 @@ pub(super) fn read(request: Request, mut params: Map<String, Value>) -> Result<R
 }
 
 impl Context<'_> {
-    fn only_server(&self) -> Option<ServerId> {
-        match self.scope {
-            Scope::All => None,
-            Scope::One(server) => Some(server.clone()),
-        }
-    }
-
     /// The request that is to be made of a task.
     pub(super) fn asked_task(
         &self,
         family: Family,
         request: Request,
         read: Read,
-        talk: crate::upstream::Talk,
+        talk: Talk,
     ) -> AskedTask {
         AskedTask {
             id: read.id,
             request,
             family,
-            server: self.only_server(),
+            server: self.scope.only_server(),
             replies: read.replies,
             talk,
             trace_id: self.trace_id.clone(),
@@ -92,8 +96,10 @@ impl Context<'_> {
     }
 
     /// Whether a call that asks for a task (2025-11-25) may become one. What will be refused anyway is left to the decision.
-    pub(super) fn may_ask(&self, tool: &ToolQuery) -> Result<(), Reason> {
+    pub(super) async fn may_ask(&self, tool: &ToolQuery) -> Result<(), Reason> {
         let gateway = &self.endpoint.gateway;
+        // Whether its server has the extension is known once it was asked.
+        gateway.know(&self.caller, tool).await;
         match gateway.task_support(&self.caller, tool, Family::Legacy) {
             Some(support) if !support.declared => Err(Reason::TaskUnsupported),
             Some(support) if !support.offered => Err(Reason::Overloaded),
@@ -121,7 +127,7 @@ impl Context<'_> {
             return self.refuse(id, Reason::InvalidParams).await;
         }
         let gateway = &self.endpoint.gateway;
-        let server = self.only_server();
+        let server = self.scope.only_server();
         match gateway.tasks_of(&self.caller, Family::Legacy, server.as_ref()) {
             Ok(tasks) => self.result(id, json!({ "tasks": tasks })),
             Err(reason) => self.refuse(id, reason).await,

@@ -7,14 +7,22 @@ fn definition(name: &str, description: &str) -> ToolDefinition {
     ToolDefinition::from_list(Listed::Tool, &listed).unwrap()
 }
 
+fn at(url: &str) -> Upstream {
+    Upstream::McpHttp {
+        url: url.to_owned(),
+        auth: None,
+        tls: None,
+    }
+}
+
 fn server() -> Server {
+    of(at("http://127.0.0.1:1/"))
+}
+
+fn of(upstream: Upstream) -> Server {
     let spec = ToolServer {
         id: "s".parse().unwrap(),
-        upstream: Upstream::McpHttp {
-            url: "http://127.0.0.1:1/".to_owned(),
-            auth: None,
-            tls: None,
-        },
+        upstream,
         timeout_ms: 1_000,
         result_bytes_max: 1_000,
         tools: Vec::new(),
@@ -22,6 +30,20 @@ fn server() -> Server {
     };
     let dialer = Dialer::new().unwrap();
     Server::new(spec, &dialer, &Arc::default(), CancellationToken::new())
+}
+
+#[tokio::test]
+async fn a_child_is_each_edges_own_and_another_address_another_server() {
+    let child = Upstream::McpStdio {
+        command: "true".to_owned(),
+        args: Vec::new(),
+        env: std::collections::BTreeMap::new(),
+    };
+    assert_eq!(of(child).place(), None);
+    let here = server().place();
+    assert!(here.is_some());
+    assert_eq!(server().place(), here);
+    assert_ne!(of(at("http://127.0.0.1:2/")).place(), here);
 }
 
 async fn fails_once(link: Weak<Link>, _: CancellationToken) {
