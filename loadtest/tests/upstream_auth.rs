@@ -190,18 +190,14 @@ impl System {
 
     async fn secret(&self, name: &str, hosts: &[&str], value: &str) {
         let body = json!({ "hosts": hosts, "value": value });
-        let put = self
-            .cluster
-            .acme(Method::PUT, &format!("secrets/{name}"), Some(body));
+        let path = format!("secrets/{name}");
+        let put = self.cluster.acme(Method::PUT, &path, Some(body));
         put.await.unwrap();
     }
 
     async fn register(&self, server: &str, document: Value) {
-        let put = self.cluster.acme(
-            Method::PUT,
-            &format!("tool-servers/{server}"),
-            Some(document),
-        );
+        let path = format!("tool-servers/{server}");
+        let put = self.cluster.acme(Method::PUT, &path, Some(document));
         put.await.unwrap();
         let tool = format!("{server}/work");
         let allowed = self

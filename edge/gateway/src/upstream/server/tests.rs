@@ -38,6 +38,7 @@ async fn a_child_is_each_edges_own_and_another_address_another_server() {
         command: "true".to_owned(),
         args: Vec::new(),
         env: std::collections::BTreeMap::new(),
+        limits: proctor_model::catalogue::ChildLimits::default(),
     };
     assert_eq!(of(child).place(), None);
     let here = server().place();
