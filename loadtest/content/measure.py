@@ -4,11 +4,13 @@ model) and detect-secrets, on the same text; and the time that each takes.
     measure.py PROCTOR [--seed N] [--samples N]
 
 The text is made by others: sentences of presidio-evaluator's templates filled by its providers and by Faker, Faker's own
-identifiers in plain carrier sentences, and lines of code with the secrets that detect-secrets' documentation and plugins
-describe, each made up anew from its form. A match counts if it overlaps the marked span by half of either and is of the class.
+identifiers in plain carrier sentences (where Faker has none with valid check digits, python-stdnum says which are), and
+lines of code with the secrets that detect-secrets' documentation and plugins describe, each made up anew from its form. A
+match counts, of a secret as of anything else, if it overlaps the marked span by half of either and is of the same class.
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import random
@@ -17,31 +19,49 @@ import resource
 import string
 import subprocess
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
+import stdnum.bitcoin
+import stdnum.br.cpf
+import stdnum.de.idnr
+import stdnum.es.nie
+import stdnum.eu.vat
+import stdnum.fr.nir
+import stdnum.nl.bsn
 from faker import Faker
 
 logging.disable(logging.WARNING)
 
-# Our class: the name that presidio has for it.
+# Our class: presidio's recognisers for it, and the names that they give. It has none for the other classes (its dates are
+# any dates, its passports are their numbers), and of VAT numbers those of two states.
 PRESIDIO = {
-    "email": "EMAIL_ADDRESS",
-    "phone": "PHONE_NUMBER",
-    "payment_card": "CREDIT_CARD",
-    "iban": "IBAN_CODE",
-    "us_ssn": "US_SSN",
-    "ip_address": "IP_ADDRESS",
-    "mac_address": "MAC_ADDRESS",
-    "crypto_address": "CRYPTO",
-    "es_dni": "ES_NIF",
-    "it_codice_fiscale": "IT_FISCAL_CODE",
-    "pl_pesel": "PL_PESEL",
-    "in_aadhaar": "IN_AADHAAR",
-    "uk_nino": "UK_NINO",
+    "email": {"EmailRecognizer": "EMAIL_ADDRESS"},
+    "phone": {"PhoneRecognizer": "PHONE_NUMBER"},
+    "payment_card": {"CreditCardRecognizer": "CREDIT_CARD"},
+    "iban": {"IbanRecognizer": "IBAN_CODE"},
+    "us_ssn": {"UsSsnRecognizer": "US_SSN"},
+    "ip_address": {"IpRecognizer": "IP_ADDRESS"},
+    "mac_address": {"MacAddressRecognizer": "MAC_ADDRESS"},
+    "crypto_address": {"CryptoRecognizer": "CRYPTO"},
+    "es_dni": {"EsNifRecognizer": "ES_NIF", "EsNieRecognizer": "ES_NIE"},
+    "it_codice_fiscale": {"ItFiscalCodeRecognizer": "IT_FISCAL_CODE"},
+    "pl_pesel": {"PlPeselRecognizer": "PL_PESEL"},
+    "in_aadhaar": {"InAadhaarRecognizer": "IN_AADHAAR"},
+    "uk_nino": {"UkNinoRecognizer": "UK_NINO"},
+    "de_tax_id": {"DeTaxIdRecognizer": "DE_TAX_ID"},
+    "eu_vat": {"DeVatIdRecognizer": "DE_VAT_ID", "ItVatCodeRecognizer": "IT_VAT_CODE"},
+}
+OURS_ALONE = ["nl_bsn", "fr_nir", "br_cpf", "date_of_birth", "passport_mrz"]
+# What detect-secrets calls a secret: our class. Its generic findings count where it has no better one at the same place.
+DETECT_SECRETS = {
+    "AWS Access Key": "aws_key", "Azure Storage Account access key": "azure_key", "GitHub Token": "github_token",
+    "GitLab Token": "gitlab_token", "Slack Token": "slack_token", "Stripe Access Key": "stripe_key", "Twilio API Key": "twilio_key",
+    "SendGrid API Key": "sendgrid_key", "NPM tokens": "npm_token", "OpenAI Token": "openai_key", "PyPI Token": "pypi_token",
+    "JSON Web Token": "jwt", "Private Key": "private_key", "Basic Auth Credentials": "url_credentials",
+    "Secret Keyword": "generic_secret", "Base64 High Entropy String": "generic_secret", "Hex High Entropy String": "generic_secret",
 }
 TEMPLATES = {"email": "email", "phone_number": "phone", "credit_card_number": "payment_card", "credit_card": "payment_card",
-             "iban": "iban", "ssn": "us_ssn", "ip_address": "ip_address"}
+             "iban": "iban", "ssn": "us_ssn", "ip_address": "ip_address", "date_of_birth": "date_of_birth", "birthday": "date_of_birth"}
 
 
 def filled(template, fill):
@@ -83,8 +103,71 @@ def evaluator_sentences(seed, count):
         yield filled(chance.choice(templates).replace("\\n", "\n"), fill)
 
 
+def valid(make, check):
+    """What is made, once it is valid: not all of Faker's numbers have right check digits."""
+    for _ in range(1000):
+        value = make()
+        if check(value):
+            return value
+    raise ValueError("nothing valid is made")
+
+
+def de_tax_id(faker):
+    """Of ten digits one comes twice and one is missing; the last is the check digit."""
+    def make():
+        digits = faker.random.sample("0123456789", 9)
+        digits.insert(faker.random.randrange(10), faker.random.choice(digits))
+        return "".join(digits) + str(faker.random.randrange(10))
+    return valid(make, lambda number: number[0] != "0" and stdnum.de.idnr.is_valid(number))
+
+
+VAT_LOCALES = ["de_DE", "it_IT", "nl_BE", "nl_NL", "pl_PL", "de_AT", "pt_PT"]
+
+
+def eu_vat(faker):
+    other = Faker(faker.random.choice(VAT_LOCALES))
+    other.seed_instance(faker.random.random())
+    return valid(other.vat_id, lambda number: " " not in number and stdnum.eu.vat.is_valid(number))
+
+
+def bitcoin(faker):
+    """An address of a made-up key's digest: version, digest, and four bytes of checksum, in base 58."""
+    alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+    payload = faker.random.choice([b"\x00", b"\x05"]) + faker.random.randbytes(20)
+    whole = payload + hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
+    number, text = int.from_bytes(whole, "big"), ""
+    while number:
+        number, at = divmod(number, 58)
+        text = alphabet[at] + text
+    text = "1" * (len(whole) - len(whole.lstrip(b"\x00"))) + text
+    assert stdnum.bitcoin.is_valid(text), text
+    return text
+
+
+def check_digit(field):
+    """ICAO 9303: weights 7, 3, 1; a filler counts nothing, letters from ten on."""
+    value = lambda c: 0 if c == "<" else int(c, 36)
+    return str(sum(value(c) * (7, 3, 1)[at % 3] for at, c in enumerate(field)) % 10)
+
+
+def passport_mrz(faker):
+    plain = lambda name: re.sub("[^A-Z]", "<", name.upper())
+    first = f"P<USA{plain(faker.last_name())}<<{plain(faker.first_name())}".ljust(44, "<")[:44]
+    number = faker.bothify("?########", letters=string.ascii_uppercase)
+    born, expires = faker.date_of_birth().strftime("%y%m%d"), faker.future_date("+9y").strftime("%y%m%d")
+    optional = "<" * 14
+    parts = [field + check_digit(field) for field in (number, born, expires, optional)]
+    second = parts[0] + "USA" + parts[1] + faker.random.choice("MF<") + parts[2] + parts[3]
+    return first + "\n" + second + check_digit("".join(parts))
+
+
+def birth_date(faker):
+    form = faker.random.choice(["%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%d %B %Y", "%B %d, %Y"])
+    return faker.date_of_birth().strftime(form)
+
+
 CARRIERS = {
-    "es_dni": ("es_ES", lambda f: f.nif(), ["Mi DNI es {}.", "DNI: {}", "con documento {} y domicilio en Madrid"]),
+    "es_dni": ("es_ES", lambda f: f.nif() if f.random.random() < 0.5 else valid(f.nie, stdnum.es.nie.is_valid), ["Mi DNI es {}.", "DNI: {}", "con documento {} y domicilio en Madrid"]),
     "it_codice_fiscale": ("it_IT", lambda f: f.ssn(), ["Codice fiscale {}.", "C.F.: {}", "il signor Rossi, {}, nato a Roma"]),
     "pl_pesel": ("pl_PL", lambda f: f.pesel(), ["PESEL: {}", "numer PESEL {} w aktach", "Jan Nowak, {}, Warszawa"]),
     "in_aadhaar": ("en_IN", lambda f: f.aadhaar_id(), ["Aadhaar number {}", "aadhaar: {}", "my UIDAI card says {}"]),
@@ -96,6 +179,14 @@ CARRIERS = {
     "payment_card": ("en_US", lambda f: f.credit_card_number(), ["card {}", "charge {} for it", "pan={}"]),
     "phone": ("en_GB", lambda f: f.phone_number(), ["call {}", "Tel. {}", "phone: {}"]),
     "us_ssn": ("en_US", lambda f: f.ssn(), ["SSN {}", "social security number {}", "applicant {} approved"]),
+    "nl_bsn": ("nl_NL", lambda f: valid(f.ssn, stdnum.nl.bsn.is_valid), ["BSN: {}", "mijn burgerservicenummer is {}", "bsn={}"]),
+    "de_tax_id": ("de_DE", de_tax_id, ["Steuer-ID: {}", "Identifikationsnummer {}", "der Mitarbeiter {} hat"]),
+    "fr_nir": ("fr_FR", lambda f: valid(f.ssn, stdnum.fr.nir.is_valid), ["NIR {}", "numéro de sécurité sociale {}", "le salarié {} est"]),
+    "br_cpf": ("pt_BR", lambda f: valid(f.cpf, stdnum.br.cpf.is_valid), ["CPF {}", "CPF: {}", "o cliente {} pagou"]),
+    "eu_vat": ("en_GB", eu_vat, ["VAT no {}", "USt-IdNr. {}", "the company {} of"]),
+    "date_of_birth": ("en_US", birth_date, ["she was born on {} in", "DOB: {}", "date of birth {}"]),
+    "crypto_address": ("en_US", bitcoin, ["send it to {} today", "BTC: {}", "wallet={}"]),
+    "passport_mrz": ("en_US", passport_mrz, ["{}", "scanned:\n{}\nend", "MRZ {}"]),
 }
 
 
@@ -141,7 +232,8 @@ def secret_lines(seed, count):
         "sendgrid_key": lambda: "SG." + draw(word, 22) + "." + draw(word, 43), "npm_token": lambda: "npm_" + draw(word, 36),
         "openai_key": lambda: "sk-" + draw(word, 20) + "T3BlbkFJ" + draw(word, 20), "pypi_token": lambda: "pypi-AgEIcHlwaS5vcmc" + draw(word, 80),
         "jwt": lambda: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI" + draw(word, 30) + "." + draw(word, 43),
-        "generic_secret": lambda: draw(word, 32),
+        "gcp_key": lambda: "AIza" + draw(word, 35), "anthropic_key": lambda: "sk-ant-api03-" + draw(word, 93),
+        "huggingface_token": lambda: "hf_" + draw(string.ascii_letters, 34), "generic_secret": lambda: draw(word, 32),
     }
     names = ["token", "api_key", "secret", "client_secret"]
     shapes = ['{name} = "{value}"', "export {upper}={value}", '{{"{name}": "{value}"}}', "{name}: {value}", "curl -H 'X-Api-Key: {value}'"]
@@ -164,6 +256,12 @@ def secret_lines(seed, count):
             password = draw(word, 12)
             line = f"postgres://app:{password}@db.internal:5432/app"
             yield line, [(line.index(password), line.index(password) + len(password), "url_credentials")]
+            key = draw(word, 86) + "=="
+            line = f"DefaultEndpointsProtocol=https;AccountName=app;AccountKey={key};EndpointSuffix=core.windows.net"
+            yield line, [(line.index(key), line.index(key) + len(key), "azure_key")]
+            password = draw(word, 12)
+            line = f"Server=db.internal;Database=app;User Id=app;Password={password};"
+            yield line, [(line.index(password), line.index(password) + len(password), "connection_string")]
 
 
 def ours(proctor, texts):
@@ -203,14 +301,15 @@ def presidio(texts):
     import presidio_analyzer.predefined_recognizers as known
 
     registry = RecognizerRegistry(supported_languages=["en"])
-    wanted = ["EmailRecognizer", "PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer", "UsSsnRecognizer", "IpRecognizer",
-              "CryptoRecognizer", "EsNifRecognizer", "ItFiscalCodeRecognizer", "PlPeselRecognizer", "InAadhaarRecognizer",
-              "UkNinoRecognizer", "MacAddressRecognizer"]
-    for name in wanted:
-        if hasattr(known, name):
-            registry.add_recognizer(getattr(known, name)(supported_language="en"))
+    back = {}
+    for mine, theirs in PRESIDIO.items():
+        for recogniser, entity in theirs.items():
+            # One that is gone from its registry is an error here, not a class that it never finds.
+            recogniser = getattr(known, recogniser)(supported_language="en")
+            assert entity in recogniser.supported_entities, (entity, recogniser.supported_entities)
+            registry.add_recognizer(recogniser)
+            back[entity] = mine
     engine = AnalyzerEngine(registry=registry, nlp_engine=NoModel(), supported_languages=["en"])
-    back = {theirs: mine for mine, theirs in PRESIDIO.items()}
     began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     found = [engine.analyze(text, "en") for text in texts]
     took = resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
@@ -218,19 +317,33 @@ def presidio(texts):
 
 
 def detect_secrets(texts):
-    """What is found in each line, as it scans a file: it says lines and values, not positions."""
+    """What is found in each line, as it scans a file: it says lines and values, so a value's first place counts."""
     from detect_secrets import SecretsCollection
     from detect_secrets.settings import default_settings
 
-    found = [[] for _ in texts]
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file, default_settings():
-        file.write("\n".join(texts) + "\n")
-        file.flush()
-        secrets = SecretsCollection()
-        secrets.scan_file(file.name)
-    for _, secret in secrets:
-        found[secret.line_number - 1].append(secret.secret_value)
-    return found
+    found = []
+    with tempfile.TemporaryDirectory() as directory, default_settings():
+        path = Path(directory) / "app.conf"
+        for text in texts:
+            # Each line for itself: of a prefix that it takes for the secret it would report one in a whole file.
+            path.write_text(text + "\n")
+            secrets = SecretsCollection()
+            secrets.scan_file(str(path))
+            said = []
+            for _, secret in secrets:
+                kind, value = DETECT_SECRETS.get(secret.type), secret.secret_value
+                at = text.find(value) if kind and value else -1
+                said += [(at, at + len(value), kind)] if at >= 0 else []
+            found.append(said)
+    # One finding for each place, as ours: the generic ones give way.
+    overlap = lambda a, b: min(a[1], b[1]) > max(a[0], b[0])
+    kept = []
+    for said in found:
+        named = sorted({s for s in said if s[2] != "generic_secret"})
+        for one in sorted({s for s in said if s[2] == "generic_secret"}, key=lambda s: s[0] - s[1]):
+            named += [] if any(overlap(one, other) for other in named) else [one]
+        kept.append(named)
+    return kept
 
 
 def same(a, b):
@@ -256,6 +369,15 @@ def of(hit, wrong, missed):
     return precision, recall, 2 * precision * recall / max(1e-9, precision + recall), hit + missed
 
 
+def table(classes, a, b, other, has):
+    """Precision, recall and F1 of each class; of the other only where it has the class at all."""
+    print(f"{'class':20} {'n':>5}   {'proctor P':>9} {'R':>6} {'F1':>6}   {other + ' P':>16} {'R':>6} {'F1':>6}")
+    for name in classes:
+        (p, r, f, n), (tp, tr, tf, _) = a[name], b[name]
+        theirs = f"{tp:16.3f} {tr:6.3f} {tf:6.3f}" if name in has else f"{'-':>16} {'-':>6} {'-':>6}"
+        print(f"{name:20} {n:5}   {p:9.3f} {r:6.3f} {f:6.3f}   {theirs}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("proctor", type=Path)
@@ -271,14 +393,10 @@ def main():
     size = sum(len(text.encode()) for text in texts)
     print(f"{len(texts)} texts, {size} bytes, seed {args.seed}")
     present = {theirs for spans in truth for *_, theirs in spans}
-    classes = [name for name in PRESIDIO if name in present]
+    classes = [name for name in [*PRESIDIO, *OURS_ALONE] if name in present]
     a, b = scores(truth, mine, classes), scores(truth, theirs, classes)
-    worse = []
-    print(f"{'class':20} {'n':>5}   {'proctor P':>9} {'R':>6} {'F1':>6}   {'presidio P':>10} {'R':>6} {'F1':>6}")
-    for name in classes:
-        (p, r, f, n), (tp, tr, tf, _) = a[name], b[name]
-        print(f"{name:20} {n:5}   {p:9.3f} {r:6.3f} {f:6.3f}   {tp:10.3f} {tr:6.3f} {tf:6.3f}")
-        worse += [name] if f + 1e-9 < tf else []
+    table(classes, a, b, "presidio", PRESIDIO)
+    worse = [name for name in classes if name in PRESIDIO and a[name][2] + 1e-9 < b[name][2]]
     for what, mine_took in zip(("with its start", "running"), my_time):
         print(f"CPU: proctor {what} {mine_took:.3f} s, presidio {their_time:.3f} s: {their_time / mine_took:.0f} times")
     if args.mistakes:
@@ -295,26 +413,18 @@ def main():
     texts, truth = [text for text, _ in lines], [spans for _, spans in lines]
     mine, _ = ours(args.proctor, texts)
     theirs = detect_secrets(texts)
-    credentials = {span[2] for spans in truth for span in spans} | {"azure_key", "gcp_key", "connection_string", "anthropic_key", "private_key"}
-    mine = [[s for s in said if s[2] in credentials] for said in mine]
-    rows = defaultdict(lambda: [0, 0, 0, 0])
-    wrong = [0, 0]
-    for text, spans, said, values in zip(texts, truth, mine, theirs):
-        for start, end, kind in spans:
-            rows[kind][0] += 1
-            rows[kind][1] += any(min(end, b) > max(start, a) for a, b, _ in said)
-            rows[kind][2] += any(value and (value in text[start:end] or text[start:end] in value) for value in values)
-        if not spans:
-            wrong[0] += bool(said)
-            wrong[1] += bool(values)
-    print(f"\n{len(texts)} lines of code; recall by class, false alarms on {sum(not s for s in truth)} lines without a secret")
-    print(f"{'class':20} {'n':>5} {'proctor':>9} {'detect-secrets':>15}")
-    for kind, (n, mine_hit, their_hit, _) in sorted(rows.items()):
-        print(f"{kind:20} {n:5} {mine_hit / n:9.3f} {their_hit / n:15.3f}")
-    for name, at in (("proctor", 0), ("detect-secrets", 1)):
-        hit, total = sum(row[at + 1] for row in rows.values()), sum(row[0] for row in rows.values())
-        p, r, f, _ = of(hit, wrong[at], total - hit)
-        print(f"{name:15} P {p:.3f} R {r:.3f} F1 {f:.3f}, false alarms {wrong[at]}")
+    classes = sorted({kind for spans in truth for *_, kind in spans})
+    clean = [(said, values) for spans, said, values in zip(truth, mine, theirs) if not spans]
+    print(f"\n{len(texts)} lines of code, {len(clean)} of them without a secret")
+    a, b = scores(truth, mine, classes), scores(truth, theirs, classes)
+    table(classes, a, b, "detect-secrets", DETECT_SECRETS.values())
+    for name, found, at in (("proctor", mine, 0), ("detect-secrets", theirs, 1)):
+        of_them = [[s for s in said if s[2] in classes] for said in found]
+        hit = sum(any(same(m, s) for s in said) for marked, said in zip(truth, of_them) for m in marked)
+        wrong = sum(not any(same(m, s) for m in marked) for marked, said in zip(truth, of_them) for s in said)
+        p, r, f, _ = of(hit, wrong, sum(map(len, truth)) - hit)
+        alarms = sum(any(s[2] in classes for s in pair[at]) for pair in clean)
+        print(f"{name:15} P {p:.3f} R {r:.3f} F1 {f:.3f}, false alarms on {alarms} lines without a secret")
     if worse:
         raise SystemExit(f"below presidio's F1 in: {', '.join(worse)}")
 

@@ -10,13 +10,15 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+#[path = "llm/python.rs"]
+mod python;
+
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
 use proctor_loadtest::load::{allow_all, in_secs};
 use proctor_loadtest::provider::{LEAKED, PROVIDER_KEY, Provider};
+use python::{fresh, has, here, install, succeeds, venv};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -28,56 +30,19 @@ const MODELS: [&str; 9] = [
 /// Where a runaway is cut.
 const CEILING: u64 = 100;
 
-fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/llm")
-}
-
-fn venv() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/llm-venv")
-}
-
-async fn succeeds(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().await.unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
-    out.into_owned()
-}
-
-fn has(program: &str) -> bool {
-    let found = std::process::Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.is_ok_and(|status| status.success())
-}
-
 /// Installs the official clients; false where that is not possible at all.
 async fn installed() -> bool {
     if !has("npm") || !has("python3") {
         println!("skipped: npm or python3 is absent");
         return false;
     }
-    let fresh = |stamp: &Path, source: &Path| {
-        let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified());
-        matches!((changed(stamp), changed(source)), (Ok(stamp), Ok(source)) if stamp >= source)
-    };
     let stamp = here().join("node_modules/.package-lock.json");
     if !fresh(&stamp, &here().join("package-lock.json")) {
         let mut npm = Command::new("npm");
         let npm = npm.args(["ci", "--no-audit", "--no-fund"]);
         succeeds(npm.current_dir(here())).await;
     }
-    let (stamp, requirements) = (venv().join("installed"), here().join("requirements.txt"));
-    if !fresh(&stamp, &requirements) {
-        succeeds(Command::new("python3").args(["-m", "venv"]).arg(venv())).await;
-        let mut pip = Command::new(venv().join("bin/pip"));
-        succeeds(pip.args(["install", "-q", "-r"]).arg(&requirements)).await;
-        std::fs::write(stamp, "").unwrap();
-    }
+    install().await;
     true
 }
 

@@ -4,13 +4,18 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says where it is skipped"
 )]
+
+#[path = "llm/python.rs"]
+mod python;
 
 use proctor_loadtest::cluster::{Options, proctor_binary};
 use proctor_loadtest::fleet::{Fleet, Victim};
 use proctor_loadtest::load::{allow_all, in_secs};
 use proctor_loadtest::provider::{PROVIDER_KEY, Provider};
+use python::{has, here, install, succeeds, venv};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -234,6 +239,38 @@ async fn a_runaway_is_cut_where_the_first_budget_ends() {
         assert!(started.elapsed() < WAIT, "the provider goes on");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    system.fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_official_client_raises_its_own_error_where_a_budget_cuts() {
+    if !has("python3") {
+        println!("skipped: python3 is absent");
+        return;
+    }
+    install().await;
+    let system = System::start(Duration::ZERO, TENANT_TOKENS, SESSION_COST).await;
+    let token = system.token("small").await;
+    let mut python = Command::new(venv().join("bin/python"));
+    python.arg(here().join("budget.py"));
+    let out = succeeds(python.args([&system.fleet.cluster.edge_url, &token])).await;
+    let told: Value = serde_json::from_str(out.trim()).unwrap();
+    let cut = &told["cut"];
+    // The base of its errors: one in a stream has no status of its own.
+    assert_eq!(cut["type"], "APIError", "{told}");
+    assert_eq!(cut["status"], Value::Null, "{told}");
+    assert_eq!(cut["reason"], "budget_exhausted", "{told}");
+    let message = cut["message"].as_str().unwrap();
+    assert!(message.contains("agent tokens lifetime"), "{told}");
+    // The client has read all that was counted.
+    let event = system.outcome("small").await;
+    let words = cut["read"].as_str().unwrap().matches(" word").count();
+    assert_eq!(u64::try_from(words).unwrap(), usage(&event)[1], "{event}");
+    let next = &told["next"];
+    assert_eq!(next["type"], "RateLimitError", "{told}");
+    assert_eq!(next["status"], 429, "{told}");
+    assert_eq!(next["reason"], "budget_exhausted", "{told}");
+    assert_eq!(next["read"], "", "{told}");
     system.fleet.stop().await;
 }
 

@@ -35,6 +35,10 @@ mod vault;
 mod view;
 
 #[cfg(test)]
+mod class_tests;
+#[cfg(test)]
+mod growth_tests;
+#[cfg(test)]
 mod tests;
 
 pub use apply::{Content, Explained, Outcome};

@@ -177,10 +177,13 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proctor_engine::filter::{Content, Place, Rules};
     use proctor_engine::token::{KeyRing, MintRequest, mint, verify};
-    use proctor_model::Timestamp;
+    use proctor_model::catalogue::Verb;
     use proctor_model::config::{TokenKey, TokenKeys};
+    use proctor_model::content::Direction;
     use proctor_model::intent::{Intent, IntentDeclaration};
+    use proctor_model::{Timestamp, ToolRef};
     use serde_json::{Value, json};
 
     const NOW: i64 = 1_800_000_000;
@@ -324,5 +327,79 @@ mod tests {
         let other = intent("int_3", "copilot", &json!("bob"), 20, None);
         let other = of(&sessions, "copilot", &other);
         assert!(!other.read().unwrap().is_incomplete());
+    }
+
+    /// What a tool's answer is shown as in a session.
+    fn shown(session: &Session, rules: &Rules, tool: &ToolRef, text: &str) -> String {
+        let session = session.read().unwrap();
+        let content = Content {
+            rules,
+            place: Place {
+                direction: Direction::Inbound,
+                tool: Some((tool, Verb::Write)),
+            },
+            vault: Some(&session.vault),
+            roles: None,
+        };
+        content.treat_text(text).altered.unwrap()
+    }
+
+    /// What a tool that may see values gets of a text; none if there is nothing to put back.
+    fn put_back(session: &Session, rules: &Rules, tool: &ToolRef, text: &str) -> Option<Value> {
+        let session = session.read().unwrap();
+        let content = Content {
+            rules,
+            place: Place {
+                direction: Direction::Outbound,
+                tool: Some((tool, Verb::Write)),
+            },
+            vault: Some(&session.vault),
+            roles: None,
+        };
+        let arguments = json!({ "body": text });
+        let back = content.put_back(arguments.as_object().unwrap())?;
+        Some(back["body"].clone())
+    }
+
+    #[test]
+    fn what_placeholders_stand_for_is_gone_with_the_session() {
+        const TEXT: &str = "write to bob@example.org";
+        let (clock, _hand) = Clock::at(Timestamp::from_secs(NOW));
+        let sessions = Sessions::new(&clock);
+        let rules = json!({
+            "rules": [{ "classes": ["personal"], "direction": "inbound", "action": "tokenise" }],
+            "reveal": [{ "classes": ["email"], "tools": ["mail/*"] }],
+        });
+        let rules = Rules::compile(&serde_json::from_value(rules).unwrap()).unwrap();
+        let tool: ToolRef = "mail/send".parse().unwrap();
+        let first = intent("int_1", "copilot", &json!("alice"), 1, None);
+        let session = of(&sessions, "copilot", &first);
+        let placeholder = shown(&session, &rules, &tool, TEXT);
+        assert!(!placeholder.contains("bob"), "{placeholder}");
+        let back = put_back(&session, &rules, &tool, &placeholder);
+        assert_eq!(back, Some(json!(TEXT)), "as long as there is the session");
+
+        let compiled = CompiledIntent::compile(first.clone()).unwrap();
+        let key = Sessions::key(&token("copilot"), Some(&compiled)).unwrap();
+        sessions.cache.invalidate(&key);
+        let vault = Arc::downgrade(&session);
+        drop(session);
+        // The cache lets go of what it held in its own time: nothing else does hold it.
+        let started = std::time::Instant::now();
+        while vault.upgrade().is_some() {
+            assert!(started.elapsed() < Duration::from_secs(20), "it is kept");
+            sessions.cache.run_pending_tasks();
+            assert!(sessions.cache.get(&key).is_none());
+            std::thread::yield_now();
+        }
+
+        // The same name again, from the same intent: what it once stood for is not known.
+        let again = of(&sessions, "copilot", &first);
+        assert!(again.read().unwrap().vault.is_empty());
+        assert_eq!(put_back(&again, &rules, &tool, &placeholder), None);
+        // Until the value was read once more: it has the same placeholder, whose key comes from the name.
+        assert_eq!(shown(&again, &rules, &tool, TEXT), placeholder);
+        let back = put_back(&again, &rules, &tool, &placeholder);
+        assert_eq!(back, Some(json!(TEXT)));
     }
 }

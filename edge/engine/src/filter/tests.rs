@@ -21,11 +21,11 @@ fn rules(document: Value) -> Rules {
     Rules::compile(&document).unwrap()
 }
 
-fn everything_redacted() -> Rules {
+pub(super) fn everything_redacted() -> Rules {
     rules(json!({"standard": false, "rules": [{"classes": ["all"], "action": "redact"}]}))
 }
 
-fn inbound(rules: &Rules) -> Content<'_> {
+pub(super) fn inbound(rules: &Rules) -> Content<'_> {
     Content {
         rules,
         place: Place {
@@ -512,51 +512,6 @@ fn a_blocked_stream_stops_before_what_is_blocked() {
     out.push_str(&end.text);
     assert!(end.stop);
     assert_eq!(out, "before ");
-}
-
-/// Hostile texts: whatever one sign is repeated, the time stays linear. The bound is generous: it is for debug builds.
-#[test]
-fn no_text_is_slow() {
-    let rules = everything_redacted();
-    let content = inbound(&rules);
-    for unit in [
-        "a@b.co ",
-        "@",
-        "4111 1111 1111 1111 ",
-        "4111-",
-        "1",
-        "1 ",
-        "::",
-        "a:",
-        "=",
-        "<<",
-        "P<",
-        "-----BEGIN PRIVATE KEY-----",
-        "eyJ.",
-        "sk-",
-        "password=",
-        "\\\"",
-        "\\u0040",
-        "%40",
-        "QUFBQUFB",
-        "DE89 ",
-        "+1 ",
-        "(0",
-        "://",
-        "a:b@",
-        "１",
-        "\u{200b}",
-        "AB 12 34 56 C",
-        "0x",
-        "1.1.1.1.",
-        "SG.",
-    ] {
-        let text = unit.repeat(200_000 / unit.len());
-        let start = std::time::Instant::now();
-        let _ = content.treat_text(&text);
-        let took = start.elapsed();
-        assert!(took.as_secs() < 30, "{unit}: {took:?}");
-    }
 }
 
 proptest! {

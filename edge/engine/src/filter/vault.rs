@@ -1,7 +1,10 @@
 //! Placeholders of one session: what stands in for a value, and the way back.
 //!
-//! A placeholder has the form of what it stands for, so that schemas and models take it for one. The values are kept
-//! encrypted, under a key of the session that is gone with it.
+//! A placeholder has the form of what it stands for, so that schemas and models take it for one. The values are kept in
+//! memory alone, encrypted under a key of the session. With the session the vault is gone, and the way back with it; the
+//! key is not: it is derived from the tenant's digest key and what the session is called ([`vault_key`]), so a session of
+//! the same name gives a value the same placeholder again, and whoever has the digest key and what the edge's memory held
+//! can read that.
 
 use super::{Class, Filter};
 use crate::limits::{CONTENT_VAULT_MAX, CONTENT_VAULT_VALUE_BYTES_MAX};
@@ -46,7 +49,7 @@ struct Sealed {
 const TRIES: u32 = 600;
 
 impl Vault {
-    /// An empty one; `key` must be known to nobody else.
+    /// An empty one; `key` is for this session alone.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self {

@@ -1,0 +1,408 @@
+//! One table of all classes: what each of them is, and what is nearly it. A class without samples does not compile.
+
+use super::Filter;
+use proctor_model::content::{Confidence, ContentClass};
+
+/// Texts, written with marks: what is found stands between `«` and `»`. A `¦` is left out, so that nobody who looks for
+/// secrets in source code finds one here; all of them are made up, or the published examples of their standards.
+struct Samples {
+    /// In each, what is marked is found as this class, and nothing else.
+    found: &'static [&'static str],
+    /// The same with a wrong check digit, length or letter: in none is anything found as this class.
+    nearly: &'static [&'static str],
+}
+
+fn samples(class: ContentClass) -> Samples {
+    match class {
+        ContentClass::Email => Samples {
+            found: &["write to «bob.smith@example.co.uk», please"],
+            nearly: &[
+                "write to bob.smith@example, please",
+                "write to bob.smith@.co.uk, please",
+                "write to bob smith at example.co.uk, please",
+            ],
+        },
+        ContentClass::Phone => Samples {
+            found: &["call «+1 (415) 555-2671» now", "tel: «020 7946 0958»"],
+            nearly: &["call +1 41 55 now", "order 415-555-2671 shipped"],
+        },
+        ContentClass::Iban => Samples {
+            found: &[
+                "IBAN «GB29 NWBK 6016 1331 9268 19».",
+                "to «DE89370400440532013000»",
+            ],
+            nearly: &[
+                "IBAN GB28 NWBK 6016 1331 9268 19.",
+                "to DE8937040044053201300",
+                "to XX89370400440532013000",
+            ],
+        },
+        ContentClass::PaymentCard => Samples {
+            found: &[
+                "pay with «4111 1111 1111 1111» today",
+                "pay with «378282246310005» today",
+            ],
+            nearly: &[
+                "pay with 4111 1111 1111 1112 today",
+                "pay with 37828224631000 today",
+                "pay with 9111 1111 1111 1111 today",
+            ],
+        },
+        ContentClass::UsSsn => Samples {
+            found: &["SSN «536-90-4399»"],
+            nearly: &["SSN 666-90-4399", "SSN 536-90-439", "SSN 536-9O-4399"],
+        },
+        ContentClass::UkNino => Samples {
+            found: &["NI number «AB 12 34 56 C»", "employee «AB123456C» joined"],
+            nearly: &[
+                "employee AB123456E joined",
+                "employee QQ123456C joined",
+                "NI number AB 12 34 5 C",
+            ],
+        },
+        ContentClass::NlBsn => Samples {
+            found: &["BSN: «111222333»"],
+            nearly: &["BSN: 111222334", "BSN: 11122233"],
+        },
+        ContentClass::DeTaxId => Samples {
+            found: &["Steuer-ID «36574261809»"],
+            nearly: &["Steuer-ID 36574261808", "Steuer-ID 3657426180"],
+        },
+        ContentClass::FrNir => Samples {
+            found: &["NIR «2 55 08 14 168 025 38»", "NIR «185052A00412356»"],
+            nearly: &[
+                "NIR 2 55 08 14 168 025 39",
+                "NIR 2 55 08 14 168 025 3",
+                "NIR 185052C00412356",
+            ],
+        },
+        ContentClass::EsDni => Samples {
+            found: &["DNI «12345678Z»", "NIE «X-1234567-L»"],
+            nearly: &["DNI 12345678A", "DNI 1234567Z", "NIE X-1234567-A"],
+        },
+        ContentClass::ItCodiceFiscale => Samples {
+            found: &["codice fiscale «RSSMRA85T10A562S»"],
+            nearly: &[
+                "codice fiscale RSSMRA85T10A562T",
+                "codice fiscale RSSMRA85T10A562",
+                "codice fiscale RSSMRA85F10A562S",
+            ],
+        },
+        ContentClass::PlPesel => Samples {
+            found: &["PESEL «44051401359»"],
+            nearly: &["PESEL 44051401358", "PESEL 4405140135", "PESEL 44951401359"],
+        },
+        ContentClass::InAadhaar => Samples {
+            found: &["Aadhaar «2341 2341 2346»"],
+            nearly: &["the number 2341 2341 2347 on file", "Aadhaar 2341 2341 234"],
+        },
+        ContentClass::BrCpf => Samples {
+            found: &["CPF «529.982.247-25»"],
+            nearly: &["CPF 529.982.247-26", "CPF 529.982.247-2"],
+        },
+        ContentClass::EuVat => Samples {
+            found: &["VAT «DE136695976»"],
+            nearly: &[
+                "the firm DE136695975 there",
+                "VAT DE13669597",
+                "VAT US136695976",
+            ],
+        },
+        ContentClass::PassportMrz => Samples {
+            found: &[
+                "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10»",
+            ],
+            nearly: &[
+                "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C46UTO7408122F1204159ZE184226B<<<<<10",
+                "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
+                "p<utoeriksson<<anna<maria<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
+            ],
+        },
+        ContentClass::IpAddress => Samples {
+            found: &[
+                "from «203.0.113.77» at",
+                "from «2001:db8::8a2e:370:7334» at",
+            ],
+            nearly: &[
+                "from 203.0.113.277 at",
+                "from 203.0.113 at",
+                "from 2001:db8::8a2e::7334 at",
+            ],
+        },
+        ContentClass::MacAddress => Samples {
+            found: &["nic «00:1B:44:11:3A:B7».", "nic «00-1B-44-11-3A-B7»."],
+            nearly: &[
+                "nic 00:1B:44:11:3A.",
+                "nic 00:1B:44:11:3A:G7.",
+                "nic 00-1B-44-11-3A-G7.",
+            ],
+        },
+        ContentClass::CryptoAddress => Samples {
+            found: &[
+                "send to «1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa» ok",
+                "send to «bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq» ok",
+                "send to «0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed» ok",
+            ],
+            nearly: &[
+                "send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb ok",
+                "send to bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdp ok",
+                "send to 0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed ok",
+                "send to 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe ok",
+            ],
+        },
+        ContentClass::DateOfBirth => Samples {
+            found: &["she was born on «12 March 1985» in", "DOB: «1985-03-12»"],
+            nearly: &[
+                "she was born on 32 March 1985 in",
+                "DOB: 1985-13-12",
+                "it was founded on 12 March 1985 in",
+            ],
+        },
+        ContentClass::AwsKey => Samples {
+            found: &[
+                "have «AKIA¦QWERTYUIOP234567» here",
+                "aws_secret_access_key = «wJalrXUtnFEMIaK7MDEN¦GabPxRfiCYzzzKEY9QwA»",
+            ],
+            nearly: &[
+                "have AKIA¦QWERTYUIOP23456 here",
+                "have AKIA¦QWERTYUIOP2345678 here",
+                "have AKIA¦QWERTYUIOP23456q here",
+                "aws_secret_access_key = wJalrXUtnFEMIaK7MDEN¦GabPxRfiCYzzzKEY9Qw",
+            ],
+        },
+        ContentClass::GcpKey => Samples {
+            found: &[
+                "have «AIza¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R» here",
+                "have «GOCSPX-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4» here",
+            ],
+            nearly: &[
+                "have AIza¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7 here",
+                "have AIza¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8 here",
+                "have AIza¦a1B2c3D4e5F6g7H8i9J0!a1B2c3D4e5F6g7 here",
+                "have GOCSPX-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N here",
+            ],
+        },
+        ContentClass::AzureKey => Samples {
+            found: &[
+                "AccountName=app;AccountKey=«VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL8¦JImuXdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»;",
+                "Endpoint=sb://app.example/;SharedAccessKey=«VqLuHBHTN6c3CJAefxAN¦XdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»",
+                "have «abc8Q~¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
+            ],
+            nearly: &[
+                "AccountName=app;AccountKey=VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL;",
+                "AccountName=app;AccountKey=abababababababababababababababababababababababababababababababababababababababab;",
+                "have abc8Q~¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5 here",
+                "have abcdQ~¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7 here",
+            ],
+        },
+        ContentClass::GithubToken => Samples {
+            found: &[
+                "have «ghp_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8» here",
+                "have «github_pat_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0» here",
+            ],
+            nearly: &[
+                "have ghp_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R here",
+                "have ghp_¦a1B2c3D4e5F6g7H8i9J0-a1B2c3D4e5F6g7H here",
+                "have github_pat_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5 here",
+            ],
+        },
+        ContentClass::GitlabToken => Samples {
+            found: &["have «glpat-¦a1B2c3D4e5F6g7H8i9J0» here"],
+            nearly: &[
+                "have glpat-¦a1B2c3D4e5F6g7H8i9J here",
+                "have glpat-¦a1B2c3D4e5+a1B2c3D4e here",
+            ],
+        },
+        ContentClass::SlackToken => Samples {
+            found: &[
+                "have «xoxb-¦12345678901-a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "post to https://«hooks.slack.com/¦services/T01ABCDEF/B01ABCDEF/a1B2c3D4e5F6g7H8i9J0k1L2» now",
+            ],
+            nearly: &[
+                "have xoxb-¦a1B2c3D4e here",
+                "have xoxb-¦a1B2c+a1B2c3D4e here",
+                "post to https://hooks.slack.com/¦guides/T01ABCDEF/B01ABCDEF/a1B2c3D4e5F6g7H8i9J0k1L2 now",
+            ],
+        },
+        ContentClass::StripeKey => Samples {
+            found: &[
+                "have «sk_live_¦a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «whsec_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6» here",
+            ],
+            nearly: &[
+                "have sk_live_¦a1B2c3D4e5F6g7H here",
+                "have sk_live_¦a1B2c3D4e5F6-a1B2c3D4e5F here",
+                "have whsec_¦a1B2c3D4e5F6g7H8i9J0k1L here",
+            ],
+        },
+        ContentClass::OpenaiKey => Samples {
+            found: &[
+                "have «sk-proj-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4» here",
+                "have «sk-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4» here",
+            ],
+            nearly: &[
+                "have sk-proj-¦a1B2c3D4e5F6g7H8i9J0k1L here",
+                "have sk-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P here",
+                "have sk-learn-is-a-library-for-machine-learning here",
+            ],
+        },
+        ContentClass::AnthropicKey => Samples {
+            found: &[
+                "have «sk-ant-¦api03-a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0» here",
+            ],
+            nearly: &["have sk-ant-¦api03-a1B2c3D4e5F6g7H8i here"],
+        },
+        ContentClass::TwilioKey => Samples {
+            found: &[
+                "have «AC¦a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
+                "have «SK¦a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
+            ],
+            nearly: &[
+                "have AC¦a1b2c3d4e5f60718293a4b5c6d7e8f9 here",
+                "have SK¦a1b2c3d4e5f60718293a4b5c6d7e8f900 here",
+                "have AC¦A1B2C3D4E5F60718293A4B5C6D7E8F90 here",
+                "have AD¦a1b2c3d4e5f60718293a4b5c6d7e8f90 here",
+            ],
+        },
+        ContentClass::SendgridKey => Samples {
+            found: &[
+                "have «SG.¦a1B2c3D4e5F6g7H8i9J0k1.a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V» here",
+            ],
+            nearly: &[
+                "have SG.¦a1B2c3D4e5F6g7H8i9J0k1.a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s here",
+                "have SG.¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2 here",
+            ],
+        },
+        ContentClass::NpmToken => Samples {
+            found: &["have «npm_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8» here"],
+            nearly: &[
+                "have npm_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R here",
+                "have npm_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R80 here",
+            ],
+        },
+        ContentClass::PypiToken => Samples {
+            found: &[
+                "have «pypi-AgE¦IcHlwaS5vcmca1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4» here",
+            ],
+            nearly: &[
+                "have pypi-AgE¦IcHlwaS5vcmca1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s here",
+                "have pypi-BgE¦IcHlwaS5vcmca1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4 here",
+            ],
+        },
+        ContentClass::HuggingfaceToken => Samples {
+            found: &[
+                "have «hf_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
+                "have «api_org_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
+            ],
+            nearly: &[
+                "have hf_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o here",
+                "have hf_¦a1B2c3D4e5F6g7H8i9J0-a1B2c3D4e5F6g here",
+                "have api_org_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o here",
+            ],
+        },
+        ContentClass::Jwt => Samples {
+            found: &[
+                "have «eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U» here",
+            ],
+            nearly: &[
+                "have eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9 here",
+                "have eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.JzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U here",
+                "have eyJ¦abc.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U here",
+            ],
+        },
+        ContentClass::PrivateKey => Samples {
+            found: &[
+                "«-----BEGIN ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----» after",
+                "«-----BEGIN RSA ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END RSA PRIVATE KEY-----» after",
+            ],
+            nearly: &[
+                "-----BEGIN PUBLIC KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PUBLIC KEY----- after",
+                "----BEGIN ¦PRIVATE KEY----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n----END PRIVATE KEY---- after",
+            ],
+        },
+        ContentClass::UrlCredentials => Samples {
+            found: &["postgres:¦//app:«Gh7¦xQ9»@db:5432/x"],
+            nearly: &[
+                "postgres://app@db:5432/x",
+                "postgres://app:${DB_PASSWORD}@db:5432/x",
+                "https://host:8080/path@x",
+            ],
+        },
+        ContentClass::ConnectionString => Samples {
+            found: &[
+                "Server=db;User Id=sa;Password=«s3cr3t¦!Pw»;",
+                "Server=db;UID=sa;PWD=«q9!L¦m2#x»;",
+            ],
+            nearly: &[
+                "Server=db;User Id=sa;Password=required;",
+                "Server=db;User Id=sa;Password=a1!;",
+                "Password=s3cr3t¦!Pw",
+            ],
+        },
+        ContentClass::GenericSecret => Samples {
+            found: &[
+                "password: \"«hunter¦22»\"",
+                "api_key: «9f8e7d6c5b¦4a39281706»",
+                "have «dop_v1_¦a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
+            ],
+            nearly: &[
+                "password: required",
+                "api_key: 9f8e7d",
+                "max_tokens: 4096123456",
+                "have dop_v1_¦a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9 here",
+            ],
+        },
+    }
+}
+
+/// A sample without its marks, and what stood between them.
+fn read(sample: &str) -> (String, String) {
+    let plain = |text: &str| text.replace(['«', '»', '¦'], "");
+    let marked = sample
+        .split_once('«')
+        .and_then(|(_, rest)| rest.split_once('»'));
+    (
+        plain(sample),
+        marked.map_or_else(String::new, |(value, _)| plain(value)),
+    )
+}
+
+/// Names of classes and texts, at the usual threshold.
+fn found(filter: &Filter, text: &str) -> Vec<(String, String)> {
+    let hits = filter.find(text, "").into_iter();
+    let hits = hits.filter(|hit| hit.confidence > Confidence::Low);
+    hits.map(|hit| {
+        let name = filter.name(hit.class).to_owned();
+        (name, text[hit.range].to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn each_class_is_itself_and_what_is_nearly_it_is_not() {
+    let filter = Filter::default();
+    let mut wrong = Vec::new();
+    for class in ContentClass::ALL.iter().copied() {
+        let (name, samples) = (class.as_str(), samples(class));
+        assert!(
+            !samples.found.is_empty() && !samples.nearly.is_empty(),
+            "{name} has no samples"
+        );
+        for sample in samples.found {
+            let (text, value) = read(sample);
+            assert!(!value.is_empty(), "{name}: nothing is marked in {sample}");
+            let hits = found(&filter, &text);
+            if hits != [(name.to_owned(), value)] {
+                wrong.push(format!("{name}: {sample}: {hits:?}"));
+            }
+        }
+        for sample in samples.nearly {
+            let hits = found(&filter, &read(sample).0);
+            if hits.iter().any(|(class, _)| class == name) {
+                wrong.push(format!("{name}, which is none: {sample}: {hits:?}"));
+            }
+        }
+    }
+    // All at once: they are put right together.
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

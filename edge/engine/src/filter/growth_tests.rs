@@ -1,0 +1,100 @@
+//! Hostile texts: whatever is repeated, the time grows with the length and no faster.
+//!
+//! No time is too long here, it depends on the machine, on what else runs there and on how this was built. What counts is
+//! how much longer a text takes that is four times as long: about four times where each byte is looked at so many times,
+//! sixteen times where each is looked at once for every other. Other work on the machine can only make a measurement
+//! longer, so of several the shortest is nearest to the truth, of either length; it is measured again until those show
+//! that the growth is small, and what is not linear never gets there.
+
+use super::tests::{everything_redacted, inbound};
+use std::time::{Duration, Instant};
+
+/// Bytes of the shorter text.
+const LENGTH: usize = 50_000;
+/// The longer one has so many times as many.
+const TIMES: usize = 4;
+/// What is linear takes [`TIMES`] as long, what is quadratic the square of it: as far from the one as from the other.
+const GROWTH_MAX: u32 = 8;
+/// Measurements before it is taken for what it looks like.
+const ROUNDS: u32 = 25;
+
+/// Whether the time for the longer text is less than [`GROWTH_MAX`] times that for the shorter.
+fn is_linear(mut time: impl FnMut(usize) -> Duration) -> bool {
+    // Tables are made with the first text.
+    let _ = time(LENGTH);
+    let (mut short, mut long) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        for _ in 0..3 {
+            short = short.min(time(LENGTH));
+        }
+        long = long.min(time(LENGTH * TIMES));
+        if long < short * GROWTH_MAX {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn what_grows_faster_is_told() {
+    let micros = |n: usize| Duration::from_micros(u64::try_from(n).unwrap());
+    assert!(is_linear(micros));
+    assert!(is_linear(|n| micros(n * n.ilog2() as usize)));
+    assert!(!is_linear(|n| micros(n * n / LENGTH)));
+    // Disturbed two times of three, sixfold.
+    let mut turn = 0;
+    assert!(is_linear(|n| {
+        turn += 1;
+        micros(if turn % 3 == 0 { n } else { 6 * n })
+    }));
+}
+
+#[test]
+fn no_text_is_slow() {
+    let rules = everything_redacted();
+    let content = inbound(&rules);
+    for unit in [
+        "a@b.co ",
+        "@",
+        "4111 1111 1111 1111 ",
+        "4111-",
+        "1",
+        "1 ",
+        "::",
+        "a:",
+        "=",
+        "<<",
+        "P<",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJ.",
+        "sk-",
+        "password=",
+        "\\\"",
+        "\\u0040",
+        "%40",
+        "QUFBQUFB",
+        "DE89 ",
+        "+1 ",
+        "(0",
+        "://",
+        "a:b@",
+        "１",
+        "\u{200b}",
+        "AB 12 34 56 C",
+        "0x",
+        "1.1.1.1.",
+        "SG.",
+    ] {
+        let whole = unit.repeat(LENGTH * TIMES / unit.len());
+        let linear = is_linear(|length| {
+            let text = &whole[..whole.floor_char_boundary(length)];
+            let start = Instant::now();
+            let _ = content.treat_text(text);
+            start.elapsed()
+        });
+        assert!(
+            linear,
+            "{unit:?} takes more than {GROWTH_MAX} times as long where there is {TIMES} times as much"
+        );
+    }
+}
