@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn each_amount_of_an_action_is_an_account_of_its_intent() {
         let total = |action, amount: &str| CountKey::Total {
-            intent: "i".repeat(128).parse().unwrap(),
+            intent: format!("int_{}", "i".repeat(124)).parse().unwrap(),
             action,
             amount: amount.into(),
         };

@@ -22,6 +22,8 @@ use std::collections::HashMap;
 
 /// Rows that are compared at a time.
 const PAGE: i64 = 1_000;
+/// So many rows more than the tables have are kept in mind, so that those few that are missing are named by their entries.
+const MISSING_MAX: usize = 10_000;
 /// Most findings that are kept: one is enough to distrust the tables.
 const FINDINGS_MAX: usize = 100;
 
@@ -65,8 +67,8 @@ pub(crate) struct Replay {
     pending: HashMap<EventId, Vec<Pending>>,
     /// The beginning is archived.
     from_middle: bool,
-    /// Rows that the tables have: entries that make more are not kept in mind.
-    rows: usize,
+    /// Most rows that are kept in mind.
+    rows_max: usize,
     findings: Vec<Finding>,
     alarms: Vec<Finding>,
 }
@@ -101,14 +103,16 @@ impl Replay {
         Ok(Self::new(
             certificates,
             from_middle,
-            usize::try_from(rows).unwrap_or(0),
+            usize::try_from(rows)
+                .unwrap_or(0)
+                .saturating_add(MISSING_MAX),
         ))
     }
 
     fn new(
         certificates: HashMap<EdgeId, Vec<EdgeCertificate>>,
         from_middle: bool,
-        rows: usize,
+        rows_max: usize,
     ) -> Self {
         Self {
             certificates,
@@ -116,7 +120,7 @@ impl Replay {
             facts: HashMap::new(),
             pending: HashMap::new(),
             from_middle,
-            rows,
+            rows_max,
             findings: Vec::new(),
             alarms: Vec::new(),
         }
@@ -163,8 +167,8 @@ impl Replay {
             change,
             ..
         } = *record;
-        if self.items.len().saturating_add(self.facts.len()) > self.rows {
-            // The tables lack rows: that is known already, and what follows is not worth the memory.
+        if self.items.len().saturating_add(self.facts.len()) > self.rows_max {
+            // The tables lack that many: that is known by now, and what follows is not worth the memory.
             note(&mut self.findings, seq);
             return;
         }
