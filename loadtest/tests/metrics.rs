@@ -36,14 +36,7 @@ const COUNTER: &[Documented] = &[
         &["proctor_counter_refusals_total"],
         &["why"],
     ),
-    (
-        "`…_batch_count`",
-        &[
-            "proctor_counter_batch_count_sum",
-            "proctor_counter_batch_count_count",
-        ],
-        &[],
-    ),
+    ("`…_batch_count`", &["proctor_counter_batch_count_sum"], &[]),
     (
         "`proctor_counter_units_{granted,spent,returned}_total{meter}`",
         &[
