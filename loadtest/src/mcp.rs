@@ -54,7 +54,6 @@ impl Client {
     }
 
     /// A request of the stateless revision, its headers as they have to be.
-    #[must_use]
     pub fn modern(&self, method: &str, mut params: Value) -> RequestBuilder {
         let mut request = self
             .post()
@@ -69,7 +68,6 @@ impl Client {
     }
 
     /// A message of the older revisions, in a session if there is one.
-    #[must_use]
     pub fn legacy(&self, version: &str, session: Option<&str>, message: &Value) -> RequestBuilder {
         let mut request = self.post().header("mcp-protocol-version", version);
         if let Some(session) = session {

@@ -675,7 +675,8 @@ mod tests {
         http.session(&talk).await.unwrap();
         let mut request = Request::own("tools/call", Map::new(), &talk);
         request.limit = Duration::from_millis(300);
-        let answer = tokio::time::timeout(Duration::from_secs(20), http.request(request)).await;
+        let answer = Box::pin(http.request(request));
+        let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
         assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
     }
 
