@@ -340,13 +340,16 @@ fn intent(
                 charges.extend(matched.counts.into_iter().map(charge));
             }
             Err(violation) if violation.escalate => {
-                // A person may let it pass the ceiling, yet it counts for those that come after.
+                // A person may let it pass the ceiling that it is beyond, yet it counts for those that come after.
                 let counts = violation.counts.clone().into_iter();
-                let unbounded = counts.map(|count| Count {
-                    most: u64::MAX,
-                    ..count
+                let lifted = counts.map(|count| match count.is_beyond(world.session) {
+                    true => Count {
+                        most: u64::MAX,
+                        ..count
+                    },
+                    false => count,
                 });
-                charges.extend(unbounded.map(charge));
+                charges.extend(lifted.map(charge));
                 let problems = violation.problems.into_iter();
                 causes.extend(problems.map(|problem| cause(one.id(), problem)));
             }

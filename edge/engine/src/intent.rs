@@ -78,6 +78,14 @@ pub struct Count {
     pub reason: Reason,
 }
 
+impl Count {
+    /// Whether there is no room for it any more.
+    pub(crate) fn is_beyond(&self, session: &dyn SessionView) -> bool {
+        let counted = session.calls(&self.key).saturating_add(self.units);
+        counted > self.most || session.is_short_of(&self.key, self.units)
+    }
+}
+
 /// Why no action covers a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -368,11 +376,7 @@ fn problems<'a>(
         Some(Problem::new(Reason::ArgumentNotInIntent, Some(detail)))
     };
     let full = move |reason: Reason| {
-        let full = |count: &&Count| {
-            let counted = session.calls(&count.key).saturating_add(count.units);
-            let beyond = || counted > count.most || session.is_short_of(&count.key, count.units);
-            count.reason == reason && beyond()
-        };
+        let full = |count: &&Count| count.reason == reason && count.is_beyond(session);
         counts.iter().find(full)?;
         Some(Problem::new(reason, None))
     };

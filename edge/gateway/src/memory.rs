@@ -12,6 +12,7 @@ use crate::identity::Identity;
 use arc_swap::ArcSwap;
 use ask::Ledger;
 use fold::{Known, Own, Peak, fold};
+use moka::Entry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use proctor_engine::Facts;
@@ -293,12 +294,20 @@ impl Memory {
         let mut behind = HashSet::new();
         let telling = self.ledger.states(tenant, asked, now, |item, known| {
             let key = (tenant.clone(), item);
-            let Some(peak) = known.beyond(self.peaks.get(&key).unwrap_or_default()) else {
+            // Looking makes no entry: nobody pushes others' out by asking for items that nobody wrote.
+            let peak = match known.is_known() {
+                false => self.peaks.get(&key).unwrap_or_default(),
+                true => {
+                    let peaks = self.peaks.entry(key.clone());
+                    let raise = |before: Option<Entry<Key, Peak>>| {
+                        known.raised(before.map(Entry::into_value).unwrap_or_default())
+                    };
+                    peaks.and_upsert_with(raise).into_value()
+                }
+            };
+            if !known.reaches(peak) {
                 behind.insert(item);
                 return;
-            };
-            if known.is_known() {
-                self.peaks.insert(key.clone(), peak);
             }
             let known = Arc::new(known);
             self.known.insert(key, Arc::clone(&known));

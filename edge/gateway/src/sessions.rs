@@ -105,7 +105,8 @@ impl Sessions {
     }
 
     /// What the session of this token and intent has read. Where it may go on at any edge, something may have been read
-    /// at another at any time, unless its token was pinned to this one.
+    /// at another at any time, unless it is the session of a token that was pinned to this one: an intent's session is that
+    /// of all tokens with that intent.
     pub(crate) fn of(
         &self,
         token: &VerifiedToken,
@@ -114,8 +115,8 @@ impl Sessions {
         rule: SessionRule,
     ) -> Session {
         let session = self.known(token, intent, digest_key);
-        if rule == SessionRule::AnyEdge && !token.is_pinned() {
-            // It may have begun with a pinned token, or under the other rule.
+        if rule == SessionRule::AnyEdge && !(token.is_pinned() && intent.is_none()) {
+            // It may have begun under the other rule.
             let whole = |session: &Session| {
                 let session = session.read().unwrap_or_else(PoisonError::into_inner);
                 !session.is_incomplete()
@@ -293,10 +294,9 @@ mod tests {
         let pinned = token_with("copilot", &["edge = edge_1"]);
         let free = token("copilot");
         assert!(is_whole(&free, SessionRule::OneEdge));
-        assert!(is_whole(&pinned, SessionRule::AnyEdge));
-        assert!(!is_whole(&free, SessionRule::AnyEdge));
-        // Another token of the same session has been elsewhere.
+        // Another token of the same session may have been elsewhere.
         assert!(!is_whole(&pinned, SessionRule::AnyEdge));
+        assert!(!is_whole(&free, SessionRule::AnyEdge));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod event;
 use crate::{LedgerError, State};
 use append::{Fate, Outcome};
 pub(crate) use append::{Faults, Own, own_events};
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind, Context, Message};
 use async_nats::{HeaderMap, Subject};
 use futures::stream::{BoxStream, select};
@@ -52,6 +52,8 @@ const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
 const HOLDER_PAUSE: Duration = Duration::from_millis(300);
 /// When to try again what goes to a chain whose stored state is damaged.
 const DAMAGED_PAUSE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the stream has lost its end.
+const CUT_LOOK: Duration = Duration::from_secs(5);
 /// The subject of a batch that was passed on, and where it is acknowledged.
 const SUBJECT_HEADER: &str = "Proctor-Subject";
 const ACK_HEADER: &str = "Proctor-Ack";
@@ -135,9 +137,17 @@ async fn consume(
     let deliveries = deliveries(state, nats, jetstream).await?;
     let mut chunks = deliveries.ready_chunks(CHUNK_MAX);
     let mut waiting = Vec::new();
+    let mut look = tokio::time::interval(CUT_LOOK);
     loop {
         let chunk = tokio::select! {
             () = state.shutdown.cancelled() => break,
+            _ = look.tick() => {
+                let consumer = jetstream.get_consumer_from_stream(CONSUMER, AUDIT_STREAM).await?;
+                if cut_at(jetstream, &consumer).await?.is_some() {
+                    return Err("the audit stream lost its end".into());
+                }
+                continue;
+            }
             chunk = chunks.next() => chunk.ok_or("the audit stream is gone")?,
             () = tokio::time::sleep(GAP_PAUSE), if !waiting.is_empty() => Vec::new(),
         };
@@ -166,14 +176,13 @@ async fn deliveries(
     jetstream: &Context,
 ) -> Result<BoxStream<'static, Result<Delivery, Failure>>, Failure> {
     subjects::ensure_streams(jetstream, 1).await?;
-    let stream = jetstream.get_stream(AUDIT_STREAM).await?;
     let config = pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
         ..pull::Config::default()
     };
-    let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, config).await?;
+    let consumer = consumer(jetstream, config).await?;
     let fetched = consumer
         .stream()
         .max_messages_per_batch(CHUNK_MAX)
@@ -196,6 +205,42 @@ async fn deliveries(
         async move { Some(Ok(accept(message, context, &client).await?)) }
     });
     Ok(select(fetched, passed).boxed())
+}
+
+/// The consumer; made anew, with the stream emptied, if it is ahead of it: a stream that lost its end, on a disk that was
+/// damaged, gives numbers again that the consumer takes for delivered. What was in it, edges send again.
+async fn consumer(jetstream: &Context, config: pull::Config) -> Result<PullConsumer, Failure> {
+    let stream = jetstream.get_stream(AUDIT_STREAM).await?;
+    let consumer: PullConsumer = stream
+        .get_or_create_consumer(CONSUMER, config.clone())
+        .await?;
+    let Some(last) = cut_at(jetstream, &consumer).await? else {
+        return Ok(consumer);
+    };
+    tracing::error!(
+        last,
+        "the audit stream lost its end; it is read on from there"
+    );
+    metrics::counter!("proctor_ledger_streams_cut_total").increment(1);
+    // What is written behind the damage is not delivered either, until the server begins another file.
+    stream.purge().await?;
+    stream.delete_consumer(CONSUMER).await?;
+    let config = pull::Config {
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: last.saturating_add(1),
+        },
+        ..config
+    };
+    Ok(stream.get_or_create_consumer(CONSUMER, config).await?)
+}
+
+/// Where the stream ends, if that is before what the consumer has delivered.
+async fn cut_at(jetstream: &Context, consumer: &PullConsumer) -> Result<Option<u64>, Failure> {
+    // The consumer first: in between, the stream only grows.
+    let delivered = consumer.get_info().await?.delivered.stream_sequence;
+    let stream = jetstream.get_stream(AUDIT_STREAM).await?;
+    let last = stream.cached_info().state.last_sequence;
+    Ok((delivered > last).then_some(last))
 }
 
 /// What another ledger passes on: from now on it is ours. `None` if it is no such thing.

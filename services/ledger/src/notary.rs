@@ -137,6 +137,11 @@ async fn write(state: &State, dir: &Path, tenant: &TenantId) -> Result<bool, Fai
     let mut tx = state.store.tenant(tenant).await?;
     let missing = tx.checkpoints_between(newest, u64::MAX, FILES_MAX).await?;
     drop(tx);
+    if missing.is_empty() && newest > 1 {
+        // The newest of the files is always among them, unless the log is shorter now.
+        tracing::error!(%tenant, size = newest, "a checkpoint's file is ahead of what is stored: the log was cut");
+        metrics::counter!("proctor_ledger_checkpoint_files_ahead_total").increment(1);
+    }
     for checkpoint in &missing {
         files::write(&dir, checkpoint.size, &checkpoint.note)?;
     }

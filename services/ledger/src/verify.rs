@@ -36,6 +36,8 @@ pub enum FindingKind {
     Root,
     /// The tables of memory are not what the entries made of them.
     Memory,
+    /// There are too many of them to be compared.
+    MemoryUncompared,
 }
 
 impl FindingKind {
@@ -52,6 +54,7 @@ impl FindingKind {
             Self::Head => "head",
             Self::Root => "root",
             Self::Memory => "memory",
+            Self::MemoryUncompared => "memory_uncompared",
         }
     }
 
@@ -72,6 +75,9 @@ impl FindingKind {
             Self::Memory => {
                 "memory does not stand as this entry left it: an item was set back or changed (or, as an alarm: its \
                  record was not signed by a certified edge)"
+            }
+            Self::MemoryUncompared => {
+                "there is more memory than is compared with the entries: whether it was set back was not looked at"
             }
         }
     }

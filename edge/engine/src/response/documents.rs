@@ -3,8 +3,9 @@
 
 use crate::limits::{JSON_DEPTH_MAX, JSON_SCAN_BYTES_MAX};
 use crate::respond::Channel;
-use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
+use base64::{Engine as _, alphabet};
 use serde_json::{Map, Value};
 
 /// What a visitor is shown.
@@ -90,14 +91,27 @@ fn texts(
     Ok(changed)
 }
 
+/// As lenient as any client: in lines or not, of either alphabet, padded or not.
+fn decoded(encoded: &str) -> Option<Vec<u8>> {
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let bytes: Vec<u8> = encoded
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    [alphabet::STANDARD, alphabet::URL_SAFE]
+        .iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, lenient).decode(&bytes).ok())
+}
+
 /// Looks into an embedded file, if it is text in base64; whether a document in it was changed, and it is written anew.
 fn blob(
     encoded: &mut String,
     depth: usize,
     edit: &mut dyn FnMut(&mut Value, Place) -> bool,
 ) -> Result<bool, Unvouched> {
-    let bytes = BASE64_STANDARD.decode(encoded.as_bytes());
-    let inner = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let inner = decoded(encoded).and_then(|bytes| String::from_utf8(bytes).ok());
     let anew = text_of(inner.as_deref().unwrap_or(encoded), depth, edit)?;
     let Some(anew) = anew else { return Ok(false) };
     *encoded = match inner {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::respond::Channel;
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use proctor_model::catalogue::{CatalogueEntry, ToolServer};
 use serde_json::json;
 
@@ -37,6 +37,8 @@ fn rows_are_counted_on_every_channel() {
         json!({"structuredContent": {"data": {"matrix": [[1], [2], [3]]}}}),
         json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "text": records}}]}),
         json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": BASE64_STANDARD.encode(records)}}]}),
+        json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": BASE64_URL_SAFE_NO_PAD.encode(records)}}]}),
+        json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": BASE64_STANDARD.encode(records).replacen('e', "e\r\n", 3)}}]}),
         json!({"structuredContent": {"items": []}, "content": [{"type": "text", "text": records}]}),
         json!({"structuredContent": {"body": records}}),
         text(records),

@@ -208,6 +208,8 @@ impl Gateway {
         let keys = judge.tenant.keys().ok_or(Reason::NotReady)?;
         let mut caveats = vec![Caveat::Before(login.expires_at)];
         caveats.extend_from_slice(issuer.caveats());
+        // What pins it to an edge comes first, as in tokens that control mints: what is appended later pins nothing.
+        caveats.sort_by_key(|caveat| !matches!(caveat, Caveat::Edge(_)));
         caveats.extend(request.narrowed.clone());
         let bound = key.is_some();
         caveats.extend(key.map(Caveat::Cnf));

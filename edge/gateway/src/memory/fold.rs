@@ -91,10 +91,17 @@ impl Known {
         self.version > 0
     }
 
-    /// How far the item has come; `None` if it was further before.
-    pub(super) fn beyond(&self, peak: Peak) -> Option<Peak> {
-        let Self { version, floor, .. } = *self;
-        (version >= peak.version && floor >= peak.floor).then_some(Peak { version, floor })
+    /// How far the item has come, if it was so far before.
+    pub(super) fn raised(&self, before: Peak) -> Peak {
+        Peak {
+            version: self.version.max(before.version),
+            floor: self.floor.max(before.floor),
+        }
+    }
+
+    /// Whether it is as far as that.
+    pub(super) fn reaches(&self, peak: Peak) -> bool {
+        self.version >= peak.version && self.floor >= peak.floor
     }
 
     /// One more answer about the same item.
@@ -292,9 +299,9 @@ mod tests {
             floor,
             ..nothing()
         };
-        let peak = at(4, 2).beyond(Peak::default()).unwrap();
+        let peak = at(4, 1).raised(at(3, 2).raised(Peak::default()));
         for (version, floor, good) in [(4, 2, true), (5, 2, true), (3, 2, false), (5, 1, false)] {
-            assert_eq!(at(version, floor).beyond(peak).is_some(), good);
+            assert_eq!(at(version, floor).reaches(peak), good);
         }
     }
 

@@ -3,8 +3,8 @@
 //! They are set from outside, at once after the program was started and before it is told anything. In the child, before it
 //! becomes the program, it would take code between `fork` and `exec`, which can't be had without `unsafe`; a wrapper
 //! (`prlimit`, a shell's `ulimit`) is another program that has to be there, and a shell has variables of its own. In the
-//! moment between the two the program is free: a platform's operator chose it, and what it takes too much of later is
-//! still held against it. If a limit can't be set, the child is ended.
+//! moment between the two the program is free, and another one that it starts in it stays so: a platform's operator chose
+//! the program. If a limit can't be set, the child is ended.
 
 use proctor_model::catalogue::ChildLimits;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
