@@ -18,6 +18,7 @@ mod flow;
 
 mod harden;
 mod phase;
+mod shape;
 mod specialise;
 pub mod stdlib;
 mod suite;

@@ -1,8 +1,10 @@
 //! From Rego source to a program, with everything refused that can be refused before a call is decided.
 
 use super::builtins;
-use super::{ENTRY_POINT, flow, harden, phase, specialise};
-use crate::limits::{MODULE_BYTES_MAX, MODULES_MAX, POLICIES_MAX, POLICY_DATA_BYTES_MAX};
+use super::{ENTRY_POINT, flow, harden, phase, shape, specialise};
+use crate::limits::{
+    MODULE_BYTES_MAX, MODULES_MAX, POLICIES_MAX, POLICY_DATA_BYTES_MAX, POLICY_PARSE_COST_MAX,
+};
 use crate::world::TenantProblem;
 use proctor_model::PolicyId;
 use proctor_model::config::{Policy, PolicyMode, RegoModule};
@@ -210,6 +212,7 @@ pub(super) fn engine_with(modules: &[&RegoModule], data: Value) -> Result<Engine
         max_file_bytes: NonZeroUsize::new(MODULE_BYTES_MAX).unwrap_or(NonZeroUsize::MIN),
         max_lines: NonZeroUsize::new(4096).unwrap_or(NonZeroUsize::MIN),
     });
+    let mut costs = 0_u64;
     for module in modules {
         let at = |message: String| PolicyProblem {
             module: module.name.clone(),
@@ -218,7 +221,14 @@ pub(super) fn engine_with(modules: &[&RegoModule], data: Value) -> Result<Engine
         if module.source.len() > MODULE_BYTES_MAX {
             return Err(at(format!("a module is at most {MODULE_BYTES_MAX} bytes")));
         }
-        check_nesting(&module.source).map_err(at)?;
+        let cost = shape::cost(&module.source).map_err(|problem| at(problem.into()))?;
+        // Who runs tests waits for them himself.
+        if !is_test(module) {
+            costs = costs.saturating_add(cost);
+        }
+        if costs > POLICY_PARSE_COST_MAX {
+            return Err(at("too many brackets within brackets".into()));
+        }
         let package = engine
             .add_policy(module.name.clone(), module.source.clone())
             .map_err(|error| PolicyProblem::from_text(&error.to_string()))?;
@@ -236,22 +246,6 @@ pub(super) fn engine_with(modules: &[&RegoModule], data: Value) -> Result<Engine
         .add_data(data)
         .map_err(|error| PolicyProblem::from_text(&error.to_string()))?;
     Ok(engine)
-}
-
-/// The parser is recursive: bound its stack before it starts. (Brackets in strings count too; no harm.)
-fn check_nesting(source: &str) -> Result<(), String> {
-    let mut depth = 0_usize;
-    for byte in source.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth = depth.saturating_add(1),
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > 64 {
-            return Err("nested too deeply".into());
-        }
-    }
-    Ok(())
 }
 
 /// Built-ins that are not on the list are refused.
