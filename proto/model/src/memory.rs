@@ -7,6 +7,7 @@
 //! who has the platform's public key.
 
 use crate::audit::{canonical, sha256};
+use crate::budget::UNITS_MAX;
 use crate::catalogue::{MemoryChange, MemoryTrust};
 use crate::config::{EdgeCertificate, PublicKey};
 use crate::ids::{
@@ -210,6 +211,10 @@ pub struct MemoryRecord {
 impl MemoryRecord {
     /// What is hashed and signed.
     fn message(&self) -> Result<Vec<u8>, MemoryError> {
+        // Canonical JSON rounds a greater number: two records would have one hash.
+        if self.version > UNITS_MAX {
+            return Err(MemoryError::Form);
+        }
         let mut message = RECORD_PREFIX.to_vec();
         message.extend(canonical(self)?);
         Ok(message)
@@ -218,7 +223,7 @@ impl MemoryRecord {
     /// Its hash.
     ///
     /// # Errors
-    /// If it can't be written as JSON (it always can).
+    /// If its version is beyond 2^53 - 1, which JSON numbers do not hold exactly.
     pub fn hash(&self) -> Result<RecordHash, MemoryError> {
         Ok(RecordHash(sha256(&self.message()?)))
     }
@@ -240,7 +245,7 @@ impl SignedRecord {
     /// Signs a record.
     ///
     /// # Errors
-    /// If it can't be written as JSON (it always can).
+    /// As [`MemoryRecord::hash`].
     pub fn sign(record: MemoryRecord, signer: &Signer) -> Result<Self, MemoryError> {
         let signature = B64.encode(signer.sign_raw(&record.message()?));
         Ok(Self {

@@ -132,6 +132,25 @@ fn a_record_verifies_by_itself_and_nothing_of_it_may_change() {
 }
 
 #[test]
+fn no_two_versions_have_one_hash() {
+    let version = |version: u64| MemoryRecord {
+        version,
+        ..record()
+    };
+    assert!(version(UNITS_MAX).hash().is_ok());
+    assert_ne!(
+        version(UNITS_MAX).hash().unwrap(),
+        version(UNITS_MAX - 1).hash().unwrap()
+    );
+    // Canonical JSON writes 2^53 for both of these.
+    let signer = Signer::from_seed(&[1; 32]).unwrap();
+    for beyond in [UNITS_MAX + 1, UNITS_MAX + 2, u64::MAX] {
+        assert!(version(beyond).hash().is_err());
+        assert!(SignedRecord::sign(version(beyond), &signer).is_err());
+    }
+}
+
+#[test]
 fn only_an_edge_of_the_tenant_may_ask() {
     let platform = Signer::from_seed(&[1; 32]).unwrap();
     let edge = Signer::from_seed(&[5; 32]).unwrap();
