@@ -59,11 +59,14 @@ conformance: install ## The MCP conformance suite through a running edge; fails 
 	./target/debug/proctor-loadtest conformance
 
 FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= filter splitter sse prompt stream json token caveat signed audit bundle memory documents policy tools answer openapi
 
-fuzz: ## Fuzz the content filter, its stream splitter and the parsers of LLM egress, FUZZ_SECONDS each (600)
+fuzz: install ## Fuzz the content filter, its stream splitter and the parsers of what comes from outside, FUZZ_SECONDS each (600)
 	$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
-	for target in filter splitter sse prompt; do \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target --sanitizer none -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 || exit 1; \
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  $(CARGO) fuzz run $$target --sanitizer none fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 || exit 1; \
 	done
 
 regen: ## Renew generated files: gRPC bindings, openapi.json

@@ -4,7 +4,7 @@ set -euo pipefail
 
 missing=()
 have() { command -v "$1" >/dev/null 2>&1; }
-have cc || missing+=(build-essential)
+have cc && have c++ || missing+=(build-essential)
 have curl || missing+=(curl)
 have setpriv || missing+=(util-linux)
 have nats-server || [ -x /usr/sbin/nats-server ] || missing+=(nats-server)

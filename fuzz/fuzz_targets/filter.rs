@@ -30,7 +30,10 @@ fuzz_target!(|text: &str| {
     let mut end = 0;
     for hit in RULES.filter().find(text, "") {
         assert!(hit.range.end <= text.len() && text.is_char_boundary(hit.range.start));
-        assert!(hit.range.start >= end || hit.range.end == end, "matches overlap");
+        assert!(
+            hit.range.start >= end || hit.range.end == end,
+            "matches overlap"
+        );
         end = end.max(hit.range.end);
     }
     let _ = content.treat_text(text);

@@ -46,7 +46,7 @@ pub const MODULES_MAX: usize = 32;
 /// Deepest expression of a policy: brackets, signs and operators on the way to its innermost value.
 pub const POLICY_EXPRESSION_DEPTH_MAX: usize = 64;
 /// Most that parsing a policy may cost, in bytes that the parser reads: see `policy/shape.rs`. Some tenths of a second.
-pub const POLICY_PARSE_COST_MAX: u64 = 1 << 27;
+pub const POLICY_PARSE_COST_MAX: u64 = 1 << 26;
 /// Largest data document of a policy, in bytes of JSON.
 pub const POLICY_DATA_BYTES_MAX: usize = 128 * 1024;
 /// Most policies of a tenant that are active at once.
