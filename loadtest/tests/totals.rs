@@ -22,11 +22,12 @@ const WAIT: Duration = Duration::from_secs(60);
 /// The first that fits is spent: all are multiples of the last.
 const AMOUNTS: [u64; 3] = [170, 60, 10];
 
-/// A token for an intent that lets the amounts come to [`TOTAL`].
-async fn token(fleet: &Fleet) -> String {
+/// A token for an intent that lets the amounts come to [`TOTAL`], and beyond that is `deny` or `escalate`.
+async fn token(fleet: &Fleet, beyond: &str) -> String {
+    let action =
+        json!({ "tool": "worker/work", "totals": { "/amount": TOTAL }, "on_violation": beyond });
     let intent = json!({
-        "agent": AGENT, "goal": "Do the work", "expires_in_s": 3600,
-        "actions": [{ "tool": "worker/work", "totals": { "/amount": TOTAL } }],
+        "agent": AGENT, "goal": "Do the work", "expires_in_s": 3600, "actions": [action],
     });
     let intent = fleet.cluster.acme(Method::POST, "intents", Some(intent));
     let intent = intent.await.unwrap();
@@ -101,7 +102,7 @@ async fn two_edges_together_do_not_pass_a_total() {
     let fleet = Fleet::start(1, 2).await.unwrap();
     let upstream = Upstream::start(Duration::from_millis(1)).await.unwrap();
     prepare(&fleet.cluster, &upstream).await.unwrap();
-    let token = token(&fleet).await;
+    let token = token(&fleet, "deny").await;
     let next = Arc::new(AtomicU64::new(1));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let payers: Vec<Payer> = fleet
@@ -148,5 +149,26 @@ async fn two_edges_together_do_not_pass_a_total() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         last = spent(&fleet).await;
     }
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_beyond_a_total_is_a_question_where_the_intent_says_so() {
+    let fleet = Fleet::start(1, 2).await.unwrap();
+    let upstream = Upstream::start(Duration::from_millis(1)).await.unwrap();
+    prepare(&fleet.cluster, &upstream).await.unwrap();
+    let payer = Payer {
+        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        url: fleet.edge_urls().remove(0),
+        token: token(&fleet, "escalate").await,
+        next: Arc::new(AtomicU64::new(1)),
+    };
+    assert_eq!(payer.pay(TOTAL - 10).await, "allowed");
+    for amount in [20, 11] {
+        assert_eq!(payer.pay(amount).await, "approval_required");
+    }
+    assert_eq!(payer.pay(10).await, "allowed");
+    assert_eq!(payer.pay(1).await, "approval_required");
+    assert_eq!(paid(&upstream), TOTAL);
     fleet.stop().await;
 }

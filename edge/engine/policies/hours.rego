@@ -26,5 +26,5 @@ deny contains "outside_business_hours" if {
 
 deny contains "setting_malformed" if {
 	data.settings.hours
-	not is_array(data.settings.hours.verbs)
+	not is_array(object.get(data.settings.hours, "verbs", null))
 }

@@ -28,3 +28,7 @@ test_outside_hours if {
 test_other_verbs_at_any_time if {
 	policy.decision.effect == "allow" with input as request("read") with data.settings as office
 }
+
+test_hours_without_verbs_are_malformed if {
+	policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"hours": {}}
+}

@@ -51,5 +51,5 @@ deny contains "setting_malformed" if {
 
 deny contains "setting_malformed" if {
 	data.settings.bytes
-	not is_number(data.settings.bytes.max)
+	not is_number(object.get(data.settings.bytes, "max", null))
 }

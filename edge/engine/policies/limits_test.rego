@@ -23,3 +23,7 @@ test_a_malformed_ceiling_is_none if {
 	policy.decision.reasons == {"setting_malformed"} with input as request("read")
 		with data.settings as {"rows": {"max": "100"}}
 }
+
+test_a_size_without_a_ceiling_is_malformed if {
+	policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"bytes": {}}
+}

@@ -94,7 +94,7 @@ deny contains "mass_update" if {
 
 deny contains "setting_malformed" if {
 	data.settings.mass
-	not is_number(data.settings.mass.max_items)
+	not is_number(object.get(data.settings.mass, "max_items", null))
 }
 
 deny contains "setting_malformed" if {

@@ -49,5 +49,5 @@ deny contains "amount_unreadable" if {
 deny contains "setting_malformed" if {
 	input.tool.verb == "financial"
 	data.settings.financial
-	not is_number(data.settings.financial.max_amount)
+	not is_number(object.get(data.settings.financial, "max_amount", null))
 }

@@ -40,3 +40,8 @@ test_malformed_ceiling if {
 	policy.decision.reasons == {"setting_malformed"} with input as payment({"amount": 1, "recipient": "a"})
 		with data.settings as {"financial": {"max_amount": "100"}}
 }
+
+test_a_setting_without_a_ceiling_is_malformed if {
+	policy.decision.reasons == {"setting_malformed"} with input as payment({"amount": 1, "recipient": "a"})
+		with data.settings as {"financial": {}}
+}

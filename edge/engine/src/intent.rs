@@ -128,6 +128,15 @@ impl Problem {
 }
 
 impl CompiledIntent {
+    /// Whether an action of it, or of what it narrows, says how often or for how much in all.
+    #[must_use]
+    pub fn has_ceilings(&self) -> bool {
+        let counts = |action: &CompiledAction| {
+            action.declared.max_calls.is_some() || !action.declared.totals.is_empty()
+        };
+        self.actions.iter().any(counts) || self.parent.as_deref().is_some_and(Self::has_ceilings)
+    }
+
     /// Compiles an intent.
     ///
     /// # Errors

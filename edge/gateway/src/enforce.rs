@@ -2,6 +2,7 @@
 
 mod answer;
 mod approval;
+mod authorize;
 mod budget;
 mod dialogue;
 mod direct;
@@ -368,100 +369,6 @@ impl Gateway {
             let decision_id = self.decision_id();
             Outcome::Refused(self.refused(decision_id, Reason::Internal, None, Denials::default()))
         })
-    }
-
-    async fn call_through(
-        &self,
-        caller: &Caller,
-        asked: Asked,
-        granted: &OnceLock<Granted>,
-        cancel: &CancellationToken,
-    ) -> Outcome {
-        let (talk, purpose) = (asked.talk.clone(), asked.purpose);
-        let named = asked.approval.clone();
-        let decided = match self.decide(caller, asked, Wish::Call).await {
-            Ok(decided) => self.settle(caller, decided, named).await,
-            Err(refused) => return Outcome::Refused(refused),
-        };
-        let Decided {
-            decision,
-            loaded,
-            sitting,
-            trace_id,
-        } = decided;
-        let recorded = match decision {
-            Decision::Refusal(refusal) => Err((*refusal, None)),
-            Decision::Permit(permit) => {
-                if let Some(used) = permit.granted() {
-                    // Nobody else sets it.
-                    let _ = granted.set(used.clone());
-                }
-                self.authorize(caller, &loaded, permit, purpose, trace_id.clone())
-                    .await
-            }
-        };
-        match recorded {
-            Ok(recorded) => {
-                let exchange = Exchange {
-                    recorded,
-                    caller,
-                    loaded: &loaded,
-                    sitting,
-                    purpose,
-                    replied: Replied::default(),
-                    task: None,
-                };
-                self.forward_unless_killed(exchange, talk, cancel).await
-            }
-            Err((refusal, retry_after)) => {
-                let mut refused = self.record_refusal(refusal, &loaded, trace_id).await;
-                refused.retry_after = retry_after;
-                Outcome::Refused(refused)
-            }
-        }
-    }
-
-    /// Reserves what the call needs, and has its event on disk.
-    async fn authorize(
-        &self,
-        caller: &Caller,
-        loaded: &Loaded,
-        permit: Box<Permit>,
-        purpose: Purpose,
-        trace_id: Option<String>,
-    ) -> Result<Recorded, (Refusal, Option<Duration>)> {
-        let funds = match self.fund(caller, loaded, &permit, purpose).await {
-            Ok(funds) => funds,
-            Err(why) => return Err(budget::refuse(*permit, why)),
-        };
-        let recorded = self.record(permit, funds, trace_id).await;
-        recorded.map_err(|refusal| (refusal, None))
-    }
-
-    async fn record(
-        &self,
-        permit: Box<Permit>,
-        funds: Funds,
-        trace_id: Option<String>,
-    ) -> Result<Recorded, Refusal> {
-        let stamp = match self.stamp(trace_id) {
-            Ok(stamp) => stamp,
-            Err(reason) => return Err(permit.refuse(reason)),
-        };
-        let mut event = event::authorized(stamp, permit.facts());
-        event.budget = funds.noted();
-        event.memory = match self.sign_memory(&permit).await {
-            Ok(memory) => memory,
-            Err(reason) => return Err(permit.refuse(reason)),
-        };
-        let memory = event.memory.clone();
-        let recorded = self.spool.authorize(permit, funds, Box::new(event)).await;
-        if recorded.is_ok() {
-            count(Effect::Allow, None);
-        } else if let Some(memory) = memory {
-            self.memory.forget(&memory.records);
-        }
-        recorded.map_err(|(permit, why)| permit.refuse(why.into()))
     }
 
     /// What is missing of calls that were under way when the edge stopped: whether their tools ran is not known.
