@@ -24,16 +24,13 @@ pub(crate) use task::{AskedTask, ShownTask, may_be_shown};
 
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
-use crate::lease::{Funds, Leases};
-use crate::spool::{Recorded, Spool};
+use crate::lease::Leases;
+use crate::spool::Spool;
 use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
-use dialogue::{Exchange, Replied};
 use judge::{Noting, Sitting};
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{
-    ApprovalNote, Call, Decision, Evaluator, Granted, Permit, Purpose, Refusal, ToolQuery, World,
-};
+use proctor_engine::{ApprovalNote, Call, Decision, Evaluator, Granted, Purpose, ToolQuery, World};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
 use proctor_model::content::{ContentClass, ContentFinding};

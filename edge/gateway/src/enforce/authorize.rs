@@ -156,7 +156,7 @@ impl Gateway {
         recorded.map_err(|refusal| (refusal, None))
     }
 
-    async fn record(
+    pub(super) async fn record(
         &self,
         permit: Box<Permit>,
         funds: Funds,
