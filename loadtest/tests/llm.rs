@@ -628,15 +628,8 @@ async fn a_client_that_does_not_read_makes_the_provider_wait() {
     // there is no room asks again only after up to two minutes.
     let mut read = vec![0; 256 * 1024];
     while system.provider.pieces() == held {
-        let some = tokio::time::timeout(Duration::from_secs(20), slow.read(&mut read));
-        // On a slow machine it took so long until the provider waited that the call's time is over.
-        if some
-            .await
-            .is_ok_and(|read| read.is_ok_and(|bytes| bytes == 0))
-        {
-            system.cluster.stop().await;
-            return;
-        }
+        let some = tokio::time::timeout(Duration::from_secs(150), slow.read(&mut read));
+        assert!(some.await.unwrap().unwrap() > 0, "the edge has ended it");
     }
     drop(slow);
     assert_eq!(system.events("cancelled", "free/runaway").await.len(), 1);

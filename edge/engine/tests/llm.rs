@@ -472,6 +472,44 @@ fn tool_call(api: Api, to: &str) -> Vec<(&'static str, Value)> {
     }
 }
 
+/// The ceiling of an answer's size is about what it says: the events of a long one are many times as large.
+#[test]
+fn what_an_answer_is_wrapped_in_is_not_its_size() {
+    let scenario = scenario(&[], json!({}));
+    for api in STREAMED {
+        let prompt = prompt(api, json!({"stream": true}));
+        let most = permit(&scenario, &prompt).limits().bytes;
+        let pieces = usize::try_from(most / 5).unwrap();
+        let (events, ending) = relayed(&scenario, &prompt, &streamed(api, &vec![" word"; pieces]));
+        assert_eq!(ending, Ending::Done, "{api:?}");
+        assert_eq!(text_of(api, &events).len(), pieces * 5, "{api:?}");
+        let (_, ending) = relayed(&scenario, &prompt, &streamed(api, &vec![" word"; pieces + 1]));
+        assert!(
+            matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::OutputTooLarge),
+            "{api:?}: {ending:?}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_in_the_name_or_id_of_a_tool_call_is_caught() {
+    let scenario = scenario(&[], json!({"rules": [{"classes": ["aws_key"], "action": "redact"}]}));
+    let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
+    let function = json!({"name": KEY, "arguments": "{}"});
+    for delta in [
+        json!({"tool_calls": [{"index": 0, "id": KEY, "type": "function", "function": function}]}),
+        json!({"function_call": function}),
+        json!({"role": KEY}),
+        json!({KEY: "x"}),
+    ] {
+        let mut events = vec![chat_piece(delta.clone())];
+        events.extend(chat_end("stop"));
+        let (events, _) = relayed(&scenario, &prompt, &events);
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(!all.contains(KEY), "{delta}: {all}");
+    }
+}
+
 #[test]
 fn a_tool_call_of_the_model_goes_on_only_where_policies_agree() {
     let scenario = scenario(&[NO_MAIL], json!({}));

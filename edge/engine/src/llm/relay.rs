@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 
 /// Most texts and tool calls of one stream that are told apart.
 const PARTS_MAX: usize = 256;
+/// So many bytes of events may come for a byte of answer: one token's event is some hundred bytes.
+const WRAPPING_MAX: u64 = 256;
 
 /// What a stream is judged by: its permit, and the world as it is at this moment.
 pub struct Gate<'g, 'w> {
@@ -88,9 +90,10 @@ struct Flow {
     accounted: bool,
     /// Why the budgets have no more for it.
     short: Stop,
+    /// Bytes of texts and tool calls: the answer.
     bytes: u64,
-    /// Bytes of tool calls that wait.
-    held: u64,
+    /// Bytes of the events that it came in.
+    wrapped: u64,
     calls: Vec<Value>,
     content: BTreeMap<(String, ContentAction), u32>,
     policies: Vec<EventPolicy>,
@@ -126,7 +129,7 @@ impl Relay {
                 accounted: false,
                 short: Reason::BudgetExhausted.into(),
                 bytes: 0,
-                held: 0,
+                wrapped: 0,
                 calls: Vec::new(),
                 content: BTreeMap::new(),
                 policies: Vec::new(),
@@ -158,8 +161,8 @@ impl Relay {
     /// Takes the provider's next event; says so if it was the last.
     pub fn take(&mut self, event: &Event, gate: &mut Gate<'_, '_>) -> Option<Ending> {
         let flow = &mut self.flow;
-        flow.bytes = flow.bytes.saturating_add(length(&event.data));
-        if flow.bytes > gate.permit.limits().bytes {
+        flow.wrapped = flow.wrapped.saturating_add(length(&event.data));
+        if flow.wrapped > gate.permit.limits().bytes.saturating_mul(WRAPPING_MAX) {
             return Some(Ending::Stopped(Reason::OutputTooLarge.into()));
         }
         let step = match &mut self.form {
@@ -200,7 +203,7 @@ impl Relay {
         }
     }
 
-    /// Size of what came, in bytes.
+    /// Size of the answer's texts and tool calls, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.flow.bytes
@@ -254,6 +257,7 @@ impl Flow {
     /// The next piece of one of the stream's texts.
     fn text(&mut self, key: &str, piece: &str, gate: &Gate<'_, '_>) -> Result<Passed, Stop> {
         let content = gate.content()?;
+        self.grow(piece, gate)?;
         let spent = self.meter.spend(piece);
         if !self.texts.contains_key(key) && self.texts.len() >= PARTS_MAX {
             return Err(Reason::OutputTooLarge.into());
@@ -295,13 +299,19 @@ impl Flow {
 
     /// Takes note of a part of a tool call that waits.
     fn hold(&mut self, part: &str, gate: &Gate<'_, '_>) -> Result<(), Stop> {
-        self.held = self.held.saturating_add(length(part));
-        if self.held > gate.permit.limits().bytes {
-            return Err(Reason::OutputTooLarge.into());
-        }
+        self.grow(part, gate)?;
         match self.meter.spend(part).reached {
             Some(why) => Err(self.reached(why)),
             None => Ok(()),
+        }
+    }
+
+    /// Counts a piece of the answer.
+    fn grow(&mut self, piece: &str, gate: &Gate<'_, '_>) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_add(length(piece));
+        match self.bytes > gate.permit.limits().bytes {
+            true => Err(Reason::OutputTooLarge.into()),
+            false => Ok(()),
         }
     }
 

@@ -40,6 +40,9 @@ pub(crate) enum LlmCommand {
         /// Most tokens of one answer
         #[arg(long)]
         output_tokens_max: Option<u64>,
+        /// Largest answer in bytes, for all providers: a whole one as it comes, of a stream its texts and tool calls
+        #[arg(long)]
+        result_bytes_max: Option<u32>,
         /// Time until an answer is there, or its stream begins, in milliseconds; for all providers
         #[arg(long)]
         timeout_ms: Option<u32>,
@@ -88,6 +91,7 @@ pub(crate) async fn run(command: LlmCommand) -> anyhow::Result<()> {
             models,
             fail_over,
             output_tokens_max,
+            result_bytes_max,
             timeout_ms,
             idle_timeout_ms,
             private_addresses,
@@ -121,6 +125,7 @@ pub(crate) async fn run(command: LlmCommand) -> anyhow::Result<()> {
                 server.tools.retain(|tool| !is_of(tool, &id));
                 server.tools.extend(entries);
                 server.timeout_ms = timeout_ms.unwrap_or(server.timeout_ms);
+                server.result_bytes_max = result_bytes_max.unwrap_or(server.result_bytes_max);
             });
             let put = changed.await?;
             if api.json {

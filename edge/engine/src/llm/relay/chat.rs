@@ -136,10 +136,13 @@ impl Chat {
             return Err(Reason::OutputInvalid.into());
         };
         let mut passed = Map::new();
-        for (name, value) in delta {
+        for (name, value) in delta.into_iter().filter(|(name, _)| is_member(name)) {
             let state = self.choices.entry(index).or_default();
             match (name.as_str(), value) {
-                ("role", role @ Value::String(_)) => drop(passed.insert(name, role)),
+                ("role", role @ Value::String(_)) => {
+                    let role = flow.repeated(&role, gate)?;
+                    passed.insert(name, role);
+                }
                 ("tool_calls", Value::Array(deltas)) => gather(state, &deltas, flow, gate)?,
                 ("function_call", Value::Object(delta)) => {
                     let call = state.old_call.get_or_insert_default();
@@ -228,7 +231,8 @@ impl Chat {
         }
         if let Some(call) = &old_call {
             let arguments = flow.arguments(&call.arguments, gate)?;
-            let call = json!({ "name": call.name, "arguments": arguments });
+            let name = flow.repeated(&Value::from(call.name.as_str()), gate)?;
+            let call = json!({ "name": name, "arguments": arguments });
             delta.insert("function_call".to_owned(), call);
         }
         self.emit(index, delta, Value::Null, flow);
@@ -241,6 +245,11 @@ impl Chat {
         chunk.insert("choices".to_owned(), Value::Array(vec![choice]));
         flow.emit("", &Value::Object(chunk));
     }
+}
+
+/// Whether a member's name is one that a provider gives, and not words of the answer.
+fn is_member(name: &str) -> bool {
+    name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 fn key(index: u64, name: &str) -> String {
@@ -303,11 +312,13 @@ impl Call {
 
     fn written(&self, index: u64, flow: &mut Flow, gate: &Gate<'_, '_>) -> Result<Value, Stop> {
         let arguments = flow.arguments(&self.arguments, gate)?;
+        let id = flow.repeated(&Value::from(self.id.as_str()), gate)?;
+        let name = flow.repeated(&Value::from(self.name.as_str()), gate)?;
         Ok(match self.custom {
-            true => json!({ "index": index, "id": self.id, "type": "custom",
-                "custom": { "name": self.name, "input": arguments } }),
-            false => json!({ "index": index, "id": self.id, "type": "function",
-                "function": { "name": self.name, "arguments": arguments } }),
+            true => json!({ "index": index, "id": id, "type": "custom",
+                "custom": { "name": name, "input": arguments } }),
+            false => json!({ "index": index, "id": id, "type": "function",
+                "function": { "name": name, "arguments": arguments } }),
         })
     }
 }

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest stream.
 const STREAM_MAX: Duration = Duration::from_secs(3600);
+/// How long an agent may leave what it has of a stream unread. It holds a place and a reservation all the while.
+const STALL_MAX: Duration = Duration::from_secs(300);
+/// How long the word that a stream is over may wait for an agent that does not read.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last of a stream that nobody reads any more is waited for: what it used.
 const TAIL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most bytes of it.
@@ -79,7 +83,8 @@ impl Turn<'_> {
                 .map(|detail| format!("{} ({detail})", stop.reason.message()));
             let refused = self.refused(stop.reason, message);
             relay.say(provider_error(self.prompt.api.dialect(), &refused));
-            let _ = sender.send(relay.drain().into()).await;
+            let last_word = sender.send(relay.drain().into());
+            let _ = tokio::time::timeout(LAST_WORD_TIMEOUT, last_word).await;
         }
         drop(sender);
         self.end(&relay, &over, stop.map(|stop| stop.reason)).await;
@@ -117,8 +122,11 @@ impl Turn<'_> {
                     self.take(relay, &mut funds, &read).await
                 }
             };
-            if !out.is_empty() && sender.send(out).await.is_err() {
-                return Over::Cancelled;
+            if !out.is_empty() {
+                let read = tokio::time::timeout(STALL_MAX, sender.send(out)).await;
+                if !matches!(read, Ok(Ok(()))) {
+                    return Over::Cancelled;
+                }
             }
             if let Some(ending) = ending {
                 return Over::Ended(ending);
