@@ -157,9 +157,9 @@ def parse_entry(line, seq):
 
 
 class Bundle:
-    """Checks one bundle; `known` is a list of (tenant, size, root) from elsewhere."""
+    """Checks one bundle; `known` is a list of (tenant, size, root) from elsewhere, `seals` one of those that are compared where that can be."""
 
-    def __init__(self, header, keys, witnesses, known):
+    def __init__(self, header, keys, witnesses, known, seals=()):
         try:
             self.tenant, self.first, self.last, self.size = (header[name] for name in ("tenant", "first", "last", "size"))
             left = [bytes.fromhex(node) for node in header["left"]]
@@ -171,7 +171,7 @@ class Bundle:
         if not right or len(self.right) != len(subtrees(self.last, self.size)):
             raise Wrong("header", 0, "the first line is no header")
         self.tree = Tree(self.first - 1, left)
-        self.marks, self.tenants, self.doubles = {}, {}, []
+        self.marks, self.tenants, self.seals, self.doubles = {}, {}, [], []
         before, origin_before, signed = None, None, []
         for note in notes:
             origin, size, root, time, signed = open_note(note, keys + witnesses)
@@ -194,12 +194,18 @@ class Bundle:
             if size > self.size:
                 raise Wrong("old", self.size, f"the log had {size} entries before")
             self.mark(size, root, "history")
+        for tenant, size, root in seals:
+            if tenant == self.tenant and self.reaches(size):
+                self.mark(size, root, "history")
         self.seq, self.before = self.first - 1, ZERO if self.first == 1 else None
         self.lanes, self.ids = {}, set()
         self.compare()
 
+    def reaches(self, size):
+        return size == self.size or self.first - 1 <= size <= self.last
+
     def mark(self, size, root, fault):
-        if size != self.size and not self.first - 1 <= size <= self.last:
+        if not self.reaches(size):
             raise Wrong("uncovered", size, "a checkpoint that can't be compared with these entries")
         self.marks.setdefault(size, []).append((root, fault))
 
@@ -226,7 +232,9 @@ class Bundle:
         # What another lane says of seals is an edge's word.
         if (self.tenant, entry["edge"], entry["kind"]) == ("_platform", "ledger", "sealed") and "sealed" in entry:
             seal = entry["sealed"]
-            self.tenants[seal["tenant"]] = (seal["tenant"], seal["size"], bytes.fromhex(seal["root"]))
+            named = (seal["tenant"], seal["size"], bytes.fromhex(seal["root"]))
+            self.tenants[seal["tenant"]] = named
+            self.seals.append(named)
         hashed = leaf(line)
         self.seq, self.before = seq, hashed.hex()
         self.tree.push(hashed)
@@ -255,13 +263,13 @@ class Bundle:
         self.compare()
 
 
-def verify(path, keys, witnesses, known):
+def verify(path, keys, witnesses, known, seals):
     with open(path, "rb") as file:
         try:
             header = json.loads(file.readline())
         except ValueError:
             raise Wrong("header", 0, "the first line is no header") from None
-        bundle = Bundle(header, keys, witnesses, known)
+        bundle = Bundle(header, keys, witnesses, known, seals)
         for line in file:
             if not line.endswith(b"\n"):
                 raise Wrong("form", bundle.seq + 1, "a line that does not end")
@@ -298,13 +306,14 @@ def main():
             with open(path, encoding="utf-8", newline="") as file:
                 origin, size, root, _, _ = open_note(file.read(), keys + witnesses)
             known.append((origin.rsplit("/", 1)[1], size, root))
-        named, seen = {}, {}
+        named, seen, seals = {}, {}, []
         for path in sorted(arguments.bundles, key=lambda path: not is_platform(path)):
-            bundle = verify(path, keys, witnesses, known)
+            bundle = verify(path, keys, witnesses, known, seals)
             wrongs.extend((path, double) for double in bundle.doubles)
             seen.setdefault(bundle.tenant, []).append((bundle.first, bundle.last, bundle.size))
             named.update(bundle.tenants)
             known.extend(bundle.tenants.values())
+            seals.extend(bundle.seals)
         path = "all"
         missing = set(named) - set(seen)
         if len(seen) > 1 and missing:

@@ -74,6 +74,8 @@ impl From<Status> for Problem {
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::AlreadyExists | Code::FailedPrecondition => StatusCode::CONFLICT,
             Code::Aborted => StatusCode::PRECONDITION_FAILED,
+            // What is stored was changed: whoever looks has to know which entry it is.
+            Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
             Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable | Code::DeadlineExceeded => {
                 return Self::new(

@@ -9,7 +9,7 @@ use crate::store::{Store, TenantTx};
 use crate::{LedgerConfig, LedgerError};
 use proctor_model::{DeploymentId, TenantId};
 use sha2::{Digest, Sha256};
-use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::types::time::Date;
 use sqlx::{Connection, Executor, PgConnection};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,9 @@ pub enum ArchiveError {
         "tenant {0}: its entries of that month are not all sealed, or an earlier month is not archived yet"
     )]
     NotReady(TenantId),
+    /// There are entries of that month in the database that are in no file: nothing was dropped.
+    #[error("entries of that month came in the meantime: nothing was dropped, try again")]
+    Grown,
     /// The bundle is not sound: nothing was dropped.
     #[error("tenant {tenant}: what would be archived is not sound: {finding}")]
     NotSound {
@@ -75,11 +78,10 @@ pub async fn archive(
     month: Date,
     dir: &Path,
 ) -> Result<Vec<Archived>, ArchiveError> {
-    let today = OffsetDateTime::now_utc().date();
-    if (month.year(), u8::from(month.month())) >= (today.year(), u8::from(today.month())) {
+    let store = Store::connect(&config.database_url).await?;
+    if !store.is_over(month).await? {
         return Err(ArchiveError::NotOver);
     }
-    let store = Store::connect(&config.database_url).await?;
     let mut written = Vec::new();
     for tenant in store.tenants().await? {
         let found = store.tenant(&tenant).await?.of_month(month).await?;
@@ -180,6 +182,7 @@ async fn drop_month(
 ) -> Result<(), ArchiveError> {
     let mut owner = PgConnection::connect(config.database_url.expose()).await?;
     let mut tx = owner.begin().await?;
+    nothing_else(&mut tx, month, written).await?;
     for (archived, digest) in written {
         sqlx::query("select set_config('proctor.tenant', $1, true)")
             .bind(archived.tenant.as_str())
@@ -195,15 +198,57 @@ async fn drop_month(
             .execute(&mut *tx)
             .await?;
     }
-    let part = format!(
-        "drop table if exists ledger.entries_{:04}_{:02}",
-        month.year(),
-        u8::from(month.month())
-    );
+    let part = format!("drop table if exists {}", partition(month));
     tx.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(part))).await?;
     tx.commit().await?;
     owner.close().await?;
     Ok(())
+}
+
+fn partition(month: Date) -> String {
+    format!(
+        "ledger.entries_{:04}_{:02}",
+        month.year(),
+        u8::from(month.month())
+    )
+}
+
+/// Locks the month, and makes sure that the files have all that is in it: a transaction that began before its end may have
+/// been committed since.
+async fn nothing_else(
+    tx: &mut PgConnection,
+    month: Date,
+    written: &[(Archived, [u8; 32])],
+) -> Result<(), ArchiveError> {
+    let part = partition(month);
+    let is_there: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+        .bind(&part)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !is_there {
+        return Ok(());
+    }
+    // The owner sees the rows of all tenants at once only where row-level security does not bind him; the month goes, or the
+    // transaction does.
+    let lock = format!(
+        "lock table {part} in access exclusive mode; alter table {part} no force row level security"
+    );
+    tx.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await?;
+    let ends = format!("select tenant, min(seq), max(seq) from {part} group by tenant");
+    let ends: Vec<(String, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(ends))
+        .fetch_all(&mut *tx)
+        .await?;
+    let is_written = |(tenant, first, last): &(String, i64, i64)| {
+        let file = |(archived, _): &&(Archived, [u8; 32])| archived.tenant.as_str() == tenant;
+        written.iter().find(file).is_some_and(|(archived, _)| {
+            crate::store::signed(archived.first) <= *first
+                && *last <= crate::store::signed(archived.last)
+        })
+    };
+    match ends.iter().all(is_written) {
+        true => Ok(()),
+        false => Err(ArchiveError::Grown),
+    }
 }
 
 /// The header of a bundle of the entries `first` to `last` of a log of this size.

@@ -49,6 +49,11 @@ impl Header {
         (subtrees(0, first.saturating_sub(1)), subtrees(last, size))
     }
 
+    /// Whether the root of a tree of this size can be told from the bundle.
+    pub(crate) fn reaches(&self, size: u64) -> bool {
+        size == self.size || (self.first.saturating_sub(1)..=self.last).contains(&size)
+    }
+
     /// The line, newline included.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ pub fn cases(bodies: &[Vec<u8>], signer: &Signer) -> Result<Vec<Case>, DrillErro
     cases.extend(drill.key_holder(&sound, &events, &edge)?);
     cases.extend(drill.edge(&events, &edge)?);
     cases.push(drill.tenant_dropped(&sound)?);
+    cases.push(drill.regrown(&sound, &events)?);
     Ok(cases)
 }
 
@@ -163,7 +164,19 @@ impl Drill<'_> {
         let mut inserted = sound.to_vec();
         inserted.insert(half, sound[half - 1].clone());
         cases.push(alone("insert", who, with(&inserted), Fault::Number));
-        // With fresh numbers and hashes, only the signed root tells. An edit at the end of its edge's lane leaves the
+        // With fresh numbers and hashes, only the signed root tells.
+        let mut invented = events.to_vec();
+        let mut event = edited(&events[half]);
+        (event.edge, event.edge_seq) = (
+            "edge_invented".parse().map_err(|_| DrillError::TooSmall)?,
+            1,
+        );
+        (event.edge_prev, event.event_id) = (EntryHash::ZERO, EventId::from(Uuid::from_u128(7)));
+        invented.insert(half, event);
+        invented.pop();
+        let invented = with(&chain(&invented)?);
+        cases.push(alone("insert-and-renumber", who, invented, Fault::Root));
+        // An edit at the end of its edge's lane leaves the
         // lanes sound as well.
         let last = events.iter().rposition(|event| event.edge == *edge);
         let mut rewritten = events.to_vec();
@@ -260,7 +273,12 @@ impl Drill<'_> {
         let renewed = signed(&chain(&all)?)?;
         cases.push(forged("rewrite-and-sign", renewed, &early, Fault::History));
         let backup = signed(half)?;
-        cases.push(forged("restore-backup", backup, &late, Fault::Old));
+        // Its checkpoint is a true one: whoever has an old copy of the database can do that, without any key.
+        let backup = forged("restore-backup", backup, &late, Fault::Old);
+        cases.push(Case {
+            who: "administrator",
+            ..backup
+        });
         let cut = signed(&sound[..sound.len() - 3])?;
         cases.push(forged("delete-tail-and-sign", cut, &late, Fault::Old));
         Ok(cases)
@@ -303,28 +321,9 @@ impl Drill<'_> {
 
     /// The platform's chain names a tenant whose log is not there.
     fn tenant_dropped(&self, sound: &[Vec<u8>]) -> Result<Case, DrillError> {
-        let platform = Drill {
-            signer: self.signer,
-            tenant: TenantId::platform(),
-        };
         let other: TenantId = "drill-other".parse().map_err(|_| DrillError::TooSmall)?;
-        let mut prev = EntryHash::ZERO;
-        let mut events = Vec::new();
-        for (seq, tenant) in (1..).zip([&self.tenant, &other]) {
-            let id = EventId::from(Uuid::from_u128(u128::from(seq)));
-            let at = Timestamp::from_secs(i64::try_from(SEALED_S).unwrap_or(0));
-            let mut event =
-                AuditEvent::new(TenantId::platform(), EdgeId::ledger(), id, at, Kind::Sealed);
-            event.sealed = Some(EventSeal {
-                tenant: tenant.clone(),
-                size: sound.len() as u64,
-                root: EntryHash::from_bytes(tree(sound).root()),
-            });
-            (event.edge_seq, event.edge_prev) = (seq, prev);
-            prev = EntryHash::of(&event.to_canonical()?);
-            events.push(event);
-        }
-        let bundles = vec![platform.bundle(&chain(&events)?)?, self.bundle(sound)?];
+        let platform = self.platform(&[(&self.tenant, sound), (&other, sound)])?;
+        let bundles = vec![platform, self.bundle(sound)?];
         Ok(Case {
             bundles,
             ..alone(
@@ -334,6 +333,45 @@ impl Drill<'_> {
                 Fault::TenantMissing,
             )
         })
+    }
+
+    /// A log was cut, went on in another way, and was named anew by the platform's chain, which named it before as well.
+    fn regrown(&self, sound: &[Vec<u8>], events: &[AuditEvent]) -> Result<Case, DrillError> {
+        let mut all = events.to_vec();
+        renew(&mut all)?;
+        let regrown = chain(&all)?;
+        let half = &sound[..sound.len() / 2];
+        let platform = self.platform(&[(&self.tenant, half), (&self.tenant, &regrown)])?;
+        let bundles = vec![platform, self.bundle(&regrown)?];
+        Ok(Case {
+            bundles,
+            ..alone("cut-and-regrow", "key holder", Vec::new(), Fault::History)
+        })
+    }
+
+    /// The platform's chain, as it names these logs one after the other.
+    fn platform(&self, logs: &[(&TenantId, &[Vec<u8>])]) -> Result<Vec<u8>, DrillError> {
+        let platform = Drill {
+            signer: self.signer,
+            tenant: TenantId::platform(),
+        };
+        let mut prev = EntryHash::ZERO;
+        let mut events = Vec::new();
+        for (seq, (tenant, bodies)) in (1..).zip(logs) {
+            let id = EventId::from(Uuid::from_u128(u128::from(seq)));
+            let at = Timestamp::from_secs(i64::try_from(SEALED_S).unwrap_or(0));
+            let mut event =
+                AuditEvent::new(TenantId::platform(), EdgeId::ledger(), id, at, Kind::Sealed);
+            event.sealed = Some(EventSeal {
+                tenant: (*tenant).clone(),
+                size: bodies.len() as u64,
+                root: EntryHash::from_bytes(tree(bodies).root()),
+            });
+            (event.edge_seq, event.edge_prev) = (seq, prev);
+            prev = EntryHash::of(&event.to_canonical()?);
+            events.push(event);
+        }
+        platform.bundle(&chain(&events)?)
     }
 
     fn note(&self, bodies: &[Vec<u8>]) -> String {

@@ -53,6 +53,9 @@ pub enum LedgerError {
     /// What is stored of a chain, a lane or a tree does not fit together.
     #[error("what is stored of a chain, a lane or a tree is damaged")]
     Damaged,
+    /// The stored bytes of an entry do not have the stored hash.
+    #[error("the bytes of entry {0} do not have its hash: they were changed")]
+    Changed(u64),
     /// The stored hashes do not have the root that was carried along when they were appended.
     #[error("the stored hashes do not have the root that the chain had: they were changed")]
     Root,
@@ -85,6 +88,9 @@ impl From<LedgerError> for Status {
             LedgerError::Busy => Self::resource_exhausted(
                 "too many exports, walks and searches of this tenant at once: try again",
             ),
+            LedgerError::Changed(seq) => Self::data_loss(format!(
+                "entry {seq} is damaged: its bytes do not have its hash; verify the chain"
+            )),
             LedgerError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
                 Self::unavailable("the database cannot be reached")
             }

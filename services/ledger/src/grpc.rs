@@ -29,9 +29,13 @@ pub(crate) struct Service {
     tails: Arc<tail::Tails>,
 }
 
-fn wire(entry: Stored) -> v1::Entry {
+/// An entry as it goes out. What was changed on its disk is not given out as what happened.
+fn wire(entry: Stored) -> Result<v1::Entry, LedgerError> {
+    if !entry.is_whole() {
+        return Err(LedgerError::Changed(entry.seq));
+    }
     let Stored { seq, hash, body } = entry;
-    v1::Entry { seq, hash, body }
+    Ok(v1::Entry { seq, hash, body })
 }
 
 impl Service {
@@ -168,7 +172,7 @@ impl Ledger for Service {
             .map_err(LedgerError::from)?;
         let entries = rows
             .iter()
-            .map(|row| stored(row).map(wire))
+            .map(|row| stored(row).and_then(wire))
             .collect::<Result<Vec<_>, _>>()?;
         let full = i64::try_from(entries.len()).unwrap_or(0) == limit;
         let next_before_seq = entries.last().filter(|_| full).map_or(0, |entry| entry.seq);

@@ -11,7 +11,7 @@ mod stretch;
 
 use crate::LedgerError;
 use crate::merkle::Frontier;
-use proctor_model::audit::{Entry, EntryHash, LaneEvent};
+use proctor_model::audit::{AuditEvent, Entry, EntryHash, LaneEvent};
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::Secret;
 use readers::{Readers, pool_of_readers};
@@ -26,7 +26,9 @@ use tokio::sync::OwnedSemaphorePermit;
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A ledger that stops in the middle of a transaction loses it, and with it the lock on the head, after so long.
+/// A receipt is a promise: no setting of the server's may make a commit return before it is on disk.
 const SESSION: &str = "set role proctor_ledger;
+    set synchronous_commit = on;
     set idle_in_transaction_session_timeout = '5s';
     set lock_timeout = '4s'";
 /// How long after its last append nobody else takes a chain over, in seconds.
@@ -81,6 +83,26 @@ pub(crate) struct Stored {
     pub(crate) body: Vec<u8>,
 }
 
+impl Stored {
+    /// Whether the bytes have the hash that was stored with them.
+    pub(crate) fn is_whole(&self) -> bool {
+        EntryHash::of(&self.body).as_bytes().as_slice() == self.hash.as_slice()
+    }
+}
+
+/// An entry with its row.
+pub(crate) struct StoredRow {
+    pub(crate) stored: Stored,
+    row: PgRow,
+}
+
+impl StoredRow {
+    /// Whether the columns that searches go by are what the event says.
+    pub(crate) fn is_found_by(&self, event: &AuditEvent) -> Result<bool, LedgerError> {
+        rows::are_copies(&self.row, event)
+    }
+}
+
 /// A transaction within one tenant. Rolled back on drop.
 pub(crate) struct TenantTx {
     tx: Transaction<'static, Postgres>,
@@ -125,6 +147,14 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         seals::whole(&mut tx).await?;
         Ok(tx)
+    }
+
+    /// Whether a month (its first day) is over, by the clock that entries are dated with.
+    pub(crate) async fn is_over(&self, month: Date) -> Result<bool, LedgerError> {
+        let over =
+            sqlx::query_scalar("select $1 < date_trunc('month', now() at time zone 'utc')::date")
+                .bind(month);
+        Ok(over.fetch_one(&self.pool).await?)
     }
 
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, LedgerError> {
@@ -363,6 +393,29 @@ impl TenantTx {
             .fetch_all(&mut *self.tx)
             .await?;
         rows.iter().map(stored).collect()
+    }
+
+    /// The same, each with what its row says of it: to be compared with what the entry says.
+    pub(crate) async fn rows(
+        &mut self,
+        after: u64,
+        limit: i64,
+    ) -> Result<Vec<StoredRow>, LedgerError> {
+        let query = format!(
+            "select seq, hash, body, {} from ledger.entries where tenant = $1 and seq > $2 order by seq limit $3",
+            rows::COPIES
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(self.tenant.as_str())
+            .bind(signed(after))
+            .bind(limit)
+            .fetch_all(&mut *self.tx)
+            .await?;
+        let row = |row: PgRow| {
+            let stored = stored(&row)?;
+            Ok(StoredRow { stored, row })
+        };
+        rows.into_iter().map(row).collect()
     }
 
     /// One entry; `None` if it is not there.

@@ -34,6 +34,8 @@ pub enum FindingKind {
     Head,
     /// The entries do not have the root that was sealed.
     Root,
+    /// The columns that searches go by are not what the entry says.
+    Columns,
     /// The tables of memory are not what the entries made of them.
     Memory,
     /// There are too many of them to be compared.
@@ -53,6 +55,7 @@ impl FindingKind {
             Self::LaneFork => "lane_fork",
             Self::Head => "head",
             Self::Root => "root",
+            Self::Columns => "columns",
             Self::Memory => "memory",
             Self::MemoryUncompared => "memory_uncompared",
         }
@@ -72,6 +75,9 @@ impl FindingKind {
                 "the chain does not end where its head says: entries are missing at the end"
             }
             Self::Root => "the entries up to here are not those that were sealed in a checkpoint",
+            Self::Columns => {
+                "the columns that searches go by are not what the entry says: it was hidden from them, or moved"
+            }
             Self::Memory => {
                 "memory does not stand as this entry left it: an item was set back or changed (or, as an alarm: its \
                  record was not signed by a certified edge)"
@@ -171,6 +177,11 @@ impl Walk {
             _ => {}
         }
         Some(entry)
+    }
+
+    /// Notes that an entry's row says another thing than the entry.
+    pub fn columns(&mut self, seq: u64) {
+        self.find(seq, FindingKind::Columns);
     }
 
     fn lane(&mut self, seq: u64, entry: &Entry) {

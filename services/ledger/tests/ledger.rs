@@ -493,6 +493,10 @@ async fn what_a_superuser_changes_is_named() {
         ("update ledger.entries set body = convert_to(replace(convert_from(body, 'UTF8'), 'helper', 'nobody'), 'UTF8') where seq = 4;
           update ledger.entries set hash = sha256('\\x00'::bytea || body) where seq = 4", 5, "link"),
         ("update ledger.entries set hash = sha256(hash) where seq = 2", 2, "hash"),
+        ("update ledger.entries set agent = 'nobody' where seq = 3", 3, "columns"),
+        ("update ledger.entries set time = time - interval '1 day' where seq = 3", 3, "columns"),
+        ("update ledger.entries set reason = null where seq = 3", 3, "columns"),
+        ("update ledger.entries set decision_id = gen_random_uuid() where seq = 3", 3, "columns"),
         ("delete from ledger.entries where seq = 5", 6, "gap"),
         ("delete from ledger.entries where seq = 9", 8, "head"),
         ("delete from ledger.entries where seq = 9; update ledger.heads set size = 8", 8, "head"),
@@ -508,6 +512,25 @@ async fn what_a_superuser_changes_is_named() {
             .unwrap();
     }
     world.holds_once(&ledger, &lane).await;
+    // What was changed is not given out as what happened.
+    superuser
+        .execute("update ledger.entries set body = convert_to(replace(convert_from(body, 'UTF8'), 'helper', 'nobody'), 'UTF8') where seq = 4")
+        .await
+        .unwrap();
+    let mut client = ledger.client();
+    let request = v1::SearchRequest {
+        tenant: "acme".into(),
+        ..Default::default()
+    };
+    let found = client.search(world.auditor("acme", request)).await;
+    assert_eq!(code(found), Code::DataLoss);
+    let entry = |seq| v1::EntryRequest {
+        tenant: "acme".into(),
+        seq,
+    };
+    let shown = client.entry(world.auditor("acme", entry(4))).await;
+    assert_eq!(code(shown), Code::DataLoss);
+    assert!(client.entry(world.auditor("acme", entry(5))).await.is_ok());
     ledger.stop().await;
 }
 

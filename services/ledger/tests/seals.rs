@@ -155,6 +155,47 @@ const BACKDATE: &str = "
         loop execute format('alter table %s enable trigger all', part); end loop;
     end $$";
 
+/// An entry that is committed while its month is archived.
+async fn nothing_that_comes_late_is_dropped(world: &World, month: Date, files: &Path) {
+    let mut late = world.superuser().await;
+    late.execute(
+        "begin; create temp table late on commit drop as select * from ledger.entries_2024_01 where tenant = 'acme' and seq = 300;
+         update late set seq = 301, event_id = gen_random_uuid(); insert into ledger.entries_2024_01 select * from late",
+    )
+    .await
+    .unwrap();
+    let mut looking = world.superuser().await;
+    let commit = async {
+        let waits = "select exists (select from pg_locks where not granted and relation = 'ledger.entries_2024_01'::regclass)";
+        while !sqlx::query_scalar(waits)
+            .fetch_one(&mut looking)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        late.execute("commit").await.unwrap();
+    };
+    let archived = async {
+        loop {
+            match archive(&world.config(), month, files).await {
+                Err(ArchiveError::NotReady(_)) => {}
+                archived => return archived,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let both = async { tokio::join!(archived, commit) };
+    let (archived, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    assert!(matches!(archived, Err(ArchiveError::Grown)), "{archived:?}");
+    late.execute(
+        "alter table ledger.entries_2024_01 disable trigger all; delete from ledger.entries_2024_01 where seq = 301;
+         alter table ledger.entries_2024_01 enable trigger all",
+    )
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_goes_to_a_file_and_the_proofs_stay() {
     let world = World::start().await;
@@ -180,6 +221,7 @@ async fn a_month_goes_to_a_file_and_the_proofs_stay() {
     assert!(matches!(early, Err(ArchiveError::NotOver)));
     lane = lane.grow(30);
     world.ship(&lane, 50, ledger.keys()).await;
+    nothing_that_comes_late_is_dropped(&world, january, files.path()).await;
     // The platform's own chain may have begun in that month, too.
     let written = archive_when_sealed(&world, january, files.path()).await;
     let written = written.iter().find(|of| of.tenant.as_str() == "acme");
@@ -195,6 +237,8 @@ async fn a_month_goes_to_a_file_and_the_proofs_stay() {
     assert_eq!(size, 340);
     let rest = sound(&export(&world, &ledger).await, &keys);
     assert_eq!((rest.first, rest.last, rest.size), (301, 340, 340));
+    let walked = world.verify(&ledger, "acme").await;
+    assert_eq!((walked.findings, walked.archived), (vec![], 300));
     let entry = async |seq| {
         let request = v1::EntryRequest {
             tenant: "acme".into(),

@@ -120,6 +120,8 @@ pub(crate) struct Report {
     alarms: Vec<Finding>,
     /// Size of the newest checkpoint
     sealed: u64,
+    /// So many entries at the beginning are in archives, and were not looked at here
+    archived: u64,
 }
 
 /// Search the chain, newest first
@@ -232,5 +234,6 @@ pub(crate) async fn verify(
         open_calls: report.open_calls,
         alarms: report.alarms.into_iter().map(finding).collect(),
         sealed: report.sealed,
+        archived: report.archived,
     }))
 }

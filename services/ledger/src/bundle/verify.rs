@@ -36,6 +36,8 @@ pub struct Trust {
     pub witnesses: Vec<VerifierKey>,
     /// What logs were once.
     pub known: Vec<Known>,
+    /// The same, each compared where the bundle's entries reach to it.
+    pub seals: Vec<Known>,
 }
 
 impl Trust {
@@ -86,6 +88,8 @@ pub struct Report {
     pub doubles: Vec<Finding>,
     /// (of the platform's chain) What it says of the tenants' logs: the newest of each.
     pub tenants: BTreeMap<String, Known>,
+    /// (of the platform's chain) All that it says of them: a log that was cut and grew again contradicts an older one.
+    pub seals: Vec<Known>,
 }
 
 /// Checks a bundle. The outer error is one of reading; the inner one the first thing that is wrong. A report with
@@ -214,6 +218,7 @@ impl Walk {
             alarms: 0,
             doubles: Vec::new(),
             tenants: BTreeMap::new(),
+            seals: Vec::new(),
         };
         let mut walk = Self {
             tree,
@@ -295,10 +300,17 @@ impl Walk {
     }
 
     fn known(&mut self, trust: &Trust) -> Result<(), Finding> {
-        for Known { tenant, size, root } in &trust.known {
-            if *tenant != self.header.tenant {
-                continue;
-            }
+        let of_this = |known: &&Known| known.tenant == self.header.tenant;
+        let seals = trust.seals.iter().filter(of_this);
+        let marks = seals
+            .filter(|seal| self.header.reaches(seal.size))
+            .map(|seal| Mark {
+                size: seal.size,
+                root: seal.root,
+                fault: Fault::History,
+            });
+        self.marks.extend(marks.collect::<Vec<_>>());
+        for Known { size, root, .. } in trust.known.iter().filter(of_this) {
             if *size > self.header.size {
                 let message = format!(
                     "the log has {} entries; it had {size} before: an older state was restored, or the end cut off",
@@ -313,7 +325,7 @@ impl Walk {
 
     fn mark(&mut self, size: u64, root: Hash, fault: Fault) -> Result<(), Finding> {
         let Header { first, last, .. } = self.header;
-        if size != self.header.size && !(first - 1..=last).contains(&size) {
+        if !self.header.reaches(size) {
             let message = format!(
                 "a checkpoint of size {size} can't be compared with entries {first} to {last}"
             );
@@ -440,6 +452,7 @@ impl Walk {
             size: seal.size,
             root: *seal.root.as_bytes(),
         };
+        self.report.seals.push(known.clone());
         self.report.tenants.insert(tenant, known);
     }
 

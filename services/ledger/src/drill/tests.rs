@@ -34,11 +34,12 @@ fn check(case: &Case, key: &VerifierKey) -> Option<Fault> {
     let (mut named, mut seen): (BTreeMap<String, Known>, Vec<String>) = Default::default();
     for bundle in &case.bundles {
         match verify(bundle.as_slice(), &trust).unwrap() {
-            Ok(report) => {
+            Ok(mut report) => {
                 if let Some(double) = report.doubles.first() {
                     return Some(double.fault);
                 }
                 trust.known.extend(report.tenants.values().cloned());
+                trust.seals.append(&mut report.seals);
                 named.extend(report.tenants);
                 seen.push(report.tenant);
             }

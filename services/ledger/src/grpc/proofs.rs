@@ -47,7 +47,7 @@ pub(super) async fn entry(
         None => Vec::new(),
     };
     Ok(v1::EntryResponse {
-        entry: Some(wire(entry)),
+        entry: Some(wire(entry)?),
         checkpoint: newest.filter(|_| plan.is_some()).map(checkpoint),
         proof: proof.iter().map(|hash| hash.to_vec()).collect(),
     })

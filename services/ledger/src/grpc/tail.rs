@@ -109,7 +109,9 @@ async fn follow(
         let idle = entries.is_empty();
         for entry in entries {
             after = number(signed(entry.seq));
-            if sender.send(Ok(wire(entry))).await.is_err() {
+            let entry = wire(entry).map_err(Status::from);
+            let is_whole = entry.is_ok();
+            if sender.send(entry).await.is_err() || !is_whole {
                 return;
             }
         }

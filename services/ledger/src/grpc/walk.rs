@@ -36,11 +36,12 @@ pub(super) async fn verify(
     let mut checkpoints = VecDeque::new();
     let mut read_to = archived.saturating_sub(1);
     while after < head.seq {
-        let page = tx.entries(after, PAGE).await?;
+        let page = tx.rows(after, PAGE).await?;
         if page.is_empty() {
             break;
         }
-        for entry in page.iter().filter(|entry| entry.seq <= head.seq) {
+        for row in page.iter().filter(|row| row.stored.seq <= head.seq) {
+            let stored = &row.stored;
             if checkpoints.is_empty() && read_to < head.seq {
                 let next = tx.checkpoints_between(read_to + 1, head.seq, PAGE).await?;
                 read_to = match next.last() {
@@ -49,10 +50,13 @@ pub(super) async fn verify(
                 };
                 checkpoints.extend(next);
             }
-            if let Some(entry) = walk.entry(entry.seq, &entry.hash, &entry.body) {
+            if let Some(entry) = walk.entry(stored.seq, &stored.hash, &stored.body) {
+                if !row.is_found_by(&entry.event)? {
+                    walk.columns(stored.seq);
+                }
                 memory.entry(&entry);
             }
-            after = entry.seq;
+            after = stored.seq;
             // One whose entry is missing is passed over: that is found as a gap.
             while checkpoints
                 .front()
@@ -78,6 +82,7 @@ pub(super) async fn verify(
         open_calls: report.open_calls,
         alarms: alarms.map(finding).collect(),
         sealed,
+        archived,
     })
 }
 

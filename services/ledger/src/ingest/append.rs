@@ -267,8 +267,27 @@ struct Fault {
     at: u64,
     /// Since when it is so (monotonic).
     since: Duration,
-    /// When it last went into the chain.
-    told: Option<Duration>,
+    told: Told,
+}
+
+/// When each fault of a lane last went into the chain (monotonic): one does not keep quiet about the other.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    gap: Option<Duration>,
+    fork: Option<Duration>,
+}
+
+impl Told {
+    fn of(&mut self, fault: LaneFault) -> &mut Option<Duration> {
+        match fault {
+            LaneFault::LaneGap => &mut self.gap,
+            LaneFault::LaneFork => &mut self.fork,
+        }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.gap.or(self.fork).is_none()
+    }
 }
 
 impl Faults {
@@ -286,7 +305,7 @@ impl Faults {
         let key = (tenant.clone(), edge.clone());
         let Some(fault) = fault else {
             // It goes on; what was told stays known, so that it is not told anew each time.
-            if lanes.get(&key).is_some_and(|known| known.told.is_none()) {
+            if lanes.get(&key).is_some_and(|known| known.told.is_nothing()) {
                 lanes.remove(&key);
             }
             return false;
@@ -298,7 +317,7 @@ impl Faults {
             fault,
             at,
             since: now,
-            told: None,
+            told: Told::default(),
         };
         let known = lanes.entry(key).or_insert(fresh);
         if (known.fault, known.at) != (fault, at) {
@@ -307,11 +326,10 @@ impl Faults {
         }
         let waited = now.saturating_sub(known.since);
         let ripe = fault == LaneFault::LaneFork || waited >= state.gap_patience;
-        let quiet = known
-            .told
-            .is_none_or(|told| now.saturating_sub(told) >= FAULT_PAUSE);
+        let told = known.told.of(fault);
+        let quiet = told.is_none_or(|told| now.saturating_sub(told) >= FAULT_PAUSE);
         if ripe && quiet {
-            known.told = Some(now);
+            *told = Some(now);
         }
         ripe && quiet
     }

@@ -245,6 +245,12 @@ async fn verify(args: &ApiArgs) -> anyhow::Result<ExitCode> {
             number("sealed"),
             number("open_calls")
         );
+        if number("archived") > 0 {
+            println!(
+                "not looked at: the first {} entries, which are in archives (`proctor audit verify FILE --whole`)",
+                number("archived")
+            );
+        }
         for alarm in report
             .get("alarms")
             .and_then(Value::as_array)

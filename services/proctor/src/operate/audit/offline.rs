@@ -137,12 +137,13 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn take(&mut self, name: String, report: Report, trust: &mut Trust) {
+    fn take(&mut self, name: String, mut report: Report, trust: &mut Trust) {
         show(&name, &report);
         let doubles = report.doubles.into_iter();
         self.wrong
             .extend(doubles.map(|finding| (name.clone(), finding)));
         trust.known.extend(report.tenants.values().cloned());
+        trust.seals.append(&mut report.seals);
         self.named.extend(report.tenants);
         let stretch = (report.first, report.last, report.size);
         self.seen.entry(report.tenant).or_default().push(stretch);
@@ -295,6 +296,7 @@ fn check(case: &Case, key: &VerifierKey) -> anyhow::Result<Option<Finding>> {
                     return Ok(Some(report.doubles.swap_remove(0)));
                 }
                 trust.known.extend(report.tenants.values().cloned());
+                trust.seals.append(&mut report.seals);
                 named.extend(report.tenants.into_values());
                 seen.push(report.tenant);
             }
