@@ -383,17 +383,12 @@ async fn main() -> anyhow::Result<()> {
             server,
             client: false,
         } => {
-            let legs = conformance::LEGS;
-            let mut leg = *legs
-                .iter()
-                .find(|leg| leg.revision == revision)
-                .context("no such revision")?;
-            if let Some(server) = legs
-                .iter()
-                .find(|leg| Some(leg.server) == server.as_deref())
-            {
-                leg.server = server.server;
-            }
+            let server = server.as_deref();
+            let leg = conformance::LEGS
+                .into_iter()
+                .filter(|leg| leg.revision == revision)
+                .find(|leg| server.is_none_or(|server| server == leg.server))
+                .context("no such pairing")?;
             let report = conformance::server_leg(leg, scenario.as_deref()).await?;
             println!("{}", report.output);
             println!(
