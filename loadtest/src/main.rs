@@ -201,6 +201,8 @@ async fn wire(
             let plan = upstreams::Plan {
                 calls: size.unwrap_or(30),
                 good: 200,
+                percent: 120,
+                jitter,
             };
             println!("{:?}", upstreams::run(plan).await?);
         }
