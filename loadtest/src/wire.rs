@@ -1,7 +1,9 @@
 //! What no client library would send, over raw sockets: slow and half-open clients, malformed input, requests within
-//! requests, floods of HTTP/2 frames, and input that is small to send and large to read. And what no server would answer.
+//! requests, floods of HTTP/2 frames, arguments in odd spellings, and input that is small to send and large to read. And what no
+//! server would answer.
 
 pub mod bombs;
+pub mod forwarded;
 pub mod frames;
 pub mod malformed;
 pub mod slow;

@@ -6,7 +6,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle, upstreams};
+use proctor_loadtest::wire::{bombs, forwarded, frames, malformed, slow, smuggle, upstreams};
 use std::time::Duration;
 
 /// What a debug build among other tests may add to anybody's p99.
@@ -45,6 +45,12 @@ async fn d16_malformed_input_is_answered_or_closed() {
         patience: Duration::from_secs(20),
     };
     println!("{:?}", malformed::run(plan, 1).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d17_what_was_decided_is_what_is_forwarded() {
+    let plan = forwarded::Plan { calls: 2_000 };
+    println!("{:?}", forwarded::run(plan, 1).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
