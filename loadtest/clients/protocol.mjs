@@ -1,22 +1,23 @@
 // What the protocol has beside tools, by the official TypeScript clients, against the reference server: resources,
-// prompts, completion, progress, cancellation, elicitation, sampling. Prints what came of each as one JSON line.
+// prompts, completion, progress, cancellation, elicitation, sampling, roots. Prints what came of each as one JSON line.
 //
 //     protocol.mjs URL TOKEN 1|2 legacy|auto
 const [url, token, generation, mode] = process.argv.slice(2);
 const headers = { requestInit: { headers: { Authorization: `Bearer ${token}` } } };
 const info = { name: `protocol-${generation}`, version: "1.0.0" };
-// No roots: the server asks for them a moment after it was greeted, in the middle of whatever call is under way. To a client of
-// 2026-07-28 that is a round of the call, and this one counts rounds as progress.
-const capabilities = { sampling: {}, elicitation: {} };
+const capabilities = { sampling: {}, elicitation: {}, roots: {} };
 
 async function connect() {
   if (generation === "1") {
     const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
     const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
-    const { CreateMessageRequestSchema, ElicitRequestSchema } = await import("@modelcontextprotocol/sdk/types.js");
+    const { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } = await import(
+      "@modelcontextprotocol/sdk/types.js"
+    );
     const client = new Client(info, { capabilities });
     client.setRequestHandler(ElicitRequestSchema, elicited);
     client.setRequestHandler(CreateMessageRequestSchema, sampled);
+    client.setRequestHandler(ListRootsRequestSchema, rooted);
     const transport = new StreamableHTTPClientTransport(new URL(url), headers);
     await client.connect(transport);
     const call = (params, options) => client.callTool(params, undefined, options);
@@ -26,6 +27,7 @@ async function connect() {
   const client = new Client(info, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler("elicitation/create", elicited);
   client.setRequestHandler("sampling/createMessage", sampled);
+  client.setRequestHandler("roots/list", rooted);
   const transport = new StreamableHTTPClientTransport(new URL(url), headers);
   await client.connect(transport);
   const call = (params, options) => client.callTool(params, options);
@@ -37,6 +39,7 @@ const sampled = async (request) => {
   const asked = request.params.messages[0].content;
   return { model: "none", role: "assistant", content: { type: "text", text: `heard: ${asked.text ?? asked[0].text}` } };
 };
+const rooted = async () => ({ roots: [{ uri: "file:///work", name: "work" }] });
 
 const { client, call, version } = await connect();
 const told = { version };
@@ -50,6 +53,9 @@ async function tell(what, how) {
   }
 }
 
+// First: the server asks for the roots by itself a moment after it was greeted, in the middle of whatever call is under way, unless
+// it has them by then. To a client of 2026-07-28 its question is a round of that call, and such a one counts rounds as progress.
+await tell("roots", async () => text(await call({ name: "get-roots-list", arguments: {} })));
 await tell("resources", async () => (await client.listResources()).resources.map(({ uri }) => uri));
 await tell("templates", async () => (await client.listResourceTemplates()).resourceTemplates.map((t) => t.uriTemplate));
 await tell("read", async () => (await client.readResource({ uri: "demo://resource/dynamic/text/7" })).contents[0].text);

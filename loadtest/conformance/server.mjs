@@ -99,91 +99,122 @@ function content(server) {
   );
 }
 
+const titled = (values, title) => values.map((value, index) => ({ const: value, title: `${title} ${index + 1}` }));
+const form = (properties, required = []) => ({ type: "object", properties, required });
+// What the forms of the 2025-11-25 scenarios ask, whatever the era of the server that asks it.
+const RESPONSE = form({ response: { type: "string", description: "User's response" } }, ["response"]);
+const DEFAULTS = form({
+  name: { type: "string", description: "User name", default: "John Doe" },
+  age: { type: "integer", description: "User age", default: 30 },
+  score: { type: "number", description: "User score", default: 95.5 },
+  status: { type: "string", description: "User status", enum: ["active", "inactive", "pending"], default: "active" },
+  verified: { type: "boolean", description: "Verification status", default: true },
+});
+const ENUMS = form({
+  untitledSingle: { type: "string", description: "Select one option", enum: ["option1", "option2", "option3"] },
+  titledSingle: {
+    type: "string",
+    description: "Select one option with titles",
+    oneOf: titled(["value1", "value2", "value3"], "Option"),
+  },
+  legacyEnum: {
+    type: "string",
+    description: "Select one option (legacy)",
+    enum: ["opt1", "opt2", "opt3"],
+    enumNames: ["Option One", "Option Two", "Option Three"],
+  },
+  untitledMulti: {
+    type: "array",
+    description: "Select multiple options",
+    minItems: 1,
+    maxItems: 3,
+    items: { type: "string", enum: ["option1", "option2", "option3"] },
+  },
+  titledMulti: {
+    type: "array",
+    description: "Select multiple options with titles",
+    minItems: 1,
+    maxItems: 3,
+    items: { anyOf: titled(["value1", "value2", "value3"], "Choice") },
+  },
+});
+// And those of the 2026-07-28 scenarios.
+const CONFIRMED = form({ ok: { type: "boolean" } }, ["ok"]);
+const COLOR = form({ color: { type: "string" } }, ["color"]);
+const CONTEXT = form({ context: { type: "string" } }, ["context"]);
+const response = ({ action, content }) =>
+  text(`User response: action=${action}, content=${JSON.stringify(content ?? {})}`);
+const PROMPT = z.object({ prompt: z.string() });
+const MESSAGE = z.object({ message: z.string() });
+const REVIEW = "Please review and update the form fields with defaults";
+const SELECT = "Please select options from the enum fields";
+
 function asksOnItsStream(server) {
   const tool = (id, description, run, inputSchema = nothing) =>
     server.registerTool(id, { description, inputSchema }, run);
-  const elicit = async (ctx, message, requestedSchema) => {
-    const { action, content } = await ctx.mcpReq.elicitInput({ mode: "form", message, requestedSchema });
-    return text(`User response: action=${action}, content=${JSON.stringify(content ?? {})}`);
+  const elicit = (ctx, message, requestedSchema) => ctx.mcpReq.elicitInput({ mode: "form", message, requestedSchema });
+  const sample = (ctx, question) => {
+    const messages = [{ role: "user", content: { type: "text", text: question } }];
+    return ctx.mcpReq.requestSampling({ messages, maxTokens: 100 });
   };
-  tool(
-    "test_sampling",
-    "Asks the client's model",
-    async ({ prompt }, ctx) => {
-      const messages = [{ role: "user", content: { type: "text", text: prompt } }];
-      const result = await ctx.mcpReq.requestSampling({ messages, maxTokens: 100 });
-      return text(`LLM response: ${result.content?.text ?? ""}`);
-    },
-    z.object({ prompt: z.string() }),
+  const sampled = async ({ prompt }, ctx) => text(`LLM response: ${(await sample(ctx, prompt)).content?.text ?? ""}`);
+  tool("test_sampling", "Asks the client's model", sampled, PROMPT);
+  const elicited = async ({ message }, ctx) => response(await elicit(ctx, message, RESPONSE));
+  tool("test_elicitation", "Asks the user", elicited, MESSAGE);
+  tool("test_elicitation_sep1034_defaults", "Asks with defaults", async (_, ctx) =>
+    response(await elicit(ctx, REVIEW, DEFAULTS)),
   );
-  tool(
-    "test_elicitation",
-    "Asks the user",
-    ({ message }, ctx) =>
-      elicit(ctx, message, {
-        type: "object",
-        properties: { response: { type: "string", description: "User's response" } },
-        required: ["response"],
-      }),
-    z.object({ message: z.string() }),
+  tool("test_elicitation_sep1330_enums", "Asks with choices", async (_, ctx) =>
+    response(await elicit(ctx, SELECT, ENUMS)),
   );
-  tool("test_elicitation_sep1034_defaults", "Asks with defaults", (_, ctx) =>
-    elicit(ctx, "Please review and update the form fields with defaults", {
-      type: "object",
-      properties: {
-        name: { type: "string", description: "User name", default: "John Doe" },
-        age: { type: "integer", description: "User age", default: 30 },
-        score: { type: "number", description: "User score", default: 95.5 },
-        status: { type: "string", description: "User status", enum: ["active", "inactive", "pending"], default: "active" },
-        verified: { type: "boolean", description: "Verification status", default: true },
-      },
-      required: [],
-    }),
+  // What clients of 2026-07-28 are asked for, as far as one that asks on its stream can: one thing at a time, without a name.
+  tool("test_input_required_result_elicitation", "Asks for a name", async (_, ctx) =>
+    text(`Hello, ${(await elicit(ctx, "What is your name?", name)).content?.name ?? "nobody"}!`),
   );
-  const titled = (values, title) => values.map((value, index) => ({ const: value, title: `${title} ${index + 1}` }));
-  tool("test_elicitation_sep1330_enums", "Asks with choices", (_, ctx) =>
-    elicit(ctx, "Please select options from the enum fields", {
-      type: "object",
-      properties: {
-        untitledSingle: { type: "string", description: "Select one option", enum: ["option1", "option2", "option3"] },
-        titledSingle: {
-          type: "string",
-          description: "Select one option with titles",
-          oneOf: titled(["value1", "value2", "value3"], "Option"),
-        },
-        legacyEnum: {
-          type: "string",
-          description: "Select one option (legacy)",
-          enum: ["opt1", "opt2", "opt3"],
-          enumNames: ["Option One", "Option Two", "Option Three"],
-        },
-        untitledMulti: {
-          type: "array",
-          description: "Select multiple options",
-          minItems: 1,
-          maxItems: 3,
-          items: { type: "string", enum: ["option1", "option2", "option3"] },
-        },
-        titledMulti: {
-          type: "array",
-          description: "Select multiple options with titles",
-          minItems: 1,
-          maxItems: 3,
-          items: { anyOf: titled(["value1", "value2", "value3"], "Choice") },
-        },
-      },
-      required: [],
-    }),
+  tool("test_input_required_result_sampling", "Asks the model", async (_, ctx) =>
+    text((await sample(ctx, "What is the capital of France?")).content?.text ?? ""),
   );
+  tool("test_input_required_result_list_roots", "Asks for roots", async (_, ctx) =>
+    text(JSON.stringify((await ctx.mcpReq.send({ method: "roots/list" })).roots)),
+  );
+  const confirms = async (_, ctx) => {
+    await elicit(ctx, "Please confirm", CONFIRMED);
+    return text("state-ok");
+  };
+  tool("test_input_required_result_request_state", "Asks", confirms);
+  tool("test_input_required_result_tampered_state", "Asks", confirms);
+  tool("test_input_required_result_multi_round", "Asks twice", async (_, ctx) => {
+    await elicit(ctx, "Step 1: What is your name?", name);
+    await elicit(ctx, "Step 2: What is your favorite color?", COLOR);
+    return text("done");
+  });
+  const asks = { description: "Asks before it answers" };
+  server.registerPrompt("test_input_required_result_prompt", asks, async (ctx) => {
+    const { content } = await elicit(ctx, "What context should the prompt use?", CONTEXT);
+    return { messages: [{ role: "user", content: { type: "text", text: content?.context ?? "" } }] };
+  });
 }
 
 function asksInResults(server) {
-  const tool = (id, description, run) => server.registerTool(id, { description, inputSchema: nothing }, run);
+  const tool = (id, description, run, inputSchema = nothing) =>
+    server.registerTool(id, { description, inputSchema }, run);
   const ask = (inputRequests, requestState) => inputRequired({ inputRequests, requestState });
   const elicit = (message, requestedSchema) => inputRequired.elicit({ message, requestedSchema });
   const sample = (question, maxTokens) =>
     inputRequired.createMessage({ messages: [{ role: "user", content: { type: "text", text: question } }], maxTokens });
-  const ok = { type: "object", properties: { ok: { type: "boolean" } }, required: ["ok"] };
+  // What clients of 2025-11-25 are asked for.
+  const sampled = ({ prompt }, ctx) => {
+    const given = ctx.mcpReq.inputResponses?.sampled;
+    return given ? text(`LLM response: ${given.content?.text ?? ""}`) : ask({ sampled: sample(prompt, 100) });
+  };
+  tool("test_sampling", "Asks the client's model", sampled, PROMPT);
+  const elicited = (ctx, message, requestedSchema) => {
+    const given = ctx.mcpReq.inputResponses?.given;
+    return given ? response(given) : ask({ given: elicit(message, requestedSchema) });
+  };
+  tool("test_elicitation", "Asks the user", ({ message }, ctx) => elicited(ctx, message, RESPONSE), MESSAGE);
+  tool("test_elicitation_sep1034_defaults", "Asks with defaults", (_, ctx) => elicited(ctx, REVIEW, DEFAULTS));
+  tool("test_elicitation_sep1330_enums", "Asks with choices", (_, ctx) => elicited(ctx, SELECT, ENUMS));
   tool("test_input_required_result_elicitation", "Asks for a name", (_, ctx) => {
     const given = acceptedContent(ctx.mcpReq.inputResponses, "user_name");
     return given ? text(`Hello, ${given.name}!`) : ask({ user_name: elicit("What is your name?", name) });
@@ -198,7 +229,7 @@ function asksInResults(server) {
   });
   const withState = async (_, ctx) =>
     ctx.mcpReq.requestState() === undefined
-      ? ask({ confirm: elicit("Please confirm", ok) }, await state.mint({ round: 1 }, ctx))
+      ? ask({ confirm: elicit("Please confirm", CONFIRMED) }, await state.mint({ round: 1 }, ctx))
       : text("state-ok");
   tool("test_input_required_result_request_state", "Keeps a state", withState);
   tool("test_input_required_result_tampered_state", "Keeps a state", withState);
@@ -218,8 +249,7 @@ function asksInResults(server) {
     const { round = 0 } = ctx.mcpReq.requestState() ?? {};
     const next = await state.mint({ round: round + 1 }, ctx);
     if (round === 0) return ask({ step1: elicit("Step 1: What is your name?", name) }, next);
-    const color = { type: "object", properties: { color: { type: "string" } }, required: ["color"] };
-    if (round === 1) return ask({ step2: elicit("Step 2: What is your favorite color?", color) }, next);
+    if (round === 1) return ask({ step2: elicit("Step 2: What is your favorite color?", COLOR) }, next);
     return text("done");
   });
   tool("test_input_required_result_capabilities", "Asks what can be asked", (_, ctx) => {
@@ -238,10 +268,9 @@ function asksInResults(server) {
   );
   server.registerPrompt("test_input_required_result_prompt", { description: "Asks before it answers" }, (ctx) => {
     const given = acceptedContent(ctx.mcpReq.inputResponses, "user_context");
-    const context = { type: "object", properties: { context: { type: "string" } }, required: ["context"] };
     return given
       ? { messages: [{ role: "user", content: { type: "text", text: given.context } }] }
-      : ask({ user_context: elicit("What context should the prompt use?", context) });
+      : ask({ user_context: elicit("What context should the prompt use?", CONTEXT) });
   });
 }
 

@@ -15,7 +15,7 @@ use proctor_loadtest::bench_mcp;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
 use proctor_loadtest::storm;
-use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle, upstreams};
+use proctor_loadtest::wire::{bombs, forwarded, frames, malformed, slow, smuggle, upstreams};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -85,13 +85,14 @@ enum Command {
     Wire {
         /// Which
         drill: WireDrill,
-        /// Calls of each faulty server (d14: 30), slow clients (d15: 5,000), malformed inputs (d16: 100,000), connections (d19: 16), times (d20: 10)
+        /// Calls of each faulty server (d14: 30), slow clients (d15: 5,000), malformed inputs (d16: 100,000), calls (d17: 1,000,000),
+        /// connections (d19: 16), times (d20: 10)
         #[arg(long)]
         size: Option<usize>,
         /// Files that the edge may have open (d15)
         #[arg(long)]
         files_max: Option<u64>,
-        /// Chooses what is broken how
+        /// Chooses what is broken, or spelled, how (d15, d16, d17)
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -181,6 +182,8 @@ enum WireDrill {
     D15,
     /// Malformed input
     D16,
+    /// Arguments in every spelling: what was decided is what is forwarded
+    D17,
     /// Requests within requests
     D18,
     /// Floods of HTTP/2 frames
@@ -201,6 +204,8 @@ async fn wire(
             let plan = upstreams::Plan {
                 calls: size.unwrap_or(30),
                 good: 200,
+                percent: 120,
+                jitter,
             };
             println!("{:?}", upstreams::run(plan).await?);
         }
@@ -219,6 +224,12 @@ async fn wire(
                 patience: Duration::from_secs(5),
             };
             println!("{:?}", malformed::run(plan, seed).await?);
+        }
+        WireDrill::D17 => {
+            let plan = forwarded::Plan {
+                calls: size.unwrap_or(1_000_000),
+            };
+            println!("{:?}", forwarded::run(plan, seed).await?);
         }
         WireDrill::D18 => println!("{} cases", smuggle::run().await?),
         WireDrill::D19 => {
@@ -383,17 +394,12 @@ async fn main() -> anyhow::Result<()> {
             server,
             client: false,
         } => {
-            let legs = conformance::LEGS;
-            let mut leg = *legs
-                .iter()
-                .find(|leg| leg.revision == revision)
-                .context("no such revision")?;
-            if let Some(server) = legs
-                .iter()
-                .find(|leg| Some(leg.server) == server.as_deref())
-            {
-                leg.server = server.server;
-            }
+            let server = server.as_deref();
+            let leg = conformance::LEGS
+                .into_iter()
+                .filter(|leg| leg.revision == revision)
+                .find(|leg| server.is_none_or(|server| server == leg.server))
+                .context("no such pairing")?;
             let report = conformance::server_leg(leg, scenario.as_deref()).await?;
             println!("{}", report.output);
             println!(

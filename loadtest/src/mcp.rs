@@ -115,36 +115,79 @@ impl Client {
     /// # Errors
     /// If the edge refuses.
     pub async fn stream(&self, era: Era) -> anyhow::Result<Stream> {
-        let request = match era {
+        match era {
             Era::Modern => {
-                let wanted = json!({ "notifications": { "toolsListChanged": true } });
-                self.modern("subscriptions/listen", wanted)
+                let wanted = json!({ "toolsListChanged": true });
+                Ok(self.listen(wanted).await?.0)
             }
             Era::Legacy => {
                 let (session, _) = self.initialize(LEGACY).await?;
-                self.http
-                    .get(&self.url)
-                    .bearer_auth(&self.token)
-                    .header("accept", "text/event-stream")
-                    .header("mcp-protocol-version", LEGACY)
-                    .header("mcp-session-id", session)
+                self.general(&session).await
             }
-        };
-        let response = request.send().await?;
-        let kind = response.headers().get("content-type").cloned();
-        if kind.is_none_or(|kind| kind != "text/event-stream") {
-            bail!("no stream: {}", response.text().await?);
         }
-        let mut stream = Stream {
-            response,
-            bytes: Vec::new(),
-        };
+    }
+
+    /// The same, to be told of changes of all lists and of these resources; and which of them the edge agreed to watch.
+    ///
+    /// # Errors
+    /// If the edge refuses the stream.
+    pub async fn watch(&self, era: Era, uris: &[&str]) -> anyhow::Result<(Stream, Vec<String>)> {
         if era == Era::Modern {
-            let first = stream.next().await?.context("an acknowledgement")?;
-            let acknowledged = "notifications/subscriptions/acknowledged";
-            ensure!(first["method"] == acknowledged, "{first}");
+            let (stream, agreed) = self
+                .listen(json!({
+                    "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+                    "resourceSubscriptions": uris,
+                }))
+                .await?;
+            let watched = agreed["resourceSubscriptions"].as_array();
+            let watched = watched.into_iter().flatten().filter_map(Value::as_str);
+            let watched = watched.map(str::to_owned).collect();
+            return Ok((stream, watched));
         }
-        Ok(stream)
+        let (session, _) = self.initialize(LEGACY).await?;
+        let stream = self.general(&session).await?;
+        let mut watched = Vec::new();
+        for uri in uris {
+            let answer = self.subscribe(&session, uri).send().await?;
+            let answer: Value = answer.json().await?;
+            if answer["result"].is_object() {
+                watched.push((*uri).to_owned());
+            }
+        }
+        Ok((stream, watched))
+    }
+
+    /// `resources/subscribe` of the older revisions, in this session.
+    pub fn subscribe(&self, session: &str, uri: &str) -> RequestBuilder {
+        let params = json!({ "uri": uri });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": 7, "method": "resources/subscribe", "params": params });
+        self.legacy(LEGACY, Some(session), &message)
+    }
+
+    /// `subscriptions/listen`; the stream, and what the edge agreed to tell of.
+    async fn listen(&self, wanted: Value) -> anyhow::Result<(Stream, Value)> {
+        let wanted = json!({ "notifications": wanted });
+        let mut stream = Stream::of(self.modern("subscriptions/listen", wanted)).await?;
+        let first = stream.next().await?.context("an acknowledgement")?;
+        let acknowledged = "notifications/subscriptions/acknowledged";
+        ensure!(first["method"] == acknowledged, "{first}");
+        Ok((stream, first["params"]["notifications"].clone()))
+    }
+
+    /// The `GET` stream of a session.
+    ///
+    /// # Errors
+    /// If the edge refuses.
+    pub async fn general(&self, session: &str) -> anyhow::Result<Stream> {
+        let request = self
+            .http
+            .get(&self.url)
+            .bearer_auth(&self.token)
+            .header("accept", "text/event-stream")
+            .header("mcp-protocol-version", LEGACY)
+            .header("mcp-session-id", session);
+        Stream::of(request).await
     }
 }
 
@@ -165,6 +208,18 @@ pub struct Stream {
 }
 
 impl Stream {
+    async fn of(request: RequestBuilder) -> anyhow::Result<Self> {
+        let response = request.send().await?;
+        let kind = response.headers().get("content-type").cloned();
+        if kind.is_none_or(|kind| kind != "text/event-stream") {
+            bail!("no stream: {}", response.text().await?);
+        }
+        Ok(Self {
+            response,
+            bytes: Vec::new(),
+        })
+    }
+
     /// The next message; `None` when the stream is over.
     async fn next(&mut self) -> anyhow::Result<Option<Value>> {
         loop {

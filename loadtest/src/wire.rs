@@ -1,7 +1,9 @@
 //! What no client library would send, over raw sockets: slow and half-open clients, malformed input, requests within
-//! requests, floods of HTTP/2 frames, and input that is small to send and large to read. And what no server would answer.
+//! requests, floods of HTTP/2 frames, arguments in odd spellings, and input that is small to send and large to read. And what no
+//! server would answer.
 
 pub mod bombs;
+pub mod forwarded;
 pub mod frames;
 pub mod malformed;
 pub mod slow;
@@ -250,7 +252,18 @@ impl Tail {
 
     /// Whether it is hardly worse than it was: at most twice as long, and what a machine with other work does to anybody.
     pub(crate) fn judge(self, quiet: Self, jitter: Duration) -> anyhow::Result<()> {
-        let most = quiet.p99.saturating_mul(2).saturating_add(jitter);
+        self.judge_within(quiet, 200, jitter)
+    }
+
+    /// The same with another bound, in percent of what it was.
+    pub(crate) fn judge_within(
+        self,
+        quiet: Self,
+        percent: u32,
+        jitter: Duration,
+    ) -> anyhow::Result<()> {
+        let most = quiet.p99.saturating_mul(percent) / 100;
+        let most = most.saturating_add(jitter);
         ensure!(
             self.p99 <= most,
             "p99 of good clients {:?}, {:?} when it was quiet",

@@ -24,6 +24,8 @@ pub(crate) const BLOCKED: &str = "ghp_R4nd0mT0kenV4lue1234567890abcdEFGH12";
 const BESIDE: &str = "beside-the-planted";
 /// A piece of what is too large: none of it may pass.
 const LARGE: &str = "yyyyyyyy";
+/// Tools, templates and prompts of a server that have its description.
+const DESCRIBED: usize = 7;
 /// Largest answer that the tenant's policy allows, in bytes.
 pub(crate) const BYTES_MAX: usize = 20_000;
 
@@ -40,7 +42,7 @@ use Tracked::{No, Yes};
 const NOT_SAID: Tracked = No("it does not reach the agent");
 
 /// What comes back for a `tools/call`, in both families of revisions.
-const BOTH: [(&str, Tracked); 16] = [
+const BOTH: [(&str, Tracked); 18] = [
     ("text", Yes),
     (
         "image",
@@ -63,6 +65,9 @@ const BOTH: [(&str, Tracked); 16] = [
     ("error data", Yes),
     ("progress", Yes),
     ("log", Yes),
+    ("logger", Yes),
+    // It is told anew, without its server's words.
+    ("list changed", NOT_SAID),
 ];
 
 /// What there is of tasks, in both.
@@ -81,6 +86,11 @@ fn rows() -> Vec<(Family, &'static str, Tracked)> {
         rows.extend(both.map(|(channel, tracked)| (family, channel, tracked)));
         rows.push((family, "task structured", Yes));
         rows.push((family, "resource", Yes));
+        rows.push((
+            family,
+            "resource blob",
+            No("bytes are no text that a model reads"),
+        ));
         rows.push((family, "prompt", Yes));
         rows.push((family, "completion", Yes));
         rows.push((family, "header", NOT_SAID));
@@ -196,6 +206,33 @@ async fn a_description_that_changed_is_not_shown() {
             !listed.contains(BESIDE) && !listed.contains(REDACTED),
             "{listed}"
         );
+    }
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_description_is_under_the_content_rules() {
+    let system = System::start().await;
+    let planted = format!("{BESIDE} {REDACTED} {BESIDE}");
+    let shown = |lists: &str| lists.matches(BESIDE).count() >= 2 * DESCRIBED;
+    system.approve(&planted, shown, REDACTED).await;
+    // What has something in it that is blocked is not listed, whoever approved it.
+    let planted = format!("{BESIDE} {BLOCKED}");
+    let hidden = |lists: &str| !lists.contains(BESIDE) && lists.contains("\"say\"");
+    system.approve(&planted, hidden, BLOCKED).await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_list_is_told_without_its_servers_words() {
+    let system = System::start().await;
+    for family in [Family::Modern, Family::Legacy] {
+        for planted in [REDACTED, BLOCKED] {
+            let why = format!("{BESIDE} {planted}");
+            let told = system.told_of_a_change(family, &why).await;
+            assert!(told.contains("notifications/tools/list_changed"), "{told}");
+            assert!(!told.contains(BESIDE), "{family:?}: {told}");
+        }
     }
     system.stop().await;
 }

@@ -291,8 +291,8 @@ async fn official_clients_of_both_eras_list_and_call_tools() {
 
 /// What the agent may use of the reference server beside tools.
 const BESIDE_TOOLS: &str = "everything/echo,everything/trigger-long-running-operation,everything/trigger-elicitation-request,\
-    everything/trigger-sampling-request,everything/resource:demo://resource/dynamic/text/*,everything/prompt:args-prompt,\
-    everything/prompt:completable-prompt";
+    everything/trigger-sampling-request,everything/get-roots-list,everything/toggle-simulated-logging,\
+    everything/resource:demo://resource/dynamic/text/*,everything/prompt:args-prompt,everything/prompt:completable-prompt";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn official_clients_of_both_eras_use_what_the_protocol_has_beside_tools() {
@@ -307,18 +307,31 @@ async fn official_clients_of_both_eras_use_what_the_protocol_has_beside_tools() 
         .await
         .unwrap();
     let url = format!("{}/v1/mcp/everything", system.cluster.edge_url);
-    for (generation, mode, version) in [
-        ("1", "legacy", "2025-11-25"),
-        ("2", "legacy", "2025-11-25"),
-        ("2", "auto", "2026-07-28"),
-    ] {
-        let who = format!("client {generation}.x, {mode}");
-        let mut command = Command::new("node");
-        command.arg(here().join("protocol.mjs"));
-        let out = succeeds(command.args([&url, &token, generation, mode])).await;
+    let python = venv().join("bin/python");
+    let node = Path::new("node");
+    let runs: [(&Path, &[&str], &str); 5] = [
+        (node, &["protocol.mjs", "1", "legacy"], "2025-11-25"),
+        (node, &["protocol.mjs", "2", "legacy"], "2025-11-25"),
+        (node, &["protocol.mjs", "2", "auto"], "2026-07-28"),
+        (&python, &["protocol.py", "legacy"], "2025-11-25"),
+        (&python, &["protocol.py", "auto"], "2026-07-28"),
+    ];
+    for (program, arguments, version) in runs {
+        let who = arguments.join(" ");
+        let Some((file, how)) = arguments.split_first() else {
+            panic!("a program without a file")
+        };
+        // One of its own for each: a server of the older revisions holds a session for each token, and knows the roots of it.
+        let token = system.token(BESIDE_TOOLS).await;
+        let mut command = Command::new(program);
+        command.arg(here().join(file)).args([&url, &token]);
+        let out = succeeds(command.args(how)).await;
         let told: Value =
             serde_json::from_str(out.trim()).unwrap_or_else(|_| panic!("{who}: {out}"));
         check_protocol(&who, &told, version);
+        if *file == "protocol.py" {
+            assert_eq!(told["logging"], true, "{who}: {told}");
+        }
     }
     system.cluster.stop().await;
 }
@@ -331,6 +344,7 @@ fn check_protocol(who: &str, told: &Value, version: &str) {
         assert!(text.contains(part), "{who}, {what}: {told}");
     };
     is("version", json!(version));
+    has("roots", "1. work\n   URI: file:///work");
     // Resources by name were not granted, only those of one template.
     is("resources", json!([]));
     is(

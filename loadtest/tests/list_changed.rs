@@ -1,4 +1,4 @@
-//! What a client is told of changes of its list of tools, in both families of revisions: when the list that it gets to see
+//! What a client is told of changes of its lists, in both families of revisions: when the list that it gets to see
 //! changed, and only then. And long lists, page by page.
 
 #![allow(
@@ -7,8 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "list_changed/resources.rs"]
+mod resources;
 #[path = "list_changed/system.rs"]
 mod system;
+#[path = "list_changed/teller.rs"]
+mod teller;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,12 +37,17 @@ async fn streams(client: &Client) -> Vec<Stream> {
     streams
 }
 
-/// Waits until each of them is told that the list changed, and of nothing else before.
+/// Waits until each of them is told that the list of tools changed, and of nothing else before.
 async fn told(streams: &mut [Stream], why: &str) {
+    told_of(streams, CHANGED, why).await;
+}
+
+/// The same of any change.
+async fn told_of(streams: &mut [Stream], changed: &str, why: &str) {
     for stream in streams {
         let message = stream.message(PATIENCE).await;
         let message = message.unwrap_or_else(|error| panic!("{why}: {error:#}"));
-        assert_eq!(message["method"], CHANGED, "{why}: {message}");
+        assert_eq!(message["method"], changed, "{why}: {message}");
     }
 }
 

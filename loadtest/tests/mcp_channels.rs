@@ -12,8 +12,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
-use proctor_loadtest::load::{AGENT, allow_all, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::AGENT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -126,12 +127,7 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let cluster = Cluster::start(Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let cluster = acme::start().await.unwrap();
         let asked = Asked::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -139,18 +135,7 @@ impl System {
             .route("/mcp", axum::routing::post(serve))
             .with_state(Arc::clone(&asked));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut import = tokio::process::Command::new(proctor_binary().unwrap());
-        import
-            .args(["server", "import", "s", "--url", &url])
-            .env("PROCTOR_API_URL", &cluster.api_url)
-            .env("PROCTOR_TENANT", "acme")
-            .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
-        assert!(import.status().await.unwrap().success());
-        allow_all(&cluster).await.unwrap();
-        cluster
-            .acme(Method::PUT, &format!("agents/{AGENT}"), Some(json!({})))
-            .await
-            .unwrap();
+        acme::import(&cluster, "s", &url).await.unwrap();
         Self {
             cluster,
             asked,
@@ -159,17 +144,7 @@ impl System {
     }
 
     async fn token(&self, caveats: &[&str]) -> String {
-        let mut all = vec![format!("time < {}", in_secs(3600).unwrap())];
-        all.extend(caveats.iter().map(|caveat| (*caveat).to_owned()));
-        let minted = self
-            .cluster
-            .acme(
-                Method::POST,
-                "tokens",
-                Some(json!({ "agent": AGENT, "caveats": all })),
-            )
-            .await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let token = acme::mint(&self.cluster, 3600, caveats).await.unwrap();
         self.cluster
             .wait_allowed(&token, AGENT, "s/plain", json!({}))
             .await

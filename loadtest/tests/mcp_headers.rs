@@ -13,8 +13,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use proctor_loadtest::cluster::{Cluster, Options};
-use proctor_loadtest::load::{AGENT, allow_all, digest, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::{AGENT, digest};
 use proctor_loadtest::mcp::Client;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -60,12 +61,7 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let cluster = Cluster::start(Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let cluster = acme::start().await.unwrap();
         let came = Came::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -82,19 +78,10 @@ impl System {
         let rules = json!({ "rules": [
             { "classes": ["email"], "direction": "outbound", "action": "redact" },
         ] });
-        let agent = format!("agents/{AGENT}");
-        for (path, body) in [
-            (agent.as_str(), json!({})),
-            ("content-rules", rules),
-            ("tool-servers/s", server),
-        ] {
+        for (path, body) in [("content-rules", rules), ("tool-servers/s", server)] {
             cluster.acme(Method::PUT, path, Some(body)).await.unwrap();
         }
-        allow_all(&cluster).await.unwrap();
-        let caveats = json!([format!("time < {}", in_secs(3600).unwrap()), "tool in s/*"]);
-        let body = json!({ "agent": AGENT, "caveats": caveats });
-        let minted = cluster.acme(Method::POST, "tokens", Some(body)).await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let token = acme::mint(&cluster, 3600, &["tool in s/*"]).await.unwrap();
         cluster
             .wait_allowed(&token, AGENT, "s/send", json!({}))
             .await

@@ -12,10 +12,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
-use proctor_loadtest::load::{AGENT, allow_all, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::AGENT;
 use proctor_loadtest::mcp::{Client, Era, LEGACY, MODERN, meta};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -74,12 +75,7 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let cluster = Cluster::start(Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let cluster = acme::start().await.unwrap();
         let server = Server {
             tools: Arc::new(Mutex::new(TOOLS.to_vec())),
             did: Arc::default(),
@@ -90,28 +86,14 @@ impl System {
             .route("/mcp", axum::routing::post(serve))
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut import = tokio::process::Command::new(proctor_binary().unwrap());
-        import
-            .args(["server", "import", "s", "--url", &url])
-            .env("PROCTOR_API_URL", &cluster.api_url)
-            .env("PROCTOR_TENANT", "acme")
-            .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
-        assert!(import.status().await.unwrap().success());
-        allow_all(&cluster).await.unwrap();
-        let agent = format!("agents/{AGENT}");
-        cluster
-            .acme(Method::PUT, &agent, Some(json!({})))
-            .await
-            .unwrap();
+        acme::import(&cluster, "s", &url).await.unwrap();
         Self { cluster, server }
     }
 
     /// A client with a token for these tools.
     async fn client(&self, tools: &str) -> Client {
-        let time = format!("time < {}", in_secs(3600).unwrap());
-        let body = json!({ "agent": AGENT, "caveats": [time, format!("tool in {tools}")] });
-        let minted = self.cluster.acme(Method::POST, "tokens", Some(body)).await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let tools = format!("tool in {tools}");
+        let token = acme::mint(&self.cluster, 3600, &[&tools]).await.unwrap();
         self.cluster
             .wait_allowed(&token, AGENT, "s/plain", json!({}))
             .await

@@ -14,8 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use proctor_loadtest::cluster::{Cluster, Options};
-use proctor_loadtest::load::{AGENT, allow_all, digest, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::{AGENT, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -165,22 +166,9 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let options = Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        };
-        let cluster = Cluster::start(options).await.unwrap();
-        let agent = format!("agents/{AGENT}");
-        let put = cluster.acme(Method::PUT, &agent, Some(json!({})));
-        put.await.unwrap();
-        allow_all(&cluster).await.unwrap();
-        let caveats = [
-            format!("time < {}", in_secs(600).unwrap()),
-            "tool in credentials/*,exchange/*".to_owned(),
-        ];
-        let body = json!({ "agent": AGENT, "caveats": caveats });
-        let minted = cluster.acme(Method::POST, "tokens", Some(body)).await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let cluster = acme::start().await.unwrap();
+        let tools = ["tool in credentials/*,exchange/*"];
+        let token = acme::mint(&cluster, 600, &tools).await.unwrap();
         Self {
             cluster,
             token,

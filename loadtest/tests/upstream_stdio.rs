@@ -8,8 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
-use proctor_loadtest::cluster::{Cluster, Options};
-use proctor_loadtest::load::{AGENT, allow_all, digest, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::{AGENT, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -53,22 +54,9 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let options = Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        };
-        let cluster = Cluster::start(options).await.unwrap();
-        let agent = format!("agents/{AGENT}");
-        let put = cluster.acme(Method::PUT, &agent, Some(json!({})));
-        put.await.unwrap();
-        allow_all(&cluster).await.unwrap();
-        let caveats = [
-            format!("time < {}", in_secs(600).unwrap()),
-            "tool in */work".to_owned(),
-        ];
-        let body = json!({ "agent": AGENT, "caveats": caveats });
-        let minted = cluster.acme(Method::POST, "tokens", Some(body)).await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let cluster = acme::start().await.unwrap();
+        let token = acme::mint(&cluster, 600, &["tool in */work"]).await;
+        let token = token.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             cluster,

@@ -1,4 +1,4 @@
-//! Drills over raw sockets, small. In full: `proctor-loadtest wire d14`, `d15`, `d16`, `d18`, `d19`, `d20`, with a release build.
+//! Drills over raw sockets, small. In full: `proctor-loadtest wire d14` to `d20`, with a release build (`docs/benchmarks.md`).
 
 #![allow(
     clippy::unwrap_used,
@@ -6,7 +6,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use proctor_loadtest::wire::{bombs, frames, malformed, slow, smuggle, upstreams};
+use proctor_loadtest::wire::{bombs, forwarded, frames, malformed, slow, smuggle, upstreams};
 use std::time::Duration;
 
 /// What a debug build among other tests may add to anybody's p99.
@@ -14,7 +14,13 @@ const JITTER: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d14_faulty_tool_servers_are_given_up_and_others_go_on() {
-    let plan = upstreams::Plan { calls: 3, good: 10 };
+    // As for the other drills: what a debug build takes says nothing of the bar, which is for a full run.
+    let plan = upstreams::Plan {
+        calls: 3,
+        good: 10,
+        percent: 200,
+        jitter: JITTER,
+    };
     println!("{:?}", upstreams::run(plan).await.unwrap());
 }
 
@@ -39,6 +45,12 @@ async fn d16_malformed_input_is_answered_or_closed() {
         patience: Duration::from_secs(20),
     };
     println!("{:?}", malformed::run(plan, 1).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d17_what_was_decided_is_what_is_forwarded() {
+    let plan = forwarded::Plan { calls: 2_000 };
+    println!("{:?}", forwarded::run(plan, 1).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,13 @@
 
 use super::server::{Server, serve};
 use super::{BLOCKED, BYTES_MAX};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures::StreamExt;
-use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
-use proctor_loadtest::load::{AGENT, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::{Cluster, Options};
+use proctor_loadtest::load::AGENT;
+use proctor_loadtest::mcp::{Client, Era};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -12,6 +16,24 @@ use std::time::{Duration, Instant};
 
 /// How long it is waited for what is told of a task.
 const TOLD_IN: Duration = Duration::from_secs(3);
+/// How long it may take until the edge has seen that something is described otherwise.
+const SEEN_IN: Duration = Duration::from_secs(60);
+/// Shorter runs are not looked into.
+const RUN_MIN: usize = 16;
+
+/// What came, and behind it what stands there in base64: as who opens a picture or a file gets to see it.
+fn opened(out: &str) -> String {
+    let is_of_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+    let runs = out.split(|c: char| !is_of_one(c));
+    let runs = runs.filter(|run| run.len() >= RUN_MIN);
+    let inside = runs.filter_map(|run| STANDARD_NO_PAD.decode(run).ok());
+    let mut opened = out.to_owned();
+    for bytes in inside {
+        opened.push(' ');
+        opened.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    opened
+}
 
 /// A family of revisions, on either side of the edge, or one on each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +56,7 @@ impl Family {
     pub(crate) fn source(self, channel: &str) -> String {
         let entry = match channel {
             "resource" => "resource:said://by/{plant}",
+            "resource blob" => "resource:said://in/{plant}",
             "prompt" | "completion" => "prompt:seen",
             _ => "say",
         };
@@ -44,6 +67,8 @@ impl Family {
 pub(crate) struct System {
     cluster: Cluster,
     server: Server,
+    /// Where both servers are.
+    address: String,
     http: reqwest::Client,
     token: String,
     /// At each of the servers.
@@ -66,18 +91,9 @@ impl System {
             .route("/{family}", axum::routing::post(serve))
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let address = format!("http://{address}");
         for family in [Family::Modern, Family::Legacy] {
-            let (id, url) = (
-                family.server(),
-                format!("http://{address}/{}", family.server()),
-            );
-            let mut import = tokio::process::Command::new(proctor_binary().unwrap());
-            import
-                .args(["server", "import", id, "--url", &url])
-                .env("PROCTOR_API_URL", &cluster.api_url)
-                .env("PROCTOR_TENANT", "acme")
-                .env("PROCTOR_ADMIN_KEY", cluster.admin_key());
-            assert!(import.status().await.unwrap().success());
+            import(&cluster, family, &address).await;
         }
         configure(&cluster).await;
         let token = mint(&cluster).await;
@@ -85,6 +101,7 @@ impl System {
         let mut system = Self {
             cluster,
             server,
+            address,
             http,
             token,
             sessions: HashMap::new(),
@@ -204,7 +221,7 @@ impl System {
         }
     }
 
-    /// What a client hears when the server says this by that channel.
+    /// What a client hears when the server says this by that channel, files opened.
     pub(crate) async fn hear(
         &self,
         family: Family,
@@ -212,6 +229,10 @@ impl System {
         plant: &str,
         text: &str,
     ) -> String {
+        opened(&self.receive(family, channel, plant, text).await)
+    }
+
+    async fn receive(&self, family: Family, channel: &str, plant: &str, text: &str) -> String {
         let text = text.to_owned();
         self.server
             .plants
@@ -221,6 +242,10 @@ impl System {
         match channel {
             "resource" => {
                 let uri = json!({ "uri": format!("said://by/{plant}") });
+                return self.ask(family, "resources/read", uri).await;
+            }
+            "resource blob" => {
+                let uri = json!({ "uri": format!("said://in/{plant}") });
                 return self.ask(family, "resources/read", uri).await;
             }
             "prompt" => {
@@ -310,13 +335,59 @@ impl System {
         self.ask(family, "tools/list", json!({})).await
     }
 
+    /// All that a server says of what it has.
+    async fn lists(&self, family: Family) -> String {
+        let mut lists = String::new();
+        for method in ["tools/list", "resources/templates/list", "prompts/list"] {
+            lists.push_str(&self.ask(family, method, json!({})).await);
+        }
+        lists
+    }
+
+    /// Describes everything so, and approves it. Waits until it is in force, and the lists are as they should be then; on the
+    /// way there they are checked, too.
+    pub(crate) async fn approve(&self, text: &str, ok: impl Fn(&str) -> bool, never: &str) {
+        text.clone_into(&mut self.server.description.lock().unwrap());
+        for family in [Family::Modern, Family::Legacy] {
+            import(&self.cluster, family, &self.address).await;
+        }
+        let started = Instant::now();
+        for family in [Family::Modern, Family::Legacy] {
+            loop {
+                let lists = self.lists(family).await;
+                assert!(!lists.contains(never), "{family:?}: {lists}");
+                // What is held back can't be called.
+                let call = json!({ "name": "shown", "arguments": {} });
+                let called = self.ask(family, "tools/call", call).await;
+                if ok(&lists) && called.contains("taken") {
+                    break;
+                }
+                assert!(started.elapsed() < SEEN_IN, "{family:?}: {called} {lists}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// What a client is told on its long-lived stream when the server says in a call that its tools changed, and why.
+    pub(crate) async fn told_of_a_change(&self, family: Family, why: &str) -> String {
+        let url = format!("{}/v1/mcp/{}", self.cluster.edge_url, family.server());
+        let client = Client::new(&url, &self.token).unwrap();
+        let era = match family {
+            Family::Modern => Era::Modern,
+            Family::Legacy | Family::Older => Era::Legacy,
+        };
+        let mut stream = client.stream(era).await.unwrap();
+        self.hear(family, "list changed", "redact", why).await;
+        stream.message(SEEN_IN).await.unwrap().to_string()
+    }
+
     /// Describes a tool otherwise, and waits until the edge has seen it.
     pub(crate) async fn describe(&self, text: &str) {
         text.clone_into(&mut self.server.description.lock().unwrap());
         let started = Instant::now();
         for family in [Family::Modern, Family::Legacy] {
             while self.list(family).await.contains("\"shown\"") {
-                assert!(started.elapsed().as_secs() < 60, "it is shown still");
+                assert!(started.elapsed() < SEEN_IN, "it is shown still");
             }
         }
     }
@@ -351,6 +422,12 @@ impl System {
     }
 }
 
+/// Registers a family's server with all that it lists now.
+async fn import(cluster: &Cluster, family: Family, address: &str) {
+    let url = format!("{address}/{}", family.server());
+    acme::import(cluster, family.server(), &url).await.unwrap();
+}
+
 async fn configure(cluster: &Cluster) {
     let source = format!(
         "package proctor.policy\n\ndecision := {{\"effect\": \"allow\", \"reasons\": [], \"limits\": {{\"bytes\": {BYTES_MAX}}}}}\n"
@@ -376,14 +453,8 @@ async fn configure(cluster: &Cluster) {
 }
 
 async fn mint(cluster: &Cluster) -> String {
-    let time = format!("time < {}", in_secs(3600).unwrap());
-    let caveats = [time.as_str(), "tool in modern/*,legacy/*"];
-    let body = json!({ "agent": AGENT, "caveats": caveats });
-    let minted = cluster
-        .acme(Method::POST, "tokens", Some(body))
-        .await
-        .unwrap();
-    let token = minted["token"].as_str().unwrap().to_owned();
+    let minted = acme::mint(cluster, 3600, &["tool in modern/*,legacy/*"]).await;
+    let token = minted.unwrap();
     let call = json!({ "text": "x" });
     for tool in ["modern/take", "legacy/take"] {
         cluster

@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,7 @@ pub(crate) struct Server {
     pub(crate) heard: Arc<Mutex<Vec<String>>>,
     /// The arguments of calls that became tasks, by the id.
     tasks: Arc<Mutex<HashMap<String, Map<String, Value>>>>,
-    /// Descriptions as they are shown now.
+    /// Descriptions as they are shown now, of tools, resources and prompts.
     pub(crate) description: Arc<Mutex<String>>,
     /// Which text stands for what is planted.
     pub(crate) plants: Arc<Mutex<HashMap<String, String>>>,
@@ -37,22 +39,35 @@ fn elicitation(text: &str) -> Value {
     json!({ "message": text, "requestedSchema": { "type": "object", "properties": {} } })
 }
 
+/// A file as MCP sends files. A vector picture, a play list and a text are bytes with words in them.
+fn file(kind: &str, text: &str) -> String {
+    STANDARD.encode(match kind {
+        "picture" => format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><text>{text}</text></svg>"),
+        "sound" => format!("#EXTM3U\n#EXTINF:1, {text}\na.mp3\n"),
+        _ => format!("Gr\u{fc}\u{df}e \u{2602}\n{text}\n"),
+    })
+}
+
 /// The result of a call that says this by that channel; the error, if it is one.
 fn answer(channel: &str, text: &str) -> Result<Value, Value> {
     let content = |block: Value| Ok(json!({ "content": [block] }));
     match channel {
         "text" => content(block(text)),
-        "image" => content(json!({ "type": "image", "data": text, "mimeType": "image/png" })),
-        "audio" => content(json!({ "type": "audio", "data": text, "mimeType": "audio/wav" })),
+        "image" => content(
+            json!({ "type": "image", "data": file("picture", text), "mimeType": "image/svg+xml" }),
+        ),
+        "audio" => content(
+            json!({ "type": "audio", "data": file("sound", text), "mimeType": "audio/x-mpegurl" }),
+        ),
         "link" => content(
             json!({ "type": "resource_link", "uri": "a:b", "name": "x", "description": text }),
         ),
         "embedded text" => {
             content(json!({ "type": "resource", "resource": { "uri": "a:b", "text": text } }))
         }
-        "embedded blob" => {
-            content(json!({ "type": "resource", "resource": { "uri": "a:b", "blob": text } }))
-        }
+        "embedded blob" => content(
+            json!({ "type": "resource", "resource": { "uri": "a:b", "blob": file("text", text) } }),
+        ),
         "unknown block" => content(json!({ "type": "hologram", "beam": { "of": [text] } })),
         "structured" => Ok(json!({ "content": [], "structuredContent": { "a": { "b": [text] } } })),
         "key" => Ok(json!({ "content": [], "structuredContent": { text: 1 } })),
@@ -77,6 +92,14 @@ fn before(channel: &str, text: &str, request: &Value, task: Option<&str>) -> Opt
         "log" => note(
             "notifications/message",
             json!({ "level": "error", "logger": "x", "data": { "line": text } }),
+        ),
+        "logger" => note(
+            "notifications/message",
+            json!({ "level": "error", "logger": text, "data": "x" }),
+        ),
+        "list changed" => note(
+            "notifications/tools/list_changed",
+            json!({ "why": text, "_meta": { "x": text } }),
         ),
         "stream question" => {
             Some(json!({ "id": 77, "method": "elicitation/create", "params": elicitation(text) }))
@@ -268,15 +291,30 @@ pub(crate) async fn serve(
         }
         "tools/list" => result(server.tools()),
         "resources/list" => result(json!({ "resources": [] })),
-        "resources/templates/list" => result(
-            json!({ "resourceTemplates": [{ "uriTemplate": "said://by/{plant}", "name": "said" }] }),
-        ),
-        "prompts/list" => result(json!({ "prompts": [
-            { "name": "redact" }, { "name": "block" }, { "name": "large" }, { "name": "seen" },
-        ] })),
-        "resources/read" => result(
-            json!({ "contents": [{ "uri": request["params"]["uri"], "text": plant("uri") }] }),
-        ),
+        "resources/templates/list" => {
+            let description = server.description.lock().unwrap().clone();
+            let template = |uri: &str, name: &str| json!({ "uriTemplate": uri, "name": name, "description": description });
+            result(json!({ "resourceTemplates": [
+                template("said://by/{plant}", "said"), template("said://in/{plant}", "sealed"),
+            ] }))
+        }
+        "prompts/list" => {
+            let description = server.description.lock().unwrap().clone();
+            let prompts = ["redact", "block", "large", "seen"]
+                .map(|name| json!({ "name": name, "description": description }));
+            result(json!({ "prompts": prompts }))
+        }
+        "resources/read" => {
+            let (uri, text) = (&request["params"]["uri"], plant("uri"));
+            let bytes = uri
+                .as_str()
+                .is_some_and(|uri| uri.starts_with("said://in/"));
+            let contents = match bytes {
+                true => json!({ "uri": uri, "blob": file("text", &text) }),
+                false => json!({ "uri": uri, "text": text }),
+            };
+            result(json!({ "contents": [contents] }))
+        }
         "prompts/get" => {
             result(json!({ "messages": [{ "role": "user", "content": block(&plant("name")) }] }))
         }

@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use proctor_loadtest::cluster::{Cluster, Options};
-use proctor_loadtest::load::{AGENT, allow_all, digest, in_secs};
+use proctor_loadtest::acme;
+use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::load::{AGENT, digest};
 use proctor_loadtest::mcp::Client;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,18 +38,7 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::start(Options {
-            settings: json!({ "intent": "when_declared" }),
-            ..Options::default()
-        })
-        .await
-        .unwrap();
-        let agent = format!("agents/{AGENT}");
-        cluster
-            .acme(Method::PUT, &agent, Some(json!({})))
-            .await
-            .unwrap();
-        allow_all(&cluster).await.unwrap();
+        let cluster = acme::start().await.unwrap();
         Self { cluster }
     }
 
@@ -83,11 +73,7 @@ impl System {
 
     /// A token that is good for so long, once the edge allows `tool` with it.
     pub(crate) async fn token(&self, secs: u64, caveats: &[&str], tool: &str) -> String {
-        let mut all = vec![format!("time < {}", in_secs(secs).unwrap())];
-        all.extend(caveats.iter().map(|caveat| (*caveat).to_owned()));
-        let body = json!({ "agent": AGENT, "caveats": all });
-        let minted = self.cluster.acme(Method::POST, "tokens", Some(body)).await;
-        let token = minted.unwrap()["token"].as_str().unwrap().to_owned();
+        let token = acme::mint(&self.cluster, secs, caveats).await.unwrap();
         self.cluster
             .wait_allowed(&token, AGENT, tool, json!({}))
             .await

@@ -1,0 +1,177 @@
+//! What clients are told of resources and prompts: that a list changed, and that a resource which they watch did; in both
+//! families of revisions, and nobody else.
+
+use super::system::System;
+use super::teller::Teller;
+use super::{PATIENCE, told_of};
+use proctor_loadtest::acme;
+use proctor_loadtest::mcp::{Client, Era, LEGACY, Stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const UPDATED: &str = "notifications/resources/updated";
+const RESOURCES: &str = "notifications/resources/list_changed";
+const PROMPTS: &str = "notifications/prompts/list_changed";
+
+async fn start() -> (System, Teller) {
+    let system = System::start().await;
+    let (teller, url) = Teller::start().await;
+    acme::import(&system.cluster, "s", &url).await.unwrap();
+    (system, teller)
+}
+
+/// A stream in each family that watches these resources, as far as it may: the same in both.
+async fn watching(client: &Client, uris: &[&str], granted: &[&str]) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for era in Era::ALL {
+        let (stream, watched) = client.watch(era, uris).await.unwrap();
+        assert_eq!(watched, granted, "{era:?}");
+        streams.push(stream);
+    }
+    streams
+}
+
+/// The next message on each stream is that this resource changed.
+async fn updated(streams: &mut [Stream], uri: &str) {
+    for stream in streams {
+        let message = stream.message(PATIENCE).await.unwrap();
+        assert_eq!(message["method"], UPDATED, "{uri}: {message}");
+        assert_eq!(message["params"]["uri"], uri, "{message}");
+    }
+}
+
+/// Waits until the edge knows that a client's token is revoked.
+async fn is_revoked(client: &Client) {
+    let began = Instant::now();
+    loop {
+        let answer = client.ask(Era::Modern, "tools/list", json!({})).await;
+        let answer = answer.unwrap();
+        if answer["error"]["data"]["reason"] == "token_revoked" {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether such a message is among these.
+fn has(messages: &[Value], method: &str) -> bool {
+    messages.iter().any(|message| message["method"] == method)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_updated_resource_is_told_to_those_who_watch_it_and_may_read_it() {
+    let (system, teller) = start().await;
+    let readers = "tool in s/plain,s/resource:docs://open,s/resource:docs://pub/*";
+    let mine = system.token(3600, &[readers], "s/plain").await;
+    let others = "tool in s/plain,s/resource:docs://other";
+    let theirs = system.token(3600, &[others], "s/plain").await;
+    let (me, they) = (system.client("s", &mine), system.client("s", &theirs));
+    let wanted = [
+        "docs://open",
+        "docs://pub/7",
+        "docs://other",
+        "docs://hidden",
+    ];
+    let mut of_me = watching(&me, &wanted, &wanted[..2]).await;
+    let mut of_them = watching(&they, &wanted, &wanted[2..3]).await;
+
+    // A session is its owner's: another token can neither watch in it nor read its stream.
+    let (session, _) = me.initialize(LEGACY).await.unwrap();
+    let foreign = they.subscribe(&session, "docs://other").send().await;
+    assert_eq!(foreign.unwrap().status(), StatusCode::NOT_FOUND);
+    assert!(they.general(&session).await.is_err());
+
+    teller
+        .is_asked_for(&["docs://open", "docs://other", "docs://pub/7"])
+        .await;
+    // Of one that nobody watches, or may, nobody hears: each stream goes on with what its own client watches.
+    for uri in ["docs://hidden", "docs://pub/8"].iter().chain(&wanted[..3]) {
+        teller.updated(uri);
+    }
+    updated(&mut of_me, "docs://open").await;
+    updated(&mut of_me, "docs://pub/7").await;
+    updated(&mut of_them, "docs://other").await;
+
+    // One that is revoked hears nothing more but the end, while others do.
+    let revoke = json!({ "token": mine });
+    let revoked = system
+        .cluster
+        .acme(Method::POST, "revocations", Some(revoke));
+    revoked.await.unwrap();
+    is_revoked(&me).await;
+    for stream in &mut of_them {
+        let began = Instant::now();
+        // Again and again: the edge may be asking its server anew just now, for less.
+        let message = loop {
+            teller.updated("docs://open");
+            teller.updated("docs://other");
+            if let Ok(message) = stream.message(Duration::from_secs(1)).await {
+                break message;
+            }
+            assert!(began.elapsed() < PATIENCE, "others hear nothing either");
+        };
+        assert_eq!(message["params"]["uri"], "docs://other", "{message}");
+    }
+    for stream in of_me {
+        let rest = stream.rest(PATIENCE).await.unwrap();
+        assert!(!has(&rest, UPDATED), "{rest:?}");
+    }
+    for era in Era::ALL {
+        assert!(me.watch(era, &["docs://open"]).await.is_err(), "{era:?}");
+    }
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_when_its_lists_of_resources_and_prompts_change() {
+    let (system, teller) = start().await;
+    let wide = system.token(3600, &["tool in s/*"], "s/plain").await;
+    let few = "tool in s/plain,s/resource:docs://open,s/prompt:review";
+    let narrow = system.token(3600, &[few], "s/plain").await;
+    let (all, one) = (system.client("s", &wide), system.client("s", &narrow));
+    let mut of_all = watching(&all, &[], &[]).await;
+    let mut of_one = watching(&one, &[], &[]).await;
+
+    // What the narrow token's client does not see it is not told of: its next message is of what it does see.
+    for (object, changed) in [
+        ("s/resource:docs://other", RESOURCES),
+        ("s/resource:docs://pub/{id}", RESOURCES),
+        ("s/prompt:draft", PROMPTS),
+    ] {
+        turn(&system, "kill-switches", object).await;
+        told_of(&mut of_all, changed, object).await;
+        turn(&system, "kill-switches/release", object).await;
+        told_of(&mut of_all, changed, object).await;
+    }
+    for (object, changed) in [
+        ("s/resource:docs://open", RESOURCES),
+        ("s/prompt:review", PROMPTS),
+    ] {
+        turn(&system, "kill-switches", object).await;
+        told_of(&mut of_all, changed, object).await;
+        told_of(&mut of_one, changed, object).await;
+    }
+    for (member, method) in [("resources", "resources/list"), ("prompts", "prompts/list")] {
+        for era in Era::ALL {
+            let answer = one.ask(era, method, json!({})).await.unwrap();
+            assert_eq!(answer["result"][member], json!([]), "{answer}");
+        }
+    }
+
+    // What the server says of itself goes to all who listen.
+    teller.is_asked_for(&[]).await;
+    for changed in [RESOURCES, PROMPTS] {
+        teller.says(changed, &json!({}));
+        told_of(&mut of_all, changed, "its server says so").await;
+        told_of(&mut of_one, changed, "its server says so").await;
+    }
+    system.cluster.stop().await;
+}
+
+async fn turn(system: &System, path: &str, object: &str) {
+    let kill = json!({ "scope": "tool", "object": object });
+    let turned = system.cluster.acme(Method::POST, path, Some(kill)).await;
+    turned.unwrap();
+}
