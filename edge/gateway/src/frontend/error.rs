@@ -109,6 +109,17 @@ pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
     challenged(respond(status, rpc_body(dialect, id, refused)), refused)
 }
 
+/// A refusal of who shows an identity provider's access token. Whatever is wrong with it, its client is to get another one; where
+/// nothing is wrong with it, to wait.
+pub(super) fn not_logged_in(dialect: Dialect, refused: &Refused) -> Response {
+    let status = match refused.reason.control() {
+        Control::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let body = rpc_body(dialect, &Value::Null, refused);
+    challenged(respond(status, body), refused)
+}
+
 /// The same as a message, for a stream that is open already.
 pub(super) fn rpc_body(dialect: Dialect, id: &Value, refused: &Refused) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error(dialect, refused) })
@@ -173,4 +184,40 @@ pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
         status,
         json!({ "jsonrpc": "2.0", "id": null, "error": error }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: Reason) -> Refused {
+        Refused {
+            decision_id: uuid::Uuid::nil().into(),
+            reason,
+            message: reason.message().to_owned(),
+            denials: Denials::default(),
+            approval: None,
+            retry_after: None,
+            lacks: Some("worker/danger".to_owned()),
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_a_login_is_401_and_what_is_not_there_503() {
+        for dialect in [Dialect::Legacy, Dialect::Modern] {
+            for (reason, status) in [
+                (Reason::LoginNotAdmitted, StatusCode::UNAUTHORIZED),
+                (Reason::LoginIssuerUnknown, StatusCode::UNAUTHORIZED),
+                (Reason::AgentDisabled, StatusCode::UNAUTHORIZED),
+                (
+                    Reason::LoginKeysUnavailable,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                ),
+                (Reason::StaleConfig, StatusCode::SERVICE_UNAVAILABLE),
+            ] {
+                let answer = not_logged_in(dialect, &refused(reason));
+                assert_eq!(answer.status(), status, "{dialect:?} {reason:?}");
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod task;
 use super::error::{self, Dialect};
 use super::request;
 use crate::enforce::{Caller, Gateway, Outcome};
+use crate::jws;
 use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -125,12 +126,15 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     } else {
         Dialect::Legacy
     };
+    let presented = request::presented(&parts);
+    let logged_in = presented.token.is_some_and(jws::has_its_form);
     let caller = match endpoint
         .gateway
-        .authenticate(request::presented(&parts), trace_id.clone())
+        .authenticate_or_log_in(presented, trace_id.clone())
         .await
     {
         Ok(caller) => caller,
+        Err(refused) if logged_in => return error::not_logged_in(dialect, &refused),
         Err(refused) => return error::rpc(dialect, &Value::Null, &refused),
     };
     let mut context = Context {
