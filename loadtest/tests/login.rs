@@ -47,7 +47,7 @@ async fn a_login_gives_what_its_issuer_may_give_and_nothing_else_does() {
     let refused = system.mcp(&bearer, "worker__danger", None).await;
     assert_eq!(
         (refused.status, refused.reason()),
-        (StatusCode::OK, "tool_not_in_token")
+        (StatusCode::FORBIDDEN, "tool_not_in_token")
     );
     assert_eq!(refused.challenge(), lacking);
     let refused = system.call(&bearer, "worker/danger", None).await;

@@ -78,7 +78,9 @@ fn status(dialect: Dialect, reason: Reason) -> StatusCode {
     match dialect {
         Dialect::Plain => exact,
         Dialect::Legacy if token || http || reason == Reason::UnsupportedVersion => exact,
-        Dialect::Modern if token || reason.control() == Control::Protocol => exact,
+        // MCP's authorization: who shows too little for a tool may ask for more (RFC 6750, section 3.1).
+        Dialect::Modern if token || reason == Reason::ToolNotInToken => exact,
+        Dialect::Modern if reason.control() == Control::Protocol => exact,
         // An MCP client reads a JSON-RPC error only where HTTP says that all is well.
         Dialect::Legacy | Dialect::Modern => StatusCode::OK,
     }
@@ -118,6 +120,12 @@ pub(super) fn not_logged_in(dialect: Dialect, refused: &Refused) -> Response {
     };
     let body = rpc_body(dialect, &Value::Null, refused);
     challenged(respond(status, body), refused)
+}
+
+/// A refusal that sends its client to ask for more, in either family of revisions.
+pub(super) fn step_up(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
+    let body = rpc_body(dialect, id, refused);
+    challenged(respond(StatusCode::FORBIDDEN, body), refused)
 }
 
 /// The same as a message, for a stream that is open already.
@@ -200,6 +208,25 @@ mod tests {
             retry_after: None,
             lacks: Some("worker/danger".to_owned()),
         }
+    }
+
+    #[test]
+    fn who_shows_too_little_is_told_so_where_clients_look_for_it() {
+        let lacking = refused(Reason::ToolNotInToken);
+        let id = Value::from(1);
+        for (dialect, status) in [
+            (Dialect::Plain, StatusCode::FORBIDDEN),
+            (Dialect::Modern, StatusCode::FORBIDDEN),
+            // Clients of these revisions read the body of a 200 alone; one that logged in reads the header.
+            (Dialect::Legacy, StatusCode::OK),
+        ] {
+            assert_eq!(rpc(dialect, &id, &lacking).status(), status, "{dialect:?}");
+            let asked = step_up(dialect, &id, &lacking);
+            assert_eq!(asked.status(), StatusCode::FORBIDDEN, "{dialect:?}");
+            assert!(asked.extensions().get::<Challenge>().is_some());
+        }
+        let denied = rpc(Dialect::Modern, &id, &refused(Reason::PolicyDenied));
+        assert_eq!(denied.status(), StatusCode::OK, "nothing to ask for");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod task;
 
 use super::error::{self, Dialect};
 use super::request;
-use crate::enforce::{Caller, Gateway, Outcome};
+use crate::enforce::{Caller, Gateway, Outcome, Refused};
 use crate::jws;
 use crate::upstream::Reply;
 use axum::Json;
@@ -228,6 +228,14 @@ impl Context<'_> {
         error::rpc(self.dialect, id, &refused)
     }
 
+    /// A refusal of what was decided on, in HTTP. Who logged in is sent to ask for more in both families of revisions.
+    fn refused(&self, id: &Value, refused: &Refused) -> Response {
+        match self.caller.token.is_of_login() && refused.reason == Reason::ToolNotInToken {
+            true => error::step_up(self.dialect, id, refused),
+            false => error::rpc(self.dialect, id, refused),
+        }
+    }
+
     /// A result, as JSON or, if the client takes nothing else, as a stream of one event.
     fn result(&self, id: &Value, result: Value) -> Response {
         self.answer(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
@@ -266,7 +274,7 @@ impl Context<'_> {
     fn outcome(&self, id: &Value, outcome: Outcome, finish: Finish) -> Response {
         match outcome {
             Outcome::Refused(refused) if error::as_tool_result(&refused).is_none() => {
-                error::rpc(self.dialect, id, &refused)
+                self.refused(id, &refused)
             }
             Outcome::Error(error) => {
                 let status = error::upstream_status(self.dialect, &error);

@@ -260,7 +260,7 @@ async fn watch(
     );
     let gateway = &context.endpoint.gateway;
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
-        return error::rpc(context.dialect, id, &refused);
+        return context.refused(id, &refused);
     }
     if let Some(watched) = gateway.watch_resource(&context.caller, &tool, uri) {
         locked(&session.watched).insert(uri.to_owned(), watched);
