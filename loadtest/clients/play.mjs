@@ -7,7 +7,8 @@ export async function play(client, version, script) {
       const result = await client.callTool({ name, arguments: args });
       calls.push({ result });
     } catch (error) {
-      calls.push({ error: { code: error.code, message: error.message, data: error.data } });
+      const { code, message, data, requiredScope: scope } = error;
+      calls.push({ error: { code, message, data, scope } });
     }
   }
   console.log(JSON.stringify({ version, tools: tools.map((tool) => tool.name), calls }));

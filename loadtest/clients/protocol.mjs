@@ -49,7 +49,8 @@ async function tell(what, how) {
   try {
     told[what] = await how();
   } catch (error) {
-    told[what] = { error: error.code ?? error.name, message: error.message, data: error.data };
+    const { code, name, message, data, requiredScope: scope } = error;
+    told[what] = { error: code ?? name, message, data, scope };
   }
 }
 

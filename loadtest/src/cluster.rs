@@ -188,7 +188,7 @@ pub struct Options {
     pub reach: Option<IpAddr>,
     /// Files that the edge may have open.
     pub edge_files_max: Option<u64>,
-    /// Lines for the edge's settings.
+    /// Lines for the edge's settings; `EDGE_PORT` stands for the port that it listens on.
     pub edge_settings: String,
 }
 
@@ -331,7 +331,9 @@ impl Cluster {
             &format!(
                 "listen = \"127.0.0.1:{edge_port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\ndata_dir = {:?}\n{counter_tls}{}",
                 edge_dir.display().to_string(),
-                options.edge_settings
+                options
+                    .edge_settings
+                    .replace("EDGE_PORT", &edge_port.to_string())
             ),
         )?;
         edge.files_max = options.edge_files_max;

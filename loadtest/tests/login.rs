@@ -4,11 +4,18 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says why it was skipped"
 )]
 
+#[path = "login/authorize.rs"]
+mod authorize;
+#[path = "login/bearer.rs"]
+mod bearer;
 #[path = "login/identity.rs"]
 mod identity;
+#[path = "clients/npm.rs"]
+mod npm;
 #[path = "login/system.rs"]
 mod system;
 
@@ -47,7 +54,7 @@ async fn a_login_gives_what_its_issuer_may_give_and_nothing_else_does() {
     let refused = system.mcp(&bearer, "worker__danger", None).await;
     assert_eq!(
         (refused.status, refused.reason()),
-        (StatusCode::OK, "tool_not_in_token")
+        (StatusCode::FORBIDDEN, "tool_not_in_token")
     );
     assert_eq!(refused.challenge(), lacking);
     let refused = system.call(&bearer, "worker/danger", None).await;
@@ -218,7 +225,7 @@ async fn a_login_gives_what_its_issuer_may_give_and_nothing_else_does() {
     }
     let refused = system.exchange(&subject, &[("actor_token", "x")]).await;
     assert_eq!(refused.body["error"], "invalid_request");
-    // An access token is no capability token.
+    // Outside MCP an access token is no capability token.
     let refused = system
         .call(&format!("Bearer {subject}"), "worker/work", None)
         .await;

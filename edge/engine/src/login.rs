@@ -2,14 +2,16 @@
 //!
 //! Pure like the rest: who verifies signatures and fetches keys is the gateway.
 
-use crate::token::{Caveat, CaveatError};
+use crate::token::{Caveat, CaveatError, login_line};
 use proctor_model::login::{AgentRule, IssuerError, TrustedIssuer};
-use proctor_model::{AgentId, Reason, Timestamp, UserId};
-use serde_json::{Map, Value};
+use proctor_model::{AgentId, IssuerId, KeyThumbprint, Reason, RevocationId, Timestamp, UserId};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// How far an identity provider's clock may be ahead of ours, in seconds. Never in favour of a token that is over.
 const LEEWAY_S: i64 = 30;
+/// Claims that name the client that a token was given to, whichever of them a provider has.
+const CLIENT_CLAIMS: [&str; 4] = ["azp", "client_id", "cid", "appid"];
 
 /// A trusted issuer, checked.
 #[derive(Debug)]
@@ -41,6 +43,32 @@ pub struct Login {
     pub user: UserId,
     /// Until then, in whole seconds.
     pub expires_at: Timestamp,
+    /// When the access token was issued, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// When the access token is over, whatever is made of it.
+    pub over_at: Timestamp,
+    /// The client that it was given to, as the provider calls it.
+    pub client: Option<String>,
+    /// The key that the access token is bound to (`cnf`, RFC 7800).
+    pub key: Option<KeyThumbprint>,
+}
+
+/// The time in which something is good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// From then on.
+    pub begin: Timestamp,
+    /// Not any more, in whole seconds.
+    pub end: Timestamp,
+}
+
+impl Login {
+    /// Whose sessions go on under it: those of the same user, client, agent and key, whichever access token is shown.
+    #[must_use]
+    pub fn line(&self, issuer: &IssuerId, digest_key: &[u8; 32]) -> RevocationId {
+        let principal = json!([issuer, self.user, self.client, self.agent, self.key]);
+        login_line(digest_key, &principal.to_string())
+    }
 }
 
 impl CompiledIssuer {
@@ -111,7 +139,7 @@ impl CompiledIssuer {
         if !self.is_for_us(claims) {
             return Err(Reason::LoginWrongAudience);
         }
-        let expires_at = times(claims, now)?;
+        let over_at = times(claims, now)?;
         if !self.has_scopes(claims) {
             return Err(Reason::LoginNotAdmitted);
         }
@@ -119,8 +147,34 @@ impl CompiledIssuer {
         Ok(Login {
             agent: self.agent(claims).ok_or(Reason::LoginNotAdmitted)?,
             user: user(claims.get(&self.spec.user_claim)).ok_or(Reason::LoginNotAdmitted)?,
-            expires_at: Timestamp::from_secs(expires_at.min(most).as_secs()),
+            expires_at: Timestamp::from_secs(over_at.min(most).as_secs()),
+            issued_at: claims.get("iat").map(time).transpose()?,
+            over_at,
+            client: client(claims),
+            key: key(claims)?,
         })
+    }
+
+    /// For how long the access token of a login is good where it is shown in place of a capability token: as long as one for it
+    /// could have lived when it was issued. When it is shown makes no difference, nor how often.
+    ///
+    /// # Errors
+    /// The reason for which it is not.
+    pub fn span(&self, login: &Login, now: Timestamp) -> Result<Span, Reason> {
+        if !self.spec.mcp_bearer {
+            return Err(Reason::LoginIssuerUnknown);
+        }
+        // Without an exchange there is no moment at which a token could be bound to the client's key: it has to be already.
+        if self.spec.proof_required && login.key.is_none() {
+            return Err(Reason::ProofMissing);
+        }
+        let begin = login.issued_at.ok_or(Reason::LoginTokenInvalid)?;
+        let longest = begin.plus_secs(self.spec.ttl_max_s.into());
+        let end = Timestamp::from_secs(login.over_at.min(longest).as_secs());
+        match now.plus_secs(1) <= end {
+            true => Ok(Span { begin, end }),
+            false => Err(Reason::LoginTokenExpired),
+        }
     }
 
     /// Scopes stand in one text (RFC 9068, section 2.2.3) or, with some providers, in a list or under `scp`.
@@ -178,6 +232,24 @@ fn time(value: &Value) -> Result<Timestamp, Reason> {
         .ok_or(Reason::LoginTokenInvalid)
 }
 
+fn client(claims: &Map<String, Value>) -> Option<String> {
+    let mut named = CLIENT_CLAIMS.iter().filter_map(|name| claims.get(*name));
+    named.find_map(Value::as_str).map(str::to_owned)
+}
+
+/// A token that is bound to something that can't be checked here (a client certificate, say) is good for nothing here.
+fn key(claims: &Map<String, Value>) -> Result<Option<KeyThumbprint>, Reason> {
+    let Some(bound) = claims.get("cnf") else {
+        return Ok(None);
+    };
+    let alone = bound.as_object().is_some_and(|members| members.len() == 1);
+    let thumbprint = bound.get("jkt").and_then(Value::as_str);
+    let key = thumbprint
+        .filter(|_| alone)
+        .and_then(|text| text.parse().ok());
+    key.map(Some).ok_or(Reason::LoginTokenInvalid)
+}
+
 fn user(claim: Option<&Value>) -> Option<UserId> {
     let name = claim?.as_str().filter(|name| !name.is_empty())?;
     let digest = || format!("sha256:{}", hex::encode(Sha256::digest(name.as_bytes())));
@@ -190,6 +262,7 @@ mod tests {
     use serde_json::json;
 
     const NOW: i64 = 1_800_000_000;
+    const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 
     fn issuer(more: &Value) -> CompiledIssuer {
         let mut document = json!({
@@ -308,6 +381,83 @@ mod tests {
         for typ in ["JWT", "jwt", "AT+JWT", "application/at+jwt"] {
             assert!(check(&plain, Some(typ), &json!({})).is_ok(), "{typ}");
         }
+    }
+
+    #[test]
+    fn an_access_token_that_is_shown_is_good_from_its_issue_on() {
+        let now = Timestamp::from_secs(NOW);
+        let span = |issuer: &Value, claims: Value| -> Result<(i64, i64), Reason> {
+            let issuer = self::issuer(issuer);
+            let login = check(&issuer, None, &claims).unwrap();
+            let span = issuer.span(&login, now)?;
+            Ok((span.begin.as_secs() - NOW, span.end.as_secs() - NOW))
+        };
+        let plain = json!({});
+        assert_eq!(span(&plain, json!({})), Ok((0, 600)), "as it is itself");
+        let old = json!({ "iat": NOW - 3_000, "exp": NOW + 5_000 });
+        assert_eq!(
+            span(&plain, old),
+            Ok((-3_000, 600)),
+            "no longer than an hour"
+        );
+        let bound = json!({ "cnf": { "jkt": KEY } });
+        let asks = json!({ "proof_required": true });
+        assert_eq!(span(&asks, bound), Ok((0, 600)));
+        for (issuer, claims, reason) in [
+            (
+                json!({}),
+                json!({ "iat": NOW - 3_600, "exp": NOW + 5_000 }),
+                Reason::LoginTokenExpired,
+            ),
+            (json!({}), json!({ "iat": null }), Reason::LoginTokenInvalid),
+            (asks, json!({}), Reason::ProofMissing),
+            (
+                json!({ "mcp_bearer": false }),
+                json!({}),
+                Reason::LoginIssuerUnknown,
+            ),
+        ] {
+            assert_eq!(span(&issuer, claims), Err(reason), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn what_a_token_is_bound_to_is_known_or_it_is_no_token() {
+        let plain = issuer(&json!({}));
+        let cnf = |cnf: Value| check(&plain, None, &json!({ "cnf": cnf }));
+        let login = cnf(json!({ "jkt": KEY })).unwrap();
+        assert_eq!(login.key.unwrap().as_str(), KEY);
+        for bad in [
+            json!({}),
+            json!("x"),
+            json!({ "jkt": "short" }),
+            json!({ "x5t#S256": KEY }),
+            json!({ "jkt": KEY, "x5t#S256": KEY }),
+        ] {
+            assert_eq!(cnf(bad), Err(Reason::LoginTokenInvalid));
+        }
+    }
+
+    #[test]
+    fn sessions_are_of_a_user_with_a_client_and_a_key() {
+        let plain = issuer(&json!({}));
+        let line = |more: &Value, digest_key: u8| {
+            let login = check(&plain, None, more).unwrap();
+            login.line(&plain.spec().id, &[digest_key; 32])
+        };
+        let own = line(&json!({}), 7);
+        // The next access token.
+        assert_eq!(own, line(&json!({ "iat": NOW - 5, "exp": NOW + 900 }), 7));
+        for other in [
+            json!({ "sub": "bob@acme.example" }),
+            json!({ "azp": "other" }),
+            json!({ "cnf": { "jkt": KEY } }),
+        ] {
+            assert_ne!(own, line(&other, 7), "{other}");
+        }
+        assert_ne!(own, line(&json!({}), 8), "another tenant's");
+        let okta = check(&plain, None, &json!({ "azp": null, "cid": "c" })).unwrap();
+        assert_eq!(okta.client.as_deref(), Some("c"));
     }
 
     #[test]

@@ -247,8 +247,8 @@ pub fn cache_key(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-pub(crate) use key::keyed_digest;
-pub use key::request_state_key;
+pub(crate) use key::{keyed_digest, login_line};
+pub use key::{login_nonce, request_state_key};
 
 #[cfg(test)]
 mod tests;

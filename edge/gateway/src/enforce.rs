@@ -3,6 +3,7 @@
 mod answer;
 mod approval;
 mod authorize;
+mod bearer;
 mod budget;
 mod dialogue;
 mod direct;
@@ -16,6 +17,7 @@ mod room;
 mod session;
 mod task;
 
+pub(crate) use bearer::Bearers;
 pub(crate) use exchange::{ExchangeRequest, Exchanged};
 pub(crate) use llm::{Completion, Note, Prompted};
 use room::Place;
@@ -54,6 +56,8 @@ pub(crate) struct Gateway {
     pub(crate) room: Room,
     /// Keys of identity providers.
     pub(crate) logins: crate::login::Keys,
+    /// Their access tokens that stand for capability tokens here.
+    pub(crate) bearers: Bearers,
     /// By which addresses proofs may name this edge.
     pub(crate) place: crate::proof::Place,
     pub(crate) memory: crate::memory::Memory,
@@ -157,7 +161,7 @@ impl Caller {
     /// In whose name a server of the older revisions holds a session: a token's, whatever is appended to it, and of the
     /// users of an agent that are told apart by the caveat `session` each one's.
     pub(crate) fn who(&self) -> String {
-        let root = self.token.revocation_ids().first();
+        let root = self.token.root();
         let root = root.map_or("", |root| root.as_str());
         let session = self.token.session().map_or("", |session| session.as_str());
         format!("{root}/{session}")

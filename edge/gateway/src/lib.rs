@@ -40,7 +40,7 @@ pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
 pub use upstream::{ListError, OpenApiError, ReadDocument, list_tools, read_openapi};
 
-use crate::enforce::{Gateway, Room};
+use crate::enforce::{Bearers, Gateway, Room};
 use proctor_model::EdgeId;
 use proctor_runtime::Random;
 use proctor_runtime::admin::{self, Readiness, ReadyFlag};
@@ -183,6 +183,8 @@ pub async fn start(
         random: Random::system(),
         room: Room::new(config.in_flight_max, config.tenant_in_flight_max),
         logins: login::Keys::new(Arc::clone(&tenants), config.clock.clone()),
+        bearers: Bearers::new(&Random::system(), config.clock.clone())
+            .map_err(|_| EdgeError::Random)?,
         place: proof::Place::new(agent_addr, config.face.public_url.clone()),
         memory,
     });

@@ -99,8 +99,8 @@ impl Sessions {
                     None => Key::Intent(intent.root().id().clone()),
                 })
             }
-            // The root of the token: what is appended changes nothing.
-            None => token.revocation_ids().first().cloned().map(Key::Token),
+            // The root of the token: what is appended changes nothing. A login's next access token goes on where this one ends.
+            None => token.root().cloned().map(Key::Token),
         }
     }
 
@@ -278,6 +278,24 @@ mod tests {
             let session = Sessions::new(&clock).of(&token("copilot"), None, &KEY, rule);
             assert_eq!(!session.read().unwrap().is_incomplete(), is_whole);
         }
+    }
+
+    #[test]
+    fn a_login_goes_on_in_its_session_under_the_next_access_token() {
+        let (clock, _hand) = Clock::at(Timestamp::from_secs(NOW - 5));
+        let sessions = Sessions::new(&clock);
+        let session = |token: &VerifiedToken| {
+            let rule = SessionRule::OneEdge;
+            sessions.of(token, None, &KEY, rule)
+        };
+        let line = |digit: &str| -> RevocationId { digit.repeat(64).parse().unwrap() };
+        let first = session(&token_with("copilot", &[]).of_line(line("a")));
+        // Another root, as another access token has.
+        let next = session(&token("crawler").of_line(line("a")));
+        assert!(Arc::ptr_eq(&first, &next));
+        let other = session(&token("copilot").of_line(line("b")));
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert!(!Arc::ptr_eq(&first, &session(&token("copilot"))));
     }
 
     #[test]

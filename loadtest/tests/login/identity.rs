@@ -164,6 +164,11 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) async fn start(keys: &[&Key]) -> Self {
+        Self::start_with(keys, |_| Router::new()).await
+    }
+
+    /// One that does more than showing its keys, at its address.
+    pub(crate) async fn start_with(keys: &[&Key], more: impl FnOnce(&str) -> Router) -> Self {
         let shown: Arc<Mutex<Vec<Value>>> = Arc::default();
         let asked: Arc<AtomicUsize> = Arc::default();
         let (keys_of, counted) = (Arc::clone(&shown), Arc::clone(&asked));
@@ -173,7 +178,7 @@ impl Provider {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/keys", route);
+        let router = Router::new().route("/keys", route).merge(more(&url));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let provider = Self { url, shown, asked };
         provider.show(keys);

@@ -1,5 +1,6 @@
 //! An installation whose tenant trusts an identity provider, and what clients ask of it.
 
+use crate::authorize;
 use crate::identity::{Key, Provider};
 use proctor_loadtest::cluster::{Cluster, Options};
 use proctor_loadtest::load::{AGENT, allow_all, register};
@@ -7,6 +8,7 @@ use proctor_loadtest::upstream::Upstream;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) const AUDIENCE: &str = "https://edge.example";
@@ -17,7 +19,7 @@ pub(crate) struct System {
     pub(crate) cluster: Cluster,
     pub(crate) upstream: Upstream,
     pub(crate) provider: Provider,
-    pub(crate) key: Key,
+    pub(crate) key: Arc<Key>,
     pub(crate) http: reqwest::Client,
 }
 
@@ -58,8 +60,14 @@ pub(crate) fn issuer(provider: &Provider, more: &Value) -> Value {
 
 impl System {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With these lines among the edge's settings.
+    pub(crate) async fn start_with(edge_settings: &str) -> Self {
         let cluster = Cluster::start(Options {
             settings: json!({ "intent": "when_declared" }),
+            edge_settings: edge_settings.to_owned(),
             ..Options::default()
         })
         .await
@@ -70,8 +78,9 @@ impl System {
         put.unwrap();
         register(&cluster, &upstream).await.unwrap();
         allow_all(&cluster).await.unwrap();
-        let key = Key::rsa("one");
-        let provider = Provider::start(&[&key]).await;
+        let key = Arc::new(Key::rsa("one"));
+        let more = |url: &str| authorize::router(url, Arc::clone(&key));
+        let provider = Provider::start_with(&[&key], more).await;
         let trusted = issuer(&provider, &json!({}));
         let put = cluster
             .acme(Method::PUT, "issuers/corp", Some(trusted))

@@ -138,6 +138,9 @@ pub struct TrustedIssuer {
     /// Whether the client has to prove a key of its own (DPoP), to which the capability token is then bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proof_required: bool,
+    /// Whether a client of MCP may send the access token itself in place of a capability token: the edge then exchanges it.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub mcp_bearer: bool,
 }
 
 fn rs256() -> Vec<JwsAlgorithm> {
@@ -150,6 +153,14 @@ fn sub() -> String {
 
 fn hour() -> u32 {
     3_600
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(said: &bool) -> bool {
+    *said
 }
 
 /// What is wrong with a [`TrustedIssuer`]: the member, and the rule that it breaks.
@@ -238,6 +249,12 @@ mod tests {
         let good = read(document()).unwrap();
         assert_eq!(good.check(), Ok(()));
         assert_eq!((good.user_claim.as_str(), good.ttl_max_s), ("sub", 3_600));
+        // Edges that do not know it refuse a document that has it: there it is only where somebody wants it.
+        assert!(good.mcp_bearer && json!(good).get("mcp_bearer").is_none());
+        let mut without = document();
+        without["mcp_bearer"] = json!(false);
+        let without = read(without).unwrap();
+        assert!(!without.mcp_bearer && json!(without)["mcp_bearer"] == false);
         for algorithm in ["none", "HS256", "HS512", "rs256", "ES512"] {
             let mut bad = document();
             bad["algorithms"] = json!([algorithm]);

@@ -81,7 +81,7 @@ pub(crate) async fn get(
 /// `issuer` and `audience` as the tokens have them, `algorithms` (`RS256`), `keys` (`{"kind": "fetched", "jwks_uri": …}` or
 /// `{"kind": "inline", "jwks": …}`), `user_claim` (`sub`), `scopes` that a token must have, `agent` (`{"kind": "fixed", "id": …}`
 /// or `{"kind": "claim", "claim": "azp", "map": {…}}`), `tools` and further `caveats` of the capability token, its longest life
-/// `ttl_max_s` (3600), `proof_required` (DPoP).
+/// `ttl_max_s` (3600), `proof_required` (DPoP), `mcp_bearer` (true): whether a client of MCP may send the access token itself.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/issuers/{id}", tag = "issuers", operation_id = "putIssuer",
     request_body = Object,
     params(("If-Match" = Option<String>, Header, description = "Only if it still has this `ETag`")),

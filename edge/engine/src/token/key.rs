@@ -1,10 +1,10 @@
 //! The keys that verify tokens of one tenant.
 
 use super::mint::mint_under;
-use super::{MintRequest, Token, TokenError};
+use super::{MintRequest, Token, TokenError, revocation_id};
 use hmac::{Hmac, KeyInit, Mac};
 use proctor_model::config::TokenKeys;
-use proctor_model::{KeyId, TenantId, Timestamp};
+use proctor_model::{KeyId, RevocationId, TenantId, Timestamp};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -25,6 +25,21 @@ pub(crate) fn keyed_digest(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn request_state_key(digest_key: &[u8; 32]) -> [u8; 32] {
     keyed_digest(digest_key, b"proctor request state")
+}
+
+/// The nonce of the capability token that an access token of an identity provider stands for: it is the same at all edges of a
+/// tenant, each time, so that one that was revoked is not made good by showing the access token once more.
+#[must_use]
+pub fn login_nonce(digest_key: &[u8; 32], access_token: &str) -> [u8; 16] {
+    let key = keyed_digest(digest_key, b"proctor login nonce");
+    let digest = keyed_digest(&key, access_token.as_bytes());
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// The line that the logins of one principal are of, whose sessions go on from one to the next.
+pub(crate) fn login_line(digest_key: &[u8; 32], principal: &str) -> RevocationId {
+    let key = keyed_digest(digest_key, b"proctor login line");
+    revocation_id(&keyed_digest(&key, principal.as_bytes()))
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Tag {

@@ -205,6 +205,31 @@ fn standing_and_call_checks() {
 }
 
 #[test]
+fn a_login_is_of_its_line_and_revoked_by_its_own_prefixes() {
+    let token = verify(&minted(&NEEDED), &ring()).unwrap();
+    let own = token.revocation_ids().first().cloned();
+    assert_eq!((token.root().cloned(), token.is_of_login()), (own, false));
+    let line = super::login_line(&[7; 32], "alice");
+    let login = token.clone().of_line(line.clone());
+    assert_eq!(
+        (login.root(), login.is_of_login()),
+        (Some(&line), true),
+        "whatever its own root is"
+    );
+    assert_eq!(login.revocation_ids(), token.revocation_ids());
+    assert_eq!(login.id(), token.id());
+}
+
+#[test]
+fn an_access_token_has_one_nonce_in_a_tenant() {
+    let nonce = super::login_nonce(&[7; 32], "a.b.c");
+    assert_eq!(nonce, super::login_nonce(&[7; 32], "a.b.c"));
+    for (digest_key, text) in [(8, "a.b.c"), (7, "a.b.d")] {
+        assert_ne!(nonce, super::login_nonce(&[digest_key; 32], text));
+    }
+}
+
+#[test]
 fn argument_caveats() {
     let tool: ToolRef = "bank/send_money".parse().unwrap();
     for (caveat, arguments, expect) in [

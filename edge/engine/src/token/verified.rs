@@ -18,6 +18,7 @@ pub struct VerifiedToken {
     key_not_after: Option<Timestamp>,
     issued_at: Timestamp,
     prefixes: Vec<RevocationId>,
+    line: Option<RevocationId>,
     not_before: Option<Timestamp>,
     expires_at: Timestamp,
     tools_in: Vec<Vec<ToolGlob>>,
@@ -67,6 +68,7 @@ impl VerifiedToken {
             key_not_after,
             issued_at: identifier.iat,
             prefixes: Vec::new(),
+            line: None,
             not_before: None,
             expires_at: never(),
             tools_in: Vec::new(),
@@ -250,6 +252,27 @@ impl VerifiedToken {
     #[must_use]
     pub fn revocation_ids(&self) -> &[RevocationId] {
         &self.prefixes
+    }
+
+    /// The same token as one that stands for an access token of an identity provider. `line` is of the form of a revocation id,
+    /// and nothing is revoked by it.
+    #[must_use]
+    pub fn of_line(mut self, line: RevocationId) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// Whether it stands for an access token of an identity provider, which its sender holds in its place.
+    #[must_use]
+    pub fn is_of_login(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// In whose name sessions, tasks and questions are held: its bare prefix's, so that what is appended to it changes nothing. A
+    /// login's access tokens follow on each other every few minutes: there it is their line's.
+    #[must_use]
+    pub fn root(&self) -> Option<&RevocationId> {
+        self.line.as_ref().or_else(|| self.prefixes.first())
     }
 
     /// The intent it is bound to: the last one that it names.

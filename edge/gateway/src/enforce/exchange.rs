@@ -4,12 +4,12 @@ use super::{Gateway, Refused, count};
 use crate::event;
 use crate::jws::Jws;
 use crate::proof::Presented;
-use crate::world::{Loaded, TenantState};
+use crate::world::{Keys, Loaded, TenantState};
 use futures::future::join_all;
-use proctor_engine::token::{Caveat, MintRequest};
+use proctor_engine::token::{Caveat, MintRequest, Token};
 use proctor_engine::{CompiledIssuer, Freshness, Login};
 use proctor_model::audit::Effect;
-use proctor_model::{KeyThumbprint, Reason, TenantId};
+use proctor_model::{KeyThumbprint, Reason, RevocationId, TenantId, Timestamp};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct Exchanged {
 }
 
 /// No, and in whose chain it says so.
-struct Away(Option<TenantId>, Reason);
+pub(super) struct Away(pub(super) Option<TenantId>, pub(super) Reason);
 
 /// A tenant with the issuer whose token it is.
 struct Judge {
@@ -49,8 +49,55 @@ struct Judge {
 }
 
 impl Judge {
-    fn issuer(&self) -> Option<&CompiledIssuer> {
-        self.loaded.tenant.issuers().get(self.at)
+    fn issuer(&self) -> Result<&CompiledIssuer, Reason> {
+        let issuers = self.loaded.tenant.issuers();
+        issuers.get(self.at).ok_or(Reason::Internal)
+    }
+}
+
+/// A login that was verified and judged, and is in no chain yet.
+pub(super) struct Admitted {
+    judge: Judge,
+    pub(super) login: Login,
+}
+
+/// What the capability token of a login has beside what its issuer gives.
+pub(super) struct Minting {
+    pub(super) nonce: [u8; 16],
+    pub(super) issued_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) narrowed: Option<Caveat>,
+    /// The key that it is bound to.
+    pub(super) key: Option<KeyThumbprint>,
+}
+
+impl Admitted {
+    pub(super) fn tenant(&self) -> &Arc<TenantState> {
+        &self.judge.tenant
+    }
+
+    pub(super) fn config_version(&self) -> u64 {
+        self.judge.loaded.tenant.version()
+    }
+
+    pub(super) fn issuer(&self) -> Result<&CompiledIssuer, Reason> {
+        self.judge.issuer()
+    }
+
+    pub(super) fn mint(&self, keys: &Keys, minting: Minting) -> Result<Token, Reason> {
+        let mut caveats = vec![Caveat::Before(minting.expires_at)];
+        caveats.extend_from_slice(self.issuer()?.caveats());
+        // What pins it to an edge comes first, as in tokens that control mints: what is appended later pins nothing.
+        caveats.sort_by_key(|caveat| !matches!(caveat, Caveat::Edge(_)));
+        caveats.extend(minting.narrowed);
+        caveats.extend(minting.key.map(Caveat::Cnf));
+        let request = MintRequest {
+            tenant: self.judge.tenant.id.clone(),
+            agent: self.login.agent.clone(),
+            caveats,
+        };
+        let minted = keys.ring.mint(&request, minting.nonce, minting.issued_at);
+        minted.map_err(|_| Reason::NotReady)
     }
 }
 
@@ -71,21 +118,42 @@ impl Gateway {
     }
 
     async fn exchanged(&self, request: ExchangeRequest<'_>) -> Result<Exchanged, Away> {
-        let invalid = || Away(request.tenant.clone(), Reason::LoginTokenInvalid);
-        let jws = Jws::read(request.subject_token).ok_or_else(invalid)?;
+        let named = request.tenant.as_ref();
+        let admitted = self.admitted(named, request.subject_token).await?;
+        let given = match self.key_of(&admitted, &request.presented) {
+            Ok(key) => self.give(&admitted, key, &request).await,
+            Err(reason) => Err(reason),
+        };
+        given.map_err(|reason| Away(Some(admitted.tenant().id.clone()), reason))
+    }
+
+    /// Whose login an access token is, and that it may be exchanged. `named` is the tenant, where it is named.
+    pub(super) async fn admitted(
+        &self,
+        named: Option<&TenantId>,
+        access_token: &str,
+    ) -> Result<Admitted, Away> {
+        let invalid = || Away(named.cloned(), Reason::LoginTokenInvalid);
+        let jws = Jws::read(access_token).ok_or_else(invalid)?;
         let claims = jws.unverified().ok_or_else(invalid)?;
-        let judges = self.judges_of(request.tenant.as_ref(), &claims)?;
-        let (judge, claims) = self.judge_of(request.tenant.as_ref(), judges, &jws).await?;
-        let known = |reason| Away(Some(judge.tenant.id.clone()), reason);
-        let issuer = judge.issuer().ok_or_else(|| known(Reason::Internal))?;
-        let login = issuer
-            .judge(jws.typ(), &claims, self.clock.now())
-            .map_err(known)?;
-        self.may_act(&judge, &login).map_err(known)?;
-        let key = self.key_of(&judge, issuer, &request).map_err(known)?;
-        self.give(&judge, issuer, &login, key, &request)
-            .await
-            .map_err(known)
+        let judges = self.judges_of(named, &claims)?;
+        let (judge, claims) = self.judge_of(named, judges, &jws).await?;
+        match self.judged(&judge, &jws, &claims) {
+            Ok(login) => Ok(Admitted { judge, login }),
+            Err(reason) => Err(Away(Some(judge.tenant.id.clone()), reason)),
+        }
+    }
+
+    fn judged(
+        &self,
+        judge: &Judge,
+        jws: &Jws<'_>,
+        claims: &Map<String, Value>,
+    ) -> Result<Login, Reason> {
+        let issuer = judge.issuer()?;
+        let login = issuer.judge(jws.typ(), claims, self.clock.now())?;
+        self.may_act(judge, &login)?;
+        Ok(login)
     }
 
     /// Whose token it may be, by what it claims so far.
@@ -158,7 +226,7 @@ impl Gateway {
 
     /// What the token says, once one of the issuer's keys is seen to have signed it.
     async fn signed(&self, judge: &Judge, jws: &Jws<'_>) -> Result<Map<String, Value>, Reason> {
-        let spec = judge.issuer().ok_or(Reason::Internal)?.spec();
+        let spec = judge.issuer()?.spec();
         let algorithm = jws.algorithm(&spec.algorithms);
         let algorithm = algorithm.ok_or(Reason::LoginTokenInvalid)?;
         let tenant = &judge.tenant.id;
@@ -181,58 +249,62 @@ impl Gateway {
         }
     }
 
-    /// The key to bind the token to: that of the proof that came with the request (RFC 9449, section 5).
+    /// The key to bind the token to: that of the proof that came with the request (RFC 9449, section 5). An access token that
+    /// is bound to a key itself is exchanged for nobody who has another.
     fn key_of(
         &self,
-        judge: &Judge,
-        issuer: &CompiledIssuer,
-        request: &ExchangeRequest<'_>,
+        admitted: &Admitted,
+        presented: &Presented<'_>,
     ) -> Result<Option<KeyThumbprint>, Reason> {
-        let presented = &request.presented;
-        match (presented.proof, issuer.spec().proof_required) {
-            (None, false) => Ok(None),
-            // Whatever key it is: the token is bound to it.
-            _ => self.proven(&judge.tenant, presented, |_| true).map(Some),
+        let required = admitted.issuer()?.spec().proof_required;
+        let bound = admitted.login.key.as_ref();
+        if presented.proof.is_none() && bound.is_none() && !required {
+            return Ok(None);
         }
+        let is_right = |key: &KeyThumbprint| bound.is_none_or(|bound| bound == key);
+        let proven = self.proven(admitted.tenant(), presented, is_right);
+        proven.map(Some)
     }
 
     async fn give(
         &self,
-        judge: &Judge,
-        issuer: &CompiledIssuer,
-        login: &Login,
+        admitted: &Admitted,
         key: Option<KeyThumbprint>,
         request: &ExchangeRequest<'_>,
     ) -> Result<Exchanged, Reason> {
-        let tenant = &judge.tenant.id;
-        let keys = judge.tenant.keys().ok_or(Reason::NotReady)?;
-        let mut caveats = vec![Caveat::Before(login.expires_at)];
-        caveats.extend_from_slice(issuer.caveats());
-        // What pins it to an edge comes first, as in tokens that control mints: what is appended later pins nothing.
-        caveats.sort_by_key(|caveat| !matches!(caveat, Caveat::Edge(_)));
-        caveats.extend(request.narrowed.clone());
+        let keys = admitted.tenant().keys().ok_or(Reason::NotReady)?;
+        let (now, expires_at) = (self.clock.now(), admitted.login.expires_at);
         let bound = key.is_some();
-        caveats.extend(key.map(Caveat::Cnf));
-        let stamp = self.stamp(request.trace_id.clone())?;
-        let nonce = self.random.array().map_err(|_| Reason::Internal)?;
-        let minting = MintRequest {
-            tenant: tenant.clone(),
-            agent: login.agent.clone(),
-            caveats,
+        let minting = Minting {
+            nonce: self.random.array().map_err(|_| Reason::Internal)?,
+            issued_at: now,
+            expires_at,
+            narrowed: request.narrowed.clone(),
+            key,
         };
-        let token = keys
-            .ring
-            .mint(&minting, nonce, stamp.now)
-            .map_err(|_| Reason::NotReady)?;
-        let expires_in = login.expires_at.as_secs() - stamp.now.as_secs();
-        let id = &issuer.spec().id;
-        let decision_id = self.decision_id();
-        let event = event::logged_in(stamp, tenant.clone(), decision_id, id, login, token.id());
-        self.spool.record(Box::new(event)).await?;
+        let token = admitted.mint(&keys, minting)?;
+        let trace_id = request.trace_id.clone();
+        self.record_login(admitted, token.id(), trace_id).await?;
         Ok(Exchanged {
             token: token.to_text(),
-            expires_in,
+            expires_in: expires_at.as_secs() - now.as_secs(),
             bound,
         })
+    }
+
+    /// A login is in the chain before its capability token is good for anything.
+    pub(super) async fn record_login(
+        &self,
+        admitted: &Admitted,
+        token_id: RevocationId,
+        trace_id: Option<String>,
+    ) -> Result<(), Reason> {
+        let stamp = self.stamp(trace_id)?;
+        let (tenant, decision_id) = (admitted.tenant().id.clone(), self.decision_id());
+        let issuer = &admitted.issuer()?.spec().id;
+        let login = &admitted.login;
+        let event = event::logged_in(stamp, tenant, decision_id, issuer, login, token_id);
+        self.spool.record(Box::new(event)).await?;
+        Ok(())
     }
 }

@@ -28,12 +28,22 @@ impl Gateway {
         match verified {
             Ok((tenant, token)) => {
                 let caller = Caller { tenant, token };
-                match self.check_possession(&caller, &presented) {
-                    Ok(()) => Ok(caller),
-                    Err(reason) => Err(self.refuse(&caller, reason, trace_id).await),
-                }
+                self.possessed(caller, &presented, trace_id).await
             }
             Err(away) => Err(self.turn_away(away.tenant, away.reason, trace_id).await),
+        }
+    }
+
+    /// A caller whose token is good, if it shows what more it takes.
+    pub(super) async fn possessed(
+        &self,
+        caller: Caller,
+        presented: &Presented<'_>,
+        trace_id: Option<String>,
+    ) -> Result<Caller, Refused> {
+        match self.check_possession(&caller, presented) {
+            Ok(()) => Ok(caller),
+            Err(reason) => Err(self.refuse(&caller, reason, trace_id).await),
         }
     }
 

@@ -108,7 +108,7 @@ pub(crate) fn owner(caller: &Caller, family: Family) -> Owner {
         agent: token.agent().clone(),
         user: intent.and_then(|intent| intent.user().cloned()),
         session: token.session().cloned(),
-        root: token.revocation_ids().first().cloned(),
+        root: token.root().cloned(),
         family,
     }
 }

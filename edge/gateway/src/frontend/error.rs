@@ -78,7 +78,9 @@ fn status(dialect: Dialect, reason: Reason) -> StatusCode {
     match dialect {
         Dialect::Plain => exact,
         Dialect::Legacy if token || http || reason == Reason::UnsupportedVersion => exact,
-        Dialect::Modern if token || reason.control() == Control::Protocol => exact,
+        // MCP's authorization: who shows too little for a tool may ask for more (RFC 6750, section 3.1).
+        Dialect::Modern if token || reason == Reason::ToolNotInToken => exact,
+        Dialect::Modern if reason.control() == Control::Protocol => exact,
         // An MCP client reads a JSON-RPC error only where HTTP says that all is well.
         Dialect::Legacy | Dialect::Modern => StatusCode::OK,
     }
@@ -107,6 +109,23 @@ pub(super) fn plain(refused: &Refused) -> Response {
 pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
     let status = status(dialect, refused.reason);
     challenged(respond(status, rpc_body(dialect, id, refused)), refused)
+}
+
+/// A refusal of who shows an identity provider's access token. Whatever is wrong with it, its client is to get another one; where
+/// nothing is wrong with it, to wait.
+pub(super) fn not_logged_in(dialect: Dialect, refused: &Refused) -> Response {
+    let status = match refused.reason.control() {
+        Control::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let body = rpc_body(dialect, &Value::Null, refused);
+    challenged(respond(status, body), refused)
+}
+
+/// A refusal that sends its client to ask for more, in either family of revisions.
+pub(super) fn step_up(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
+    let body = rpc_body(dialect, id, refused);
+    challenged(respond(StatusCode::FORBIDDEN, body), refused)
 }
 
 /// The same as a message, for a stream that is open already.
@@ -173,4 +192,59 @@ pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
         status,
         json!({ "jsonrpc": "2.0", "id": null, "error": error }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: Reason) -> Refused {
+        Refused {
+            decision_id: uuid::Uuid::nil().into(),
+            reason,
+            message: reason.message().to_owned(),
+            denials: Denials::default(),
+            approval: None,
+            retry_after: None,
+            lacks: Some("worker/danger".to_owned()),
+        }
+    }
+
+    #[test]
+    fn who_shows_too_little_is_told_so_where_clients_look_for_it() {
+        let lacking = refused(Reason::ToolNotInToken);
+        let id = Value::from(1);
+        for (dialect, status) in [
+            (Dialect::Plain, StatusCode::FORBIDDEN),
+            (Dialect::Modern, StatusCode::FORBIDDEN),
+            // Clients of these revisions read the body of a 200 alone; one that logged in reads the header.
+            (Dialect::Legacy, StatusCode::OK),
+        ] {
+            assert_eq!(rpc(dialect, &id, &lacking).status(), status, "{dialect:?}");
+            let asked = step_up(dialect, &id, &lacking);
+            assert_eq!(asked.status(), StatusCode::FORBIDDEN, "{dialect:?}");
+            assert!(asked.extensions().get::<Challenge>().is_some());
+        }
+        let denied = rpc(Dialect::Modern, &id, &refused(Reason::PolicyDenied));
+        assert_eq!(denied.status(), StatusCode::OK, "nothing to ask for");
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_a_login_is_401_and_what_is_not_there_503() {
+        for dialect in [Dialect::Legacy, Dialect::Modern] {
+            for (reason, status) in [
+                (Reason::LoginNotAdmitted, StatusCode::UNAUTHORIZED),
+                (Reason::LoginIssuerUnknown, StatusCode::UNAUTHORIZED),
+                (Reason::AgentDisabled, StatusCode::UNAUTHORIZED),
+                (
+                    Reason::LoginKeysUnavailable,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                ),
+                (Reason::StaleConfig, StatusCode::SERVICE_UNAVAILABLE),
+            ] {
+                let answer = not_logged_in(dialect, &refused(reason));
+                assert_eq!(answer.status(), status, "{dialect:?} {reason:?}");
+            }
+        }
+    }
 }

@@ -14,7 +14,8 @@ mod task;
 
 use super::error::{self, Dialect};
 use super::request;
-use crate::enforce::{Caller, Gateway, Outcome};
+use crate::enforce::{Caller, Gateway, Outcome, Refused};
+use crate::jws;
 use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -125,12 +126,15 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     } else {
         Dialect::Legacy
     };
+    let presented = request::presented(&parts);
+    let logged_in = presented.token.is_some_and(jws::has_its_form);
     let caller = match endpoint
         .gateway
-        .authenticate(request::presented(&parts), trace_id.clone())
+        .authenticate_or_log_in(presented, trace_id.clone())
         .await
     {
         Ok(caller) => caller,
+        Err(refused) if logged_in => return error::not_logged_in(dialect, &refused),
         Err(refused) => return error::rpc(dialect, &Value::Null, &refused),
     };
     let mut context = Context {
@@ -224,6 +228,14 @@ impl Context<'_> {
         error::rpc(self.dialect, id, &refused)
     }
 
+    /// A refusal of what was decided on, in HTTP. Who logged in is sent to ask for more in both families of revisions.
+    fn refused(&self, id: &Value, refused: &Refused) -> Response {
+        match self.caller.token.is_of_login() && refused.reason == Reason::ToolNotInToken {
+            true => error::step_up(self.dialect, id, refused),
+            false => error::rpc(self.dialect, id, refused),
+        }
+    }
+
     /// A result, as JSON or, if the client takes nothing else, as a stream of one event.
     fn result(&self, id: &Value, result: Value) -> Response {
         self.answer(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
@@ -262,7 +274,7 @@ impl Context<'_> {
     fn outcome(&self, id: &Value, outcome: Outcome, finish: Finish) -> Response {
         match outcome {
             Outcome::Refused(refused) if error::as_tool_result(&refused).is_none() => {
-                error::rpc(self.dialect, id, &refused)
+                self.refused(id, &refused)
             }
             Outcome::Error(error) => {
                 let status = error::upstream_status(self.dialect, &error);

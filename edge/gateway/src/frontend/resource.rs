@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use proctor_model::Reason;
-use proctor_model::login::JwsAlgorithm;
+use proctor_model::login::{JwsAlgorithm, TrustedIssuer};
 use serde_json::json;
 use std::sync::Arc;
 use url::Url;
@@ -90,15 +90,31 @@ impl Resource {
             let servers = self.authorization_servers.iter();
             return servers.map(|url| url.as_str().to_owned()).collect();
         }
+        let mut issuers = self.of_issuers(|issuer| issuer.issuer.clone());
+        issuers.dedup();
+        issuers
+    }
+
+    /// Scopes to ask them for, without which a login gives nothing here: where all issuers agree on them, one can't be asked for
+    /// another's.
+    fn scopes(&self) -> Vec<String> {
+        let mut scopes = self.of_issuers(|issuer| issuer.scopes.clone());
+        scopes.dedup();
+        match scopes.len() {
+            1 => scopes.swap_remove(0),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Something of each issuer, where this edge serves one tenant alone.
+    fn of_issuers<R>(&self, what: impl Fn(&TrustedIssuer) -> R) -> Vec<R> {
         let tenants = self.tenants.all();
         let [tenant] = tenants.as_slice() else {
             return Vec::new();
         };
         let loaded = tenant.loaded();
         let issuers = loaded.iter().flat_map(|loaded| loaded.tenant.issuers());
-        let mut issuers: Vec<_> = issuers.map(|one| one.spec().issuer.clone()).collect();
-        issuers.dedup();
-        issuers
+        issuers.map(|issuer| what(issuer.spec())).collect()
     }
 
     fn document(&self, path: &str) -> Response {
@@ -112,19 +128,23 @@ impl Resource {
                 "this edge has no public address",
             );
         };
-        let document = json!({
+        let mut document = json!({
             "resource": resource.as_str(),
             "authorization_servers": self.authorization_servers(),
             "bearer_methods_supported": ["header"],
             "dpop_signing_alg_values_supported": proof::ALGORITHMS,
             "resource_name": "Proctor",
         });
+        let scopes = self.scopes();
+        if let (false, Some(members)) = (scopes.is_empty(), document.as_object_mut()) {
+            members.insert("scopes_supported".into(), scopes.into());
+        }
         ([(header::CACHE_CONTROL, "max-age=300")], Json(document)).into_response()
     }
 }
 
 /// Says with each answer for lack of a token where one comes from: `WWW-Authenticate` (RFC 6750, section 3; RFC 9728,
-/// section 5.1). It may stand with any status (RFC 9110, section 11.6.1): a refusal of MCP is HTTP 200, and a client that
+/// section 5.1). It may stand with any status (RFC 9110, section 11.6.1): where a refusal of MCP is HTTP 200, a client that
 /// wants to ask for more finds `insufficient_scope` there as well.
 pub(super) async fn challenge(
     State(resource): State<Arc<Resource>>,

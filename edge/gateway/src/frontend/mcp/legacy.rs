@@ -26,7 +26,7 @@ impl Context<'_> {
         Owner {
             tenant: self.caller.tenant.id.clone(),
             agent: self.caller.token.agent().clone(),
-            root: self.caller.token.revocation_ids().first().cloned(),
+            root: self.caller.token.root().cloned(),
             scope: self.scope.clone(),
         }
     }
@@ -90,6 +90,11 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
     if Arc::ptr_eq(&stream, &session.general) {
+        // It ends with the token of who reads it, not with its session.
+        stream.reopen();
+        if session.over.is_cancelled() {
+            stream.finish();
+        }
         let gateway = Arc::clone(&context.endpoint.gateway);
         let (caller, scope) = (context.caller.clone(), context.scope.clone());
         tokio::spawn(follow::session(gateway, caller, scope, session));
@@ -255,7 +260,7 @@ async fn watch(
     );
     let gateway = &context.endpoint.gateway;
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
-        return error::rpc(context.dialect, id, &refused);
+        return context.refused(id, &refused);
     }
     if let Some(watched) = gateway.watch_resource(&context.caller, &tool, uri) {
         locked(&session.watched).insert(uri.to_owned(), watched);

@@ -33,7 +33,7 @@ pub(super) const WATCHED_MAX: usize = 64;
 pub(super) struct Owner {
     pub(super) tenant: TenantId,
     pub(super) agent: AgentId,
-    /// The root of the token: what is appended to it changes nothing.
+    /// The root of the token: what is appended to it changes nothing, nor does the next access token of a login.
     pub(super) root: Option<RevocationId>,
     pub(super) scope: Scope,
 }

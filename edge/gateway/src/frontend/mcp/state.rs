@@ -58,7 +58,7 @@ impl Subject {
         };
         let bound = serde_json::json!({
             "tenant": token.tenant(), "agent": token.agent(), "session": token.session(),
-            "root": token.revocation_ids().first(), "tool": tool, "arguments": digest,
+            "root": token.root(), "tool": tool, "arguments": digest,
         });
         Seal::new(key, &bound).map(Self)
     }

@@ -126,6 +126,11 @@ impl Stream {
         self.grown.send_replace(());
     }
 
+    /// More may come after all: it had ended with the token of who read it, and is read with another.
+    pub(super) fn reopen(&self) {
+        self.events().done = false;
+    }
+
     /// Names the client that reads it now.
     pub(super) fn reader(&self) -> u64 {
         self.events().readers
@@ -316,6 +321,26 @@ mod tests {
             !rest.contains("{\"n\":2}") && rest.contains("{\"n\":3}"),
             "{rest}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_ended_goes_on_for_who_comes_with_another_token() {
+        let stream = Stream::new(Keep::ForResuming(0));
+        stream.push(&json!({ "n": 1 })).await;
+        stream.finish();
+        let over = text(stream.respond(0, None).unwrap()).await;
+        assert!(over.contains("{\"n\":1}"), "{over}");
+        let again = stream.respond(1, None).unwrap();
+        stream.reopen();
+        let writer = Arc::clone(&stream);
+        let written = tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            writer.push(&json!({ "n": 2 })).await;
+            writer.finish();
+        });
+        let rest = text(again).await;
+        written.await.unwrap();
+        assert!(rest.contains("{\"n\":2}"), "{rest}");
     }
 
     #[tokio::test]
