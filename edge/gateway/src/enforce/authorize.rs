@@ -75,7 +75,7 @@ impl Gateway {
                     replied: Replied::default(),
                     task: None,
                 };
-                self.forward_unless_killed(exchange, talk, cancel).await
+                self.forward_while_admitted(exchange, talk, cancel).await
             }
             Err((refusal, retry_after)) => {
                 let mut refused = self.record_refusal(refusal, &loaded, trace_id).await;

@@ -194,8 +194,13 @@ impl Gateway {
         drop(calling);
         drop(inner);
         if !all_said {
-            // What was said before the answer comes before it.
-            drop(tokio::time::timeout(HEAR_TIMEOUT, relaying).await);
+            tokio::select! {
+                biased;
+                // Of a call that is cut short nothing more is heard.
+                () = cancel.cancelled() => {}
+                // What was said before the answer comes before it.
+                _ = tokio::time::timeout(HEAR_TIMEOUT, relaying) => {}
+            }
         }
         answer
     }
@@ -393,9 +398,12 @@ impl Gateway {
             if let Some((task, _)) = exchange.task {
                 task::relate(&mut said.params, &task.id);
             }
-            client.send(Word::Question(said, reply)).await.ok()?;
+            let asking = async {
+                client.send(Word::Question(said, reply)).await.ok()?;
+                Some(tokio::time::timeout(REPLY_TIMEOUT, replied).await)
+            };
             let replied = tokio::select! {
-                replied = tokio::time::timeout(REPLY_TIMEOUT, replied) => replied,
+                replied = asking => replied?,
                 () = cancel.cancelled() => return None,
             };
             // A reply that is an error is none: the server asks again, or does without.

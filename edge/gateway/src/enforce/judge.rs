@@ -59,6 +59,17 @@ impl Gateway {
         Ok(Sitting { intent, session })
     }
 
+    /// Whether the caller may be here at all, as the world is now.
+    ///
+    /// # Errors
+    /// The reason for which it may not.
+    pub(crate) fn admitted(&self, caller: &Caller) -> Result<(), Reason> {
+        let (admitted, _) = self.judge(caller, |world, _| {
+            proctor_engine::admit(&caller.token, world)
+        })?;
+        admitted
+    }
+
     /// Judges with the world as it is now.
     pub(crate) fn judge<R>(
         &self,

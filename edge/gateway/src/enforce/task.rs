@@ -298,7 +298,7 @@ impl Gateway {
                     replied: Replied::default(),
                     task: Some((&task, asked.request)),
                 };
-                self.forward_unless_killed(exchange, talk, cancel).await
+                self.forward_while_admitted(exchange, talk, cancel).await
             }
             Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
         }

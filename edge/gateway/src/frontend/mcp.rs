@@ -246,13 +246,7 @@ impl Context<'_> {
 
     /// Whether the caller may be here at all: asked before anything that is not itself a decision.
     async fn admit(&self, id: &Value) -> Result<(), Response> {
-        let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
-            proctor_engine::admit(&self.caller.token, world)
-        });
-        match judged
-            .map(|(admitted, _)| admitted)
-            .and_then(|admitted| admitted)
-        {
+        match self.endpoint.gateway.admitted(&self.caller) {
             Ok(()) => Ok(()),
             Err(reason) => Err(self.refuse(id, reason).await),
         }

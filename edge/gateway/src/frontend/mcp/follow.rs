@@ -77,6 +77,28 @@ pub(super) async fn session(
     }
 }
 
+/// Sees to it that a stream of a call that was taken up again is read no longer than its reader may be here, whoever made the
+/// call and may go on with it.
+pub(super) async fn resumed(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    stream: Arc<Stream>,
+    reader: u64,
+) {
+    loop {
+        tokio::select! {
+            () = stream.left_by(reader) => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        if let Err(reason) = gateway.admitted(&caller) {
+            stream.dismiss(reader);
+            // Recorded as the refusal that it is; there is nobody to be told.
+            drop(gateway.refuse(&caller, reason, None).await);
+            return;
+        }
+    }
+}
+
 /// `subscriptions/listen`.
 pub(super) async fn listen(
     context: &Context<'_>,
@@ -286,10 +308,7 @@ impl Follower {
 
     /// Whether the reader may still be here.
     async fn admit(&self) -> Result<(), Reason> {
-        let judged = self.gateway.judge(&self.caller, |world, _| {
-            proctor_engine::admit(&self.caller.token, world)
-        });
-        match judged.and_then(|(admitted, _)| admitted) {
+        match self.gateway.admitted(&self.caller) {
             Ok(()) => Ok(()),
             Err(reason) => {
                 // Recorded as the refusal that it is; the stream ends either way.

@@ -89,10 +89,13 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     let Some(response) = stream.respond(after, None) else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
+    let gateway = Arc::clone(&context.endpoint.gateway);
+    let (caller, scope) = (context.caller.clone(), context.scope.clone());
     if Arc::ptr_eq(&stream, &session.general) {
-        let gateway = Arc::clone(&context.endpoint.gateway);
-        let (caller, scope) = (context.caller.clone(), context.scope.clone());
         tokio::spawn(follow::session(gateway, caller, scope, session));
+    } else {
+        let reader = stream.reader();
+        tokio::spawn(follow::resumed(gateway, caller, stream, reader));
     }
     response
 }
