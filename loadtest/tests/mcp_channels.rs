@@ -8,6 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "mcp_channels/sessions.rs"]
+mod sessions;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

@@ -143,7 +143,7 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     };
     match parts.method {
         Method::POST => {}
-        Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context),
+        Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context).await,
         Method::GET if dialect == Dialect::Legacy => return legacy::stream(&context).await,
         _ => {
             return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");

@@ -51,14 +51,16 @@ fn plain(reason: Reason) -> Response {
 }
 
 /// `DELETE`: the client is done.
-pub(super) fn end(context: &Context<'_>) -> Response {
-    match context.session() {
-        Ok(session) => {
-            context.endpoint.sessions.end(&session);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Err(reason) => plain(reason),
+pub(super) async fn end(context: &Context<'_>) -> Response {
+    let session = match context.session() {
+        Ok(session) => session,
+        Err(reason) => return plain(reason),
+    };
+    if let Err(response) = context.admit(&Value::Null).await {
+        return response;
     }
+    context.endpoint.sessions.end(&session);
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// `GET`: the stream for what belongs to no call, or one that broke off.
@@ -147,6 +149,10 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
             Err(response) => response,
         };
     }
+    // What follows is for the most part no decision by itself.
+    if let Err(response) = context.admit(&id).await {
+        return response;
+    }
     match method.as_str() {
         "tasks/list" => context.list_tasks(&id, &params).await,
         "ping" => context.result(&id, json!({})),
@@ -212,6 +218,9 @@ async fn notified(context: &Context<'_>, method: &str, params: &Map<String, Valu
         Ok(session) => session,
         Err(reason) => return context.refuse(&Value::Null, reason).await,
     };
+    if let Err(response) = context.admit(&Value::Null).await {
+        return response;
+    }
     // Other notifications make nothing happen.
     if method == "notifications/cancelled"
         && let Some(request) = params.get("requestId")
