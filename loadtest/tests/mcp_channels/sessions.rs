@@ -1,7 +1,9 @@
 //! Sessions of the older revisions: whom they answer.
 
 use super::{System, reason};
-use proctor_loadtest::mcp::LEGACY;
+use proctor_loadtest::cluster::proctor_binary;
+use proctor_loadtest::load::{AGENT, in_secs};
+use proctor_loadtest::mcp::{Client, LEGACY, Stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -15,6 +17,20 @@ fn request(id: u64, method: &str, params: Value) -> Value {
 /// The client wants this request to be cancelled.
 fn cancelled(id: u64) -> Value {
     json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+}
+
+/// The client's reply to a question.
+fn reply(question: &Value, name: &str) -> Value {
+    let result = json!({ "action": "accept", "content": { "name": name } });
+    json!({ "jsonrpc": "2.0", "id": question["id"], "result": result })
+}
+
+async fn attenuate(token: &str, caveat: &str) -> String {
+    let mut command = tokio::process::Command::new(proctor_binary().unwrap());
+    let command = command.args(["token", "attenuate", token, "--caveat", caveat]);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 impl System {
@@ -48,6 +64,36 @@ impl System {
             .to_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// Calls the tool that asks; the question, and the stream that it came on, the session's first.
+    async fn asks(&self, token: &str, session: &str) -> (Value, Stream) {
+        let url = format!("{}/v1/mcp/s", self.cluster.edge_url);
+        let client = Client::new(&url, token).unwrap();
+        let call = client.streamed(Some(session), "tools/call", json!({ "name": "ask" }));
+        let mut stream = call.await.unwrap();
+        let question = stream.message(PATIENCE).await.unwrap();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        (question, stream)
+    }
+
+    /// Declares that this user wants the tool called that asks; a token of that intent.
+    async fn intent_of(&self, user: &str, token: &str) -> String {
+        let declaration = json!({
+            "agent": AGENT, "user": user, "goal": "Ask", "actions": [{ "tool": "s/ask" }], "expires_in_s": 600,
+        });
+        let declared = self
+            .cluster
+            .acme(Method::POST, "intents", Some(declaration))
+            .await
+            .unwrap();
+        let caveat = format!("intent = {}", declared["id"].as_str().unwrap());
+        let narrowed = attenuate(token, &caveat).await;
+        self.cluster
+            .wait_allowed(&narrowed, AGENT, "s/ask", json!({}))
+            .await
+            .unwrap();
+        narrowed
     }
 
     /// Sends it until it is refused for this reason; the status of that.
@@ -102,5 +148,64 @@ async fn a_session_answers_nobody_whose_right_is_over() {
         assert_eq!(reason(&answer), "token_revoked", "{answer}");
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
     }
+    system.cluster.stop().await;
+}
+
+/// Everything that can be asked of a session; none of it is answered to who is not its principal.
+async fn assert_closed(system: &System, who: &str, session: &str, question: &Value) {
+    let get = system.of_session(Method::GET, who, session);
+    let call = request(3, "tools/call", json!({ "name": "plain" }));
+    for (what, sent) in [
+        (
+            "pings",
+            system.post(who, session, &request(3, "ping", json!({}))),
+        ),
+        ("calls", system.post(who, session, &call)),
+        (
+            "answers",
+            system.post(who, session, &reply(question, "Eve")),
+        ),
+        ("cancels", system.post(who, session, &cancelled(7))),
+        ("reads", get.header("last-event-id", "1-0")),
+        ("ends", system.of_session(Method::DELETE, who, session)),
+    ] {
+        let status = sent.send().await.unwrap().status();
+        assert_eq!(status, StatusCode::NOT_FOUND, "{what}: {who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_its_principals_own() {
+    let system = System::start().await;
+    let token = system.token(&["tool in s/*"]).await;
+    let alice = system.intent_of("alice", &token).await;
+    let bob = system.intent_of("bob", &token).await;
+    let session = system.open(&token).await;
+    let (question, stream) = system.asks(&token, &session).await;
+    // All of the same root: a user's, another session's, a sub-agent's.
+    for who in [
+        &alice,
+        &attenuate(&token, "session = elsewhere").await,
+        &attenuate(&token, "delegate = helper").await,
+    ] {
+        assert_closed(&system, who, &session, &question).await;
+    }
+    // Nor is a user's session another's, or that of who gave them their token.
+    let hers = system.open(&alice).await;
+    for who in [&bob, &token, &attenuate(&alice, "delegate = helper").await] {
+        assert_closed(&system, who, &hers, &question).await;
+    }
+    // What says nothing of whom it is for changes nothing.
+    let caveat = format!("time < {}", in_secs(600).unwrap());
+    let narrower = attenuate(&token, &caveat).await;
+    let answered = system.post(&narrower, &session, &reply(&question, "Ann"));
+    assert_eq!(
+        answered.send().await.unwrap().status(),
+        StatusCode::ACCEPTED
+    );
+    let rest = json!(stream.rest(PATIENCE).await.unwrap()).to_string();
+    assert!(rest.contains("Ann") && !rest.contains("Eve"), "{rest}");
+    let end = system.of_session(Method::DELETE, &narrower, &session);
+    assert_eq!(end.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     system.cluster.stop().await;
 }

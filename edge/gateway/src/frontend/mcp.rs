@@ -7,6 +7,7 @@ mod held;
 mod legacy;
 mod lists;
 mod modern;
+mod owner;
 mod session;
 mod state;
 mod stream;

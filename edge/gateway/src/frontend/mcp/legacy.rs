@@ -1,6 +1,7 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
-use super::session::{InWork, Owner, Session, WATCHED_MAX, locked};
+use super::owner::Owner;
+use super::session::{InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
 use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task};
 use crate::enforce::{Asked, Outcome, Refused, Running};
@@ -22,15 +23,6 @@ const SESSION_ID: &str = "mcp-session-id";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 impl Context<'_> {
-    fn owner(&self) -> Owner {
-        Owner {
-            tenant: self.caller.tenant.id.clone(),
-            agent: self.caller.token.agent().clone(),
-            root: self.caller.token.revocation_ids().first().cloned(),
-            scope: self.scope.clone(),
-        }
-    }
-
     /// The session that a request names, if it is the caller's own.
     fn session(&self) -> Result<Arc<Session>, Reason> {
         let id = self
@@ -40,7 +32,7 @@ impl Context<'_> {
         let id = id.to_str().map_err(|_| Reason::UnknownSession)?;
         let session = self.endpoint.sessions.get(&self.caller.tenant.id, id);
         session
-            .filter(|session| session.owner == self.owner())
+            .filter(|session| session.owner.is(&self.caller, self.scope))
             .ok_or(Reason::UnknownSession)
     }
 }
@@ -189,8 +181,9 @@ async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Valu
     };
     let session_id: Arc<str> = URL_SAFE_NO_PAD.encode(bytes).into();
     let askable = Talk::askable(params.get("capabilities"));
+    let owner = Owner::of(&context.caller, context.scope);
     let sessions = &context.endpoint.sessions;
-    sessions.open(Arc::clone(&session_id), context.owner(), askable);
+    sessions.open(Arc::clone(&session_id), owner, askable);
     let mut capabilities = lists::capabilities();
     if let Some(members) = capabilities.as_object_mut() {
         members.insert("logging".into(), json!({}));

@@ -1,10 +1,10 @@
 //! Sessions of the revisions up to 2025-11-25, each bound to whom it was opened for.
 
-use super::Scope;
+use super::owner::Owner;
 use super::stream::{Account, Keep, Stream};
 use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
-use proctor_model::{AgentId, RevocationId, TenantId};
+use proctor_model::TenantId;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,16 +27,6 @@ const SESSION_IDLE: Duration = Duration::from_secs(3600);
 const STREAMS_MAX: usize = 16;
 /// Resources that a session may watch.
 pub(super) const WATCHED_MAX: usize = 64;
-
-/// Whom a session is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Owner {
-    pub(super) tenant: TenantId,
-    pub(super) agent: AgentId,
-    /// The root of the token: what is appended to it changes nothing.
-    pub(super) root: Option<RevocationId>,
-    pub(super) scope: Scope,
-}
 
 /// A session.
 pub(super) struct Session {
@@ -247,6 +237,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scope;
+    use super::super::owner::User;
     use super::*;
 
     fn owner(tenant: &str, root: u64) -> Owner {
@@ -254,6 +246,10 @@ mod tests {
             tenant: tenant.parse().unwrap(),
             agent: "a".parse().unwrap(),
             root: Some(format!("{root:064x}").parse().unwrap()),
+            session: None,
+            delegation: Vec::new(),
+            intent: None,
+            user: User::Is(None),
             scope: Scope::All,
         }
     }
