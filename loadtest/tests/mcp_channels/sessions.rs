@@ -209,3 +209,58 @@ async fn a_session_is_its_principals_own() {
     assert_eq!(end.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     system.cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
+    let system = System::start().await;
+    let token = system.token(&["tool in s/*"]).await;
+    let session = system.open(&token).await;
+    let (question, stream) = system.asks(&token, &session).await;
+    let again = |who: &str| {
+        let get = system.of_session(Method::GET, who, &session);
+        get.header("last-event-id", "1-0")
+    };
+    // The same principal, with less: it neither answers what the tool asks nor reads what it said.
+    for (caveat, wanted) in [
+        ("tool in s/plain", "tool_not_in_token"),
+        ("verb in read", "verb_not_in_token"),
+        ("arg s/ask /a = 1", "argument_not_in_token"),
+    ] {
+        let less = attenuate(&token, caveat).await;
+        let eve = reply(&question, "Eve");
+        for sent in [system.post(&less, &session, &eve), again(&less)] {
+            let answer: Value = sent.send().await.unwrap().json().await.unwrap();
+            assert_eq!(reason(&answer), wanted, "{caveat}: {answer}");
+        }
+        let ping = system.post(&less, &session, &request(3, "ping", json!({})));
+        assert_eq!(ping.send().await.unwrap().status(), StatusCode::OK);
+    }
+    let answered = system.post(&token, &session, &reply(&question, "Ann"));
+    assert_eq!(
+        answered.send().await.unwrap().status(),
+        StatusCode::ACCEPTED
+    );
+    let rest = json!(stream.rest(PATIENCE).await.unwrap()).to_string();
+    assert!(rest.contains("Ann") && !rest.contains("Eve"), "{rest}");
+    let less = attenuate(&token, "tool in s/plain").await;
+    let refused = system.refused(|| again(&less), "tool_not_in_token");
+    refused.await;
+    let started = Instant::now();
+    loop {
+        let read = again(&token).send().await.unwrap().text().await.unwrap();
+        if read.contains("Ann") {
+            break;
+        }
+        // The one before may not be gone yet.
+        assert!(started.elapsed() < PATIENCE, "{read}");
+    }
+    // What is kept is kept from everybody once the tool is stopped.
+    let kill = Some(json!({ "scope": "tool", "object": "s/ask" }));
+    system
+        .cluster
+        .acme(Method::POST, "kill-switches", kill)
+        .await
+        .unwrap();
+    system.refused(|| again(&token), "killed_tool").await;
+    system.cluster.stop().await;
+}

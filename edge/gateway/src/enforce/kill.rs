@@ -3,7 +3,7 @@
 //! is said meanwhile, is not handed on.
 
 use super::dialogue::Exchange;
-use super::{Caller, Gateway, Outcome};
+use super::{Caller, Gateway, Outcome, Permitted};
 use crate::upstream::Talk;
 use proctor_model::Reason;
 use std::time::Duration;
@@ -20,9 +20,14 @@ impl Gateway {
         &self,
         exchange: Exchange<'_>,
         talk: Talk,
+        permitted: &Permitted,
         cancel: &CancellationToken,
     ) -> Outcome {
         let (caller, loaded) = (exchange.caller, exchange.loaded);
+        if talk.words.is_some() {
+            // Nobody else sets it.
+            let _ = permitted.topic.set(exchange.recorded.permit().topic());
+        }
         let tool = exchange.recorded.permit().tool().clone();
         let decision_id = exchange.recorded.permit().facts().decision_id;
         let stop = cancel.child_token();

@@ -7,7 +7,7 @@ use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
 use super::{Context, Scope, ask, lists};
-use crate::enforce::{Asked, Caller, Gateway};
+use crate::enforce::{Asked, Caller, Gateway, Permitted};
 use crate::tasks::{Family, Task};
 use crate::upstream::{self, News, Watched};
 use axum::response::Response;
@@ -77,11 +77,12 @@ pub(super) async fn session(
     }
 }
 
-/// Sees to it that a stream of a call that was taken up again is read no longer than its reader may be here, whoever made the
-/// call and may go on with it.
+/// Sees to it that a stream of a call that was taken up again is read no longer than its reader may hear of the call, whoever
+/// made it and may go on with it.
 pub(super) async fn resumed(
     gateway: Arc<Gateway>,
     caller: Caller,
+    call: Arc<Permitted>,
     stream: Arc<Stream>,
     reader: u64,
 ) {
@@ -90,7 +91,7 @@ pub(super) async fn resumed(
             () = stream.left_by(reader) => return,
             () = tokio::time::sleep(AGAIN) => {}
         }
-        if let Err(reason) = gateway.admitted(&caller) {
+        if let Err(reason) = gateway.may_hear(&caller, &call) {
             stream.dismiss(reader);
             // Recorded as the refusal that it is; there is nobody to be told.
             drop(gateway.refuse(&caller, reason, None).await);

@@ -1,7 +1,7 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
 use super::owner::Owner;
-use super::session::{InWork, Session, WATCHED_MAX, locked};
+use super::session::{Found, InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
 use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task};
 use crate::enforce::{Asked, Outcome, Refused, Running};
@@ -68,28 +68,37 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
         return error::plain_status(StatusCode::NOT_ACCEPTABLE, "this is a stream of events");
     }
     let last = context.headers.get(LAST_EVENT_ID).map(|id| id.to_str());
-    let (stream, after) = match last {
-        None => (Arc::clone(&session.general), session.general.newest()),
-        Some(id) => match id.ok().and_then(|id| session.stream_of(id)) {
-            Some(found) => found,
-            None => {
-                return error::plain_status(
-                    StatusCode::NOT_FOUND,
-                    "there is no such event any more",
-                );
-            }
-        },
+    let found = match last {
+        None => Some(session.general_from_now()),
+        Some(id) => id.ok().and_then(|id| session.stream_of(id)),
     };
+    let Some(Found {
+        stream,
+        after,
+        call,
+    }) = found
+    else {
+        return error::plain_status(StatusCode::NOT_FOUND, "there is no such event any more");
+    };
+    // Who reads it again may be covered for less than who made the call, and its tool may be stopped by now.
+    if let Some(call) = &call
+        && let Err(reason) = context.endpoint.gateway.may_hear(&context.caller, call)
+    {
+        return context.refuse(&Value::Null, reason).await;
+    }
     let Some(response) = stream.respond(after, None) else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
     let gateway = Arc::clone(&context.endpoint.gateway);
     let (caller, scope) = (context.caller.clone(), context.scope.clone());
-    if Arc::ptr_eq(&stream, &session.general) {
-        tokio::spawn(follow::session(gateway, caller, scope, session));
-    } else {
-        let reader = stream.reader();
-        tokio::spawn(follow::resumed(gateway, caller, stream, reader));
+    match call {
+        None => {
+            tokio::spawn(follow::session(gateway, caller, scope, session));
+        }
+        Some(call) => {
+            let reader = stream.reader();
+            tokio::spawn(follow::resumed(gateway, caller, call, stream, reader));
+        }
     }
     response
 }
@@ -101,6 +110,12 @@ pub(super) async fn replied(context: &Context<'_>, id: &Value, reply: Reply) -> 
             // It goes to a tool server: whoever may not be here any more does not get it there.
             if let Err(response) = context.admit(&Value::Null).await {
                 return response;
+            }
+            // Nor does who is not covered for what the question is about.
+            if let Some(call) = session.asking(id)
+                && let Err(reason) = context.endpoint.gateway.may_hear(&context.caller, &call)
+            {
+                return context.refuse(&Value::Null, reason).await;
             }
             session.replied(id, reply);
             StatusCode::ACCEPTED.into_response()
@@ -418,7 +433,8 @@ impl Dialogue {
                 return context.outcome(&self.id, gateway.outcome(ended), finish);
             }
         };
-        let stream = self.session.open_stream();
+        let call = Arc::clone(&self.running.permitted);
+        let stream = self.session.open_stream(call);
         let tenant = &context.caller.tenant.id;
         context.endpoint.sessions.bound(tenant);
         let Some(response) = stream.respond(0, None) else {
@@ -448,7 +464,7 @@ impl Dialogue {
                 json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params })
             }
             Word::Question(said, reply) => {
-                let id = self.session.ask(reply);
+                let id = self.session.ask(Arc::clone(&self.running.permitted), reply);
                 json!({ "jsonrpc": "2.0", "id": id, "method": said.method, "params": said.params })
             }
         };

@@ -329,7 +329,7 @@ async fn go_on(
         context.trace_id.clone(),
     );
     asked.purpose = Purpose::Continue;
-    asked.granted = held.running.granted.get().cloned();
+    asked.granted = held.running.permitted.granted.get().cloned();
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
         // The held call is dropped, and with it cancelled.
         return context.outcome(id, Outcome::Refused(refused), finish);
@@ -407,7 +407,7 @@ impl Dialogue {
                     let uri = ("uri", Value::from(uri.as_str()));
                     return error::rpc_with(context.dialect, &self.id, refused, uri);
                 }
-                let granted = self.running.granted.get();
+                let granted = self.running.permitted.granted.get();
                 let outcome = sealed(&endpoint, &self.tenant, &self.subject, granted, outcome);
                 return context.outcome(&self.id, outcome, finish);
             }
@@ -439,7 +439,7 @@ impl Dialogue {
                 Next::Question(said, reply) => break self.hold(endpoint, said, reply),
                 Next::Ended(outcome) => {
                     self.guard.disarm();
-                    let granted = self.running.granted.get();
+                    let granted = self.running.permitted.granted.get();
                     break sealed(endpoint, &self.tenant, &self.subject, granted, outcome);
                 }
             }
