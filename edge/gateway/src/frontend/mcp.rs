@@ -15,7 +15,7 @@ mod task;
 
 use super::error::{self, Dialect};
 use super::request;
-use crate::enforce::{Caller, Gateway, Outcome};
+use crate::enforce::{Caller, Gateway, Outcome, Refused};
 use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -254,9 +254,9 @@ impl Context<'_> {
     }
 
     /// The answer to a request that went to a tool server, in HTTP.
-    fn outcome(&self, id: &Value, outcome: Outcome, finish: Finish) -> Response {
+    fn outcome(&self, id: &Value, outcome: Outcome, form: Form) -> Response {
         match outcome {
-            Outcome::Refused(refused) if error::as_tool_result(&refused).is_none() => {
+            Outcome::Refused(refused) if form.result_of(&refused).is_none() => {
                 error::rpc(self.dialect, id, &refused)
             }
             Outcome::Error(error) => {
@@ -266,7 +266,7 @@ impl Context<'_> {
                 *response.status_mut() = status;
                 response
             }
-            outcome => self.answer(message(self.dialect, id, outcome, finish)),
+            outcome => self.answer(message(self.dialect, id, outcome, form)),
         }
     }
 }
@@ -274,8 +274,43 @@ impl Context<'_> {
 /// Makes a result fit its revision.
 type Finish = fn(Map<String, Value>) -> Map<String, Value>;
 
+/// How the answer to a request that goes to a tool server is written.
+#[derive(Clone, Copy)]
+struct Form {
+    finish: Finish,
+    refusals: Refusals,
+}
+
+/// What a refusal may be written as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusals {
+    /// A tool's result, where the tenant wants that.
+    ToolResults,
+    /// An error of JSON-RPC. What is no call of a tool has results of another form.
+    Errors,
+}
+
+impl Form {
+    fn of(method: &str, finish: Finish) -> Self {
+        let refusals = match method {
+            "tools/call" => Refusals::ToolResults,
+            _ => Refusals::Errors,
+        };
+        Self { finish, refusals }
+    }
+
+    /// A refusal as a result, if it is to be one.
+    fn result_of(self, refused: &Refused) -> Option<Value> {
+        match self.refusals {
+            Refusals::ToolResults => error::as_tool_result(refused),
+            Refusals::Errors => None,
+        }
+    }
+}
+
 /// The answer to a request that went to a tool server, as a message.
-fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Value {
+fn message(dialect: Dialect, id: &Value, outcome: Outcome, form: Form) -> Value {
+    let finish = form.finish;
     match outcome {
         Outcome::Result(result) => json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) }),
         Outcome::Question(asked) => json!({ "jsonrpc": "2.0", "id": id, "result": asked }),
@@ -283,7 +318,7 @@ fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Va
             json!({ "jsonrpc": "2.0", "id": id, "result": task::written(dialect, *task) })
         }
         Outcome::Error(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
-        Outcome::Refused(refused) => match error::as_tool_result(&refused) {
+        Outcome::Refused(refused) => match form.result_of(&refused) {
             Some(Value::Object(result)) => {
                 json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) })
             }
@@ -294,4 +329,53 @@ fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Va
 
 fn server_info() -> Value {
     json!({ "name": "proctor", "title": "Proctor", "version": env!("CARGO_PKG_VERSION") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_model::config::Denials;
+
+    fn refused(reason: Reason, denials: Denials) -> Outcome {
+        Outcome::Refused(Refused {
+            decision_id: uuid::Uuid::nil().into(),
+            reason,
+            message: reason.message().to_owned(),
+            denials,
+            approval: None,
+            retry_after: None,
+            lacks: None,
+        })
+    }
+
+    #[test]
+    fn only_a_call_of_a_tool_is_refused_by_a_result() {
+        let (wanted, id) = (Denials::ToolResult, Value::from(7));
+        for (dialect, finish) in [
+            (Dialect::Legacy, legacy::finish as Finish),
+            (Dialect::Modern, modern::finish as Finish),
+        ] {
+            let say = |method: &str, reason, denials| {
+                let form = Form::of(method, finish);
+                message(dialect, &id, refused(reason, denials), form)
+            };
+            let result = say("tools/call", Reason::ToolNotInToken, wanted);
+            assert_eq!(result["result"]["isError"], true, "{result}");
+            for method in [
+                "resources/read",
+                "prompts/get",
+                "completion/complete",
+                "tasks/get",
+                "tasks/result",
+            ] {
+                let error = say(method, Reason::ToolNotInToken, wanted);
+                let told = &error["error"]["data"]["reason"];
+                assert_eq!(*told, "tool_not_in_token", "{method}: {error}");
+            }
+            let error = say("tools/call", Reason::ToolNotInToken, Denials::Error);
+            assert!(error["error"].is_object(), "{error}");
+            let error = say("tools/call", Reason::InvalidArguments, wanted);
+            assert!(error["error"].is_object(), "{error}");
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use super::owner::Owner;
 use super::session::{Found, InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
-use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task};
+use super::{
+    Context, Form, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task,
+};
 use crate::enforce::{Asked, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
@@ -318,7 +320,8 @@ async fn forward(
     let running = gateway
         .start(context.caller.clone(), asked, call.cancel.clone())
         .await;
-    go_through(context, session, id, call, said, running).await
+    let form = Form::of(method, finish);
+    go_through(context, session, id, form, call, said, running).await
 }
 
 async fn read(
@@ -383,32 +386,35 @@ async fn ask_task(
     let running = gateway
         .start_task(context.caller.clone(), asked, call.cancel.clone())
         .await;
-    go_through(context, session, id, call, said, running).await
+    let form = Form::of(request.method(), finish);
+    go_through(context, session, id, form, call, said, running).await
 }
 
 async fn go_through(
     context: &Context<'_>,
     session: &Arc<Session>,
     id: &Value,
+    form: Form,
     call: InWork,
     said: mpsc::Receiver<Word>,
     running: Result<Running, Refused>,
 ) -> Response {
     let running = match running {
         Ok(running) => running,
-        Err(refused) => return context.outcome(id, Outcome::Refused(refused), finish),
+        Err(refused) => return context.outcome(id, Outcome::Refused(refused), form),
     };
     let dialogue = Dialogue {
         session: Arc::clone(session),
         call,
         id: id.clone(),
+        form,
         said,
         running,
     };
     dialogue.respond(context).await
 }
 
-fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
     result.remove("resultType");
     result
 }
@@ -418,6 +424,7 @@ struct Dialogue {
     session: Arc<Session>,
     call: InWork,
     id: Value,
+    form: Form,
     said: mpsc::Receiver<Word>,
     running: Running,
 }
@@ -430,7 +437,7 @@ impl Dialogue {
             biased;
             Some(word) = self.said.recv() => word,
             ended = &mut self.running.outcome => {
-                return context.outcome(&self.id, gateway.outcome(ended), finish);
+                return context.outcome(&self.id, gateway.outcome(ended), self.form);
             }
         };
         let call = Arc::clone(&self.running.permitted);
@@ -450,7 +457,7 @@ impl Dialogue {
                 }
             };
             stream
-                .push(&message(Dialect::Legacy, &self.id, outcome, finish))
+                .push(&message(Dialect::Legacy, &self.id, outcome, self.form))
                 .await;
             stream.finish();
             drop(self.call);

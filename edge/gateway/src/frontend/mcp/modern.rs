@@ -5,7 +5,8 @@ use super::held::{HeldCall, Pending};
 use super::state::Subject;
 use super::stream::{Keep, Stream};
 use super::{
-    Context, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info, task,
+    Context, Form, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
+    task,
 };
 use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
@@ -165,7 +166,7 @@ fn discovered() -> Map<String, Value> {
     discovered.as_object().cloned().unwrap_or_default()
 }
 
-fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
     result
         .entry("resultType")
         .or_insert_with(|| "complete".into());
@@ -202,6 +203,7 @@ async fn forward(
     if level.is_some_and(|level| !level.as_str().is_some_and(is_level)) {
         return context.refuse(id, Reason::InvalidParams).await;
     }
+    let form = Form::of(method, finish);
     let mut granted = None;
     if let Some(inputs) = &mut request.inputs {
         let opened = match opened(context, &subject, inputs) {
@@ -210,7 +212,9 @@ async fn forward(
         };
         let tenant = &context.caller.tenant.id;
         match context.endpoint.held.take(tenant, opened) {
-            Some(Pending::Held(held)) => return go_on(context, id, subject, request, *held).await,
+            Some(Pending::Held(held)) => {
+                return go_on(context, id, form, subject, request, *held).await;
+            }
             Some(Pending::Counted(used)) => {
                 request.purpose = Purpose::Continue;
                 granted = used;
@@ -219,7 +223,7 @@ async fn forward(
             None => {}
         }
     }
-    begin(context, id, subject, request, granted).await
+    begin(context, id, form, subject, request, granted).await
 }
 
 /// Takes what a client gave back apart: the server's own state, and replies to what was asked, nothing else. A reply to
@@ -252,7 +256,7 @@ async fn ask_task(
     let asked = context.asked_task(Family::Modern, request, read, talk);
     let gateway = &context.endpoint.gateway;
     let outcome = gateway.ask_task(context.caller.clone(), asked).await;
-    context.outcome(id, outcome, finish)
+    context.outcome(id, outcome, Form::of(request.method(), finish))
 }
 
 fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
@@ -275,6 +279,7 @@ fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> 
 async fn begin(
     context: &Context<'_>,
     id: &Value,
+    form: Form,
     subject: Subject,
     request: Request,
     granted: Option<Granted>,
@@ -300,6 +305,7 @@ async fn begin(
         Ok(running) => {
             let dialogue = Dialogue {
                 id: id.clone(),
+                form,
                 tenant: context.caller.tenant.id.clone(),
                 subject,
                 said,
@@ -309,7 +315,7 @@ async fn begin(
             };
             dialogue.respond(context).await
         }
-        Err(refused) => context.outcome(id, Outcome::Refused(refused), finish),
+        Err(refused) => context.outcome(id, Outcome::Refused(refused), form),
     }
 }
 
@@ -317,6 +323,7 @@ async fn begin(
 async fn go_on(
     context: &Context<'_>,
     id: &Value,
+    form: Form,
     subject: Subject,
     request: Request,
     held: HeldCall,
@@ -332,7 +339,7 @@ async fn go_on(
     asked.granted = held.running.permitted.granted.get().cloned();
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
         // The held call is dropped, and with it cancelled.
-        return context.outcome(id, Outcome::Refused(refused), finish);
+        return context.outcome(id, Outcome::Refused(refused), form);
     }
     let responses = request.inputs.and_then(|inputs| inputs.responses);
     let reply = responses.and_then(|mut responses| match responses.remove(QUESTION) {
@@ -345,6 +352,7 @@ async fn go_on(
     let _ = held.reply.send(reply);
     let dialogue = Dialogue {
         id: id.clone(),
+        form,
         tenant: context.caller.tenant.id.clone(),
         subject,
         said: held.said,
@@ -361,6 +369,7 @@ const QUESTION: &str = "question";
 /// A call whose client may hear of it before it is answered.
 struct Dialogue {
     id: Value,
+    form: Form,
     tenant: TenantId,
     subject: Subject,
     said: mpsc::Receiver<Word>,
@@ -395,9 +404,9 @@ impl Dialogue {
         let first = match self.next(&endpoint.gateway).await {
             Next::Note(said) => said,
             Next::Question(said, reply) => {
-                let id = self.id.clone();
+                let (id, form) = (self.id.clone(), self.form);
                 let outcome = self.hold(&endpoint, said, reply);
-                return context.outcome(&id, outcome, finish);
+                return context.outcome(&id, outcome, form);
             }
             Next::Ended(outcome) => {
                 self.guard.disarm();
@@ -409,7 +418,7 @@ impl Dialogue {
                 }
                 let granted = self.running.permitted.granted.get();
                 let outcome = sealed(&endpoint, &self.tenant, &self.subject, granted, outcome);
-                return context.outcome(&self.id, outcome, finish);
+                return context.outcome(&self.id, outcome, self.form);
             }
         };
         let stream = Stream::new(Keep::Nothing);
@@ -432,7 +441,7 @@ impl Dialogue {
         let note =
             |said: Said| json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params });
         stream.push(&note(first)).await;
-        let id = self.id.clone();
+        let (id, form) = (self.id.clone(), self.form);
         let outcome = loop {
             match self.next(&endpoint.gateway).await {
                 Next::Note(said) => stream.push(&note(said)).await,
@@ -445,7 +454,7 @@ impl Dialogue {
             }
         };
         stream
-            .push(&message(Dialect::Modern, &id, outcome, finish))
+            .push(&message(Dialect::Modern, &id, outcome, form))
             .await;
     }
 
