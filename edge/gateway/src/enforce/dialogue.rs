@@ -242,6 +242,12 @@ impl Gateway {
                     let _ = client.send(Word::Note(said)).await;
                 }
             }
+            // In the stateless revision a completion has no result that could ask: the server does without.
+            Word::Question(_, reply)
+                if exchange.purpose == Purpose::Complete && talk.takes_results() =>
+            {
+                let _ = reply.send(declined(-32601, "a completion asks nothing"));
+            }
             Word::Question(said, mut reply) => {
                 let asking = self.question(exchange, client, said);
                 let replied = tokio::select! {

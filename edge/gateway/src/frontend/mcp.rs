@@ -1,6 +1,7 @@
 //! MCP over streamable HTTP. One endpoint speaks both families of revisions: each message says which it is of.
 
 mod ask;
+mod asker;
 mod follow;
 mod headers;
 mod held;

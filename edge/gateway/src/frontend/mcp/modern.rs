@@ -1,6 +1,7 @@
 //! MCP 2026-07-28: stateless; every request says all about itself.
 
 use super::ask::{self, Request};
+use super::asker::Asker;
 use super::held::{HeldCall, Pending};
 use super::state::Subject;
 use super::stream::{Keep, Stream};
@@ -8,7 +9,7 @@ use super::{
     Context, Form, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
     task,
 };
-use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
+use crate::enforce::{Asked, Gateway, Outcome, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
 use crate::upstream::talk::{Answers, Inputs, Said, WORDS_WAITING, Word, is_level};
@@ -16,7 +17,7 @@ use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::{Granted, Purpose};
-use proctor_model::{Reason, TenantId};
+use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -216,6 +217,7 @@ async fn forward(
                 return go_on(context, id, form, subject, request, *held).await;
             }
             Some(Pending::Counted(used)) => {
+                // Never a completion: none has inputs.
                 request.purpose = Purpose::Continue;
                 granted = used;
             }
@@ -306,8 +308,7 @@ async fn begin(
             let dialogue = Dialogue {
                 id: id.clone(),
                 form,
-                tenant: context.caller.tenant.id.clone(),
-                subject,
+                asker: Asker::new(context, subject),
                 said,
                 running,
                 guard,
@@ -353,8 +354,7 @@ async fn go_on(
     let dialogue = Dialogue {
         id: id.clone(),
         form,
-        tenant: context.caller.tenant.id.clone(),
-        subject,
+        asker: Asker::new(context, subject),
         said: held.said,
         running: held.running,
         guard: held.cancel,
@@ -370,8 +370,7 @@ const QUESTION: &str = "question";
 struct Dialogue {
     id: Value,
     form: Form,
-    tenant: TenantId,
-    subject: Subject,
+    asker: Asker,
     said: mpsc::Receiver<Word>,
     running: Running,
     /// In this revision a client that closes the stream cancels.
@@ -405,7 +404,7 @@ impl Dialogue {
             Next::Note(said) => said,
             Next::Question(said, reply) => {
                 let (id, form) = (self.id.clone(), self.form);
-                let outcome = self.hold(&endpoint, said, reply);
+                let outcome = self.hold(&endpoint, said, reply).await;
                 return context.outcome(&id, outcome, form);
             }
             Next::Ended(outcome) => {
@@ -417,7 +416,7 @@ impl Dialogue {
                     return error::rpc_with(context.dialect, &self.id, refused, uri);
                 }
                 let granted = self.running.permitted.granted.get();
-                let outcome = sealed(&endpoint, &self.tenant, &self.subject, granted, outcome);
+                let outcome = self.asker.sealed(&endpoint, granted, outcome).await;
                 return context.outcome(&self.id, outcome, self.form);
             }
         };
@@ -445,11 +444,11 @@ impl Dialogue {
         let outcome = loop {
             match self.next(&endpoint.gateway).await {
                 Next::Note(said) => stream.push(&note(said)).await,
-                Next::Question(said, reply) => break self.hold(endpoint, said, reply),
+                Next::Question(said, reply) => break self.hold(endpoint, said, reply).await,
                 Next::Ended(outcome) => {
                     self.guard.disarm();
                     let granted = self.running.permitted.granted.get();
-                    break sealed(endpoint, &self.tenant, &self.subject, granted, outcome);
+                    break self.asker.sealed(endpoint, granted, outcome).await;
                 }
             }
         };
@@ -459,7 +458,7 @@ impl Dialogue {
     }
 
     /// A server of the older revisions asks: the call is held, and the question is the result.
-    fn hold(
+    async fn hold(
         self,
         endpoint: &super::Endpoint,
         said: Said,
@@ -477,66 +476,6 @@ impl Dialogue {
             cancel: self.guard,
         };
         let pending = Pending::Held(Box::new(held));
-        question(endpoint, &self.tenant, &self.subject, asked, pending)
-    }
-}
-
-/// Seals the state of a question.
-fn sealed(
-    endpoint: &super::Endpoint,
-    tenant: &TenantId,
-    subject: &Subject,
-    granted: Option<&Granted>,
-    outcome: Outcome,
-) -> Outcome {
-    match outcome {
-        Outcome::Question(asked) => {
-            let pending = Pending::Counted(granted.cloned());
-            question(endpoint, tenant, subject, asked, pending)
-        }
-        outcome => outcome,
-    }
-}
-
-fn question(
-    endpoint: &super::Endpoint,
-    tenant: &TenantId,
-    subject: &Subject,
-    mut asked: Map<String, Value>,
-    pending: Pending,
-) -> Outcome {
-    let gateway = &endpoint.gateway;
-    let state = match asked.remove("requestState") {
-        Some(Value::String(state)) => Some(state),
-        _ => None,
-    };
-    let questions = asked.get("inputRequests").and_then(Value::as_object);
-    let names = questions.map(|questions| questions.keys().cloned().collect());
-    let number = gateway.random.array::<16>().map(u128::from_be_bytes);
-    let sealed = number.map_err(|_| Reason::Internal).and_then(|number| {
-        let sealed = subject.seal(
-            number,
-            state,
-            names.unwrap_or_default(),
-            gateway.clock.now(),
-        )?;
-        // Said openly: to be asked a question whose reply nobody would take helps no client.
-        let room = endpoint.held.put(tenant, number, pending);
-        room.then_some(sealed).ok_or(Reason::Overloaded)
-    });
-    match sealed {
-        Ok(sealed) => {
-            asked.insert("requestState".into(), sealed.into());
-            Outcome::Question(asked)
-        }
-        Err(reason) => Outcome::Refused(Refused {
-            decision_id: gateway.decision_id(),
-            reason,
-            message: reason.message().to_owned(),
-            denials: proctor_model::config::Denials::default(),
-            approval: None,
-            retry_after: None,
-            lacks: None,
-        }),
+        self.asker.question(endpoint, asked, pending).await
     }
 }
