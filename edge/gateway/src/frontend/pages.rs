@@ -67,7 +67,8 @@ impl Pages {
         }
     }
 
-    /// On loopback, and where a public address is set, the names are known; elsewhere a proxy may use any.
+    /// On loopback, and where a public address is set, the names are known; elsewhere a proxy may use any. An IP address is no name
+    /// that somebody could make point here: off loopback, where probes and proxies use it, it is as good as the public one.
     fn knows_host(&self, headers: &HeaderMap) -> bool {
         let Some(host) = headers.get(header::HOST) else {
             return true;
@@ -80,7 +81,13 @@ impl Pages {
             return false;
         };
         let named = |public: &Url| public.host() == url.host();
-        !self.loopback || is_loopback(&url) || self.public.as_ref().is_some_and(named)
+        let known = is_loopback(&url) || self.public.as_ref().is_some_and(named);
+        known
+            || match (self.loopback, &self.public) {
+                (true, _) => false,
+                (false, Some(_)) => is_address(&url),
+                (false, None) => true,
+            }
     }
 
     fn admits(&self, origin: &HeaderValue) -> bool {
@@ -106,6 +113,10 @@ fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
         None => false,
     }
+}
+
+fn is_address(url: &Url) -> bool {
+    matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)))
 }
 
 pub(super) async fn guard(
@@ -166,7 +177,7 @@ mod tests {
         let public = Some("https://edge.example/".parse().unwrap());
         let pages = Pages::new("0.0.0.0:8080".parse().unwrap(), public, &origins);
         for origin in ["https://console.example", "https://edge.example"] {
-            assert!(checked(&pages, "whatever", Some(origin)), "{origin}");
+            assert!(checked(&pages, "edge.example", Some(origin)), "{origin}");
         }
         for origin in [
             "http://console.example",
@@ -174,7 +185,32 @@ mod tests {
             "http://localhost",
             "null",
         ] {
-            assert!(!checked(&pages, "whatever", Some(origin)), "{origin}");
+            assert!(!checked(&pages, "edge.example", Some(origin)), "{origin}");
         }
+    }
+
+    #[test]
+    fn where_a_public_address_is_set_no_other_name_reaches_anything() {
+        let public = Some("https://edge.example/".parse().unwrap());
+        let pages = Pages::new("0.0.0.0:8080".parse().unwrap(), public, &[]);
+        for host in [
+            "edge.example",
+            "edge.example:8443",
+            "localhost:8080",
+            "10.0.0.7:8080",
+            "[fd00::7]:8080",
+        ] {
+            assert!(checked(&pages, host, None), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "edge.example.evil.example",
+            "10.0.0.7.evil.example",
+            "edge",
+        ] {
+            assert!(!checked(&pages, host, None), "{host}");
+        }
+        let unnamed = Pages::new("0.0.0.0:8080".parse().unwrap(), None, &[]);
+        assert!(checked(&unnamed, "edge.internal", None), "a proxy's name");
     }
 }
