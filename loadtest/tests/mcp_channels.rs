@@ -552,6 +552,31 @@ async fn a_long_stream_ends_with_the_right_to_it() {
         first.contains("docs://open") && !first.contains("docs://other"),
         "{first}"
     );
+    // So many are enough for one, and another has theirs.
+    let other = system.token(&["tool in s/*"]).await;
+    let listen = async |who: &str| {
+        let wanted = json!({ "notifications": { "toolsListChanged": true } });
+        let sent = system.modern(who, "subscriptions/listen", wanted).send();
+        let response = sent.await.unwrap();
+        match response.headers()["content-type"] == "text/event-stream" {
+            true => Ok(response),
+            false => Err(response.json::<Value>().await.unwrap()),
+        }
+    };
+    let mut more = Vec::new();
+    for _ in 1..16 {
+        more.push(listen(&token).await.unwrap());
+    }
+    let enough = listen(&token).await.unwrap_err();
+    assert_eq!(reason(&enough), "overloaded", "{enough}");
+    more.push(listen(&other).await.unwrap());
+    // One that is gone leaves its place.
+    drop(more.remove(0));
+    let started = std::time::Instant::now();
+    while let Err(refused) = listen(&token).await {
+        assert_eq!(reason(&refused), "overloaded", "{refused}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{refused}");
+    }
     let revoke = json!({ "token": token });
     system
         .cluster

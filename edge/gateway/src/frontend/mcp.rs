@@ -6,6 +6,7 @@ mod follow;
 mod headers;
 mod held;
 mod legacy;
+mod listeners;
 mod lists;
 mod modern;
 mod owner;
@@ -33,11 +34,12 @@ pub(super) const VERSIONS: [&str; 4] = ["2026-07-28", "2025-11-25", "2025-06-18"
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// The MCP endpoint: the gateway and the sessions of the older revisions.
+/// The MCP endpoint: the gateway, and what lasts longer than a request.
 pub(super) struct Endpoint {
     gateway: Arc<Gateway>,
     sessions: session::Sessions,
     held: held::HeldCalls,
+    listeners: listeners::Listeners,
 }
 
 impl Endpoint {
@@ -46,6 +48,7 @@ impl Endpoint {
             gateway,
             sessions: session::Sessions::default(),
             held: held::HeldCalls::default(),
+            listeners: listeners::Listeners::default(),
         }
     }
 }

@@ -109,6 +109,9 @@ pub(super) async fn listen(
     if let Err(response) = context.admit(id).await {
         return response;
     }
+    let Some(place) = context.endpoint.listeners.enter(&context.caller) else {
+        return context.refuse(id, Reason::Overloaded).await;
+    };
     let Some(asked) = params.get("notifications").and_then(Value::as_object) else {
         return context.refuse(id, Reason::InvalidParams).await;
     };
@@ -189,7 +192,7 @@ pub(super) async fn listen(
             stream.push(&over(&id, reason)).await;
         }
         stream.finish();
-        drop(watched);
+        drop((watched, place));
     });
     response
 }

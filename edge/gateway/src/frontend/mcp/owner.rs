@@ -80,7 +80,7 @@ impl Owner {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::world::TenantState;
     use proctor_engine::CompiledIntent;
@@ -95,13 +95,13 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
     const KEY: [u8; 32] = [7; 32];
 
-    fn tenant() -> Arc<TenantState> {
+    pub(crate) fn tenant() -> Arc<TenantState> {
         let (clock, _hand) = Clock::at(Timestamp::from_secs(NOW));
         Arc::new(TenantState::new("acme".parse().unwrap(), clock))
     }
 
     /// With a token of one root: the one that this nonce makes.
-    fn caller(tenant: &Arc<TenantState>, nonce: u8, appended: &[&str]) -> Caller {
+    pub(crate) fn caller(tenant: &Arc<TenantState>, nonce: u8, appended: &[&str]) -> Caller {
         let key = TokenKey {
             kid: "k1".parse().unwrap(),
             key: KEY,
