@@ -70,8 +70,9 @@ pub(super) async fn session(
         })
     };
     tokio::select! {
+        // Another token of the session's principal may read it still, or this one again.
         ended = follower.run(wanted) => if ended.is_err() {
-            follower.stream.finish();
+            follower.stream.dismiss(follower.reader);
         },
         () = over.cancelled() => {}
     }

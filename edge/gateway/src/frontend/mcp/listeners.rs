@@ -18,7 +18,9 @@ const OF_ONE_TENANT_MAX: usize = 1_024;
 
 /// All of them, by whom they are for.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<TenantId, Vec<Arc<Owner>>>>>);
+pub(super) struct Listeners(Arc<Mutex<HashMap<TenantId, OfTenant>>>);
+
+type OfTenant = Vec<Arc<Owner>>;
 
 /// One of them, until it is dropped.
 pub(super) struct Listening {
