@@ -23,6 +23,8 @@ const RATIO_MAX: f64 = 1.3;
 const IDLE_KB_MAX: f64 = 64.0;
 /// Most new connections to the tool server for all calls.
 const CONNECTIONS_MAX: usize = 100;
+/// Streams of 2026-07-28 that one principal may have.
+const LISTEN_MAX: usize = 16;
 /// How long streams idle before the edge's memory is read: it authorizes each anew every second.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -163,7 +165,15 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
     };
     // First, and the second beside the first: an edge that did much has memory to give that was counted before.
     let pid = cluster.edge.pid().context("the edge runs")?;
-    let (listen_kb, mut listening) = idle(plan, pid, || edge.listen()).await?;
+    let (listeners, opened) = (
+        principals(plan, &cluster, &edge).await?,
+        AtomicUsize::new(0),
+    );
+    let listen = || {
+        let at = opened.fetch_add(1, Ordering::Relaxed) / LISTEN_MAX;
+        listeners[at].listen()
+    };
+    let (listen_kb, mut listening) = idle(plan, pid, listen).await?;
     let (session_kb, mut sessions) = idle(plan, pid, || edge.session()).await?;
     are_open(&mut listening).await?;
     are_open(&mut sessions).await?;
@@ -198,17 +208,38 @@ async fn prepare(cluster: &Cluster, server: &Server) -> anyhow::Result<String> {
         .acme(Method::PUT, "tool-servers/bench", Some(registered))
         .await?;
     allow_all(cluster).await?;
+    let token = mint(cluster).await?;
+    cluster
+        .wait_allowed(&token, AGENT, "bench/echo", json!({ "text": "x" }))
+        .await?;
+    Ok(token)
+}
+
+async fn mint(cluster: &Cluster) -> anyhow::Result<String> {
     let caveats = [
         format!("time < {}", in_secs(3600)?),
         "tool in bench/*".to_owned(),
     ];
     let asked = json!({ "agent": AGENT, "caveats": caveats });
     let minted = cluster.acme(Method::POST, "tokens", Some(asked)).await?;
-    let token = minted["token"].as_str().context("the token")?.to_owned();
-    cluster
-        .wait_allowed(&token, AGENT, "bench/echo", json!({ "text": "x" }))
-        .await?;
-    Ok(token)
+    Ok(minted["token"].as_str().context("the token")?.to_owned())
+}
+
+/// The same endpoint under as many tokens as all streams need, with the one that is opened before those that count.
+async fn principals(
+    plan: Plan,
+    cluster: &Cluster,
+    edge: &Endpoint,
+) -> anyhow::Result<Vec<Endpoint>> {
+    let streams = plan.streams.saturating_add(1);
+    let mut principals = Vec::new();
+    for _ in 0..streams.div_ceil(LISTEN_MAX) {
+        principals.push(Endpoint {
+            token: mint(cluster).await?,
+            ..edge.clone()
+        });
+    }
+    Ok(principals)
 }
 
 /// An MCP endpoint, and how it is asked.

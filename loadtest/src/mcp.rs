@@ -53,7 +53,7 @@ impl Client {
             .header("accept", "application/json, text/event-stream")
     }
 
-    /// A request of the stateless revision, its headers as they have to be.
+    /// A request of the stateless revision, its headers and its `_meta` as they have to be, with what more `_meta` is given.
     pub fn modern(&self, method: &str, mut params: Value) -> RequestBuilder {
         let mut request = self
             .post()
@@ -63,7 +63,11 @@ impl Client {
         if let Some(name) = named.into_iter().flatten().next() {
             request = request.header("mcp-name", name);
         }
-        params["_meta"] = meta();
+        let mut all = meta();
+        if let (Some(all), Some(more)) = (all.as_object_mut(), params["_meta"].as_object()) {
+            all.extend(more.clone());
+        }
+        params["_meta"] = all;
         request.json(&json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }))
     }
 
@@ -168,7 +172,7 @@ impl Client {
     /// `subscriptions/listen`; the stream, and what the edge agreed to tell of.
     async fn listen(&self, wanted: Value) -> anyhow::Result<(Stream, Value)> {
         let wanted = json!({ "notifications": wanted });
-        let mut stream = Stream::of(self.modern("subscriptions/listen", wanted)).await?;
+        let mut stream = Stream::open(self.modern("subscriptions/listen", wanted)).await?;
         let first = stream.next().await?.context("an acknowledgement")?;
         let acknowledged = "notifications/subscriptions/acknowledged";
         ensure!(first["method"] == acknowledged, "{first}");
@@ -180,14 +184,47 @@ impl Client {
     /// # Errors
     /// If the edge refuses.
     pub async fn general(&self, session: &str) -> anyhow::Result<Stream> {
-        let request = self
-            .http
+        Stream::open(self.get(session)).await
+    }
+
+    /// Makes a request whose progress is asked for and whose answer comes as a stream: in a session, or of the stateless
+    /// revision.
+    ///
+    /// # Errors
+    /// If the answer is no stream.
+    pub async fn streamed(
+        &self,
+        session: Option<&str>,
+        method: &str,
+        mut params: Value,
+    ) -> anyhow::Result<Stream> {
+        params["_meta"] = json!({ "progressToken": "p" });
+        let request = match session {
+            None => self.modern(method, params),
+            Some(_) => {
+                let message =
+                    json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+                self.legacy(LEGACY, session, &message)
+            }
+        };
+        Stream::open(request).await
+    }
+
+    /// Takes a stream of a session up again after this event.
+    ///
+    /// # Errors
+    /// If the edge refuses.
+    pub async fn resume(&self, session: &str, event: &str) -> anyhow::Result<Stream> {
+        Stream::open(self.get(session).header("last-event-id", event)).await
+    }
+
+    fn get(&self, session: &str) -> RequestBuilder {
+        self.http
             .get(&self.url)
             .bearer_auth(&self.token)
             .header("accept", "text/event-stream")
             .header("mcp-protocol-version", LEGACY)
-            .header("mcp-session-id", session);
-        Stream::of(request).await
+            .header("mcp-session-id", session)
     }
 }
 
@@ -208,7 +245,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    async fn of(request: RequestBuilder) -> anyhow::Result<Self> {
+    async fn open(request: RequestBuilder) -> anyhow::Result<Self> {
         let response = request.send().await?;
         let kind = response.headers().get("content-type").cloned();
         if kind.is_none_or(|kind| kind != "text/event-stream") {

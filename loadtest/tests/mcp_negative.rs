@@ -75,7 +75,16 @@ struct System {
 
 impl System {
     async fn start() -> Self {
-        let cluster = acme::start().await.unwrap();
+        Self::start_with(json!({ "intent": "when_declared" })).await
+    }
+
+    async fn start_with(settings: Value) -> Self {
+        let cluster = Cluster::start(Options {
+            settings,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
         let server = Server {
             tools: Arc::new(Mutex::new(TOOLS.to_vec())),
             did: Arc::default(),
@@ -247,6 +256,35 @@ async fn only_a_request_does_anything() {
         }
     }
     assert_eq!(system.did(), before);
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_call_is_refused_by_a_result() {
+    let settings = json!({ "intent": "when_declared", "denials": "tool_result" });
+    let system = System::start_with(settings).await;
+    let client = system.client("s/p*").await;
+    for era in Era::ALL {
+        for (method, mut params) in methods() {
+            if method == "tools/call" {
+                params["name"] = "other".into();
+            }
+            let answer = client.ask(era, method, params).await.unwrap();
+            let told = match method {
+                "tools/call" => {
+                    assert_eq!(answer["result"]["isError"], true, "{era:?}: {answer}");
+                    &answer["result"]["structuredContent"]
+                }
+                // Its results have no place for it: a client would take it for a broken one.
+                _ => &answer["error"]["data"],
+            };
+            assert_eq!(
+                told["reason"], "tool_not_in_token",
+                "{era:?} {method}: {answer}"
+            );
+        }
+    }
+    assert_eq!(system.did(), 0);
     system.cluster.stop().await;
 }
 

@@ -57,7 +57,15 @@ async fn stateful(State(told): State<Told>, Json(request): Json<Value>) -> Respo
         "tools/list" => {
             json!({ "tools": [{ "name": "ask", "inputSchema": { "type": "object" } }] })
         }
-        "tools/call" => return asks(&told, &request["id"]),
+        "prompts/list" => json!({ "prompts": [{ "name": "p" }] }),
+        "tools/call" => {
+            let done = json!({ "content": [{ "type": "text", "text": "done" }] });
+            return asks(&told, &request["id"], &done);
+        }
+        "completion/complete" => {
+            let done = json!({ "completion": { "values": ["done"] } });
+            return asks(&told, &request["id"], &done);
+        }
         "" => {
             told.send_modify(|told| told.push(request));
             return axum::http::StatusCode::ACCEPTED.into_response();
@@ -68,13 +76,11 @@ async fn stateful(State(told): State<Told>, Json(request): Json<Value>) -> Respo
     Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
 }
 
-fn asks(told: &Told, id: &Value) -> Response {
+fn asks(told: &Told, id: &Value, done: &Value) -> Response {
     let mut asked = question();
     asked["jsonrpc"] = "2.0".into();
     asked["id"] = 1.into();
-    let answer = json!({ "jsonrpc": "2.0", "id": id, "result": {
-        "content": [{ "type": "text", "text": "done" }],
-    } });
+    let answer = json!({ "jsonrpc": "2.0", "id": id, "result": done });
     let (mut told, before) = (told.subscribe(), told.borrow().len());
     let answered = async move {
         told.wait_for(|told| told.len() > before).await.unwrap();
@@ -144,7 +150,7 @@ impl System {
     async fn token(&self, caveats: &[String]) -> String {
         let mut all = vec![
             format!("time < {}", in_secs(3600).unwrap()),
-            "tool in */ask".to_owned(),
+            "tool in */ask,old/prompt:p".to_owned(),
         ];
         all.extend_from_slice(caveats);
         let body = json!({ "agent": AGENT, "caveats": all });
@@ -163,32 +169,32 @@ impl System {
 
     /// A call of a server's `ask`, with more members in its parameters.
     async fn ask(&self, server: &str, token: &str, arguments: Value, more: Value) -> Value {
-        let mut params = json!({ "name": "ask", "arguments": arguments, "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} },
-        } });
+        let mut params = json!({ "name": "ask", "arguments": arguments, "_meta": meta() });
         let mut more = more.as_object().unwrap().clone();
         let meta = more.remove("_meta").unwrap_or(json!({}));
         let own = params["_meta"].as_object_mut().unwrap();
         own.extend(meta.as_object().unwrap().clone());
         params.as_object_mut().unwrap().extend(more);
-        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
-        let request = self
-            .http
+        let request = self.request(server, token, "tools/call", &params);
+        let response = request.header("mcp-name", "ask").send().await;
+        response.unwrap().json().await.unwrap()
+    }
+
+    fn request(
+        &self,
+        server: &str,
+        token: &str,
+        method: &str,
+        params: &Value,
+    ) -> reqwest::RequestBuilder {
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+        self.http
             .post(format!("{}/v1/mcp/{server}", self.cluster.edge_url))
             .bearer_auth(token)
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", "ask");
-        request
+            .header("mcp-method", method)
             .json(&body)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
     }
 
     /// Asks, and gives the state that goes with the question.
@@ -201,6 +207,14 @@ impl System {
     fn told(&self) -> Vec<Value> {
         self.told.send_replace(Vec::new())
     }
+}
+
+/// Of a client that can be asked.
+fn meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} },
+    })
 }
 
 fn reason(answer: &Value) -> &str {
@@ -267,6 +281,17 @@ async fn a_reply_is_to_what_was_asked_and_passes_the_content_rules() {
     let told = json!(system.told());
     assert_eq!(told[0]["error"]["message"], "this reply is not passed on");
     assert!(!told.to_string().contains(CREDENTIAL), "{told}");
+
+    // Where there is no result that asks, the server hears that nobody answers, and goes on.
+    let params = json!({
+        "ref": { "type": "ref/prompt", "name": "p" }, "argument": { "name": "x", "value": "y" }, "_meta": meta(),
+    });
+    let completed = system.request("old", &token, "completion/complete", &params);
+    let completed: Value = completed.send().await.unwrap().json().await.unwrap();
+    let values = &completed["result"]["completion"]["values"];
+    assert_eq!(*values, json!(["done"]), "{completed}");
+    let told = json!(system.told());
+    assert_eq!(told[0]["error"]["message"], "a completion asks nothing");
     proctor_loadtest::oracle::settled(&system.cluster, std::time::Duration::from_secs(20))
         .await
         .unwrap();

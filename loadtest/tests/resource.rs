@@ -121,7 +121,7 @@ async fn pages_and_names_that_nobody_named_are_refused() {
             ("access-control-request-method", "POST"),
             (
                 "access-control-request-headers",
-                "authorization,content-type,mcp-protocol-version,mcp-method,mcp-name",
+                "authorization,content-type,mcp-protocol-version,mcp-method,mcp-name,mcp-param-region,x-evil",
             ),
         ]
     };
@@ -138,12 +138,17 @@ async fn pages_and_names_that_nobody_named_are_refused() {
         "mcp-method",
         "mcp-name",
         "mcp-session-id",
+        "mcp-param-region",
+        "traceparent",
+        "x-api-key",
+        "x-proctor-approval",
     ] {
         assert!(
             allowed.split(',').any(|one| one.trim() == name),
             "{allowed}"
         );
     }
+    assert!(!allowed.contains("evil"), "{allowed}");
     let methods = header(&headers, "access-control-allow-methods");
     assert!(methods.contains("POST"), "{methods}");
 
@@ -154,7 +159,12 @@ async fn pages_and_names_that_nobody_named_are_refused() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert_eq!(header(&headers, "access-control-allow-origin"), CONSOLE);
     let exposed = header(&headers, "access-control-expose-headers").to_ascii_lowercase();
-    assert!(exposed.contains("www-authenticate"), "{exposed}");
+    for name in ["www-authenticate", "mcp-session-id", "x-proctor-decision"] {
+        assert!(
+            exposed.split(',').any(|one| one.trim() == name),
+            "{exposed}"
+        );
+    }
 
     for origin in [
         "https://evil.example",

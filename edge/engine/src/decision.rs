@@ -229,6 +229,11 @@ impl Permit {
         &self.token
     }
 
+    /// The same, to be kept when the permit is gone.
+    pub(crate) fn kept_token(&self) -> Arc<VerifiedToken> {
+        Arc::clone(&self.token)
+    }
+
     /// Gives the permit up: something needed after the decision failed.
     pub fn refuse(self, reason: Reason) -> Refusal {
         let mut refusal = Refusal::new(self.facts, reason);

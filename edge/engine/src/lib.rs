@@ -15,7 +15,7 @@
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
 //! [`decision`] (what comes out), then the controls: [`token`] (with [`login`], where some come from), [`catalogue`] with [`schema`], [`intent`] with
-//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`task`] (answers that come later), [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
+//! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`task`] (answers that come later), [`hearing`] (who else may hear of a call), [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
     not(test),
@@ -35,6 +35,7 @@ pub mod decide;
 pub mod decision;
 pub mod definition;
 pub mod filter;
+pub mod hearing;
 pub mod history;
 pub mod intent;
 pub mod json;
@@ -60,6 +61,7 @@ pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, decide_continued, decide_granted, visible_tools};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 pub use filter::{Vault, vault_key};
+pub use hearing::{Topic, may_hear};
 pub use intent::CompiledIntent;
 pub use login::{CompiledIssuer, Login};
 pub use policy::Evaluator;

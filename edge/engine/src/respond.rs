@@ -9,7 +9,7 @@ use crate::decision::Permit;
 use crate::filter::Place;
 use crate::memory::{self, Examined, MemoryKey, MemoryView};
 use crate::policy::{Evaluator, ResultView, Subject};
-use crate::response::{Foreign, hold_to_tenant, redact, rows, trim};
+use crate::response::{Foreign, hold_to_tenant, redact, rows, strip, trim};
 use crate::step::{No, Step, Steps, step};
 use crate::world::World;
 use proctor_model::audit::{EventPolicy, EventVerdict};
@@ -153,6 +153,8 @@ pub fn respond(
     let mut original = None;
     let outcome = (|| {
         let (findings, body) = (&mut findings, &mut body);
+        // Before anything of ours is noted in it.
+        strip(body);
         let tool = step(findings, world, Control::Output, |_| {
             let tool = world.tenant.catalogue().get(permit.tool());
             let tool = tool.ok_or(Reason::Internal)?;

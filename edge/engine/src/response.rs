@@ -1,13 +1,16 @@
-//! What can be done with an answer's documents: count rows, trim them, redact fields, hold rows to the tenant.
+//! What can be done with an answer: take out what only the edge says, and with its documents: count rows, trim them, redact
+//! fields, hold rows to the tenant.
 
 mod documents;
 mod redact;
+mod reserved;
 mod scope;
 #[cfg(test)]
 mod tests;
 
 use documents::{Unvouched, each_document};
 pub(crate) use redact::{each_at, redact, redact_at};
+pub(crate) use reserved::strip;
 pub(crate) use scope::{Foreign, hold_to_tenant, names_tenant};
 
 use crate::catalogue::Tool;

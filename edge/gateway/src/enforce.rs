@@ -32,7 +32,9 @@ use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
 use judge::{Noting, Sitting};
 use proctor_engine::token::VerifiedToken;
-use proctor_engine::{ApprovalNote, Call, Decision, Evaluator, Granted, Purpose, ToolQuery, World};
+use proctor_engine::{
+    ApprovalNote, Call, Decision, Evaluator, Granted, Purpose, ToolQuery, Topic, World,
+};
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
 use proctor_model::content::{ContentClass, ContentFinding};
@@ -153,8 +155,16 @@ struct Decided {
 /// A call under way.
 pub(crate) struct Running {
     pub(crate) outcome: JoinHandle<Outcome>,
+    pub(crate) permitted: Arc<Permitted>,
+}
+
+/// What there is to know of a call, or of a request about a task, once it is permitted.
+#[derive(Default)]
+pub(crate) struct Permitted {
     /// What a person's approval was used for, if it took one.
-    pub(crate) granted: Arc<OnceLock<Granted>>,
+    pub(crate) granted: OnceLock<Granted>,
+    /// Who else may hear of it. There before its server is asked, if anybody hears what that says before it answers.
+    topic: OnceLock<Topic>,
 }
 
 impl Caller {
@@ -308,13 +318,13 @@ impl Gateway {
     ) -> Result<Running, Refused> {
         let place = self.place(&caller, asked.trace_id.as_deref()).await?;
         let gateway = Arc::clone(self);
-        let granted = Arc::new(OnceLock::new());
-        let used = Arc::clone(&granted);
+        let permitted = Arc::new(Permitted::default());
+        let noted = Arc::clone(&permitted);
         let outcome = tokio::spawn(async move {
             let _place = place;
-            gateway.call_through(&caller, asked, &used, &cancel).await
+            gateway.call_through(&caller, asked, &noted, &cancel).await
         });
-        Ok(Running { outcome, granted })
+        Ok(Running { outcome, permitted })
     }
 
     /// A place for what a caller asks, taken when all of the request is here: a slow sender holds nothing.
@@ -349,14 +359,13 @@ impl Gateway {
     ) -> Result<Running, Refused> {
         let place = self.place(&caller, asked.trace_id.as_deref()).await?;
         let gateway = Arc::clone(self);
+        let permitted = Arc::new(Permitted::default());
+        let noted = Arc::clone(&permitted);
         let outcome = tokio::spawn(async move {
             let _place = place;
-            gateway.task_through(&caller, asked, &cancel).await
+            gateway.task_through(&caller, asked, &noted, &cancel).await
         });
-        Ok(Running {
-            outcome,
-            granted: Arc::default(),
-        })
+        Ok(Running { outcome, permitted })
     }
 
     /// What came of it.

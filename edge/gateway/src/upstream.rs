@@ -249,7 +249,8 @@ pub(crate) async fn forward(
     })
 }
 
-/// By which way a result comes: that of a call may be a question or a task, and what is said of a task is no result.
+/// By which way a result comes: that of a call may be a question or a task, and what is said of a task is no result. A
+/// completion is answered at once, or not at all.
 fn channel_of(errand: Errand<'_>, body: &Map<String, Value>) -> Channel {
     let asks = |body: &Map<String, Value>| {
         let kind = body.get("resultType");
@@ -258,6 +259,7 @@ fn channel_of(errand: Errand<'_>, body: &Map<String, Value>) -> Channel {
     match errand {
         Errand::Task(_, task::Request::Result) => Channel::Result,
         Errand::Task(..) | Errand::Reply(..) => Channel::Task,
+        Errand::Call(Purpose::Complete) => Channel::Result,
         Errand::Call(_) if asks(body) => Channel::Question,
         Errand::Call(_) if task::is_one(body) => Channel::Task,
         Errand::Call(_) => Channel::Result,
@@ -293,4 +295,30 @@ pub async fn list_tools(
     server::list(&server)
         .await
         .map_err(|failure| ListError(failure.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_completion_is_no_question_and_no_task() {
+        let task = json!({ "taskId": "1", "status": "working" });
+        for (result, of_call) in [
+            (json!({ "resultType": "input_required" }), Channel::Question),
+            (json!({ "resultType": "task", "task": task }), Channel::Task),
+            (json!({ "content": [] }), Channel::Result),
+        ] {
+            let body = result.as_object().unwrap();
+            for (purpose, expected) in [
+                (Purpose::Use, of_call),
+                (Purpose::Continue, of_call),
+                (Purpose::Complete, Channel::Result),
+            ] {
+                let channel = channel_of(Errand::Call(purpose), body);
+                assert_eq!(channel, expected, "{purpose:?} {result}");
+            }
+        }
+    }
 }

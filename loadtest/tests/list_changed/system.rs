@@ -10,6 +10,7 @@ use proctor_loadtest::mcp::Client;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a server shows as its tools.
 pub(crate) type Shown = Arc<Mutex<Vec<Value>>>;
@@ -22,6 +23,7 @@ async fn serve(State(shown): State<Shown>, Json(request): Json<Value>) -> Respon
     let result = match request["method"].as_str().unwrap_or_default() {
         "server/discover" => json!({ "supportedVersions": ["2026-07-28"], "capabilities": {} }),
         "tools/list" => json!({ "tools": *shown.lock().unwrap() }),
+        "tools/call" if request["params"]["name"] == "endless" => return endless(&request),
         "tools/call" => json!({ "content": [{ "type": "text", "text": "done" }] }),
         _ => {
             let error = json!({ "code": -32601, "message": "no such method" });
@@ -30,6 +32,23 @@ async fn serve(State(shown): State<Shown>, Json(request): Json<Value>) -> Respon
         }
     };
     Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+}
+
+/// Says ten times a second that it goes on, and never answers.
+fn endless(request: &Value) -> Response {
+    let token = request["params"]["_meta"]["progressToken"].clone();
+    let events = futures::stream::unfold(0_u64, move |progress| {
+        let params = json!({ "progressToken": token, "progress": progress });
+        let note =
+            json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+        async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let event = Ok::<_, std::io::Error>(format!("data: {note}\n\n"));
+            Some((event, progress + 1))
+        }
+    });
+    let body = axum::body::Body::from_stream(events);
+    ([("content-type", "text/event-stream")], body).into_response()
 }
 
 pub(crate) struct System {

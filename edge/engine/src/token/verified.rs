@@ -200,6 +200,12 @@ impl VerifiedToken {
         }
     }
 
+    /// Whether it holds the arguments of this tool against nothing that the other one does not hold them against as well.
+    pub(crate) fn holds_arguments_as(&self, other: &Self, tool: &ToolRef) -> bool {
+        let mut own = self.args.iter().filter(|arg| arg.tool.matches(tool));
+        own.all(|arg| other.args.contains(arg))
+    }
+
     /// Its own ceilings of calls and cost.
     pub fn ceilings(&self) -> impl Iterator<Item = Ceiling> + '_ {
         self.ceilings.iter().cloned()

@@ -3,7 +3,7 @@
 use super::budget;
 use super::dialogue::{Exchange, Replied};
 use super::judge::Sitting;
-use super::{Asked, Caller, Decided, Gateway, Outcome, Refused, Wish, count};
+use super::{Asked, Caller, Decided, Gateway, Outcome, Permitted, Refused, Wish, count};
 use crate::event;
 use crate::lease::Funds;
 use crate::spool::Recorded;
@@ -39,9 +39,10 @@ impl Gateway {
         &self,
         caller: &Caller,
         asked: Asked,
-        granted: &OnceLock<Granted>,
+        permitted: &Permitted,
         cancel: &CancellationToken,
     ) -> Outcome {
+        let granted = &permitted.granted;
         let (talk, purpose) = (asked.talk.clone(), asked.purpose);
         let named = asked.approval.clone();
         let again = self.once_more(caller, &asked);
@@ -75,7 +76,8 @@ impl Gateway {
                     replied: Replied::default(),
                     task: None,
                 };
-                self.forward_unless_killed(exchange, talk, cancel).await
+                self.forward_while_admitted(exchange, talk, permitted, cancel)
+                    .await
             }
             Err((refusal, retry_after)) => {
                 let mut refused = self.record_refusal(refusal, &loaded, trace_id).await;

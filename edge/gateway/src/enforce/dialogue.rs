@@ -194,8 +194,13 @@ impl Gateway {
         drop(calling);
         drop(inner);
         if !all_said {
-            // What was said before the answer comes before it.
-            drop(tokio::time::timeout(HEAR_TIMEOUT, relaying).await);
+            tokio::select! {
+                biased;
+                // Of a call that is cut short nothing more is heard.
+                () = cancel.cancelled() => {}
+                // What was said before the answer comes before it.
+                _ = tokio::time::timeout(HEAR_TIMEOUT, relaying) => {}
+            }
         }
         answer
     }
@@ -236,6 +241,12 @@ impl Gateway {
                     // A client that is gone hears nothing.
                     let _ = client.send(Word::Note(said)).await;
                 }
+            }
+            // In the stateless revision a completion has no result that could ask: the server does without.
+            Word::Question(_, reply)
+                if exchange.purpose == Purpose::Complete && talk.takes_results() =>
+            {
+                let _ = reply.send(declined(-32601, "a completion asks nothing"));
             }
             Word::Question(said, mut reply) => {
                 let asking = self.question(exchange, client, said);
@@ -393,9 +404,12 @@ impl Gateway {
             if let Some((task, _)) = exchange.task {
                 task::relate(&mut said.params, &task.id);
             }
-            client.send(Word::Question(said, reply)).await.ok()?;
+            let asking = async {
+                client.send(Word::Question(said, reply)).await.ok()?;
+                Some(tokio::time::timeout(REPLY_TIMEOUT, replied).await)
+            };
             let replied = tokio::select! {
-                replied = tokio::time::timeout(REPLY_TIMEOUT, replied) => replied,
+                replied = asking => replied?,
                 () = cancel.cancelled() => return None,
             };
             // A reply that is an error is none: the server asks again, or does without.

@@ -1,6 +1,6 @@
 //! A judgement: the world as it is at this moment, and the session that is judged for.
 
-use super::{Caller, Gateway};
+use super::{Caller, Gateway, Permitted};
 use crate::lease::Counted;
 use crate::sessions::Session;
 use crate::world::Loaded;
@@ -57,6 +57,30 @@ impl Gateway {
             .sessions
             .of(&caller.token, intent.as_deref(), &keys.digest_key, rule);
         Ok(Sitting { intent, session })
+    }
+
+    /// Whether the caller may be here at all, as the world is now.
+    ///
+    /// # Errors
+    /// The reason for which it may not.
+    pub(crate) fn admitted(&self, caller: &Caller) -> Result<(), Reason> {
+        let (admitted, _) = self.judge(caller, |world, _| {
+            proctor_engine::admit(&caller.token, world)
+        })?;
+        admitted
+    }
+
+    /// Whether this caller, who may be another than who made the call, may hear what is said of it and answer what is asked.
+    ///
+    /// # Errors
+    /// The reason for which they may not.
+    pub(crate) fn may_hear(&self, caller: &Caller, call: &Permitted) -> Result<(), Reason> {
+        // Before it is permitted nothing is said.
+        let topic = call.topic.get().ok_or(Reason::UnknownSession)?;
+        let (heard, _) = self.judge(caller, |world, _| {
+            proctor_engine::may_hear(topic, &caller.token, world)
+        })?;
+        heard
     }
 
     /// Judges with the world as it is now.

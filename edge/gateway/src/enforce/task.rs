@@ -9,7 +9,7 @@ pub(crate) use support::may_be_shown;
 
 use super::answer::{Ended, note, noted, upstream_error};
 use super::dialogue::{Exchange, Replied};
-use super::{Caller, Gateway, Outcome};
+use super::{Caller, Gateway, Outcome, Permitted};
 use crate::lease::Funds;
 use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
@@ -250,6 +250,7 @@ impl Gateway {
         &self,
         caller: &Caller,
         asked: AskedTask,
+        permitted: &Permitted,
         cancel: &CancellationToken,
     ) -> Outcome {
         let trace_id = asked.trace_id.clone();
@@ -298,7 +299,8 @@ impl Gateway {
                     replied: Replied::default(),
                     task: Some((&task, asked.request)),
                 };
-                self.forward_unless_killed(exchange, talk, cancel).await
+                self.forward_while_admitted(exchange, talk, permitted, cancel)
+                    .await
             }
             Err(refusal) => Outcome::Refused(self.record_refusal(refusal, &loaded, trace_id).await),
         }

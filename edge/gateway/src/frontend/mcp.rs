@@ -1,12 +1,15 @@
 //! MCP over streamable HTTP. One endpoint speaks both families of revisions: each message says which it is of.
 
 mod ask;
+mod asker;
 mod follow;
 mod headers;
 mod held;
 mod legacy;
+mod listeners;
 mod lists;
 mod modern;
+mod owner;
 mod session;
 mod state;
 mod stream;
@@ -32,11 +35,12 @@ pub(super) const VERSIONS: [&str; 4] = ["2026-07-28", "2025-11-25", "2025-06-18"
 
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// The MCP endpoint: the gateway and the sessions of the older revisions.
+/// The MCP endpoint: the gateway, and what lasts longer than a request.
 pub(super) struct Endpoint {
     gateway: Arc<Gateway>,
     sessions: session::Sessions,
     held: held::HeldCalls,
+    listeners: listeners::Listeners,
 }
 
 impl Endpoint {
@@ -45,6 +49,7 @@ impl Endpoint {
             gateway,
             sessions: session::Sessions::default(),
             held: held::HeldCalls::default(),
+            listeners: listeners::Listeners::default(),
         }
     }
 }
@@ -147,7 +152,7 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     };
     match parts.method {
         Method::POST => {}
-        Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context),
+        Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context).await,
         Method::GET if dialect == Dialect::Legacy => return legacy::stream(&context).await,
         _ => {
             return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
@@ -258,22 +263,16 @@ impl Context<'_> {
 
     /// Whether the caller may be here at all: asked before anything that is not itself a decision.
     async fn admit(&self, id: &Value) -> Result<(), Response> {
-        let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
-            proctor_engine::admit(&self.caller.token, world)
-        });
-        match judged
-            .map(|(admitted, _)| admitted)
-            .and_then(|admitted| admitted)
-        {
+        match self.endpoint.gateway.admitted(&self.caller) {
             Ok(()) => Ok(()),
             Err(reason) => Err(self.refuse(id, reason).await),
         }
     }
 
     /// The answer to a request that went to a tool server, in HTTP.
-    fn outcome(&self, id: &Value, outcome: Outcome, finish: Finish) -> Response {
+    fn outcome(&self, id: &Value, outcome: Outcome, form: Form) -> Response {
         match outcome {
-            Outcome::Refused(refused) if error::as_tool_result(&refused).is_none() => {
+            Outcome::Refused(refused) if form.result_of(&refused).is_none() => {
                 self.refused(id, &refused)
             }
             Outcome::Error(error) => {
@@ -283,7 +282,7 @@ impl Context<'_> {
                 *response.status_mut() = status;
                 response
             }
-            outcome => self.answer(message(self.dialect, id, outcome, finish)),
+            outcome => self.answer(message(self.dialect, id, outcome, form)),
         }
     }
 }
@@ -291,8 +290,43 @@ impl Context<'_> {
 /// Makes a result fit its revision.
 type Finish = fn(Map<String, Value>) -> Map<String, Value>;
 
+/// How the answer to a request that goes to a tool server is written.
+#[derive(Clone, Copy)]
+struct Form {
+    finish: Finish,
+    refusals: Refusals,
+}
+
+/// What a refusal may be written as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusals {
+    /// A tool's result, where the tenant wants that.
+    ToolResults,
+    /// An error of JSON-RPC. What is no call of a tool has results of another form.
+    Errors,
+}
+
+impl Form {
+    fn of(method: &str, finish: Finish) -> Self {
+        let refusals = match method {
+            "tools/call" => Refusals::ToolResults,
+            _ => Refusals::Errors,
+        };
+        Self { finish, refusals }
+    }
+
+    /// A refusal as a result, if it is to be one.
+    fn result_of(self, refused: &Refused) -> Option<Value> {
+        match self.refusals {
+            Refusals::ToolResults => error::as_tool_result(refused),
+            Refusals::Errors => None,
+        }
+    }
+}
+
 /// The answer to a request that went to a tool server, as a message.
-fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Value {
+fn message(dialect: Dialect, id: &Value, outcome: Outcome, form: Form) -> Value {
+    let finish = form.finish;
     match outcome {
         Outcome::Result(result) => json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) }),
         Outcome::Question(asked) => json!({ "jsonrpc": "2.0", "id": id, "result": asked }),
@@ -300,7 +334,7 @@ fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Va
             json!({ "jsonrpc": "2.0", "id": id, "result": task::written(dialect, *task) })
         }
         Outcome::Error(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
-        Outcome::Refused(refused) => match error::as_tool_result(&refused) {
+        Outcome::Refused(refused) => match form.result_of(&refused) {
             Some(Value::Object(result)) => {
                 json!({ "jsonrpc": "2.0", "id": id, "result": finish(result) })
             }
@@ -311,4 +345,53 @@ fn message(dialect: Dialect, id: &Value, outcome: Outcome, finish: Finish) -> Va
 
 fn server_info() -> Value {
     json!({ "name": "proctor", "title": "Proctor", "version": env!("CARGO_PKG_VERSION") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_model::config::Denials;
+
+    fn refused(reason: Reason, denials: Denials) -> Outcome {
+        Outcome::Refused(Refused {
+            decision_id: uuid::Uuid::nil().into(),
+            reason,
+            message: reason.message().to_owned(),
+            denials,
+            approval: None,
+            retry_after: None,
+            lacks: None,
+        })
+    }
+
+    #[test]
+    fn only_a_call_of_a_tool_is_refused_by_a_result() {
+        let (wanted, id) = (Denials::ToolResult, Value::from(7));
+        for (dialect, finish) in [
+            (Dialect::Legacy, legacy::finish as Finish),
+            (Dialect::Modern, modern::finish as Finish),
+        ] {
+            let say = |method: &str, reason, denials| {
+                let form = Form::of(method, finish);
+                message(dialect, &id, refused(reason, denials), form)
+            };
+            let result = say("tools/call", Reason::ToolNotInToken, wanted);
+            assert_eq!(result["result"]["isError"], true, "{result}");
+            for method in [
+                "resources/read",
+                "prompts/get",
+                "completion/complete",
+                "tasks/get",
+                "tasks/result",
+            ] {
+                let error = say(method, Reason::ToolNotInToken, wanted);
+                let told = &error["error"]["data"]["reason"];
+                assert_eq!(*told, "tool_not_in_token", "{method}: {error}");
+            }
+            let error = say("tools/call", Reason::ToolNotInToken, Denials::Error);
+            assert!(error["error"].is_object(), "{error}");
+            let error = say("tools/call", Reason::InvalidArguments, wanted);
+            assert!(error["error"].is_object(), "{error}");
+        }
+    }
 }

@@ -174,8 +174,12 @@ impl Older<'_> {
             let mut params = told.state.legacy(&self.task.id);
             params.extend(said);
             let method = task::STATUS.to_owned();
-            // A client that is gone hears nothing.
-            let _ = client.send(Word::Note(Said { method, params })).await;
+            let note = Word::Note(Said { method, params });
+            tokio::select! {
+                // A client that is gone hears nothing, and neither does that of a call that is cut short.
+                _ = client.send(note) => {}
+                () = self.cancel.cancelled() => {}
+            }
         }
     }
 }

@@ -71,6 +71,8 @@ pub(super) fn read(
                 Purpose::Use,
             )
         }
+        // Its result is never a question, so that there is nothing to reply to.
+        _ if inputs.is_some() => return Err(Reason::InvalidParams),
         _ => complete(scope, &mut params)?,
     };
     if !params.is_empty() {
@@ -189,6 +191,10 @@ mod tests {
             (
                 "completion/complete",
                 json!({ "ref": { "type": "ref/tool", "name": "a" }, "argument": {} }),
+            ),
+            (
+                "completion/complete",
+                json!({ "ref": { "type": "ref/prompt", "name": "a" }, "argument": {}, "requestState": "x" }),
             ),
         ] {
             assert_eq!(

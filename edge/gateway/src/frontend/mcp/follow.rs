@@ -7,7 +7,7 @@ use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
 use super::{Context, Scope, ask, lists};
-use crate::enforce::{Asked, Caller, Gateway};
+use crate::enforce::{Asked, Caller, Gateway, Permitted};
 use crate::tasks::{Family, Task};
 use crate::upstream::{self, News, Watched};
 use axum::response::Response;
@@ -70,10 +70,34 @@ pub(super) async fn session(
         })
     };
     tokio::select! {
+        // Another token of the session's principal may read it still, or this one again.
         ended = follower.run(wanted) => if ended.is_err() {
-            follower.stream.finish();
+            follower.stream.dismiss(follower.reader);
         },
         () = over.cancelled() => {}
+    }
+}
+
+/// Sees to it that a stream of a call that was taken up again is read no longer than its reader may hear of the call, whoever
+/// made it and may go on with it.
+pub(super) async fn resumed(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    call: Arc<Permitted>,
+    stream: Arc<Stream>,
+    reader: u64,
+) {
+    loop {
+        tokio::select! {
+            () = stream.left_by(reader) => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        if let Err(reason) = gateway.may_hear(&caller, &call) {
+            stream.dismiss(reader);
+            // Recorded as the refusal that it is; there is nobody to be told.
+            drop(gateway.refuse(&caller, reason, None).await);
+            return;
+        }
     }
 }
 
@@ -86,6 +110,9 @@ pub(super) async fn listen(
     if let Err(response) = context.admit(id).await {
         return response;
     }
+    let Some(place) = context.endpoint.listeners.enter(&context.caller) else {
+        return context.refuse(id, Reason::Overloaded).await;
+    };
     let Some(asked) = params.get("notifications").and_then(Value::as_object) else {
         return context.refuse(id, Reason::InvalidParams).await;
     };
@@ -166,7 +193,7 @@ pub(super) async fn listen(
             stream.push(&over(&id, reason)).await;
         }
         stream.finish();
-        drop(watched);
+        drop((watched, place));
     });
     response
 }
@@ -286,10 +313,7 @@ impl Follower {
 
     /// Whether the reader may still be here.
     async fn admit(&self) -> Result<(), Reason> {
-        let judged = self.gateway.judge(&self.caller, |world, _| {
-            proctor_engine::admit(&self.caller.token, world)
-        });
-        match judged.and_then(|(admitted, _)| admitted) {
+        match self.gateway.admitted(&self.caller) {
             Ok(()) => Ok(()),
             Err(reason) => {
                 // Recorded as the refusal that it is; the stream ends either way.

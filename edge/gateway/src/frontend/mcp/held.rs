@@ -117,7 +117,7 @@ mod tests {
         let outcome = tokio::spawn(std::future::ready(Outcome::Result(Map::new())));
         let running = Running {
             outcome,
-            granted: Arc::default(),
+            permitted: Arc::default(),
         };
         Pending::Held(Box::new(HeldCall {
             running,

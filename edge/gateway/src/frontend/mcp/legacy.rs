@@ -1,8 +1,11 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
-use super::session::{InWork, Owner, Session, WATCHED_MAX, locked};
+use super::owner::Owner;
+use super::session::{Found, InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
-use super::{Context, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task};
+use super::{
+    Context, Form, Message, VERSIONS, ask, follow, headers, lists, message, server_info, task,
+};
 use crate::enforce::{Asked, Outcome, Refused, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
@@ -22,15 +25,6 @@ const SESSION_ID: &str = "mcp-session-id";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 impl Context<'_> {
-    fn owner(&self) -> Owner {
-        Owner {
-            tenant: self.caller.tenant.id.clone(),
-            agent: self.caller.token.agent().clone(),
-            root: self.caller.token.root().cloned(),
-            scope: self.scope.clone(),
-        }
-    }
-
     /// The session that a request names, if it is the caller's own.
     fn session(&self) -> Result<Arc<Session>, Reason> {
         let id = self
@@ -40,7 +34,7 @@ impl Context<'_> {
         let id = id.to_str().map_err(|_| Reason::UnknownSession)?;
         let session = self.endpoint.sessions.get(&self.caller.tenant.id, id);
         session
-            .filter(|session| session.owner == self.owner())
+            .filter(|session| session.owner.is(&self.caller, self.scope))
             .ok_or(Reason::UnknownSession)
     }
 }
@@ -51,14 +45,16 @@ fn plain(reason: Reason) -> Response {
 }
 
 /// `DELETE`: the client is done.
-pub(super) fn end(context: &Context<'_>) -> Response {
-    match context.session() {
-        Ok(session) => {
-            context.endpoint.sessions.end(&session);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Err(reason) => plain(reason),
+pub(super) async fn end(context: &Context<'_>) -> Response {
+    let session = match context.session() {
+        Ok(session) => session,
+        Err(reason) => return plain(reason),
+    };
+    if let Err(response) = context.admit(&Value::Null).await {
+        return response;
     }
+    context.endpoint.sessions.end(&session);
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// `GET`: the stream for what belongs to no call, or one that broke off.
@@ -74,30 +70,37 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
         return error::plain_status(StatusCode::NOT_ACCEPTABLE, "this is a stream of events");
     }
     let last = context.headers.get(LAST_EVENT_ID).map(|id| id.to_str());
-    let (stream, after) = match last {
-        None => (Arc::clone(&session.general), session.general.newest()),
-        Some(id) => match id.ok().and_then(|id| session.stream_of(id)) {
-            Some(found) => found,
-            None => {
-                return error::plain_status(
-                    StatusCode::NOT_FOUND,
-                    "there is no such event any more",
-                );
-            }
-        },
+    let found = match last {
+        None => Some(session.general_from_now()),
+        Some(id) => id.ok().and_then(|id| session.stream_of(id)),
     };
+    let Some(Found {
+        stream,
+        after,
+        call,
+    }) = found
+    else {
+        return error::plain_status(StatusCode::NOT_FOUND, "there is no such event any more");
+    };
+    // Who reads it again may be covered for less than who made the call, and its tool may be stopped by now.
+    if let Some(call) = &call
+        && let Err(reason) = context.endpoint.gateway.may_hear(&context.caller, call)
+    {
+        return context.refuse(&Value::Null, reason).await;
+    }
     let Some(response) = stream.respond(after, None) else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
-    if Arc::ptr_eq(&stream, &session.general) {
-        // It ends with the token of who reads it, not with its session.
-        stream.reopen();
-        if session.over.is_cancelled() {
-            stream.finish();
+    let gateway = Arc::clone(&context.endpoint.gateway);
+    let (caller, scope) = (context.caller.clone(), context.scope.clone());
+    match call {
+        None => {
+            tokio::spawn(follow::session(gateway, caller, scope, session));
         }
-        let gateway = Arc::clone(&context.endpoint.gateway);
-        let (caller, scope) = (context.caller.clone(), context.scope.clone());
-        tokio::spawn(follow::session(gateway, caller, scope, session));
+        Some(call) => {
+            let reader = stream.reader();
+            tokio::spawn(follow::resumed(gateway, caller, call, stream, reader));
+        }
     }
     response
 }
@@ -109,6 +112,12 @@ pub(super) async fn replied(context: &Context<'_>, id: &Value, reply: Reply) -> 
             // It goes to a tool server: whoever may not be here any more does not get it there.
             if let Err(response) = context.admit(&Value::Null).await {
                 return response;
+            }
+            // Nor does who is not covered for what the question is about.
+            if let Some(call) = session.asking(id)
+                && let Err(reason) = context.endpoint.gateway.may_hear(&context.caller, &call)
+            {
+                return context.refuse(&Value::Null, reason).await;
             }
             session.replied(id, reply);
             StatusCode::ACCEPTED.into_response()
@@ -149,6 +158,10 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
             Err(response) => response,
         };
     }
+    // What follows is for the most part no decision by itself.
+    if let Err(response) = context.admit(&id).await {
+        return response;
+    }
     match method.as_str() {
         "tasks/list" => context.list_tasks(&id, &params).await,
         "ping" => context.result(&id, json!({})),
@@ -185,8 +198,9 @@ async fn initialize(context: &Context<'_>, id: &Value, params: &Map<String, Valu
     };
     let session_id: Arc<str> = URL_SAFE_NO_PAD.encode(bytes).into();
     let askable = Talk::askable(params.get("capabilities"));
+    let owner = Owner::of(&context.caller, context.scope);
     let sessions = &context.endpoint.sessions;
-    sessions.open(Arc::clone(&session_id), context.owner(), askable);
+    sessions.open(Arc::clone(&session_id), owner, askable);
     let mut capabilities = lists::capabilities();
     if let Some(members) = capabilities.as_object_mut() {
         members.insert("logging".into(), json!({}));
@@ -214,6 +228,9 @@ async fn notified(context: &Context<'_>, method: &str, params: &Map<String, Valu
         Ok(session) => session,
         Err(reason) => return context.refuse(&Value::Null, reason).await,
     };
+    if let Err(response) = context.admit(&Value::Null).await {
+        return response;
+    }
     // Other notifications make nothing happen.
     if method == "notifications/cancelled"
         && let Some(request) = params.get("requestId")
@@ -303,7 +320,8 @@ async fn forward(
     let running = gateway
         .start(context.caller.clone(), asked, call.cancel.clone())
         .await;
-    go_through(context, session, id, call, said, running).await
+    let form = Form::of(method, finish);
+    go_through(context, session, id, form, call, said, running).await
 }
 
 async fn read(
@@ -368,32 +386,35 @@ async fn ask_task(
     let running = gateway
         .start_task(context.caller.clone(), asked, call.cancel.clone())
         .await;
-    go_through(context, session, id, call, said, running).await
+    let form = Form::of(request.method(), finish);
+    go_through(context, session, id, form, call, said, running).await
 }
 
 async fn go_through(
     context: &Context<'_>,
     session: &Arc<Session>,
     id: &Value,
+    form: Form,
     call: InWork,
     said: mpsc::Receiver<Word>,
     running: Result<Running, Refused>,
 ) -> Response {
     let running = match running {
         Ok(running) => running,
-        Err(refused) => return context.outcome(id, Outcome::Refused(refused), finish),
+        Err(refused) => return context.outcome(id, Outcome::Refused(refused), form),
     };
     let dialogue = Dialogue {
         session: Arc::clone(session),
         call,
         id: id.clone(),
+        form,
         said,
         running,
     };
     dialogue.respond(context).await
 }
 
-fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
     result.remove("resultType");
     result
 }
@@ -403,6 +424,7 @@ struct Dialogue {
     session: Arc<Session>,
     call: InWork,
     id: Value,
+    form: Form,
     said: mpsc::Receiver<Word>,
     running: Running,
 }
@@ -415,10 +437,11 @@ impl Dialogue {
             biased;
             Some(word) = self.said.recv() => word,
             ended = &mut self.running.outcome => {
-                return context.outcome(&self.id, gateway.outcome(ended), finish);
+                return context.outcome(&self.id, gateway.outcome(ended), self.form);
             }
         };
-        let stream = self.session.open_stream();
+        let call = Arc::clone(&self.running.permitted);
+        let stream = self.session.open_stream(call);
         let tenant = &context.caller.tenant.id;
         context.endpoint.sessions.bound(tenant);
         let Some(response) = stream.respond(0, None) else {
@@ -434,7 +457,7 @@ impl Dialogue {
                 }
             };
             stream
-                .push(&message(Dialect::Legacy, &self.id, outcome, finish))
+                .push(&message(Dialect::Legacy, &self.id, outcome, self.form))
                 .await;
             stream.finish();
             drop(self.call);
@@ -448,7 +471,7 @@ impl Dialogue {
                 json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params })
             }
             Word::Question(said, reply) => {
-                let id = self.session.ask(reply);
+                let id = self.session.ask(Arc::clone(&self.running.permitted), reply);
                 json!({ "jsonrpc": "2.0", "id": id, "method": said.method, "params": said.params })
             }
         };

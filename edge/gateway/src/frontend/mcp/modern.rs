@@ -1,13 +1,15 @@
 //! MCP 2026-07-28: stateless; every request says all about itself.
 
 use super::ask::{self, Request};
+use super::asker::Asker;
 use super::held::{HeldCall, Pending};
 use super::state::Subject;
 use super::stream::{Keep, Stream};
 use super::{
-    Context, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info, task,
+    Context, Form, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
+    task,
 };
-use crate::enforce::{Asked, Gateway, Outcome, Refused, Running};
+use crate::enforce::{Asked, Gateway, Outcome, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
 use crate::upstream::talk::{Answers, Inputs, Said, WORDS_WAITING, Word, is_level};
@@ -15,7 +17,7 @@ use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::{Granted, Purpose};
-use proctor_model::{Reason, TenantId};
+use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -165,7 +167,7 @@ fn discovered() -> Map<String, Value> {
     discovered.as_object().cloned().unwrap_or_default()
 }
 
-fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn finish(mut result: Map<String, Value>) -> Map<String, Value> {
     result
         .entry("resultType")
         .or_insert_with(|| "complete".into());
@@ -202,6 +204,7 @@ async fn forward(
     if level.is_some_and(|level| !level.as_str().is_some_and(is_level)) {
         return context.refuse(id, Reason::InvalidParams).await;
     }
+    let form = Form::of(method, finish);
     let mut granted = None;
     if let Some(inputs) = &mut request.inputs {
         let opened = match opened(context, &subject, inputs) {
@@ -210,8 +213,11 @@ async fn forward(
         };
         let tenant = &context.caller.tenant.id;
         match context.endpoint.held.take(tenant, opened) {
-            Some(Pending::Held(held)) => return go_on(context, id, subject, request, *held).await,
+            Some(Pending::Held(held)) => {
+                return go_on(context, id, form, subject, request, *held).await;
+            }
             Some(Pending::Counted(used)) => {
+                // Never a completion: none has inputs.
                 request.purpose = Purpose::Continue;
                 granted = used;
             }
@@ -219,7 +225,7 @@ async fn forward(
             None => {}
         }
     }
-    begin(context, id, subject, request, granted).await
+    begin(context, id, form, subject, request, granted).await
 }
 
 /// Takes what a client gave back apart: the server's own state, and replies to what was asked, nothing else. A reply to
@@ -252,7 +258,7 @@ async fn ask_task(
     let asked = context.asked_task(Family::Modern, request, read, talk);
     let gateway = &context.endpoint.gateway;
     let outcome = gateway.ask_task(context.caller.clone(), asked).await;
-    context.outcome(id, outcome, finish)
+    context.outcome(id, outcome, Form::of(request.method(), finish))
 }
 
 fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> Talk {
@@ -275,6 +281,7 @@ fn talk(context: &Context<'_>, request: &Request, words: mpsc::Sender<Word>) -> 
 async fn begin(
     context: &Context<'_>,
     id: &Value,
+    form: Form,
     subject: Subject,
     request: Request,
     granted: Option<Granted>,
@@ -300,8 +307,8 @@ async fn begin(
         Ok(running) => {
             let dialogue = Dialogue {
                 id: id.clone(),
-                tenant: context.caller.tenant.id.clone(),
-                subject,
+                form,
+                asker: Asker::new(context, subject),
                 said,
                 running,
                 guard,
@@ -309,7 +316,7 @@ async fn begin(
             };
             dialogue.respond(context).await
         }
-        Err(refused) => context.outcome(id, Outcome::Refused(refused), finish),
+        Err(refused) => context.outcome(id, Outcome::Refused(refused), form),
     }
 }
 
@@ -317,6 +324,7 @@ async fn begin(
 async fn go_on(
     context: &Context<'_>,
     id: &Value,
+    form: Form,
     subject: Subject,
     request: Request,
     held: HeldCall,
@@ -329,10 +337,10 @@ async fn go_on(
         context.trace_id.clone(),
     );
     asked.purpose = Purpose::Continue;
-    asked.granted = held.running.granted.get().cloned();
+    asked.granted = held.running.permitted.granted.get().cloned();
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
         // The held call is dropped, and with it cancelled.
-        return context.outcome(id, Outcome::Refused(refused), finish);
+        return context.outcome(id, Outcome::Refused(refused), form);
     }
     let responses = request.inputs.and_then(|inputs| inputs.responses);
     let reply = responses.and_then(|mut responses| match responses.remove(QUESTION) {
@@ -345,8 +353,8 @@ async fn go_on(
     let _ = held.reply.send(reply);
     let dialogue = Dialogue {
         id: id.clone(),
-        tenant: context.caller.tenant.id.clone(),
-        subject,
+        form,
+        asker: Asker::new(context, subject),
         said: held.said,
         running: held.running,
         guard: held.cancel,
@@ -361,8 +369,8 @@ const QUESTION: &str = "question";
 /// A call whose client may hear of it before it is answered.
 struct Dialogue {
     id: Value,
-    tenant: TenantId,
-    subject: Subject,
+    form: Form,
+    asker: Asker,
     said: mpsc::Receiver<Word>,
     running: Running,
     /// In this revision a client that closes the stream cancels.
@@ -395,9 +403,9 @@ impl Dialogue {
         let first = match self.next(&endpoint.gateway).await {
             Next::Note(said) => said,
             Next::Question(said, reply) => {
-                let id = self.id.clone();
-                let outcome = self.hold(&endpoint, said, reply);
-                return context.outcome(&id, outcome, finish);
+                let (id, form) = (self.id.clone(), self.form);
+                let outcome = self.hold(&endpoint, said, reply).await;
+                return context.outcome(&id, outcome, form);
             }
             Next::Ended(outcome) => {
                 self.guard.disarm();
@@ -407,9 +415,9 @@ impl Dialogue {
                     let uri = ("uri", Value::from(uri.as_str()));
                     return error::rpc_with(context.dialect, &self.id, refused, uri);
                 }
-                let granted = self.running.granted.get();
-                let outcome = sealed(&endpoint, &self.tenant, &self.subject, granted, outcome);
-                return context.outcome(&self.id, outcome, finish);
+                let granted = self.running.permitted.granted.get();
+                let outcome = self.asker.sealed(&endpoint, granted, outcome).await;
+                return context.outcome(&self.id, outcome, self.form);
             }
         };
         let stream = Stream::new(Keep::Nothing);
@@ -432,25 +440,25 @@ impl Dialogue {
         let note =
             |said: Said| json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params });
         stream.push(&note(first)).await;
-        let id = self.id.clone();
+        let (id, form) = (self.id.clone(), self.form);
         let outcome = loop {
             match self.next(&endpoint.gateway).await {
                 Next::Note(said) => stream.push(&note(said)).await,
-                Next::Question(said, reply) => break self.hold(endpoint, said, reply),
+                Next::Question(said, reply) => break self.hold(endpoint, said, reply).await,
                 Next::Ended(outcome) => {
                     self.guard.disarm();
-                    let granted = self.running.granted.get();
-                    break sealed(endpoint, &self.tenant, &self.subject, granted, outcome);
+                    let granted = self.running.permitted.granted.get();
+                    break self.asker.sealed(endpoint, granted, outcome).await;
                 }
             }
         };
         stream
-            .push(&message(Dialect::Modern, &id, outcome, finish))
+            .push(&message(Dialect::Modern, &id, outcome, form))
             .await;
     }
 
     /// A server of the older revisions asks: the call is held, and the question is the result.
-    fn hold(
+    async fn hold(
         self,
         endpoint: &super::Endpoint,
         said: Said,
@@ -468,66 +476,6 @@ impl Dialogue {
             cancel: self.guard,
         };
         let pending = Pending::Held(Box::new(held));
-        question(endpoint, &self.tenant, &self.subject, asked, pending)
-    }
-}
-
-/// Seals the state of a question.
-fn sealed(
-    endpoint: &super::Endpoint,
-    tenant: &TenantId,
-    subject: &Subject,
-    granted: Option<&Granted>,
-    outcome: Outcome,
-) -> Outcome {
-    match outcome {
-        Outcome::Question(asked) => {
-            let pending = Pending::Counted(granted.cloned());
-            question(endpoint, tenant, subject, asked, pending)
-        }
-        outcome => outcome,
-    }
-}
-
-fn question(
-    endpoint: &super::Endpoint,
-    tenant: &TenantId,
-    subject: &Subject,
-    mut asked: Map<String, Value>,
-    pending: Pending,
-) -> Outcome {
-    let gateway = &endpoint.gateway;
-    let state = match asked.remove("requestState") {
-        Some(Value::String(state)) => Some(state),
-        _ => None,
-    };
-    let questions = asked.get("inputRequests").and_then(Value::as_object);
-    let names = questions.map(|questions| questions.keys().cloned().collect());
-    let number = gateway.random.array::<16>().map(u128::from_be_bytes);
-    let sealed = number.map_err(|_| Reason::Internal).and_then(|number| {
-        let sealed = subject.seal(
-            number,
-            state,
-            names.unwrap_or_default(),
-            gateway.clock.now(),
-        )?;
-        // Said openly: to be asked a question whose reply nobody would take helps no client.
-        let room = endpoint.held.put(tenant, number, pending);
-        room.then_some(sealed).ok_or(Reason::Overloaded)
-    });
-    match sealed {
-        Ok(sealed) => {
-            asked.insert("requestState".into(), sealed.into());
-            Outcome::Question(asked)
-        }
-        Err(reason) => Outcome::Refused(Refused {
-            decision_id: gateway.decision_id(),
-            reason,
-            message: reason.message().to_owned(),
-            denials: proctor_model::config::Denials::default(),
-            approval: None,
-            retry_after: None,
-            lacks: None,
-        }),
+        self.asker.question(endpoint, asked, pending).await
     }
 }

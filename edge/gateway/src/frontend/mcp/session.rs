@@ -1,10 +1,11 @@
 //! Sessions of the revisions up to 2025-11-25, each bound to whom it was opened for.
 
-use super::Scope;
+use super::owner::Owner;
 use super::stream::{Account, Keep, Stream};
+use crate::enforce::Permitted;
 use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
-use proctor_model::{AgentId, RevocationId, TenantId};
+use proctor_model::TenantId;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,16 +29,6 @@ const STREAMS_MAX: usize = 16;
 /// Resources that a session may watch.
 pub(super) const WATCHED_MAX: usize = 64;
 
-/// Whom a session is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Owner {
-    pub(super) tenant: TenantId,
-    pub(super) agent: AgentId,
-    /// The root of the token: what is appended to it changes nothing, nor does the next access token of a login.
-    pub(super) root: Option<RevocationId>,
-    pub(super) scope: Scope,
-}
-
 /// A session.
 pub(super) struct Session {
     pub(super) id: Arc<str>,
@@ -48,8 +39,8 @@ pub(super) struct Session {
     /// Calls in work by their request id, so that the client can cancel them.
     calls: Mutex<HashMap<String, CancellationToken>>,
     /// Questions that the client has not answered yet, by their id.
-    questions: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
-    streams: Mutex<VecDeque<(u64, Arc<Stream>)>>,
+    questions: Mutex<HashMap<u64, Question>>,
+    streams: Mutex<VecDeque<OfCall>>,
     /// Of streams and questions.
     next: AtomicU64,
     /// For what belongs to no call; number 0.
@@ -60,6 +51,28 @@ pub(super) struct Session {
     pub(super) over: CancellationToken,
     /// What all streams of the tenant keep.
     account: Account,
+}
+
+/// What the server of a call waits to be told.
+struct Question {
+    call: Arc<Permitted>,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// The stream of a call.
+struct OfCall {
+    number: u64,
+    call: Arc<Permitted>,
+    stream: Arc<Stream>,
+}
+
+/// A stream as a client takes it up.
+pub(super) struct Found {
+    pub(super) stream: Arc<Stream>,
+    /// The number of the last event that the client has.
+    pub(super) after: u64,
+    /// The call whose stream it is; none if it is the general one.
+    pub(super) call: Option<Arc<Permitted>>,
 }
 
 impl Drop for Session {
@@ -96,37 +109,64 @@ impl Session {
     }
 
     /// A stream for the answer to one request.
-    pub(super) fn open_stream(&self) -> Arc<Stream> {
+    pub(super) fn open_stream(&self, call: Arc<Permitted>) -> Arc<Stream> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stream = Stream::on(Keep::ForResuming(number), Arc::clone(&self.account));
         let mut streams = locked(&self.streams);
         while streams.len() >= STREAMS_MAX {
             streams.pop_front();
         }
-        streams.push_back((number, Arc::clone(&stream)));
+        streams.push_back(OfCall {
+            number,
+            call,
+            stream: Arc::clone(&stream),
+        });
         stream
     }
 
-    /// The stream that an event was on, and the event's number.
-    pub(super) fn stream_of(&self, event_id: &str) -> Option<(Arc<Stream>, u64)> {
+    /// The general stream, for what comes from now on.
+    pub(super) fn general_from_now(&self) -> Found {
+        Found {
+            stream: Arc::clone(&self.general),
+            after: self.general.newest(),
+            call: None,
+        }
+    }
+
+    /// The stream that an event was on.
+    pub(super) fn stream_of(&self, event_id: &str) -> Option<Found> {
         let (number, after) = event_id.split_once('-')?;
         let (number, after) = (number.parse::<u64>().ok()?, after.parse().ok()?);
         if number == 0 {
-            return Some((Arc::clone(&self.general), after));
+            return Some(Found {
+                after,
+                ..self.general_from_now()
+            });
         }
         let streams = locked(&self.streams);
-        let (_, stream) = streams.iter().find(|(known, _)| *known == number)?;
-        Some((Arc::clone(stream), after))
+        let known = streams.iter().find(|known| known.number == number)?;
+        Some(Found {
+            stream: Arc::clone(&known.stream),
+            after,
+            call: Some(Arc::clone(&known.call)),
+        })
     }
 
-    /// A number for a question to the client, whose reply goes to `reply`.
-    pub(super) fn ask(&self, reply: oneshot::Sender<Reply>) -> u64 {
+    /// A number for a call's question to the client, whose reply goes to `reply`.
+    pub(super) fn ask(&self, call: Arc<Permitted>, reply: oneshot::Sender<Reply>) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut questions = locked(&self.questions);
         // Those that nobody waits for any more.
-        questions.retain(|_, reply| !reply.is_closed());
-        questions.insert(number, reply);
+        questions.retain(|_, question| !question.reply.is_closed());
+        questions.insert(number, Question { call, reply });
         number
+    }
+
+    /// The call that asks this, if the question waits for its reply.
+    pub(super) fn asking(&self, id: &Value) -> Option<Arc<Permitted>> {
+        let questions = locked(&self.questions);
+        let question = questions.get(&id.as_u64()?)?;
+        Some(Arc::clone(&question.call))
     }
 
     /// The client's reply to a question of this session; one that nobody asked goes nowhere.
@@ -136,7 +176,7 @@ impl Session {
             .and_then(|id| locked(&self.questions).remove(&id));
         if let Some(asked) = asked {
             // The call may be over.
-            let _ = asked.send(reply);
+            let _ = asked.reply.send(reply);
         }
     }
 
@@ -247,6 +287,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scope;
+    use super::super::owner::User;
     use super::*;
 
     fn owner(tenant: &str, root: u64) -> Owner {
@@ -254,6 +296,10 @@ mod tests {
             tenant: tenant.parse().unwrap(),
             agent: "a".parse().unwrap(),
             root: Some(format!("{root:064x}").parse().unwrap()),
+            session: None,
+            delegation: Vec::new(),
+            intent: None,
+            user: User::Is(None),
             scope: Scope::All,
         }
     }
@@ -313,7 +359,7 @@ mod tests {
     async fn a_reply_goes_to_its_own_question_once() {
         let session = session();
         let (reply, mut asked) = oneshot::channel();
-        let number = session.ask(reply);
+        let number = session.ask(Arc::default(), reply);
         for other in [
             Value::from(number + 1),
             Value::from(number.to_string()),
@@ -331,7 +377,7 @@ mod tests {
     fn streams_are_found_by_their_events_and_bounded() {
         let session = session();
         for _ in 0..100 {
-            drop(session.open_stream());
+            drop(session.open_stream(Arc::default()));
         }
         assert!(locked(&session.streams).len() <= STREAMS_MAX);
         assert!(session.stream_of("100-3").is_some());

@@ -126,19 +126,24 @@ impl Stream {
         self.grown.send_replace(());
     }
 
-    /// More may come after all: it had ended with the token of who read it, and is read with another.
-    pub(super) fn reopen(&self) {
-        self.events().done = false;
-    }
-
     /// Names the client that reads it now.
     pub(super) fn reader(&self) -> u64 {
         self.events().readers
     }
 
     fn is_read_by(&self, reader: u64) -> bool {
-        let events = self.events();
-        events.attached && events.readers == reader
+        self.events().are_read_by(reader)
+    }
+
+    /// Ends the response of this client: it may not read on. What is kept stays, for who may.
+    pub(super) fn dismiss(&self, reader: u64) {
+        let mut events = self.events();
+        if events.are_read_by(reader) {
+            events.attached = false;
+        }
+        drop(events);
+        self.grown.send_replace(());
+        self.taken.send_replace(());
     }
 
     /// Waits until this client reads it no more.
@@ -164,10 +169,12 @@ impl Stream {
         }
         events.attached = true;
         events.readers = events.readers.saturating_add(1);
+        let number = events.readers;
         events.taken = after;
         drop(events);
         let reader = Reader {
             stream: Arc::clone(self),
+            number,
             grown: self.grown.subscribe(),
             greeted: false,
             guard,
@@ -193,6 +200,10 @@ impl Events {
             readers: 0,
             done: false,
         }
+    }
+
+    fn are_read_by(&self, reader: u64) -> bool {
+        self.attached && self.readers == reader
     }
 
     fn forget_oldest(&mut self) {
@@ -227,6 +238,8 @@ impl Drop for Events {
 
 struct Reader {
     stream: Arc<Stream>,
+    /// Which of the stream's readers it is.
+    number: u64,
     grown: watch::Receiver<()>,
     greeted: bool,
     guard: Option<DropGuard>,
@@ -244,7 +257,7 @@ impl Reader {
         }
         loop {
             self.grown.borrow_and_update();
-            let (text, done) = self.take();
+            let (text, done) = self.take()?;
             if !text.is_empty() {
                 self.stream.taken.send_replace(());
                 return Some((Ok(text.into()), self));
@@ -263,9 +276,12 @@ impl Reader {
         }
     }
 
-    /// All events that wait, as text.
-    fn take(&mut self) -> (String, bool) {
+    /// All events that wait, as text. `None`: it was dismissed.
+    fn take(&mut self) -> Option<(String, bool)> {
         let mut events = self.stream.events();
+        if !events.are_read_by(self.number) {
+            return None;
+        }
         let mut text = String::new();
         for (number, message) in &events.kept {
             if *number > events.taken {
@@ -282,13 +298,18 @@ impl Reader {
                 events.forget_oldest();
             }
         }
-        (text, events.done)
+        Some((text, events.done))
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.stream.events().attached = false;
+        let mut events = self.stream.events();
+        // If it was dismissed, another one may read by now.
+        if events.are_read_by(self.number) {
+            events.attached = false;
+        }
+        drop(events);
         self.stream.taken.send_replace(());
     }
 }
@@ -321,26 +342,6 @@ mod tests {
             !rest.contains("{\"n\":2}") && rest.contains("{\"n\":3}"),
             "{rest}"
         );
-    }
-
-    #[tokio::test]
-    async fn a_stream_that_has_ended_goes_on_for_who_comes_with_another_token() {
-        let stream = Stream::new(Keep::ForResuming(0));
-        stream.push(&json!({ "n": 1 })).await;
-        stream.finish();
-        let over = text(stream.respond(0, None).unwrap()).await;
-        assert!(over.contains("{\"n\":1}"), "{over}");
-        let again = stream.respond(1, None).unwrap();
-        stream.reopen();
-        let writer = Arc::clone(&stream);
-        let written = tokio::spawn(async move {
-            tokio::task::yield_now().await;
-            writer.push(&json!({ "n": 2 })).await;
-            writer.finish();
-        });
-        let rest = text(again).await;
-        written.await.unwrap();
-        assert!(rest.contains("{\"n\":2}"), "{rest}");
     }
 
     #[tokio::test]
@@ -386,6 +387,23 @@ mod tests {
         assert_eq!(account.load(Ordering::Relaxed), stream.events().bytes);
         drop(stream);
         assert_eq!(account.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_dismissed_reads_nothing_more_and_keeps_nobody_out() {
+        let stream = Stream::new(Keep::ForResuming(1));
+        stream.push(&json!({ "n": 1 })).await;
+        let first = stream.respond(0, None).unwrap();
+        let reader = stream.reader();
+        stream.dismiss(reader);
+        stream.left_by(reader).await;
+        let second = stream.respond(0, None).unwrap();
+        // Of one that is gone already nothing is ended.
+        stream.dismiss(reader);
+        assert!(!text(first).await.contains("{\"n\":1}"));
+        assert!(stream.respond(0, None).is_none(), "the second reads");
+        stream.finish();
+        assert!(text(second).await.contains("{\"n\":1}"));
     }
 
     #[tokio::test]
