@@ -2,6 +2,7 @@
 
 use super::Scope;
 use super::stream::{Account, Keep, Stream};
+use crate::enforce::Caller;
 use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
 use proctor_model::{AgentId, RevocationId, TenantId};
@@ -127,6 +128,19 @@ impl Session {
         questions.retain(|_, reply| !reply.is_closed());
         questions.insert(number, reply);
         number
+    }
+
+    /// In whose name servers of the older revisions hold a session for this one. It begins with the token's root, as all of
+    /// them do: what one token may hold at a server is bounded.
+    pub(super) fn who(&self, caller: &Caller) -> String {
+        format!("{}/{}", caller.who(), self.id)
+    }
+
+    /// Takes off the list what nobody waits for any more, and says what that is.
+    pub(super) fn withdrawn(&self) -> Vec<u64> {
+        let mut questions = locked(&self.questions);
+        let closed = questions.extract_if(|_, reply| reply.is_closed());
+        closed.map(|(number, _)| number).collect()
     }
 
     /// The client's reply to a question of this session; one that nobody asked goes nowhere.
@@ -325,6 +339,17 @@ mod tests {
         session.replied(&number.into(), Reply::Result(Map::new()));
         session.replied(&number.into(), Reply::Error(Map::new()));
         assert!(matches!(asked.try_recv(), Ok(Reply::Result(_))));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_taken_back() {
+        let session = session();
+        let (reply, waits) = oneshot::channel();
+        let (other, _still_waits) = oneshot::channel();
+        let (number, _) = (session.ask(reply), session.ask(other));
+        drop(waits);
+        assert_eq!(session.withdrawn(), [number]);
+        assert!(session.withdrawn().is_empty(), "once");
     }
 
     #[test]
