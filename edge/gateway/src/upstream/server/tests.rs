@@ -16,6 +16,7 @@ fn at(url: &str) -> Upstream {
         url: url.to_owned(),
         auth: None,
         tls: None,
+        private_addresses: Some(true),
     }
 }
 
@@ -207,4 +208,25 @@ async fn a_look_at_the_tools_leaves_what_else_is_shown_as_it_is() {
     assert_eq!(server.generation(), generation, "nothing changed");
     let shown = server.link.shown.read().unwrap();
     assert!(shown.as_ref().unwrap().contains_key(&name));
+}
+
+#[tokio::test]
+async fn only_who_may_be_there_is_reached_in_the_edges_own_network() {
+    let described = Described::default();
+    let server = described.watched().await;
+    let Upstream::McpHttp { url, .. } = server.spec().upstream.clone() else {
+        panic!("over HTTP")
+    };
+    assert!(list(&server).await.is_ok());
+    for private_addresses in [None, Some(false)] {
+        let url = url.clone();
+        let upstream = Upstream::McpHttp {
+            url,
+            auth: None,
+            tls: None,
+            private_addresses,
+        };
+        let listed = list(&of(upstream)).await.map(drop);
+        assert_eq!(listed, Err(Failure::Unreachable));
+    }
 }

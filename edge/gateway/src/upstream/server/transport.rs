@@ -31,11 +31,16 @@ impl Transport {
         news: &broadcast::Sender<News>,
     ) -> Self {
         match upstream {
-            Upstream::McpHttp { url, auth, tls } => {
+            Upstream::McpHttp {
+                url,
+                auth,
+                tls,
+                private_addresses,
+            } => {
                 let spec = client::Spec {
                     auth: auth.clone(),
                     tls: tls.clone(),
-                    reach: Reach::Neighbours,
+                    reach: Reach::of(*private_addresses == Some(true)),
                 };
                 let client = dialer.client(spec, vault);
                 Self::Http(Arc::new(Http::new(client, url.clone(), news.clone())))
@@ -83,14 +88,10 @@ impl Transport {
                 tls,
                 private_addresses,
             } => {
-                let reach = match private_addresses {
-                    true => Reach::Neighbours,
-                    false => Reach::Public,
-                };
                 let spec = client::Spec {
                     auth: auth.clone(),
                     tls: tls.clone(),
-                    reach,
+                    reach: Reach::of(*private_addresses),
                 };
                 Self::Api(Api::new(dialer.client(spec, vault), url))
             }
