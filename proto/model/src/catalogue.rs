@@ -9,7 +9,8 @@ mod llm;
 pub use auth::{UpstreamAuth, UpstreamTls};
 pub use child::ChildLimits;
 pub use http::{
-    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ParameterPlace,
+    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ListForm,
+    ParameterPlace, is_free_header,
 };
 pub use listed::Listed;
 pub use llm::{LLM_SERVER, LlmDialect, LlmModel, LlmProvider, llm_tool_name};
