@@ -139,7 +139,7 @@ enum Unfit {
 
 impl Unfit {
     fn why(&self) -> &'static str {
-        let (Self::LeaveOut(why) | Self::Wrong(why)) = self;
+        let (Self::LeaveOut(why) | Self::Wrong(why)) = *self;
         why
     }
 }
