@@ -237,6 +237,42 @@ async fn roles_versions_and_pages() {
     }
     assert_eq!(put(at("https://tools.example/mcp")).await.status(), 200);
 
+    // Nor may it reach into the edges' own network, or go on where the platform's administrator let a server be.
+    let private = |mut document: Value, private: bool| {
+        document["upstream"]["private_addresses"] = private.into();
+        document
+    };
+    let reach = async || -> Value {
+        let path = "/v1/tenants/acme/tool-servers/x";
+        let got = api.admin(Method::GET, path, None).await;
+        let mut got: Value = got.json().await.unwrap();
+        got["upstream"]["private_addresses"].take()
+    };
+    assert_eq!(reach().await, false);
+    for document in [
+        at("http://127.0.0.1:8080/mcp"),
+        at("http://169.254.169.254/mcp"),
+        at("http://localhost/mcp"),
+        private(at("https://tools.example/mcp"), true),
+        json!({ "upstream": { "kind": "http", "url": "https://api.example", "private_addresses": true } }),
+    ] {
+        let refused = problem(put(document).await, 403).await;
+        assert!(refused.contains("platform key"), "{refused}");
+    }
+    let near = at("http://127.0.0.1:8080/mcp");
+    let path = "/v1/tenants/acme/tool-servers/x";
+    let by_platform = api.admin(Method::PUT, path, Some(&near)).await;
+    assert_eq!(by_platform.status(), 200);
+    assert_eq!(reach().await, true);
+    let mut slower = near.clone();
+    slower["timeout_ms"] = 20_000.into();
+    assert_eq!(put(slower.clone()).await.status(), 200);
+    assert_eq!(put(private(slower, true)).await.status(), 200);
+    assert_eq!(reach().await, true, "as it was chosen");
+    problem(put(at("http://127.0.0.1:8081/mcp")).await, 403).await;
+    assert_eq!(put(private(near, false)).await.status(), 200);
+    assert_eq!(reach().await, false);
+
     // The second of two writers who read the same version is told.
     let agent = "/v1/tenants/acme/agents/copilot";
     let first = api

@@ -190,3 +190,45 @@ async fn what_is_imported_is_looked_at() {
     assert_eq!(drift(&cluster).await["drift"], json!([]));
     cluster.stop().await;
 }
+
+/// Whatever the comparing in the background is at: where there are calls, a change is seen within seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_before_the_calls_that_follow_it() {
+    let cluster = Cluster::start(Options::default()).await.unwrap();
+    let upstream = Upstream::start(Duration::ZERO).await.unwrap();
+    let token = prepare(&cluster, &upstream).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let reason = async || -> Option<String> {
+        let arguments = json!({ "id": "x", "amount": 1 });
+        let call = json!({ "tool": "worker/work", "arguments": arguments });
+        let request = http
+            .post(format!("{}/v1/tool-call", cluster.edge_url))
+            .bearer_auth(&token)
+            .json(&call);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let reason = answer["error"]["data"]["reason"].as_str();
+        reason.map(str::to_owned)
+    };
+    let until = async |wanted: Option<&str>, limit: Duration| {
+        let started = Instant::now();
+        loop {
+            let said = reason().await;
+            if said.as_deref() == wanted {
+                return;
+            }
+            assert!(started.elapsed() < limit, "{wanted:?}: {said:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // Three times: once would do by chance where a comparison happens to be due.
+    for _ in 0..3 {
+        until(None, Duration::from_secs(40)).await;
+        upstream.describe(POISONED);
+        until(Some("definition_changed"), Duration::from_secs(7)).await;
+        let work = upstream.journal.all().len();
+        assert!(reason().await.is_some());
+        assert_eq!(upstream.journal.all().len(), work, "it is not called");
+        upstream.describe("Does a piece of work");
+    }
+    cluster.stop().await;
+}

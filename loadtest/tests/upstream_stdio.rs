@@ -9,7 +9,7 @@
 )]
 
 use proctor_loadtest::acme;
-use proctor_loadtest::cluster::Cluster;
+use proctor_loadtest::cluster::{Cluster, proctor_binary};
 use proctor_loadtest::load::{AGENT, digest};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Says what it sees and may use; on demand it fills its memory (with some hundred MB at most) or
+/// Says what it sees and may use, and what a process might that it started at once; on demand it fills its memory (with some hundred MB at most) or
 /// spins (for a minute or so).
 const SCRIPT: &str = r#"
+early=$(ulimit -n)
 answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$1" "$2"; }
 say() { answer "$1" "{\"content\":[{\"type\":\"text\",\"text\":\"$2\"}]}"; }
 while read -r line; do
@@ -39,7 +40,7 @@ while read -r line; do
       while [ $n -lt 100000000 ]; do n=$((n+1)); done
       say "$id" "tired";;
     *'"tools/call"'*)
-      say "$id" "pid=$$ data=$(ulimit -d) files=$(ulimit -n) core=$(ulimit -c) cpu=$(ulimit -t) token=${PROCTOR_JOIN_TOKEN-unseen} filter=${PROCTOR_LOG_FILTER-unseen} greeting=${GREETING-unseen} path=${PATH+seen}";;
+      say "$id" "pid=$$ data=$(ulimit -d) files=$(ulimit -n) core=$(ulimit -c) cpu=$(ulimit -t) early=$early token=${PROCTOR_JOIN_TOKEN-unseen} filter=${PROCTOR_LOG_FILTER-unseen} greeting=${GREETING-unseen} path=${PATH+seen}";;
     *)
       printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no such method"}}\n' "$id";;
   esac
@@ -157,7 +158,7 @@ async fn a_child_has_its_limits_and_its_own_environment() {
     );
     let greedy = system.looks("greedy").await;
     assert!(
-        greedy.contains(" data=65536 files=40 core=0 cpu=unlimited "),
+        greedy.contains(" data=65536 files=40 core=0 cpu=unlimited early=40 "),
         "{greedy}"
     );
     let busy = system.looks("busy").await;
@@ -171,4 +172,28 @@ async fn a_child_has_its_limits_and_its_own_environment() {
         .await
         .unwrap();
     system.cluster.stop().await;
+}
+
+/// As edges start it, without an edge: there is no moment in which the program runs without its limits.
+#[test]
+fn what_becomes_a_server_has_its_limits_before_it_runs() {
+    let path = std::env::var_os("PATH").unwrap();
+    let limited = |limits: &[&str]| {
+        std::process::Command::new(proctor_binary().unwrap())
+            .arg("__limited")
+            .args(limits)
+            .args(["--", "sh", "-c"])
+            .arg("(ulimit -n; ulimit -d; ulimit -c; echo ${A-unseen} ${PROCTOR_CHILD_A-unseen} ${B-unseen})")
+            .env_clear()
+            .env("PROCTOR_CHILD_PATH", &path)
+            .env("PROCTOR_CHILD_A", "a")
+            .env("B", "b")
+            .output()
+            .unwrap()
+    };
+    let output = limited(&["nofile=40", "core=0", "data=67108864"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "40\n65536\n0\na unseen unseen\n");
+    let output = limited(&["nofile=40", "unknown=1"]);
+    assert!(!output.status.success() && output.stdout.is_empty());
 }

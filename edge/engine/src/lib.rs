@@ -66,6 +66,7 @@ pub use intent::CompiledIntent;
 pub use login::{CompiledIssuer, Login};
 pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
+pub use question::ELICITATION_REQUIRED;
 pub use reply::reply;
 pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
 pub use step::{Step, Verdict};

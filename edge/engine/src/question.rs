@@ -1,4 +1,5 @@
-//! Questions of a tool server to the client of a call: which there are, and which are no trap.
+//! Questions of a tool server to the client of a call: which there are, and which are no trap. An error that sends a person
+//! to a page is one, too.
 
 use proctor_model::Reason;
 use serde_json::{Map, Value};
@@ -8,6 +9,28 @@ use url::Url;
 const QUESTIONS_MAX: usize = 16;
 /// Longest state that a server may hand out, in bytes.
 const STATE_BYTES_MAX: usize = 64 * 1024;
+
+/// The error of a server that does what it was asked when a person has been to a page (MCP 2025-11-25).
+pub const ELICITATION_REQUIRED: i64 = -32042;
+
+/// Checks the members of a JSON-RPC error: the pages that it sends a person to are those of questions.
+pub(crate) fn check_error(error: &Map<String, Value>) -> Result<(), Reason> {
+    if error.get("code").and_then(Value::as_i64) != Some(ELICITATION_REQUIRED) {
+        return Ok(());
+    }
+    let pages = error.get("data").and_then(|data| data.get("elicitations"));
+    let good = pages.is_none_or(|pages| {
+        pages.as_array().is_some_and(|pages| {
+            pages.len() <= QUESTIONS_MAX && pages.iter().all(|page| page.is_object() && sends(page))
+        })
+    });
+    good.then_some(()).ok_or(Reason::OutputInvalid)
+}
+
+/// Whether this sends a person to a page, and to one that they may be sent to.
+fn sends(page: &Value) -> bool {
+    page.get("mode").is_some_and(|mode| mode == "url") && elicitation(page)
+}
 
 /// Checks `{inputRequests, requestState}`.
 pub(crate) fn check(body: &Map<String, Value>) -> Result<(), Reason> {
@@ -104,5 +127,33 @@ mod tests {
             assert!(url(bad).is_err(), "{bad}");
         }
         assert!(ask("elicitation/create", json!({ "url": "https://x.example/" })).is_err());
+    }
+
+    #[test]
+    fn nor_by_an_error() {
+        let error = |code: i64, elicitations: Value| {
+            let error =
+                json!({ "code": code, "message": "?", "data": { "elicitations": elicitations } });
+            check_error(error.as_object().unwrap())
+        };
+        let page =
+            |url: &str| json!({ "mode": "url", "elicitationId": "e", "url": url, "message": "?" });
+        let good = page("https://bank.example/confirm");
+        assert!(error(ELICITATION_REQUIRED, json!([good])).is_ok());
+        assert!(error(ELICITATION_REQUIRED, json!([])).is_ok());
+        let evil = page("https://bank.example@evil.example/");
+        for bad in [
+            json!([good, evil]),
+            json!([{ "mode": "form", "message": "?" }]),
+            json!([{ "url": "https://bank.example/" }]),
+            json!({ "0": good }),
+            json!(["https://bank.example/"]),
+            json!(vec![good.clone(); QUESTIONS_MAX + 1]),
+        ] {
+            assert!(error(ELICITATION_REQUIRED, bad.clone()).is_err(), "{bad}");
+        }
+        assert!(error(-32000, json!([evil])).is_ok(), "no client acts on it");
+        let none = json!({ "code": ELICITATION_REQUIRED, "message": "?" });
+        assert!(check_error(none.as_object().unwrap()).is_ok());
     }
 }

@@ -205,7 +205,8 @@ pub fn respond(
 /// Whether it is an answer at all, and fits the schema that the tool declares.
 fn shape(tool: &Tool, channel: Channel, body: &Map<String, Value>) -> Result<(), No> {
     match channel {
-        Channel::Error | Channel::Note => return Ok(()),
+        Channel::Note => return Ok(()),
+        Channel::Error => return crate::question::check_error(body).map_err(No::from),
         Channel::Question => return crate::question::check(body).map_err(No::from),
         Channel::Task => return crate::task::check(body).map_err(No::from),
         Channel::Result => {}

@@ -206,6 +206,12 @@ fn what_is_no_answer_is_none() {
             json!({ "inputRequests": { "q": { "method": "tools/call", "params": {} } } }),
         ),
         (Channel::Question, json!({ "content": [] })),
+        (
+            Channel::Error,
+            json!({ "code": -32042, "message": "sign in", "data": { "elicitations": [
+                { "mode": "url", "elicitationId": "e", "url": "https://bank.example@evil.example/" },
+            ] } }),
+        ),
         (Channel::Task, json!({ "statusMessage": 5 })),
         (Channel::Task, json!({ "taskId": "theirs" })),
         (Channel::Task, json!({ "result": { "content": [] } })),

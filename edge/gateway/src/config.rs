@@ -25,6 +25,9 @@ pub struct EdgeConfig {
     pub face: Face,
     /// Whose certificates are believed to be the counter's nodes', and who this edge is to them; none: no TLS.
     pub counter_tls: Option<ClientTlsFiles>,
+    /// The program as which a child of `mcp-stdio` begins: it is started with [`crate::LIMITED`] and calls
+    /// [`crate::become_limited`]. None: children get their limits when they run already.
+    pub stdio_wrapper: Option<PathBuf>,
     /// The time.
     pub clock: Clock,
 }
@@ -54,6 +57,7 @@ impl EdgeConfig {
             tenant_in_flight_max: 2_048,
             face: Face::default(),
             counter_tls: None,
+            stdio_wrapper: None,
             clock: Clock::system(),
         }
     }

@@ -283,7 +283,7 @@ impl Gateway {
         }
     }
 
-    /// Before the first decision about a tool, its server has to have been asked what it shows.
+    /// Before a decision about a tool, its server has to have been asked lately what it shows.
     pub(crate) async fn know(&self, caller: &Caller, query: &ToolQuery) {
         let Some(loaded) = caller.tenant.loaded() else {
             return;
@@ -292,7 +292,7 @@ impl Gateway {
             && caller.token.covers(tool.reference())
             && let Some(server) = loaded.servers.get(&tool.reference().server)
         {
-            server.known().await;
+            server.known(tool.reference().name.kind()).await;
         }
     }
 

@@ -38,7 +38,9 @@ mod world;
 pub use config::{EdgeConfig, Face};
 pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
-pub use upstream::{ListError, OpenApiError, ReadDocument, list_tools, read_openapi};
+pub use upstream::{
+    LIMITED, ListError, OpenApiError, ReadDocument, become_limited, list_tools, read_openapi,
+};
 
 use crate::enforce::{Bearers, Gateway, Room};
 use proctor_model::EdgeId;
@@ -142,7 +144,8 @@ pub async fn start(
     let nats = nats::connect(&settings, identity.edge.as_str()).await?;
     let readiness = Readiness::default();
     let (assigned, writable) = (readiness.part("assignment"), readiness.part("spool"));
-    let upstreams = upstream::Upstreams::new(shutdown.child_token())?;
+    let wrapper = config.stdio_wrapper.as_deref();
+    let upstreams = upstream::Upstreams::new(wrapper, shutdown.child_token())?;
     let tenants = Arc::new(world::Tenants::new(upstreams, spool.control_time()));
     let whose = Arc::default();
     let memory = memory::Memory::new(

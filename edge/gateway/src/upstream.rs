@@ -29,6 +29,7 @@ pub(crate) use talk::Talk;
 pub(crate) use vault::Vault;
 
 pub use openapi::{OpenApiError, ReadDocument, read_openapi};
+pub use stdio::{LIMITED, become_limited};
 
 use crate::spool::Recorded;
 use client::{Client, Reach};
@@ -39,6 +40,7 @@ use proctor_model::config::UpstreamSecret;
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -102,13 +104,16 @@ pub(crate) struct Upstreams {
 struct Dialer {
     neighbours: reqwest::Client,
     public: reqwest::Client,
+    /// As which program children begin.
+    wrapper: Option<Arc<Path>>,
 }
 
 impl Dialer {
-    fn new() -> Result<Self, reqwest::Error> {
+    fn new(wrapper: Option<&Path>) -> Result<Self, reqwest::Error> {
         Ok(Self {
             neighbours: client::builder(Reach::Neighbours).build()?,
             public: client::builder(Reach::Public).build()?,
+            wrapper: wrapper.map(Arc::from),
         })
     }
 
@@ -122,11 +127,16 @@ impl Dialer {
 }
 
 impl Upstreams {
+    /// Children begin as the program `wrapper`.
+    ///
     /// # Errors
     /// If the TLS library gives no client.
-    pub(crate) fn new(shutdown: CancellationToken) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        wrapper: Option<&Path>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            dialer: Dialer::new()?,
+            dialer: Dialer::new(wrapper)?,
             servers: Mutex::default(),
             providers: Mutex::default(),
             vaults: Mutex::default(),
@@ -280,7 +290,7 @@ pub async fn list_tools(
     secrets: Vec<UpstreamSecret>,
 ) -> Result<Vec<ToolDefinition>, ListError> {
     let stop = CancellationToken::new();
-    let dialer = Dialer::new().map_err(|_| ListError("no HTTP client"))?;
+    let dialer = Dialer::new(None).map_err(|_| ListError("no HTTP client"))?;
     let vault = Arc::new(Vault::default());
     vault.set(secrets);
     let spec = ToolServer {

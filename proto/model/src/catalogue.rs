@@ -9,7 +9,8 @@ mod llm;
 pub use auth::{UpstreamAuth, UpstreamTls};
 pub use child::ChildLimits;
 pub use http::{
-    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ParameterPlace,
+    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ListForm,
+    ParameterPlace, is_free_header,
 };
 pub use listed::Listed;
 pub use llm::{LLM_SERVER, LlmDialect, LlmModel, LlmProvider, llm_tool_name};
@@ -485,6 +486,10 @@ pub enum Upstream {
         /// TLS settings of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tls: Option<UpstreamTls>,
+        /// Whether its address may be in the edge's own network. Who does not say is held to what their key may choose:
+        /// control fills it in. A document without it, from before there was such a member, may not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private_addresses: Option<bool>,
     },
     /// A plain HTTP API: each tool is one request ([`CatalogueEntry::http`]).
     Http {

@@ -5,6 +5,7 @@ mod content;
 pub(crate) mod documents;
 mod issuers;
 mod llm;
+mod place;
 mod platform;
 
 use crate::State;

@@ -49,6 +49,7 @@ pub fn tool_server(service: Service, url: String) -> Result<ToolServer, Definiti
             url,
             auth: None,
             tls: None,
+            private_addresses: Some(true),
         },
         timeout_ms: 10_000,
         result_bytes_max: 1024 * 1024,

@@ -88,6 +88,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything else, and none of the commands: what an edge starts to become a tool server.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == proctor_edge::LIMITED)
+    {
+        let error = proctor_edge::become_limited(arguments);
+        let _ = writeln!(std::io::stderr(), "proctor: {error}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(code) => code,

@@ -343,6 +343,9 @@ fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
     })
 }
 
+/// This program, also where another was put in its place on the disk meanwhile.
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
+
 pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
     let file: EdgeFile = load(&args.config)?;
     if let Some(control) = &args.join {
@@ -359,6 +362,7 @@ pub(crate) async fn edge(args: JoinArgs) -> anyhow::Result<()> {
         admin_listen: file.admin_listen,
         face: face(&file)?,
         counter_tls: file.counter_tls,
+        stdio_wrapper: Some(OURSELVES.into()),
         ..proctor_edge::EdgeConfig::new(file.data_dir)
     };
     if let Some(most) = file.spool_bytes_max {

@@ -1,6 +1,6 @@
 //! What came back: judged, recorded, read into the session, worded.
 
-use super::dialogue::Exchange;
+use super::dialogue::{Exchange, sent_away};
 use super::judge::Sitting;
 use super::task::EndedTask;
 use super::{Caller, Gateway, Outcome};
@@ -13,7 +13,8 @@ use proctor_engine::budget::measure::Used;
 use proctor_engine::llm::Usage;
 use proctor_engine::memory::MemoryView;
 use proctor_engine::{
-    Answer, Changes, Channel, Facts, Findings, Release, Response, Withhold, World, decision,
+    Answer, Changes, Channel, ELICITATION_REQUIRED, Facts, Findings, Release, Response, Withhold,
+    World, decision,
 };
 use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
@@ -21,6 +22,7 @@ use proctor_model::config::PolicyMode;
 use proctor_model::content::ContentFinding;
 use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +79,7 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let started = self.clock.monotonic();
+        let who = Arc::clone(&talk.who);
         let (ended, used) = match exchange.task {
             None => self.talk_in_time(&exchange, talk, cancel).await,
             Some((task, request)) => {
@@ -103,7 +106,11 @@ impl Gateway {
         let (reason, detail) = match ended {
             Ended::Released(release) => {
                 self.note_reading(&exchange, &release);
-                return worded(*release, exchange.task.map(|(task, _)| task), facts);
+                let outcome = worded(*release, exchange.task.map(|(task, _)| task), facts);
+                if let Outcome::Error(error) = &outcome {
+                    pages(error).for_each(|page| sent_away(&exchange, &who, page));
+                }
+                return outcome;
             }
             Ended::Task(ended) => {
                 self.note_reading(&exchange, &ended.said);
@@ -349,7 +356,14 @@ pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Ma
             .remove("data")
             .map(|theirs| ("upstream".to_owned(), theirs)),
     );
-    // What the specification gives this code a meaning by: names of capabilities, nothing else.
+    // What the specification gives a code a meaning by, where clients look for it. Pages were judged as a question's.
+    if code == Some(ELICITATION_REQUIRED)
+        && let Some(Value::Object(theirs)) = data.get_mut("upstream")
+        && let Some(pages) = theirs.remove("elicitations")
+    {
+        data.insert("elicitations".into(), pages);
+    }
+    // Names of capabilities, nothing else.
     let required = (code == Some(-32021))
         .then(|| data.get("upstream")?.get("requiredCapabilities"))
         .flatten();
@@ -370,6 +384,13 @@ pub(super) fn upstream_error(mut error: Map<String, Value>, facts: &Facts) -> Ma
     ours.insert("message".into(), message.into());
     ours.insert("data".into(), Value::Object(data));
     ours
+}
+
+/// The pages that an error sends a person to.
+fn pages(error: &Map<String, Value>) -> impl Iterator<Item = &Map<String, Value>> {
+    let data = error.get("data");
+    let pages = data.and_then(|data| data.get("elicitations")?.as_array());
+    pages.into_iter().flatten().filter_map(Value::as_object)
 }
 
 /// The result with the decision in its `_meta`.

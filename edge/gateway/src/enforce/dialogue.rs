@@ -18,7 +18,7 @@ use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
 use proctor_model::content::ContentFinding;
 use serde_json::{Map, Value, json};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -249,26 +249,33 @@ impl Gateway {
                 let _ = reply.send(declined(-32601, "a completion asks nothing"));
             }
             Word::Question(said, mut reply) => {
-                let asking = self.question(exchange, client, said);
+                let asking = self.question(exchange, talk, client, said);
                 let replied = tokio::select! {
                     replied = asking => self.reply(exchange, replied),
                     () = cancel.cancelled() => declined(-32603, "the call was cancelled"),
-                    // Nobody waits for it any more.
-                    () = reply.closed() => return,
+                    // Nobody waits for it any more: the server took it back, or went on without.
+                    () = reply.closed() => {
+                        let _ = client.send(Word::Withdrawn).await;
+                        return;
+                    }
                 };
                 // The server does not wait any more.
                 let _ = reply.send(replied);
             }
+            // A server's own is found out above.
+            Word::Withdrawn => {}
         }
     }
 
     async fn question(
         &self,
         exchange: &Exchange<'_>,
+        talk: &Talk,
         client: &mpsc::Sender<Word>,
         mut said: Said,
     ) -> Reply {
         task::unrelate(&mut said.params);
+        without_progress(&mut said.params);
         let wrapped = json!({ "inputRequests": { "question": { "method": said.method, "params": said.params } } });
         let Value::Object(wrapped) = wrapped else {
             return declined(-32603, "no question");
@@ -282,6 +289,7 @@ impl Gateway {
             .and_then(Value::as_object_mut)
             .map(std::mem::take)
             .unwrap_or_default();
+        sent_away(exchange, &talk.who, &params);
         if let Some((task, _)) = exchange.task {
             task::relate(&mut params, &task.id);
         }
@@ -401,6 +409,8 @@ impl Gateway {
                 params: params.cloned().unwrap_or_default(),
             };
             task::unrelate(&mut said.params);
+            without_progress(&mut said.params);
+            sent_away(exchange, &talk.who, &said.params);
             if let Some((task, _)) = exchange.task {
                 task::relate(&mut said.params, &task.id);
             }
@@ -425,7 +435,50 @@ impl Gateway {
     }
 }
 
+/// A client's progress with a question is not passed on: it is not to be asked for it.
+fn without_progress(params: &mut Map<String, Value>) {
+    let meta = params.get_mut("_meta").and_then(Value::as_object_mut);
+    if let Some(meta) = meta {
+        meta.remove("progressToken");
+        if meta.is_empty() {
+            params.remove("_meta");
+        }
+    }
+}
+
+/// Notes whom a server sends to a page, so that they alone hear when it says that something was done there.
+pub(super) fn sent_away(exchange: &Exchange<'_>, who: &Arc<str>, said: &Map<String, Value>) {
+    let server = &exchange.recorded.permit().tool().server;
+    if let Some(server) = exchange.loaded.servers.get(server) {
+        server.sends_away(who, said);
+    }
+}
+
 /// Whether the client declared that it can be asked all of this.
 fn can_be_asked(talk: &Talk, body: &Map<String, Value>) -> bool {
     talk.words.is_some() && talk.can_be_asked_all(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_asked_for_no_progress_that_goes_nowhere() {
+        for (params, left) in [
+            (
+                json!({ "a": 1, "_meta": { "progressToken": 5 } }),
+                json!({ "a": 1 }),
+            ),
+            (
+                json!({ "_meta": { "progressToken": "x", "y": 2 } }),
+                json!({ "_meta": { "y": 2 } }),
+            ),
+            (json!({ "a": 1 }), json!({ "a": 1 })),
+        ] {
+            let mut asked = params.as_object().unwrap().clone();
+            without_progress(&mut asked);
+            assert_eq!(Value::Object(asked), left);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::rpc::Failure;
 use super::{Answer, Reply};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ParameterPlace, ToolServer,
+    BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
 };
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -75,11 +75,14 @@ impl Api {
             };
             match parameter.place {
                 ParameterPlace::Path => {}
-                ParameterPlace::Query => {
-                    for text in texts(value)? {
-                        url.query_pairs_mut().append_pair(&parameter.name, &text);
+                ParameterPlace::Query => match parameter.list {
+                    ListForm::Repeated => {
+                        for text in texts(value)? {
+                            url.query_pairs_mut().append_pair(&parameter.name, &text);
+                        }
                     }
-                }
+                    ListForm::Commas => append_with_commas(&mut url, &parameter.name, value)?,
+                },
                 ParameterPlace::Header => {
                     let name = HeaderName::from_bytes(parameter.name.as_bytes()).ok()?;
                     headers.push((name, HeaderValue::from_str(&texts(value)?.join(",")).ok()?));
@@ -109,6 +112,28 @@ impl Api {
             _ => Some(request),
         }
     }
+}
+
+/// One value of the query, the elements of a list with commas between them: those alone are commas.
+fn append_with_commas(url: &mut Url, name: &str, value: &Value) -> Option<()> {
+    let texts = texts(value)?;
+    // Many servers take the list apart after they have decoded it: one element would become two.
+    if value.is_array() && texts.iter().any(|text| text.contains(',')) {
+        return None;
+    }
+    if texts.is_empty() {
+        return Some(());
+    }
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let texts: Vec<_> = texts.iter().map(|text| encoded(text)).collect();
+    let pair = format!("{}={}", encoded(name), texts.join(","));
+    let query = match url.query() {
+        Some(before) if !before.is_empty() => format!("{before}&{pair}"),
+        _ => pair,
+    };
+    url.set_query(Some(&query));
+    Some(())
 }
 
 fn method(method: HttpMethod) -> Method {
@@ -238,7 +263,9 @@ async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failur
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::{Reach, Spec, builder};
     use super::*;
+    use std::sync::Arc;
 
     fn binding(path: &str) -> HttpBinding {
         serde_json::from_value(json!({
@@ -284,5 +311,72 @@ mod tests {
         ] {
             assert_eq!(at(path, json!(bad)), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_list_with_commas_stays_the_list_that_it_is() {
+        let query = |values: &[(&str, Value)]| {
+            let mut url: Url = "https://api.example/v1/pets".parse().unwrap();
+            for (name, value) in values {
+                append_with_commas(&mut url, name, value)?;
+            }
+            Some(url.query().unwrap_or_default().to_owned())
+        };
+        let tags = json!(["a b", "c&d=e", "ü"]);
+        assert_eq!(
+            query(&[("tags", tags), ("x y", json!(7))]).unwrap(),
+            "tags=a+b,c%26d%3De,%C3%BC&x+y=7"
+        );
+        assert_eq!(query(&[("tag", json!("a,b"))]).unwrap(), "tag=a%2Cb");
+        assert_eq!(query(&[("tags", json!([]))]).unwrap(), "");
+        assert_eq!(query(&[("tags", json!(["a,b"]))]), None);
+        assert_eq!(query(&[("tags", json!({ "a": 1 }))]), None);
+    }
+
+    /// What is sent, as it would be.
+    fn sent(body: HttpBody, arguments: Value) -> Option<String> {
+        let spec = Spec {
+            auth: None,
+            tls: None,
+            reach: Reach::Public,
+        };
+        let plain = builder(Reach::Public).build().unwrap();
+        let client = Client::new(plain, spec, Arc::default());
+        let binding = HttpBinding {
+            method: HttpMethod::Post,
+            path: "/pets".to_owned(),
+            parameters: Vec::new(),
+            body: Some(body),
+        };
+        let api = Api::new(client, "https://api.example/v1");
+        let request = api.build(&binding, arguments.as_object().unwrap())?;
+        let request = request.build().unwrap();
+        let body = request.body().and_then(reqwest::Body::as_bytes);
+        let body = String::from_utf8(body.unwrap_or_default().to_vec()).unwrap();
+        Some(format!(
+            "{} {body}",
+            request.headers()[CONTENT_TYPE].to_str().unwrap()
+        ))
+    }
+
+    #[test]
+    fn a_body_is_written_as_its_kind_is() {
+        let pet =
+            json!({ "body": { "name": "a&b=c", "tags": ["x", "y"], "age": 7, "none": null } });
+        assert_eq!(
+            sent(HttpBody::Form, pet).unwrap(),
+            "application/x-www-form-urlencoded name=a%26b%3Dc&tags=x&tags=y&age=7"
+        );
+        for bad in [
+            json!({ "body": { "a": { "b": 1 } } }),
+            json!({ "body": "a=b" }),
+        ] {
+            assert_eq!(sent(HttpBody::Form, bad), None);
+        }
+        let nested = json!({ "body": { "a": { "b": 1 } } });
+        assert_eq!(
+            sent(HttpBody::Json, nested).unwrap(),
+            r#"application/json {"a":{"b":1}}"#
+        );
     }
 }

@@ -44,6 +44,16 @@ pub(super) enum Reach {
     Public,
 }
 
+impl Reach {
+    /// What `private_addresses` of a document allows.
+    pub(super) fn of(private_addresses: bool) -> Self {
+        match private_addresses {
+            true => Self::Neighbours,
+            false => Self::Public,
+        }
+    }
+}
+
 /// How an upstream is dialled.
 pub(super) struct Spec {
     pub(super) auth: Option<UpstreamAuth>,

@@ -72,8 +72,7 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Vec<u8>, DocumentError
 /// What is believed because of where it came from comes over TLS, or from the machine itself.
 fn may_ask(url: &Url, private_addresses: bool) -> bool {
     match (url.scheme(), private_addresses) {
-        ("https", true) => true,
-        ("https", false) => guard::may_name(url, Reach::Public),
+        ("https", private) => guard::may_name(url, Reach::of(private)),
         ("http", true) => is_loopback(url),
         _ => false,
     }
@@ -97,7 +96,8 @@ mod tests {
         for (url, public, private) in [
             ("https://login.example/keys", true, true),
             ("https://10.0.0.1/keys", false, true),
-            ("https://169.254.169.254/", false, true),
+            ("https://169.254.169.254/", false, false),
+            ("https://[fd00:ec2::254]/", false, false),
             ("http://login.example/keys", false, false),
             ("http://10.0.0.1/keys", false, false),
             ("http://127.0.0.1:8080/keys", false, true),

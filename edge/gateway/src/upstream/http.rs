@@ -1,19 +1,21 @@
 //! MCP over streamable HTTP, as its client: both families of revisions, JSON and SSE answers.
 
+mod hear;
 mod listen;
 
 use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
-use super::session::{Concerned, Session, Sessions};
-use super::talk::{Deadline, Pauses, QUESTIONS_MAX, Talk, WORDS_WAITING};
+use super::session::{Session, Sessions};
+use super::talk::{Deadline, QUESTIONS_MAX, Talk, WORDS_WAITING};
 use super::{Answer, Reply, events, task};
+use hear::{asked, word};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
+use tokio::sync::{Mutex, broadcast, mpsc};
 
 const SESSION_ID: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
@@ -28,8 +30,6 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How long a server may take to take what gets no answer.
 const SAY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server may take to open a session's own stream before we go on without.
-const STREAM_OPENS: Duration = Duration::from_secs(1);
 
 /// The error of a server that does not speak the version of a request (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
@@ -268,122 +268,15 @@ impl Http {
         deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (words, mut said) = mpsc::channel(WORDS_WAITING);
+        let (words, said) = mpsc::channel(WORDS_WAITING);
         let _waits = session.wait(id, words);
-        let pauses = deadline.pauses();
         // Beside the exchange, whose time runs on meanwhile.
-        let telling = async {
-            let mut questions = 0_usize;
-            while let Some(word) = said.recv().await {
-                questions = questions.saturating_add(usize::from(word.asks()));
-                if questions <= QUESTIONS_MAX || !word.asks() {
-                    self.told(session, request, word, id, &pauses).await;
-                }
-            }
-            std::future::pending::<()>().await;
-        };
+        let telling = self.tell_all(session, request, said, id, deadline.pauses());
         tokio::select! {
             biased;
             ended = self.exchange(session, request, deadline, id) => ended,
             () = telling => Err(Failure::Broken.into()),
         }
-    }
-
-    /// What a server of the older revisions says about a request outside of its stream.
-    async fn told(
-        &self,
-        session: &Session,
-        request: &Request<'_>,
-        word: Incoming,
-        id: u64,
-        pauses: &Pauses,
-    ) {
-        match word {
-            Incoming::Note(said) => request.talk.note(said, id).await,
-            Incoming::Question(question, said) => {
-                let reply = pauses.during(request.talk.ask(said)).await;
-                // A server that can't be told finds out by itself.
-                let _ = self.say(session, &rpc::reply(&question, reply)).await;
-            }
-            _ => {}
-        }
-    }
-
-    /// Reads a client's session's own stream until the session is over. Returns when the stream is there, so that what
-    /// is said on it about the first request is heard; of a server that is slow with it, after a while.
-    async fn overhear(self: &Arc<Self>, session: &Arc<Session>) {
-        if session.id.is_none() || session.era == Era::Modern {
-            return;
-        }
-        let get = self
-            .client
-            .get(&self.url)
-            .header(ACCEPT, "text/event-stream");
-        let get = addressed(get, session);
-        let (http, over, concerned) = (Arc::clone(self), session.over.clone(), session.concerned());
-        let session = Arc::downgrade(session);
-        let (there, opened) = oneshot::channel::<()>();
-        tokio::spawn(async move {
-            tokio::select! {
-                // A server without such a stream says all on the streams of its requests.
-                _ = http.listen_in(get, &session, &concerned, there) => {}
-                () = over.cancelled() => {}
-            }
-        });
-        drop(tokio::time::timeout(STREAM_OPENS, opened).await);
-    }
-
-    async fn listen_in(
-        &self,
-        get: RequestBuilder,
-        session: &Weak<Session>,
-        concerned: &Concerned,
-        there: oneshot::Sender<()>,
-    ) -> Result<(), Failure> {
-        let response = self.client.send(get).await?;
-        let events = content_type(&response).starts_with("text/event-stream");
-        if !response.status().is_success() || !events {
-            return Err(Failure::Invalid);
-        }
-        drop(there);
-        let mut events = events::Events::endless(response);
-        while let Some(event) = events.next().await? {
-            let Some(session) = session.upgrade() else {
-                break;
-            };
-            let Ok(word) = rpc::read(event.data.as_bytes()) else {
-                continue;
-            };
-            self.overheard(&session, concerned, word).await?;
-        }
-        Ok(())
-    }
-
-    async fn overheard(
-        &self,
-        session: &Session,
-        concerned: &Concerned,
-        word: Incoming,
-    ) -> Result<(), Failure> {
-        match word {
-            Incoming::News(news) => self.tell(news),
-            Incoming::Ping(id) => self.say(session, &pong(&id)).await?,
-            Incoming::Question(id, said) => match concerned.by(None) {
-                // One that does not take it is asked too much at once.
-                Some(words) if words.try_send(Incoming::Question(id.clone(), said)).is_ok() => {}
-                _ => self.say(session, &nobody(&id)).await?,
-            },
-            Incoming::Note(said) => {
-                self.tell_status(&said);
-                let request = said.params.get("progressToken").and_then(Value::as_u64);
-                if let Some(words) = concerned.by(request) {
-                    // What a slow client does not take is dropped: the stream is not its own.
-                    drop(words.try_send(Incoming::Note(said)));
-                }
-            }
-            Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
-        }
-        Ok(())
     }
 
     async fn exchange(
@@ -498,14 +391,17 @@ impl Http {
         deadline: &mut Deadline,
         questions: &mut usize,
     ) -> Result<Answer, Failure> {
-        while let Some(event) = deadline.within(events.next()).await?? {
-            match rpc::read(event.data.as_bytes())? {
-                Incoming::Answer(of, reply) if of == id => {
-                    return Ok(Answer {
-                        reply,
-                        bytes: u64::try_from(event.data.len()).unwrap_or(u64::MAX),
-                    });
-                }
+        let mut kept = None;
+        loop {
+            let next = match kept.take() {
+                Some(next) => next,
+                None => deadline.within(word(events)).await?,
+            };
+            let Some((next, bytes)) = next? else {
+                return Err(Failure::Broken);
+            };
+            match next {
+                Incoming::Answer(of, reply) if of == id => return Ok(Answer { reply, bytes }),
                 Incoming::Ping(question) => {
                     deadline
                         .within(self.say(session, &pong(&question)))
@@ -516,19 +412,24 @@ impl Http {
                     if *questions > QUESTIONS_MAX || session.era == Era::Modern {
                         return Err(Failure::Invalid);
                     }
-                    let reply = request.talk.ask(said).await;
-                    let reply = rpc::reply(&question, reply);
-                    deadline.within(self.say(session, &reply)).await??;
+                    let (reply, next) = asked(request.talk, (&question, said), events, id).await;
+                    kept = next;
+                    if let Some(reply) = reply {
+                        let reply = rpc::reply(&question, reply);
+                        deadline.within(self.say(session, &reply)).await??;
+                    }
                 }
                 Incoming::Note(said) => {
                     self.tell_status(&said);
                     deadline.within(request.talk.note(said, id)).await?;
                 }
                 Incoming::News(news) => self.tell(news),
-                Incoming::Answer(..) | Incoming::Unreadable(_) | Incoming::Other => {}
+                Incoming::Answer(..)
+                | Incoming::Unreadable(_)
+                | Incoming::Withdrawn(_)
+                | Incoming::Other => {}
             }
         }
-        Err(Failure::Broken)
     }
 }
 
@@ -621,6 +522,7 @@ async fn one(mut response: Response, id: u64, bytes_max: u64) -> Result<Answer, 
 mod tests {
     use super::super::Vault;
     use super::super::client::{Reach, Spec, builder};
+    use super::super::talk::Word;
     use super::*;
     use axum::Json;
     use axum::response::IntoResponse;
@@ -678,6 +580,53 @@ mod tests {
         let answer = Box::pin(http.request(request));
         let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
         assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
+    }
+
+    /// Opens a session; asks something before it answers a call, and takes it back, if the call says so.
+    async fn asks(Json(request): Json<Value>) -> axum::response::Response {
+        let id = &request["id"];
+        let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+        let messages = match request["method"].as_str() {
+            Some("initialize") => vec![json!({ "id": id, "result": begun })],
+            Some("tools/call") => {
+                let back =
+                    json!({ "method": "notifications/cancelled", "params": { "requestId": "q" } });
+                let mut messages = vec![json!({ "id": "q", "method": "roots/list" })];
+                messages.extend(Some(back).filter(|_| request["params"]["takes_back"] == true));
+                messages.push(json!({ "id": id, "result": { "said": "done" } }));
+                messages
+            }
+            _ => return axum::http::StatusCode::ACCEPTED.into_response(),
+        };
+        let events = messages
+            .iter()
+            .map(|message| format!("data: {message}\n\n"));
+        let events: String = events.collect();
+        ([("content-type", "text/event-stream")], events).into_response()
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_taken_back_or_answered_without_holds_nothing_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        let router = axum::Router::new().route("/", axum::routing::post(asks));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (words, mut taken) = mpsc::channel(4);
+        let talk = Talk {
+            words: Some(words),
+            capabilities: Talk::all_askable(),
+            ..Talk::silent("root/")
+        };
+        for takes_back in [true, false] {
+            let params = Map::from_iter([("takes_back".to_owned(), takes_back.into())]);
+            let answer = http.request(Request::own("tools/call", params, &talk));
+            let answer = Box::pin(answer).await.unwrap();
+            assert_eq!(rpc::result(answer).unwrap()["said"], "done");
+            let Some(Word::Question(_, reply)) = taken.recv().await else {
+                panic!("no question")
+            };
+            assert!(reply.is_closed(), "nobody waits for the reply");
+        }
     }
 
     /// Refuses the version that it names as its own, so many times.

@@ -4,10 +4,12 @@
 //! written into the tool's input schema, so that a value that would leave its place (a slash in a path, a line break in a
 //! header) is refused before anything is decided.
 
+mod parameter;
+
+use parameter::{Arguments, form_fence};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, HttpParameter,
-    ParameterPlace, ToolDefinition, Trust, Verb,
+    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ToolDefinition, Trust, Verb,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +46,8 @@ pub struct ReadDocument {
     pub tools: Vec<CatalogueEntry>,
     /// The first of its `servers`, if that is an absolute address.
     pub server: Option<String>,
-    /// Operations that can't be tools (`METHOD /path: why`).
+    /// Operations that can't be tools (`METHOD /path: why`), and parameters that tools do without
+    /// (`METHOD /path, parameter name: why`).
     pub left_out: Vec<String>,
 }
 
@@ -84,13 +87,26 @@ pub fn read_openapi(text: &str) -> Result<ReadDocument, OpenApiError> {
     };
     let paths = root.get("paths").and_then(Value::as_object);
     for (path, item) in paths.into_iter().flatten() {
+        let item = match document.resolved(item) {
+            Ok(item) => item,
+            Err(unfit) => {
+                read.left_out.push(format!("{path}: {}", unfit.why()));
+                continue;
+            }
+        };
         for (key, method, verb) in METHODS {
             let Some(operation) = item.get(key) else {
                 continue;
             };
             let named = format!("{} {path}", method.as_str());
             match document.tool(path, item, method, verb, operation) {
-                Ok(tool) => read.tools.push(tool),
+                Ok((tool, without)) => {
+                    read.tools.push(tool);
+                    let without = without
+                        .iter()
+                        .map(|(name, why)| format!("{named}, parameter {name}: {why}"));
+                    read.left_out.extend(without);
+                }
                 Err(Unfit::LeaveOut(why)) => read.left_out.push(format!("{named}: {why}")),
                 Err(Unfit::Wrong(why)) => {
                     return Err(OpenApiError::Operation {
@@ -121,25 +137,40 @@ enum Unfit {
     Wrong(&'static str),
 }
 
+impl Unfit {
+    fn why(&self) -> &'static str {
+        let (Self::LeaveOut(why) | Self::Wrong(why)) = *self;
+        why
+    }
+}
+
+/// A tool, and what it does without: parameters by name, and why.
+type Tool = (CatalogueEntry, Vec<(String, &'static str)>);
+
 struct Document<'a> {
     root: &'a Value,
     /// Schemas are OpenAPI 3.0's own dialect.
     nullable: bool,
 }
 
-/// The arguments of a tool as they are collected.
-#[derive(Default)]
-struct Arguments {
-    properties: Map<String, Value>,
-    required: Vec<Value>,
-    bound: Vec<HttpParameter>,
-}
-
 impl Document<'_> {
     fn server(&self) -> Option<String> {
-        let url = self.root.pointer("/servers/0/url")?.as_str()?;
-        url.starts_with("http")
-            .then(|| url.trim_end_matches('/').to_owned())
+        let server = self.root.pointer("/servers/0").and_then(address);
+        server.filter(|url| url.starts_with("http"))
+    }
+
+    /// Whether an operation is at another server than the document's: a tool calls that one.
+    fn is_elsewhere(&self, item: &Value, operation: &Value) -> bool {
+        let own = [operation, item].into_iter().find_map(|holder| {
+            let servers = holder.get("servers")?.as_array()?;
+            (!servers.is_empty()).then_some(servers)
+        });
+        let ours = self.root.pointer("/servers/0").and_then(address);
+        let ours = ours.unwrap_or_default();
+        own.is_some_and(|own| {
+            own.iter()
+                .all(|server| address(server).as_ref() != Some(&ours))
+        })
     }
 
     fn tool(
@@ -149,7 +180,10 @@ impl Document<'_> {
         method: HttpMethod,
         verb: Verb,
         operation: &Value,
-    ) -> Result<CatalogueEntry, Unfit> {
+    ) -> Result<Tool, Unfit> {
+        if self.is_elsewhere(item, operation) {
+            return Err(Unfit::LeaveOut("it is at another server than the rest"));
+        }
         let mut arguments = Arguments::default();
         for parameter in self.parameters(item, operation)? {
             self.take_parameter(&mut arguments, parameter)?;
@@ -183,7 +217,7 @@ impl Document<'_> {
             annotations: None,
             other: Map::new(),
         };
-        Ok(entry(definition, verb, binding))
+        Ok((entry(definition, verb, binding), arguments.without))
     }
 
     /// The operation's parameters; they overrule those of the path by name and place.
@@ -205,51 +239,6 @@ impl Document<'_> {
             }
         }
         Ok(found.into_values().collect())
-    }
-
-    fn take_parameter(&self, arguments: &mut Arguments, parameter: &Value) -> Result<(), Unfit> {
-        let text = |key: &str| {
-            parameter
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let required = parameter.get("required") == Some(&Value::Bool(true));
-        let name = text("name");
-        let place = match text("in") {
-            "path" => ParameterPlace::Path,
-            "query" => ParameterPlace::Query,
-            // OpenAPI 3.1, section 4.8.12.2.1: these three are not for parameters to describe.
-            "header" if is_own_header(name) => return Ok(()),
-            "header" => ParameterPlace::Header,
-            _ if required => return Err(Unfit::LeaveOut("it needs a cookie")),
-            _ => return Ok(()),
-        };
-        let Some(schema) = parameter.get("schema") else {
-            return Err(Unfit::LeaveOut("a parameter that is no plain value"));
-        };
-        let mut schema = self.schema(schema, 0)?;
-        fence(place, &mut schema);
-        if let (Some(text), Some(members)) = (
-            parameter.get("description").and_then(Value::as_str),
-            schema.as_object_mut(),
-        ) {
-            members.insert("description".into(), text.into());
-        }
-        let argument = match arguments.properties.contains_key(name) || name == BODY_ARGUMENT {
-            true => format!("{name}_{}", text("in")),
-            false => name.to_owned(),
-        };
-        if required || place == ParameterPlace::Path {
-            arguments.required.push(argument.as_str().into());
-        }
-        arguments.properties.insert(argument.clone(), schema);
-        arguments.bound.push(HttpParameter {
-            argument,
-            name: name.to_owned(),
-            place,
-        });
-        Ok(())
     }
 
     fn take_body(
@@ -281,10 +270,18 @@ impl Document<'_> {
             }
             (None, None) => return Ok(None),
         };
-        let schema = match media.get("schema") {
+        let mut schema = match media.get("schema") {
             Some(schema) => self.schema(schema, 0)?,
             None => json!({}),
         };
+        if kind == HttpBody::Form {
+            if !is_plain_form(media) {
+                return Err(Unfit::LeaveOut(
+                    "fields of its form are encoded in a way that is not offered",
+                ));
+            }
+            form_fence(&mut schema);
+        }
         arguments.properties.insert(BODY_ARGUMENT.into(), schema);
         if required {
             arguments.required.push(BODY_ARGUMENT.into());
@@ -429,32 +426,27 @@ fn modernize(schema: &mut Map<String, Value>) {
     }
 }
 
-/// What a value may be so that it stays where it belongs.
-fn fence(place: ParameterPlace, schema: &mut Value) {
-    let fence = match place {
-        // One segment: nothing that a server might take for a way elsewhere, encoded or not.
-        ParameterPlace::Path => json!({ "anyOf": [
-            { "type": ["integer", "number", "boolean"] },
-            { "type": "string", "pattern": "^[^/\\\\?#%\\u0000-\\u001f\\u007f]+$", "not": { "pattern": "^\\.\\.?(;|$)" } },
-        ] }),
-        ParameterPlace::Header => json!({ "anyOf": [
-            { "type": ["integer", "number", "boolean"] },
-            { "type": "string", "pattern": "^[\\u0021-\\u007e]([\\u0020-\\u007e]*[\\u0021-\\u007e])?$" },
-            { "type": "array", "items": { "type": ["string", "integer", "number", "boolean"], "pattern": "^[\\u0021-\\u002b\\u002d-\\u007e]+$" } },
-        ] }),
-        ParameterPlace::Query => json!({ "anyOf": [
-            { "type": ["string", "integer", "number", "boolean", "null"] },
-            { "type": "array", "items": { "type": ["string", "integer", "number", "boolean"] } },
-        ] }),
-    };
-    let own = std::mem::take(schema);
-    *schema = json!({ "allOf": [own, fence] });
+/// Where a server is, its variables as they usually are.
+fn address(server: &Value) -> Option<String> {
+    let mut url = server.get("url")?.as_str()?.to_owned();
+    let variables = server.get("variables").and_then(Value::as_object);
+    for (name, variable) in variables.into_iter().flatten() {
+        let usual = variable.get("default")?.as_str()?;
+        url = url.replace(&format!("{{{name}}}"), usual);
+    }
+    Some(url.trim_end_matches('/').to_owned())
 }
 
-fn is_own_header(name: &str) -> bool {
-    ["accept", "content-type", "authorization"]
-        .iter()
-        .any(|own| own.eq_ignore_ascii_case(name))
+/// Whether all fields of a form are written as they are where nothing is said of them.
+fn is_plain_form(media: &Value) -> bool {
+    let encodings = media.get("encoding").and_then(Value::as_object);
+    encodings.into_iter().flatten().all(|(_, encoding)| {
+        let usual = |key: &str, usual: Value| encoding.get(key).is_none_or(|said| *said == usual);
+        let kind = encoding.get("contentType").and_then(Value::as_str);
+        usual("style", "form".into())
+            && usual("explode", true.into())
+            && kind.is_none_or(|kind| kind.trim().starts_with("text/plain"))
+    })
 }
 
 /// The operation's id, with what a tool's name can't have turned to `_`; else made from method and path.
@@ -488,3 +480,6 @@ fn entry(definition: ToolDefinition, verb: Verb, binding: HttpBinding) -> Catalo
         ..CatalogueEntry::unlabelled(definition)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,6 +180,8 @@ pub(crate) enum News {
     Updated(Arc<str>),
     /// The state of a task, by the server's own name for it. What it says of it is not believed: the task is asked after.
     Task(Arc<str>),
+    /// A person has done what a page was for that they were sent to, by the server's name for that.
+    Elicited(Arc<str>),
 }
 
 impl News {
@@ -204,18 +206,16 @@ pub(super) enum Incoming {
     Note(Said),
     /// It says something about itself.
     News(News),
+    /// It takes back what it asked, or ends what it was asked to tell of, by the id.
+    Withdrawn(Value),
     /// Anything else.
     Other,
 }
 
-impl Incoming {
-    pub(super) fn asks(&self) -> bool {
-        matches!(self, Self::Question(..))
-    }
-}
-
 /// Longest address of a resource that a server may tell of, in bytes: many of them wait to be taken.
 const URI_BYTES_MAX: usize = 4 * 1024;
+/// Longest name of what a server sends a person to do, in bytes.
+const ELICITATION_BYTES_MAX: usize = 256;
 /// Most values in one message: text is cheap, a tree of tiny values takes a hundred times its size in memory. Some 200 bytes
 /// each where a call is at its highest: 25 MiB.
 const NODES_MAX: usize = 128 * 1024;
@@ -289,11 +289,33 @@ fn notified(method: String, params: Map<String, Value>) -> Incoming {
             _ => Incoming::Other,
         },
         super::task::CHANGED => News::of_task(&params).map_or(Incoming::Other, Incoming::News),
+        "notifications/elicitation/complete" => match elicitation(&params) {
+            Some(id) => Incoming::News(News::Elicited(id.into())),
+            None => Incoming::Other,
+        },
+        "notifications/cancelled" => match params.get("requestId") {
+            Some(id) => Incoming::Withdrawn(id.clone()),
+            None => Incoming::Other,
+        },
         "notifications/progress" | "notifications/message" | super::task::STATUS => {
             Incoming::Note(Said { method, params })
         }
         _ => Incoming::Other,
     }
+}
+
+/// The server's name for what it sends a person to do, of a question or an error of that kind.
+pub(super) fn elicitation(params: &Map<String, Value>) -> Option<&str> {
+    let id = params.get("elicitationId").and_then(Value::as_str);
+    id.filter(|id| id.len() <= ELICITATION_BYTES_MAX)
+}
+
+/// What a server of the stateless revision is asked to tell of itself.
+pub(super) fn wanted(resources: &[Arc<str>]) -> Value {
+    json!({
+        "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+        "resourceSubscriptions": resources,
+    })
 }
 
 /// The answer as a result object.

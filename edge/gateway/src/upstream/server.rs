@@ -1,26 +1,30 @@
 //! One tool server of one tenant: how many calls at once, how long, how large; and whether its tools still are what
 //! was approved.
 
+mod compare;
+mod elicited;
 mod listen;
+mod transport;
 
 pub(crate) use super::rpc::Failure;
+pub(super) use compare::list;
 pub(crate) use listen::Watched;
 
-use super::api::{self, Api};
+use super::api;
 use super::breaker::Breaker;
-use super::client::{self, Reach};
-use super::http::{Http, Request};
+use super::http::Request;
 use super::rpc::News;
-use super::stdio::Stdio;
 use super::talk::Talk;
-use super::{Answer, Dialer, Errand, Reply, Vault, ask, rpc, task};
+use super::{Answer, Dialer, Errand, Vault, ask, task};
 use crate::wire_header;
+use compare::{COMPARE_AGAIN, Looks, Shown, compare, takes};
+use elicited::Elicited;
 use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
-use proctor_model::ToolName;
-use proctor_model::catalogue::{HttpBinding, Listed, ToolDefinition, ToolServer, Upstream};
+use proctor_model::catalogue::{HttpBinding, ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
+use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -29,181 +33,14 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
+use transport::Transport;
 
 /// Calls at once to one server of one tenant.
 const CALLS_MAX: usize = 256;
-/// How often the definitions are compared with what was approved.
-const COMPARE: Duration = Duration::from_secs(15);
-/// The same after it failed.
-const COMPARE_AGAIN: Duration = Duration::from_secs(2);
-/// How long listing the tools may take.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of all pages of a list together.
-const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const LIST_PAGES_MAX: usize = 64;
-/// Definitions of one kind that a server may list.
-const DEFINITIONS_MAX: usize = 4_096;
-/// How long one page of a list may take: less than all of it, so that a server that hangs is seen to.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(8);
-/// Least time between two lists.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// How long a server that can't be asked is still called by what it showed last.
-const UNSEEN_MAX: Duration = Duration::from_secs(60);
-
 /// Who we are to a server where we ask for ourselves.
 const WATCHER: &str = "";
 /// News of a server that may wait for those who listen.
 const NEWS_WAITING: usize = 256;
-/// Pauses between attempts to listen to a server.
-const LISTEN_AGAIN: Duration = Duration::from_secs(5);
-
-enum Transport {
-    Http(Arc<Http>),
-    Stdio(Stdio),
-    Api(Api),
-}
-
-impl Transport {
-    fn new(
-        upstream: &Upstream,
-        dialer: &Dialer,
-        vault: &Arc<Vault>,
-        news: &broadcast::Sender<News>,
-    ) -> Self {
-        match upstream {
-            Upstream::McpHttp { url, auth, tls } => {
-                let spec = client::Spec {
-                    auth: auth.clone(),
-                    tls: tls.clone(),
-                    reach: Reach::Neighbours,
-                };
-                let client = dialer.client(spec, vault);
-                Self::Http(Arc::new(Http::new(client, url.clone(), news.clone())))
-            }
-            // It speaks no MCP: nothing can be asked of it here.
-            Upstream::Llm { .. } => {
-                let spec = client::Spec {
-                    auth: None,
-                    tls: None,
-                    reach: Reach::Public,
-                };
-                Self::Http(Arc::new(Http::new(
-                    dialer.client(spec, vault),
-                    String::new(),
-                    news.clone(),
-                )))
-            }
-            Upstream::McpStdio {
-                command,
-                args,
-                env,
-                limits,
-            } => Self::Stdio(Stdio::new(
-                command.clone(),
-                args.clone(),
-                env.clone(),
-                *limits,
-                news.clone(),
-            )),
-            // Never called: the edge answers by itself.
-            Upstream::Memory { .. } => {
-                let spec = client::Spec {
-                    auth: None,
-                    tls: None,
-                    reach: Reach::Public,
-                };
-                Self::Api(Api::new(dialer.client(spec, vault), ""))
-            }
-            Upstream::Http {
-                url,
-                auth,
-                tls,
-                private_addresses,
-            } => {
-                let reach = match private_addresses {
-                    true => Reach::Neighbours,
-                    false => Reach::Public,
-                };
-                let spec = client::Spec {
-                    auth: auth.clone(),
-                    tls: tls.clone(),
-                    reach,
-                };
-                Self::Api(Api::new(dialer.client(spec, vault), url))
-            }
-        }
-    }
-
-    async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
-        match self {
-            // Boxed: what an exchange over HTTP may come to would otherwise lie in every call's future.
-            Self::Http(http) => Box::pin(http.request(request)).await,
-            Self::Stdio(stdio) => stdio.request(request).await,
-            // It speaks no MCP: its tools are called by their bindings.
-            Self::Api(_) => Err(Failure::Unsendable),
-        }
-    }
-
-    /// Asks a server of the older revisions for what is to be watched, and for no more than that.
-    async fn subscribe(
-        &self,
-        wanted: &HashSet<Arc<str>>,
-        subscribed: &mut HashSet<Arc<str>>,
-        talk: &Talk,
-    ) {
-        if wanted == subscribed {
-            return;
-        }
-        let asked_for_each = match self {
-            Transport::Http(http) => http.subscribes(talk).await,
-            Transport::Stdio(stdio) => stdio.subscribes().await,
-            Transport::Api(_) => false,
-        };
-        if asked_for_each {
-            let more = wanted
-                .difference(subscribed)
-                .map(|uri| ("resources/subscribe", uri));
-            let less = subscribed
-                .difference(wanted)
-                .map(|uri| ("resources/unsubscribe", uri));
-            for (method, uri) in more.chain(less) {
-                let params = Map::from_iter([("uri".to_owned(), Value::from(&**uri))]);
-                // One that it does not take is never told of.
-                let _ = self.request(Request::own(method, params, talk)).await;
-            }
-        }
-        subscribed.clone_from(wanted);
-    }
-
-    /// Listens until the stream ends, or for good where what the server tells comes on its one stream anyway.
-    async fn listen(&self, talk: &Talk, watched: &[Arc<str>]) {
-        match self {
-            Self::Http(http) => {
-                // A server that has no such stream is compared from time to time all the same.
-                let _ = http.listen(talk, watched).await;
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
-            Self::Stdio(_) | Self::Api(_) => std::future::pending().await,
-        }
-    }
-
-    /// The same for tasks. Where nothing is told of them on a stream of its own, there is nothing to do.
-    async fn listen_for_tasks(
-        &self,
-        talk: &Talk,
-        tasks: &[Arc<str>],
-        told: &watch::Sender<HashSet<Arc<str>>>,
-    ) {
-        match self {
-            Self::Http(http) if !tasks.is_empty() => {
-                let _ = http.listen_for_tasks(talk, tasks, told).await;
-                told.send_replace(HashSet::new());
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
-            _ => std::future::pending().await,
-        }
-    }
-}
 
 /// Whether an answer that reaches the agent is a fault of the server all the same: an HTTP API's 5xx.
 struct Fault(bool);
@@ -226,24 +63,12 @@ struct Link {
     approved: RwLock<Arc<HashMap<ToolName, String>>>,
     /// What the server shows now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, Shown>>>,
-    asked: watch::Sender<bool>,
+    looks: Looks,
     /// Whether what the server shows is known well enough to call it.
     seen: AtomicBool,
+    /// Whom it sent where.
+    elicited: Elicited,
     stop: CancellationToken,
-}
-
-/// What a server shows under a name.
-struct Shown {
-    digest: String,
-    /// For people to look at, where it differs from what was approved and there is room.
-    definition: Option<ToolDefinition>,
-}
-
-/// Definitions are the same if their digests are.
-impl PartialEq for Shown {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
 }
 
 impl Drop for Link {
@@ -305,8 +130,9 @@ impl Server {
             watched: AtomicBool::new(false),
             approved: RwLock::new(Arc::clone(&approved)),
             shown: RwLock::default(),
-            asked: watch::channel(false).0,
+            looks: Looks::default(),
             seen: AtomicBool::new(false),
+            elicited: Elicited::default(),
             stop,
         };
         Self {
@@ -360,7 +186,7 @@ impl Server {
             };
             return Some((health, Vec::new(), 0));
         }
-        if !*self.link.asked.borrow() {
+        if !self.link.looks.any() {
             return None;
         }
         let health = if !self.link.seen.load(Ordering::Acquire) {
@@ -402,14 +228,30 @@ impl Server {
         ))
     }
 
-    /// Waits until the server was asked once for its tools, so that not even the first call goes to a tool that
+    /// Waits until what the server shows was looked at lately, so that not even the first call goes to a tool that
     /// changed. If it can't be reached, the call will find that out by itself.
-    pub(crate) async fn known(&self) {
-        let mut asked = self.link.asked.subscribe();
-        if !*asked.borrow_and_update() {
-            // Late or in time: the call decides.
-            let _ = tokio::time::timeout(LIST_TIMEOUT, asked.changed()).await;
+    pub(crate) async fn known(&self, kind: EntryKind) {
+        let Link {
+            transport,
+            looks,
+            seen,
+            ..
+        } = &*self.link;
+        // What is not called needs no look.
+        let away = looks.any() && !seen.load(Ordering::Acquire);
+        if !away && !matches!(&**transport, Transport::Api(_)) {
+            looks.lately(kind, transport).await;
         }
+    }
+
+    /// Notes that a client is sent to a page of the server's, by the parameters of the question or error that says so.
+    pub(crate) fn sends_away(&self, who: &Arc<str>, said: &Map<String, Value>) {
+        self.link.elicited.note(who, said);
+    }
+
+    /// Whether the server sent this client away under this name, and the client has not been told yet that it is done.
+    pub(crate) fn sent_away(&self, who: &str, elicitation: &str) -> bool {
+        self.link.elicited.take(who, elicitation)
     }
 
     /// Grows with each change of what the server lists.
@@ -469,7 +311,6 @@ impl Server {
         if let Transport::Api(_) = &*self.link.transport {
             // What it is was written by the operator: there is nothing that it could show instead.
             self.link.seen.store(true, Ordering::Release);
-            self.link.asked.send_replace(true);
             return;
         }
         tokio::spawn(kept_up(&self.link, compare));
@@ -600,163 +441,10 @@ fn kept_up<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// Compares definitions until the server is gone.
-async fn compare(link: Weak<Link>, stop: CancellationToken) {
-    let mut last_seen = None;
-    loop {
-        let Some(link) = link.upgrade() else { return };
-        let mut news = link.news.subscribe();
-        let listed = tokio::time::timeout(LIST_TIMEOUT, link.definitions()).await;
-        let pause = link.compare(listed.unwrap_or(Err(Failure::Timeout)), &mut last_seen);
-        link.asked.send_replace(true);
-        drop(link);
-        // However often a server says that its lists changed.
-        tokio::time::sleep(PAUSE_MIN).await;
-        let changed =
-            async { while let Ok(News::Updated(_) | News::Task(_)) = news.recv().await {} };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = changed => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
 impl Link {
-    /// Takes in what a server shows. One that shows nothing can't be compared with what was approved: it is not called,
-    /// at once if it refuses to show, after a while if it can't be reached.
-    fn compare(
-        &self,
-        listed: Result<HashMap<ToolName, Shown>, Failure>,
-        last_seen: &mut Option<Instant>,
-    ) -> Duration {
-        match listed {
-            Ok(shown) => {
-                let mut before = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-                if before.as_ref() != Some(&shown) {
-                    self.generation.fetch_add(1, Ordering::AcqRel);
-                }
-                *before = Some(shown);
-                drop(before);
-                *last_seen = Some(Instant::now());
-                self.seen.store(true, Ordering::Release);
-                COMPARE
-            }
-            Err(failure) => {
-                let away = matches!(
-                    failure,
-                    Failure::Unreachable | Failure::Broken | Failure::Timeout
-                );
-                let lately = last_seen.is_some_and(|seen| seen.elapsed() < UNSEEN_MAX);
-                self.seen.store(away && lately, Ordering::Release);
-                if let Transport::Http(http) = &*self.transport {
-                    http.doubt();
-                }
-                COMPARE_AGAIN
-            }
-        }
-    }
-
     async fn request(&self, request: Request<'_>) -> Result<Answer, Failure> {
         self.transport.request(request).await
     }
-
-    /// All that the server shows. Two definitions under one name are none: nobody can say which of them a call gets.
-    async fn definitions(&self) -> Result<HashMap<ToolName, Shown>, Failure> {
-        let (mut shown, mut twice) = (HashMap::new(), HashSet::new());
-        for definition in self.list().await? {
-            let name = definition.name.clone();
-            let digest = definition.digest();
-            let definition = Some(definition);
-            let before = shown.insert(name.clone(), Shown { digest, definition });
-            twice.extend(before.map(|_| name));
-        }
-        shown.retain(|name, _| !twice.contains(name));
-        self.keep_what_differs(&mut shown);
-        Ok(shown)
-    }
-
-    /// Of the definitions only those that people may have to look at stay in memory, and no more than can be told.
-    fn keep_what_differs(&self, shown: &mut HashMap<ToolName, Shown>) {
-        let approved = self.approved.read().unwrap_or_else(PoisonError::into_inner);
-        let mut room = SEEN_BYTES_MAX;
-        let mut all: Vec<_> = shown.iter_mut().collect();
-        all.sort_unstable_by_key(|(name, _)| *name);
-        for (name, shown) in all {
-            let differs = approved.get(name) != Some(&shown.digest);
-            let kept = shown.definition.take().filter(|_| differs);
-            shown.definition = kept.filter(|definition| takes(&mut room, definition));
-        }
-    }
-
-    /// All that the server lists: tools, resources, templates, prompts. What can't be read as a definition is left out.
-    async fn list(&self) -> Result<Vec<ToolDefinition>, Failure> {
-        let (mut definitions, mut left) = (Vec::new(), LIST_BYTES_MAX);
-        for listed in Listed::ALL {
-            let listing = self.one_list(listed, &mut left).await;
-            match listing {
-                Ok(found) => definitions.extend(found),
-                // Only tools are always there to be listed; a server without prompts says so with an error.
-                Err(Failure::Invalid | Failure::ServerError) if listed != Listed::Tool => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(definitions)
-    }
-
-    async fn one_list(
-        &self,
-        listed: Listed,
-        left: &mut u64,
-    ) -> Result<Vec<ToolDefinition>, Failure> {
-        let talk = Talk::watching(WATCHER);
-        let (mut definitions, mut params) = (Vec::new(), Map::new());
-        for _ in 0..LIST_PAGES_MAX {
-            let mut request = Request::own(listed.method(), params.clone(), &talk);
-            request.bytes_max = *left;
-            request.limit = PAGE_TIMEOUT;
-            let answer = self.request(request).await?;
-            *left = left.saturating_sub(answer.bytes);
-            let page = match answer.reply {
-                // It has none of them.
-                Reply::Error(error) if error.get("code") == Some(&Value::from(-32601)) => {
-                    return Ok(definitions);
-                }
-                _ => rpc::result(answer)?,
-            };
-            let elements = page
-                .get(listed.member())
-                .and_then(Value::as_array)
-                .ok_or(Failure::Invalid)?;
-            let read = elements
-                .iter()
-                .map(|element| ToolDefinition::from_list(listed, element));
-            definitions.extend(read.filter_map(Result::ok));
-            if definitions.len() > DEFINITIONS_MAX {
-                return Err(Failure::TooLarge);
-            }
-            match page.get("nextCursor").filter(|cursor| !cursor.is_null()) {
-                Some(cursor) => drop(params.insert("cursor".into(), cursor.clone())),
-                None => return Ok(definitions),
-            }
-        }
-        Err(Failure::Invalid)
-    }
-}
-
-/// Takes the room that a definition needs, if it is there.
-fn takes(room: &mut usize, definition: &ToolDefinition) -> bool {
-    let size = serde_json::to_vec(definition).map_or(usize::MAX, |json| json.len());
-    let left = room.checked_sub(size);
-    *room = left.unwrap_or(*room);
-    left.is_some()
-}
-
-/// Asks a server for all that it lists, once.
-pub(super) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure> {
-    tokio::time::timeout(LIST_TIMEOUT, server.link.list())
-        .await
-        .unwrap_or(Err(Failure::Timeout))
 }
 
 #[cfg(test)]

@@ -78,6 +78,14 @@ impl Concerned {
             None => None,
         }
     }
+
+    /// Tells all who wait; one that does not take it misses it.
+    pub(super) fn each(&self, word: impl Fn() -> Incoming) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for words in waiting.values() {
+            drop(words.try_send(word()));
+        }
+    }
 }
 
 impl Session {

@@ -1,31 +1,36 @@
 //! MCP over the standard streams of a child process: started when it is first needed, started anew when it ends.
 
+mod child;
+mod hear;
 mod limits;
+mod lines;
+mod listen;
+mod waiting;
 
+pub use limits::{LIMITED, become_limited};
+
+use super::Answer;
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
-use super::{Answer, Reply, task};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use super::{Reply, task};
+use child::{Running, kill, write};
+use hear::Ears;
 use proctor_model::catalogue::ChildLimits;
 use proctor_runtime::backoff::Backoff;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::Stdio as Pipe;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::process::Child;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
+use waiting::Waiting;
 
-/// Longest line of a child, in bytes: the largest answer that a server may be allowed, and its envelope. A child that
-/// writes a longer one is ended.
-const LINE_BYTES_MAX: u64 = 17 * 1024 * 1024;
-/// Lines that are no message, after which a child is ended.
-const BAD_LINES_MAX: usize = 64;
 /// Lines that may wait to be written.
 const LINES_WAITING: usize = 64;
 /// How long a child may take to answer the first request.
@@ -39,65 +44,18 @@ const STEADY: Duration = Duration::from_secs(30);
 /// Requests in a row that a child let time out before it is ended: it may have stopped to read.
 const LATE_MAX: u32 = 4;
 
-/// Words about one request that may wait to be taken. The child's one stream can't be held up for one of those who wait
-/// on it: what a slow client does not take is dropped.
-const WORDS_WAITING: usize = 256;
-
-/// Who waits for an answer.
-struct Waiter {
-    answer: oneshot::Sender<Answer>,
-    words: mpsc::Sender<Incoming>,
-}
-
-type Waiting = Arc<Mutex<HashMap<u64, Waiter>>>;
-
-/// A child that runs.
-struct Running {
-    era: Era,
-    /// Whole lines for the one task that writes: a call that is given up must not leave half a line behind.
-    lines: mpsc::Sender<Vec<u8>>,
-    waiting: Waiting,
-    ended: Arc<std::sync::atomic::AtomicBool>,
-    /// Requests that timed out since the last answer.
-    late: Arc<AtomicU32>,
-    child: Mutex<Child>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Running {
-    /// Takes note of a request that timed out. A child that answers none of them is ended, whoever still holds it.
-    fn was_late(&self) {
-        let late = self.late.fetch_add(1, Ordering::AcqRel).saturating_add(1);
-        if late >= LATE_MAX && !self.ended.swap(true, Ordering::AcqRel) {
-            tracing::warn!("a stdio tool server answers no more, and is started anew");
-            self.kill();
-        }
-    }
-
-    /// Ends the child with all that it started: it leads a process group of its own.
-    fn kill(&self) {
-        kill(&self.child.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-fn kill(child: &Child) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(group) = group {
-        // It may have ended by itself.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
+/// The program of a child, and what it may use.
+pub(super) struct Spec {
+    pub(super) command: String,
+    pub(super) args: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) limits: ChildLimits,
+    /// Our own program, as which the child begins ([`become_limited`]); without it the limits come after the start.
+    pub(super) wrapper: Option<Arc<Path>>,
 }
 
 pub(super) struct Stdio {
-    command: String,
-    args: Vec<String>,
-    env: BTreeMap<String, String>,
-    limits: ChildLimits,
+    spec: Spec,
     running: tokio::sync::Mutex<Start>,
     next_id: AtomicU64,
     news: broadcast::Sender<News>,
@@ -114,13 +72,7 @@ struct Start {
 }
 
 impl Stdio {
-    pub(super) fn new(
-        command: String,
-        args: Vec<String>,
-        env: BTreeMap<String, String>,
-        limits: ChildLimits,
-        news: broadcast::Sender<News>,
-    ) -> Self {
+    pub(super) fn new(spec: Spec, news: broadcast::Sender<News>) -> Self {
         let backoff = Backoff::new(RESTART_MIN, RESTART_MAX);
         let start = Start {
             running: None,
@@ -129,10 +81,7 @@ impl Stdio {
             since: Instant::now(),
         };
         Self {
-            command,
-            args,
-            env,
-            limits,
+            spec,
             running: tokio::sync::Mutex::new(start),
             next_id: AtomicU64::new(1),
             news,
@@ -184,32 +133,19 @@ impl Stdio {
         }
         let pause = start.backoff.next_pause();
         start.not_before = Instant::now() + pause;
-        let running = tokio::time::timeout(START_TIMEOUT, self.start())
-            .await
-            .map_err(|_| Failure::Timeout)??;
+        let started = tokio::time::timeout(START_TIMEOUT, self.start()).await;
+        let running = match started.map_err(|_| Failure::Timeout)? {
+            // Nothing was sent but our own greeting.
+            Err(Failure::Broken) => return Err(Failure::Unreachable),
+            started => started?,
+        };
         start.running = Some(Arc::clone(&running));
         start.since = Instant::now();
         Ok(running)
     }
 
     async fn start(&self) -> Result<Arc<Running>, Failure> {
-        let mut command = Command::new(&self.command);
-        command.args(&self.args).env_clear();
-        for name in ["PATH", "HOME"] {
-            command.envs(std::env::var_os(name).map(|value| (name, value)));
-        }
-        command
-            .envs(&self.env)
-            .stdin(Pipe::piped())
-            .stdout(Pipe::piped())
-            .stderr(Pipe::null());
-        // Its own group: a Ctrl-C at our terminal is for us, we end it in our own time.
-        command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| {
-            tracing::warn!(%error, "a stdio tool server can't be started");
-            Failure::Unreachable
-        })?;
-        self.limit(&child)?;
+        let mut child = self.spawn()?;
         let stdin = child.stdin.take().ok_or(Failure::Unreachable)?;
         let stdout = child.stdout.take().ok_or(Failure::Unreachable)?;
         let (lines, waiting_lines) = mpsc::channel(LINES_WAITING);
@@ -222,23 +158,24 @@ impl Stdio {
             late: Arc::default(),
             child: Mutex::new(child),
         };
-        let (questions, mut asked) = mpsc::channel::<Value>(16);
-        tokio::spawn(read(
-            stdout,
-            Arc::clone(&running.waiting),
-            (Arc::clone(&running.ended), Arc::clone(&running.late)),
-            self.news.clone(),
-            questions,
-        ));
+        let (replies, mut replied) = mpsc::channel::<Value>(16);
+        let ears = Ears {
+            waiting: running.waiting.clone(),
+            ended: Arc::clone(&running.ended),
+            late: Arc::clone(&running.late),
+            news: self.news.clone(),
+            replies,
+        };
+        tokio::spawn(ears.hear(stdout));
         running.era = self.greet(&running).await?;
         let running = Arc::new(running);
-        let answers = Arc::downgrade(&running);
+        let replying = Arc::downgrade(&running);
         tokio::spawn(async move {
-            while let Some(answer) = asked.recv().await {
-                let Some(running) = answers.upgrade() else {
+            while let Some(reply) = replied.recv().await {
+                let Some(running) = replying.upgrade() else {
                     return;
                 };
-                if say(&running, &answer).await.is_err() {
+                if running.say(&reply).await.is_err() {
                     return;
                 }
             }
@@ -246,10 +183,41 @@ impl Stdio {
         Ok(running)
     }
 
+    /// Starts the program, within its limits.
+    fn spawn(&self) -> Result<Child, Failure> {
+        let own = ["PATH", "HOME"].into_iter().filter_map(|name| {
+            let value = std::env::var_os(name)?;
+            Some((OsString::from(name), value))
+        });
+        let theirs = self.spec.env.iter();
+        let theirs = theirs.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let program = limits::Program {
+            command: &self.spec.command,
+            args: &self.spec.args,
+            env: own.chain(theirs).collect(),
+            limits: &self.spec.limits,
+        };
+        let wrapper = self.spec.wrapper.as_deref();
+        let mut command = program.command(wrapper);
+        command
+            .stdin(Pipe::piped())
+            .stdout(Pipe::piped())
+            .stderr(Pipe::null());
+        // Its own group: a Ctrl-C at our terminal is for us, we end it in our own time.
+        command.process_group(0).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| {
+            tracing::warn!(%error, "a stdio tool server can't be started");
+            Failure::Unreachable
+        })?;
+        if wrapper.is_none() {
+            self.limit(&child)?;
+        }
+        Ok(child)
+    }
+
     /// A child that can't be held to its limits is ended before it was told anything.
     fn limit(&self, child: &Child) -> Result<(), Failure> {
-        let id = child.id().ok_or(Failure::Unreachable)?;
-        limits::set(id, &self.limits).map_err(|error| {
+        limits::set(child, &self.spec.limits).map_err(|error| {
             tracing::warn!(%error, "the limits of a stdio tool server can't be set, and it is ended");
             kill(child);
             Failure::Unreachable
@@ -272,11 +240,8 @@ impl Stdio {
                 if !rpc::LEGACY_VERSIONS.contains(&version) {
                     return Err(Failure::Invalid);
                 }
-                say(
-                    running,
-                    &rpc::notification("notifications/initialized", Map::new()),
-                )
-                .await?;
+                let initialized = rpc::notification("notifications/initialized", Map::new());
+                running.say(&initialized).await?;
                 self.tasks.store(false, Ordering::Release);
                 Ok(Era::Legacy)
             }
@@ -303,28 +268,26 @@ impl Stdio {
             Era::Legacy => rpc::legacy_params(request.params.clone(), request.talk, id),
             Era::Modern => rpc::modern_params(request.params.clone(), request.talk, id),
         };
-        let (answer, mut answered) = oneshot::channel();
-        let (words, mut said) = mpsc::channel(WORDS_WAITING);
-        let waiting = Waiting::clone(&running.waiting);
-        waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Waiter { answer, words });
+        let (mut answered, mut said) = running.waiting.wait(id);
         let mut forget = Forget {
-            waiting,
+            waiting: running.waiting.clone(),
             id,
-            lines: Some(running.lines.clone()).filter(|_| request.method != "initialize"),
+            lines: None,
         };
         let asked = rpc::request(id, request.method, params);
-        deadline.within(say(running, &asked)).await??;
-        let mut questions = 0_usize;
+        deadline.within(running.say(&asked)).await??;
+        forget.lines = Some(running.lines.clone()).filter(|_| request.method != "initialize");
+        let (mut questions, mut kept) = (0_usize, VecDeque::new());
         let answer = loop {
             let next = async {
+                if let Some(word) = kept.pop_front() {
+                    return Ok(word);
+                }
                 tokio::select! {
                     biased;
                     Some(word) = said.recv() => Ok(word),
                     // It ended, and may have done it.
-                    answer = &mut answered => Err(answer.map_err(|_| Failure::Broken)),
+                    answer = &mut answered => Err(answer.unwrap_or(Err(Failure::Broken))),
                 }
             };
             match deadline.within(next).await? {
@@ -332,12 +295,21 @@ impl Stdio {
                 Ok(Incoming::Note(note)) => deadline.within(request.talk.note(note, id)).await?,
                 Ok(Incoming::Question(question, asked)) => {
                     questions = questions.saturating_add(1);
-                    let reply = match questions > QUESTIONS_MAX || running.era == Era::Modern {
-                        true => declined(-32603, "too many questions"),
-                        false => request.talk.ask(asked).await,
+                    let refused = questions > QUESTIONS_MAX || running.era == Era::Modern;
+                    let asking = (&question, asked);
+                    let reply = match refused {
+                        true => Some(declined(-32603, "too many questions")),
+                        false => tokio::select! {
+                            biased;
+                            reply = request.talk.ask_while(asking, &mut said, &mut kept) => reply,
+                            // It does without.
+                            answer = &mut answered => break answer.unwrap_or(Err(Failure::Broken)),
+                        },
                     };
-                    let reply = rpc::reply(&question, reply);
-                    deadline.within(say(running, &reply)).await??;
+                    if let Some(reply) = reply {
+                        let reply = rpc::reply(&question, reply);
+                        deadline.within(running.say(&reply)).await??;
+                    }
                 }
                 Ok(_) => {}
             }
@@ -351,125 +323,24 @@ impl Stdio {
 struct Forget {
     waiting: Waiting,
     id: u64,
-    /// Where to say that the request is given up; none once it is answered.
+    /// Where to say that the request is given up; none while it is not sent, and once it is answered.
     lines: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        if let Some(lines) = &self.lines {
-            let params = Map::from_iter([("requestId".to_owned(), self.id.into())]);
-            let cancelled = rpc::notification("notifications/cancelled", params);
-            if let Ok(mut line) = serde_json::to_vec(&cancelled) {
-                line.push(b'\n');
-                // A child that takes nothing any more has more to worry about.
-                let _ = lines.try_send(line);
-            }
-        }
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
-    }
-}
-
-async fn say(running: &Running, message: &Value) -> Result<(), Failure> {
-    let mut line = serde_json::to_vec(message).map_err(|_| Failure::Invalid)?;
-    line.push(b'\n');
-    running
-        .lines
-        .send(line)
-        .await
-        .map_err(|_| Failure::Unreachable)
-}
-
-/// Writes whole lines until the child is gone or nobody has any more.
-async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
-    while let Some(line) = lines.recv().await {
-        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+        let Some(lines) = &self.lines else {
+            self.waiting.forget(self.id);
             return;
+        };
+        self.waiting.give_up(self.id);
+        let params = Map::from_iter([("requestId".to_owned(), self.id.into())]);
+        let cancelled = rpc::notification("notifications/cancelled", params);
+        if let Ok(mut line) = serde_json::to_vec(&cancelled) {
+            line.push(b'\n');
+            // A child that takes nothing any more has more to worry about.
+            let _ = lines.try_send(line);
         }
-    }
-}
-
-/// Hands the child's lines to those who wait, until it ends.
-async fn read(
-    stdout: ChildStdout,
-    waiting: Waiting,
-    (ended, late): (Arc<std::sync::atomic::AtomicBool>, Arc<AtomicU32>),
-    news: broadcast::Sender<News>,
-    questions: mpsc::Sender<Value>,
-) {
-    let mut reader = BufReader::new(stdout);
-    let (mut line, mut bad) = (Vec::new(), 0_usize);
-    loop {
-        line.clear();
-        let mut limited = tokio::io::AsyncReadExt::take(&mut reader, LINE_BYTES_MAX);
-        match limited.read_until(b'\n', &mut line).await {
-            Ok(read) if read > 0 && line.ends_with(b"\n") => {}
-            _ => break,
-        }
-        let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
-        match rpc::read(&line) {
-            Ok(Incoming::Answer(id, reply)) => {
-                late.store(0, Ordering::Release);
-                let waiter = waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&id);
-                if let Some(waiter) = waiter {
-                    // Whoever asked may have given up.
-                    let _ = waiter.answer.send(Answer { reply, bytes });
-                }
-            }
-            // A child that asks faster than it reads answers gets none.
-            Ok(Incoming::Ping(id)) => {
-                drop(questions.try_send(rpc::reply(&id, Reply::Result(Map::new()))));
-            }
-            Ok(Incoming::Question(id, said)) => {
-                let asked = concerned(&waiting, None)
-                    .map(|words| words.try_send(Incoming::Question(id.clone(), said)).is_ok());
-                if asked != Some(true) {
-                    let nobody = declined(-32603, "it is not clear which request this belongs to");
-                    drop(questions.try_send(rpc::reply(&id, nobody)));
-                }
-            }
-            Ok(Incoming::Note(said)) => {
-                if said.method == task::STATUS
-                    && let Some(told) = News::of_task(&said.params)
-                {
-                    // Nobody listens: nobody misses it.
-                    let _ = news.send(told);
-                }
-                let progress = said.params.get("progressToken").and_then(Value::as_u64);
-                if let Some(words) = concerned(&waiting, progress) {
-                    drop(words.try_send(Incoming::Note(said)));
-                }
-            }
-            Ok(Incoming::News(told)) => drop(news.send(told)),
-            Ok(Incoming::Unreadable(_) | Incoming::Other) => {}
-            Err(_) if bad >= BAD_LINES_MAX => break,
-            Err(_) => {
-                bad = bad.saturating_add(1);
-                tracing::debug!("a stdio tool server wrote something that is no message");
-            }
-        }
-    }
-    ended.store(true, Ordering::Release);
-    waiting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clear();
-}
-
-/// Whom a word is for: who waits for the answer to this request. On the one stream of a child a log line or a question
-/// names none: it is only passed on where a single request waits.
-fn concerned(waiting: &Waiting, request: Option<u64>) -> Option<mpsc::Sender<Incoming>> {
-    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    match request {
-        Some(id) => waiting.get(&id).map(|waiter| waiter.words.clone()),
-        None if waiting.len() == 1 => waiting.values().next().map(|waiter| waiter.words.clone()),
-        None => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! What is said between a request to a tool server and its answer: the server's notes and questions, the client's replies.
 
 use super::Reply;
-use super::rpc::Failure;
+use super::rpc::{Failure, Incoming};
 use super::task::{self, Wish};
 use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,8 @@ pub(crate) enum Word {
     Note(Said),
     /// It waits for the reply.
     Question(Said, oneshot::Sender<Reply>),
+    /// It does not wait any more for the reply to a question: the one whose sender is closed.
+    Withdrawn,
 }
 
 /// Replies to questions that came as a result (MCP 2026-07-28).
@@ -216,6 +219,27 @@ impl Talk {
             _ => declined(-32603, "there was no answer"),
         }
     }
+
+    /// The same, for as long as the server does not take the question back: then there is no reply. What else it says
+    /// meanwhile is kept for after it.
+    pub(super) async fn ask_while(
+        &self,
+        (question, asked): (&Value, Said),
+        said: &mut mpsc::Receiver<Incoming>,
+        kept: &mut VecDeque<Incoming>,
+    ) -> Option<Reply> {
+        let mut asking = std::pin::pin!(self.ask(asked));
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut asking => return Some(reply),
+                Some(word) = said.recv(), if kept.len() < WORDS_WAITING => match word {
+                    Incoming::Withdrawn(id) if id == *question => return None,
+                    word => kept.push_back(word),
+                },
+            }
+        }
+    }
 }
 
 /// What a result asks, by name.
@@ -228,7 +252,9 @@ pub(crate) fn questions(body: &Map<String, Value>) -> impl Iterator<Item = (&Str
 const ASKABLE: [(&str, &[&str]); 3] = [
     ("sampling", &["tools", "context"]),
     ("elicitation", &["form", "url"]),
-    ("roots", &["listChanged"]),
+    // Not `listChanged`: a server that hears of a change asks at once, outside any request of the client, where it gets no
+    // answer.
+    ("roots", &[]),
 ];
 
 /// Levels of log lines, least first (RFC 5424).
@@ -426,6 +452,35 @@ mod tests {
         assert!(matches!(asked.await.unwrap(), Reply::Result(_)));
     }
 
+    #[tokio::test]
+    async fn a_question_that_is_taken_back_is_not_waited_for_and_what_is_said_meanwhile_is_kept() {
+        let (words, mut taken) = mpsc::channel(4);
+        let mut talk = Talk::silent("a");
+        talk.words = Some(words);
+        talk.capabilities = Talk::askable(Some(&json!({ "roots": {} })));
+        let (says, mut said) = mpsc::channel(4);
+        for word in [
+            Incoming::Withdrawn(json!("another")),
+            Incoming::Other,
+            Incoming::Withdrawn(json!("ours")),
+        ] {
+            assert!(says.try_send(word).is_ok());
+        }
+        let asked = Said {
+            method: "roots/list".into(),
+            params: Map::new(),
+        };
+        let mut kept = VecDeque::new();
+        let question = json!("ours");
+        let replied = talk.ask_while((&question, asked), &mut said, &mut kept);
+        assert!(replied.await.is_none());
+        assert_eq!(kept.len(), 2);
+        let Some(Word::Question(_, reply)) = taken.recv().await else {
+            panic!("no question")
+        };
+        assert!(reply.is_closed(), "nobody waits");
+    }
+
     #[test]
     fn a_declaration_is_written_anew() {
         let declared = json!({
@@ -435,7 +490,7 @@ mod tests {
             "SECRET": {},
         });
         let rebuilt = json!({
-            "roots": { "listChanged": true }, "elicitation": { "form": {} }, "sampling": { "tools": {} },
+            "roots": {}, "elicitation": { "form": {} }, "sampling": { "tools": {} },
         });
         assert_eq!(Value::Object(Talk::askable(Some(&declared))), rebuilt);
         assert!(Talk::askable(Some(&json!({ "roots": "SECRET" }))).is_empty());

@@ -36,10 +36,27 @@ impl HttpMethod {
 pub enum ParameterPlace {
     /// A whole segment, or a part of one, of the path: `{name}` in the template.
     Path,
-    /// The query; an array becomes the name several times.
+    /// The query; an array is written as [`ListForm`] says.
     Query,
     /// A header; an array becomes one value with commas.
     Header,
+}
+
+/// How a list is written into the query.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListForm {
+    /// The name once for each element (`style: form`, `explode: true`).
+    #[default]
+    Repeated,
+    /// One value with commas (`style: form`, `explode: false`).
+    Commas,
+}
+
+impl ListForm {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One argument of a tool.
@@ -52,6 +69,9 @@ pub struct HttpParameter {
     pub name: String,
     /// Where it goes.
     pub place: ParameterPlace,
+    /// How a list is written, in the query.
+    #[serde(default, skip_serializing_if = "ListForm::is_usual")]
+    pub list: ListForm,
 }
 
 /// How the argument `body` is written.
@@ -104,25 +124,41 @@ pub enum BindingError {
     Twice,
 }
 
-/// Headers that an argument never sets: what frames the message, routes it, or speaks for somebody.
-const RESERVED_HEADERS: [&str; 16] = [
+/// Headers that an argument never sets: what frames the message, routes it, speaks for somebody, or has a server take it for
+/// another request than it is.
+const RESERVED_HEADERS: [&str; 28] = [
     "accept-encoding",
     "authorization",
+    "cf-connecting-ip",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
     "cookie",
     "expect",
+    "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
-    "proxy-authorization",
     "te",
     "trailer",
     "transfer-encoding",
+    "true-client-ip",
     "upgrade",
-    "forwarded",
+    "via",
+    "x-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-cluster-client-ip",
 ];
+
+/// Names of the same kind, by how they begin.
+const RESERVED_PREFIXES: [&str; 3] = ["proxy-", "x-forwarded", "x-original-"];
 
 impl HttpBinding {
     /// The names of the placeholders in the path, in order.
@@ -183,15 +219,19 @@ impl HttpBinding {
     }
 }
 
-fn is_free_header(name: &str) -> bool {
+/// Whether an argument may set this header. Not one with an underscore: many servers take it for the header with a `-` in
+/// its place, which may be reserved.
+#[must_use]
+pub fn is_free_header(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.is_empty()
         && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !RESERVED_HEADERS.contains(&lower.as_str())
-        && !lower.starts_with("x-forwarded-")
-        && !lower.starts_with("proxy-")
+        && !RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| lower.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -232,6 +272,10 @@ mod tests {
             "Authorization",
             "host",
             "X-Forwarded-For",
+            "X_Request_Id",
+            "Transfer-Encoding",
+            "X-HTTP-Method-Override",
+            "X-Original-URL",
             "a b",
             "a\r\nb",
             "",

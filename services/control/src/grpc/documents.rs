@@ -112,38 +112,16 @@ const TIMEOUT_MS_MAX: u32 = 300_000;
 /// Largest answer of a tool, bytes: an edge holds it in memory.
 const RESULT_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
-/// Where a server may be, and what it may cost an edge.
-fn check_upstream(caller: &Caller, server: &ToolServer) -> Result<(), Status> {
-    let platform = |what: &str| {
-        caller.platform(Right::WriteEdges).map_err(|_| {
-            Status::permission_denied(format!(
-                "upstream: {what} is registered with a platform key"
-            ))
-        })
-    };
+/// Whether a server can be reached as its document says, and what it may cost an edge.
+fn check_upstream(server: &ToolServer) -> Result<(), Status> {
     match &server.upstream {
         Upstream::Memory { stores } => check_stores(server, stores)?,
-        Upstream::McpHttp { url, auth, tls } => {
+        Upstream::McpHttp { url, auth, tls, .. } | Upstream::Http { url, auth, tls, .. } => {
             check_url("upstream.url", url)?;
             check_credentials(auth.as_ref(), tls.as_ref())?;
-        }
-        Upstream::Http {
-            url,
-            auth,
-            tls,
-            private_addresses,
-        } => {
-            check_url("upstream.url", url)?;
-            check_credentials(auth.as_ref(), tls.as_ref())?;
-            // The edge's own network is the platform's.
-            if *private_addresses {
-                platform("an API in the edges' own network")?;
-            }
         }
         Upstream::Llm { .. } => {}
-        // The program runs as the edge's user, beside other tenants' keys: a tenant must not choose it.
         Upstream::McpStdio { limits, .. } => {
-            platform("a program that edges run")?;
             if let Some(name) = limits.impossible() {
                 return Err(Status::invalid_argument(format!(
                     "upstream.limits.{name}: at least 1"
@@ -308,10 +286,11 @@ pub(crate) async fn put_server(
     caller: &Caller,
     request: v1::PutDocumentRequest,
 ) -> Result<v1::Document, ControlError> {
-    caller.tenant(&request.tenant, Right::WriteServers)?;
-    let server: ToolServer = parse("the document", &request.document)?;
+    let tenant = caller.tenant(&request.tenant, Right::WriteServers)?;
+    let mut server: ToolServer = parse("the document", &request.document)?;
     same_id(&request.id, server.id.as_str())?;
-    check_upstream(caller, &server)?;
+    check_upstream(&server)?;
+    super::place::check(state, caller, &tenant, &mut server).await?;
     super::llm::check(caller, &server)?;
     if server.tools.len() > CATALOGUE_TOOLS_MAX {
         return Err(

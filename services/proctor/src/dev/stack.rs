@@ -278,6 +278,7 @@ async fn edge(
     let config = EdgeConfig {
         agent_listen: local(ports.edge),
         admin_listen: local(ports.edge_admin),
+        stdio_wrapper: Some(crate::role::OURSELVES.into()),
         ..EdgeConfig::new(data_dir)
     };
     Ok(proctor_edge::start(config, Metrics::install()?, shutdown.clone()).await?)

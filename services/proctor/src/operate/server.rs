@@ -63,8 +63,8 @@ pub(crate) struct ImportArgs {
     /// Or: an OpenAPI document (3.0 or 3.1, JSON or YAML) of an HTTP API
     #[arg(long, value_name = "FILE")]
     openapi: Option<PathBuf>,
-    /// The HTTP API stands in the edges' own network (needs a platform key)
-    #[arg(long, requires = "openapi")]
+    /// The server stands in the edges' own network (needs a platform key; with one, an MCP server may without this)
+    #[arg(long, conflicts_with = "command")]
     private_addresses: bool,
     /// Approve definitions too in which something stands out: text that is not seen as it is, orders to the model
     #[arg(long)]
@@ -310,15 +310,18 @@ fn http_api(args: &ImportArgs, file: &PathBuf, url: Option<&str>) -> anyhow::Res
 }
 
 async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
-    let upstream = Upstream::McpHttp {
+    let (auth, tls) = (args.credential.auth()?, args.credential.tls()?);
+    let upstream = |private_addresses| Upstream::McpHttp {
         url: url.to_owned(),
-        auth: args.credential.auth()?,
-        tls: args.credential.tls()?,
+        auth: auth.clone(),
+        tls: tls.clone(),
+        private_addresses,
     };
+    // From here it may be anywhere: whoever calls the command could ask it without us.
     let definitions =
-        proctor_edge::list_tools(upstream.clone(), args.credential.secrets(url)?).await?;
+        proctor_edge::list_tools(upstream(Some(true)), args.credential.secrets(url)?).await?;
     Ok((
-        upstream,
+        upstream(args.private_addresses.then_some(true)),
         definitions.into_iter().map(entry).collect(),
         Vec::new(),
     ))

@@ -7,7 +7,7 @@ use crate::tasks::{Begun, Owner, Sealed, Task, Whole};
 use crate::upstream::task::State;
 use crate::upstream::{Server, Talk};
 use proctor_engine::Deferred;
-use proctor_model::{Reason, Timestamp};
+use proctor_model::{EntryKind, Reason, Timestamp};
 use std::sync::Arc;
 
 /// Longest id, in bytes, that tells another edge of a task: it goes into a header. A longer one is good at this edge alone.
@@ -68,7 +68,7 @@ pub(super) async fn opened(
         return Err(Reason::TaskUnknown);
     }
     // Whether it still is a server that knows tasks by their ids.
-    server.known().await;
+    server.known(EntryKind::Tool).await;
     if !server.makes_tasks() {
         return Err(Reason::UpstreamUnavailable);
     }

@@ -44,6 +44,8 @@ struct Follower {
     reader: u64,
     /// Noted in each message (MCP 2026-07-28).
     subscription: Option<Value>,
+    /// In whose name servers speak to the client of a session.
+    who: Option<String>,
     seen: Vec<(EntryKind, [u8; 32])>,
 }
 
@@ -59,8 +61,10 @@ pub(super) async fn session(
     let stream = Arc::clone(&session.general);
     let over = session.over.clone();
     let weak = Arc::downgrade(&session);
+    let who = session.who(&caller);
     drop(session);
     let mut follower = Follower::new(gateway, caller, scope, stream, None);
+    follower.who = Some(who);
     let wanted = || {
         let session = weak.upgrade()?;
         let uris = locked(&session.watched).keys().cloned().collect();
@@ -274,6 +278,7 @@ impl Follower {
             reader: stream.reader(),
             stream,
             subscription,
+            who: None,
             seen: Vec::new(),
         }
     }
@@ -390,9 +395,25 @@ impl Follower {
                 self.tell("notifications/resources/updated", json!({ "uri": &**uri }))
                     .await;
             }
+            News::Elicited(id) if self.was_sent(server, id) => {
+                let done = json!({ "elicitationId": &**id });
+                self.tell("notifications/elicitation/complete", done).await;
+            }
             // Of tasks is told elsewhere, to those who listen for them.
-            News::Listed(_) | News::Updated(_) | News::Task(_) => {}
+            News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => {}
         }
+    }
+
+    /// Whether this server sent this client to a page under this name.
+    fn was_sent(&self, server: &ServerId, elicitation: &str) -> bool {
+        let loaded = self.caller.tenant.loaded();
+        let server = loaded
+            .as_ref()
+            .and_then(|loaded| loaded.servers.get(server));
+        let (Some(who), Some(server)) = (&self.who, server) else {
+            return false;
+        };
+        server.sent_away(who, elicitation)
     }
 
     /// Whether the resource is one that the reader gets to see now.

@@ -347,8 +347,7 @@ async fn read(
 
 fn talk(context: &Context<'_>, session: &Session, words: mpsc::Sender<Word>) -> Talk {
     Talk {
-        // Begins with the token's root, as all of them do: what one token may hold at a server is bounded.
-        who: format!("{}/{}", context.caller.who(), session.id).into(),
+        who: session.who(&context.caller).into(),
         capabilities: session.capabilities.clone(),
         progress: None,
         log_level: locked(&session.log_level).clone(),
@@ -474,7 +473,18 @@ impl Dialogue {
                 let id = self.session.ask(Arc::clone(&self.running.permitted), reply);
                 json!({ "jsonrpc": "2.0", "id": id, "method": said.method, "params": said.params })
             }
+            Word::Withdrawn => {
+                for id in self.session.withdrawn() {
+                    stream.push(&cancelled(id)).await;
+                }
+                return;
+            }
         };
         stream.push(&message).await;
     }
+}
+
+/// A question of ours that nobody waits for an answer to any more.
+fn cancelled(id: u64) -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
 }

@@ -387,13 +387,17 @@ enum Next {
 
 impl Dialogue {
     async fn next(&mut self, gateway: &Gateway) -> Next {
-        tokio::select! {
-            biased;
-            Some(word) = self.said.recv() => match word {
-                Word::Note(said) => Next::Note(said),
-                Word::Question(said, reply) => Next::Question(said, reply),
-            },
-            ended = &mut self.running.outcome => Next::Ended(gateway.outcome(ended)),
+        loop {
+            tokio::select! {
+                biased;
+                Some(word) = self.said.recv() => match word {
+                    Word::Note(said) => return Next::Note(said),
+                    Word::Question(said, reply) => return Next::Question(said, reply),
+                    // It was a result; who comes back with the reply gets what the call came to.
+                    Word::Withdrawn => {}
+                },
+                ended = &mut self.running.outcome => return Next::Ended(gateway.outcome(ended)),
+            }
         }
     }
 

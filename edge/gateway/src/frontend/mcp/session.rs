@@ -3,6 +3,7 @@
 use super::owner::Owner;
 use super::stream::{Account, Keep, Stream};
 use crate::enforce::Permitted;
+use crate::enforce::Caller;
 use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
 use proctor_model::TenantId;
@@ -167,6 +168,19 @@ impl Session {
         let questions = locked(&self.questions);
         let question = questions.get(&id.as_u64()?)?;
         Some(Arc::clone(&question.call))
+    }
+
+    /// In whose name servers of the older revisions hold a session for this one. It begins with the token's root, as all of
+    /// them do: what one token may hold at a server is bounded.
+    pub(super) fn who(&self, caller: &Caller) -> String {
+        format!("{}/{}", caller.who(), self.id)
+    }
+
+    /// Takes off the list what nobody waits for any more, and says what that is.
+    pub(super) fn withdrawn(&self) -> Vec<u64> {
+        let mut questions = locked(&self.questions);
+        let closed = questions.extract_if(|_, question| question.reply.is_closed());
+        closed.map(|(number, _)| number).collect()
     }
 
     /// The client's reply to a question of this session; one that nobody asked goes nowhere.
@@ -371,6 +385,17 @@ mod tests {
         session.replied(&number.into(), Reply::Result(Map::new()));
         session.replied(&number.into(), Reply::Error(Map::new()));
         assert!(matches!(asked.try_recv(), Ok(Reply::Result(_))));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_taken_back() {
+        let session = session();
+        let (reply, waits) = oneshot::channel();
+        let (other, _still_waits) = oneshot::channel();
+        let (number, _) = (session.ask(reply), session.ask(other));
+        drop(waits);
+        assert_eq!(session.withdrawn(), [number]);
+        assert!(session.withdrawn().is_empty(), "once");
     }
 
     #[test]

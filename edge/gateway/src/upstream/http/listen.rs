@@ -22,14 +22,7 @@ impl Http {
     ) -> Result<(), Failure> {
         let session = self.session(talk).await?;
         let request = match session.era {
-            Era::Modern => self.subscription(
-                &session,
-                talk,
-                json!({
-                    "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
-                    "resourceSubscriptions": watched,
-                }),
-            ),
+            Era::Modern => self.subscription(&session, talk, rpc::wanted(watched)),
             Era::Legacy => {
                 let get = self.client.get(&self.url);
                 addressed(get.header(ACCEPT, "text/event-stream"), &session)
@@ -45,7 +38,8 @@ impl Http {
                 Ok(Incoming::Question(id, _)) => self.say(&session, &nobody(&id)).await?,
                 Ok(Incoming::Answer(..)) => return Ok(()),
                 // Nor does what can't be read end what else is told.
-                Ok(Incoming::Unreadable(_) | Incoming::Other) | Err(_) => {}
+                Ok(Incoming::Unreadable(_) | Incoming::Withdrawn(_) | Incoming::Other) | Err(_) => {
+                }
             }
         }
         Ok(())

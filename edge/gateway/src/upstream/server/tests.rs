@@ -1,5 +1,9 @@
 use super::*;
+use axum::Json;
+use axum::response::IntoResponse;
+use proctor_model::catalogue::{Listed, ToolDefinition};
 use serde_json::json;
+use std::sync::Mutex;
 
 fn definition(name: &str, description: &str) -> ToolDefinition {
     let listed =
@@ -12,6 +16,7 @@ fn at(url: &str) -> Upstream {
         url: url.to_owned(),
         auth: None,
         tls: None,
+        private_addresses: Some(true),
     }
 }
 
@@ -28,7 +33,7 @@ fn of(upstream: Upstream) -> Server {
         tools: Vec::new(),
         updated_at: None,
     };
-    let dialer = Dialer::new().unwrap();
+    let dialer = Dialer::new(None).unwrap();
     Server::new(spec, &dialer, &Arc::default(), CancellationToken::new())
 }
 
@@ -90,4 +95,138 @@ async fn only_what_differs_is_kept_and_within_a_limit() {
     kept.sort_unstable();
     assert_eq!(kept, ["b", "c", "e"], "approved; beyond the limit");
     assert!(all.values().all(|shown| !shown.digest.is_empty()));
+}
+
+/// A server whose tool is described so, and who was asked for its tools how often.
+#[derive(Clone, Default)]
+struct Described(Arc<Mutex<(String, usize)>>);
+
+impl Described {
+    async fn answer(
+        axum::extract::State(described): axum::extract::State<Self>,
+        Json(request): Json<Value>,
+    ) -> axum::response::Response {
+        let id = &request["id"];
+        let result = match request["method"].as_str() {
+            Some("server/discover") => json!({ "supportedVersions": ["2026-07-28"] }),
+            Some("tools/list") => {
+                let mut described = described.0.lock().unwrap();
+                described.1 += 1;
+                let schema = json!({ "type": "object" });
+                json!({ "tools": [{ "name": "a", "description": described.0, "inputSchema": schema }] })
+            }
+            _ => {
+                let error = json!({ "code": -32601, "message": "no such method" });
+                return Json(json!({ "jsonrpc": "2.0", "id": id, "error": error })).into_response();
+            }
+        };
+        Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
+    }
+
+    /// A server at which it is watched.
+    async fn watched(&self) -> Server {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let router = axum::Router::new()
+            .route("/", axum::routing::post(Self::answer))
+            .with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let server = of(at(&url));
+        server.watch();
+        server.known(EntryKind::Tool).await;
+        server
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+}
+
+fn digest_now(server: &Server) -> String {
+    let name: ToolName = "a".parse().unwrap();
+    let shown = server.link.shown.read().unwrap();
+    shown.as_ref().unwrap()[&name].digest.clone()
+}
+
+#[tokio::test]
+async fn tools_are_looked_at_before_a_call_if_they_were_not_lately() {
+    let described = Described::default();
+    let server = described.watched().await;
+    assert_eq!(digest_now(&server), definition("a", "").digest());
+    let generation = server.generation();
+
+    described.0.lock().unwrap().0 = "changed".to_owned();
+    server.known(EntryKind::Tool).await;
+    assert_eq!(described.asked(), 1, "it was looked at a moment ago");
+
+    // Calls at the same time wait for the same look.
+    server.link.looks.were(Duration::from_secs(6));
+    tokio::join!(
+        server.known(EntryKind::Tool),
+        server.known(EntryKind::Tool),
+        server.known(EntryKind::Tool)
+    );
+    assert_eq!(digest_now(&server), definition("a", "changed").digest());
+    assert!(server.generation() > generation);
+    assert_eq!(described.asked(), 2);
+
+    // No look at resources: those are seen to from time to time.
+    server.link.looks.were(Duration::from_secs(6));
+    server.known(EntryKind::Resource).await;
+    assert_eq!(described.asked(), 2);
+
+    // Where calls follow each other, none of them waits.
+    server.link.looks.were(Duration::from_secs(3));
+    described.0.lock().unwrap().0 = "once more".to_owned();
+    server.known(EntryKind::Tool).await;
+    assert_eq!(digest_now(&server), definition("a", "changed").digest());
+    let seen = async {
+        while digest_now(&server) != definition("a", "once more").digest() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
+    assert!(seen.is_ok(), "beside the call");
+}
+
+#[tokio::test]
+async fn a_look_at_the_tools_leaves_what_else_is_shown_as_it_is() {
+    let described = Described::default();
+    let server = described.watched().await;
+    let resource = Shown {
+        digest: "sha256:00".to_owned(),
+        definition: None,
+    };
+    let name: ToolName = "resource:a:b".parse().unwrap();
+    let mut shown = server.link.shown.write().unwrap();
+    shown.as_mut().unwrap().insert(name.clone(), resource);
+    drop(shown);
+    let generation = server.generation();
+    server.link.looks.were(Duration::from_secs(6));
+    server.known(EntryKind::Tool).await;
+    assert_eq!(described.asked(), 2);
+    assert_eq!(server.generation(), generation, "nothing changed");
+    let shown = server.link.shown.read().unwrap();
+    assert!(shown.as_ref().unwrap().contains_key(&name));
+}
+
+#[tokio::test]
+async fn only_who_may_be_there_is_reached_in_the_edges_own_network() {
+    let described = Described::default();
+    let server = described.watched().await;
+    let Upstream::McpHttp { url, .. } = server.spec().upstream.clone() else {
+        panic!("over HTTP")
+    };
+    assert!(list(&server).await.is_ok());
+    for private_addresses in [None, Some(false)] {
+        let url = url.clone();
+        let upstream = Upstream::McpHttp {
+            url,
+            auth: None,
+            tls: None,
+            private_addresses,
+        };
+        let listed = list(&of(upstream)).await.map(drop);
+        assert_eq!(listed, Err(Failure::Unreachable));
+    }
 }

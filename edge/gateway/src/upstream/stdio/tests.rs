@@ -1,4 +1,18 @@
 use super::*;
+use crate::upstream::talk::{Answers, Word};
+use proctor_model::EntryKind;
+
+/// A shell that runs this, with `$RESULT`.
+fn shell(script: &str, result: &str) -> Stdio {
+    let spec = Spec {
+        command: "sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        env: BTreeMap::from([("RESULT".to_owned(), result.to_owned())]),
+        limits: ChildLimits::default(),
+        wrapper: None,
+    };
+    Stdio::new(spec, broadcast::channel(16).0)
+}
 
 /// A child that answers the first request and then reads nothing any more.
 #[tokio::test]
@@ -6,10 +20,7 @@ async fn a_child_that_stops_to_read_is_started_anew() {
     let result = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
     let script = r#"read line; id=${line#*\"id\":}; id=${id%%[,\}]*}
         echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$RESULT}"; exec sleep 600"#;
-    let args = vec!["-c".to_owned(), script.to_owned()];
-    let env = BTreeMap::from([("RESULT".to_owned(), result.to_owned())]);
-    let news = broadcast::channel(1).0;
-    let stdio = Stdio::new("sh".to_owned(), args, env, ChildLimits::default(), news);
+    let stdio = shell(script, result);
     let first = Arc::downgrade(&stdio.running().await.unwrap());
     let talk = Talk::silent("");
     let large = Map::from_iter([("x".to_owned(), Value::from("x".repeat(256 * 1024)))]);
@@ -36,10 +47,7 @@ async fn a_child_that_keeps_ending_is_started_ever_more_seldom() {
     let result = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
     let script = r#"read line; id=${line#*\"id\":}; id=${id%%[,\}]*}
         echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$RESULT}"; read line"#;
-    let args = vec!["-c".to_owned(), script.to_owned()];
-    let env = BTreeMap::from([("RESULT".to_owned(), result.to_owned())]);
-    let news = broadcast::channel(1).0;
-    let stdio = Stdio::new("sh".to_owned(), args, env, ChildLimits::default(), news);
+    let stdio = shell(script, result);
     let mut pause = Duration::ZERO;
     for _ in 0..6 {
         let begun = Instant::now();
@@ -72,4 +80,166 @@ async fn ended(running: &Running) {
         }
     };
     tokio::time::timeout(START_TIMEOUT, ended).await.unwrap();
+}
+
+const LEGACY: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
+
+/// What a child of the older revisions does with each line, and then this.
+fn legacy(cases: &str) -> Stdio {
+    let script = r#"
+        answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+        while read -r line; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            case $line in
+                *'"initialize"'*) answer "$RESULT";;
+                CASES
+            esac
+        done"#;
+    shell(&script.replace("CASES", cases), LEGACY)
+}
+
+fn asked(words: mpsc::Sender<Word>) -> Talk {
+    Talk {
+        capabilities: Talk::all_askable(),
+        answers: Answers::OnItsStream,
+        words: Some(words),
+        ..Talk::silent("b")
+    }
+}
+
+fn said(answer: Answer) -> Value {
+    rpc::result(answer).unwrap()["said"].clone()
+}
+
+#[tokio::test]
+async fn a_question_that_may_be_about_a_call_that_was_given_up_is_nobody_elses() {
+    for given_up in [false, true] {
+        let stdio = legacy(
+            r#"
+            *'"second"'*)
+                echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
+                while read -r reply; do case $reply in *'"id":"q"'*) break;; esac; done
+                case $reply in *'"error"'*) answer '{"said":"no"}';; *) answer '{"said":"yes"}';; esac;;
+            "#,
+        );
+        drop(stdio.running().await.unwrap());
+        let silent = Talk::silent("a");
+        if given_up {
+            let mut first = Request::own("first", Map::new(), &silent);
+            first.limit = Duration::from_millis(50);
+            let answer = stdio.request(first).await;
+            assert_eq!(answer.unwrap_err(), Failure::Timeout);
+        }
+        let (words, mut taken) = mpsc::channel(4);
+        let talk = asked(words);
+        let second = stdio.request(Request::own("second", Map::new(), &talk));
+        let replying = async {
+            while let Some(word) = taken.recv().await {
+                if let Word::Question(_, reply) = word {
+                    assert!(!given_up, "somebody else's question");
+                    reply.send(Reply::Result(Map::new())).unwrap();
+                }
+            }
+        };
+        let answer = tokio::select! {
+            answer = second => answer.unwrap(),
+            () = replying => panic!("nobody is asked any more"),
+        };
+        let wanted = if given_up { "no" } else { "yes" };
+        assert_eq!(said(answer), wanted);
+    }
+}
+
+#[tokio::test]
+async fn too_much_is_the_fault_of_one_answer_alone() {
+    let stdio = legacy(
+        r#"
+        *'"tree"'*)
+            x='[],'; n=0; while [ $n -lt 17 ]; do x=$x$x; n=$((n+1)); done
+            answer "{\"x\":[${x}0]}";;
+        *'"long"'*)
+            x=0123456789abcdef; n=0; while [ $n -lt 21 ]; do x=$x$x; n=$((n+1)); done
+            printf '{"jsonrpc":"2.0","result":{"x":"%s"},"id":%s}\n' "$x" "$id";;
+        *'"small"'*) answer '{"said":"here"}';;
+        "#,
+    );
+    let child = stdio.running().await.unwrap();
+    let talk = Talk::silent("a");
+    for much in ["tree", "tree", "long", "tree", "tree"] {
+        let mut request = Request::own(much, Map::new(), &talk);
+        request.limit = Duration::from_secs(60);
+        let answer = stdio.request(request).await;
+        assert_eq!(answer.unwrap_err(), Failure::TooLarge, "{much}");
+    }
+    let small = stdio.request(Request::own("small", Map::new(), &talk));
+    assert_eq!(said(small.await.unwrap()), "here");
+    let same = stdio.running().await.unwrap();
+    assert!(Arc::ptr_eq(&child, &same), "the same child");
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_holds_nothing_up() {
+    let stdio = legacy(
+        r#"
+        *'"asks"'*)
+            echo '{"jsonrpc":"2.0","id":"q","method":"roots/list"}'
+            echo '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}'
+            read -r line; answer '{"said":"a reply, or the end"}';;
+        "#,
+    );
+    drop(stdio.running().await.unwrap());
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = asked(words);
+    let asking = stdio.request(Request::own("asks", Map::new(), &talk));
+    let asking = async { drop(asking.await) };
+    let question = async {
+        let Some(Word::Question(_, mut reply)) = taken.recv().await else {
+            panic!("no question")
+        };
+        reply.closed().await;
+    };
+    let both = async {
+        tokio::select! {
+            () = asking => panic!("it is not answered"),
+            () = question => {}
+        }
+    };
+    let taken_back = tokio::time::timeout(Duration::from_secs(8), both).await;
+    assert!(taken_back.is_ok(), "nobody waits for the reply any more");
+}
+
+#[tokio::test]
+async fn a_child_of_the_stateless_revision_is_asked_to_tell_and_told_to_stop() {
+    let script = r#"
+        while read -r line; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            case $line in
+                *'"initialize"'*)
+                    printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}\n' "$id";;
+                *'"server/discover"'*)
+                    printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$RESULT";;
+                *'"subscriptions/listen"'*'"docs://a"'*)
+                    meta="\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":$id}"
+                    printf '{"jsonrpc":"2.0","method":"notifications/%s","params":{%s,%s}}\n' \
+                        subscriptions/acknowledged "$meta" '"notifications":{}' \
+                        resources/updated "$meta" '"uri":"docs://a"';;
+                *'"notifications/cancelled"'*)
+                    echo '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';;
+            esac
+        done"#;
+    let stdio = Arc::new(shell(
+        script,
+        r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#,
+    ));
+    let mut news = stdio.news.subscribe();
+    let listener = Arc::clone(&stdio);
+    let listening = tokio::spawn(async move {
+        let talk = Talk::watching("");
+        listener.listen(&talk, &["docs://a".into()]).await
+    });
+    let told = tokio::time::timeout(START_TIMEOUT, news.recv()).await;
+    assert_eq!(told.unwrap().unwrap(), News::Updated("docs://a".into()));
+    listening.abort();
+    let told = tokio::time::timeout(START_TIMEOUT, news.recv()).await;
+    assert_eq!(told.unwrap().unwrap(), News::Listed(EntryKind::Tool));
 }

@@ -1,0 +1,89 @@
+use super::*;
+use proctor_model::catalogue::{ListForm, ParameterPlace};
+
+const ORDERS: &str = include_str!("orders.yaml");
+
+fn tool<'a>(read: &'a ReadDocument, name: &str) -> &'a CatalogueEntry {
+    let mut named = read.tools.iter();
+    let found = named.find(|tool| tool.definition.name.as_str() == name);
+    found.unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn what_a_request_could_not_say_is_left_out_with_the_reason() {
+    let read = read_openapi(ORDERS).unwrap();
+    let mut names: Vec<_> = read
+        .tools
+        .iter()
+        .map(|tool| tool.definition.name.as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["addOrder", "addReport", "getShared", "listOrders"]);
+    let mut left_out = read.left_out.clone();
+    left_out.sort_unstable();
+    assert_eq!(
+        left_out,
+        [
+            "GET /orders, parameter X-HTTP-Method-Override: a header that no argument sets",
+            "GET /orders, parameter X_Request_Id: a header that no argument sets",
+            "GET /orders, parameter filter: an object, or a list of more than values",
+            "GET /orders, parameter ids: a style that is not offered",
+            "GET /orders, parameter session: a cookie",
+            "GET /orders, parameter where: a parameter that is no plain value",
+            "GET /orders, parameter within: an object, or a list of more than values",
+            "GET /orders/search: an object, or a list of more than values",
+            "GET /orders/{ids}: a list in its path",
+            "GET /orders/{id}/matrix: a style that is not offered",
+            "GET /reports: it is at another server than the rest",
+            "POST /exports: fields of its form are encoded in a way that is not offered",
+        ]
+    );
+}
+
+#[test]
+fn a_list_is_written_as_the_document_says() {
+    let read = read_openapi(ORDERS).unwrap();
+    assert_eq!(
+        read.server.as_deref(),
+        Some("https://eu.orders.example/v1"),
+        "its variables as they usually are"
+    );
+    let list = tool(&read, "listOrders");
+    let bound = &list.http.as_ref().unwrap().parameters;
+    let mut bound: Vec<_> = bound
+        .iter()
+        .map(|parameter| (parameter.name.as_str(), parameter.place, parameter.list))
+        .collect();
+    bound.sort_unstable_by_key(|(name, ..)| *name);
+    assert_eq!(
+        bound,
+        [
+            ("X-Request-Id", ParameterPlace::Header, ListForm::Repeated),
+            ("status", ParameterPlace::Query, ListForm::Commas),
+            ("tag", ParameterPlace::Query, ListForm::Repeated),
+        ]
+    );
+    // One element is not to become two.
+    let status = &list.definition.input_schema["properties"]["status"];
+    let items = &status["allOf"][1]["anyOf"][1]["items"];
+    assert_eq!(items["pattern"], "^[^,]*$", "{status}");
+    let binding = serde_json::to_value(&list.http).unwrap().to_string();
+    assert_eq!(
+        binding.matches("\"list\"").count(),
+        1,
+        "the usual is not said"
+    );
+}
+
+#[test]
+fn a_form_has_fields_that_can_be_written() {
+    let read = read_openapi(ORDERS).unwrap();
+    let add = tool(&read, "addOrder");
+    assert_eq!(add.http.as_ref().unwrap().body, Some(HttpBody::Form));
+    let body = &add.definition.input_schema["properties"]["body"];
+    assert_eq!(body["allOf"][0]["required"], json!(["item"]), "{body}");
+    assert_eq!(body["allOf"][1]["type"], "object", "{body}");
+    let fields = &body["allOf"][1]["additionalProperties"]["anyOf"];
+    assert_eq!(fields.as_array().unwrap().len(), 2, "{body}");
+    assert_eq!(add.definition.input_schema["required"], json!(["body"]));
+}
