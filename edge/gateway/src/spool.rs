@@ -5,10 +5,12 @@
 //! they survive exactly as the event does. After the first I/O error a segment is never written to again: what a later
 //! sync on the same descriptor says is not to be believed.
 //!
-//! Reading order: `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `backlog`, `writer`.
+//! Reading order: `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `recover` (the
+//! start), `backlog`, `writer`.
 
 mod backlog;
 mod mark;
+mod recover;
 mod segment;
 mod state;
 #[cfg(test)]

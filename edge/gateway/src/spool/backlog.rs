@@ -121,8 +121,7 @@ impl Backlog {
     }
 
     /// Drops what lies behind these ends: it was never acknowledged.
-    pub(super) fn cut(&mut self, ends: &[(TenantId, LaneEnd)]) {
-        let ends: HashMap<_, _> = ends.iter().cloned().collect();
+    pub(super) fn cut(&mut self, ends: &HashMap<TenantId, LaneEnd>) {
         for (tenant, lane) in &mut self.lanes {
             let end = ends.get(tenant).map_or(0, |end| end.seq);
             while lane.end() > end.saturating_add(1) {

@@ -1,14 +1,18 @@
 //! How far the newest segment was promised: what tells a torn end, which nobody relies on, from damage to evidence.
 //!
-//! Written in place after each sync, before anybody is told that an event is durable. It is not synced itself: after a
-//! power cut it may be an older one, and then it promises less than is true, never more.
+//! Written in place after each sync, before anybody is told that an event is durable. That is not synced itself: after a
+//! power cut the mark may be an older one, and then it promises less than is true, never more. What a segment begins with is
+//! synced ([`Mark::begin`]), before an older segment is let go of: else the removal could survive the cut, and the mark that
+//! names what was removed as well.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "synced";
+/// What becomes the mark when it is whole.
+const NEW: &str = "synced.new";
 /// `segment (8) ‖ bytes (8) ‖ CRC-32 of both (4)`, little endian.
 const BYTES: usize = 20;
 
@@ -28,10 +32,28 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 }
 
 impl Mark {
+    /// The file as it is; where there is none, or an empty one, one that promises nothing.
     pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(false).mode(0o600);
-        options.open(path(dir)).map(Self)
+        let path = path(dir);
+        let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        if length == 0 {
+            // From now on it keeps its length and lies in one sector: what is written over it is there or is not.
+            let new = dir.join(NEW);
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(true).write(true).mode(0o600);
+            let mut file = options.open(&new)?;
+            file.write_all(&encode(Synced::default()))?;
+            file.sync_all()?;
+            std::fs::rename(&new, &path)?;
+            File::open(dir)?.sync_all()?;
+        }
+        OpenOptions::new().write(true).open(path).map(Self)
+    }
+
+    /// For a new segment: it survives a power cut.
+    pub(super) fn begin(&self, synced: Synced) -> std::io::Result<()> {
+        self.set(synced)?;
+        self.0.sync_data()
     }
 
     pub(super) fn set(&self, synced: Synced) -> std::io::Result<()> {
@@ -89,7 +111,7 @@ mod tests {
             bytes: 123_456,
         };
         for synced in [Synced::default(), last] {
-            mark.set(synced).unwrap();
+            mark.begin(synced).unwrap();
             assert_eq!(read(dir.path()).unwrap(), synced);
         }
         let good = std::fs::read(path(dir.path())).unwrap();
@@ -101,5 +123,13 @@ mod tests {
         }
         std::fs::write(path(dir.path()), &good[..BYTES - 1]).unwrap();
         assert!(read(dir.path()).is_err());
+        // As a power cut left it that came before it was ever synced.
+        std::fs::write(path(dir.path()), []).unwrap();
+        let mark = Mark::open(dir.path()).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Synced::default());
+        mark.set(last).unwrap();
+        drop(mark);
+        drop(Mark::open(dir.path()).unwrap());
+        assert_eq!(read(dir.path()).unwrap(), last, "it is left as it is");
     }
 }

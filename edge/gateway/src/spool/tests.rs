@@ -1,9 +1,9 @@
+mod damage;
+
 use super::*;
 use proctor_engine::CountKey;
 use proctor_model::Timestamp;
 use proctor_model::audit::{EntryHash, Kind};
-use std::fs::OpenOptions;
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -426,73 +426,6 @@ fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
         .into_iter()
         .map(|number| segment::path(dir, number))
         .collect()
-}
-
-#[tokio::test]
-async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let (spool, _) = open(dir.path());
-    spool.record(event("acme", 1, Kind::Refused)).await.unwrap();
-    spool.record(event("acme", 2, Kind::Refused)).await.unwrap();
-    close(spool, dir.path());
-    let last = segments(dir.path()).pop().unwrap();
-    OpenOptions::new()
-        .append(true)
-        .open(&last)
-        .unwrap()
-        .write_all(&[9, 0, 0, 0, 1, 2])
-        .unwrap();
-    let (spool, _) = open(dir.path());
-    spool.record(event("acme", 3, Kind::Refused)).await.unwrap();
-    assert_eq!(stored(&spool, &acme()).await.len(), 3);
-    close(spool, dir.path());
-    // The first segment is complete by what the second one says of it: a flipped bit is damage.
-    let mut file = OpenOptions::new().write(true).open(&last).unwrap();
-    file.seek(SeekFrom::Start(120)).unwrap();
-    file.write_all(b"~~~~").unwrap();
-    drop(file);
-    assert!(matches!(
-        Spool::open(config(dir.path()), Clock::system()),
-        Err(SpoolError::Corrupt(_))
-    ));
-}
-
-#[tokio::test]
-async fn what_was_promised_is_there_to_the_last_bit_or_the_edge_does_not_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let (spool, _) = open(dir.path());
-    for number in 1..=3 {
-        spool
-            .record(event("acme", number, Kind::Refused))
-            .await
-            .unwrap();
-    }
-    close(spool, dir.path());
-    let last = segments(dir.path()).pop().unwrap();
-    let good = std::fs::read(&last).unwrap();
-    let refuses = |why: &str| {
-        let opened = Spool::open(config(dir.path()), Clock::system());
-        assert!(matches!(opened, Err(SpoolError::Corrupt(_))), "{why}");
-    };
-    for at in 0..good.len() {
-        let mut bad = good.clone();
-        bad[at] ^= 1 << (at % 8);
-        std::fs::write(&last, bad).unwrap();
-        refuses(&format!("a flipped bit at {at}"));
-    }
-    for length in [0, 8, good.len() / 2, good.len() - 1] {
-        std::fs::write(&last, &good[..length]).unwrap();
-        refuses(&format!("cut to {length}"));
-    }
-    let mut zeroed = good.clone();
-    zeroed[good.len() - 64..].fill(0);
-    std::fs::write(&last, zeroed).unwrap();
-    refuses("zeros at the end");
-    std::fs::remove_file(&last).unwrap();
-    refuses("the segment is gone");
-    std::fs::write(&last, &good).unwrap();
-    let (spool, _) = open(dir.path());
-    assert_eq!(stored(&spool, &acme()).await.len(), 3);
 }
 
 #[tokio::test]
