@@ -42,7 +42,7 @@ pub enum Drill {
     FullSpool,
     /// Stop the ledger, the edge and NATS, for half a minute each, and let them go on as if nothing had been.
     D9,
-    /// Fill the edge's disk.
+    /// Fill the edge's disk, and start the edge again while it is full.
     D10,
     /// Fill the disk of Postgres.
     LedgerDisk,
@@ -115,7 +115,8 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     }
     oracle::settled(&cluster, SETTLE).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    let full = |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == "audit_unavailable");
+    let full =
+        |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == UNRECORDED);
     let refused = calls.iter().any(full);
     match drill {
         Drill::FullSpool | Drill::D10 | Drill::D11 => ensure!(refused, "the spool never failed"),
@@ -240,7 +241,7 @@ async fn strike(
             // The first sync after some others fails; those behind it would "succeed".
             let when = 1 + mix(seed, 1) % 20;
             let syncs = Syncs::with(pid, &format!("error=EIO:when={when}"))?;
-            load.wait_refused("audit_unavailable", HEAL).await?;
+            load.wait_refused(UNRECORDED, HEAL).await?;
             syncs.let_go().await?;
         }
         Drill::LedgerDisk => {
@@ -281,25 +282,36 @@ async fn strike(
             }
         }
         Drill::D10 => {
+            let disk = disk.context("the edge's disk")?;
             // Without a ledger nothing is let go of, and the disk fills.
             cluster.ledger.end(Signal::SIGTERM).await?;
-            let before = load.done();
-            let mut last = before;
-            for _ in 0..600 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let now = load.done();
-                if now == last && now > before {
-                    break;
-                }
-                last = now;
-            }
+            all_refused(load).await?;
             pause(seed, 0, 500).await;
+            // An edge that is started there comes up: it records nothing, and so lets nothing pass.
+            let ballast = disk.fill()?;
+            cluster.edge.end(Signal::SIGKILL).await?;
+            let before = load.refused(UNRECORDED);
+            let start = cluster.start_edge().await;
+            start.context("the edge does not start on a full disk")?;
+            let refused = async {
+                while load.refused(UNRECORDED) == before {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let refused = tokio::time::timeout(HEAL, refused).await;
+            refused.context("it does not say that it can't record anything")?;
+            all_refused(load).await?;
+            // What it holds is sent, and room comes of that.
             cluster.start_ledger().await?;
+            load.wait_done(20, HEAL).await?;
+            std::fs::remove_file(ballast)?;
         }
     }
     Ok(())
 }
 
+/// Why calls are refused that can't be recorded.
+const UNRECORDED: &str = "audit_unavailable";
 /// Room of a spool that is soon full, in bytes: for some thousand events.
 const SMALL_SPOOL: u64 = 4 * 1024 * 1024;
 /// How long it may take to fill it.
@@ -310,7 +322,7 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 /// Waits until calls are refused because nothing can be recorded, and none is done any more.
 async fn all_refused(load: &Load) -> anyhow::Result<()> {
     let all = async {
-        load.wait_refused("audit_unavailable", FILL).await?;
+        load.wait_refused(UNRECORDED, FILL).await?;
         loop {
             let before = (load.done(), load.count());
             tokio::time::sleep(STANDSTILL).await;

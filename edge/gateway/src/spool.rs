@@ -5,10 +5,11 @@
 //! they survive exactly as the event does. After the first I/O error a segment is never written to again: what a later
 //! sync on the same descriptor says is not to be believed.
 //!
-//! Reading order: `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `recover` (the
+//! Reading order: `disk`, `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `recover` (the
 //! start), `backlog`, `writer`.
 
 mod backlog;
+mod disk;
 mod mark;
 mod recover;
 mod segment;
@@ -22,6 +23,7 @@ pub(crate) use state::Counts;
 use crate::control_time::ControlTime;
 use crate::lease::{Funds, Spent};
 use backlog::Backlog;
+use disk::Disk;
 use proctor_engine::{Charge, CountKey, Permit};
 use proctor_model::audit::{AuditEvent, Receipt};
 use proctor_model::{EventId, Reason, TenantId};
@@ -107,6 +109,7 @@ enum Command {
     Tick,
 }
 
+#[derive(Default)]
 struct Shared {
     control_time: ControlTime,
     backlog: Mutex<Backlog>,
@@ -170,23 +173,26 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped.
+    /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped. On a
+    /// full disk it opens as well: it gives what it holds, and takes nothing until there is room.
     pub(crate) fn open(
         config: SpoolConfig,
         clock: Clock,
     ) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
-        std::fs::create_dir_all(&config.dir)?;
-        let lock = std::fs::File::create(config.dir.join("lock"))?;
+        Self::open_on(Disk::new(config.dir), config.bytes_max, clock)
+    }
+
+    fn open_on(
+        disk: Disk,
+        bytes_max: u64,
+        clock: Clock,
+    ) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
+        std::fs::create_dir_all(disk.dir())?;
+        let lock = std::fs::File::create(disk.path("lock"))?;
         lock.try_lock()
-            .map_err(|_| SpoolError::InUse(config.dir.clone()))?;
-        let shared = Arc::new(Shared {
-            control_time: ControlTime::default(),
-            backlog: Mutex::default(),
-            changed: Notify::new(),
-            writable: AtomicBool::new(false),
-            forked: AtomicBool::new(false),
-        });
-        let writer = writer::Writer::open(config, clock, Arc::clone(&shared))?;
+            .map_err(|_| SpoolError::InUse(disk.dir().to_owned()))?;
+        let shared = Arc::<Shared>::default();
+        let writer = writer::Writer::open(disk, bytes_max, clock, Arc::clone(&shared))?;
         let (counts, open) = (writer.counts(), writer.open_calls());
         let (commands, queue) = mpsc::channel(QUEUE);
         std::thread::Builder::new()

@@ -5,9 +5,9 @@
 //! synced ([`Mark::begin`]), before an older segment is let go of: else the removal could survive the cut, and the mark that
 //! names what was removed as well.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use super::disk::{Disk, DiskFile};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "synced";
@@ -25,7 +25,7 @@ pub(super) struct Synced {
 
 /// The file, open for writing.
 #[derive(Debug)]
-pub(super) struct Mark(File);
+pub(super) struct Mark(DiskFile);
 
 pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(NAME)
@@ -33,31 +33,29 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 
 impl Mark {
     /// The file as it is; where there is none, or an empty one, one that promises nothing.
-    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
-        let path = path(dir);
-        let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    pub(super) fn open(disk: &Disk) -> std::io::Result<Self> {
+        let length = std::fs::metadata(disk.path(NAME)).map_or(0, |meta| meta.len());
         if length == 0 {
+            // Of a start that did not come this far.
+            let _ = disk.remove(NEW);
             // From now on it keeps its length and lies in one sector: what is written over it is there or is not.
-            let new = dir.join(NEW);
-            let mut options = OpenOptions::new();
-            options.create(true).truncate(true).write(true).mode(0o600);
-            let mut file = options.open(&new)?;
-            file.write_all(&encode(Synced::default()))?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(dir)?.sync_all()?;
+            let file = disk.create(NEW)?;
+            file.write_at(&encode(Synced::default()), 0)?;
+            file.sync()?;
+            disk.rename(NEW, NAME)?;
+            disk.sync()?;
         }
-        OpenOptions::new().write(true).open(path).map(Self)
+        disk.open(NAME).map(Self)
     }
 
     /// For a new segment: it survives a power cut.
     pub(super) fn begin(&self, synced: Synced) -> std::io::Result<()> {
         self.set(synced)?;
-        self.0.sync_data()
+        self.0.sync()
     }
 
     pub(super) fn set(&self, synced: Synced) -> std::io::Result<()> {
-        self.0.write_all_at(&encode(synced), 0)
+        self.0.write_at(&encode(synced), 0)
     }
 }
 
@@ -103,8 +101,9 @@ mod tests {
     #[test]
     fn it_says_what_was_last_set_and_no_bit_of_it_flips_unseen() {
         let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path().to_owned());
         assert_eq!(read(dir.path()).unwrap(), Synced::default());
-        let mark = Mark::open(dir.path()).unwrap();
+        let mark = Mark::open(&disk).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Synced::default());
         let last = Synced {
             segment: 7,
@@ -124,12 +123,12 @@ mod tests {
         std::fs::write(path(dir.path()), &good[..BYTES - 1]).unwrap();
         assert!(read(dir.path()).is_err());
         // As a power cut left it that came before it was ever synced.
-        std::fs::write(path(dir.path()), []).unwrap();
-        let mark = Mark::open(dir.path()).unwrap();
+        std::fs::write(path(dir.path()), b"").unwrap();
+        let mark = Mark::open(&disk).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Synced::default());
         mark.set(last).unwrap();
         drop(mark);
-        drop(Mark::open(dir.path()).unwrap());
+        drop(Mark::open(&disk).unwrap());
         assert_eq!(read(dir.path()).unwrap(), last, "it is left as it is");
     }
 }

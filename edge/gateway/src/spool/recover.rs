@@ -2,6 +2,7 @@
 
 use super::SpoolError;
 use super::backlog::Backlog;
+use super::disk::Disk;
 use super::mark::Synced;
 use super::segment::{self, Record};
 use super::state::{LaneEnd, State};
@@ -22,14 +23,14 @@ pub(super) struct Recovered {
 /// Folds all segments, oldest first. Each begins with a snapshot, which overrules what came before it: records behind
 /// it in an older segment were never acknowledged.
 pub(super) fn recover(
-    dir: &Path,
+    disk: &Disk,
     numbers: &[u64],
     synced: Synced,
 ) -> Result<Recovered, SpoolError> {
     let mut recovered = Recovered::default();
     let mut empty = None;
     for number in numbers {
-        let path = segment::path(dir, *number);
+        let path = segment::path(disk.dir(), *number);
         let contents = segment::read(&path)?;
         // What was promised to be durable has to be there, to the last byte.
         if *number == synced.segment && contents.good < synced.bytes {
@@ -39,7 +40,7 @@ pub(super) fn recover(
         let Some(Record::Snapshot(snapshot)) = records.next() else {
             // Begun when the machine stopped, or when the disk was full: nothing was ever acknowledged from it.
             if numbers.last() == Some(number) {
-                empty = Some(path);
+                empty = Some(*number);
                 continue;
             }
             return Err(SpoolError::Corrupt(path));
@@ -53,10 +54,13 @@ pub(super) fn recover(
         }
     }
     if !keeps_promise(numbers, synced, recovered.newest) {
-        return Err(SpoolError::Corrupt(segment::path(dir, synced.segment)));
+        return Err(SpoolError::Corrupt(segment::path(
+            disk.dir(),
+            synced.segment,
+        )));
     }
-    if let Some(path) = empty {
-        std::fs::remove_file(path)?;
+    if let Some(number) = empty {
+        segment::remove(disk, number)?;
     }
     Ok(recovered)
 }

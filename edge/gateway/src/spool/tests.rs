@@ -1,4 +1,5 @@
 mod damage;
+mod full;
 
 use super::*;
 use proctor_engine::CountKey;
@@ -356,68 +357,6 @@ async fn a_receipt_for_more_than_we_have_stops_everything() {
         spool.record(event("acme", 2, Kind::Refused)).await,
         Err(NotRecorded::Unavailable)
     );
-}
-
-#[tokio::test]
-async fn a_full_spool_refuses_calls_but_takes_outcomes() {
-    let dir = tempfile::tempdir().unwrap();
-    let small = SpoolConfig {
-        dir: dir.path().to_owned(),
-        bytes_max: 2_000,
-    };
-    let (spool, _) = Spool::open(small, Clock::system()).unwrap();
-    let mut written = 0;
-    while spool
-        .record(event("acme", written + 1, Kind::Authorized))
-        .await
-        .is_ok()
-    {
-        written += 1;
-        assert!(written < 100, "it never gets full");
-    }
-    spool
-        .outcome(
-            outcome(&event("acme", 1, Kind::Authorized), 500),
-            Vec::new(),
-        )
-        .await;
-    for _ in 0..100 {
-        spool.tick().await;
-        if stored(&spool, &acme())
-            .await
-            .last()
-            .is_some_and(|event| event.kind == Kind::Completed)
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the outcome was not written");
-}
-
-#[tokio::test]
-async fn a_small_spool_that_was_full_takes_calls_again_when_the_ledger_has_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let small = SpoolConfig {
-        dir: dir.path().to_owned(),
-        bytes_max: 256 * 1024,
-    };
-    let (spool, _) = Spool::open(small, Clock::system()).unwrap();
-    let mut written = 0;
-    while spool
-        .record(event("acme", written + 1, Kind::Refused))
-        .await
-        .is_ok()
-    {
-        written += 1;
-        assert!(written < 10_000, "it never gets full");
-    }
-    while let Some(last) = stored(&spool, &acme()).await.pop() {
-        spool.settle(receipt(&last)).await;
-        assert!(spool.flush().await);
-    }
-    let again = spool.record(event("acme", written + 1, Kind::Refused));
-    assert_eq!(again.await, Ok(()));
 }
 
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {

@@ -1,18 +1,18 @@
 //! The one thread that writes the spool: takes what waits, writes it, syncs once, and only then answers.
 
 use super::backlog::{Backlog, Settled};
+use super::disk::{Disk, DiskFile};
 use super::mark::{self, Mark, Synced};
 use super::recover::{Recovered, recover};
 use super::segment;
 use super::state::{Drawn, LaneEnd, State};
-use super::{Command, Entry, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
+use super::{Command, Entry, NotRecorded, Shared, SpoolError, Submission};
 use proctor_engine::Charge;
 use proctor_model::audit::{AuditEvent, EntryHash, Receipt};
 use proctor_model::{Reason, TenantId};
 use proctor_runtime::Clock;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -68,7 +68,7 @@ struct Group {
 
 /// The segment that is written to.
 struct Open {
-    file: File,
+    file: DiskFile,
     mark: Mark,
     bytes: u64,
     /// Size of its snapshot: what it holds beyond counts towards its end.
@@ -76,7 +76,8 @@ struct Open {
 }
 
 pub(super) struct Writer {
-    config: SpoolConfig,
+    disk: Disk,
+    bytes_max: u64,
     clock: Clock,
     shared: Arc<Shared>,
     state: State,
@@ -94,26 +95,28 @@ pub(super) struct Writer {
 impl Writer {
     /// Reads what there is, and begins a new segment.
     pub(super) fn open(
-        config: SpoolConfig,
+        disk: Disk,
+        bytes_max: u64,
         clock: Clock,
         shared: Arc<Shared>,
     ) -> Result<Self, SpoolError> {
-        let numbers = segment::list(&config.dir)?;
-        let synced = mark::read(&config.dir).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidData => SpoolError::Corrupt(mark::path(&config.dir)),
+        let numbers = segment::list(disk.dir())?;
+        let synced = mark::read(disk.dir()).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => SpoolError::Corrupt(mark::path(disk.dir())),
             _ => SpoolError::Io(error),
         })?;
         let Recovered {
             state,
             backlog,
             newest,
-        } = recover(&config.dir, &numbers, synced)?;
+        } = recover(&disk, &numbers, synced)?;
         *shared
             .backlog
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = backlog;
         let mut writer = Self {
-            config,
+            disk,
+            bytes_max,
             clock,
             shared,
             state,
@@ -123,8 +126,15 @@ impl Writer {
             failed_at: None,
             owed: Vec::new(),
         };
-        writer.begin_segment()?;
-        Ok(writer)
+        match writer.begin_segment() {
+            // No reason to stay away: when what the disk holds has been sent, there is room.
+            Err(SpoolError::Io(error)) if is_full(&error) => {
+                tracing::error!(%error, "no spool segment can be begun: calls are refused until one can");
+                writer.fail();
+                Ok(writer)
+            }
+            begun => begun.map(|()| writer),
+        }
     }
 
     pub(super) fn counts(&self) -> super::Counts {
@@ -166,7 +176,7 @@ impl Writer {
         let over = self.shared.control_time.over(self.clock.now());
         self.state.counts.forget(over);
         if self.open.is_some() {
-            segment::keep_reserve(&self.config.dir);
+            segment::keep_reserve(&self.disk);
         }
     }
 
@@ -197,7 +207,7 @@ impl Writer {
     /// A segment that can be written to.
     fn ready(&mut self) -> Result<(), SpoolError> {
         if let Some(open) = &self.open
-            && open.bytes.saturating_sub(open.snapshot_bytes) < segment_bytes_max(&self.config)
+            && open.bytes.saturating_sub(open.snapshot_bytes) < segment_bytes_max(self.bytes_max)
         {
             return Ok(());
         }
@@ -206,7 +216,7 @@ impl Writer {
             .failed_at
             .is_some_and(|at| now.saturating_sub(at) < RETRY)
         {
-            return Err(SpoolError::Io(std::io::ErrorKind::StorageFull.into()));
+            return Err(SpoolError::Io(ErrorKind::StorageFull.into()));
         }
         let begun = self.begin_segment();
         if let Err(error) = &begun {
@@ -220,17 +230,17 @@ impl Writer {
 
     fn begin_segment(&mut self) -> Result<(), SpoolError> {
         let number = self.last.saturating_add(1);
-        let (dir, snapshot) = (&self.config.dir, self.state.snapshot());
-        let (file, bytes) = match segment::create(dir, number, &snapshot) {
+        let (disk, snapshot) = (&self.disk, self.state.snapshot());
+        let (file, bytes) = match segment::create(disk, number, &snapshot) {
             // What the full segment holds can only be let go of when there is a newer one.
-            Err(_) if segment::use_reserve(dir) => segment::create(dir, number, &snapshot)?,
+            Err(_) if segment::use_reserve(disk) => segment::create(disk, number, &snapshot)?,
             created => created?,
         };
         self.last = number;
-        let reader = file.try_clone()?;
+        let reader = file.reader()?;
         self.backlog().add_segment(number, reader, bytes);
         // Before an older segment is let go of: after a power cut the mark must not name one that is gone.
-        let mark = Mark::open(&self.config.dir)?;
+        let mark = Mark::open(&self.disk)?;
         mark.begin(Synced {
             segment: number,
             bytes,
@@ -245,7 +255,7 @@ impl Writer {
         self.failed_at = None;
         self.shared.writable.store(true, Ordering::Release);
         self.drop_done();
-        segment::keep_reserve(&self.config.dir);
+        segment::keep_reserve(&self.disk);
         Ok(())
     }
 
@@ -284,7 +294,7 @@ impl Writer {
                 reply,
             } = submission;
             let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
-                > self.config.bytes_max;
+                > self.bytes_max;
             let staged = if forked || (full && !entry.is_owed()) {
                 Err(NotRecorded::Unavailable)
             } else {
@@ -369,9 +379,9 @@ impl Writer {
 
     /// Writes and syncs; returns where the buffer begins in the file.
     fn sync(&mut self, buffer: &[u8]) -> std::io::Result<u64> {
-        let open = self.open.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
-        open.file.write_all(buffer)?;
-        open.file.sync_data()?;
+        let open = self.open.as_mut().ok_or(ErrorKind::NotFound)?;
+        open.file.write_at(buffer, open.bytes)?;
+        open.file.sync()?;
         let offset = open.bytes;
         open.bytes = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
         open.mark.set(Synced {
@@ -436,17 +446,24 @@ impl Writer {
     fn drop_done(&self) {
         let done = self.backlog().take_done(self.current);
         for number in done {
-            if let Err(error) = std::fs::remove_file(segment::path(&self.config.dir, number)) {
+            if let Err(error) = segment::remove(&self.disk, number) {
                 tracing::warn!(%error, number, "a spool segment that is done with can't be removed");
             }
         }
     }
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
 /// The segment that is written to is never let go of: were it all of a spool's room, a spool that was full once would stay
 /// full for good.
-fn segment_bytes_max(config: &SpoolConfig) -> u64 {
-    (config.bytes_max / 4).clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MAX)
+fn segment_bytes_max(spool_bytes_max: u64) -> u64 {
+    (spool_bytes_max / 4).clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MAX)
 }
 
 impl From<NotRecorded> for Reason {
