@@ -116,6 +116,8 @@ struct Shared {
     changed: Notify,
     writable: AtomicBool,
     forked: AtomicBool,
+    /// An event was read that is not as it was written.
+    damaged: AtomicBool,
 }
 
 /// Leave to forward one call: its `authorized` event is on disk. Made by [`Spool::authorize`] alone, used up by
@@ -191,6 +193,8 @@ impl Spool {
         let lock = std::fs::File::create(disk.path("lock"))?;
         lock.try_lock()
             .map_err(|_| SpoolError::InUse(disk.dir().to_owned()))?;
+        // What should stay 0 is there from the start: nobody can watch what is absent.
+        metrics::counter!("proctor_edge_spool_damaged_total").increment(0);
         let shared = Arc::<Shared>::default();
         let writer = writer::Writer::open(disk, bytes_max, clock, Arc::clone(&shared))?;
         let (counts, open) = (writer.counts(), writer.open_calls());
@@ -315,7 +319,8 @@ impl Spool {
 
     /// Whether events can be written.
     pub(crate) fn is_writable(&self) -> bool {
-        self.shared.writable.load(Ordering::Acquire) && !self.shared.forked.load(Ordering::Acquire)
+        let flag = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        flag(&self.shared.writable) && !flag(&self.shared.forked) && !flag(&self.shared.damaged)
     }
 
     /// Waits until something was written or confirmed, at most so long.
@@ -342,7 +347,7 @@ impl Spool {
             .lanes()
     }
 
-    /// A batch of a lane from a number on; `None` if there is nothing.
+    /// A batch of a lane from a number on; `None` if there is nothing that can be sent.
     pub(crate) async fn batch(
         &self,
         tenant: &TenantId,
@@ -357,13 +362,30 @@ impl Spool {
         let Some(extent) = extent else {
             return Ok(None);
         };
-        let read = move || {
-            Ok(LaneBatch {
-                last_seq: extent.last_seq,
-                events: extent.read()?,
-            })
-        };
-        tokio::task::spawn_blocking(read).await?.map(Some)
+        let read = tokio::task::spawn_blocking(move || extent.read()).await??;
+        if let Some(segment) = read.damaged {
+            self.shared.note_damage(tenant, segment);
+        }
+        let count = u64::try_from(read.events.len()).unwrap_or(u64::MAX);
+        Ok((count > 0).then(|| LaneBatch {
+            last_seq: from.saturating_add(count).saturating_sub(1),
+            events: read.events,
+        }))
+    }
+}
+
+impl Shared {
+    /// The lane goes no further, and no call is made any more whose evidence would come behind it.
+    fn note_damage(&self, tenant: &TenantId, segment: u64) {
+        let already = self.damaged.swap(true, Ordering::AcqRel);
+        if !already {
+            metrics::counter!("proctor_edge_spool_damaged_total").increment(1);
+            tracing::error!(
+                %tenant, segment,
+                "a spool segment is damaged: an event in it is not as it was written. It is not sent, and calls are refused. \
+                 If it is still so after a restart, the edge does not start: keep the directory, and enrol the edge anew elsewhere"
+            );
+        }
     }
 }
 

@@ -286,6 +286,7 @@ impl Writer {
     fn stage(&self, submissions: Vec<Submission>) -> Group {
         let mut group = Group::default();
         let forked = self.shared.forked.load(Ordering::Acquire);
+        let damaged = self.shared.damaged.load(Ordering::Acquire);
         let used = self.backlog().bytes();
         for submission in submissions {
             let Submission {
@@ -293,8 +294,9 @@ impl Writer {
                 charges,
                 reply,
             } = submission;
-            let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
-                > self.bytes_max;
+            let full = damaged
+                || used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
+                    > self.bytes_max;
             let staged = if forked || (full && !entry.is_owed()) {
                 Err(NotRecorded::Unavailable)
             } else {

@@ -114,3 +114,52 @@ async fn a_mark_that_names_a_segment_that_was_let_go_of_is_merely_an_old_one() {
     std::fs::remove_file(&kept).unwrap();
     refuses("no segment at all");
 }
+
+#[tokio::test]
+async fn an_event_that_changed_on_disk_is_not_sent_and_no_call_is_made_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let call = event("acme", 1, Kind::Authorized);
+    spool.record(call.clone()).await.unwrap();
+    for number in 2..=3 {
+        let event = event("acme", number, Kind::Refused);
+        spool.record(event).await.unwrap();
+    }
+    let other = event("zoo", 4, Kind::Refused);
+    spool.record(other).await.unwrap();
+    let path = segments(dir.path()).pop().unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let second = stored(&spool, &acme()).await[1].to_canonical().unwrap();
+    let found = |part: &[u8]| part == second;
+    let at = good.windows(second.len()).position(found).unwrap() + second.len() / 2;
+    let put = |bytes: &[u8]| {
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).unwrap();
+    };
+    let mut bad = good.clone();
+    bad[at] ^= 4;
+    put(&bad);
+
+    // What comes before it is sent, and other lanes.
+    assert_eq!(stored(&spool, &acme()).await.len(), 1);
+    assert!(spool.batch(&acme(), 2).await.unwrap().is_none());
+    assert_eq!(stored(&spool, &"zoo".parse().unwrap()).await.len(), 1);
+    assert!(!spool.is_writable());
+    let refused = Err(NotRecorded::Unavailable);
+    let next = event("acme", 5, Kind::Refused);
+    assert_eq!(spool.record(next).await, refused);
+    // What has happened is still written.
+    spool.outcome(outcome(&call, 6), Vec::new()).await;
+    assert!(spool.flush().await);
+    let refuses = |why: &str| {
+        let opened = Spool::open(config(dir.path()), Clock::system());
+        assert!(matches!(opened, Err(SpoolError::Corrupt(_))), "{why}");
+    };
+    close(spool, dir.path());
+    refuses("the flipped bit");
+    put(&good);
+    let (spool, open_calls) = open(dir.path());
+    assert!(open_calls.is_empty());
+    assert_eq!(stored(&spool, &acme()).await.len(), 4);
+    assert!(spool.is_writable());
+}
