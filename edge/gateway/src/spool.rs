@@ -195,6 +195,7 @@ impl Spool {
             .map_err(|_| SpoolError::InUse(disk.dir().to_owned()))?;
         // What should stay 0 is there from the start: nobody can watch what is absent.
         metrics::counter!("proctor_edge_spool_damaged_total").increment(0);
+        metrics::counter!("proctor_edge_spool_lost_total").increment(0);
         let shared = Arc::<Shared>::default();
         let writer = writer::Writer::open(disk, bytes_max, clock, Arc::clone(&shared))?;
         let (counts, open) = (writer.counts(), writer.open_calls());

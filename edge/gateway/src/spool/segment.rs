@@ -96,7 +96,16 @@ fn put(
 ) -> std::io::Result<()> {
     let start = buffer.len();
     buffer.extend([0; HEADER]);
-    fill(buffer)?;
+    let put = fill(buffer).and_then(|()| seal(buffer, start));
+    if put.is_err() {
+        // Half a record would hide all that come behind it.
+        buffer.truncate(start);
+    }
+    put
+}
+
+/// Writes the header of the record that begins here and is the last.
+fn seal(buffer: &mut [u8], start: usize) -> std::io::Result<()> {
     let payload = buffer.get(start + HEADER..).unwrap_or_default();
     let length = u32::try_from(payload.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
     let crc = crc32fast::hash(payload);
@@ -235,5 +244,23 @@ fn parse(payload: &[u8], offset: usize) -> Option<Record> {
             Some(Record::Charges(tenant, charges))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_fails_leaves_nothing_behind() {
+        let mut buffer = Vec::new();
+        put_event(&mut buffer, &[], b"{}").unwrap();
+        let before = buffer.clone();
+        let failed = put(&mut buffer, |buffer| {
+            buffer.push(b'E');
+            Err(std::io::ErrorKind::InvalidData.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(buffer, before);
     }
 }

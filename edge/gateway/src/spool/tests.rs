@@ -346,6 +346,30 @@ async fn receipts_let_go_of_events_and_a_foreign_one_stops_everything() {
 }
 
 #[tokio::test]
+async fn a_call_whose_outcome_can_not_be_written_is_unknown_after_the_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let call = event("acme", 1, Kind::Authorized);
+    spool.submit(call.clone(), charge(7)).await.unwrap();
+    let mut foreign = receipt(&stored(&spool, &acme()).await[0]);
+    foreign.edge_hash = EntryHash::ZERO;
+    spool.settle(foreign).await;
+    spool.outcome(outcome(&call, 2), Vec::new()).await;
+    assert!(spool.flush().await, "it is not owed: it would never go");
+    close(spool, dir.path());
+    let (spool, open_calls) = open(dir.path());
+    let [missing] = open_calls.as_slice() else {
+        panic!("{open_calls:?}");
+    };
+    assert_eq!(
+        (missing.of, missing.kind),
+        (Some(call.event_id), Kind::Unknown)
+    );
+    let key = charge(7).remove(0).key;
+    assert_eq!(spool.counts().get(&acme(), &key), 1);
+}
+
+#[tokio::test]
 async fn a_receipt_for_more_than_we_have_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());

@@ -1,5 +1,7 @@
 //! The one thread that writes the spool: takes what waits, writes it, syncs once, and only then answers.
 
+mod stage;
+
 use super::backlog::{Backlog, Settled};
 use super::disk::{Disk, DiskFile};
 use super::mark::{self, Mark, Synced};
@@ -8,7 +10,7 @@ use super::segment;
 use super::state::{Drawn, LaneEnd, State};
 use super::{Command, Entry, NotRecorded, Shared, SpoolError, Submission};
 use proctor_engine::Charge;
-use proctor_model::audit::{AuditEvent, EntryHash, Receipt};
+use proctor_model::audit::{AuditEvent, Receipt};
 use proctor_model::{Reason, TenantId};
 use proctor_runtime::Clock;
 use std::collections::HashMap;
@@ -64,6 +66,8 @@ struct Group {
     staged: Vec<Staged>,
     ends: HashMap<TenantId, LaneEnd>,
     drawn: Drawn,
+    /// Things that happened and can't be written.
+    lost: u64,
 }
 
 /// The segment that is written to.
@@ -188,6 +192,13 @@ impl Writer {
             return self.refuse(submissions);
         }
         let group = self.stage(submissions);
+        if group.lost > 0 {
+            metrics::counter!("proctor_edge_spool_lost_total").increment(group.lost);
+            tracing::error!(
+                lost = group.lost,
+                "outcomes can't be written: their calls stay open until the restart, and are unknown then"
+            );
+        }
         if group.staged.is_empty() {
             return;
         }
@@ -281,102 +292,6 @@ impl Writer {
                 self.owed.push(submission);
             }
         }
-    }
-
-    fn stage(&self, submissions: Vec<Submission>) -> Group {
-        let mut group = Group::default();
-        let forked = self.shared.forked.load(Ordering::Acquire);
-        let damaged = self.shared.damaged.load(Ordering::Acquire);
-        let used = self.backlog().bytes();
-        for submission in submissions {
-            let Submission {
-                entry,
-                charges,
-                reply,
-            } = submission;
-            let full = damaged
-                || used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
-                    > self.bytes_max;
-            let staged = if forked || (full && !entry.is_owed()) {
-                Err(NotRecorded::Unavailable)
-            } else {
-                self.stage_one(&mut group, entry, &charges)
-            };
-            match (staged, reply) {
-                (Ok(entry), reply) => group.staged.push(Staged {
-                    entry,
-                    charges,
-                    reply,
-                }),
-                (Err(why), Some(reply)) => super::answer(reply, Err(why)),
-                (Err(_), None) => {}
-            }
-        }
-        group
-    }
-
-    fn stage_one(
-        &self,
-        group: &mut Group,
-        entry: Entry,
-        charges: &[Charge],
-    ) -> Result<Staging, NotRecorded> {
-        let tenant = entry.tenant();
-        // What has happened only corrects what was drawn: it is never refused.
-        match entry.is_owed() {
-            true => group.drawn.note(tenant, charges),
-            false => self
-                .state
-                .draw(tenant, charges, &mut group.drawn)
-                .map_err(NotRecorded::Exhausted)?,
-        }
-        match entry {
-            Entry::Event(event) => self.stage_event(group, event, charges),
-            Entry::Charges(tenant) => {
-                match segment::put_charges(&mut group.buffer, &tenant, charges) {
-                    Ok(()) => Ok(Staging::Charges(tenant)),
-                    Err(_) => {
-                        group.drawn.undo(&tenant, charges);
-                        Err(NotRecorded::Unavailable)
-                    }
-                }
-            }
-        }
-    }
-
-    fn stage_event(
-        &self,
-        group: &mut Group,
-        mut event: Box<AuditEvent>,
-        charges: &[Charge],
-    ) -> Result<Staging, NotRecorded> {
-        let before = group
-            .ends
-            .get(&event.tenant)
-            .copied()
-            .unwrap_or_else(|| self.state.end(&event.tenant));
-        (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
-        let undrawn = |group: &mut Group| {
-            group.drawn.undo(&event.tenant, charges);
-            NotRecorded::Unavailable
-        };
-        let Ok(bytes) = event.to_canonical() else {
-            return Err(undrawn(group));
-        };
-        let Ok(at) = segment::put_event(&mut group.buffer, charges, &bytes) else {
-            return Err(undrawn(group));
-        };
-        let end = LaneEnd {
-            seq: event.edge_seq,
-            hash: EntryHash::of(&bytes),
-        };
-        group.ends.insert(event.tenant.clone(), end);
-        Ok(Staging::Event {
-            event,
-            end,
-            at,
-            length: bytes.len(),
-        })
     }
 
     /// Writes and syncs; returns where the buffer begins in the file.
