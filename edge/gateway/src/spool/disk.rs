@@ -1,6 +1,8 @@
 //! The directory that the spool keeps its files in. All that it changes there goes through here, so that a test can say what
-//! the disk does.
+//! the disk does, and what a power cut leaves of it.
 
+#[cfg(test)]
+pub(super) mod image;
 #[cfg(test)]
 pub(super) mod trace;
 
@@ -21,7 +23,7 @@ pub(super) struct Disk {
 pub(super) struct DiskFile {
     file: File,
     #[cfg(test)]
-    trace: trace::Trace,
+    trace: trace::TracedFile,
 }
 
 impl Disk {
@@ -44,13 +46,13 @@ impl Disk {
     /// Makes a file that must not be there yet, for its owner only.
     pub(super) fn create(&self, name: &str) -> std::io::Result<DiskFile> {
         #[cfg(test)]
-        self.trace.take_room()?;
+        let trace = self.trace.create(name)?;
         let mut options = OpenOptions::new();
         options.create_new(true).read(true).write(true).mode(0o600);
         Ok(DiskFile {
             file: options.open(self.path(name))?,
             #[cfg(test)]
-            trace: self.trace.clone(),
+            trace,
         })
     }
 
@@ -59,21 +61,30 @@ impl Disk {
         Ok(DiskFile {
             file: OpenOptions::new().write(true).open(self.path(name))?,
             #[cfg(test)]
-            trace: self.trace.clone(),
+            trace: self.trace.open(name),
         })
     }
 
     pub(super) fn remove(&self, name: &str) -> std::io::Result<()> {
-        std::fs::remove_file(self.path(name))
+        std::fs::remove_file(self.path(name))?;
+        #[cfg(test)]
+        self.trace.remove(name);
+        Ok(())
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        std::fs::rename(self.path(from), self.path(to))
+        std::fs::rename(self.path(from), self.path(to))?;
+        #[cfg(test)]
+        self.trace.rename(from, to);
+        Ok(())
     }
 
     /// Makes durable which files there are.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        File::open(&self.dir)?.sync_all()?;
+        #[cfg(test)]
+        self.trace.sync_names();
+        Ok(())
     }
 }
 
@@ -86,7 +97,10 @@ impl DiskFile {
 
     /// Makes durable what is in it, and how long it is.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        #[cfg(test)]
+        self.trace.sync()?;
+        Ok(())
     }
 
     /// The same file, to read from.

@@ -59,6 +59,11 @@ pub(super) fn recover(
             synced.segment,
         )));
     }
+    if recovered.newest > 0 {
+        // It may end in what a process wrote that was killed before it could sync it. The next segment's snapshot builds on
+        // that: it must not be what a power cut takes away.
+        segment::sync(disk, recovered.newest)?;
+    }
     if let Some(number) = empty {
         segment::remove(disk, number)?;
     }

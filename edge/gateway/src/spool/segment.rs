@@ -41,7 +41,7 @@ pub(super) fn list(dir: &Path) -> std::io::Result<Vec<u64>> {
 }
 
 /// Kept on disk so that there is room for one more snapshot when the disk is full.
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
 const RESERVE_BYTES: usize = 256 * 1024;
 
 /// Keeps room for a segment. If there is none, there will be another time.
@@ -84,6 +84,11 @@ pub(super) fn create(
         let _ = disk.remove(&name);
     }
     result
+}
+
+/// Makes all of a segment durable.
+pub(super) fn sync(disk: &Disk, number: u64) -> std::io::Result<()> {
+    disk.open(&name(number))?.sync()
 }
 
 pub(super) fn remove(disk: &Disk, number: u64) -> std::io::Result<()> {
