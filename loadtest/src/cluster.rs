@@ -89,10 +89,13 @@ impl Role {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        let log_path = self.config.with_extension("log");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.config.with_extension("log"))?;
+            .open(&log_path)?;
+        // What earlier starts said is not what this one says.
+        let before = usize::try_from(log.metadata()?.len())?;
         command.stderr(log);
         let mut child = command
             .spawn()
@@ -102,8 +105,8 @@ impl Role {
         let mut lines = BufReader::new(stdout).lines();
         let said = tokio::time::timeout(START, listen(&mut lines, sign)).await;
         let Ok(Ok(said)) = said else {
-            let log =
-                std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+            let log = std::fs::read(log_path).unwrap_or_default();
+            let log = String::from_utf8_lossy(log.get(before..).unwrap_or_default());
             bail!("{} did not start: {log}", self.name);
         };
         // Somebody has to go on reading, or it blocks one day.
@@ -541,7 +544,7 @@ impl Cluster {
         {
             kill(pid, Signal::SIGKILL)?;
         }
-        tokio::join!(self.postgres.kill9(), self.nats.kill9());
+        tokio::join!(self.postgres.kill9_all(), self.nats.kill9());
         let roles = [
             &mut self.edge,
             &mut self.ledger,
