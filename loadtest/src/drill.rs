@@ -2,6 +2,7 @@
 
 mod disks;
 mod flips;
+mod image;
 mod ledgers;
 
 use crate::cluster::{Cluster, Options};
@@ -11,6 +12,8 @@ use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
 use disks::{SmallDisk, Syncs};
 pub use disks::{may_mount, may_trace};
+use image::ImageDisk;
+pub use image::may_loop;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
@@ -55,6 +58,8 @@ pub enum Drill {
     D12,
     /// Kill everything at once, and start it again.
     D27,
+    /// The same on one disk, of which only what had reached it is left, as after a power cut.
+    CrashImage,
 }
 
 impl Drill {
@@ -92,11 +97,16 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
         Drill::LedgerDisk => Some(SmallDisk::new(POSTGRES_DISK_MB)?),
         _ => None,
     };
+    let mut image = match drill {
+        Drill::CrashImage => Some(ImageDisk::new()?),
+        _ => None,
+    };
     let on_disk = |of: Drill, name: &str| {
         let disk = disk.as_ref().filter(|_| drill == of);
         disk.map(|disk| disk.path().join(name))
     };
     let options = Options {
+        data_dir: image.as_ref().map(ImageDisk::path),
         edge_dir: on_disk(Drill::D10, "edge"),
         postgres_dir: on_disk(Drill::LedgerDisk, "postgres"),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
@@ -116,7 +126,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let token = prepare(&cluster, &upstream).await?;
     let load = Load::start(&cluster.edge_url, &token, CLIENTS, seed)?;
     load.wait_done(50, HEAL).await?;
-    let broken = strike(drill, seed, &mut cluster, &load, disk.as_ref()).await;
+    let broken = match &mut image {
+        Some(image) => image::strike(seed, image, &mut cluster, &load).await,
+        None => strike(drill, seed, &mut cluster, &load, disk.as_ref()).await,
+    };
     // What healed serves again.
     let healed = match &broken {
         Ok(()) => load
@@ -287,6 +300,8 @@ async fn strike(
                 load.wait_done(20, HEAL).await?;
             }
         }
+        // It strikes by itself.
+        Drill::CrashImage => {}
         Drill::D27 => {
             for round in 0..3 {
                 pause(seed, round, 500).await;

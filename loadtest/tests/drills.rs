@@ -9,7 +9,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
-use proctor_loadtest::drill::{Drill, may_mount, may_trace, run};
+use proctor_loadtest::drill::{Drill, may_loop, may_mount, may_trace, run};
 
 async fn three(drill: Drill) {
     seeds(drill, 3).await;
@@ -99,4 +99,12 @@ async fn d12_bits_of_the_spool_flip() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d27_everything_is_killed_at_once() {
     three(Drill::D27).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d27_the_disk_has_only_what_had_reached_it() {
+    if !can(may_loop(), "mounting a file takes root and loop devices") {
+        return;
+    }
+    seeds(Drill::CrashImage, 1).await;
 }
