@@ -168,11 +168,12 @@ impl Backlog {
         }
     }
 
-    /// Drops what lies behind these ends: it was never acknowledged.
-    pub(super) fn cut(&mut self, ends: &HashMap<TenantId, LaneEnd>) {
+    /// Drops what lies behind these ends: it was never acknowledged. Whether what is left ends as they say.
+    pub(super) fn cut(&mut self, ends: &HashMap<TenantId, LaneEnd>) -> bool {
+        let mut fits = true;
         for (tenant, lane) in &mut self.lanes {
-            let end = ends.get(tenant).map_or(0, |end| end.seq);
-            while lane.end() > end.saturating_add(1) {
+            let end = ends.get(tenant).copied().unwrap_or(LaneEnd::START);
+            while lane.end() > end.seq.saturating_add(1) {
                 let Some(gone) = lane.events.pop_back() else {
                     break;
                 };
@@ -180,7 +181,10 @@ impl Backlog {
                     segment.waiting = segment.waiting.saturating_sub(1);
                 }
             }
+            let last = lane.events.back();
+            fits &= last.is_none_or(|last| last.hash == end.hash);
         }
+        fits
     }
 
     pub(super) fn settle(&mut self, receipt: &Receipt, end: LaneEnd) -> Settled {

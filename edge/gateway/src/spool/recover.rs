@@ -87,10 +87,10 @@ impl Recovered {
     fn begin(&mut self, number: u64, path: &Path, state: State) -> Result<(), SpoolError> {
         // What an older segment should hold by this one's word has to be there.
         let whole = |(tenant, end): (&TenantId, &LaneEnd)| self.state.end(tenant).seq >= end.seq;
-        if self.newest > 0 && !state.lanes.iter().all(whole) {
+        let whole = self.newest == 0 || state.lanes.iter().all(whole);
+        if !whole || !self.backlog.cut(&state.lanes) {
             return Err(SpoolError::Corrupt(path.to_owned()));
         }
-        self.backlog.cut(&state.lanes);
         self.state = state;
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();

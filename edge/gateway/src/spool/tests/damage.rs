@@ -163,3 +163,27 @@ async fn an_event_that_changed_on_disk_is_not_sent_and_no_call_is_made_any_more(
     assert_eq!(stored(&spool, &acme()).await.len(), 4);
     assert!(spool.is_writable());
 }
+
+#[tokio::test]
+async fn a_segment_of_another_history_is_noticed() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for (dir, number) in dirs.iter().zip(2..) {
+        let (spool, _) = open(dir.path());
+        spool.record(event("acme", 1, Kind::Refused)).await.unwrap();
+        let last = event("acme", number, Kind::Refused);
+        spool.record(last).await.unwrap();
+        close(spool, dir.path());
+        let (spool, _) = open(dir.path());
+        close(spool, dir.path());
+    }
+    let [here, there] = dirs.each_ref().map(|dir| segment::path(dir.path(), 1));
+    let good = std::fs::read(&here).unwrap();
+    std::fs::copy(there, &here).unwrap();
+    assert!(matches!(
+        Spool::open(config(dirs[0].path()), Clock::system()),
+        Err(SpoolError::Corrupt(_))
+    ));
+    std::fs::write(&here, good).unwrap();
+    let (spool, _) = open(dirs[0].path());
+    assert_eq!(stored(&spool, &acme()).await.len(), 2);
+}
