@@ -1,5 +1,7 @@
 //! A whole installation: private Postgres and NATS, and each role in a process of its own that can be killed.
 
+mod power;
+
 use crate::netns::relay;
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -89,10 +91,13 @@ impl Role {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        let log_path = self.config.with_extension("log");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.config.with_extension("log"))?;
+            .open(&log_path)?;
+        // What earlier starts said is not what this one says.
+        let before = usize::try_from(log.metadata()?.len())?;
         command.stderr(log);
         let mut child = command
             .spawn()
@@ -102,8 +107,8 @@ impl Role {
         let mut lines = BufReader::new(stdout).lines();
         let said = tokio::time::timeout(START, listen(&mut lines, sign)).await;
         let Ok(Ok(said)) = said else {
-            let log =
-                std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+            let log = std::fs::read(log_path).unwrap_or_default();
+            let log = String::from_utf8_lossy(log.get(before..).unwrap_or_default());
             bail!("{} did not start: {log}", self.name);
         };
         // Somebody has to go on reading, or it blocks one day.
@@ -170,6 +175,8 @@ pub fn proctor_binary() -> anyhow::Result<PathBuf> {
 /// How an installation is to differ from the usual.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Where all keep their data, if not in the installation's own directory.
+    pub data_dir: Option<PathBuf>,
     /// Where the edge keeps its data, if not with the rest.
     pub edge_dir: Option<PathBuf>,
     /// Where Postgres keeps its data, if not with the rest.
@@ -239,11 +246,12 @@ impl Cluster {
         let path = dir.path();
         // Servers that run as another user have to get through.
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        let data = options.data_dir.as_deref().unwrap_or(path);
         let postgres_dir = options.postgres_dir.clone();
-        let postgres_dir = postgres_dir.unwrap_or_else(|| path.join("postgres"));
+        let postgres_dir = postgres_dir.unwrap_or_else(|| data.join("postgres"));
         let (postgres, nats) = tokio::try_join!(
             Postgres::start(PostgresOptions::new(postgres_dir)),
-            Nats::start(NatsOptions::new(path.join("nats"))),
+            Nats::start(NatsOptions::new(data.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;
         let (database, mut bus, mut edge_bus) =
@@ -256,7 +264,7 @@ impl Cluster {
             free_port()?,
         ];
         let [control_port, ledger_port, api_port, edge_port, admin_port] = ports;
-        let own = |name: &str| path.join(name).display().to_string();
+        let own = |name: &str| data.join(name).display().to_string();
         let mut control_url = format!("http://127.0.0.1:{control_port}");
         if let Some(at) = options.reach {
             let port = bus.rsplit(':').next().unwrap_or_default().parse()?;
@@ -324,7 +332,7 @@ impl Cluster {
         let edge_dir = options
             .edge_dir
             .clone()
-            .unwrap_or_else(|| path.join("edge-data"));
+            .unwrap_or_else(|| data.join("edge-data"));
         let mut edge = Role::new(
             path,
             "edge",
@@ -528,42 +536,6 @@ impl Cluster {
     /// If it does not come up.
     pub async fn start_web_api(&mut self) -> anyhow::Result<()> {
         self.web_api.start("admin API on", &[], &[]).await.map(drop)
-    }
-
-    /// Kills every process at once, the servers too, and starts all again.
-    ///
-    /// # Errors
-    /// If one does not come up.
-    pub async fn power_cut(&mut self) -> anyhow::Result<()> {
-        let roles = [&self.edge, &self.ledger, &self.control, &self.web_api];
-        for pid in roles
-            .into_iter()
-            .chain(&self.ledger_2)
-            .filter_map(Role::pid)
-        {
-            kill(pid, Signal::SIGKILL)?;
-        }
-        tokio::join!(self.postgres.kill9(), self.nats.kill9());
-        let roles = [
-            &mut self.edge,
-            &mut self.ledger,
-            &mut self.control,
-            &mut self.web_api,
-        ];
-        for role in roles.into_iter().chain(&mut self.ledger_2) {
-            if let Some(mut child) = role.child.take() {
-                child.wait().await?;
-            }
-        }
-        self.postgres.restart().await?;
-        self.nats.restart().await?;
-        self.start_control().await?;
-        self.start_web_api().await?;
-        self.start_ledger().await?;
-        if self.ledger_2.is_some() {
-            self.start_ledger_2().await?;
-        }
-        self.start_edge().await
     }
 
     /// Text from the admin API, as it is.

@@ -1,6 +1,9 @@
 //! The faults. Each drill runs load, breaks something at instants that the seed chooses, heals, and asks the oracle.
 
 mod disks;
+mod flips;
+mod image;
+mod ledgers;
 
 use crate::cluster::{Cluster, Options};
 use crate::load::{Call, Load, Told, mix, prepare};
@@ -9,10 +12,11 @@ use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
 use disks::{SmallDisk, Syncs};
 pub use disks::{may_mount, may_trace};
+use image::ImageDisk;
+pub use image::may_loop;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Size of an edge's disk that is soon full.
 const EDGE_DISK_MB: u32 = 2;
@@ -30,11 +34,11 @@ const SETTLE: Duration = Duration::from_secs(40);
 pub enum Drill {
     /// Kill the edge in the middle of requests, and start it again.
     D1,
-    /// Two ledgers: kill one, then the other, then both, and start them again.
+    /// Two ledgers: kill them at any moment, in the middle of a seal and of an insert, one and both, and start them again.
     D2,
     /// Kill NATS; then wipe its store.
     D3,
-    /// Kill Postgres, and let it recover.
+    /// Kill Postgres with all its processes, or stop it immediately, and let it recover.
     D4,
     /// Postgres is away for a minute.
     Outage,
@@ -42,7 +46,7 @@ pub enum Drill {
     FullSpool,
     /// Stop the ledger, the edge and NATS, for half a minute each, and let them go on as if nothing had been.
     D9,
-    /// Fill the edge's disk.
+    /// Fill the edge's disk, and start the edge again while it is full.
     D10,
     /// Fill the disk of Postgres.
     LedgerDisk,
@@ -54,11 +58,26 @@ pub enum Drill {
     D12,
     /// Kill everything at once, and start it again.
     D27,
+    /// The same on one disk, of which only what had reached it is left, as after a power cut.
+    CrashImage,
+}
+
+impl Drill {
+    /// Kinds of alarms that may be in the chain afterwards.
+    fn alarms(self) -> &'static [&'static str] {
+        match self {
+            // A ledger that stood still for half a minute takes a hole that was about to be filled for one that stays.
+            Self::D9 => &["lane_gap"],
+            _ => &[],
+        }
+    }
 }
 
 /// What a drill came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
+    /// How long it took.
+    pub took: Duration,
     /// Calls made.
     pub calls: usize,
     /// Calls that were done.
@@ -72,9 +91,14 @@ pub struct Report {
 /// # Errors
 /// If anything does not hold that should.
 pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
+    let started = Instant::now();
     let disk = match drill {
         Drill::D10 => Some(SmallDisk::new(EDGE_DISK_MB)?),
         Drill::LedgerDisk => Some(SmallDisk::new(POSTGRES_DISK_MB)?),
+        _ => None,
+    };
+    let mut image = match drill {
+        Drill::CrashImage => Some(ImageDisk::new()?),
         _ => None,
     };
     let on_disk = |of: Drill, name: &str| {
@@ -82,9 +106,15 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
         disk.map(|disk| disk.path().join(name))
     };
     let options = Options {
+        data_dir: image.as_ref().map(ImageDisk::path),
         edge_dir: on_disk(Drill::D10, "edge"),
         postgres_dir: on_disk(Drill::LedgerDisk, "postgres"),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
+        ledger_settings: match drill {
+            // Each batch is followed by a seal, to be hit in.
+            Drill::D2 => "seal_events = 1\n".to_owned(),
+            _ => String::new(),
+        },
         edge_settings: match drill {
             Drill::FullSpool => format!("spool_bytes_max = {SMALL_SPOOL}\n"),
             _ => String::new(),
@@ -96,7 +126,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
     let token = prepare(&cluster, &upstream).await?;
     let load = Load::start(&cluster.edge_url, &token, CLIENTS, seed)?;
     load.wait_done(50, HEAL).await?;
-    let broken = strike(drill, seed, &mut cluster, &load, disk.as_ref()).await;
+    let broken = match &mut image {
+        Some(image) => image::strike(seed, image, &mut cluster, &load).await,
+        None => strike(drill, seed, &mut cluster, &load, disk.as_ref()).await,
+    };
     // What healed serves again.
     let healed = match &broken {
         Ok(()) => load
@@ -113,9 +146,10 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
             .await
             .context("control's news do not come through again")?;
     }
-    oracle::settled(&cluster, SETTLE).await?;
+    oracle::settled_but_for(&cluster, SETTLE, drill.alarms()).await?;
     oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
-    let full = |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == "audit_unavailable");
+    let full =
+        |call: &Call| matches!(&call.told, Told::Refused { reason, .. } if reason == UNRECORDED);
     let refused = calls.iter().any(full);
     match drill {
         Drill::FullSpool | Drill::D10 | Drill::D11 => ensure!(refused, "the spool never failed"),
@@ -126,13 +160,17 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
         _ => {}
     }
     let count = |pick: fn(&Told) -> bool| calls.iter().filter(|call| pick(&call.told)).count();
-    let report = Report {
-        calls: calls.len(),
-        done: count(|told| matches!(told, Told::Done { .. })),
-        unanswered: count(|told| matches!(told, Told::Nothing)),
-    };
+    let (done, unanswered) = (
+        count(|told| matches!(told, Told::Done { .. })),
+        count(|told| matches!(told, Told::Nothing)),
+    );
     cluster.stop().await;
-    Ok(report)
+    Ok(Report {
+        took: started.elapsed(),
+        calls: calls.len(),
+        done,
+        unanswered,
+    })
 }
 
 /// A new intent reaches the edge: control has found the new stream, and so has the edge.
@@ -164,21 +202,7 @@ async fn strike(
                 load.wait_done(120, HEAL).await?;
             }
         }
-        Drill::D2 => {
-            pause(seed, 0, 300).await;
-            cluster.ledger.end(Signal::SIGKILL).await?;
-            taken_over(cluster, load).await?;
-            cluster.start_ledger().await?;
-            pause(seed, 1, 300).await;
-            cluster.kill_ledger_2().await?;
-            taken_over(cluster, load).await?;
-            pause(seed, 2, 300).await;
-            cluster.ledger.end(Signal::SIGKILL).await?;
-            // The edge goes on without any ledger.
-            load.wait_done(20, HEAL).await?;
-            cluster.start_ledger_2().await?;
-            cluster.start_ledger().await?;
-        }
+        Drill::D2 => ledgers::strike(seed, cluster, load).await?,
         Drill::D3 => {
             pause(seed, 0, 300).await;
             cluster.nats.kill9().await;
@@ -192,16 +216,19 @@ async fn strike(
             cluster.nats.restart().await?;
         }
         Drill::D4 => {
-            for round in 0..3 {
+            for round in 0..4 {
                 pause(seed, round, 300).await;
-                cluster.postgres.kill9().await;
+                match round % 2 {
+                    0 => cluster.postgres.kill9_all().await,
+                    _ => cluster.postgres.stop_immediately().await,
+                }
                 load.wait_done(20, HEAL).await?;
                 cluster.postgres.restart().await?;
             }
         }
         Drill::Outage => {
             pause(seed, 0, 300).await;
-            cluster.postgres.kill9().await;
+            cluster.postgres.kill9_all().await;
             let end = tokio::time::Instant::now() + OUTAGE;
             while tokio::time::Instant::now() < end {
                 // Calls go on: the spool has room for more than a minute of them.
@@ -212,7 +239,7 @@ async fn strike(
         }
         Drill::FullSpool => {
             pause(seed, 0, 300).await;
-            cluster.postgres.kill9().await;
+            cluster.postgres.kill9_all().await;
             // As long as there is room, calls go on.
             load.wait_done(50, HEAL).await?;
             all_refused(load).await?;
@@ -240,7 +267,7 @@ async fn strike(
             // The first sync after some others fails; those behind it would "succeed".
             let when = 1 + mix(seed, 1) % 20;
             let syncs = Syncs::with(pid, &format!("error=EIO:when={when}"))?;
-            load.wait_refused("audit_unavailable", HEAL).await?;
+            load.wait_refused(UNRECORDED, HEAL).await?;
             syncs.let_go().await?;
         }
         Drill::LedgerDisk => {
@@ -269,10 +296,12 @@ async fn strike(
             for round in 0..5 {
                 pause(seed, round, 300).await;
                 cluster.edge.end(Signal::SIGKILL).await?;
-                flip(seed, round, &cluster.spool_dir(), cluster).await?;
+                flips::flip(seed, round, cluster).await?;
                 load.wait_done(20, HEAL).await?;
             }
         }
+        // It strikes by itself.
+        Drill::CrashImage => {}
         Drill::D27 => {
             for round in 0..3 {
                 pause(seed, round, 500).await;
@@ -281,25 +310,36 @@ async fn strike(
             }
         }
         Drill::D10 => {
+            let disk = disk.context("the edge's disk")?;
             // Without a ledger nothing is let go of, and the disk fills.
             cluster.ledger.end(Signal::SIGTERM).await?;
-            let before = load.done();
-            let mut last = before;
-            for _ in 0..600 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let now = load.done();
-                if now == last && now > before {
-                    break;
-                }
-                last = now;
-            }
+            all_refused(load).await?;
             pause(seed, 0, 500).await;
+            // An edge that is started there comes up: it records nothing, and so lets nothing pass.
+            let ballast = disk.fill()?;
+            cluster.edge.end(Signal::SIGKILL).await?;
+            let before = load.refused(UNRECORDED);
+            let start = cluster.start_edge().await;
+            start.context("the edge does not start on a full disk")?;
+            let refused = async {
+                while load.refused(UNRECORDED) == before {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let refused = tokio::time::timeout(HEAL, refused).await;
+            refused.context("it does not say that it can't record anything")?;
+            all_refused(load).await?;
+            // What it holds is sent, and room comes of that.
             cluster.start_ledger().await?;
+            load.wait_done(20, HEAL).await?;
+            std::fs::remove_file(ballast)?;
         }
     }
     Ok(())
 }
 
+/// Why calls are refused that can't be recorded.
+const UNRECORDED: &str = "audit_unavailable";
 /// Room of a spool that is soon full, in bytes: for some thousand events.
 const SMALL_SPOOL: u64 = 4 * 1024 * 1024;
 /// How long it may take to fill it.
@@ -310,7 +350,7 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 /// Waits until calls are refused because nothing can be recorded, and none is done any more.
 async fn all_refused(load: &Load) -> anyhow::Result<()> {
     let all = async {
-        load.wait_refused("audit_unavailable", FILL).await?;
+        load.wait_refused(UNRECORDED, FILL).await?;
         loop {
             let before = (load.done(), load.count());
             tokio::time::sleep(STANDSTILL).await;
@@ -412,38 +452,4 @@ async fn taken_over(cluster: &Cluster, load: &Load) -> anyhow::Result<()> {
     tokio::time::timeout(TAKE_OVER, waited)
         .await
         .context("the other ledger does not take over")
-}
-
-/// Flips one bit in a copy of the spool; the edge must not come up with it as if nothing were, unless the bit is in what is
-/// not needed any more. Then starts it with the spool as it was.
-async fn flip(seed: u64, round: u64, spool: &Path, cluster: &mut Cluster) -> anyhow::Result<()> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(spool)? {
-        let entry = entry?;
-        if entry.metadata()?.is_file() && entry.metadata()?.len() > 0 {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    let kept: Vec<(PathBuf, Vec<u8>)> = files
-        .iter()
-        .map(|path| Ok((path.clone(), std::fs::read(path)?)))
-        .collect::<std::io::Result<_>>()?;
-    let index = usize::try_from(mix(seed, 100 + round))? % kept.len().max(1);
-    let (path, bytes) = kept.get(index).context("the spool has files")?;
-    let mut flipped = bytes.clone();
-    let at = usize::try_from(mix(seed, 200 + round))? % flipped.len();
-    if let Some(byte) = flipped.get_mut(at) {
-        *byte ^= 1 << (mix(seed, 300 + round) % 8);
-    }
-    std::fs::write(path, flipped)?;
-    if cluster.start_edge().await.is_ok() {
-        // Either it does not matter, and the oracle will find everything; or it is the torn end of the last segment.
-        return Ok(());
-    }
-    // It said so and did not start. Its files are as they were before.
-    for (path, bytes) in kept {
-        std::fs::write(path, bytes)?;
-    }
-    cluster.start_edge().await
 }

@@ -245,6 +245,14 @@ impl Load {
             .count()
     }
 
+    /// Calls that were refused for this reason.
+    #[must_use]
+    pub fn refused(&self, reason: &str) -> usize {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |call: &&Call| matches!(&call.told, Told::Refused { reason: told, .. } if told == reason);
+        calls.iter().filter(refused).count()
+    }
+
     /// Waits until so many more calls were done.
     ///
     /// # Errors
@@ -271,14 +279,8 @@ impl Load {
     /// # Errors
     /// If that takes longer than `patience`.
     pub async fn wait_refused(&self, reason: &str, patience: Duration) -> anyhow::Result<()> {
-        let refused = || {
-            let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.iter().rev().any(
-                |call| matches!(&call.told, Told::Refused { reason: told, .. } if told == reason),
-            )
-        };
         let waited = tokio::time::timeout(patience, async {
-            while !refused() {
+            while self.refused(reason) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });

@@ -20,11 +20,23 @@ const UNRECORDED: [&str; 2] = ["audit_unavailable", "overloaded"];
 /// The chain's events of calls, by the trace id of their request.
 pub type Chain = HashMap<String, Vec<Value>>;
 
-/// Waits until the chain is sound and no call is open.
+/// Waits until the chain is sound, without an alarm, and no call is open.
 ///
 /// # Errors
 /// If that does not come about in `patience`; says what the last report was.
 pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()> {
+    settled_but_for(cluster, patience, &[]).await
+}
+
+/// The same, where there may be alarms of these kinds.
+///
+/// # Errors
+/// As [`settled`].
+pub async fn settled_but_for(
+    cluster: &Cluster,
+    patience: Duration,
+    alarms: &[&str],
+) -> anyhow::Result<()> {
     let (started, mut last) = (Instant::now(), String::new());
     let mut size = None;
     while started.elapsed() < patience {
@@ -37,9 +49,20 @@ pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()
         }
         match cluster.acme(Method::GET, "audit/verify", None).await {
             Ok(report) => {
+                let kinds = |list: &str| -> Option<Vec<String>> {
+                    let kinds = report[list].as_array()?.iter();
+                    kinds
+                        .map(|found| Some(found["kind"].as_str()?.to_owned()))
+                        .collect()
+                };
                 ensure!(
-                    report["findings"].as_array().is_some_and(Vec::is_empty),
+                    kinds("findings").is_some_and(|kinds| kinds.is_empty()),
                     "the chain is not sound: {report}"
+                );
+                let expected = |kind: &String| alarms.contains(&kind.as_str());
+                ensure!(
+                    kinds("alarms").is_some_and(|kinds| kinds.iter().all(expected)),
+                    "there are alarms in the chain: {report}"
                 );
                 // Nothing open, nothing on its way.
                 let entries = report["entries"].as_u64();
@@ -79,22 +102,9 @@ pub async fn spooled(cluster: &Cluster) -> Option<u64> {
 /// # Errors
 /// If the chain can't be read.
 pub async fn events(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
-    let (mut events, mut before) = (Vec::new(), 0_u64);
-    loop {
-        let page = cluster
-            .acme(
-                Method::GET,
-                &format!("audit/events?limit=1000&before_seq={before}"),
-                None,
-            )
-            .await?;
-        let entries = page["entries"].as_array().context("the entries")?;
-        events.extend(entries.iter().map(|entry| entry["event"].clone()));
-        match page["next_before_seq"].as_u64() {
-            Some(next) => before = next,
-            None => return Ok(events),
-        }
-    }
+    let mut events = Vec::new();
+    each_event(cluster, |event| events.push(event)).await?;
+    Ok(events)
 }
 
 /// All events of calls.
@@ -103,12 +113,30 @@ pub async fn events(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
 /// If the chain can't be read.
 pub async fn chain(cluster: &Cluster) -> anyhow::Result<Chain> {
     let mut chain = Chain::new();
-    for event in events(cluster).await? {
+    each_event(cluster, |event| {
         if let Some(trace) = event["trace_id"].as_str().map(str::to_owned) {
             chain.entry(trace).or_default().push(event);
         }
-    }
+    })
+    .await?;
     Ok(chain)
+}
+
+/// Goes through the chain, newest first; of what is not kept nothing stays in memory.
+async fn each_event(cluster: &Cluster, mut take: impl FnMut(Value)) -> anyhow::Result<()> {
+    let mut before = 0_u64;
+    loop {
+        let path = format!("audit/events?limit=1000&before_seq={before}");
+        let mut page = cluster.acme(Method::GET, &path, None).await?;
+        let entries = page["entries"].as_array_mut().context("the entries")?;
+        entries
+            .iter_mut()
+            .for_each(|entry| take(entry["event"].take()));
+        match page["next_before_seq"].as_u64() {
+            Some(next) => before = next,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Checks the notes of clients and tool server against the chain.

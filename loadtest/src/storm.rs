@@ -1,9 +1,9 @@
-//! The storm: ledgers, edge, NATS and Postgres are killed at random under a steady load of decisions, and in the end the
-//! chain has each answered decision exactly once, whatever hit whom when.
+//! The storm: ledgers, edge, NATS and Postgres are killed at random under a steady load of decisions and of forwarded calls,
+//! and in the end the chain has each answered decision exactly once, and each call with its outcome, whatever hit whom when.
 
 use crate::bench_ledger::{offline, question};
 use crate::cluster::{Cluster, Options};
-use crate::load::{mix, prepare};
+use crate::load::{Load, mix, prepare};
 use crate::oracle;
 use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
@@ -23,6 +23,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The longest time that a victim stays dead, and that nothing happens, in milliseconds.
 const DEAD_MS: u64 = 700;
 const CALM_MS: u64 = 900;
+/// Clients whose calls are forwarded.
+const CALLERS: usize = 2;
 /// How long the chain may take to have everything.
 const SETTLE: Duration = Duration::from_secs(180);
 
@@ -50,6 +52,8 @@ pub struct Report {
     pub unanswered: usize,
     /// Of these, so many were recorded.
     pub unheard: usize,
+    /// Calls that were forwarded, or were to be.
+    pub calls: usize,
     /// Entries of the chain.
     pub entries: u64,
     /// How long it took until all was committed, from the end of the load.
@@ -80,13 +84,16 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
     let token = prepare(&cluster, &upstream).await?;
     let before: HashSet<String> = decisions(&cluster).await?.into_keys().collect();
     let url = format!("{}/access/v1/evaluations", cluster.edge_url);
+    let calls = Load::start(&cluster.edge_url, &token, CALLERS, plan.seed)?;
     let load = tokio::spawn(load(plan, url, token));
     let struck = strike(plan, &mut cluster).await;
     let told = load.await??;
+    let calls = calls.end().await;
     let kills = struck?;
     let started = Instant::now();
     oracle::settled(&cluster, SETTLE).await?;
     let settled = started.elapsed();
+    oracle::check(&cluster, &calls, &upstream.journal.all()).await?;
 
     let mut chain = decisions(&cluster).await?;
     if let Some((id, times)) = chain.iter().find(|(_, times)| **times != 1) {
@@ -116,12 +123,14 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
         unrecorded: told.unrecorded,
         unanswered: told.unanswered,
         unheard,
+        calls: calls.len(),
         entries,
         settled,
     })
 }
 
-/// How often each decision is in the chain: what was judged, and what was refused before it could be.
+/// How often each decision is in the chain: what was judged, and what was refused before it could be. Refused calls, which
+/// are known by their trace, are none of them.
 async fn decisions(cluster: &Cluster) -> anyhow::Result<HashMap<String, u32>> {
     let mut found = HashMap::new();
     for kind in ["evaluated", "refused"] {
@@ -130,6 +139,9 @@ async fn decisions(cluster: &Cluster) -> anyhow::Result<HashMap<String, u32>> {
             let path = format!("audit/events?limit=1000&kind={kind}&before_seq={before}");
             let page = cluster.acme(Method::GET, &path, None).await?;
             for entry in page["entries"].as_array().context("the entries")? {
+                if entry["event"]["trace_id"].is_string() {
+                    continue;
+                }
                 let id = entry["event"]["decision_id"].as_str();
                 let id = id.context("a decision without an id")?;
                 *found.entry(id.to_owned()).or_default() += 1;
@@ -238,7 +250,7 @@ async fn strike(plan: Plan, cluster: &mut Cluster) -> anyhow::Result<u64> {
                 cluster.nats.restart().await?;
             }
             _ => {
-                cluster.postgres.kill9().await;
+                cluster.postgres.kill9_all().await;
                 pause(number + 2, DEAD_MS).await;
                 cluster.postgres.restart().await?;
             }

@@ -19,6 +19,7 @@ mod write;
 pub use direct::Direct;
 pub(crate) use direct::{entry as direct_entry, store as direct_store};
 pub(crate) use locate::Locators;
+pub(crate) use read::META;
 pub use read::{Examined, FactView, Found, ItemView, MemoryView, Standing, examine, find, hush};
 pub(crate) use write::repeats;
 pub(crate) use write::write;

@@ -5,10 +5,13 @@
 //! they survive exactly as the event does. After the first I/O error a segment is never written to again: what a later
 //! sync on the same descriptor says is not to be believed.
 //!
-//! Reading order: `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `backlog`, `writer`.
+//! Reading order: `disk`, `segment` (the file), `mark` (how much of it was promised), `state` (what the records add up to), `recover` (the
+//! start), `backlog`, `writer`.
 
 mod backlog;
+mod disk;
 mod mark;
+mod recover;
 mod segment;
 mod state;
 #[cfg(test)]
@@ -20,6 +23,7 @@ pub(crate) use state::Counts;
 use crate::control_time::ControlTime;
 use crate::lease::{Funds, Spent};
 use backlog::Backlog;
+use disk::Disk;
 use proctor_engine::{Charge, CountKey, Permit};
 use proctor_model::audit::{AuditEvent, Receipt};
 use proctor_model::{EventId, Reason, TenantId};
@@ -105,12 +109,15 @@ enum Command {
     Tick,
 }
 
+#[derive(Default)]
 struct Shared {
     control_time: ControlTime,
     backlog: Mutex<Backlog>,
     changed: Notify,
     writable: AtomicBool,
     forked: AtomicBool,
+    /// An event was read that is not as it was written.
+    damaged: AtomicBool,
 }
 
 /// Leave to forward one call: its `authorized` event is on disk. Made by [`Spool::authorize`] alone, used up by
@@ -168,23 +175,29 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped.
+    /// Opens the spool, and gives the outcomes that are missing: of calls that were under way when the edge stopped. On a
+    /// full disk it opens as well: it gives what it holds, and takes nothing until there is room.
     pub(crate) fn open(
         config: SpoolConfig,
         clock: Clock,
     ) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
-        std::fs::create_dir_all(&config.dir)?;
-        let lock = std::fs::File::create(config.dir.join("lock"))?;
+        Self::open_on(Disk::new(config.dir), config.bytes_max, clock)
+    }
+
+    fn open_on(
+        disk: Disk,
+        bytes_max: u64,
+        clock: Clock,
+    ) -> Result<(Self, Vec<AuditEvent>), SpoolError> {
+        std::fs::create_dir_all(disk.dir())?;
+        let lock = std::fs::File::create(disk.path("lock"))?;
         lock.try_lock()
-            .map_err(|_| SpoolError::InUse(config.dir.clone()))?;
-        let shared = Arc::new(Shared {
-            control_time: ControlTime::default(),
-            backlog: Mutex::default(),
-            changed: Notify::new(),
-            writable: AtomicBool::new(false),
-            forked: AtomicBool::new(false),
-        });
-        let writer = writer::Writer::open(config, clock, Arc::clone(&shared))?;
+            .map_err(|_| SpoolError::InUse(disk.dir().to_owned()))?;
+        // What should stay 0 is there from the start: nobody can watch what is absent.
+        metrics::counter!("proctor_edge_spool_damaged_total").increment(0);
+        metrics::counter!("proctor_edge_spool_lost_total").increment(0);
+        let shared = Arc::<Shared>::default();
+        let writer = writer::Writer::open(disk, bytes_max, clock, Arc::clone(&shared))?;
         let (counts, open) = (writer.counts(), writer.open_calls());
         let (commands, queue) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
@@ -307,7 +320,8 @@ impl Spool {
 
     /// Whether events can be written.
     pub(crate) fn is_writable(&self) -> bool {
-        self.shared.writable.load(Ordering::Acquire) && !self.shared.forked.load(Ordering::Acquire)
+        let flag = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        flag(&self.shared.writable) && !flag(&self.shared.forked) && !flag(&self.shared.damaged)
     }
 
     /// Waits until something was written or confirmed, at most so long.
@@ -334,7 +348,7 @@ impl Spool {
             .lanes()
     }
 
-    /// A batch of a lane from a number on; `None` if there is nothing.
+    /// A batch of a lane from a number on; `None` if there is nothing that can be sent.
     pub(crate) async fn batch(
         &self,
         tenant: &TenantId,
@@ -349,13 +363,30 @@ impl Spool {
         let Some(extent) = extent else {
             return Ok(None);
         };
-        let read = move || {
-            Ok(LaneBatch {
-                last_seq: extent.last_seq,
-                events: extent.read()?,
-            })
-        };
-        tokio::task::spawn_blocking(read).await?.map(Some)
+        let read = tokio::task::spawn_blocking(move || extent.read()).await??;
+        if let Some(segment) = read.damaged {
+            self.shared.note_damage(tenant, segment);
+        }
+        let count = u64::try_from(read.events.len()).unwrap_or(u64::MAX);
+        Ok((count > 0).then(|| LaneBatch {
+            last_seq: from.saturating_add(count).saturating_sub(1),
+            events: read.events,
+        }))
+    }
+}
+
+impl Shared {
+    /// The lane goes no further, and no call is made any more whose evidence would come behind it.
+    fn note_damage(&self, tenant: &TenantId, segment: u64) {
+        let already = self.damaged.swap(true, Ordering::AcqRel);
+        if !already {
+            metrics::counter!("proctor_edge_spool_damaged_total").increment(1);
+            tracing::error!(
+                %tenant, segment,
+                "a spool segment is damaged: an event in it is not as it was written. It is not sent, and calls are refused. \
+                 If it is still so after a restart, the edge does not start: keep the directory, and enrol the edge anew elsewhere"
+            );
+        }
     }
 }
 

@@ -145,6 +145,13 @@ impl<S: Server> Daemon<S> {
         }
     }
 
+    /// Ends it by these signals, as if it had come to its end by itself.
+    pub(crate) async fn end(&self, ladder: &[(Signal, Duration)]) {
+        if let Some(child) = self.inner.running() {
+            child.end(ladder).await;
+        }
+    }
+
     /// Stops it if it runs, then starts it.
     pub(crate) async fn restart(&self) -> Result<(), DevstackError> {
         let _alone = self.inner.lifecycle.lock().await;

@@ -43,28 +43,31 @@ pub(crate) async fn end_leftover(
 /// Kills every process of `program` whose working directory is `dir`, its own or one below.
 ///
 /// A Postgres backend that is busy does not notice that its postmaster was killed, and no new
-/// server starts while it lives. All processes of a cluster work in the cluster's directory.
+/// server starts while it lives.
 pub(crate) fn kill_stragglers(program: &Path, dir: &Path) {
-    let Ok(program) = program.canonicalize() else {
-        return;
-    };
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        let link = |name| std::fs::read_link(entry.path().join(name)).unwrap_or_default();
-        if let Some(pid) = pid
-            && link("cwd").starts_with(dir)
-            && link("exe") == program
-        {
-            tracing::warn!(
-                pid,
-                "killing a process left behind by a server that was killed"
-            );
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+    for pid in processes(program, dir) {
+        tracing::warn!(
+            %pid,
+            "killing a process left behind by a server that was killed"
+        );
+        let _ = kill(pid, Signal::SIGKILL);
     }
+}
+
+/// The processes of `program` whose working directory is `dir`, its own or one below: all processes
+/// of a Postgres cluster work in the cluster's directory, each in a process group of its own.
+pub(crate) fn processes(program: &Path, dir: &Path) -> Vec<Pid> {
+    let Ok(program) = program.canonicalize() else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let link = |name| std::fs::read_link(entry.path().join(name)).unwrap_or_default();
+        let ours = link("cwd").starts_with(dir) && link("exe") == program;
+        ours.then(|| Pid::from_raw(pid))
+    });
+    found.collect()
 }
 
 /// First line of a pid file.

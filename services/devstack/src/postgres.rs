@@ -6,14 +6,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::child::Launch;
 use crate::daemon::{Daemon, Server};
 use crate::home::Home;
-use crate::leftover::{end_leftover, kill_stragglers};
+use crate::leftover::{end_leftover, kill_stragglers, processes};
 use crate::programs::{Program, find_program};
 use crate::{DevstackError, Supervision, ports};
 
@@ -169,9 +170,42 @@ impl Postgres {
         self.daemon.stop().await;
     }
 
-    /// Kills the postmaster with SIGKILL and waits until it is gone.
+    /// Kills the postmaster with SIGKILL and waits until it is gone. Backends that are busy end what they do.
     pub async fn kill9(&self) {
         self.daemon.kill9().await;
+    }
+
+    /// Kills all its processes with SIGKILL, as the end of the machine does.
+    pub async fn kill9_all(&self) {
+        // The postmaster first: it would see what becomes of the others.
+        let postmaster = self.pid();
+        for pid in postmaster.into_iter().chain(self.pids()) {
+            if let Ok(raw) = i32::try_from(pid) {
+                let _ = kill(Pid::from_raw(raw), Signal::SIGKILL);
+            }
+        }
+        self.daemon.kill9().await;
+        // What it had just begun.
+        let PostgresServer {
+            launch, cluster, ..
+        } = self.daemon.server();
+        kill_stragglers(&launch.program, &cluster.dir);
+    }
+
+    /// Stops it as `pg_ctl stop -m immediate` does: at once, so that the next start has to recover.
+    pub async fn stop_immediately(&self) {
+        self.daemon.end(DROP_LADDER).await;
+    }
+
+    /// Process ids of the postmaster and of all its processes.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let PostgresServer {
+            launch, cluster, ..
+        } = self.daemon.server();
+        let pids = processes(&launch.program, &cluster.dir).into_iter();
+        pids.filter_map(|pid| u32::try_from(pid.as_raw()).ok())
+            .collect()
     }
 
     /// Stops it if it runs and starts it on the same port.

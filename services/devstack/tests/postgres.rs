@@ -107,6 +107,32 @@ async fn a_busy_backend_does_not_hold_up_the_restart() {
 }
 
 #[tokio::test]
+async fn kill_9_of_all_leaves_nobody_who_could_still_write() {
+    let stack = TestPostgres::private().await.unwrap();
+    let server = stack.server().unwrap();
+    let mut busy = PgConnection::connect(stack.url()).await.unwrap();
+    let endless = tokio::spawn(async move {
+        sqlx::raw_sql("do $$ begin loop end loop; end $$")
+            .execute(&mut busy)
+            .await
+    });
+    assert!(server.pids().contains(&server.pid().unwrap()));
+    assert!(server.pids().len() > 1, "and its backends");
+    server.kill9_all().await;
+    assert!(endless.await.unwrap().is_err());
+    assert_eq!(server.pid(), None);
+    let started = std::time::Instant::now();
+    while !server.pids().is_empty() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
+    }
+    server.restart().await.unwrap();
+    server.stop_immediately().await;
+    assert_eq!(server.pid(), None);
+    server.restart().await.unwrap();
+    assert_eq!(one(stack.url(), "select 1").await, 1);
+}
+
+#[tokio::test]
 async fn a_supervised_server_comes_back_on_the_same_port() {
     let dir = dir();
     let options = PostgresOptions {

@@ -15,6 +15,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What stands where something was left out.
 const NOTE: &str = "[left out: memory without the provenance that is needed here]";
+/// The member of `_meta` that says how what was read stands.
+pub(crate) const META: &str = "dev.proctor/memory";
 /// Whether a member of a result says nothing of its own.
 fn is_plain(name: &str, value: &Value) -> bool {
     match name {
@@ -695,7 +697,7 @@ fn rebuild(
 fn label(result: &mut Map<String, Value>, summary: &MemorySummary, labels: Vec<Value>) {
     let note = json!({ "summary": summary, "labels": labels });
     match result.get_mut("_meta") {
-        Some(Value::Object(meta)) => drop(meta.insert("dev.proctor/memory".into(), note)),
-        _ => drop(result.insert("_meta".into(), json!({ "dev.proctor/memory": note }))),
+        Some(Value::Object(meta)) => drop(meta.insert(META.into(), note)),
+        _ => drop(result.insert("_meta".into(), json!({ (META): note }))),
     }
 }

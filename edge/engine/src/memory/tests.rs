@@ -754,3 +754,31 @@ fn a_write_whose_answer_only_repeats_it_tells_the_agent_nothing_new() {
     session.inbox("x");
     assert!(session.tracker.is_exposed());
 }
+
+#[test]
+fn the_edges_own_receipts_and_notes_are_nobodys_words() {
+    let servers = json!([{ "id": "memory", "upstream": { "kind": "memory", "stores": ["notes"] }, "tools": [] }]);
+    let servers: Vec<ToolServer> = serde_json::from_value(servers).unwrap();
+    let mut session = Session {
+        catalogue: crate::Catalogue::compile(&servers),
+        ..Session::new()
+    };
+    let items = json!({ "items": [{ "key": "acme", "content": "Acme pays within sixty days" }] });
+    let said = |session: &Session| {
+        let written = session.write("memory/notes/write", &items);
+        trust(&written.unwrap())
+    };
+    assert_eq!(said(&session), MemoryTrust::Agent);
+    let digest = format!("{}a60b{}", "c".repeat(30), "d".repeat(30));
+    let records = json!([{ "item": digest, "version": 60, "hash": digest }]);
+    let receipt = json!({ "content": [], "structuredContent": { "records": records } });
+    session.read("memory/notes/write", &receipt, None);
+    assert_eq!(said(&session), MemoryTrust::Agent);
+    let note = json!({ "summary": { "items": 60, "verified": 60 }, "labels": [] });
+    let shown = json!({ "content": [], "structuredContent": { "items": [] }, "_meta": { "dev.proctor/memory": note } });
+    session.read("memory/notes/verify", &shown, Some(&Examined::default()));
+    assert_eq!(said(&session), MemoryTrust::Agent);
+    // Where nothing was judged it may be anybody's.
+    session.read("memory/notes/verify", &shown, None);
+    assert_eq!(said(&session), MemoryTrust::Untrusted);
+}

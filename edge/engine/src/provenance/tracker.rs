@@ -15,7 +15,7 @@ use crate::limits::{
     PROVENANCE_MEMORY_MAX, PROVENANCE_NAMED_SOURCES_MAX, PROVENANCE_SOURCES_MAX,
     PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
-use crate::memory::Examined;
+use crate::memory::{Direct, Examined, META};
 use proctor_model::ToolRef;
 use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust};
 use proctor_model::limits::MEMORY_PARENTS_MAX;
@@ -161,7 +161,7 @@ impl Tracker {
 
     /// Reads a result: every channel that a model gets to see.
     pub fn read(&mut self, reading: &Reading<'_>) {
-        let error = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
+        let error = is_failed(reading);
         if let Some(examined) = reading.memory {
             self.remember(examined);
         }
@@ -180,6 +180,10 @@ impl Tracker {
 
     /// Notes the values of a result; returns whether somebody else's words are among them.
     fn note(&mut self, reading: &Reading<'_>) -> bool {
+        if is_receipt(reading) {
+            return false;
+        }
+        let judged = reading.memory.is_some() && !is_failed(reading);
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");
@@ -195,6 +199,14 @@ impl Tracker {
                         .for_each(|block| reader.block(block, structured)),
                     None => reader.aside(key, value),
                 },
+                // What was judged has the edge's note on it in place of any other.
+                "_meta" if judged => {
+                    let members = value.as_object().into_iter().flatten();
+                    for (name, value) in members.filter(|(name, _)| *name != META) {
+                        reader.suspect(&Value::String(name.clone()), None);
+                        reader.suspect(value, None);
+                    }
+                }
                 _ => reader.suspect(value, None),
             }
         }
@@ -319,6 +331,16 @@ impl Tracker {
 /// The field under which errors are kept, and what the agent itself wrote into the call: an intent that delegates to a
 /// tool or a file does not mean these. No JSON Pointer.
 const OWN_WORDS: &str = "#";
+
+fn is_failed(reading: &Reading<'_>) -> bool {
+    reading.error || reading.result.get("isError") == Some(&Value::Bool(true))
+}
+
+/// Whether a result is the edge's own receipt for what it signed. Its digests are nobody's words, but have digits in them
+/// that would count as numbers.
+fn is_receipt(reading: &Reading<'_>) -> bool {
+    reading.tool.direct() == Some(Direct::Write) && !is_failed(reading)
+}
 
 /// Whether a result may dictate what the agent says from now on.
 fn exposes(reading: &Reading<'_>, error: bool) -> bool {

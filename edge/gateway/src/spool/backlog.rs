@@ -1,11 +1,13 @@
 //! Which events lie where on disk until the ledger has them.
 
 use super::state::LaneEnd;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use proctor_model::TenantId;
 use proctor_model::audit::{EntryHash, Receipt};
 use proctor_model::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -61,20 +63,66 @@ pub(super) struct Backlog {
 }
 
 /// Some events to be read from disk.
-pub(super) struct Extent {
-    pub(super) last_seq: u64,
-    parts: Vec<(Arc<File>, u64, u32)>,
+pub(super) struct Extent(Vec<Part>);
+
+/// One of them.
+struct Part {
+    file: Arc<File>,
+    at: Locator,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// All of them, or those before the first that is damaged.
+    pub(super) events: Vec<Vec<u8>>,
+    /// The segment with an event that is not as it was written.
+    pub(super) damaged: Option<u64>,
 }
 
 impl Extent {
     /// Reads them. Blocking.
-    pub(super) fn read(&self) -> std::io::Result<Vec<Vec<u8>>> {
-        let read = |(file, offset, length): &(Arc<File>, u64, u32)| {
-            let mut bytes = vec![0; usize::try_from(*length).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, *offset)?;
-            Ok(bytes)
-        };
-        self.parts.iter().map(read).collect()
+    pub(super) fn read(&self) -> std::io::Result<Read> {
+        let mut read = Read::default();
+        for part in &self.0 {
+            match part.read()? {
+                Some(bytes) => read.events.push(bytes),
+                None => {
+                    read.damaged = Some(part.at.segment);
+                    break;
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Part {
+    /// Its bytes; none if they are not those that were written.
+    fn read(&self) -> std::io::Result<Option<Vec<u8>>> {
+        if let Some(bytes) = self.read_once()? {
+            return Ok(Some(bytes));
+        }
+        // The disk may be right where the copy of it in memory is wrong: that is let go of. If it can't be, it is read again.
+        let offset = i64::try_from(self.at.offset).unwrap_or(0);
+        let length = i64::from(self.at.length);
+        let _ = posix_fadvise(
+            &*self.file,
+            offset,
+            length,
+            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+        );
+        self.read_once()
+    }
+
+    fn read_once(&self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; usize::try_from(self.at.length).unwrap_or(0)];
+        match self.file.read_exact_at(&mut bytes, self.at.offset) {
+            Ok(()) => Ok(Some(bytes).filter(|bytes| EntryHash::of(bytes) == self.at.hash)),
+            // It became shorter.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -120,12 +168,12 @@ impl Backlog {
         }
     }
 
-    /// Drops what lies behind these ends: it was never acknowledged.
-    pub(super) fn cut(&mut self, ends: &[(TenantId, LaneEnd)]) {
-        let ends: HashMap<_, _> = ends.iter().cloned().collect();
+    /// Drops what lies behind these ends: it was never acknowledged. Whether what is left ends as they say.
+    pub(super) fn cut(&mut self, ends: &HashMap<TenantId, LaneEnd>) -> bool {
+        let mut fits = true;
         for (tenant, lane) in &mut self.lanes {
-            let end = ends.get(tenant).map_or(0, |end| end.seq);
-            while lane.end() > end.saturating_add(1) {
+            let end = ends.get(tenant).copied().unwrap_or(LaneEnd::START);
+            while lane.end() > end.seq.saturating_add(1) {
                 let Some(gone) = lane.events.pop_back() else {
                     break;
                 };
@@ -133,7 +181,10 @@ impl Backlog {
                     segment.waiting = segment.waiting.saturating_sub(1);
                 }
             }
+            let last = lane.events.back();
+            fits &= last.is_none_or(|last| last.hash == end.hash);
         }
+        fits
     }
 
     pub(super) fn settle(&mut self, receipt: &Receipt, end: LaneEnd) -> Settled {
@@ -206,12 +257,12 @@ impl Backlog {
                 break;
             }
             let segment = self.segments.get(&event.segment)?;
-            parts.push((Arc::clone(&segment.file), event.offset, event.length));
+            parts.push(Part {
+                file: Arc::clone(&segment.file),
+                at: *event,
+            });
             seq = seq.saturating_add(1);
         }
-        (!parts.is_empty()).then(|| Extent {
-            last_seq: seq.saturating_sub(1),
-            parts,
-        })
+        (!parts.is_empty()).then_some(Extent(parts))
     }
 }

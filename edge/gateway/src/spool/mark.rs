@@ -1,14 +1,18 @@
 //! How far the newest segment was promised: what tells a torn end, which nobody relies on, from damage to evidence.
 //!
-//! Written in place after each sync, before anybody is told that an event is durable. It is not synced itself: after a
-//! power cut it may be an older one, and then it promises less than is true, never more.
+//! Written in place after each sync, before anybody is told that an event is durable. That is not synced itself: after a
+//! power cut the mark may be an older one, and then it promises less than is true, never more. What a segment begins with is
+//! synced ([`Mark::begin`]), before an older segment is let go of: else the removal could survive the cut, and the mark that
+//! names what was removed as well.
 
-use std::fs::{File, OpenOptions};
+use super::disk::{Disk, DiskFile};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "synced";
+/// What becomes the mark when it is whole.
+const NEW: &str = "synced.new";
 /// `segment (8) ‖ bytes (8) ‖ CRC-32 of both (4)`, little endian.
 const BYTES: usize = 20;
 
@@ -21,21 +25,37 @@ pub(super) struct Synced {
 
 /// The file, open for writing.
 #[derive(Debug)]
-pub(super) struct Mark(File);
+pub(super) struct Mark(DiskFile);
 
 pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(NAME)
 }
 
 impl Mark {
-    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(false).mode(0o600);
-        options.open(path(dir)).map(Self)
+    /// The file as it is; where there is none, or an empty one, one that promises nothing.
+    pub(super) fn open(disk: &Disk) -> std::io::Result<Self> {
+        let length = std::fs::metadata(disk.path(NAME)).map_or(0, |meta| meta.len());
+        if length == 0 {
+            // Of a start that did not come this far.
+            let _ = disk.remove(NEW);
+            // From now on it keeps its length and lies in one sector: what is written over it is there or is not.
+            let file = disk.create(NEW)?;
+            file.write_at(&encode(Synced::default()), 0)?;
+            file.sync()?;
+            disk.rename(NEW, NAME)?;
+            disk.sync()?;
+        }
+        disk.open(NAME).map(Self)
+    }
+
+    /// For a new segment: it survives a power cut.
+    pub(super) fn begin(&self, synced: Synced) -> std::io::Result<()> {
+        self.set(synced)?;
+        self.0.sync()
     }
 
     pub(super) fn set(&self, synced: Synced) -> std::io::Result<()> {
-        self.0.write_all_at(&encode(synced), 0)
+        self.0.write_at(&encode(synced), 0)
     }
 }
 
@@ -81,15 +101,16 @@ mod tests {
     #[test]
     fn it_says_what_was_last_set_and_no_bit_of_it_flips_unseen() {
         let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path().to_owned());
         assert_eq!(read(dir.path()).unwrap(), Synced::default());
-        let mark = Mark::open(dir.path()).unwrap();
+        let mark = Mark::open(&disk).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Synced::default());
         let last = Synced {
             segment: 7,
             bytes: 123_456,
         };
         for synced in [Synced::default(), last] {
-            mark.set(synced).unwrap();
+            mark.begin(synced).unwrap();
             assert_eq!(read(dir.path()).unwrap(), synced);
         }
         let good = std::fs::read(path(dir.path())).unwrap();
@@ -101,5 +122,13 @@ mod tests {
         }
         std::fs::write(path(dir.path()), &good[..BYTES - 1]).unwrap();
         assert!(read(dir.path()).is_err());
+        // As a power cut left it that came before it was ever synced.
+        std::fs::write(path(dir.path()), b"").unwrap();
+        let mark = Mark::open(&disk).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Synced::default());
+        mark.set(last).unwrap();
+        drop(mark);
+        drop(Mark::open(&disk).unwrap());
+        assert_eq!(read(dir.path()).unwrap(), last, "it is left as it is");
     }
 }

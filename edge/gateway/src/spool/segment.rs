@@ -7,12 +7,12 @@
 //! * `E`: length (4) of the charges, the charges as JSON, then the event's canonical bytes;
 //! * `C`: a tenant and charges without an event, as JSON.
 
+use super::disk::{Disk, DiskFile};
 use super::state::Snapshot;
 use proctor_engine::Charge;
 use proctor_model::TenantId;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const MARK: &[u8; 16] = b"proctor-spool-1\n";
@@ -20,8 +20,12 @@ const MARK: &[u8; 16] = b"proctor-spool-1\n";
 const RECORD_BYTES_MAX: usize = 256 * 1024 * 1024;
 const HEADER: usize = 8;
 
+fn name(number: u64) -> String {
+    format!("{number:012}.spool")
+}
+
 pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number:012}.spool"))
+    dir.join(name(number))
 }
 
 /// Numbers of the segments in a directory, in order.
@@ -37,52 +41,58 @@ pub(super) fn list(dir: &Path) -> std::io::Result<Vec<u64>> {
 }
 
 /// Kept on disk so that there is room for one more snapshot when the disk is full.
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
 const RESERVE_BYTES: usize = 256 * 1024;
 
 /// Keeps room for a segment. If there is none, there will be another time.
-pub(super) fn keep_reserve(dir: &Path) {
-    let path = dir.join(RESERVE);
-    if path.exists() {
+pub(super) fn keep_reserve(disk: &Disk) {
+    if disk.path(RESERVE).exists() {
         return;
     }
-    let kept = File::create(&path).and_then(|mut file| {
+    let kept = disk.create(RESERVE).and_then(|file| {
         // Written, not only sized: a hole takes no room.
-        file.write_all(&vec![0x50; RESERVE_BYTES])?;
-        file.sync_all()
+        file.write_at(&vec![0x50; RESERVE_BYTES], 0)?;
+        file.sync()
     });
     if kept.is_err() {
-        let _ = std::fs::remove_file(&path);
+        let _ = disk.remove(RESERVE);
     }
 }
 
 /// Gives the room back; says whether there was any.
-pub(super) fn use_reserve(dir: &Path) -> bool {
-    std::fs::remove_file(dir.join(RESERVE)).is_ok()
+pub(super) fn use_reserve(disk: &Disk) -> bool {
+    disk.remove(RESERVE).is_ok()
 }
 
 /// Makes a segment that begins with a snapshot; it is durable when this returns, its name in the directory too.
-pub(super) fn create(dir: &Path, number: u64, snapshot: &Snapshot) -> std::io::Result<(File, u64)> {
-    let path = path(dir, number);
-    let made = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .read(true)
-        .mode(0o600)
-        .open(&path);
-    let result = made.and_then(|mut file| {
+pub(super) fn create(
+    disk: &Disk,
+    number: u64,
+    snapshot: &Snapshot,
+) -> std::io::Result<(DiskFile, u64)> {
+    let name = name(number);
+    let result = disk.create(&name).and_then(|file| {
         let mut bytes = MARK.to_vec();
         put_snapshot(&mut bytes, snapshot)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        File::open(dir)?.sync_all()?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        disk.sync()?;
         Ok((file, u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
     });
     if result.is_err() {
         // Half a segment is of no use; if it can't even be removed, reading skips it.
-        let _ = std::fs::remove_file(&path);
+        let _ = disk.remove(&name);
     }
     result
+}
+
+/// Makes all of a segment durable.
+pub(super) fn sync(disk: &Disk, number: u64) -> std::io::Result<()> {
+    disk.open(&name(number))?.sync()
+}
+
+pub(super) fn remove(disk: &Disk, number: u64) -> std::io::Result<()> {
+    disk.remove(&name(number))
 }
 
 fn put(
@@ -91,7 +101,16 @@ fn put(
 ) -> std::io::Result<()> {
     let start = buffer.len();
     buffer.extend([0; HEADER]);
-    fill(buffer)?;
+    let put = fill(buffer).and_then(|()| seal(buffer, start));
+    if put.is_err() {
+        // Half a record would hide all that come behind it.
+        buffer.truncate(start);
+    }
+    put
+}
+
+/// Writes the header of the record that begins here and is the last.
+fn seal(buffer: &mut [u8], start: usize) -> std::io::Result<()> {
     let payload = buffer.get(start + HEADER..).unwrap_or_default();
     let length = u32::try_from(payload.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
     let crc = crc32fast::hash(payload);
@@ -230,5 +249,23 @@ fn parse(payload: &[u8], offset: usize) -> Option<Record> {
             Some(Record::Charges(tenant, charges))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_fails_leaves_nothing_behind() {
+        let mut buffer = Vec::new();
+        put_event(&mut buffer, &[], b"{}").unwrap();
+        let before = buffer.clone();
+        let failed = put(&mut buffer, |buffer| {
+            buffer.push(b'E');
+            Err(std::io::ErrorKind::InvalidData.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(buffer, before);
     }
 }

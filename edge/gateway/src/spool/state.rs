@@ -127,12 +127,6 @@ pub(super) struct Snapshot {
     open: Vec<AuditEvent>,
 }
 
-impl Snapshot {
-    pub(super) fn lanes(&self) -> &[(TenantId, LaneEnd)] {
-        &self.lanes
-    }
-}
-
 /// The state.
 #[derive(Debug, Default)]
 pub(super) struct State {

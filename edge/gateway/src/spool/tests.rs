@@ -1,9 +1,11 @@
+mod crash;
+mod damage;
+mod full;
+
 use super::*;
 use proctor_engine::CountKey;
 use proctor_model::Timestamp;
 use proctor_model::audit::{EntryHash, Kind};
-use std::fs::OpenOptions;
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -345,6 +347,30 @@ async fn receipts_let_go_of_events_and_a_foreign_one_stops_everything() {
 }
 
 #[tokio::test]
+async fn a_call_whose_outcome_can_not_be_written_is_unknown_after_the_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let call = event("acme", 1, Kind::Authorized);
+    spool.submit(call.clone(), charge(7)).await.unwrap();
+    let mut foreign = receipt(&stored(&spool, &acme()).await[0]);
+    foreign.edge_hash = EntryHash::ZERO;
+    spool.settle(foreign).await;
+    spool.outcome(outcome(&call, 2), Vec::new()).await;
+    assert!(spool.flush().await, "it is not owed: it would never go");
+    close(spool, dir.path());
+    let (spool, open_calls) = open(dir.path());
+    let [missing] = open_calls.as_slice() else {
+        panic!("{open_calls:?}");
+    };
+    assert_eq!(
+        (missing.of, missing.kind),
+        (Some(call.event_id), Kind::Unknown)
+    );
+    let key = charge(7).remove(0).key;
+    assert_eq!(spool.counts().get(&acme(), &key), 1);
+}
+
+#[tokio::test]
 async fn a_receipt_for_more_than_we_have_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
@@ -358,141 +384,12 @@ async fn a_receipt_for_more_than_we_have_stops_everything() {
     );
 }
 
-#[tokio::test]
-async fn a_full_spool_refuses_calls_but_takes_outcomes() {
-    let dir = tempfile::tempdir().unwrap();
-    let small = SpoolConfig {
-        dir: dir.path().to_owned(),
-        bytes_max: 2_000,
-    };
-    let (spool, _) = Spool::open(small, Clock::system()).unwrap();
-    let mut written = 0;
-    while spool
-        .record(event("acme", written + 1, Kind::Authorized))
-        .await
-        .is_ok()
-    {
-        written += 1;
-        assert!(written < 100, "it never gets full");
-    }
-    spool
-        .outcome(
-            outcome(&event("acme", 1, Kind::Authorized), 500),
-            Vec::new(),
-        )
-        .await;
-    for _ in 0..100 {
-        spool.tick().await;
-        if stored(&spool, &acme())
-            .await
-            .last()
-            .is_some_and(|event| event.kind == Kind::Completed)
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the outcome was not written");
-}
-
-#[tokio::test]
-async fn a_small_spool_that_was_full_takes_calls_again_when_the_ledger_has_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let small = SpoolConfig {
-        dir: dir.path().to_owned(),
-        bytes_max: 256 * 1024,
-    };
-    let (spool, _) = Spool::open(small, Clock::system()).unwrap();
-    let mut written = 0;
-    while spool
-        .record(event("acme", written + 1, Kind::Refused))
-        .await
-        .is_ok()
-    {
-        written += 1;
-        assert!(written < 10_000, "it never gets full");
-    }
-    while let Some(last) = stored(&spool, &acme()).await.pop() {
-        spool.settle(receipt(&last)).await;
-        assert!(spool.flush().await);
-    }
-    let again = spool.record(event("acme", written + 1, Kind::Refused));
-    assert_eq!(again.await, Ok(()));
-}
-
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
     segment::list(dir)
         .unwrap()
         .into_iter()
         .map(|number| segment::path(dir, number))
         .collect()
-}
-
-#[tokio::test]
-async fn a_torn_end_is_dropped_and_damage_before_it_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let (spool, _) = open(dir.path());
-    spool.record(event("acme", 1, Kind::Refused)).await.unwrap();
-    spool.record(event("acme", 2, Kind::Refused)).await.unwrap();
-    close(spool, dir.path());
-    let last = segments(dir.path()).pop().unwrap();
-    OpenOptions::new()
-        .append(true)
-        .open(&last)
-        .unwrap()
-        .write_all(&[9, 0, 0, 0, 1, 2])
-        .unwrap();
-    let (spool, _) = open(dir.path());
-    spool.record(event("acme", 3, Kind::Refused)).await.unwrap();
-    assert_eq!(stored(&spool, &acme()).await.len(), 3);
-    close(spool, dir.path());
-    // The first segment is complete by what the second one says of it: a flipped bit is damage.
-    let mut file = OpenOptions::new().write(true).open(&last).unwrap();
-    file.seek(SeekFrom::Start(120)).unwrap();
-    file.write_all(b"~~~~").unwrap();
-    drop(file);
-    assert!(matches!(
-        Spool::open(config(dir.path()), Clock::system()),
-        Err(SpoolError::Corrupt(_))
-    ));
-}
-
-#[tokio::test]
-async fn what_was_promised_is_there_to_the_last_bit_or_the_edge_does_not_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let (spool, _) = open(dir.path());
-    for number in 1..=3 {
-        spool
-            .record(event("acme", number, Kind::Refused))
-            .await
-            .unwrap();
-    }
-    close(spool, dir.path());
-    let last = segments(dir.path()).pop().unwrap();
-    let good = std::fs::read(&last).unwrap();
-    let refuses = |why: &str| {
-        let opened = Spool::open(config(dir.path()), Clock::system());
-        assert!(matches!(opened, Err(SpoolError::Corrupt(_))), "{why}");
-    };
-    for at in 0..good.len() {
-        let mut bad = good.clone();
-        bad[at] ^= 1 << (at % 8);
-        std::fs::write(&last, bad).unwrap();
-        refuses(&format!("a flipped bit at {at}"));
-    }
-    for length in [0, 8, good.len() / 2, good.len() - 1] {
-        std::fs::write(&last, &good[..length]).unwrap();
-        refuses(&format!("cut to {length}"));
-    }
-    let mut zeroed = good.clone();
-    zeroed[good.len() - 64..].fill(0);
-    std::fs::write(&last, zeroed).unwrap();
-    refuses("zeros at the end");
-    std::fs::remove_file(&last).unwrap();
-    refuses("the segment is gone");
-    std::fs::write(&last, &good).unwrap();
-    let (spool, _) = open(dir.path());
-    assert_eq!(stored(&spool, &acme()).await.len(), 3);
 }
 
 #[tokio::test]

@@ -1,19 +1,22 @@
 //! The one thread that writes the spool: takes what waits, writes it, syncs once, and only then answers.
 
+mod stage;
+
 use super::backlog::{Backlog, Settled};
+use super::disk::{Disk, DiskFile};
 use super::mark::{self, Mark, Synced};
+use super::recover::{Recovered, recover};
 use super::segment;
 use super::state::{Drawn, LaneEnd, State};
-use super::{Command, Entry, NotRecorded, Shared, SpoolConfig, SpoolError, Submission};
+use super::{Command, Entry, NotRecorded, Shared, SpoolError, Submission};
 use proctor_engine::Charge;
-use proctor_model::audit::{AuditEvent, EntryHash, Receipt};
+use proctor_model::audit::{AuditEvent, Receipt};
 use proctor_model::{Reason, TenantId};
 use proctor_runtime::Clock;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
@@ -63,19 +66,31 @@ struct Group {
     staged: Vec<Staged>,
     ends: HashMap<TenantId, LaneEnd>,
     drawn: Drawn,
+    /// Things that happened and can't be written.
+    lost: u64,
+}
+
+/// The segment that is written to.
+struct Open {
+    file: DiskFile,
+    mark: Mark,
+    bytes: u64,
+    /// Size of its snapshot: what it holds beyond counts towards its end.
+    snapshot_bytes: u64,
 }
 
 pub(super) struct Writer {
-    config: SpoolConfig,
+    disk: Disk,
+    bytes_max: u64,
     clock: Clock,
     shared: Arc<Shared>,
     state: State,
+    /// The highest number that a segment has or had.
+    last: u64,
+    /// The newest segment that is durable and that the mark speaks of: only older ones are let go of.
     current: u64,
-    /// None after an I/O error: what the descriptor says about later syncs can't be believed.
-    file: Option<(File, u64)>,
-    mark: Mark,
-    /// Size of the current segment's snapshot: what it holds beyond counts towards its end.
-    snapshot_bytes: u64,
+    /// None after an I/O error: what the descriptors say about later syncs can't be believed.
+    open: Option<Open>,
     failed_at: Option<Duration>,
     /// What has happened and could not be written: it goes first when it works again.
     owed: Vec<Submission>,
@@ -84,36 +99,46 @@ pub(super) struct Writer {
 impl Writer {
     /// Reads what there is, and begins a new segment.
     pub(super) fn open(
-        config: SpoolConfig,
+        disk: Disk,
+        bytes_max: u64,
         clock: Clock,
         shared: Arc<Shared>,
     ) -> Result<Self, SpoolError> {
-        let numbers = segment::list(&config.dir)?;
-        let synced = mark::read(&config.dir).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidData => SpoolError::Corrupt(mark::path(&config.dir)),
+        let numbers = segment::list(disk.dir())?;
+        let synced = mark::read(disk.dir()).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => SpoolError::Corrupt(mark::path(disk.dir())),
             _ => SpoolError::Io(error),
         })?;
-        let (state, backlog) = recover(&config, &numbers, synced)?;
-        let mark = Mark::open(&config.dir)?;
+        let Recovered {
+            state,
+            backlog,
+            newest,
+        } = recover(&disk, &numbers, synced)?;
         *shared
             .backlog
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = backlog;
-        let current = numbers.last().copied().unwrap_or(0);
         let mut writer = Self {
-            config,
+            disk,
+            bytes_max,
             clock,
             shared,
             state,
-            current,
-            file: None,
-            mark,
-            snapshot_bytes: 0,
+            last: numbers.last().copied().unwrap_or(0),
+            current: newest,
+            open: None,
             failed_at: None,
             owed: Vec::new(),
         };
-        writer.begin_segment()?;
-        Ok(writer)
+        match writer.begin_segment() {
+            // No reason to stay away: when what the disk holds has been sent, there is room.
+            Err(SpoolError::Io(error)) if is_full(&error) => {
+                tracing::error!(%error, "no spool segment can be begun: calls are refused until one can");
+                writer.fail();
+                Ok(writer)
+            }
+            begun => begun.map(|()| writer),
+        }
     }
 
     pub(super) fn counts(&self) -> super::Counts {
@@ -154,19 +179,26 @@ impl Writer {
     fn keep_house(&self) {
         let over = self.shared.control_time.over(self.clock.now());
         self.state.counts.forget(over);
-        if self.file.is_some() {
-            segment::keep_reserve(&self.config.dir);
+        if self.open.is_some() {
+            segment::keep_reserve(&self.disk);
         }
     }
 
     fn write(&mut self, submissions: Vec<Submission>) {
-        if submissions.is_empty() && self.file.is_some() {
+        if submissions.is_empty() && self.open.is_some() {
             return;
         }
         if self.ready().is_err() {
             return self.refuse(submissions);
         }
         let group = self.stage(submissions);
+        if group.lost > 0 {
+            metrics::counter!("proctor_edge_spool_lost_total").increment(group.lost);
+            tracing::error!(
+                lost = group.lost,
+                "outcomes can't be written: their calls stay open until the restart, and are unknown then"
+            );
+        }
         if group.staged.is_empty() {
             return;
         }
@@ -185,8 +217,8 @@ impl Writer {
 
     /// A segment that can be written to.
     fn ready(&mut self) -> Result<(), SpoolError> {
-        if let Some((_, bytes)) = &self.file
-            && bytes.saturating_sub(self.snapshot_bytes) < segment_bytes_max(&self.config)
+        if let Some(open) = &self.open
+            && open.bytes.saturating_sub(open.snapshot_bytes) < segment_bytes_max(self.bytes_max)
         {
             return Ok(());
         }
@@ -195,7 +227,7 @@ impl Writer {
             .failed_at
             .is_some_and(|at| now.saturating_sub(at) < RETRY)
         {
-            return Err(SpoolError::Io(std::io::ErrorKind::StorageFull.into()));
+            return Err(SpoolError::Io(ErrorKind::StorageFull.into()));
         }
         let begun = self.begin_segment();
         if let Err(error) = &begun {
@@ -208,39 +240,46 @@ impl Writer {
     }
 
     fn begin_segment(&mut self) -> Result<(), SpoolError> {
-        let number = self.current.saturating_add(1);
-        let (dir, snapshot) = (&self.config.dir, self.state.snapshot());
-        let (file, bytes) = match segment::create(dir, number, &snapshot) {
+        let number = self.last.saturating_add(1);
+        let (disk, snapshot) = (&self.disk, self.state.snapshot());
+        let (file, bytes) = match segment::create(disk, number, &snapshot) {
             // What the full segment holds can only be let go of when there is a newer one.
-            Err(_) if segment::use_reserve(dir) => segment::create(dir, number, &snapshot)?,
+            Err(_) if segment::use_reserve(disk) => segment::create(disk, number, &snapshot)?,
             created => created?,
         };
-        self.current = number;
-        self.mark.set(Synced {
+        self.last = number;
+        let reader = file.reader()?;
+        self.backlog().add_segment(number, reader, bytes);
+        // Before an older segment is let go of: after a power cut the mark must not name one that is gone.
+        let mark = Mark::open(&self.disk)?;
+        mark.begin(Synced {
             segment: number,
             bytes,
         })?;
-        let mut backlog = self
-            .shared
-            .backlog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        backlog.add_segment(number, file.try_clone()?, bytes);
-        drop(backlog);
-        self.file = Some((file, bytes));
-        self.snapshot_bytes = bytes;
+        self.current = number;
+        self.open = Some(Open {
+            file,
+            mark,
+            bytes,
+            snapshot_bytes: bytes,
+        });
         self.failed_at = None;
         self.shared.writable.store(true, Ordering::Release);
         self.drop_done();
-        segment::keep_reserve(&self.config.dir);
+        segment::keep_reserve(&self.disk);
         Ok(())
     }
 
     fn fail(&mut self) {
-        self.file = None;
+        self.open = None;
         self.failed_at = Some(self.clock.monotonic());
         self.shared.writable.store(false, Ordering::Release);
         metrics::counter!("proctor_edge_spool_failures_total").increment(1);
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        let backlog = self.shared.backlog.lock();
+        backlog.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who waits is told no; what has happened is owed.
@@ -255,125 +294,22 @@ impl Writer {
         }
     }
 
-    fn stage(&self, submissions: Vec<Submission>) -> Group {
-        let mut group = Group::default();
-        let forked = self.shared.forked.load(Ordering::Acquire);
-        let used = self
-            .shared
-            .backlog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes();
-        for submission in submissions {
-            let Submission {
-                entry,
-                charges,
-                reply,
-            } = submission;
-            let full = used.saturating_add(u64::try_from(group.buffer.len()).unwrap_or(0))
-                > self.config.bytes_max;
-            let staged = if forked || (full && !entry.is_owed()) {
-                Err(NotRecorded::Unavailable)
-            } else {
-                self.stage_one(&mut group, entry, &charges)
-            };
-            match (staged, reply) {
-                (Ok(entry), reply) => group.staged.push(Staged {
-                    entry,
-                    charges,
-                    reply,
-                }),
-                (Err(why), Some(reply)) => super::answer(reply, Err(why)),
-                (Err(_), None) => {}
-            }
-        }
-        group
-    }
-
-    fn stage_one(
-        &self,
-        group: &mut Group,
-        entry: Entry,
-        charges: &[Charge],
-    ) -> Result<Staging, NotRecorded> {
-        let tenant = entry.tenant();
-        // What has happened only corrects what was drawn: it is never refused.
-        match entry.is_owed() {
-            true => group.drawn.note(tenant, charges),
-            false => self
-                .state
-                .draw(tenant, charges, &mut group.drawn)
-                .map_err(NotRecorded::Exhausted)?,
-        }
-        match entry {
-            Entry::Event(event) => self.stage_event(group, event, charges),
-            Entry::Charges(tenant) => {
-                match segment::put_charges(&mut group.buffer, &tenant, charges) {
-                    Ok(()) => Ok(Staging::Charges(tenant)),
-                    Err(_) => {
-                        group.drawn.undo(&tenant, charges);
-                        Err(NotRecorded::Unavailable)
-                    }
-                }
-            }
-        }
-    }
-
-    fn stage_event(
-        &self,
-        group: &mut Group,
-        mut event: Box<AuditEvent>,
-        charges: &[Charge],
-    ) -> Result<Staging, NotRecorded> {
-        let before = group
-            .ends
-            .get(&event.tenant)
-            .copied()
-            .unwrap_or_else(|| self.state.end(&event.tenant));
-        (event.edge_seq, event.edge_prev) = (before.seq.saturating_add(1), before.hash);
-        let undrawn = |group: &mut Group| {
-            group.drawn.undo(&event.tenant, charges);
-            NotRecorded::Unavailable
-        };
-        let Ok(bytes) = event.to_canonical() else {
-            return Err(undrawn(group));
-        };
-        let Ok(at) = segment::put_event(&mut group.buffer, charges, &bytes) else {
-            return Err(undrawn(group));
-        };
-        let end = LaneEnd {
-            seq: event.edge_seq,
-            hash: EntryHash::of(&bytes),
-        };
-        group.ends.insert(event.tenant.clone(), end);
-        Ok(Staging::Event {
-            event,
-            end,
-            at,
-            length: bytes.len(),
-        })
-    }
-
     /// Writes and syncs; returns where the buffer begins in the file.
     fn sync(&mut self, buffer: &[u8]) -> std::io::Result<u64> {
-        let (file, bytes) = self.file.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
-        file.write_all(buffer)?;
-        file.sync_data()?;
-        let offset = *bytes;
-        *bytes = bytes.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
-        self.mark.set(Synced {
+        let open = self.open.as_mut().ok_or(ErrorKind::NotFound)?;
+        open.file.write_at(buffer, open.bytes)?;
+        open.file.sync()?;
+        let offset = open.bytes;
+        open.bytes = offset.saturating_add(u64::try_from(buffer.len()).unwrap_or(u64::MAX));
+        open.mark.set(Synced {
             segment: self.current,
-            bytes: *bytes,
+            bytes: open.bytes,
         })?;
         Ok(offset)
     }
 
     fn applied(&mut self, group: Group, offset: u64) {
-        let mut backlog = self
-            .shared
-            .backlog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut backlog = self.backlog();
         backlog.grow(self.current, u64::try_from(group.buffer.len()).unwrap_or(0));
         for staged in &group.staged {
             if let Staging::Event {
@@ -404,12 +340,7 @@ impl Writer {
 
     fn settle(&mut self, receipt: &Receipt) {
         let end = self.state.end(&receipt.tenant);
-        let settled = self
-            .shared
-            .backlog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .settle(receipt, end);
+        let settled = self.backlog().settle(receipt, end);
         match settled {
             Settled::Committed(0) => {}
             Settled::Committed(_) => {
@@ -430,103 +361,26 @@ impl Writer {
     }
 
     fn drop_done(&self) {
-        let done = self
-            .shared
-            .backlog
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take_done(self.current);
+        let done = self.backlog().take_done(self.current);
         for number in done {
-            if let Err(error) = std::fs::remove_file(segment::path(&self.config.dir, number)) {
+            if let Err(error) = segment::remove(&self.disk, number) {
                 tracing::warn!(%error, number, "a spool segment that is done with can't be removed");
             }
         }
     }
 }
 
-/// The segment that is written to is never let go of: were it all of a spool's room, a spool that was full once would stay
-/// full for good.
-fn segment_bytes_max(config: &SpoolConfig) -> u64 {
-    (config.bytes_max / 4).clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MAX)
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
-/// Folds all segments, oldest first. Each begins with a snapshot, which overrules what came before it: records behind
-/// it in an older segment were never acknowledged.
-fn recover(
-    config: &SpoolConfig,
-    numbers: &[u64],
-    synced: Synced,
-) -> Result<(State, Backlog), SpoolError> {
-    if synced.segment > 0 && !numbers.contains(&synced.segment) {
-        return Err(SpoolError::Corrupt(segment::path(
-            &config.dir,
-            synced.segment,
-        )));
-    }
-    let (mut state, mut backlog) = (State::default(), Backlog::default());
-    for number in numbers {
-        let path = segment::path(&config.dir, *number);
-        let contents = segment::read(&path)?;
-        // What was promised to be durable has to be there, to the last byte.
-        if *number == synced.segment && contents.good < synced.bytes {
-            return Err(SpoolError::Corrupt(path));
-        }
-        let mut records = contents.records.into_iter();
-        let Some(segment::Record::Snapshot(snapshot)) = records.next() else {
-            // Begun when the machine stopped, or when the disk was full: nothing was ever acknowledged from it.
-            if numbers.last() == Some(number) {
-                std::fs::remove_file(&path)?;
-                continue;
-            }
-            return Err(SpoolError::Corrupt(path));
-        };
-        // What an older segment should hold by this one's word has to be there.
-        let whole = |(tenant, end): &(TenantId, LaneEnd)| state.end(tenant).seq >= end.seq;
-        if Some(number) != numbers.first() && !snapshot.lanes().iter().all(whole) {
-            return Err(SpoolError::Corrupt(path));
-        }
-        backlog.cut(snapshot.lanes());
-        state = State::restore(*snapshot);
-        let file = File::open(&path)?;
-        let bytes = file.metadata()?.len();
-        backlog.add_segment(*number, file, bytes);
-        for record in records {
-            let (charges, bytes, offset) = match record {
-                segment::Record::Event {
-                    charges,
-                    event,
-                    offset,
-                } => (charges, event, offset),
-                segment::Record::Charges(tenant, charges) => {
-                    state.counts.add(&tenant, &charges);
-                    continue;
-                }
-                segment::Record::Snapshot(_) => return Err(SpoolError::Corrupt(path)),
-            };
-            let event = AuditEvent::from_canonical(&bytes)
-                .map_err(|_| SpoolError::Corrupt(path.clone()))?;
-            let hash = EntryHash::of(&bytes);
-            let before = state.end(&event.tenant);
-            if event.edge_seq != before.seq.saturating_add(1) || event.edge_prev != before.hash {
-                return Err(SpoolError::Corrupt(path));
-            }
-            backlog.add(
-                &event.tenant,
-                LaneEnd {
-                    seq: event.edge_seq,
-                    hash,
-                },
-                *number,
-                offset,
-                bytes.len(),
-            );
-            state.fold(&event, hash, &charges);
-        }
-        if !contents.whole {
-            tracing::warn!(path = %path.display(), "the end of a spool segment was not whole; it was never acknowledged");
-        }
-    }
-    Ok((state, backlog))
+/// The segment that is written to is never let go of: were it all of a spool's room, a spool that was full once would stay
+/// full for good.
+fn segment_bytes_max(spool_bytes_max: u64) -> u64 {
+    (spool_bytes_max / 4).clamp(SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MAX)
 }
 
 impl From<NotRecorded> for Reason {
