@@ -411,6 +411,11 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
+    /// Whether the key was seen at all.
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.latest.contains_key(&key)
+    }
+
     fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
         self.sightings(key).map(|(_, sighting)| sighting.source)
     }
@@ -446,7 +451,7 @@ impl Index {
     }
 }
 
-/// A text that is believed word for word: the goal of an intent, and the constants of its actions.
+/// A text that is believed word for word: the goal of an intent.
 #[derive(Debug)]
 pub(crate) struct Passage {
     keyed: Fingerprinter,
@@ -484,8 +489,8 @@ impl Form {
 }
 
 impl Passage {
-    /// Of a text, and of values that stand for themselves.
-    pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
+    /// Of a text.
+    pub(crate) fn new(key: &[u8; 16], text: &str) -> Self {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
@@ -503,9 +508,6 @@ impl Passage {
             if let Some(folded) = folded(chunk, &normal) {
                 index.put(keyed.of(Kind::Whole, &folded), 0);
             }
-        }
-        for constant in constants {
-            put_whole(&mut index, constant, 0, &keyed);
         }
         let folded = folded(text, &normal_text);
         let forms = std::iter::once(normal_text).chain(folded);
@@ -529,7 +531,7 @@ impl Passage {
         !query.ragged
             && query.typed.is_none()
             && query.phrase.len() <= PHRASE_WORDS_MAX
-            && self.index.latest.contains_key(first)
+            && self.index.has(*first)
             && self.forms.iter().any(|form| form.has(value.form()))
     }
 
