@@ -5,13 +5,16 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read), `rules` (which argument needs what).
+//! `tracker` (what one session has read), `plan` (which argument needs what), `rules` (whether it has it).
 
 mod account;
 mod address;
+mod choice;
 mod class;
+mod constants;
 mod decode;
 mod index;
+mod plan;
 mod quantity;
 mod rules;
 mod text;
@@ -21,11 +24,11 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use constants::Constants;
 pub(crate) use index::Passage;
+pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;
-pub(crate) use rules::{
-    Broken, Evidence, Origins, Pattern, Place, Plan, Written, origins, written,
-};
+pub(crate) use rules::{Broken, Evidence, Origins, Place, Written, origins, written};
 pub use tracker::{Reading, Tracker};
 
 /// The key of a tenant's trackers, from its digest key.

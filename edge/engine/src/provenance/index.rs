@@ -1,7 +1,6 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
-use super::class::class;
-use super::decode::decoded;
+use super::decode::decoded_parts;
 use super::quantity::canonical_number;
 use super::text::{
     Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
@@ -194,6 +193,22 @@ impl Spelled {
     /// What the same value may look like elsewhere.
     fn form(&self) -> &str {
         self.folded.as_ref().unwrap_or(&self.normal)
+    }
+
+    pub(super) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// What leads out in it.
+    pub(super) fn leads(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.values().filter(|(kind, _)| kind.leads_out())
+    }
+
+    /// What the value is known by as a whole: its normal form, and where it leads.
+    pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
+        let leads = self.whole().filter(|(kind, _)| kind.leads_out());
+        let leads = leads.map(|(kind, canonical)| keyed.of(kind, canonical));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(leads)
     }
 
     fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
@@ -411,6 +426,30 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
+    /// A source that has the word of the query among others; as a value by itself a record has it in a field of its own.
+    pub(super) fn has_amid(&self, query: &Query) -> Option<u16> {
+        let [(word, _)] = query.phrase.as_slice() else {
+            return None;
+        };
+        // What is no word, and the end of a text, is joined to nothing.
+        let is_word = |number: u32| self.at(number).is_some_and(|at| at.joined != 0);
+        let mut seen = 0_usize;
+        for (number, sighting) in self.sightings(*word) {
+            if is_word(number.saturating_sub(1)) || is_word(number.saturating_add(1)) {
+                return Some(sighting.source);
+            }
+            seen = seen.saturating_add(1);
+        }
+        // Nobody hides a sentence behind its own words.
+        let mut latest = self.keyed(*word);
+        latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
+    }
+
+    /// Whether the key was seen at all.
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.latest.contains_key(&key)
+    }
+
     fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
         self.sightings(key).map(|(_, sighting)| sighting.source)
     }
@@ -446,7 +485,7 @@ impl Index {
     }
 }
 
-/// A text that is believed word for word: the goal of an intent, and the constants of its actions.
+/// A text that is believed word for word: the goal of an intent.
 #[derive(Debug)]
 pub(crate) struct Passage {
     keyed: Fingerprinter,
@@ -484,8 +523,8 @@ impl Form {
 }
 
 impl Passage {
-    /// Of a text, and of values that stand for themselves.
-    pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
+    /// Of a text.
+    pub(crate) fn new(key: &[u8; 16], text: &str) -> Self {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
@@ -503,9 +542,6 @@ impl Passage {
             if let Some(folded) = folded(chunk, &normal) {
                 index.put(keyed.of(Kind::Whole, &folded), 0);
             }
-        }
-        for constant in constants {
-            put_whole(&mut index, constant, 0, &keyed);
         }
         let folded = folded(text, &normal_text);
         let forms = std::iter::once(normal_text).chain(folded);
@@ -529,8 +565,13 @@ impl Passage {
         !query.ragged
             && query.typed.is_none()
             && query.phrase.len() <= PHRASE_WORDS_MAX
-            && self.index.latest.contains_key(first)
+            && self.index.has(*first)
             && self.forms.iter().any(|form| form.has(value.form()))
+    }
+
+    /// Whether the text has this, byte for byte, as one of its words or in quotation marks.
+    pub(super) fn has_exactly(&self, text: &str) -> bool {
+        self.index.has(self.keyed.of(Kind::Exact, text))
     }
 
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
@@ -541,10 +582,19 @@ impl Passage {
 
 /// Notes a scalar that is believed as a whole, and as nothing less.
 pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
-    let Some(spelled) = Spelled::of(value) else {
-        return;
-    };
-    let Spelled { text, normal, .. } = &spelled;
+    if let Some(spelled) = Spelled::of(value) {
+        put_spelled(index, &spelled, source, keyed);
+    }
+}
+
+/// The same, where its forms are at hand.
+pub(super) fn put_spelled(
+    index: &mut Index,
+    spelled: &Spelled,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    let Spelled { text, normal, .. } = spelled;
     index.put(keyed.of(Kind::Exact, text), source);
     index.put(keyed.of(Kind::Whole, normal), source);
     if let Some(folded) = &spelled.folded {
@@ -570,17 +620,6 @@ pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &F
     }
 }
 
-class!(ENCODED, ends_encoded);
-
-/// What nothing encoded has inside.
-const fn ends_encoded(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
-        )
-}
-
 /// Notes everything in a text that is not believed, and in what it says once decoded.
 pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
@@ -593,7 +632,7 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(latin) = with_latin_letters(&text) {
         put_plain(index, &latin, source, keyed);
     }
-    for decoded in ENCODED.split(&text).flat_map(decoded) {
+    for decoded in decoded_parts(&text) {
         put_plain(index, &decoded, source, keyed);
     }
 }

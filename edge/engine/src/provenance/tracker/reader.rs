@@ -1,12 +1,14 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
 use super::echoes::Echoes;
+use super::names::names_of;
 use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
 use crate::catalogue::Tool;
-use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
-use crate::provenance::index::{put_suspect, put_whole};
-use crate::provenance::value::Kind;
-use proctor_model::catalogue::{MemoryUse, Trust, Verb};
+use crate::limits::PROVENANCE_FIELDS_MAX;
+use crate::provenance::decode::embedded;
+use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::text::lines;
+use proctor_model::catalogue::{MemoryUse, Trust};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +16,11 @@ use std::collections::{HashMap, HashSet};
 const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
 /// Members of content blocks that hold no words, or (pictures and files) what the tool's own label speaks of.
 const TECHNICAL: [&str; 6] = ["mimeType", "annotations", "size", "data", "blob", "_meta"];
+/// Those with a picture, a sound or a file, in base64.
+const EMBEDDED: [&str; 2] = ["data", "blob"];
+/// Longest text of such a member that may be a value itself, in bytes: a longer one that decodes to a text is base64.
+const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
+
 /// Goes through one result.
 pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -39,13 +46,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             scalars_of(value, &mut scalars);
         }
         let echoes = Echoes::new(tracker, reading, &scalars);
-        let names = scalars
-            .iter()
-            .filter_map(|value| value.as_str())
-            .flat_map(|text| names_of(text, reading.tool.verb()))
-            .take(PROVENANCE_NAMES_MAX)
-            .map(|name| tracker.keyed.of(Kind::Exact, name))
-            .collect();
+        let names = names_of(tracker, reading);
         let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
@@ -152,7 +153,22 @@ impl<'t, 'r> Reader<'t, 'r> {
         scalars_of(value, &mut scalars);
         let technical = TECHNICAL.contains(&key);
         self.foreign |= !technical && scalars.iter().any(|scalar| scalar.is_string());
-        self.suspect(value, None);
+        match value {
+            Value::String(encoded) if EMBEDDED.contains(&key) => self.file(encoded),
+            value => self.suspect(value, None),
+        }
+    }
+
+    /// An embedded file. What one says that is no text a model may see, and nothing here does.
+    fn file(&mut self, encoded: &str) {
+        let text = embedded(encoded);
+        self.tracker.unread |= text.is_none() && self.trust == Trust::Untrusted;
+        if text.is_none() || encoded.len() <= EMBEDDED_VALUE_BYTES_MAX {
+            self.suspect_text(encoded, None);
+        }
+        if let Some(text) = text {
+            self.suspect_text(&text, None);
+        }
     }
 
     /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
@@ -201,26 +217,27 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
     fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            let line = line.trim().trim_start_matches(['-', '*']).trim_start();
-            let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
-            let parts = behind.into_iter().chain([line]);
-            let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
-            for part in parts {
-                let part = Value::String(part.to_owned());
-                if self.echoes.has(&self.tracker.keyed, &part) {
-                    self.suspect(&part, Some(OWN_WORDS));
-                } else {
-                    self.believe(&part, None);
-                }
+        for part in lines(text) {
+            let part = Value::String(part.to_owned());
+            if self.echoes.has(&self.tracker.keyed, &part) {
+                self.suspect(&part, Some(OWN_WORDS));
+            } else {
+                self.believe(&part, None);
             }
         }
     }
 
+    /// What the agent itself had put there without proof is not believed, nor held against it: it may be its own work.
     fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return;
+        };
+        if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
+            return;
+        }
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-            put_whole(&mut trusted.index, scalar, source, keyed);
+            put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
     }
 
@@ -287,16 +304,6 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
-}
-
-/// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
-fn names_of(argument: &str, verb: Verb) -> impl Iterator<Item = &str> {
-    let short = argument.len() <= 1024;
-    let file = argument.rsplit(['/', '\\']).next();
-    let file = file.filter(|file| {
-        verb == Verb::Read && !argument.contains("://") && *file != argument && !file.is_empty()
-    });
-    std::iter::once(argument).chain(file).filter(move |_| short)
 }
 
 /// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.
