@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_loadtest::acme;
-use proctor_loadtest::cluster::Cluster;
-use proctor_loadtest::load::AGENT;
+use proctor_loadtest::cluster::{Cluster, Options};
+use proctor_loadtest::load::{AGENT, allow_all};
 use proctor_loadtest::mcp::{Client, Era, LEGACY, MODERN, meta};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,10 @@ impl System {
         })
         .await
         .unwrap();
+        let agent = format!("agents/{AGENT}");
+        let put = cluster.acme(Method::PUT, &agent, Some(json!({})));
+        put.await.unwrap();
+        allow_all(&cluster).await.unwrap();
         let server = Server {
             tools: Arc::new(Mutex::new(TOOLS.to_vec())),
             did: Arc::default(),

@@ -483,7 +483,11 @@ fn what_an_answer_is_wrapped_in_is_not_its_size() {
         let (events, ending) = relayed(&scenario, &prompt, &streamed(api, &vec![" word"; pieces]));
         assert_eq!(ending, Ending::Done, "{api:?}");
         assert_eq!(text_of(api, &events).len(), pieces * 5, "{api:?}");
-        let (_, ending) = relayed(&scenario, &prompt, &streamed(api, &vec![" word"; pieces + 1]));
+        let (_, ending) = relayed(
+            &scenario,
+            &prompt,
+            &streamed(api, &vec![" word"; pieces + 1]),
+        );
         assert!(
             matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::OutputTooLarge),
             "{api:?}: {ending:?}"
@@ -493,7 +497,10 @@ fn what_an_answer_is_wrapped_in_is_not_its_size() {
 
 #[test]
 fn a_secret_in_the_name_or_id_of_a_tool_call_is_caught() {
-    let scenario = scenario(&[], json!({"rules": [{"classes": ["aws_key"], "action": "redact"}]}));
+    let scenario = scenario(
+        &[],
+        json!({"rules": [{"classes": ["aws_key"], "action": "redact"}]}),
+    );
     let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
     let function = json!({"name": KEY, "arguments": "{}"});
     for delta in [

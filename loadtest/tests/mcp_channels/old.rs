@@ -97,7 +97,7 @@ async fn serve(State(old): State<Old>, Json(request): Json<Value>) -> Response {
             let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} }, "serverInfo": info });
             ([("mcp-session-id", "s")], answered("result", begun)).into_response()
         }
-        "tools/list" => answered("result", json!({ "tools": ["ask", "gate"].map(tool) })),
+        "tools/list" => answered("result", json!({ "tools": (["ask", "gate"].map(tool)) })),
         "tools/call" if request["params"]["name"] == "ask" => old.asks(id),
         "tools/call" => {
             let page = json!({ "mode": "url", "elicitationId": "e1", "url": "https://bank.example/", "message": "sign in" });

@@ -184,7 +184,7 @@ impl Gateway {
         access_token: &str,
         trace_id: Option<String>,
     ) -> Result<Arc<Known>, Away> {
-        let admitted = self.admitted(None, access_token).await?;
+        let admitted = self.login_of(None, access_token).await?;
         let away = |reason| Away(Some(admitted.tenant().id.clone()), reason);
         let issuer = admitted.issuer().map_err(away)?;
         let login = &admitted.login;

@@ -119,7 +119,7 @@ impl Gateway {
 
     async fn exchanged(&self, request: ExchangeRequest<'_>) -> Result<Exchanged, Away> {
         let named = request.tenant.as_ref();
-        let admitted = self.admitted(named, request.subject_token).await?;
+        let admitted = self.login_of(named, request.subject_token).await?;
         let given = match self.key_of(&admitted, &request.presented) {
             Ok(key) => self.give(&admitted, key, &request).await,
             Err(reason) => Err(reason),
@@ -128,7 +128,7 @@ impl Gateway {
     }
 
     /// Whose login an access token is, and that it may be exchanged. `named` is the tenant, where it is named.
-    pub(super) async fn admitted(
+    pub(super) async fn login_of(
         &self,
         named: Option<&TenantId>,
         access_token: &str,
@@ -138,13 +138,13 @@ impl Gateway {
         let claims = jws.unverified().ok_or_else(invalid)?;
         let judges = self.judges_of(named, &claims)?;
         let (judge, claims) = self.judge_of(named, judges, &jws).await?;
-        match self.judged(&judge, &jws, &claims) {
+        match self.judged_login(&judge, &jws, &claims) {
             Ok(login) => Ok(Admitted { judge, login }),
             Err(reason) => Err(Away(Some(judge.tenant.id.clone()), reason)),
         }
     }
 
-    fn judged(
+    fn judged_login(
         &self,
         judge: &Judge,
         jws: &Jws<'_>,

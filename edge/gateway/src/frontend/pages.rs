@@ -143,7 +143,8 @@ fn admit_headers(headers: &mut HeaderMap) {
     let asked = asked.iter().filter_map(|value| value.to_str().ok());
     let asked = asked.flat_map(|value| value.split(','));
     let asked = asked.map(|name| name.trim().to_ascii_lowercase());
-    let sent = SENT.iter().map(|name| name.as_str().to_owned());
+    let all = SENT;
+    let sent = all.iter().map(|name| name.as_str().to_owned());
     let admitted: Vec<String> = sent
         .chain(asked.filter(|name| is_of_argument(name)))
         .collect();

@@ -8339,12 +8339,15 @@ pub struct VerifyResponse {
     /// Size of the newest checkpoint.
     #[prost(uint64, tag = "6")]
     pub sealed: u64,
+    /// So many entries at the beginning are in archives, and were not looked at here.
+    #[prost(uint64, tag = "7")]
+    pub archived: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Finding {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// `hash`, `link`, `gap`, `lane_gap`, `lane_fork`, `form`, `head`, `root`, `memory`.
+    /// `hash`, `link`, `gap`, `lane_gap`, `lane_fork`, `form`, `head`, `root`, `columns`, `memory`.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]

@@ -300,7 +300,8 @@ impl Walk {
     }
 
     fn known(&mut self, trust: &Trust) -> Result<(), Finding> {
-        let of_this = |known: &&Known| known.tenant == self.header.tenant;
+        let tenant = self.header.tenant.clone();
+        let of_this = |known: &&Known| known.tenant == tenant;
         let seals = trust.seals.iter().filter(of_this);
         let marks = seals
             .filter(|seal| self.header.reaches(seal.size))

@@ -4,8 +4,8 @@
 
 use super::signed;
 use crate::LedgerError;
+use proctor_model::TenantId;
 use proctor_model::audit::{AuditEvent, EntryHash};
-use proctor_model::{TenantId, ToolRef};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::time::{Date, OffsetDateTime};
@@ -60,7 +60,6 @@ impl Copies {
             .and_then(|effect| serde_json::to_value(effect).ok());
         let time =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.as_micros()) * 1000);
-        let tool = |tool: &ToolRef| format!("{}/{}", tool.server, tool.name);
         Self {
             event_id: event.event_id.as_uuid(),
             edge: event.edge.to_string(),
@@ -70,7 +69,7 @@ impl Copies {
             agent: event.agent.as_ref().map(ToString::to_string),
             user_id: event.user.as_ref().map(ToString::to_string),
             session: event.session.as_ref().map(ToString::to_string),
-            tool: event.tool.as_ref().map(tool),
+            tool: (event.tool.as_ref()).map(|tool| format!("{}/{}", tool.server, tool.name)),
             effect: effect.and_then(|effect| effect.as_str().map(ToOwned::to_owned)),
             control: event.control.map(|control| control.as_str().to_owned()),
             reason: event.reason.map(|reason| reason.code().to_owned()),

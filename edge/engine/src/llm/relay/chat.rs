@@ -249,7 +249,10 @@ impl Chat {
 
 /// Whether a member's name is one that a provider gives, and not words of the answer.
 fn is_member(name: &str) -> bool {
-    name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 fn key(index: u64, name: &str) -> String {

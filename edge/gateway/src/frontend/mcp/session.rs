@@ -2,8 +2,8 @@
 
 use super::owner::Owner;
 use super::stream::{Account, Keep, Stream};
-use crate::enforce::Permitted;
 use crate::enforce::Caller;
+use crate::enforce::Permitted;
 use crate::recent::Recent;
 use crate::upstream::{Reply, Watched};
 use proctor_model::TenantId;
@@ -392,7 +392,10 @@ mod tests {
         let session = session();
         let (reply, waits) = oneshot::channel();
         let (other, _still_waits) = oneshot::channel();
-        let (number, _) = (session.ask(reply), session.ask(other));
+        let (number, _) = (
+            session.ask(Arc::default(), reply),
+            session.ask(Arc::default(), other),
+        );
         drop(waits);
         assert_eq!(session.withdrawn(), [number]);
         assert!(session.withdrawn().is_empty(), "once");

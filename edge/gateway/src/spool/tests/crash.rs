@@ -418,7 +418,7 @@ async fn names_may_reach_the_disk_before_what_they_name() {
         settle(1),
         call(0),
         Step::Restart,
-        Step::Fail,
+        Step::Fail { syncs: 1 },
         call(1),
         call(0),
     ]);

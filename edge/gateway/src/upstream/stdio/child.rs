@@ -1,7 +1,7 @@
 //! A child that runs: its process, and what is written to it.
 
+use super::LATE_MAX;
 use super::waiting::Waiting;
-use super::{LATE_MAX, limits};
 use crate::upstream::rpc::{Era, Failure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;

@@ -48,7 +48,7 @@ impl Given {
         let mut trust = Trust {
             keys: keys.context("--key")?,
             witnesses: witnesses.context("--witness")?,
-            known: Vec::new(),
+            ..Trust::default()
         };
         if trust
             .witnesses
