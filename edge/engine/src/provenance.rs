@@ -5,13 +5,14 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read), `rules` (which argument needs what).
+//! `tracker` (what one session has read), `plan` (which argument needs what), `rules` (whether it has it).
 
 mod account;
 mod address;
 mod class;
 mod decode;
 mod index;
+mod plan;
 mod quantity;
 mod rules;
 mod text;
@@ -22,10 +23,9 @@ mod value;
 mod tests;
 
 pub(crate) use index::Passage;
+pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;
-pub(crate) use rules::{
-    Broken, Evidence, Origins, Pattern, Place, Plan, Written, origins, written,
-};
+pub(crate) use rules::{Broken, Evidence, Origins, Place, Written, origins, written};
 pub use tracker::{Reading, Tracker};
 
 /// The key of a tenant's trackers, from its digest key.

@@ -411,6 +411,11 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
+    /// Whether the key was seen at all.
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.latest.contains_key(&key)
+    }
+
     fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
         self.sightings(key).map(|(_, sighting)| sighting.source)
     }
@@ -529,7 +534,7 @@ impl Passage {
         !query.ragged
             && query.typed.is_none()
             && query.phrase.len() <= PHRASE_WORDS_MAX
-            && self.index.latest.contains_key(first)
+            && self.index.has(*first)
             && self.forms.iter().any(|form| form.has(value.form()))
     }
 

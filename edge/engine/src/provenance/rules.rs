@@ -3,138 +3,16 @@
 mod reply;
 
 use super::index::{Passage, Query, Spelled};
+use super::plan::{Need, Pattern, Plan};
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX, VIEW_LEADS_MAX};
 use proctor_model::ToolRef;
-use proctor_model::catalogue::{CatalogueEntry, Listed, MemoryTrust, Role, Verb};
+use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// What the values of an argument need.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Need {
-    /// Each comes from an accepted origin.
-    Proved,
-    /// The same, byte for byte.
-    Exact,
-    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time).
-    NotSuspect,
-    /// The same, but for what has fewer than three letters or digits: it stands everywhere.
-    NotDictated,
-    /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
-    Leads,
-    /// Links in it do: to fetch one is to send something there.
-    Links,
-    /// Nothing.
-    Nothing,
-}
-
-/// A JSON Pointer (RFC 6901) in which `*` stands for any one step; it covers what is below it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pattern {
-    text: String,
-    steps: Vec<String>,
-}
-
-impl Pattern {
-    pub(crate) fn new(pointer: &str) -> Self {
-        let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
-        Self {
-            text: pointer.to_owned(),
-            steps: pointer.split('/').skip(1).map(step).collect(),
-        }
-    }
-
-    /// An element of an array may stand where its label's pointer has an index, or nothing at all: `/a/b` is meant as well
-    /// where `a` is a list of records.
-    pub(crate) fn covers(&self, path: &[&str]) -> bool {
-        let mut at = path.iter();
-        self.steps.iter().all(|step| {
-            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
-            loop {
-                match at.next() {
-                    None => return false,
-                    Some(&"*") if !index => {}
-                    Some(&"*") => return true,
-                    Some(at) => return step == "*" || step == at,
-                }
-            }
-        })
-    }
-}
-
-#[derive(Debug)]
-struct Rule {
-    at: Pattern,
-    need: Need,
-    /// Whether a call without it is a violation: there would be nothing to check.
-    required: bool,
-}
-
-/// What a tool's arguments need by its labels.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    rules: Vec<Rule>,
-    rest: Need,
-}
-
-impl Plan {
-    pub(crate) fn of(entry: &CatalogueEntry) -> Self {
-        // Its one argument is a part of its approved name.
-        if entry.definition.listed() == Listed::Resource {
-            return Self {
-                rules: Vec::new(),
-                rest: Need::Nothing,
-            };
-        }
-        let consequential = entry.consequential.iter().flatten();
-        let mut rules: Vec<Rule> = consequential
-            .map(|pointer| Rule {
-                at: Pattern::new(pointer),
-                need: match entry.roles.get(pointer) {
-                    Some(Role::Credential | Role::Command) => Need::Exact,
-                    _ => Need::Proved,
-                },
-                required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
-            })
-            .collect();
-        let listed = |pointer: &String| {
-            entry
-                .consequential
-                .iter()
-                .flatten()
-                .any(|other| other == pointer)
-        };
-        let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
-        rules.extend(roles.map(|(pointer, role)| Rule {
-            at: Pattern::new(pointer),
-            need: need_of(*role, entry.verb),
-            required: matches!(role, Role::Target | Role::Command),
-        }));
-        let unlabelled = entry.consequential.is_none() && entry.roles.is_empty();
-        let rest = match entry.verb {
-            Verb::Read => Need::Links,
-            _ if unlabelled => Need::Proved,
-            _ => Need::Leads,
-        };
-        Self { rules, rest }
-    }
-}
-
-fn need_of(role: Role, verb: Verb) -> Need {
-    match role {
-        Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
-        Role::Credential | Role::Command => Need::Exact,
-        Role::Selector if verb == Verb::Read => Need::Links,
-        Role::Selector => Need::Proved,
-        Role::Amount | Role::Currency => Need::NotSuspect,
-        Role::RowLimit | Role::Control => Need::NotDictated,
-        Role::Content => Need::Leads,
-    }
-}
 
 /// An origin that an intent accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -263,7 +141,10 @@ impl Evidence<'_> {
             proved.then_some((&rule.at, rule.required))
         });
         for (at, required) in declared.chain(planned) {
-            judged.broken.extend(present(at, required, arguments).err());
+            if !at.is_filled_in(required, arguments) {
+                let text = format!("{} is empty or missing", at.text);
+                judged.broken.push(Broken { text, place: None });
+            }
         }
         self.walk(plan, origins, arguments, &mut judged);
         judged.broken
@@ -603,47 +484,6 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
         trust,
         proved: Proved::Whole,
     }
-}
-
-/// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.
-fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken> {
-    let mut nodes = vec![arguments];
-    let mut missing = false;
-    for step in &at.steps {
-        // Of several payments, each has its own target.
-        let lacks = |node: &&Value| {
-            node.as_object()
-                .is_some_and(|members| !members.contains_key(step))
-        };
-        missing |= step != "*" && nodes.iter().any(lacks);
-        nodes = nodes
-            .into_iter()
-            .flat_map(|node| match (node, step.as_str()) {
-                (Value::Array(elements), "*") => elements.iter().collect(),
-                (Value::Object(members), "*") => members.values().collect(),
-                (Value::Array(elements), index) => {
-                    let index = index.parse::<usize>().ok();
-                    index.and_then(|at| elements.get(at)).into_iter().collect()
-                }
-                (Value::Object(members), key) => members.get(key).into_iter().collect(),
-                _ => Vec::new(),
-            })
-            .collect();
-    }
-    let empty = |node: &&Value| match node {
-        Value::String(text) => text.trim().is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        Value::Object(members) => Map::is_empty(members),
-        _ => false,
-    };
-    missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
-    if nodes.iter().any(empty) || (required && missing) {
-        return Err(Broken {
-            text: format!("{} is empty or missing", at.text),
-            place: None,
-        });
-    }
-    Ok(())
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
