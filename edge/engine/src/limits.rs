@@ -93,6 +93,9 @@ pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 512;
 
+/// Most subschemas of one action's `args` that are looked at for constants, the nearest first: a recursive schema has no end.
+pub const INTENT_SUBSCHEMAS_MAX: usize = 8_192;
+
 /// Most items and facts that are looked for on one side of a memory call; what is beyond belongs to no item.
 pub const MEMORY_LOCATED_MAX: usize = 4_096;
 /// Most places of an answer from memory that are labelled one by one.

@@ -10,6 +10,7 @@
 mod account;
 mod address;
 mod class;
+mod constants;
 mod decode;
 mod index;
 mod plan;
@@ -22,6 +23,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use constants::Constants;
 pub(crate) use index::Passage;
 pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;

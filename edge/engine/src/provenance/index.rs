@@ -451,7 +451,7 @@ impl Index {
     }
 }
 
-/// A text that is believed word for word: the goal of an intent, and the constants of its actions.
+/// A text that is believed word for word: the goal of an intent.
 #[derive(Debug)]
 pub(crate) struct Passage {
     keyed: Fingerprinter,
@@ -489,8 +489,8 @@ impl Form {
 }
 
 impl Passage {
-    /// Of a text, and of values that stand for themselves.
-    pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
+    /// Of a text.
+    pub(crate) fn new(key: &[u8; 16], text: &str) -> Self {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
@@ -508,9 +508,6 @@ impl Passage {
             if let Some(folded) = folded(chunk, &normal) {
                 index.put(keyed.of(Kind::Whole, &folded), 0);
             }
-        }
-        for constant in constants {
-            put_whole(&mut index, constant, 0, &keyed);
         }
         let folded = folded(text, &normal_text);
         let forms = std::iter::once(normal_text).chain(folded);

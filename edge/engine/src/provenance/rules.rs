@@ -2,6 +2,7 @@
 
 mod reply;
 
+use super::constants::Constants;
 use super::index::{Passage, Query, Spelled};
 use super::plan::{Need, Pattern, Plan};
 use super::text::visible;
@@ -126,6 +127,8 @@ impl<'v> Judged<'v> {
 #[derive(Clone, Copy)]
 pub(crate) struct Evidence<'a> {
     pub(crate) goal: &'a Passage,
+    /// Those of the action that the call is held against.
+    pub(crate) constants: &'a Constants,
     pub(crate) session: &'a Tracker,
 }
 
@@ -192,9 +195,12 @@ impl Evidence<'_> {
 
     /// A member's name may be a value as well: what leads out in it needs proof.
     fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
-        match self.rule(plan, origins, path) {
-            (Need::Nothing, _) => Ok(()),
-            (_, accepted) => self.leads(key, false, accepted, path),
+        let (need, accepted) = self.rule(plan, origins, path);
+        let named = || accepted.contains(&Origin::Goal) && self.constants.has_name(path, key);
+        match need {
+            Need::Nothing => Ok(()),
+            _ if named() => Ok(()),
+            _ => self.leads(key, false, accepted, path),
         }
     }
 
@@ -239,15 +245,17 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Err(broken(path, "its value", None));
         };
-        if self.has_origin(&spelled, exact, accepted) {
+        if self.has_origin(&spelled, exact, accepted, path) {
             return Ok(());
         }
         // A list in one text: good if each of its parts is.
         if let (Value::String(text), false) = (scalar, exact) {
             let mut parts = text.split([',', ';']).map(str::trim).peekable();
             let joined = text.contains([',', ';']) && parts.peek().is_some();
-            let part =
-                |part: &str| self.has_origin(&Spelled::text(part.to_owned()), false, accepted);
+            let part = |part: &str| {
+                let part = Spelled::text(part.to_owned());
+                self.has_origin(&part, false, accepted, path)
+            };
             if joined && parts.all(|text| !text.is_empty() && part(text)) {
                 return Ok(());
             }
@@ -255,8 +263,15 @@ impl Evidence<'_> {
         Err(self.unproved(&spelled, path))
     }
 
-    fn has_origin(&self, scalar: &Spelled, exact: bool, accepted: &[Origin]) -> bool {
-        if accepted.contains(&Origin::Goal) && self.goal.has(scalar, exact) {
+    fn has_origin(
+        &self,
+        scalar: &Spelled,
+        exact: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let declared = || self.goal.has(scalar, exact) || self.constants.has(path, scalar, exact);
+        if accepted.contains(&Origin::Goal) && declared() {
             return true;
         }
         let query = self.session.query(scalar);
@@ -287,7 +302,7 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        if self.has_origin(&spelled, false, accepted) {
+        if self.has_origin(&spelled, false, accepted, path) {
             return Ok(());
         }
         match self.session.suspect(&self.session.query(&spelled)) {
@@ -332,7 +347,10 @@ impl Evidence<'_> {
         let query = self.session.typed_query(kind, canonical);
         let good = accepted.iter().any(|origin| match origin {
             Origin::Any => true,
-            Origin::Goal => self.goal.has_typed(kind, canonical),
+            Origin::Goal => {
+                self.goal.has_typed(kind, canonical)
+                    || self.constants.has_typed(path, kind, canonical)
+            }
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
