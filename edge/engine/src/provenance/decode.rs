@@ -1,7 +1,8 @@
-//! What is said in another writing: percent- and base64-encoded text, one level deep.
+//! What is said in another writing: percent- and base64-encoded text, one level deep; embedded files.
 
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
-use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 
 /// Fewest letters of a chunk that is taken for base64, whatever it says.
 const BASE64_BYTES_MIN: usize = 8;
@@ -70,6 +71,71 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+
+/// As lenient as any client.
+static ALPHABETS: [GeneralPurpose; 2] = [
+    GeneralPurpose::new(&alphabet::STANDARD, LENIENT),
+    GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT),
+];
+
+/// What an embedded file says that came in base64, in lines or not. `None`: it is no text, or no base64.
+pub(super) fn embedded(encoded: &str) -> Option<String> {
+    let bytes: Vec<u8> = encoded
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let mut decoded = ALPHABETS
+        .iter()
+        .filter_map(|alphabet| alphabet.decode(&bytes).ok());
+    text_of(&decoded.next()?)
+}
+
+/// A text in the encodings that files are written in.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let readable = |text: &String| !text.contains(|c: char| c.is_control() && !c.is_whitespace());
+    utf8(bytes)
+        .filter(readable)
+        .or_else(|| utf16(bytes).filter(readable))
+        .or_else(|| Some(latin1(bytes)).filter(readable))
+}
+
+/// UTF-16 by its byte order mark, or in Latin letters alone: nearly anything else could be read as some UTF-16.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let (little, bytes, marked) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (true, rest, true),
+        [0xfe, 0xff, rest @ ..] => (false, rest, true),
+        [_, 0, ..] => (true, bytes, false),
+        [0, ..] => (false, bytes, false),
+        _ => return None,
+    };
+    let pairs = bytes.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    let units = pairs.filter_map(|pair| {
+        let pair = <[u8; 2]>::try_from(pair).ok()?;
+        Some(match little {
+            true => u16::from_le_bytes(pair),
+            false => u16::from_be_bytes(pair),
+        })
+    });
+    let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    (marked || text.chars().all(|c| c <= '\u{ff}')).then_some(text)
+}
+
+/// Latin-1; of what Windows has in addition nothing is a letter or a digit.
+fn latin1(bytes: &[u8]) -> String {
+    let letter = |byte: &u8| match byte {
+        0x80..=0x9f => ' ',
+        byte => char::from(*byte),
+    };
+    bytes.iter().map(letter).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +171,31 @@ mod tests {
         ] {
             assert_eq!(all(word), [""; 0], "{word}");
         }
+    }
+
+    #[test]
+    fn embedded_files_are_read_if_they_are_text() {
+        use base64::prelude::BASE64_STANDARD;
+        let utf16: Vec<u8> = "pay £5000"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let marked = [&[0xff, 0xfe][..], &utf16].concat();
+        let latin1 = b"zahle \x80 5000 an M\xfcller\r\n".to_vec();
+        for (bytes, says) in [
+            ("pay £5000".as_bytes(), Some("pay £5000")),
+            (&utf16[..], Some("pay £5000")),
+            (&marked[..], Some("pay £5000")),
+            (&latin1[..], Some("zahle   5000 an Müller\r\n")),
+            (b"", Some("")),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", None),
+            (b"%PDF-1.7\n\x01\xe2\xe3\xcf\xd3", None),
+            (b"\0\x01\0\x02", None),
+        ] {
+            let encoded = BASE64_STANDARD.encode(bytes);
+            assert_eq!(embedded(&encoded).as_deref(), says, "{encoded}");
+        }
+        assert_eq!(embedded("cGF5\r\nIDUw\nMDA").as_deref(), Some("pay 5000"));
+        assert_eq!(embedded("no base64!"), None);
     }
 }

@@ -307,7 +307,7 @@ impl Evidence<'_> {
         }
         match self.session.suspect(&self.session.query(&spelled)) {
             Some(tool) => Err(broken(path, "its value", Some(tool))),
-            None if self.session.is_incomplete() => Err(broken(path, "its value", None)),
+            None if !self.session.knows_all() => Err(broken(path, "its value", None)),
             None => Ok(()),
         }
     }

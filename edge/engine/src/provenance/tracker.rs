@@ -106,6 +106,8 @@ pub struct Tracker {
     /// Records that were read, latest last.
     records: VecDeque<RecordHash>,
     incomplete: bool,
+    /// Somebody else's picture or file was read: what it says is not known here.
+    unread: bool,
     /// Something was read that may have dictated what the agent says from now on.
     exposed: bool,
     /// What the session has done.
@@ -126,6 +128,7 @@ impl Tracker {
             memory: Index::new(PROVENANCE_MEMORY_MAX),
             records: VecDeque::new(),
             incomplete,
+            unread: false,
             exposed: false,
             history: History::default(),
             vault: Vault::new(crate::filter::vault_key(&[0; 32], &hex::encode(key))),
@@ -152,6 +155,11 @@ impl Tracker {
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         self.incomplete || self.untrusted.index.full
+    }
+
+    /// Whether every untrusted value that the agent may have seen is known here: else what is unknown counts as one.
+    pub(super) fn knows_all(&self) -> bool {
+        !self.unread && !self.is_incomplete()
     }
 
     /// From now on something may have been read elsewhere.

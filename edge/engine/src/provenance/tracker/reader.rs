@@ -4,6 +4,7 @@ use super::echoes::Echoes;
 use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
 use crate::catalogue::Tool;
 use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
+use crate::provenance::decode::embedded;
 use crate::provenance::index::{put_suspect, put_whole};
 use crate::provenance::value::Kind;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
@@ -14,6 +15,11 @@ use std::collections::{HashMap, HashSet};
 const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
 /// Members of content blocks that hold no words, or (pictures and files) what the tool's own label speaks of.
 const TECHNICAL: [&str; 6] = ["mimeType", "annotations", "size", "data", "blob", "_meta"];
+/// Those with a picture, a sound or a file, in base64.
+const EMBEDDED: [&str; 2] = ["data", "blob"];
+/// Longest text of such a member that may be a value itself, in bytes: a longer one that decodes to a text is base64.
+const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
+
 /// Goes through one result.
 pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -152,7 +158,22 @@ impl<'t, 'r> Reader<'t, 'r> {
         scalars_of(value, &mut scalars);
         let technical = TECHNICAL.contains(&key);
         self.foreign |= !technical && scalars.iter().any(|scalar| scalar.is_string());
-        self.suspect(value, None);
+        match value {
+            Value::String(encoded) if EMBEDDED.contains(&key) => self.file(encoded),
+            value => self.suspect(value, None),
+        }
+    }
+
+    /// An embedded file. What one says that is no text a model may see, and nothing here does.
+    fn file(&mut self, encoded: &str) {
+        let text = embedded(encoded);
+        self.tracker.unread |= text.is_none() && self.trust == Trust::Untrusted;
+        if text.is_none() || encoded.len() <= EMBEDDED_VALUE_BYTES_MAX {
+            self.suspect_text(encoded, None);
+        }
+        if let Some(text) = text {
+            self.suspect_text(&text, None);
+        }
     }
 
     /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
