@@ -10,7 +10,8 @@ pub(super) enum Need {
     Proved,
     /// The same, byte for byte.
     Exact,
-    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time).
+    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time), but for
+    /// what leads out in it.
     NotSuspect,
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,

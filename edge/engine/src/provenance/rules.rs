@@ -228,7 +228,9 @@ impl Evidence<'_> {
             (Need::Proved, _) => self.proved(scalar, false, accepted, path),
             (Need::Exact, _) => self.proved(scalar, true, accepted, path),
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
-            (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
+            (Need::NotSuspect | Need::NotDictated, _) => {
+                self.not_suspect(plan, scalar, accepted, path)
+            }
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links, _) => Ok(()),
@@ -295,6 +297,7 @@ impl Evidence<'_> {
 
     fn not_suspect(
         &self,
+        plan: &Plan,
         scalar: &Value,
         accepted: &[Origin],
         path: &[&str],
@@ -308,7 +311,13 @@ impl Evidence<'_> {
         match self.session.suspect(&self.session.query(&spelled)) {
             Some(tool) => Err(broken(path, "its value", Some(tool))),
             None if !self.session.knows_all() => Err(broken(path, "its value", None)),
-            None => Ok(()),
+            None => match scalar {
+                // A figure is no telephone number.
+                Value::String(text) if text.trim().parse::<f64>().is_err() => {
+                    self.leads(text, plan.rest == Need::Links, accepted, path)
+                }
+                _ => Ok(()),
+            },
         }
     }
 
