@@ -80,6 +80,8 @@ pub const PROVENANCE_TRUSTED_MAX: usize = 65_536;
 pub const PROVENANCE_UNTRUSTED_MAX: usize = 196_608;
 /// Most sightings of values that signed memory vouches for.
 pub const PROVENANCE_MEMORY_MAX: usize = 32_768;
+/// Most values that a session remembers as written without proof, some 20 bytes each.
+pub const PROVENANCE_UNPROVED_MAX: usize = 65_536;
 /// Most sources (tool, field, named thing) of either kind in a session.
 pub const PROVENANCE_SOURCES_MAX: usize = 4_096;
 /// Most of them that are told apart by the named thing; beyond, all things that a tool reads are one.

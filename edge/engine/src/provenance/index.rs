@@ -196,6 +196,22 @@ impl Spelled {
         self.folded.as_ref().unwrap_or(&self.normal)
     }
 
+    pub(super) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// What leads out in it.
+    pub(super) fn leads(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.values().filter(|(kind, _)| kind.leads_out())
+    }
+
+    /// What the value is known by as a whole: its normal form, and where it leads.
+    pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
+        let leads = self.whole().filter(|(kind, _)| kind.leads_out());
+        let leads = leads.map(|(kind, canonical)| keyed.of(kind, canonical));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(leads)
+    }
+
     fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
         self.found.iter().map(|(kind, text)| (*kind, text.as_str()))
     }
@@ -535,6 +551,11 @@ impl Passage {
             && self.forms.iter().any(|form| form.has(value.form()))
     }
 
+    /// Whether the text has this, byte for byte, as one of its words or in quotation marks.
+    pub(super) fn has_exactly(&self, text: &str) -> bool {
+        self.index.has(self.keyed.of(Kind::Exact, text))
+    }
+
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
         let query = Query::typed(kind, canonical, &self.keyed);
         self.index.proofs(&query, false).next().is_some()
@@ -543,10 +564,19 @@ impl Passage {
 
 /// Notes a scalar that is believed as a whole, and as nothing less.
 pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
-    let Some(spelled) = Spelled::of(value) else {
-        return;
-    };
-    let Spelled { text, normal, .. } = &spelled;
+    if let Some(spelled) = Spelled::of(value) {
+        put_spelled(index, &spelled, source, keyed);
+    }
+}
+
+/// The same, where its forms are at hand.
+pub(super) fn put_spelled(
+    index: &mut Index,
+    spelled: &Spelled,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    let Spelled { text, normal, .. } = spelled;
     index.put(keyed.of(Kind::Exact, text), source);
     index.put(keyed.of(Kind::Whole, normal), source);
     if let Some(folded) = &spelled.folded {

@@ -3,7 +3,7 @@
 use super::{Reading, Tracker};
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
-use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
+use crate::provenance::index::{Fingerprinter, Index, Passage};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::text::{Word, normal};
 use crate::provenance::value::{recognise, whole};
@@ -83,16 +83,22 @@ fn bare_words(normal: &str) -> impl Iterator<Item = Word<'_>> {
         .map(|word| Word { gap: " ", word })
 }
 
-fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
-    // To the letter: what differs in case only may be another password.
-    Spelled::of(value).is_some_and(|value| {
-        goal.is_some_and(|goal| goal.has(&value, true))
-            || tracker.proves(&tracker.query(&value), true)
-    })
+/// Whether the goal or a trusted result has a value to the letter: what differs in case only may be another password.
+pub(super) fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
+    let has = |text: &str| {
+        goal.is_some_and(|goal| goal.has_exactly(text)) || tracker.proves_exactly(text)
+    };
+    match value {
+        Value::String(text) => has(text),
+        Value::Number(number) => {
+            canonical_number(&number.to_string()).is_some_and(|text| has(&text))
+        }
+        _ => false,
+    }
 }
 
 /// Names of members at any depth.
-fn keys_of(value: &Value, keys: &mut Vec<Value>) {
+pub(super) fn keys_of(value: &Value, keys: &mut Vec<Value>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|v| keys_of(v, keys)),
         Value::Object(members) => {

@@ -5,7 +5,8 @@ use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
 use crate::catalogue::Tool;
 use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
 use crate::provenance::decode::embedded;
-use crate::provenance::index::{put_suspect, put_whole};
+use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::text::lines;
 use crate::provenance::value::Kind;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
@@ -222,26 +223,27 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
     fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            let line = line.trim().trim_start_matches(['-', '*']).trim_start();
-            let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
-            let parts = behind.into_iter().chain([line]);
-            let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
-            for part in parts {
-                let part = Value::String(part.to_owned());
-                if self.echoes.has(&self.tracker.keyed, &part) {
-                    self.suspect(&part, Some(OWN_WORDS));
-                } else {
-                    self.believe(&part, None);
-                }
+        for part in lines(text) {
+            let part = Value::String(part.to_owned());
+            if self.echoes.has(&self.tracker.keyed, &part) {
+                self.suspect(&part, Some(OWN_WORDS));
+            } else {
+                self.believe(&part, None);
             }
         }
     }
 
+    /// What the agent itself had put there without proof is not believed, nor held against it: it may be its own work.
     fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return;
+        };
+        if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
+            return;
+        }
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-            put_whole(&mut trusted.index, scalar, source, keyed);
+            put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
     }
 
