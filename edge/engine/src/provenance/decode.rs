@@ -1,5 +1,6 @@
 //! What is said in another writing: percent- and base64-encoded text, one level deep; embedded files.
 
+use super::class::class;
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
@@ -11,8 +12,24 @@ const AMOUNT_BYTES_MIN: usize = 3;
 /// What base64 of a digit, a `$` or a `£` begins with.
 const AMOUNT_STARTS: [char; 5] = ['M', 'N', 'O', 'J', 'w'];
 
+class!(ENCODED, ends_encoded);
+
+/// What nothing encoded has inside.
+const fn ends_encoded(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
+        )
+}
+
+/// What the parts of a text say that are percent- or base64-encoded.
+pub(super) fn decoded_parts(text: &str) -> impl Iterator<Item = String> {
+    ENCODED.split(text).flat_map(decoded)
+}
+
 /// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign.
-pub(super) fn decoded(chunk: &str) -> impl Iterator<Item = String> {
+fn decoded(chunk: &str) -> impl Iterator<Item = String> {
     let bare = chunk.trim_end_matches('=');
     let value = bare.rfind([':', '=']);
     let value = value.and_then(|at| chunk.get(at.saturating_add(1)..));

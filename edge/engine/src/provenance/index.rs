@@ -1,7 +1,6 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
-use super::class::class;
-use super::decode::decoded;
+use super::decode::decoded_parts;
 use super::quantity::canonical_number;
 use super::text::{
     Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
@@ -602,17 +601,6 @@ pub(super) fn put_spelled(
     }
 }
 
-class!(ENCODED, ends_encoded);
-
-/// What nothing encoded has inside.
-const fn ends_encoded(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
-        )
-}
-
 /// Notes everything in a text that is not believed, and in what it says once decoded.
 pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
@@ -625,7 +613,7 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(latin) = with_latin_letters(&text) {
         put_plain(index, &latin, source, keyed);
     }
-    for decoded in ENCODED.split(&text).flat_map(decoded) {
+    for decoded in decoded_parts(&text) {
         put_plain(index, &decoded, source, keyed);
     }
 }
