@@ -106,7 +106,15 @@ pub(super) struct Rule {
 pub(crate) struct Plan {
     pub(super) rules: Vec<Rule>,
     pub(super) rest: Need,
+    /// Arguments that name what is read, by their labels; empty: their names tell.
+    naming: Vec<Pattern>,
 }
+
+/// Words in the names of arguments that say which thing is meant, where no label does.
+const NAMING: [&str; 14] = [
+    "file", "filename", "filepath", "path", "document", "doc", "url", "uri", "link", "href",
+    "page", "webpage", "website", "resource",
+];
 
 impl Plan {
     pub(crate) fn of(entry: &CatalogueEntry) -> Self {
@@ -115,6 +123,7 @@ impl Plan {
             return Self {
                 rules: Vec::new(),
                 rest: Need::Nothing,
+                naming: Vec::new(),
             };
         }
         let consequential = entry.consequential.iter().flatten();
@@ -147,8 +156,43 @@ impl Plan {
             _ if unlabelled => Need::Proved,
             _ => Need::Leads,
         };
-        Self { rules, rest }
+        let names = |role: &Role| matches!(role, Role::Selector | Role::Target);
+        let naming = entry.roles.iter().filter(|(_, role)| names(role));
+        Self {
+            rules,
+            rest,
+            naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
+        }
     }
+
+    /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
+    pub(super) fn names_thing(&self, path: &[&str]) -> bool {
+        match (self.naming.as_slice(), path.first()) {
+            ([], Some(name)) => words_of(name).any(|word| NAMING.contains(&word.as_str())),
+            (naming, _) => naming.iter().any(|at| at.covers(path)),
+        }
+    }
+}
+
+/// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
+fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.push(word);
+    words.into_iter().map(|word| match word.strip_suffix('s') {
+        Some(singular) => singular.to_owned(),
+        None => word,
+    })
 }
 
 fn need_of(role: Role, verb: Verb) -> Need {

@@ -4,6 +4,7 @@
 //! it the agent itself had written earlier).
 
 mod echoes;
+mod names;
 mod reader;
 mod unproved;
 

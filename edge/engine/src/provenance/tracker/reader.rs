@@ -1,14 +1,14 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
 use super::echoes::Echoes;
+use super::names::names_of;
 use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
 use crate::catalogue::Tool;
-use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
+use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
 use crate::provenance::text::lines;
-use crate::provenance::value::Kind;
-use proctor_model::catalogue::{MemoryUse, Trust, Verb};
+use proctor_model::catalogue::{MemoryUse, Trust};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -46,13 +46,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             scalars_of(value, &mut scalars);
         }
         let echoes = Echoes::new(tracker, reading, &scalars);
-        let names = scalars
-            .iter()
-            .filter_map(|value| value.as_str())
-            .flat_map(|text| names_of(text, reading.tool.verb()))
-            .take(PROVENANCE_NAMES_MAX)
-            .map(|name| tracker.keyed.of(Kind::Exact, name))
-            .collect();
+        let names = names_of(tracker, reading);
         let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
@@ -310,16 +304,6 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
-}
-
-/// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
-fn names_of(argument: &str, verb: Verb) -> impl Iterator<Item = &str> {
-    let short = argument.len() <= 1024;
-    let file = argument.rsplit(['/', '\\']).next();
-    let file = file.filter(|file| {
-        verb == Verb::Read && !argument.contains("://") && *file != argument && !file.is_empty()
-    });
-    std::iter::once(argument).chain(file).filter(move |_| short)
 }
 
 /// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.
