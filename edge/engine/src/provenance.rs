@@ -9,6 +9,7 @@
 
 mod account;
 mod address;
+mod choice;
 mod class;
 mod constants;
 mod decode;

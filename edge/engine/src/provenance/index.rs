@@ -426,6 +426,25 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
+    /// A source that has the word of the query among others; as a value by itself a record has it in a field of its own.
+    pub(super) fn has_amid(&self, query: &Query) -> Option<u16> {
+        let [(word, _)] = query.phrase.as_slice() else {
+            return None;
+        };
+        // What is no word, and the end of a text, is joined to nothing.
+        let is_word = |number: u32| self.at(number).is_some_and(|at| at.joined != 0);
+        let mut seen = 0_usize;
+        for (number, sighting) in self.sightings(*word) {
+            if is_word(number.saturating_sub(1)) || is_word(number.saturating_add(1)) {
+                return Some(sighting.source);
+            }
+            seen = seen.saturating_add(1);
+        }
+        // Nobody hides a sentence behind its own words.
+        let mut latest = self.keyed(*word);
+        latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
+    }
+
     /// Whether the key was seen at all.
     pub(super) fn has(&self, key: u64) -> bool {
         self.latest.contains_key(&key)

@@ -1,5 +1,6 @@
 //! What each argument of a tool needs by the operator's labels.
 
+use super::choice::need_of_control;
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 
@@ -15,6 +16,9 @@ pub(super) enum Need {
     NotSuspect,
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
+    /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
+    /// content has it among others.
+    GuardedChoice,
     /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -147,7 +151,12 @@ impl Plan {
         let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
         rules.extend(roles.map(|(pointer, role)| Rule {
             at: Pattern::new(pointer),
-            need: need_of(*role, entry.verb),
+            need: match role {
+                Role::Control => {
+                    need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
+                }
+                role => need_of(*role, entry.verb),
+            },
             required: matches!(role, Role::Target | Role::Command),
         }));
         let unlabelled = entry.consequential.is_none() && entry.roles.is_empty();
@@ -175,7 +184,7 @@ impl Plan {
 }
 
 /// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
-fn words_of(name: &str) -> impl Iterator<Item = String> {
+pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut before = ' ';
@@ -190,8 +199,8 @@ fn words_of(name: &str) -> impl Iterator<Item = String> {
     }
     words.push(word);
     words.into_iter().map(|word| match word.strip_suffix('s') {
-        Some(singular) => singular.to_owned(),
-        None => word,
+        Some(singular) if !singular.ends_with('s') => singular.to_owned(),
+        _ => word,
     })
 }
 

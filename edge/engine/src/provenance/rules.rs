@@ -231,6 +231,7 @@ impl Evidence<'_> {
             (Need::NotSuspect | Need::NotDictated, _) => {
                 self.not_suspect(plan, scalar, accepted, path)
             }
+            (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links, _) => Ok(()),
@@ -318,6 +319,27 @@ impl Evidence<'_> {
                 }
                 _ => Ok(()),
             },
+        }
+    }
+
+    /// As [`Evidence::not_suspect`], and untrusted content does not have it among other words, however short it is.
+    fn not_pressed(
+        &self,
+        plan: &Plan,
+        scalar: &Value,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        self.not_suspect(plan, scalar, accepted, path)?;
+        let short = Spelled::of(scalar).filter(|_| stands_everywhere(scalar));
+        let Some(spelled) = short else {
+            return Ok(());
+        };
+        match self.session.suspect_amid(&self.session.query(&spelled)) {
+            Some(tool) if !self.has_origin(&spelled, false, accepted, path) => {
+                Err(broken(path, "its value", Some(tool)))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -345,6 +345,13 @@ impl Tracker {
         Some(&source.tool)
     }
 
+    /// The untrusted tool that showed the word among others, if one did.
+    pub(super) fn suspect_amid(&self, query: &Query) -> Option<&ToolRef> {
+        let number = self.untrusted.index.has_amid(query)?;
+        let source = self.untrusted.sources.get(usize::from(number))?;
+        Some(&source.tool)
+    }
+
     pub(super) fn query(&self, value: &Spelled) -> Query {
         value.query(&self.keyed)
     }
