@@ -5,6 +5,7 @@ mod reply;
 use super::constants::Constants;
 use super::index::{Passage, Query, Spelled};
 use super::plan::{Need, Pattern, Plan};
+use super::quantity::canonical_number;
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
@@ -219,12 +220,15 @@ impl Evidence<'_> {
             || origins.0.iter().any(|(at, _)| at.covers(path));
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
-            // By an operator's or a declarer's word all values at the place are meant; by default, all texts.
+            // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
             (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
                 Err(broken(path, "its value", None))
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
-            (Need::Proved, Value::Number(_)) if !covered => Ok(()),
+            // Which number is an account, nobody says of a tool without labels.
+            (Need::Proved, Value::Number(number)) if !covered && has_few_digits(number) => {
+                self.not_suspect(plan, scalar, accepted, path)
+            }
             (Need::Proved, _) => self.proved(scalar, false, accepted, path),
             (Need::Exact, _) => self.proved(scalar, true, accepted, path),
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
@@ -548,6 +552,14 @@ fn stands_everywhere(scalar: &Value) -> bool {
         Value::Number(number) => few(&number.to_string()),
         _ => false,
     }
+}
+
+/// Most digits of a number that is no account, no telephone number and no id of somebody, in all likelihood.
+const FEW_DIGITS: usize = 3;
+
+fn has_few_digits(number: &serde_json::Number) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
 }
 
 impl Broken {
