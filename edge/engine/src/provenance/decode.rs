@@ -28,6 +28,33 @@ pub(super) fn decoded_parts(text: &str) -> impl Iterator<Item = String> {
     ENCODED.split(text).flat_map(decoded)
 }
 
+/// Fewest letters of an encoded chunk that may lead somewhere: `a.tk` has eight in base64, and nine as `a%2Etk%2F`.
+const LEAD_BYTES_MIN: usize = 8;
+
+/// What a text says once somebody decodes it, chunk by chunk or, in lines, as a whole; `judged`: those percent-encoded chunks
+/// that lead somewhere as they are.
+pub(super) fn decoded_leads(
+    text: &str,
+    judged: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = String> {
+    let chunks = ENCODED.split(text);
+    let chunks = chunks.filter(|chunk| chunk.len() >= LEAD_BYTES_MIN);
+    chunks
+        .filter(move |chunk| !(chunk.contains('%') && judged(chunk)))
+        .flat_map(decoded)
+        .chain(unfolded(text))
+}
+
+/// What a text says that is base64 in lines.
+fn unfolded(text: &str) -> Option<String> {
+    let folded = text.bytes().any(|b| b.is_ascii_whitespace());
+    let encoded = |b: u8| is_base64(b) || b == b'=' || b.is_ascii_whitespace();
+    if !folded || !text.bytes().all(encoded) {
+        return None;
+    }
+    whole(&text.split_ascii_whitespace().collect::<String>())
+}
+
 /// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign.
 fn decoded(chunk: &str) -> impl Iterator<Item = String> {
     let bare = chunk.trim_end_matches('=');
@@ -47,8 +74,7 @@ fn whole(chunk: &str) -> Option<String> {
     if short && !(bare.len() >= AMOUNT_BYTES_MIN && bare.starts_with(AMOUNT_STARTS)) {
         return None;
     }
-    let plausible = |b: u8| b.is_ascii_alphanumeric() || b"+/-_".contains(&b);
-    if bare.len() > PROVENANCE_TEXT_BYTES_MAX || !bare.bytes().all(plausible) {
+    if bare.len() > PROVENANCE_TEXT_BYTES_MAX || !bare.bytes().all(is_base64) {
         return None;
     }
     let bytes = BASE64_STANDARD_NO_PAD
@@ -58,6 +84,11 @@ fn whole(chunk: &str) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
     let readable = !text.contains(|c: char| c.is_control() && !c.is_whitespace());
     (readable && (!short || is_amount(&text))).then_some(text)
+}
+
+/// Whether a byte is a digit of base64, of either alphabet.
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
 }
 
 /// Whether a short text is an amount: nearly any word of a few letters can be read as base64 of something.

@@ -3,6 +3,7 @@
 mod reply;
 
 use super::constants::Constants;
+use super::decode::decoded_leads;
 use super::index::{Passage, Query, Spelled};
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
@@ -355,7 +356,7 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> Result<(), Broken> {
         let mut first: Option<Broken> = None;
-        recognise(&visible(text), &mut |kind, canonical| {
+        let mut judge = |kind: Kind, canonical: &str| {
             let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
             if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
                 return;
@@ -368,7 +369,15 @@ impl Evidence<'_> {
                     .leads;
                 leads.push(canonical.to_owned());
             }
-        });
+        };
+        let text = visible(text);
+        recognise(&text, &mut judge);
+        if !links_only {
+            // Whoever gets it may decode it. Who fetches an address takes it as it is.
+            for decoded in decoded_leads(&text, has_encoded_link) {
+                recognise(&decoded, &mut judge);
+            }
+        }
         first.map_or(Ok(()), Err)
     }
 
@@ -537,6 +546,15 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
         trust,
         proved: Proved::Whole,
     }
+}
+
+/// Whether a chunk is a link with something percent-encoded in it: it is judged as it is.
+fn has_encoded_link(chunk: &str) -> bool {
+    let mut found = false;
+    recognise(chunk, &mut |kind, canonical| {
+        found |= kind == Kind::Url && canonical.contains('%');
+    });
+    found
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
