@@ -3,6 +3,7 @@
 use super::choice::need_of_control;
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// What the values of an argument need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +113,8 @@ pub(crate) struct Plan {
     pub(super) rest: Need,
     /// Arguments that name what is read, by their labels; empty: their names tell.
     naming: Vec<Pattern>,
+    /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
+    names: HashSet<String>,
 }
 
 /// Words in the names of arguments that say which thing is meant, where no label does.
@@ -128,6 +131,7 @@ impl Plan {
                 rules: Vec::new(),
                 rest: Need::Nothing,
                 naming: Vec::new(),
+                names: HashSet::new(),
             };
         }
         let consequential = entry.consequential.iter().flatten();
@@ -171,7 +175,15 @@ impl Plan {
             rules,
             rest,
             naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
+            names: names_in(entry),
         }
+    }
+
+    /// Whether the name of a member is a word of the caller's, at a place that a label speaks of (`labelled`) or that none
+    /// does. Top-level names are the tool's own, and of a tool that says nothing of its arguments nobody knows.
+    pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
+        let open = labelled || (path.len() > 1 && !self.names.is_empty());
+        open && !self.names.contains(name)
     }
 
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
@@ -181,6 +193,33 @@ impl Plan {
             (naming, _) => naming.iter().any(|at| at.covers(path)),
         }
     }
+}
+
+/// The names that a tool has for members, at whatever place.
+fn names_in(entry: &CatalogueEntry) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut pending = vec![&entry.definition.input_schema];
+    while let Some(schema) = pending.pop() {
+        match schema {
+            Value::Array(schemas) => pending.extend(schemas),
+            Value::Object(members) => {
+                let properties = members.get("properties").and_then(Value::as_object);
+                names.extend(
+                    properties
+                        .into_iter()
+                        .flat_map(|named| named.keys().cloned()),
+                );
+                pending.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    let labels = entry
+        .roles
+        .keys()
+        .chain(entry.consequential.iter().flatten());
+    names.extend(labels.flat_map(|pointer| Pattern::new(pointer).steps));
+    names
 }
 
 /// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
