@@ -68,24 +68,12 @@ impl Pattern {
         let mut missing = false;
         for step in &self.steps {
             // Of several payments, each has its own target.
-            let lacks = |node: &&Value| {
-                node.as_object()
-                    .is_some_and(|members| !members.contains_key(step))
-            };
-            missing |= step != "*" && nodes.iter().any(lacks);
-            nodes = nodes
-                .into_iter()
-                .flat_map(|node| match (node, step.as_str()) {
-                    (Value::Array(elements), "*") => elements.iter().collect(),
-                    (Value::Object(members), "*") => members.values().collect(),
-                    (Value::Array(elements), index) => {
-                        let index = index.parse::<usize>().ok();
-                        index.and_then(|at| elements.get(at)).into_iter().collect()
-                    }
-                    (Value::Object(members), key) => members.get(key).into_iter().collect(),
-                    _ => Vec::new(),
-                })
-                .collect();
+            missing |= nodes.iter().any(|node| lacks(node, step));
+            let mut below = Vec::new();
+            for node in nodes {
+                one_below(node, step, &mut below);
+            }
+            nodes = below;
         }
         let empty = |node: &&Value| match node {
             Value::String(text) => text.trim().is_empty(),
@@ -95,6 +83,33 @@ impl Pattern {
         };
         missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
         !(nodes.iter().any(empty) || (required && missing))
+    }
+}
+
+/// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
+fn one_below<'v>(node: &'v Value, step: &str, found: &mut Vec<&'v Value>) {
+    match node {
+        Value::Array(elements) if step == "*" => found.extend(elements),
+        Value::Array(elements) => match step.parse::<usize>() {
+            Ok(index) => found.extend(elements.get(index)),
+            Err(_) => elements
+                .iter()
+                .for_each(|element| one_below(element, step, found)),
+        },
+        Value::Object(members) if step == "*" => found.extend(members.values()),
+        Value::Object(members) => found.extend(members.get(step)),
+        _ => {}
+    }
+}
+
+/// Whether a record, or one of a list of them, does not have the member.
+fn lacks(node: &Value, step: &str) -> bool {
+    match node {
+        Value::Object(members) => step != "*" && !members.contains_key(step),
+        Value::Array(elements) if step != "*" && step.parse::<usize>().is_err() => {
+            elements.iter().any(|element| lacks(element, step))
+        }
+        _ => false,
     }
 }
 
@@ -252,5 +267,42 @@ fn need_of(role: Role, verb: Verb) -> Need {
         Role::Amount | Role::Currency => Need::NotSuspect,
         Role::RowLimit | Role::Control => Need::NotDictated,
         Role::Content => Need::Leads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A label means the same whether it has a step for a list or not.
+    #[test]
+    fn a_list_on_the_way_needs_no_step() {
+        let whole = json!({"payments": [{"to": "a"}, {"to": "b"}]});
+        let nested = json!({"payments": [[{"to": "a"}], [{"to": "b"}]]});
+        for pointer in ["/payments/*/to", "/payments/to"] {
+            let pattern = Pattern::new(pointer);
+            assert!(pattern.covers(&["payments", "*", "to"]), "{pointer}");
+            assert!(pattern.is_filled_in(true, &whole), "{pointer}");
+            for bad in [
+                json!({"payments": [{"to": "a"}, {"amount": 1}]}),
+                json!({"payments": [{"to": "a"}, {"to": null}]}),
+                json!({"payments": []}),
+                json!({"payments": [{"amount": 1}]}),
+                json!({}),
+            ] {
+                assert!(!pattern.is_filled_in(true, &bad), "{pointer} {bad}");
+                assert!(pattern.is_filled_in(false, &bad), "{pointer} {bad}");
+            }
+            // Empty is a violation, needed or not.
+            let empty = json!({"payments": [{"to": "a"}, {"to": " "}]});
+            assert!(!pattern.is_filled_in(false, &empty), "{pointer}");
+        }
+        let short = Pattern::new("/payments/to");
+        assert!(short.covers(&["payments", "*", "*", "to"]));
+        assert!(short.is_filled_in(true, &nested));
+        let first = Pattern::new("/payments/0/to");
+        assert!(first.is_filled_in(true, &json!({"payments": [{"to": "a"}, {}]})));
+        assert!(!first.is_filled_in(true, &json!({"payments": [{}, {"to": "a"}]})));
     }
 }
