@@ -20,6 +20,9 @@ pub(super) enum Need {
     /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
     /// content has it among others.
     GuardedChoice,
+    /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
+    /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
+    FreeChoice,
     /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -253,7 +256,7 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
     }
     words.push(word);
     words.into_iter().map(|word| match word.strip_suffix('s') {
-        Some(singular) if !singular.ends_with('s') => singular.to_owned(),
+        Some(singular) if !singular.ends_with(['s', 'u']) => singular.to_owned(),
         _ => word,
     })
 }

@@ -258,10 +258,13 @@ impl Evidence<'_> {
             (Need::NotSuspect | Need::NotDictated, _) => {
                 self.not_suspect(plan, scalar, accepted, path)
             }
+            (Need::FreeChoice, Value::String(text)) => {
+                self.leads(text, plan.rest == Need::Links, accepted, path)
+            }
             (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
-            (Need::Leads | Need::Links, _) => Ok(()),
+            (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }
     }
 
