@@ -145,6 +145,8 @@ pub(super) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// The text with what pages write for a character (`&colon;`, `&#58;`) replaced by it; `None` if there is none.
 pub(super) fn without_entities(text: &str) -> Option<String> {
+    // Hardly any text has one, and none is copied for that.
+    memchr::memchr(b'&', text.as_bytes())?;
     let mut decoded = String::new();
     let mut rest = text;
     let mut any = false;
