@@ -3,7 +3,7 @@
 use super::class::class;
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine as _, alphabet};
+use base64::{Engine, alphabet};
 
 /// Fewest letters of a chunk that is taken for base64, whatever it says.
 const BASE64_BYTES_MIN: usize = 8;
