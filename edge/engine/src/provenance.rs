@@ -5,7 +5,8 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read), `plan` (which argument needs what), `rules` (whether it has it).
+//! `tracker` (what one session has read), `constants` (what an action has for its arguments), `plan` (which argument needs
+//! what), `rules` (whether it has it).
 
 mod account;
 mod address;

@@ -195,41 +195,10 @@ fn the_listing_shows_what_token_and_intent_allow() {
     );
     let free = json!({"intent": null, "settings": {"intent": "when_declared"}});
     let shown = listing(free).unwrap();
-    assert_eq!(shown.len(), 24, "{shown:?}");
+    assert_eq!(shown.len(), 25, "{shown:?}");
     for hidden in ["new_tool", "altered_tool", "broken"] {
         assert!(!shown.iter().any(|name| name.contains(hidden)));
     }
-}
-
-#[test]
-fn resources_and_prompts_are_listed_where_token_and_intent_name_them() {
-    let listing = |given: Value| {
-        let scenario = Scenario::new(&serde_json::from_value(given).unwrap());
-        let tools = visible_tools(&scenario.token, &scenario.world()).unwrap();
-        let names = tools.iter().map(|tool| tool.reference().to_string());
-        let mut names: Vec<String> = names.collect();
-        names.sort_unstable();
-        names
-    };
-    let (handbook, review) = ("docs/resource:docs://handbook", "docs/prompt:review");
-    let free = |tools: &str| {
-        let settings = json!({"intent": "when_declared"});
-        listing(
-            json!({"intent": null, "settings": settings, "caveats": [format!("tool in {tools}")]}),
-        )
-    };
-    assert_eq!(free(&format!("{handbook},{review}")), [review, handbook]);
-    assert_eq!(free("docs/prompt:*"), [review]);
-    assert_eq!(free("docs/*r*"), ["docs/search"], "a pattern for tools");
-    let intent = |tools: &[&str]| {
-        let actions: Vec<Value> = tools.iter().map(|tool| json!({"tool": tool})).collect();
-        json!({"agent": "copilot", "goal": "x", "actions": actions, "expires_in_s": 60})
-    };
-    let declared = listing(json!({"intent": intent(&[handbook, review])}));
-    assert_eq!(declared, [review, handbook]);
-    let narrowed =
-        json!({"intent": intent(&[handbook, review]), "caveats": [format!("tool in {review}")]});
-    assert_eq!(listing(narrowed), [review]);
 }
 
 #[test]

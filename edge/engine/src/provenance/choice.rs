@@ -4,7 +4,7 @@ use super::plan::{Need, Pattern, words_of};
 use serde_json::Value;
 
 /// Words in the names of arguments that give somebody a right, or decide what is done.
-const WEIGHTY: [&str; 25] = [
+const WEIGHTY: [&str; 28] = [
     "access",
     "acl",
     "action",
@@ -14,6 +14,7 @@ const WEIGHTY: [&str; 25] = [
     "command",
     "decision",
     "grant",
+    "method",
     "mode",
     "op",
     "operation",
@@ -29,6 +30,8 @@ const WEIGHTY: [&str; 25] = [
     "security",
     "share",
     "sharing",
+    "state",
+    "status",
     "visibility",
 ];
 /// Most schemas on the way to what an argument may be.
@@ -41,9 +44,10 @@ pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
         let mut words = words_of(name);
         words.any(|word| WEIGHTY.contains(&word.as_str()))
     });
-    match weighty && is_choice(at, schema) {
-        true => Need::GuardedChoice,
-        false => Need::NotDictated,
+    match (is_choice(at, schema), weighty) {
+        (true, true) => Need::GuardedChoice,
+        (true, false) => Need::FreeChoice,
+        (false, _) => Need::NotDictated,
     }
 }
 
@@ -126,12 +130,16 @@ mod tests {
                 "mode": {"type": "string"},
                 "level": {"anyOf": [{"enum": ["low"]}, {"type": "string"}]},
                 "colour": {"enum": ["red", "blue"]},
+                "newStatus": {"enum": ["open", "paid"]},
+                "user_access": {"enum": ["none", "all"]},
             },
             "$defs": {"Permission": {"enum": ["r", "rw"]}},
         });
         let need = |pointer: &str| need_of_control(&Pattern::new(pointer), &schema);
         for pointer in [
             "/permission",
+            "/newStatus",
+            "/user_access",
             "/role",
             "/scope",
             "/scope/*",
@@ -140,7 +148,8 @@ mod tests {
         ] {
             assert_eq!(need(pointer), Need::GuardedChoice, "{pointer}");
         }
-        for pointer in ["/mode", "/level", "/colour", "/access", "/grants"] {
+        assert_eq!(need("/colour"), Need::FreeChoice);
+        for pointer in ["/mode", "/level", "/access", "/grants"] {
             assert_eq!(need(pointer), Need::NotDictated, "{pointer}");
         }
         let circle = json!({"properties": {"role": {"$ref": "#/properties/role"}}});

@@ -3,7 +3,7 @@
 use super::class::class;
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine as _, alphabet};
+use base64::{Engine, alphabet};
 
 /// Fewest letters of a chunk that is taken for base64, whatever it says.
 const BASE64_BYTES_MIN: usize = 8;
@@ -57,6 +57,47 @@ fn unfolded(text: &str) -> Option<String> {
 
 /// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign.
 fn decoded(chunk: &str) -> impl Iterator<Item = String> {
+    let signs = memchr::memchr3(b'%', b':', b'=', chunk.as_bytes()).is_some();
+    let chunk = Some(chunk).filter(|chunk| signs || may_be_base64(chunk));
+    chunk.into_iter().flat_map(spellings)
+}
+
+/// Whether a chunk of letters, digits and the like may be a text in base64, by its length and by what it begins with: hardly
+/// any word may.
+fn may_be_base64(chunk: &str) -> bool {
+    let long = chunk.len() >= BASE64_BYTES_MIN;
+    let amount = chunk.len() >= AMOUNT_BYTES_MIN && chunk.starts_with(AMOUNT_STARTS);
+    // One letter over has not even one byte in it.
+    let sound = (chunk.len() & 3) != 1;
+    let [a, b, c, ..] = chunk.as_bytes() else {
+        return false;
+    };
+    let (Some(a), Some(b), Some(c)) = (sextet(*a), sextet(*b), sextet(*c)) else {
+        return false;
+    };
+    let first = a.wrapping_shl(2) | b.wrapping_shr(4);
+    let second = b.wrapping_shl(4) | c.wrapping_shr(2);
+    let begins_text = match first {
+        b'\t'..=b'\r' | b' '..=b'~' => matches!(second, b'\t'..=b'\r' | b' '..=b'~' | 0xc2..=0xf4),
+        0xc2..=0xf4 => matches!(second, 0x80..=0xbf),
+        _ => false,
+    };
+    (long || amount) && sound && begins_text
+}
+
+/// The value of a digit of base64, of either alphabet.
+fn sextet(digit: u8) -> Option<u8> {
+    Some(match digit {
+        b'A'..=b'Z' => digit.wrapping_sub(b'A'),
+        b'a'..=b'z' => digit.wrapping_sub(b'a').wrapping_add(26),
+        b'0'..=b'9' => digit.wrapping_sub(b'0').wrapping_add(52),
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    })
+}
+
+fn spellings(chunk: &str) -> impl Iterator<Item = String> {
     let bare = chunk.trim_end_matches('=');
     let value = bare.rfind([':', '=']);
     let value = value.and_then(|at| chunk.get(at.saturating_add(1)..));
@@ -187,6 +228,20 @@ fn latin1(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is not looked at says nothing.
+        #[test]
+        fn no_encoded_text_is_missed(text in "\\PC{0,8}|[0-9$£., -]{0,8}", junk in "[a-zA-Z0-9+/_:=%-]{0,12}") {
+            use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+            let encoded = [BASE64_STANDARD_NO_PAD.encode(&text), BASE64_URL_SAFE_NO_PAD.encode(&text)];
+            for chunk in encoded.into_iter().chain([junk]) {
+                let all: Vec<String> = spellings(&chunk).collect();
+                prop_assert_eq!(decoded(&chunk).collect::<Vec<_>>(), all);
+            }
+        }
+    }
 
     #[test]
     fn what_is_written_in_another_way_is_read() {

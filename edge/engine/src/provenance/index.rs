@@ -3,8 +3,8 @@
 use super::decode::decoded_parts;
 use super::quantity::canonical_number;
 use super::text::{
-    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
-    without_entities, words,
+    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_ids,
+    with_latin_letters, without_entities, words,
 };
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
@@ -134,8 +134,10 @@ pub(super) struct Query {
 pub(super) struct Spelled {
     text: String,
     normal: String,
-    /// See [`folded`]: what proves the value has this form.
+    /// See [`folded`]: what proves the value has this form, or
     folded: Option<String>,
+    /// the last of these, see [`with_ids`].
+    with_ids: Vec<String>,
     /// A number, in its canonical form.
     number: bool,
     /// Everything recognised in a text.
@@ -153,6 +155,7 @@ impl Spelled {
                 Some(Self {
                     normal: text.clone(),
                     folded: None,
+                    with_ids: Vec::new(),
                     text,
                     number: true,
                     found: Vec::new(),
@@ -173,6 +176,7 @@ impl Spelled {
         Self {
             date: is_date(&normal),
             folded: folded(&text, &normal),
+            with_ids: with_ids(&text),
             text,
             normal,
             number: false,
@@ -192,7 +196,15 @@ impl Spelled {
 
     /// What the same value may look like elsewhere.
     fn form(&self) -> &str {
-        self.folded.as_ref().unwrap_or(&self.normal)
+        let folded = self.with_ids.last().or(self.folded.as_ref());
+        folded.unwrap_or(&self.normal)
+    }
+
+    /// What it proves as a whole.
+    fn proving(&self) -> impl Iterator<Item = &String> {
+        let plain = Some(&self.normal).filter(|_| self.with_ids.is_empty());
+        let folded = self.folded.as_ref().filter(|_| self.with_ids.is_empty());
+        plain.into_iter().chain(folded).chain(&self.with_ids)
     }
 
     pub(super) fn normal(&self) -> &str {
@@ -463,15 +475,25 @@ impl Index {
         let some = |key: Option<u64>| key.into_iter().flat_map(|key| self.keyed(key));
         let exact = exact || query.ragged;
         let free = !exact && query.typed.is_none();
-        let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
-            Some(phrase) => self.phrase(phrase),
-            None => self.phrase(&[]),
-        };
         some(exact.then_some(query.exact))
             .chain(some(query.typed.filter(|_| !exact)))
             .chain(some(query.yearless.filter(|_| !exact)))
             .chain(some(free.then_some(query.whole)))
-            .chain(phrase)
+    }
+
+    /// The same, and those that have its words one after the other, in whatever case: who writes a text that is believed in
+    /// this way chooses the value.
+    pub(super) fn mentions<'q>(
+        &'q self,
+        query: &'q Query,
+        exact: bool,
+    ) -> impl Iterator<Item = u16> + 'q {
+        let free = !exact && !query.ragged && query.typed.is_none();
+        let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
+            Some(phrase) => self.phrase(phrase),
+            None => self.phrase(&[]),
+        };
+        self.proofs(query, exact).chain(phrase)
     }
 
     /// A source that the value, or anything recognised in it, stands in, in whatever spelling.
@@ -537,14 +559,11 @@ impl Passage {
         });
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
-            let normal = normal(chunk);
-            index.put(keyed.of(Kind::Whole, &normal), 0);
-            if let Some(folded) = folded(chunk, &normal) {
-                index.put(keyed.of(Kind::Whole, &folded), 0);
+            for form in forms_of(chunk, normal(chunk)) {
+                index.put(keyed.of(Kind::Whole, &form), 0);
             }
         }
-        let folded = folded(text, &normal_text);
-        let forms = std::iter::once(normal_text).chain(folded);
+        let forms = forms_of(text, normal_text).into_iter();
         Self {
             keyed,
             index,
@@ -580,6 +599,16 @@ impl Passage {
     }
 }
 
+/// The forms of a text in which runs of its words prove a value.
+fn forms_of(text: &str, normal: String) -> Vec<String> {
+    let with_ids = with_ids(text);
+    if !with_ids.is_empty() {
+        return with_ids;
+    }
+    let folded = folded(text, &normal);
+    std::iter::once(normal).chain(folded).collect()
+}
+
 /// Notes a scalar that is believed as a whole, and as nothing less.
 pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
     if let Some(spelled) = Spelled::of(value) {
@@ -594,11 +623,10 @@ pub(super) fn put_spelled(
     source: u16,
     keyed: &Fingerprinter,
 ) {
-    let Spelled { text, normal, .. } = spelled;
+    let text = &spelled.text;
     index.put(keyed.of(Kind::Exact, text), source);
-    index.put(keyed.of(Kind::Whole, normal), source);
-    if let Some(folded) = &spelled.folded {
-        index.put(keyed.of(Kind::Whole, folded), source);
+    for form in spelled.proving() {
+        index.put(keyed.of(Kind::Whole, form), source);
     }
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
         index.put(keyed.of(kind, canonical), source);

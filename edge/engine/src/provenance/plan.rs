@@ -3,6 +3,7 @@
 use super::choice::need_of_control;
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// What the values of an argument need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +20,9 @@ pub(super) enum Need {
     /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
     /// content has it among others.
     GuardedChoice,
+    /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
+    /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
+    FreeChoice,
     /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -67,24 +71,12 @@ impl Pattern {
         let mut missing = false;
         for step in &self.steps {
             // Of several payments, each has its own target.
-            let lacks = |node: &&Value| {
-                node.as_object()
-                    .is_some_and(|members| !members.contains_key(step))
-            };
-            missing |= step != "*" && nodes.iter().any(lacks);
-            nodes = nodes
-                .into_iter()
-                .flat_map(|node| match (node, step.as_str()) {
-                    (Value::Array(elements), "*") => elements.iter().collect(),
-                    (Value::Object(members), "*") => members.values().collect(),
-                    (Value::Array(elements), index) => {
-                        let index = index.parse::<usize>().ok();
-                        index.and_then(|at| elements.get(at)).into_iter().collect()
-                    }
-                    (Value::Object(members), key) => members.get(key).into_iter().collect(),
-                    _ => Vec::new(),
-                })
-                .collect();
+            missing |= nodes.iter().any(|node| lacks(node, step));
+            let mut below = Vec::new();
+            for node in nodes {
+                one_below(node, step, &mut below);
+            }
+            nodes = below;
         }
         let empty = |node: &&Value| match node {
             Value::String(text) => text.trim().is_empty(),
@@ -94,6 +86,33 @@ impl Pattern {
         };
         missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
         !(nodes.iter().any(empty) || (required && missing))
+    }
+}
+
+/// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
+fn one_below<'v>(node: &'v Value, step: &str, found: &mut Vec<&'v Value>) {
+    match node {
+        Value::Array(elements) if step == "*" => found.extend(elements),
+        Value::Array(elements) => match step.parse::<usize>() {
+            Ok(index) => found.extend(elements.get(index)),
+            Err(_) => elements
+                .iter()
+                .for_each(|element| one_below(element, step, found)),
+        },
+        Value::Object(members) if step == "*" => found.extend(members.values()),
+        Value::Object(members) => found.extend(members.get(step)),
+        _ => {}
+    }
+}
+
+/// Whether a record, or one of a list of them, does not have the member.
+fn lacks(node: &Value, step: &str) -> bool {
+    match node {
+        Value::Object(members) => step != "*" && !members.contains_key(step),
+        Value::Array(elements) if step != "*" && step.parse::<usize>().is_err() => {
+            elements.iter().any(|element| lacks(element, step))
+        }
+        _ => false,
     }
 }
 
@@ -112,6 +131,8 @@ pub(crate) struct Plan {
     pub(super) rest: Need,
     /// Arguments that name what is read, by their labels; empty: their names tell.
     naming: Vec<Pattern>,
+    /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
+    names: HashSet<String>,
 }
 
 /// Words in the names of arguments that say which thing is meant, where no label does.
@@ -128,6 +149,7 @@ impl Plan {
                 rules: Vec::new(),
                 rest: Need::Nothing,
                 naming: Vec::new(),
+                names: HashSet::new(),
             };
         }
         let consequential = entry.consequential.iter().flatten();
@@ -171,7 +193,15 @@ impl Plan {
             rules,
             rest,
             naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
+            names: names_in(entry),
         }
+    }
+
+    /// Whether the name of a member is a word of the caller's, at a place that a label speaks of (`labelled`) or that none
+    /// does. Top-level names are the tool's own, and of a tool that says nothing of its arguments nobody knows.
+    pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
+        let open = labelled || (path.len() > 1 && !self.names.is_empty());
+        open && !self.names.contains(name)
     }
 
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
@@ -181,6 +211,33 @@ impl Plan {
             (naming, _) => naming.iter().any(|at| at.covers(path)),
         }
     }
+}
+
+/// The names that a tool has for members, at whatever place.
+fn names_in(entry: &CatalogueEntry) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut pending = vec![&entry.definition.input_schema];
+    while let Some(schema) = pending.pop() {
+        match schema {
+            Value::Array(schemas) => pending.extend(schemas),
+            Value::Object(members) => {
+                let properties = members.get("properties").and_then(Value::as_object);
+                names.extend(
+                    properties
+                        .into_iter()
+                        .flat_map(|named| named.keys().cloned()),
+                );
+                pending.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    let labels = entry
+        .roles
+        .keys()
+        .chain(entry.consequential.iter().flatten());
+    names.extend(labels.flat_map(|pointer| Pattern::new(pointer).steps));
+    names
 }
 
 /// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
@@ -199,7 +256,7 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
     }
     words.push(word);
     words.into_iter().map(|word| match word.strip_suffix('s') {
-        Some(singular) if !singular.ends_with('s') => singular.to_owned(),
+        Some(singular) if !singular.ends_with(['s', 'u']) => singular.to_owned(),
         _ => word,
     })
 }
@@ -213,5 +270,42 @@ fn need_of(role: Role, verb: Verb) -> Need {
         Role::Amount | Role::Currency => Need::NotSuspect,
         Role::RowLimit | Role::Control => Need::NotDictated,
         Role::Content => Need::Leads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A label means the same whether it has a step for a list or not.
+    #[test]
+    fn a_list_on_the_way_needs_no_step() {
+        let whole = json!({"payments": [{"to": "a"}, {"to": "b"}]});
+        let nested = json!({"payments": [[{"to": "a"}], [{"to": "b"}]]});
+        for pointer in ["/payments/*/to", "/payments/to"] {
+            let pattern = Pattern::new(pointer);
+            assert!(pattern.covers(&["payments", "*", "to"]), "{pointer}");
+            assert!(pattern.is_filled_in(true, &whole), "{pointer}");
+            for bad in [
+                json!({"payments": [{"to": "a"}, {"amount": 1}]}),
+                json!({"payments": [{"to": "a"}, {"to": null}]}),
+                json!({"payments": []}),
+                json!({"payments": [{"amount": 1}]}),
+                json!({}),
+            ] {
+                assert!(!pattern.is_filled_in(true, &bad), "{pointer} {bad}");
+                assert!(pattern.is_filled_in(false, &bad), "{pointer} {bad}");
+            }
+            // Empty is a violation, needed or not.
+            let empty = json!({"payments": [{"to": "a"}, {"to": " "}]});
+            assert!(!pattern.is_filled_in(false, &empty), "{pointer}");
+        }
+        let short = Pattern::new("/payments/to");
+        assert!(short.covers(&["payments", "*", "*", "to"]));
+        assert!(short.is_filled_in(true, &nested));
+        let first = Pattern::new("/payments/0/to");
+        assert!(first.is_filled_in(true, &json!({"payments": [{"to": "a"}, {}]})));
+        assert!(!first.is_filled_in(true, &json!({"payments": [{}, {"to": "a"}]})));
     }
 }

@@ -195,15 +195,37 @@ impl Evidence<'_> {
         }
     }
 
-    /// A member's name may be a value as well: what leads out in it needs proof.
+    /// A member's name may be a value as well: what leads out in it needs proof, and so does the whole name where values do,
+    /// unless it is one of the tool's or of the declaration's.
     fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
         let (need, accepted) = self.rule(plan, origins, path);
         let named = || accepted.contains(&Origin::Goal) && self.constants.has_name(path, key);
         match need {
             Need::Nothing => Ok(()),
             _ if named() => Ok(()),
+            Need::Proved | Need::Exact if is_own_name(plan, origins, key, path) => {
+                self.name(key, need == Need::Exact, accepted, path)
+            }
             _ => self.leads(key, false, accepted, path),
         }
+    }
+
+    fn name(
+        &self,
+        name: &str,
+        exact: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let name = Spelled::text(name.to_owned());
+        if accepted.contains(&Origin::Any) || self.has_origin(&name, exact, accepted, path) {
+            return Ok(());
+        }
+        // A value is not shown, be it in the place of a name.
+        let way = path.split_last().map_or(path, |(_, way)| way);
+        let shown: Vec<&str> = way.iter().copied().chain([HIDDEN_NAME]).collect();
+        let seen = self.session.suspect(&self.session.query(&name));
+        Err(broken(&shown, "a name", seen))
     }
 
     fn scalar(
@@ -236,10 +258,13 @@ impl Evidence<'_> {
             (Need::NotSuspect | Need::NotDictated, _) => {
                 self.not_suspect(plan, scalar, accepted, path)
             }
+            (Need::FreeChoice, Value::String(text)) => {
+                self.leads(text, plan.rest == Need::Links, accepted, path)
+            }
             (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
-            (Need::Leads | Need::Links, _) => Ok(()),
+            (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }
     }
 
@@ -588,6 +613,22 @@ impl Broken {
     }
 }
 
+/// Whether a member's name is a word of the caller's: neither the tool nor the action has it.
+fn is_own_name(plan: &Plan, origins: &Origins, name: &str, path: &[&str]) -> bool {
+    let mut declared = origins
+        .0
+        .iter()
+        .filter(|(at, _)| at.covers(path))
+        .peekable();
+    let planned = || plan.rules.iter().any(|rule| rule.at.covers(path));
+    let labelled = declared.peek().is_some() || planned();
+    plan.is_own_name(name, path, labelled)
+        && !declared.any(|(at, _)| at.steps.iter().any(|step| step == name))
+}
+
+/// What stands for a step that may not be shown.
+const HIDDEN_NAME: &str = "(name)";
+
 /// A step of a pointer as it may be shown: agents write the names of members too, and may put a value there.
 fn shown(step: &str) -> &str {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-*".contains(&b);
@@ -595,7 +636,7 @@ fn shown(step: &str) -> &str {
     if step.len() <= 40 && step.bytes().all(plain) && digits < 5 {
         step
     } else {
-        "(name)"
+        HIDDEN_NAME
     }
 }
 

@@ -341,7 +341,7 @@ impl Tracker {
 
     fn proved_where(&self, query: &Query, exact: bool, good: impl Fn(&Source) -> bool) -> bool {
         [&self.trusted, &self.untrusted].into_iter().any(|store| {
-            let mut proofs = store.index.proofs(query, exact);
+            let mut proofs = store.index.mentions(query, exact);
             let meant = |source: &Source| source.field.as_deref() != Some(OWN_WORDS);
             proofs.any(|number| {
                 let source = store.sources.get(usize::from(number));

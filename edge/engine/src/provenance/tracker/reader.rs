@@ -91,8 +91,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Object(members) => {
                 for (key, member) in members {
-                    path.push('/');
-                    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                    push_step(path, key);
                     if !self.keys.contains(key) {
                         self.keys.insert(key.clone());
                         self.suspect(&Value::String(key.clone()), None);
@@ -253,6 +252,9 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Everything below a value, none of it believed.
     pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
+        if let Value::String(text) = value {
+            return self.suspect_text(text, path);
+        }
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
@@ -279,11 +281,16 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
     fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
         let path = if self.failed { Some(OWN_WORDS) } else { path };
+        let at = usize::from(trust == Trust::Trusted);
+        // In a list of records the same fields come again and again.
+        let noted = self.fields.get(path.unwrap_or_default());
+        if let Some(Some(number)) = noted.and_then(|numbers| numbers.get(at)) {
+            return *number;
+        }
         let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
         let field = path.filter(|path| self.fields.contains_key(*path) || room);
         // No pointer but that of the whole document is empty, and that is no field.
         let known = field.unwrap_or_default();
-        let at = usize::from(trust == Trust::Trusted);
         let noted = self.fields.get(known).and_then(|numbers| numbers.get(at));
         if let Some(Some(number)) = noted {
             return *number;
@@ -303,6 +310,15 @@ impl<'t, 'r> Reader<'t, 'r> {
             *noted = Some(number);
         }
         number
+    }
+}
+
+/// One step more of a JSON Pointer.
+fn push_step(path: &mut String, step: &str) {
+    path.push('/');
+    match memchr::memchr2(b'~', b'/', step.as_bytes()) {
+        Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
+        None => path.push_str(step),
     }
 }
 
