@@ -216,6 +216,69 @@ async fn what_was_changed_in_the_store_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_says_it_could_not_replace_is_not_believed() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    remembered(&system).await;
+    let writer = system.session("s-writer", "trusted").await;
+    let gone = json!({ "deletions": [{ "entityName": "Acme", "observations": [format!("IBAN: {IBAN}")] }] });
+    // The account is no longer good. Whoever runs the store would rather keep it, and answers that something went wrong.
+    let put_back = system.broken_store();
+    let failed = system
+        .call(0, &writer, "graph/delete_observations", gone.clone())
+        .await;
+    if let Ok(result) = failed {
+        assert_eq!(result["isError"], true, "{result}");
+    }
+    put_back();
+    settled_events(&system).await;
+    for edge in [0, 1] {
+        // An edge asks anew once a second; each look is in a session that has read nothing yet.
+        let probe = system
+            .session(&format!("s-probe-{edge}"), "memory:verified")
+            .await;
+        until(|| async {
+            let (seen, summary) = system.open(edge, &probe, "Acme").await.ok()?;
+            (seen.len() == 1 && summary["untrusted"] == 1).then_some(())
+        })
+        .await;
+        let victim = system
+            .session(&format!("s-victim-{edge}"), "memory:verified")
+            .await;
+        let (seen, _) = system.open(edge, &victim, "Acme").await.unwrap();
+        assert_eq!(seen, [format!("IBAN: {IBAN}")]);
+        let refused = system.pay(edge, &victim, IBAN).await.unwrap_err();
+        assert!(refused.starts_with("origin_not_accepted"), "{refused}");
+    }
+    // A later write that went well ends the doubt.
+    system
+        .call(0, &writer, "graph/delete_observations", gone)
+        .await
+        .unwrap();
+    let fresh = system.session("s-fresh", "memory:verified").await;
+    let kept = system.stored();
+    assert!(!kept.contains(IBAN), "{kept}");
+    let writer = system.session("s-again", "trusted").await;
+    system
+        .call(0, &writer, "office/payees", json!({}))
+        .await
+        .unwrap();
+    system
+        .remember(0, &writer, "Acme", &format!("IBAN: {IBAN}"))
+        .await;
+    let (seen, summary) = system.open(0, &fresh, "Acme").await.unwrap();
+    assert_eq!(
+        (seen, &summary["untrusted"]),
+        (vec![format!("IBAN: {IBAN}")], &json!(0)),
+        "{summary}"
+    );
+    system.pay(0, &fresh, IBAN).await.unwrap();
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_of_another_tenant_is_nobodys() {
     if !installed().await {
         return;
