@@ -57,6 +57,7 @@ async fn what_never_comes_is_in_the_chain_and_stays_an_alarm() {
         edge: lane.edge.clone(),
         fault: LaneFault::LaneGap,
         edge_seq: 2,
+        proof: None,
     };
     assert_eq!(
         (fault.kind, fault.lane.as_ref()),
