@@ -140,8 +140,8 @@ mod tests {
         older(dir.path(), 170).unwrap();
         let path = dir.path().join("tenant-acme.json");
         let good = std::fs::read(&path).unwrap();
-        for at in 0..good.len() {
-            for other in (0..=u8::MAX).filter(|other| *other != good[at]) {
+        for (at, byte) in good.iter().enumerate() {
+            for other in (0..=u8::MAX).filter(|other| other != byte) {
                 let mut bytes = good.clone();
                 bytes[at] = other;
                 assert!(read(&bytes).is_err(), "byte {at}: {other}");
