@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content conformance fuzz test-opa
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content bench-ledger conformance fuzz test-opa
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -52,6 +52,14 @@ bench-content: ## The content filter's precision and recall beside presidio's pa
 	.proctor/content/bin/pip install -q -r loadtest/content/requirements.txt
 	.proctor/content/bin/pip install -q --no-deps -r loadtest/content/requirements-no-deps.txt
 	.proctor/content/bin/python loadtest/content/measure.py target/release/proctor
+
+BENCH_SECONDS ?= 60
+
+bench-ledger: install ## The ledger's bars in a release build: append and seal beside a bare COPY, decision to committed, offline verification
+	$(CARGO) build --release --workspace --bins
+	./target/release/proctor-loadtest bench-ledger --seconds $(BENCH_SECONDS)
+	$(CARGO) bench -p proctor-ledger --bench verify
+
 conformance: install ## The MCP conformance suite through a running edge; fails unless every required scenario passes
 	@deploy/dev/install.sh test
 	$(CARGO) build --workspace --bins

@@ -215,6 +215,143 @@ async fn what_was_changed_in_the_store_is_not_believed() {
     system.cluster.stop().await;
 }
 
+/// The standard library's modules, as files: this crate knows no other of the installation's.
+fn library() -> Vec<Value> {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/engine/policies");
+    let mut names: Vec<String> = std::fs::read_dir(&place)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".rego") && !name.ends_with("_test.rego"))
+        .collect();
+    names.sort_unstable();
+    let module = |name: String| {
+        let source = std::fs::read_to_string(place.join(&name)).unwrap();
+        json!({ "name": name, "source": source })
+    };
+    names.into_iter().map(module).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_librarys_rule_wants_the_account_from_verified_memory() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    remembered(&system).await;
+    let required = json!([{ "verbs": ["financial"], "roles": ["target"], "trust": "verified" }]);
+    let policy = json!({ "modules": library(), "data": { "memory": { "required": required } } });
+    let made = system.acme(Method::PUT, "policies/library", policy).await;
+    let activate = format!("policies/library/versions/{}/activate", made["version"]);
+    system
+        .acme(Method::POST, &activate, json!({ "mode": "enforce" }))
+        .await;
+    // The intents accept any source: nobody but the policy refuses.
+    let blank = system.session("s-blank", "any").await;
+    let refused = until(|| async { system.pay(0, &blank, IBAN).await.err() }).await;
+    assert!(refused.starts_with("policy_denied"), "{refused}");
+    // A trusted record that says the same is not what the rule asks for.
+    let trusted = system.session("s-trusted", "any").await;
+    system
+        .call(0, &trusted, "office/payees", json!({}))
+        .await
+        .unwrap();
+    let refused = system.pay(0, &trusted, IBAN).await.unwrap_err();
+    assert!(refused.starts_with("policy_denied"), "{refused}");
+
+    // The vendor's IBAN is swapped in the store, and the agent gets to see it.
+    let intact = system.stored();
+    system.tamper(|text| text.replace(IBAN, EVIL));
+    system
+        .graph("acme", Some(json!({ "action": "label" })))
+        .await;
+    let fooled = system.session("s-fooled", "any").await;
+    let seen = until(|| async {
+        let (seen, _) = system.open(0, &fooled, "Acme").await.ok()?;
+        (!seen.is_empty()).then_some(seen)
+    })
+    .await;
+    assert_eq!(seen, [format!("IBAN: {EVIL}")]);
+    let refused = system.pay(0, &fooled, EVIL).await.unwrap_err();
+    assert!(refused.starts_with("policy_denied"), "{refused}");
+
+    // The true one passes.
+    system.tamper(|_| intact.clone());
+    let good = system.session("s-good", "any").await;
+    let (seen, summary) = system.open(0, &good, "Acme").await.unwrap();
+    assert_eq!(
+        (seen, &summary["verified"]),
+        (vec![format!("IBAN: {IBAN}")], &json!(2)),
+        "{summary}"
+    );
+    system.pay(0, &good, IBAN).await.unwrap();
+    let refused = system.pay(0, &good, EVIL).await.unwrap_err();
+    assert!(refused.starts_with("policy_denied"), "{refused}");
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_says_it_could_not_replace_is_not_believed() {
+    if !installed().await {
+        return;
+    }
+    let system = System::start().await;
+    remembered(&system).await;
+    let writer = system.session("s-writer", "trusted").await;
+    let gone = json!({ "deletions": [{ "entityName": "Acme", "observations": [format!("IBAN: {IBAN}")] }] });
+    // The account is no longer good. Whoever runs the store would rather keep it, and answers that something went wrong.
+    let put_back = system.broken_store();
+    let failed = system
+        .call(0, &writer, "graph/delete_observations", gone.clone())
+        .await;
+    if let Ok(result) = failed {
+        assert_eq!(result["isError"], true, "{result}");
+    }
+    put_back();
+    settled_events(&system).await;
+    for edge in [0, 1] {
+        // An edge asks anew once a second; each look is in a session that has read nothing yet.
+        let probe = system
+            .session(&format!("s-probe-{edge}"), "memory:verified")
+            .await;
+        until(|| async {
+            let (seen, summary) = system.open(edge, &probe, "Acme").await.ok()?;
+            (seen.len() == 1 && summary["untrusted"] == 1).then_some(())
+        })
+        .await;
+        let victim = system
+            .session(&format!("s-victim-{edge}"), "memory:verified")
+            .await;
+        let (seen, _) = system.open(edge, &victim, "Acme").await.unwrap();
+        assert_eq!(seen, [format!("IBAN: {IBAN}")]);
+        let refused = system.pay(edge, &victim, IBAN).await.unwrap_err();
+        assert!(refused.starts_with("origin_not_accepted"), "{refused}");
+    }
+    // A later write that went well ends the doubt.
+    system
+        .call(0, &writer, "graph/delete_observations", gone)
+        .await
+        .unwrap();
+    let fresh = system.session("s-fresh", "memory:verified").await;
+    let kept = system.stored();
+    assert!(!kept.contains(IBAN), "{kept}");
+    let writer = system.session("s-again", "trusted").await;
+    system
+        .call(0, &writer, "office/payees", json!({}))
+        .await
+        .unwrap();
+    system
+        .remember(0, &writer, "Acme", &format!("IBAN: {IBAN}"))
+        .await;
+    let (seen, summary) = system.open(0, &fresh, "Acme").await.unwrap();
+    assert_eq!(
+        (seen, &summary["untrusted"]),
+        (vec![format!("IBAN: {IBAN}")], &json!(0)),
+        "{summary}"
+    );
+    system.pay(0, &fresh, IBAN).await.unwrap();
+    system.cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_of_another_tenant_is_nobodys() {
     if !installed().await {

@@ -292,7 +292,7 @@ impl Memory {
         learned: &mut HashMap<ItemId, Arc<Known>>,
     ) -> HashSet<ItemId> {
         let mut behind = HashSet::new();
-        let telling = self.ledger.states(tenant, asked, now, |item, known| {
+        let telling = self.ledger.states(tenant, asked, now, |item, mut known| {
             let key = (tenant.clone(), item);
             // Looking makes no entry: nobody pushes others' out by asking for items that nobody wrote.
             let peak = match known.is_known() {
@@ -309,6 +309,7 @@ impl Memory {
                 behind.insert(item);
                 return;
             }
+            known.doubt_as(peak);
             let known = Arc::new(known);
             self.known.insert(key, Arc::clone(&known));
             learned.insert(item, known);

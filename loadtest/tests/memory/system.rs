@@ -345,6 +345,17 @@ impl System {
         std::fs::read_to_string(&self.store).unwrap()
     }
 
+    /// A directory where the store's file was: its server can do nothing. Gives what puts the file back.
+    pub(crate) fn broken_store(&self) -> impl FnOnce() + use<> {
+        let (store, kept) = (self.store.clone(), self.store.with_extension("kept"));
+        std::fs::rename(&store, &kept).unwrap();
+        std::fs::create_dir(&store).unwrap();
+        move || {
+            std::fs::remove_dir(&store).unwrap();
+            std::fs::rename(&kept, &store).unwrap();
+        }
+    }
+
     /// Somebody writes to the store, past all edges.
     pub(crate) fn tamper(&self, change: impl FnOnce(String) -> String) {
         let before = self.stored();

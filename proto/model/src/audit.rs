@@ -17,7 +17,7 @@ pub use event::AuditEvent;
 pub use form::members;
 pub use parts::{
     Effect, EventAdmin, EventBudget, EventIntent, EventLane, EventPolicy, EventResult, EventSeal,
-    EventTask, EventTool, EventUpstream, EventUsage, EventVerdict, Kind, LaneFault,
+    EventTask, EventTool, EventUpstream, EventUsage, EventVerdict, Kind, LaneFault, LaneHead,
 };
 
 use crate::signed::SignedError;

@@ -404,6 +404,15 @@ pub struct FactState {
     pub version: u64,
     /// The record that last put it.
     pub record: RecordHash,
+    /// The last version that may have taken it away, if its tool did not say that it went well: a fact of this version or
+    /// an older one is worth no more than untrusted content. 0: there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubt: u64,
+}
+
+/// An edge of before takes an answer without doubts.
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 /// How one item stands.
@@ -419,6 +428,10 @@ pub struct ItemState {
     /// The last version that replaced or took away all that was there: facts of older versions do not stand.
     #[serde(default)]
     pub floor: u64,
+    /// The last version that may have replaced or taken away all that was there, if its tool did not say that it went well:
+    /// facts of older versions are worth no more than untrusted content. 0: there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubt: u64,
     /// Those of the facts asked about that it has, or had.
     #[serde(default)]
     pub facts: Vec<FactState>,

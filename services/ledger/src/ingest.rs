@@ -17,7 +17,7 @@ use async_nats::jetstream::{self, AckKind, Context, Message};
 use async_nats::{HeaderMap, Subject};
 use futures::stream::{BoxStream, select};
 use futures::{FutureExt, StreamExt};
-use proctor_model::audit::{AuditError, Batch, LaneEvent, Receipt};
+use proctor_model::audit::{AuditError, Batch, LaneEvent, LaneHead, Receipt};
 use proctor_model::config::{EdgeCertificate, PublicKey};
 use proctor_model::signed::Verifier;
 use proctor_model::{EdgeId, TenantId};
@@ -273,8 +273,19 @@ struct Opened {
     edge: EdgeId,
     /// The edge's certificate, which it was signed under.
     certificate: String,
+    /// What the edge signed.
+    head: LaneHead,
     events: Vec<LaneEvent>,
     came: Instant,
+}
+
+/// What is in the message of such a batch.
+struct Contents {
+    tenant: TenantId,
+    edge: EdgeId,
+    certificate: String,
+    head: LaneHead,
+    events: Vec<LaneEvent>,
 }
 
 /// Batches that wait for what comes before them.
@@ -290,15 +301,16 @@ async fn take(
     let worker = Arc::clone(state);
     let opened = tokio::task::spawn_blocking(move || {
         let open = |delivery: Delivery| match open(&worker, &delivery) {
-            Ok((tenant, edge, certificate, events)) => {
+            Ok(contents) => {
                 let batch = Opened {
                     delivery,
-                    edge,
-                    certificate,
-                    events,
+                    edge: contents.edge,
+                    certificate: contents.certificate,
+                    head: contents.head,
+                    events: contents.events,
                     came: Instant::now(),
                 };
-                Ok((tenant, batch))
+                Ok((contents.tenant, batch))
             }
             Err(why) => Err(Box::new((delivery, why))),
         };
@@ -504,10 +516,7 @@ impl Opened {
 }
 
 /// The events of a batch, if everything about it is as it should be.
-fn open(
-    state: &State,
-    delivery: &Delivery,
-) -> Result<(TenantId, EdgeId, String, Vec<LaneEvent>), Rejected> {
+fn open(state: &State, delivery: &Delivery) -> Result<Contents, Rejected> {
     let (tenant, edge) = subjects::audit_lane(delivery.subject.as_str())?;
     let mut batch: Batch = serde_json::from_slice(&delivery.message.payload)?;
     let certificate: EdgeCertificate = state
@@ -527,9 +536,16 @@ fn open(
     }
     let keys = Verifier::new([&key]).map_err(Rejected::Certificate)?;
     let certificate = std::mem::take(&mut batch.certificate);
+    let head = batch.head();
     let events = batch.open(&keys)?;
     for event in &events {
         event::check(&event.event)?;
     }
-    Ok((tenant, edge, certificate, events))
+    Ok(Contents {
+        tenant,
+        edge,
+        certificate,
+        head,
+        events,
+    })
 }

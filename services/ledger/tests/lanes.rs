@@ -11,6 +11,7 @@ mod support;
 
 use proctor_model::audit::{AuditEvent, EventLane, Kind, LaneFault};
 use proctor_runtime::telemetry::Metrics;
+use sqlx::Executor;
 use std::time::Duration;
 use support::{Lane, Ledger, PATIENCE, Receipts, World};
 
@@ -57,6 +58,7 @@ async fn what_never_comes_is_in_the_chain_and_stays_an_alarm() {
         edge: lane.edge.clone(),
         fault: LaneFault::LaneGap,
         edge_seq: 2,
+        proof: None,
     };
     assert_eq!(
         (fault.kind, fault.lane.as_ref()),
@@ -85,5 +87,40 @@ async fn what_never_comes_is_in_the_chain_and_stays_an_alarm() {
         .map(|alarm| alarm.kind.as_str())
         .collect();
     assert_eq!((report.entries, alarms), (7, vec!["lane_gap"]));
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_whose_end_has_a_flipped_bit_takes_nothing_until_it_is_mended() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let lane = world.lane("acme", "edge_a").grow(24);
+    let mut other = world.lane("acme", "edge_b");
+    let mut receipts = world.receipts(&lane.edge, ledger.keys()).await;
+    world.send(&lane.batch(1, 20)).await;
+    assert_eq!(receipts.seq().await, 20);
+    let mut superuser = world.superuser().await;
+    for flipped in [
+        "edge_hash = set_byte(edge_hash, 7, get_byte(edge_hash, 7) # 1)",
+        "edge_seq = edge_seq # 1",
+        "edge_seq = edge_seq # 8",
+    ] {
+        let flip = format!("update ledger.lanes set {flipped} where edge = 'edge_a'");
+        superuser
+            .execute(sqlx::AssertSqlSafe(flip.clone()))
+            .await
+            .unwrap();
+        world.send(&lane.batch(20, 24)).await;
+        // Behind it in the stream: when this is there, that was looked at.
+        other = other.grow(1);
+        world.ship(&other, 1, ledger.keys()).await;
+        let chain = world.chain(&ledger, "acme").await;
+        let taken = chain.iter().filter(|event| event.edge == lane.edge);
+        assert_eq!(taken.count(), 20, "{flipped}");
+        superuser.execute(sqlx::AssertSqlSafe(flip)).await.unwrap();
+    }
+    // The edge kept its events.
+    world.ship(&lane, 8, ledger.keys()).await;
+    world.holds_once(&ledger, &lane).await;
     ledger.stop().await;
 }

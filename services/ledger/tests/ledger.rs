@@ -14,7 +14,7 @@ use proctor_model::audit::{
     AuditEvent, EntryHash, EventAdmin, EventLane, EventSeal, Kind, LaneFault,
 };
 use proctor_model::principal::{INTERNAL_AUDIENCE, Role};
-use proctor_model::signed::Signer;
+use proctor_model::signed::{Signer, Verifier};
 use proctor_proto::v1;
 use proctor_runtime::subjects;
 use sqlx::Executor;
@@ -137,6 +137,15 @@ async fn a_fork_is_refused() {
     };
     assert_eq!((fault.fault, fault.edge_seq), (LaneFault::LaneFork, 3));
     assert_eq!(fault.edge, lane.edge);
+    // With the edge's own signature, over what is not in the chain.
+    let proof = fault.proof.as_deref().unwrap();
+    let keys = Verifier::new([&other.signer.public_key()]).unwrap();
+    proof.verify(&lane.tenant, &lane.edge, &keys).unwrap();
+    let number = usize::try_from(proof.edge_seq).unwrap();
+    assert_eq!(proof.edge_hash, other.hash(number));
+    let mut made_up = proof.clone();
+    made_up.edge_hash = EntryHash::ZERO;
+    assert!(made_up.verify(&lane.tenant, &lane.edge, &keys).is_err());
     let alarms = world.verify(&ledger, "acme").await.alarms;
     assert_eq!(alarms.len(), 1);
     assert_eq!(alarms[0].kind, "lane_fork");
@@ -165,6 +174,7 @@ async fn an_edge_does_not_speak_for_the_ledger() {
             edge: "edge_b".parse().unwrap(),
             fault: LaneFault::LaneFork,
             edge_seq: 3,
+            proof: None,
         });
     }
     let bad = vec![

@@ -254,6 +254,57 @@ async fn records_count_from_the_write_and_replace_when_it_went_well() {
     ledger.stop().await;
 }
 
+/// Facts that stand, but may have been replaced or taken away.
+fn in_doubt(state: &ItemState) -> Vec<u8> {
+    let doubted = |fact: &&proctor_model::memory::FactState| {
+        fact.live && (fact.version < state.doubt || fact.version <= fact.doubt)
+    };
+    let doubted = state.facts.iter().filter(doubted);
+    let mut numbers: Vec<u8> = doubted.map(|fact| fact.digest.as_bytes()[0]).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_write_may_have_replaced_is_in_doubt_until_a_later_one_went_well() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut lane = world.lane("acme", "edge_a");
+    let (_, first) = lane.write(1, MemoryChange::Set, &[1, 2, 3]);
+    lane.ended(first, "ok");
+    world.ship(&lane, 8, ledger.keys()).await;
+    let now = state(&world, &ledger, &lane).await;
+    // What went well leaves none: an edge that does not know of doubts is told of none.
+    assert_eq!((now.doubt, in_doubt(&now)), (0, vec![]));
+    let (_, second) = lane.write(2, MemoryChange::Set, &[2]);
+    lane.ended(second, "tool_error");
+    world.ship(&lane, 8, ledger.keys()).await;
+    let now = state(&world, &ledger, &lane).await;
+    assert_eq!(stand(&now), (vec![1, 2, 3], vec![]));
+    assert_eq!(in_doubt(&now), [1, 3]);
+    // Written once more; and one that was to be taken away.
+    let (_, third) = lane.write(3, MemoryChange::Add, &[1]);
+    lane.ended(third, "ok");
+    lane.write(4, MemoryChange::Remove, &[2]);
+    world.ship(&lane, 8, ledger.keys()).await;
+    assert_eq!(in_doubt(&state(&world, &ledger, &lane).await), [2, 3]);
+    // What another edge was about to do before, and sends late.
+    let mut late = world.lane("acme", "edge_b");
+    late.write(3, MemoryChange::Clear, &[]);
+    world.ship(&late, 8, ledger.keys()).await;
+    let now = state(&world, &ledger, &lane).await;
+    assert_eq!((now.version, now.doubt), (4, 3));
+    let report = world.verify(&ledger, "acme").await;
+    assert_eq!((report.findings, report.alarms), (vec![], vec![]));
+    let (_, fifth) = lane.write(5, MemoryChange::Set, &[4]);
+    lane.ended(fifth, "ok");
+    world.ship(&lane, 8, ledger.keys()).await;
+    let now = state(&world, &ledger, &lane).await;
+    assert_eq!(stand(&now), (vec![4], vec![1, 2, 3]));
+    assert_eq!((now.doubt, in_doubt(&now)), (0, vec![]));
+    ledger.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_signed_by_its_edge_for_its_tenant_is_left_out() {
     let world = World::start().await;
@@ -314,6 +365,8 @@ async fn an_item_that_a_superuser_sets_back_is_named() {
     }
     for (tampering, seq) in [
         ("update ledger.memory_items set floor = 0", 12),
+        ("update ledger.memory_items set doubt = 0", 12),
+        ("update ledger.memory_facts set doubt = 0", 6),
         ("update ledger.memory_items set version = 2", 12),
         ("update ledger.memory_items set head = sha256(head)", 12),
         ("update ledger.memory_facts set live = true where not live", 6),

@@ -11,6 +11,7 @@ mod support;
 
 use proctor_ledger::bundle::{Fault, Report, Trust, verify};
 use proctor_ledger::checkpoint::VerifierKey;
+use proctor_ledger::merkle::includes;
 use proctor_ledger::{ArchiveError, Archived, archive};
 use proctor_model::audit::EntryHash;
 use proctor_proto::v1;
@@ -365,6 +366,86 @@ async fn what_is_deleted_in_the_database_is_missing_in_each_export() {
             .await
             .unwrap();
     }
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tile_or_a_checkpoint_with_a_flipped_bit_proves_nothing() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let lane = world.lane("acme", "edge_a").grow(60);
+    world.ship(&lane, 60, ledger.keys()).await;
+    sealed(&world, &ledger).await;
+    let keys = keys(&world, &ledger).await;
+    let at = |n: i64| proctor_model::Timestamp::from_secs(1_700_000_000 + n).to_string();
+    let (from, to) = (at(20), at(40));
+    let trust = Trust {
+        keys: vec![VerifierKey::parse(&keys[0], "").unwrap()],
+        ..Trust::default()
+    };
+    // What is around a stretch comes from the tiles.
+    let is_stretch_sound = async || {
+        let bundle = export_of(&world, &ledger, &from, &to).await;
+        verify(bundle.as_slice(), &trust).unwrap().is_ok()
+    };
+    let is_included = async || {
+        let request = v1::EntryRequest {
+            tenant: "acme".into(),
+            seq: 30,
+        };
+        let told = ledger.client().entry(world.auditor("acme", request)).await;
+        let told = told.unwrap().into_inner();
+        let hash = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).unwrap();
+        let (entry, sealed) = (told.entry.unwrap(), told.checkpoint.unwrap());
+        let proof: Vec<_> = told.proof.iter().map(|bytes| hash(bytes)).collect();
+        let (leaf, root) = (hash(&entry.hash), hash(&sealed.root));
+        includes(29, sealed.size, &leaf, &proof, &root)
+    };
+    let mut superuser = world.superuser().await;
+    superuser
+        .execute("alter table ledger.tiles disable trigger all; alter table ledger.checkpoints disable trigger all")
+        .await
+        .unwrap();
+    assert!(is_stretch_sound().await && is_included().await);
+    // The leaf beside entry 30's, and one on either side of the stretch.
+    for (leaf, (stretch, included)) in [
+        (28, (true, false)),
+        (3, (false, false)),
+        (50, (false, false)),
+    ] {
+        let byte = leaf * 32 + 7;
+        let flip = format!(
+            "update ledger.tiles set hashes = set_byte(hashes, {byte}, get_byte(hashes, {byte}) # 4)
+             where tenant = 'acme' and level = 0 and idx = 0"
+        );
+        superuser
+            .execute(sqlx::AssertSqlSafe(flip.clone()))
+            .await
+            .unwrap();
+        let found = (is_stretch_sound().await, is_included().await);
+        assert_eq!(found, (stretch, included), "leaf {leaf}");
+        superuser.execute(sqlx::AssertSqlSafe(flip)).await.unwrap();
+    }
+    assert!(is_stretch_sound().await && is_included().await);
+    for flipped in [
+        "root = set_byte(root, 7, get_byte(root, 7) # 1)",
+        // Of the name of the log, and of the root.
+        "note = overlay(note placing chr(ascii(substr(note, 5, 1)) # 1) from 5 for 1)",
+        "note = overlay(note placing chr(ascii(substr(note, strpos(note, E'\n\n') - 5, 1)) # 1)
+            from strpos(note, E'\n\n') - 5 for 1)",
+    ] {
+        let flip = format!("update ledger.checkpoints set {flipped} where tenant = 'acme'");
+        superuser
+            .execute(sqlx::AssertSqlSafe(flip.clone()))
+            .await
+            .unwrap();
+        let findings = world.verify(&ledger, "acme").await.findings;
+        let found = !findings.is_empty() || !is_stretch_sound().await;
+        assert!(found, "{flipped}");
+        superuser.execute(sqlx::AssertSqlSafe(flip)).await.unwrap();
+    }
+    assert!(is_stretch_sound().await && is_included().await);
+    assert_eq!(world.verify(&ledger, "acme").await.findings, []);
     ledger.stop().await;
 }
 

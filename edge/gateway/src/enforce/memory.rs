@@ -45,7 +45,8 @@ impl Gateway {
         self.memory.view(&caller.tenant.id, questions).await
     }
 
-    /// What was written replaces what was there before, if the tool says that all went well.
+    /// What was written replaces what was there before, if the tool says that all went well. Else nobody knows: what was there
+    /// stands as untrusted.
     pub(super) fn note_written(&self, recorded: &Recorded, ended: &Ended) -> Option<EventMemory> {
         let records = recorded.memory();
         let went_well =

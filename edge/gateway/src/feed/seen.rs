@@ -1,4 +1,7 @@
 //! The newest numbers ever seen, on disk, so that a restart can't be used to play back older news.
+//!
+//! A file is one line of JSON and the CRC-32 of it: a digit that flips would else be a lower number. What does not fit its
+//! sum is no number at all, and no news is taken until somebody has looked.
 
 use super::Refused;
 use serde::{Deserialize, Serialize};
@@ -26,7 +29,7 @@ impl Seen {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{name}.json"));
         let numbers = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => read(&bytes)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Numbers::default(),
             Err(error) => return Err(error),
         };
@@ -63,7 +66,28 @@ impl Seen {
     }
 
     fn save(path: &Path, numbers: &Numbers) -> std::io::Result<()> {
-        replace(path, &serde_json::to_vec(numbers)?)
+        let mut bytes = serde_json::to_vec(numbers)?;
+        let sum = sum(&bytes);
+        bytes.push(b'\n');
+        bytes.extend(sum.as_bytes());
+        replace(path, &bytes)
+    }
+}
+
+fn sum(line: &[u8]) -> String {
+    format!("{:08x}", crc32fast::hash(line))
+}
+
+fn read(bytes: &[u8]) -> std::io::Result<Numbers> {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
+    let line = parts.next().unwrap_or_default();
+    match parts.next() {
+        Some(found) if found != sum(line).as_bytes() => Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "the file is not as it was written",
+        )),
+        // A file of before has no sum: it gets one with the next number.
+        Some(_) | None => Ok(serde_json::from_slice(line)?),
     }
 }
 
@@ -95,5 +119,53 @@ pub(super) fn recall(dir: &Path) -> std::io::Result<Option<String>> {
         Ok(payload) => Ok(Some(payload)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn older(dir: &Path, number: u64) -> Result<(), Refused> {
+        Seen::load(dir, "tenant-acme")?.check(|seen| &mut seen.config, number)
+    }
+
+    #[test]
+    fn a_byte_that_is_not_as_it_was_lets_nothing_older_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut seen = Seen::load(dir.path(), "tenant-acme").unwrap();
+        seen.raise(|seen| &mut seen.config, 170).unwrap();
+        seen.raise(|seen| &mut seen.kill, 3).unwrap();
+        assert!(matches!(older(dir.path(), 169), Err(Refused::Older)));
+        older(dir.path(), 170).unwrap();
+        let path = dir.path().join("tenant-acme.json");
+        let good = std::fs::read(&path).unwrap();
+        for (at, byte) in good.iter().enumerate() {
+            for other in (0..=u8::MAX).filter(|other| other != byte) {
+                let mut bytes = good.clone();
+                bytes[at] = other;
+                assert!(read(&bytes).is_err(), "byte {at}: {other}");
+            }
+        }
+        let mut bytes = good.clone();
+        bytes[0] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(older(dir.path(), 171), Err(Refused::Disk(_))));
+        std::fs::write(&path, good).unwrap();
+        older(dir.path(), 171).unwrap();
+    }
+
+    #[test]
+    fn a_file_without_a_sum_is_read_and_gets_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tenant-acme.json");
+        std::fs::write(&path, r#"{"assignment":0,"config":17,"keys":2}"#).unwrap();
+        assert!(matches!(older(dir.path(), 16), Err(Refused::Older)));
+        let mut seen = Seen::load(dir.path(), "tenant-acme").unwrap();
+        seen.raise(|seen| &mut seen.config, 18).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.contains(&b'\n'));
+        assert_eq!(read(&bytes).unwrap().keys, 2);
+        assert!(matches!(older(dir.path(), 17), Err(Refused::Older)));
     }
 }

@@ -1,7 +1,7 @@
 //! What the ledger said of an item and what this edge wrote since, put together.
 
 use proctor_engine::memory::{FactView, ItemView};
-use proctor_model::catalogue::MemoryChange;
+use proctor_model::catalogue::{MemoryChange, MemoryTrust};
 use proctor_model::memory::{Fact, FactDigest, FactState, ItemState, MemoryRecord, RecordHash};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(super) struct Known {
     version: u64,
     head: RecordHash,
     floor: u64,
+    /// Facts of versions below may have been replaced.
+    doubt: u64,
     asked: HashSet<FactDigest>,
     facts: HashMap<FactDigest, Placed>,
 }
@@ -23,6 +25,7 @@ pub(super) struct Known {
 pub(super) struct Peak {
     version: u64,
     floor: u64,
+    doubt: u64,
 }
 
 /// A fact as some version left it.
@@ -30,6 +33,8 @@ pub(super) struct Peak {
 struct Placed {
     version: u64,
     view: Option<FactView>,
+    /// The last version that may have taken it away.
+    doubt: u64,
 }
 
 /// One of this edge's own records.
@@ -68,6 +73,7 @@ impl Known {
             let placed = Placed {
                 version: fact.version,
                 view,
+                doubt: fact.doubt,
             };
             Some((fact.digest, placed))
         });
@@ -76,6 +82,7 @@ impl Known {
             version: state.version,
             head: state.head,
             floor: state.floor,
+            doubt: state.doubt,
             asked: asked.iter().copied().collect(),
             facts: placed.collect(),
         }
@@ -96,7 +103,13 @@ impl Known {
         Peak {
             version: self.version.max(before.version),
             floor: self.floor.max(before.floor),
+            doubt: self.doubt.max(before.doubt),
         }
+    }
+
+    /// A doubt that there was once is over when the floor has passed it, not when it is no longer spoken of.
+    pub(super) fn doubt_as(&mut self, peak: Peak) {
+        self.doubt = self.doubt.max(peak.doubt);
     }
 
     /// Whether it is as far as that.
@@ -112,6 +125,7 @@ impl Known {
             (self.version, self.head) = (other.version, other.head);
         }
         self.floor = self.floor.max(other.floor);
+        self.doubt = self.doubt.max(other.doubt);
         self.asked.extend(other.asked);
         self.facts.extend(other.facts);
     }
@@ -155,15 +169,38 @@ impl Own {
     }
 }
 
+impl Placed {
+    /// Puts or takes away the fact, unless a later version did already.
+    fn replace(&mut self, version: u64, view: Option<FactView>) {
+        if self.version <= version {
+            (self.version, self.view) = (version, view);
+        }
+    }
+}
+
+/// What may have been replaced or taken away stands, as nobody knows better, but whoever runs the store could have said that
+/// a write failed in order to show it once more.
+fn doubtful(view: FactView) -> FactView {
+    FactView {
+        trust: MemoryTrust::Untrusted,
+        proved: None,
+        ..view
+    }
+}
+
 /// Puts own records, oldest first, on top of the ledger's word. That it has some of them already changes nothing.
 pub(super) fn fold(known: &Known, own: &[Own]) -> Folded {
-    let (mut version, mut head, mut floor) = (known.version, known.head, known.floor);
+    let (mut version, mut head) = (known.version, known.head);
+    let (mut floor, mut doubt) = (known.floor, known.doubt);
     let mut facts = known.facts.clone();
     for own in own {
         if own.version > version {
             (version, head) = (own.version, own.hash);
         }
         let clears = matches!(own.change, MemoryChange::Set | MemoryChange::Clear);
+        if clears {
+            doubt = doubt.max(own.version);
+        }
         if clears && own.confirmed {
             floor = floor.max(own.version);
         }
@@ -171,21 +208,27 @@ pub(super) fn fold(known: &Known, own: &[Own]) -> Folded {
             let view = match own.change {
                 MemoryChange::Set | MemoryChange::Add => Some(own.view(fact)),
                 MemoryChange::Remove if own.confirmed => None,
-                MemoryChange::Remove | MemoryChange::Clear => continue,
+                MemoryChange::Remove => {
+                    if let Some(placed) = facts.get_mut(&fact.digest) {
+                        placed.doubt = placed.doubt.max(own.version);
+                    }
+                    continue;
+                }
+                MemoryChange::Clear => continue,
             };
             let placed = facts.entry(fact.digest).or_insert(Placed {
                 version: own.version,
                 view,
+                doubt: 0,
             });
-            if placed.version <= own.version {
-                *placed = Placed {
-                    version: own.version,
-                    view,
-                };
-            }
+            placed.replace(own.version, view);
         }
     }
-    let standing = |placed: &Placed| placed.view.filter(|_| placed.version >= floor);
+    let standing = |placed: &Placed| {
+        let view = placed.view.filter(|_| placed.version >= floor)?;
+        let in_doubt = placed.version < doubt || placed.version <= placed.doubt;
+        Some(if in_doubt { doubtful(view) } else { view })
+    };
     Folded {
         view: ItemView {
             known: version > 0,
@@ -202,7 +245,6 @@ pub(super) fn fold(known: &Known, own: &[Own]) -> Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proctor_model::catalogue::MemoryTrust;
     use proctor_model::memory::ItemId;
 
     fn digest(n: u8) -> FactDigest {
@@ -232,6 +274,7 @@ mod tests {
             version: 0,
             head: RecordHash::ZERO,
             floor: 0,
+            doubt: 0,
             facts: Vec::new(),
             records: Vec::new(),
         };
@@ -280,6 +323,83 @@ mod tests {
         assert_eq!(fold(&none, &cleared).version, 2);
     }
 
+    /// For what it is worth that a fact stands.
+    fn trust(known: &Known, own: &[Own], n: u8) -> Option<MemoryTrust> {
+        let folded = fold(known, own);
+        let view = folded.view.facts.get(&digest(n)).copied().flatten();
+        view.map(|view| view.trust)
+    }
+
+    #[test]
+    fn what_a_write_may_have_replaced_is_untrusted_until_a_later_one_went_well() {
+        use MemoryChange::{Add, Clear, Remove, Set};
+        use MemoryTrust::{Agent, Untrusted};
+        let none = nothing();
+        let first = || own(1, Set, &[1, 2], true);
+        for unsure in [own(2, Set, &[2], false), own(2, Clear, &[], false)] {
+            let stands = trust(&none, &[own(1, Set, &[1], true), unsure], 1);
+            assert_eq!(stands, Some(Untrusted));
+        }
+        // What it put itself stands as it was signed, and what is written once more.
+        let twice = [
+            first(),
+            own(2, Set, &[2], false),
+            own(3, Add, &[1], true),
+            own(4, Add, &[3], true),
+        ];
+        for n in 1..4 {
+            assert_eq!(trust(&none, &twice, n), Some(Agent), "fact {n}");
+        }
+        // One that went well since: gone.
+        let gone = [first(), own(2, Set, &[2], false), own(3, Set, &[3], true)];
+        assert_eq!(trust(&none, &gone, 1), None);
+        // Of what was to be taken away, only that.
+        let unsure = [first(), own(2, Remove, &[2], false)];
+        assert_eq!(trust(&none, &unsure, 1), Some(Agent));
+        assert_eq!(trust(&none, &unsure, 2), Some(Untrusted));
+        let again = [
+            first(),
+            own(2, Remove, &[2], false),
+            own(3, Add, &[2], false),
+        ];
+        assert_eq!(trust(&none, &again, 2), Some(Agent));
+    }
+
+    #[test]
+    fn a_doubt_that_the_ledger_tells_of_counts_and_is_not_forgotten() {
+        let (record, hash) = (record(2), RecordHash::from_bytes([2; 32]));
+        let records = HashMap::from([(hash, &record)]);
+        let told = |item: u64, fact: u64| {
+            let state = ItemState {
+                item: record.item,
+                version: 3,
+                head: hash,
+                floor: 0,
+                doubt: item,
+                facts: vec![FactState {
+                    digest: digest(1),
+                    live: true,
+                    version: 2,
+                    record: hash,
+                    doubt: fact,
+                }],
+                records: Vec::new(),
+            };
+            Known::new(Duration::ZERO, &state, &[digest(1)], &records)
+        };
+        for (item, fact, expected) in [
+            (0, 0, MemoryTrust::Agent),
+            (2, 1, MemoryTrust::Agent),
+            (3, 0, MemoryTrust::Untrusted),
+            (0, 3, MemoryTrust::Untrusted),
+        ] {
+            assert_eq!(trust(&told(item, fact), &[], 1), Some(expected));
+        }
+        let mut silent = told(0, 0);
+        silent.doubt_as(told(3, 0).raised(Peak::default()));
+        assert_eq!(trust(&silent, &[], 1), Some(MemoryTrust::Untrusted));
+    }
+
     #[test]
     fn what_the_ledger_knows_later_wins_over_what_was_written_here_before() {
         let mut known = nothing();
@@ -315,11 +435,13 @@ mod tests {
                 version: 3,
                 head: hash,
                 floor: 0,
+                doubt: 0,
                 facts: vec![FactState {
                     digest: digest(1),
                     live: true,
                     version,
                     record: hash,
+                    doubt: 0,
                 }],
                 records: Vec::new(),
             };
@@ -346,11 +468,13 @@ mod tests {
             version: 1,
             head: RecordHash::from_bytes([1; 32]),
             floor: 0,
+            doubt: 0,
             facts: vec![FactState {
                 digest: digest(1),
                 live: true,
                 version: 1,
                 record: RecordHash::from_bytes([1; 32]),
+                doubt: 0,
             }],
             records: Vec::new(),
         };

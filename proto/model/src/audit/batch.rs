@@ -1,7 +1,7 @@
 //! Events on their way from an edge to the ledger, and the ledger's word for them.
 
 use super::form::ledger_form;
-use super::{AuditError, AuditEvent, EntryHash};
+use super::{AuditError, AuditEvent, EntryHash, LaneHead};
 use crate::ids::{EdgeId, KeyId, TenantId};
 use crate::signed::{Signer, Verifier};
 use base64::Engine;
@@ -77,6 +77,17 @@ impl Batch {
         })
     }
 
+    /// The edge's word for the lane up to its last event.
+    #[must_use]
+    pub fn head(&self) -> LaneHead {
+        LaneHead {
+            edge_hash: self.edge_hash,
+            edge_seq: self.edge_seq,
+            kid: self.kid.clone(),
+            signature: self.signature.clone(),
+        }
+    }
+
     /// Checks signature and chain and gives the events.
     ///
     /// `keys` holds the key of the edge's verified certificate. Continuity with what came before the batch
@@ -85,9 +96,7 @@ impl Batch {
     /// # Errors
     /// If anything about the batch is wrong; then none of it may be used.
     pub fn open(self, keys: &Verifier) -> Result<Vec<LaneEvent>, AuditError> {
-        let signature = B64.decode(&self.signature).map_err(|_| AuditError::Form)?;
-        let message = lane_message(&self.tenant, &self.edge, self.edge_seq, self.edge_hash);
-        keys.verify_raw(&self.kid, &message, &signature)?;
+        self.head().verify(&self.tenant, &self.edge, keys)?;
         let mut opened: Vec<LaneEvent> = Vec::with_capacity(self.events.len());
         for raw in self.events {
             let lane_event = LaneEvent::parse(raw.into())?;
@@ -107,6 +116,24 @@ impl Batch {
             }
             _ => Err(AuditError::Chain),
         }
+    }
+}
+
+impl LaneHead {
+    /// Checks that the edge said so of its lane of this tenant; `keys` as for [`Batch::open`].
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn verify(
+        &self,
+        tenant: &TenantId,
+        edge: &EdgeId,
+        keys: &Verifier,
+    ) -> Result<(), AuditError> {
+        let signature = B64.decode(&self.signature).map_err(|_| AuditError::Form)?;
+        let message = lane_message(tenant, edge, self.edge_seq, self.edge_hash);
+        keys.verify_raw(&self.kid, &message, &signature)?;
+        Ok(())
     }
 }
 

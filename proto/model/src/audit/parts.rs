@@ -4,7 +4,7 @@ use super::EntryHash;
 use crate::budget::{AccountKey, Meter, Scope, Window};
 use crate::catalogue::Verb;
 use crate::config::PolicyMode;
-use crate::ids::{DecisionId, EdgeId, IntentId, ServerId, TenantId, ToolName};
+use crate::ids::{DecisionId, EdgeId, IntentId, KeyId, ServerId, TenantId, ToolName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -292,6 +292,24 @@ pub struct EventLane {
     pub edge_seq: u64,
     /// What is wrong.
     pub fault: LaneFault,
+    /// Of a fork: what the edge signed of its other history, so that nobody has to take the ledger's word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Box<LaneHead>>,
+}
+
+/// An edge's word for its lane up to some event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaneHead {
+    /// Hash of that event.
+    pub edge_hash: EntryHash,
+    /// Its number.
+    #[serde(serialize_with = "exact")]
+    pub edge_seq: u64,
+    /// Id of the edge's key.
+    pub kid: KeyId,
+    /// The signature of the [`Batch`](super::Batch) that ends there.
+    pub signature: String,
 }
 
 /// A checkpoint of a tenant's log.

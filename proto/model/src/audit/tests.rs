@@ -183,6 +183,12 @@ fn full(texts: &[String], figures: &[u64]) -> AuditEvent {
         edge: "edge_2".parse().unwrap(),
         edge_seq: figure(),
         fault: LaneFault::LaneGap,
+        proof: Some(Box::new(LaneHead {
+            edge_hash: EntryHash::of(b"other"),
+            edge_seq: figure(),
+            kid: "key_1".parse().unwrap(),
+            signature: text(),
+        })),
     });
     event.sealed = Some(EventSeal {
         root: EntryHash::of(b"root"),

@@ -1,6 +1,23 @@
 use super::*;
 use uuid::Uuid;
 
+#[test]
+fn a_state_without_doubts_has_the_form_of_before() {
+    let fact = FactState {
+        digest: FactDigest::from_bytes([3; 32]),
+        live: true,
+        version: 1,
+        record: RecordHash::ZERO,
+        doubt: 0,
+    };
+    let text = serde_json::to_string(&fact).unwrap();
+    assert!(!text.contains("doubt"), "{text}");
+    assert_eq!(serde_json::from_str::<FactState>(&text).unwrap(), fact);
+    let doubted = FactState { doubt: 2, ..fact };
+    let text = serde_json::to_string(&doubted).unwrap();
+    assert_eq!(serde_json::from_str::<FactState>(&text).unwrap(), doubted);
+}
+
 fn record() -> MemoryRecord {
     MemoryRecord {
         v: SCHEMA.into(),

@@ -95,6 +95,8 @@ pub(super) async fn append(
                 edge: batch.edge.clone(),
                 fault,
                 edge_seq: at,
+                // The ledger's word alone would do to get rid of an edge.
+                proof: (fault == LaneFault::LaneFork).then(|| Box::new(batch.head.clone())),
             });
         }
         fates.push(fate);

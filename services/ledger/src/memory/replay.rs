@@ -6,7 +6,7 @@
 //!
 //! Of a chain whose beginning is archived only what its entries still touch is compared, and that it is not behind them.
 
-use super::take::fits;
+use super::take::{doubt, fits};
 use crate::store::{TenantTx, hash32, number};
 use crate::verify::{Finding, FindingKind};
 use crate::{LedgerError, State};
@@ -35,6 +35,7 @@ struct Item {
     version: u64,
     head: RecordHash,
     floor: u64,
+    doubt: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,7 @@ struct Placed {
     version: u64,
     live: bool,
     record: RecordHash,
+    doubt: u64,
 }
 
 /// What stands in a row, and the last entry that touched it.
@@ -186,12 +188,16 @@ impl Replay {
                 version: 0,
                 head: hash,
                 floor: 0,
+                doubt: 0,
             },
             seq,
         };
         let at = self.items.entry(item).or_insert(fresh);
         if at.row.version <= version {
             (at.row.version, at.row.head, at.seq) = (version, hash, seq);
+        }
+        if at.row.doubt < doubt(record) {
+            (at.row.doubt, at.seq) = (doubt(record), seq);
         }
         let digests = record.facts.iter().map(|fact| fact.digest);
         if matches!(change, MemoryChange::Set | MemoryChange::Add) {
@@ -200,10 +206,13 @@ impl Replay {
                     version,
                     live: true,
                     record: hash,
+                    doubt: 0,
                 };
                 let at = self.facts.entry((item, digest));
                 let at = at.or_insert(At { row, seq });
                 if at.row.version <= version {
+                    let doubt = at.row.doubt;
+                    let row = Placed { doubt, ..row };
                     *at = At { row, seq };
                 }
             }
@@ -213,12 +222,23 @@ impl Replay {
                 MemoryChange::Remove => digests.collect(),
                 _ => Vec::new(),
             };
+            self.doubt(seq, item, version, &facts);
             self.pending.entry(event).or_default().push(Pending {
                 item,
                 version,
                 change,
                 facts,
             });
+        }
+    }
+
+    /// Some facts are about to be taken away.
+    fn doubt(&mut self, seq: u64, item: ItemId, version: u64, facts: &[FactDigest]) {
+        for digest in facts {
+            let at = self.facts.get_mut(&(item, *digest));
+            if let Some(at) = at.filter(|at| at.row.doubt < version) {
+                (at.row.doubt, at.seq) = (version, seq);
+            }
         }
     }
 
@@ -273,7 +293,7 @@ impl Replay {
         let mut after: Vec<u8> = Vec::new();
         loop {
             let rows = sqlx::query(
-                "select item, version, head, floor from ledger.memory_items
+                "select item, version, head, floor, doubt from ledger.memory_items
                  where tenant = $1 and item > $2 order by item limit $3",
             )
             .bind(&tenant)
@@ -287,13 +307,17 @@ impl Replay {
                     version: number(row.try_get("version")?),
                     head: RecordHash::from_bytes(digest(row, "head")?),
                     floor: number(row.try_get("floor")?),
+                    doubt: number(row.try_get("doubt")?),
                 };
                 let (replayed, from_middle) = (self.items.remove(&item), self.from_middle);
                 self.judge(replayed, |replayed| {
                     // The beginning may have come further than what lanes told late.
                     let same = stored.version == replayed.version && stored.head == replayed.head;
                     let ahead = same || stored.version > replayed.version;
-                    stored == *replayed || (from_middle && ahead && stored.floor >= replayed.floor)
+                    let exact = same && stored.floor == replayed.floor;
+                    let ahead = from_middle && ahead && stored.floor >= replayed.floor;
+                    // More doubt makes nothing believed.
+                    stored.doubt >= replayed.doubt && (exact || ahead)
                 });
                 after = item.as_bytes().to_vec();
             }
@@ -308,7 +332,7 @@ impl Replay {
         let (mut item_after, mut fact_after): (Vec<u8>, Vec<u8>) = Default::default();
         loop {
             let rows = sqlx::query(
-                "select item, fact, version, live, record from ledger.memory_facts
+                "select item, fact, version, live, record, doubt from ledger.memory_facts
                  where tenant = $1 and (item, fact) > ($2, $3) order by item, fact limit $4",
             )
             .bind(&tenant)
@@ -326,10 +350,16 @@ impl Replay {
                     version: number(row.try_get("version")?),
                     live: row.try_get("live")?,
                     record: RecordHash::from_bytes(digest(row, "record")?),
+                    doubt: number(row.try_get("doubt")?),
                 };
                 let (replayed, from_middle) = (self.facts.remove(&key), self.from_middle);
                 self.judge(replayed, |replayed| {
-                    stored == *replayed || (from_middle && stored.version > replayed.version)
+                    let exact = Placed {
+                        doubt: stored.doubt,
+                        ..*replayed
+                    };
+                    stored.doubt >= replayed.doubt
+                        && (stored == exact || (from_middle && stored.version > replayed.version))
                 });
                 (item_after, fact_after) = (key.0.as_bytes().to_vec(), key.1.as_bytes().to_vec());
             }

@@ -55,12 +55,17 @@ pub(crate) async fn states(
             version: 0,
             head: RecordHash::ZERO,
             floor: 0,
+            doubt: 0,
             facts: Vec::new(),
             records: Vec::new(),
         });
         state.facts = facts.remove(&question.item).unwrap_or_default();
         for fact in &mut state.facts {
             fact.live &= fact.version >= state.floor;
+            // Told only where it matters.
+            if !fact.live || fact.version > fact.doubt {
+                fact.doubt = 0;
+            }
         }
         let live = state.facts.iter().filter(|fact| fact.live);
         let hashes: BTreeSet<RecordHash> = live.map(|fact| fact.record).collect();
@@ -83,7 +88,7 @@ async fn heads(
         .map(|question| question.item.as_bytes().to_vec())
         .collect();
     let rows = sqlx::query(
-        "select item, version, head, floor from ledger.memory_items where tenant = $1 and item = any($2)",
+        "select item, version, head, floor, doubt from ledger.memory_items where tenant = $1 and item = any($2)",
     )
     .bind(tenant.as_str())
     .bind(items)
@@ -91,11 +96,14 @@ async fn heads(
     .await?;
     let state = |row: &PgRow| {
         let item = ItemId::from_bytes(hash(row, "item")?);
+        let floor = number(row.try_get("floor")?);
+        let doubt = number(row.try_get("doubt")?);
         let state = ItemState {
             item,
             version: number(row.try_get("version")?),
             head: RecordHash::from_bytes(hash(row, "head")?),
-            floor: number(row.try_get("floor")?),
+            floor,
+            doubt: if doubt > floor { doubt } else { 0 },
             facts: Vec::new(),
             records: Vec::new(),
         };
@@ -117,7 +125,7 @@ async fn facts(
         }
     }
     let rows = sqlx::query(
-        "select f.item, f.fact, f.version, f.live, f.record from ledger.memory_facts f
+        "select f.item, f.fact, f.version, f.live, f.record, f.doubt from ledger.memory_facts f
          join (select distinct * from unnest($2::bytea[], $3::bytea[]) as a (item, fact)) asked
              on asked.item = f.item and asked.fact = f.fact
          where f.tenant = $1",
@@ -135,6 +143,7 @@ async fn facts(
             live: row.try_get("live")?,
             version: number(row.try_get("version")?),
             record: RecordHash::from_bytes(hash(row, "record")?),
+            doubt: number(row.try_get("doubt")?),
         });
     }
     Ok(facts)

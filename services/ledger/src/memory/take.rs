@@ -67,6 +67,14 @@ pub(super) fn fits(record: &MemoryRecord, event: &AuditEvent) -> bool {
         && !record.kind.contains('\0')
 }
 
+/// The version that all facts below it may be gone as of, until it is known that they are.
+pub(super) fn doubt(record: &MemoryRecord) -> u64 {
+    match record.change {
+        MemoryChange::Set | MemoryChange::Clear => record.version,
+        MemoryChange::Add | MemoryChange::Remove => 0,
+    }
+}
+
 async fn keep_certificate(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -110,10 +118,14 @@ async fn put(
     let time =
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(record.time.as_micros()) * 1000);
     sqlx::query(
-        "insert into ledger.memory_items (tenant, item, store, kind, version, head, time)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (tenant, item) do update set version = excluded.version, head = excluded.head, time = excluded.time
-         where memory_items.version <= excluded.version",
+        "insert into ledger.memory_items as i (tenant, item, store, kind, version, head, time, doubt)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (tenant, item) do update set
+             version = greatest(i.version, excluded.version),
+             head = case when i.version <= excluded.version then excluded.head else i.head end,
+             time = case when i.version <= excluded.version then excluded.time else i.time end,
+             doubt = greatest(i.doubt, excluded.doubt)
+         where i.version <= excluded.version or i.doubt < excluded.doubt",
     )
     .bind(record.tenant.as_str())
     .bind(record.item.as_bytes().as_slice())
@@ -122,12 +134,14 @@ async fn put(
     .bind(signed(record.version))
     .bind(hash.as_bytes().as_slice())
     .bind(time.unwrap_or(OffsetDateTime::UNIX_EPOCH))
+    .bind(signed(doubt(record)))
     .execute(&mut *connection)
     .await?;
-    if matches!(record.change, MemoryChange::Set | MemoryChange::Add) {
-        put_facts(connection, record, hash).await?;
+    match record.change {
+        MemoryChange::Set | MemoryChange::Add => put_facts(connection, record, hash).await,
+        MemoryChange::Remove => doubt_facts(connection, record).await,
+        MemoryChange::Clear => Ok(()),
     }
-    Ok(())
 }
 
 fn digests(record: &MemoryRecord) -> Vec<Vec<u8>> {
@@ -158,6 +172,24 @@ async fn put_facts(
     .bind(record.item.as_bytes().as_slice())
     .bind(signed(record.version))
     .bind(hash.as_bytes().as_slice())
+    .bind(digests(record))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The facts that a write is about to take away.
+async fn doubt_facts(
+    connection: &mut PgConnection,
+    record: &MemoryRecord,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "update ledger.memory_facts set doubt = $3
+         where tenant = $1 and item = $2 and fact = any($4) and doubt < $3",
+    )
+    .bind(record.tenant.as_str())
+    .bind(record.item.as_bytes().as_slice())
+    .bind(signed(record.version))
     .bind(digests(record))
     .execute(connection)
     .await?;
