@@ -21,6 +21,9 @@ use std::sync::LazyLock;
 /// in words.
 const LONE_WITHIN: usize = 40;
 
+/// Longest whole part of a decimal that is looked at, in digits.
+const WHOLE_DIGITS_MAX: usize = 24;
+
 static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
 
@@ -168,6 +171,10 @@ impl Numbers<'_> {
         let text = self.text;
         let word = text.slice(from, to);
         let bytes = word.as_bytes();
+        // `1.23456789e-05`
+        if bytes.first().is_some_and(u8::is_ascii_digit) && self.is_fraction(from) {
+            return None;
+        }
         if let Some(end) = self.iban(from) {
             found(from, end, Class::Iban, Confidence::High);
             return Some(end);
@@ -217,6 +224,9 @@ impl Numbers<'_> {
         let text = self.text;
         let mut id = [0_u8; 9];
         let digits = to.saturating_sub(from);
+        if self.is_fraction(from) {
+            return None;
+        }
         if digits == 8 || digits == 7 {
             let letter_at = match text.at(to) {
                 b'-' | b' ' => to.saturating_add(1),
@@ -331,6 +341,23 @@ impl Numbers<'_> {
         digits < 4 && self.text.at(from.saturating_add(2)) != b'-'
     }
 
+    /// Whether the digits at `from` stand behind a decimal point: of random ones, every fiftieth row of sixteen is a card
+    /// number by its form. Behind a comma only if a lone zero stands before it: in tables it parts columns.
+    fn is_fraction(&self, from: usize) -> bool {
+        let text = self.text;
+        let Some(point) = from.checked_sub(1) else {
+            return false;
+        };
+        if !matches!(text.at(point), b'.' | b',') || !text.before(point).is_ascii_digit() {
+            return false;
+        }
+        let whole = text.run_back(point, WHOLE_DIGITS_MAX, |b| b.is_ascii_digit());
+        let outside = text.before(whole);
+        let columns =
+            text.at(point) == b',' && (outside == b',' || text.bytes(whole, point) != b"0");
+        !alnum(outside) && !columns
+    }
+
     fn ipv4(&mut self, from: usize, end: usize, found: &mut Found<'_>) -> Option<usize> {
         let text = self.text;
         let joined = matches!(text.before(from), b'.' | b'v' | b'V' | b'_')
@@ -361,7 +388,10 @@ impl Numbers<'_> {
             !alnum(self.text.at(end)) && !goes_on
         };
         let whole = number.first(1).filter(|(digits, end)| {
-            (12..=19).contains(&digits.len()) && bounded(*end) && payment::card(digits)
+            (12..=19).contains(&digits.len())
+                && bounded(*end)
+                && payment::card(digits)
+                && !self.is_fraction(from)
         });
         let grouped = || {
             payment::CARD_LAYOUTS.iter().find_map(|layout| {
@@ -392,10 +422,11 @@ impl Numbers<'_> {
     /// Of the states' ids that fit, the one that words speak for, else the one that is most sure.
     fn id(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
         let mut best: Option<(bool, Confidence, usize, Class)> = None;
+        let fraction = self.is_fraction(from);
         for id in IDS.iter().filter(|id| number.may_have(id.digits)) {
             let plain = number
                 .first(1)
-                .filter(|(digits, _)| digits.len() == id.digits)
+                .filter(|(digits, _)| digits.len() == id.digits && !fraction)
                 .map(|(digits, end)| (digits, end, id.plain));
             let grouped = id.layouts.iter().find_map(|(layout, separators)| {
                 let uniform = separators.contains(&number.separator(layout.len())?);
@@ -457,8 +488,10 @@ impl Numbers<'_> {
             _ => start,
         };
         let outside = text.before(start);
+        let decimal = start == from && text.bytes(from, from.saturating_add(2)) == b"0.";
         // Part of a word, a decimal, a path, an amount.
-        if alnum(outside)
+        if decimal
+            || alnum(outside)
             || matches!(outside, b'.' | b'/' | b'$' | b'_' | b'#')
             || (outside == b'-' && alnum(text.before(start.saturating_sub(1))))
         {

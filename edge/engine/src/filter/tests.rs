@@ -164,10 +164,25 @@ fn what_only_looks_like_it_is_left_alone() {
         "rows 100-200-3000 of 10.5.3",
         "secret: the garden behind the house",
         "https://example.com:8443/a/b?c=d#e",
+        "score 0.4532015112830366 and 0,4532015112830366, 12.4532015112830366",
+        "weight 0.725818500464358 or -0.403287483072823",
+        "loss 1.12345678e-05, 0.2079460958",
     ] {
         let hits = found(text, "");
         let allowed = text.contains("git@") && hits.iter().all(|(class, _)| class == "email");
         assert!(hits.is_empty() || allowed, "{text}: {hits:?}");
+    }
+}
+
+#[test]
+fn what_is_behind_a_comma_of_a_table_is_no_fraction() {
+    for text in [
+        "id,card\n7,4111111111111111\n",
+        "a,0,4111111111111111",
+        "v1.4111111111111111",
+    ] {
+        let expect = ("payment_card".to_owned(), "4111111111111111");
+        assert_eq!(found(text, ""), [expect], "{text}");
     }
 }
 
@@ -529,6 +544,18 @@ proptest! {
         }
         let rules = everything_redacted();
         let _ = inbound(&rules).treat_text(&text);
+    }
+
+    /// Decimals are nobody's numbers, however many digits they have.
+    #[test]
+    fn a_decimal_is_nobodys_number(
+        value in prop_oneof![0.0..1.0_f64, -1000.0..1000.0_f64],
+        places in 1_usize..17,
+    ) {
+        for text in [format!("{value}"), format!("{value:e}"), format!("{value:.places$}")] {
+            let hits = found(&text, "");
+            prop_assert!(hits.is_empty(), "{text}: {hits:?}");
+        }
     }
 
     /// A secret between any words, cut into any pieces, comes out as it would from the whole.
