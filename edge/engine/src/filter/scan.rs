@@ -374,8 +374,11 @@ impl Numbers<'_> {
         let (start, end) = birth::date(self.text, from)?;
         if self.said(start, end).speaks_for(Class::DateOfBirth) {
             found(start, end, Class::DateOfBirth, Confidence::High);
+            return Some(end);
         }
-        Some(end)
+        // Of no birth: it is passed over, but for what could be a telephone number in pairs.
+        let pairs = Number::read(self.text, from).lens() == [2, 2, 2, 2, 2];
+        (!pairs).then_some(end)
     }
 
     fn card(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {

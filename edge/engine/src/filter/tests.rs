@@ -104,6 +104,13 @@ fn each_class_is_found_as_people_write_it() {
         ),
         ("nic 00:1B:44:11:3A:B7.", "mac_address", "00:1B:44:11:3A:B7"),
         ("nic 00-1B-44-11-3A-B7.", "mac_address", "00-1B-44-11-3A-B7"),
+        ("nic 12-03-45-AB-CD-EF.", "mac_address", "12-03-45-AB-CD-EF"),
+        ("nic 12-03-45-67-89-AB.", "mac_address", "12-03-45-67-89-AB"),
+        ("au 06.12.34.56.78 ou", "phone", "06.12.34.56.78"),
+        ("au 06-12-34-56-78 ou", "phone", "06-12-34-56-78"),
+        ("au 06/12/34/56/78 ou", "phone", "06/12/34/56/78"),
+        ("au 06.12.34 56 78 ou", "phone", "06.12.34 56 78"),
+        ("born 06.12.84, call 1", "date_of_birth", "06.12.84"),
         (
             "send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ok",
             "crypto_address",
@@ -167,6 +174,7 @@ fn what_only_looks_like_it_is_left_alone() {
         "score 0.4532015112830366 and 0,4532015112830366, 12.4532015112830366",
         "weight 0.725818500464358 or -0.403287483072823",
         "loss 1.12345678e-05, 0.2079460958",
+        "paid 06.12.24 1500 EUR, 06.12.2024-07.12.2024, backup-2024-01-15-20.tar",
     ] {
         let hits = found(text, "");
         let allowed = text.contains("git@") && hits.iter().all(|(class, _)| class == "email");
