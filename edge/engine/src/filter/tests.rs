@@ -246,6 +246,42 @@ fn disguises_are_seen_through_and_removed_from_the_original() {
 }
 
 #[test]
+fn what_is_left_of_json_in_a_text_is_json() {
+    let own = rules(json!({
+        "standard": false,
+        "rules": [{"classes": ["all"], "action": "redact"}],
+        "words": [{"name": "city", "words": ["new york"]}],
+    }));
+    let masking = rules(json!({"rules": [{"classes": ["personal"], "action": "mask"}]}));
+    let deep = json!({"t": "Hi,\nbob@x.org"}).to_string();
+    for (value, expect) in [
+        (json!({"t": "Hi,\nbob@x.org"}), json!({"t": "Hi,\n[EMAIL]"})),
+        (
+            json!({"t": "a\tbob@x.org\r\nanna@x.org"}),
+            json!({"t": "a\t[EMAIL]\r\n[EMAIL]"}),
+        ),
+        (
+            json!({"t": deep}),
+            json!({"t": json!({"t": "Hi,\n[EMAIL]"}).to_string()}),
+        ),
+        // Nobody but who does not know of escapes sees a city here: it goes all the same.
+        (json!({"t": "in\new york"}), json!({"t": "in[CITY]"})),
+        (
+            json!({"cmd": "say \"password=s3cr3t-Pa55\" now"}),
+            json!({"cmd": "say \"password=[SECRET]\" now"}),
+        ),
+    ] {
+        let text = value.to_string();
+        let new = inbound(&own).treat_text(&text).altered.unwrap();
+        let parsed: Value = serde_json::from_str(&new).unwrap_or_else(|_| panic!("{new}"));
+        assert_eq!(parsed, expect, "{text}");
+    }
+    let text = r#"{"t":"\u0062ob\u0040example.org"}"#;
+    let new = inbound(&masking).treat_text(text).altered.unwrap();
+    assert_eq!(new, r#"{"t":"***@******e.org"}"#);
+}
+
+#[test]
 fn keys_numbers_and_nested_values_are_treated() {
     let rules = everything_redacted();
     let value = json!({"a": {"bob@example.org": [1, 4_111_111_111_111_111_u64, "x"]}, "t": "{\"m\": \"a@b.org\"}", "ok": true});
