@@ -21,6 +21,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use address::is_top_level;
 pub(crate) use index::Passage;
 pub use rules::shown_pointer;
 pub(crate) use rules::{

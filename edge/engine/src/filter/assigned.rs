@@ -269,6 +269,51 @@ fn stands_in(lower: &str) -> bool {
     starts.iter().any(|start| lower.starts_with(start))
 }
 
+/// What a password is called, as texts of a program say it in the language of who uses it.
+const PASSWORD_IN_WORDS: [&str; 30] = [
+    "adgangskode",
+    "clave",
+    "contrasena",
+    "contraseña",
+    "geheimnis",
+    "haslo",
+    "hasło",
+    "heslo",
+    "jelszo",
+    "jelszó",
+    "kennwort",
+    "losenord",
+    "lösenord",
+    "motdepasse",
+    "palavra-passe",
+    "parola",
+    "parole",
+    "parool",
+    "passcode",
+    "passord",
+    "passphrase",
+    "passwort",
+    "salasana",
+    "senha",
+    "wachtwoord",
+    "şifre",
+    "пароль",
+    "密码",
+    "パスワード",
+    "비밀번호",
+];
+
+/// Whether a value only says what it would be: `"password": "Passwort"`.
+fn is_called(value: &str) -> bool {
+    // Longer than any of them.
+    if value.len() > 32 {
+        return false;
+    }
+    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
+    let lower = bare.to_lowercase();
+    PASSWORD_IN_WORDS.contains(&lower.as_str())
+}
+
 /// Stands where a secret goes, but is none.
 fn placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
@@ -333,6 +378,7 @@ fn placeholder(value: &str) -> bool {
         .all(|(a, b)| a == b);
     value.is_empty()
         || all_one
+        || is_called(value)
         || stands_in(&lower)
         || starts.iter().any(|start| lower.starts_with(start))
         || whole.contains(&lower.as_str())
@@ -466,6 +512,9 @@ mod tests {
             ("token_type: bearer", None),
             ("max_tokens: 4096123456", None),
             ("secret: the garden behind", None),
+            (r#"{"password": "Passwort"}"#, None),
+            (r#"{"newPassword": "Contraseña:"}"#, None),
+            (r#"{"password": "Passwort1"}"#, Some("Passwort1")),
             ("api_key = get_key()", None),
             ("version: 1.22.333-rc4", None),
             (

@@ -191,8 +191,9 @@ impl Numbers<'_> {
             }
             _ => None,
         };
-        let dni = || bytes.len() == 9 && national::es_dni(&upper(bytes));
-        let id = id.or_else(|| dni().then_some((Class::EsDni, Confidence::Medium)));
+        let dni = bytes.len() == 9 && national::es_dni(&upper(bytes));
+        let dni = dni && id.is_none() && !self.said(from, to).speaks_against(Class::EsDni);
+        let id = id.or(dni.then_some((Class::EsDni, Confidence::Medium)));
         if let Some((class, sure)) = id {
             found(from, to, class, sure);
             return Some(to);
@@ -248,12 +249,9 @@ impl Numbers<'_> {
                 .chain(body.iter().copied())
                 .chain([letter]);
             id.iter_mut().zip(letters).for_each(|(slot, b)| *slot = b);
-            return national::es_dni(&id).then_some((
-                start,
-                letter_at.saturating_add(1),
-                Class::EsDni,
-                Confidence::High,
-            ));
+            let end = letter_at.saturating_add(1);
+            let fits = national::es_dni(&id) && !self.said(start, end).speaks_against(Class::EsDni);
+            return fits.then_some((start, end, Class::EsDni, Confidence::High));
         }
         let blanks: &[usize] = match digits {
             2 => &[2, 5, 8, 11],
@@ -275,11 +273,15 @@ impl Numbers<'_> {
 
     /// How sure nine characters are a National Insurance number: by the letters that are issued, or by its name.
     fn nino(&mut self, id: &[u8], start: usize, end: usize) -> Option<Confidence> {
-        if national::uk_nino(id) {
-            return Some(Confidence::High);
+        let issued = national::uk_nino(id);
+        if !issued && !national::is_like_nino(id) {
+            return None;
         }
-        let named = national::is_like_nino(id) && self.said(start, end).speaks_for(Class::UkNino);
-        named.then_some(Confidence::Medium)
+        let said = self.said(start, end);
+        match issued {
+            true => (!said.speaks_against(Class::UkNino)).then_some(Confidence::High),
+            false => said.speaks_for(Class::UkNino).then_some(Confidence::Medium),
+        }
     }
 
     /// A number whose last digits a letter follows at once.
@@ -363,7 +365,10 @@ impl Numbers<'_> {
         let joined = matches!(text.before(from), b'.' | b'v' | b'V' | b'_')
             || (text.at(end) == b'.' && text.at(end.saturating_add(1)).is_ascii_digit());
         let said = self.said(from, end);
-        if joined || said.speaks_against(Class::IpAddress) {
+        let called = said.speaks_for(Class::IpAddress);
+        let other =
+            network::is_version(text, from, end) || (!called && network::is_other(text, from, end));
+        if joined || other || said.speaks_against(Class::IpAddress) {
             return Some(end);
         }
         found(from, end, Class::IpAddress, Confidence::High);
@@ -405,6 +410,7 @@ impl Numbers<'_> {
                     .then_some((end, Confidence::High))
             })
         };
+        let article = whole.is_some_and(|(digits, _)| payment::is_article(digits));
         let (end, sure) = whole
             .map(|(_, end)| (end, Confidence::Medium))
             .or_else(grouped)?;
@@ -415,7 +421,9 @@ impl Numbers<'_> {
         }
         let sure = match sure {
             _ if said.speaks_for(Class::PaymentCard) => Confidence::High,
-            Confidence::Medium if said.speaks_against(Class::PaymentCard) => Confidence::Low,
+            Confidence::Medium if article || said.speaks_against(Class::PaymentCard) => {
+                Confidence::Low
+            }
             sure => sure,
         };
         found(from, end, Class::PaymentCard, sure);

@@ -97,6 +97,10 @@ fn each_class_is_found_as_people_write_it() {
         ("CPF 529.982.247-25", "br_cpf", "529.982.247-25"),
         ("VAT DE136695976", "eu_vat", "DE136695976"),
         ("from 203.0.113.77 at", "ip_address", "203.0.113.77"),
+        ("at db/203.0.113.77 now", "ip_address", "203.0.113.77"),
+        ("of Db1/203.0.113.77:80 now", "ip_address", "203.0.113.77"),
+        ("if ip.src==203.0.113.77 then", "ip_address", "203.0.113.77"),
+        ("see ip-203.0.113.77 now", "ip_address", "203.0.113.77"),
         (
             "from 2001:db8::8a2e:370:7334 at",
             "ip_address",
@@ -174,6 +178,15 @@ fn what_only_looks_like_it_is_left_alone() {
         "score 0.4532015112830366 and 0,4532015112830366, 12.4532015112830366",
         "weight 0.725818500464358 or -0.403287483072823",
         "loss 1.12345678e-05, 0.2079460958",
+        "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "opencv-python==4.8.1.78 and grpcio >= 1.48.2.1",
+        "get pkg-1.2.3.4.tar.gz, 2.0.1.7.jar",
+        "attribute 2.5.4.3, extension 2.5.29.17, oid 1.3.6.1",
+        "icon@2x.png, getty@tty1.service",
+        "order AB123456C of invoice 12345678Z, 12345678-Z",
+        "code 4059803150715 on the box",
+        "barcode 4532015112830366 was read",
+        r#"{"password": "Passwort", "userPassword": "Пароль"}"#,
         "paid 06.12.24 1500 EUR, 06.12.2024-07.12.2024, backup-2024-01-15-20.tar",
     ] {
         let hits = found(text, "");
