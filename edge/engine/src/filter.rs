@@ -81,7 +81,12 @@ pub struct Match {
     /// How sure.
     pub confidence: Confidence,
     carrier: Carrier,
+    /// It begins behind a backslash, which may be meant for its first letter.
+    torn: bool,
 }
+
+/// Told of each match in a decoding.
+type Told<'f> = dyn FnMut(Match) + 'f;
 
 /// Everything that can be found for one tenant, compiled.
 #[derive(Debug)]
@@ -128,57 +133,32 @@ impl Filter {
             self.through(view, key, 0, false, &mut found);
         }
         let base = visible.as_ref().map_or(text, |view| &view.text);
-        self.decode(base, key, 0, &mut |inner, class, sure, carrier| {
-            let (start, end) = match &visible {
-                Some(view) => view.original(inner.start, inner.end),
-                None => (inner.start, inner.end),
-            };
-            found.push(Match {
-                range: start..end,
-                class,
-                confidence: sure,
-                carrier,
+        self.decode(base, key, 0, &mut |hit| {
+            found.push(match &visible {
+                Some(view) => behind(view, hit),
+                None => hit,
             });
         });
         disjoint(found)
     }
 
     /// Looks through JSON escapes, then percent-encoding, then base64; ranges are those of `text`.
-    fn decode(
-        &self,
-        text: &str,
-        key: &str,
-        escapes: u8,
-        found: &mut dyn FnMut(Range<usize>, Class, Confidence, Carrier),
-    ) {
+    fn decode(&self, text: &str, key: &str, escapes: u8, found: &mut Told<'_>) {
         self.base64(text, key, found);
         if let Some(view) = view::percent_decoded(text) {
+            let carrier = Carrier::Plain {
+                escapes,
+                percent: true,
+            };
             let mut inner = Vec::new();
-            self.look(
-                &view.text,
-                key,
-                Carrier::Plain {
-                    escapes,
-                    percent: true,
-                },
-                &mut inner,
-            );
+            self.look(&view.text, key, carrier, &mut inner);
             for hit in inner {
-                let (start, end) = view.original(hit.range.start, hit.range.end);
-                found(start..end, hit.class, hit.confidence, hit.carrier);
+                found(behind(&view, hit));
             }
-            self.base64(&view.text, key, &mut |range, class, sure, _| {
-                let (start, end) = view.original(range.start, range.end);
+            self.base64(&view.text, key, &mut |hit| {
                 // Two encodings around it: all of it goes.
-                found(
-                    start..end,
-                    class,
-                    sure,
-                    Carrier::Plain {
-                        escapes,
-                        percent: true,
-                    },
-                );
+                let hit = Match { carrier, ..hit };
+                found(behind(&view, hit));
             });
         }
         if escapes >= ESCAPES_MAX {
@@ -203,27 +183,15 @@ impl Filter {
                 inner.append(&mut seen);
             }
             for hit in inner {
-                let (start, end) = view.original(hit.range.start, hit.range.end);
-                found(start..end, hit.class, hit.confidence, hit.carrier);
+                found(behind(&view, hit));
             }
-            self.decode(
-                &view.text,
-                key,
-                deeper,
-                &mut |range, class, sure, carrier| {
-                    let (start, end) = view.original(range.start, range.end);
-                    found(start..end, class, sure, carrier);
-                },
-            );
+            self.decode(&view.text, key, deeper, &mut |hit| {
+                found(behind(&view, hit));
+            });
         }
     }
 
-    fn base64(
-        &self,
-        text: &str,
-        key: &str,
-        found: &mut dyn FnMut(Range<usize>, Class, Confidence, Carrier),
-    ) {
+    fn base64(&self, text: &str, key: &str, found: &mut Told<'_>) {
         view::base64(text, &mut |run| {
             let mut inner = Vec::new();
             self.look(&run.text, key, Carrier::Base64, &mut inner);
@@ -237,12 +205,11 @@ impl Filter {
                 .into_iter()
                 .filter(|hit| hit.confidence > Confidence::Low)
             {
-                found(
-                    run.start..run.end,
-                    hit.class,
-                    hit.confidence,
-                    Carrier::Base64,
-                );
+                found(Match {
+                    range: run.start..run.end,
+                    torn: false,
+                    ..hit
+                });
             }
         });
     }
@@ -262,38 +229,53 @@ impl Filter {
             Carrier::Plain { escapes, percent },
             &mut inner,
         );
-        found.extend(inner.into_iter().map(|hit| {
-            let (start, end) = view.original(hit.range.start, hit.range.end);
-            Match {
-                range: start..end,
-                ..hit
-            }
-        }));
+        found.extend(inner.into_iter().map(|hit| behind(view, hit)));
     }
 
     /// A text as it stands.
     fn look(&self, text: &str, key: &str, carrier: Carrier, found: &mut Vec<Match>) {
+        let mut tell = |start, end, class, confidence| {
+            let (range, torn) = whole_escapes(text, start, end);
+            found.push(Match {
+                range,
+                class,
+                confidence,
+                carrier,
+                torn,
+            });
+        };
         scan::scan(
             Text { text, key },
             &self.regions,
-            &mut |start, end, class, confidence| {
-                found.push(Match {
-                    range: start..end,
-                    class: Class::Known(class),
-                    confidence,
-                    carrier,
-                });
-            },
+            &mut |start, end, class, confidence| tell(start, end, Class::Known(class), confidence),
         );
         self.custom.scan(text, key, &mut |start, end, at| {
-            found.push(Match {
-                range: start..end,
-                class: Class::Custom(at),
-                confidence: Confidence::High,
-                carrier,
-            });
+            tell(start, end, Class::Custom(at), Confidence::High);
         });
     }
+}
+
+/// A match in a view where it stands in the original.
+fn behind(view: &view::View, hit: Match) -> Match {
+    let (start, end) = view.original(hit.range.start, hit.range.end);
+    Match {
+        range: start..end,
+        ..hit
+    }
+}
+
+/// The range with the whole of a JSON escape that it begins inside of, and nothing of one that it ends inside of: half of
+/// one that stays behind would make the text no JSON any more. And whether a backslash stands before it at all: if that is
+/// the escape of another level, the first letter is not one of the match.
+fn whole_escapes(text: &str, start: usize, end: usize) -> (Range<usize>, bool) {
+    let escape = view::escape_around(text, start);
+    let before = start.checked_sub(1).and_then(|at| text.as_bytes().get(at));
+    let from = escape.unwrap_or(start);
+    let to = view::escape_around(text, end).filter(|to| *to > from);
+    (
+        from..to.unwrap_or(end),
+        escape.is_some() || before == Some(&b'\\'),
+    )
 }
 
 impl Default for Filter {
@@ -307,7 +289,8 @@ impl Default for Filter {
     }
 }
 
-/// In order of place; of matches that overlap the surest stays, then the tenant's own, then the longest. Matches of
+/// In order of place; of matches that overlap the surest stays, then one that is not torn off its backslash (of
+/// `\nbob@x.org` it is `bob@x.org`), then the tenant's own, then the longest. Matches of
 /// several classes in one run of base64 all stay.
 fn disjoint(mut found: Vec<Match>) -> Vec<Match> {
     found.sort_by_key(|hit| (hit.range.start, std::cmp::Reverse(hit.range.end)));
@@ -333,7 +316,7 @@ fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
     }
     let rank = |hit: &Match| {
         let own = matches!(hit.class, Class::Custom(_));
-        (hit.confidence, own, hit.range.len())
+        (hit.confidence, !hit.torn, own, hit.range.len())
     };
     cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
     cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);

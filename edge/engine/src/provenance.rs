@@ -25,6 +25,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use address::is_top_level;
 pub(crate) use constants::Constants;
 pub(crate) use index::Passage;
 pub(crate) use plan::{Pattern, Plan};

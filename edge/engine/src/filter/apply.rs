@@ -434,15 +434,22 @@ impl<'a> Walk<'a> {
     ) -> Option<String> {
         let filter = self.content.rules.filter();
         let label = || rewrite::label(filter, hit.class);
+        let plain = rewrite::plain(value, hit.carrier);
         match action {
             // What a person agrees to goes out as it is; an answer is withheld as a whole.
             ContentAction::Allow | ContentAction::Count | ContentAction::Escalate => None,
-            ContentAction::Mask => Some(rewrite::mask(value)),
+            // Its form can't be kept without breaking the JSON around it.
+            ContentAction::Mask | ContentAction::Tokenise
+                if rewrite::has_escapes(&plain, hit.carrier) =>
+            {
+                Some(label())
+            }
+            ContentAction::Mask => Some(rewrite::mask(&plain)),
             ContentAction::Tokenise => {
                 let stands_in = self
                     .content
                     .vault
-                    .and_then(|vault| vault.stand_in(filter, hit.class, value, key));
+                    .and_then(|vault| vault.stand_in(filter, hit.class, &plain, key));
                 Some(stands_in.unwrap_or_else(label))
             }
             // What is blocked is never forwarded; it goes all the same.

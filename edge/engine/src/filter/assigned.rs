@@ -5,6 +5,8 @@ use proctor_model::content::{Confidence, ContentClass as Class};
 
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 2048;
+/// How far from a `sig` the other members of a shared access signature are looked for, in bytes.
+const SAS_BYTES_MAX: usize = 256;
 
 /// What a name says about its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,11 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
         alnum(b) || matches!(b, b'_' | b'-' | b'.')
     });
     let name = text.slice(name_start, name_end);
-    let kind = kind_of(name)?;
+    let kind = match kind_of(name) {
+        Some(kind) => kind,
+        None if name == "sig" && in_shared_access(text, name_start, at) => Kind::Key,
+        None => return None,
+    };
     let mut from = at.saturating_add(1);
     // `:=`, `==`, `=>`
     if matches!(text.at(from), b'=' | b'>') {
@@ -135,8 +141,6 @@ fn kind_of(name: &str) -> Option<Kind> {
         "deploykey",
         "ssecret",
         "secretvalue",
-        "signature",
-        "sig",
         "keysecret",
         "xapikey",
         "hashkey",
@@ -156,7 +160,20 @@ fn kind_of(name: &str) -> Option<Kind> {
             "secretsmanager",
         ])
     };
-    (key && plain.len() < 48 && !about()).then_some(Kind::Key)
+    // Says where to go on; whoever has it can do nothing with it.
+    let position = || {
+        ends(&[
+            "nexttoken",
+            "pagetoken",
+            "paginationtoken",
+            "continuationtoken",
+            "synctoken",
+            "resumetoken",
+            "canceltoken",
+            "progresstoken",
+        ])
+    };
+    (key && plain.len() < 48 && !about() && !position()).then_some(Kind::Key)
 }
 
 fn value(text: Text<'_>, at: usize, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
@@ -232,12 +249,69 @@ fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
     members.iter().any(|member| lower.contains(member))
 }
 
+/// Whether a `sig` is that of an Azure shared access signature, beside which the version of the service stands. Other
+/// signatures prove something and give nothing away.
+fn in_shared_access(text: Text<'_>, start: usize, end: usize) -> bool {
+    let member = |b: u8| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>');
+    let from = text.run_back(start, SAS_BYTES_MAX, member);
+    let to = text.run(end, SAS_BYTES_MAX, member);
+    let mut members = text
+        .bytes(from, to)
+        .split(|b| matches!(b, b'?' | b'&' | b';'));
+    members.any(|member| member.starts_with(b"sv="))
+}
+
 /// Begins as what is put in place of a secret.
 fn stands_in(lower: &str) -> bool {
     let starts = [
         "${", "$(", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
     ];
     starts.iter().any(|start| lower.starts_with(start))
+}
+
+/// What a password is called, as texts of a program say it in the language of who uses it.
+const PASSWORD_IN_WORDS: [&str; 30] = [
+    "adgangskode",
+    "clave",
+    "contrasena",
+    "contraseña",
+    "geheimnis",
+    "haslo",
+    "hasło",
+    "heslo",
+    "jelszo",
+    "jelszó",
+    "kennwort",
+    "losenord",
+    "lösenord",
+    "motdepasse",
+    "palavra-passe",
+    "parola",
+    "parole",
+    "parool",
+    "passcode",
+    "passord",
+    "passphrase",
+    "passwort",
+    "salasana",
+    "senha",
+    "wachtwoord",
+    "şifre",
+    "пароль",
+    "密码",
+    "パスワード",
+    "비밀번호",
+];
+
+/// Whether a value only says what it would be: `"password": "Passwort"`.
+fn is_called(value: &str) -> bool {
+    // Longer than any of them.
+    if value.len() > 32 {
+        return false;
+    }
+    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
+    let lower = bare.to_lowercase();
+    PASSWORD_IN_WORDS.contains(&lower.as_str())
 }
 
 /// Stands where a secret goes, but is none.
@@ -304,6 +378,7 @@ fn placeholder(value: &str) -> bool {
         .all(|(a, b)| a == b);
     value.is_empty()
         || all_one
+        || is_called(value)
         || stands_in(&lower)
         || starts.iter().any(|start| lower.starts_with(start))
         || whole.contains(&lower.as_str())
@@ -437,14 +512,51 @@ mod tests {
             ("token_type: bearer", None),
             ("max_tokens: 4096123456", None),
             ("secret: the garden behind", None),
+            (r#"{"password": "Passwort"}"#, None),
+            (r#"{"newPassword": "Contraseña:"}"#, None),
+            (r#"{"password": "Passwort1"}"#, Some("Passwort1")),
             ("api_key = get_key()", None),
             ("version: 1.22.333-rc4", None),
             (
                 "//registry.npmjs.org/:_authToken=743b294a-cd03-11ec-9d64-0242ac120002",
                 Some("743b294a-cd03-11ec-9d64-0242ac120002"),
             ),
+            (
+                "https://acme.blob.core.windows.net/c/b?sv=2022-11-02&sr=b&sig=Zx81qLmP09aBcD77%2BxyzQ%3D&sp=r",
+                Some("Zx81qLmP09aBcD77%2BxyzQ%3D"),
+            ),
+            (
+                "/c/b?sp=r&sig=Zx81qLmP09aBcD77%2BxyzQ%3D&spr=https&sv=2022-11-02",
+                Some("Zx81qLmP09aBcD77%2BxyzQ%3D"),
+            ),
+            ("/c/b?sig=Zx81qLmP09aBcD77%2BxyzQ%3D&x=1", None),
+            ("signature: a8f5f167f44f4964e6c998dee827110c", None),
+            (r#"{"nextPageToken": "CAoQAA1b2c3D4e5F6g7H8"}"#, None),
+            ("next_token=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("continuation-token: CAoQAA1b2c3D4e5F6g7H8", None),
+            ("syncToken=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("progressToken: CAoQAA1b2c3D4e5F6g7H8", None),
+            (
+                "access_token=CAoQAA1b2c3D4e5F6g7H8",
+                Some("CAoQAA1b2c3D4e5F6g7H8"),
+            ),
         ] {
             assert_eq!(secret(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_member_names_its_value() {
+        let text = "CAoQAA1b2c3D4e5F6g7H8";
+        for (key, expect) in [
+            ("accessToken", true),
+            ("nextToken", false),
+            ("resume_token", false),
+            ("cancel-token", false),
+            ("signature", false),
+            ("sig", false),
+        ] {
+            assert_eq!(keyed(Text { text, key }).is_some(), expect, "{key}");
         }
     }
 

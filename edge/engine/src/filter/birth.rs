@@ -46,14 +46,27 @@ fn numeric(text: Text<'_>, start: usize, first: usize, value: u32) -> Option<(us
     }
     let (year, last) = part(text, end, 4)?;
     let digits = last.saturating_sub(end).saturating_sub(1);
-    ((digits == 4 && plausible(year)) || digits == 2).then_some((start, last))
+    let written = (digits == 4 && plausible(year)) || digits == 2;
+    (written && !is_part(text, start, last, text.at(first))).then_some((start, last))
+}
+
+/// Whether what looks like a date is a part of something longer, whose parts have the same sign between them:
+/// `06.12.34.56.78` is a telephone number, `12-03-45-AB-CD-EF` the address of a network card.
+fn is_part(text: Text<'_>, start: usize, end: usize, sign: u8) -> bool {
+    let next = text.at(end.saturating_add(1));
+    let pair = next.is_ascii_digit() || (sign == b'-' && next.is_ascii_hexdigit());
+    let goes_on = text.at(end) == sign && pair;
+    let begins =
+        text.before(start) == sign && text.before(start.saturating_sub(1)).is_ascii_digit();
+    goes_on || begins
 }
 
 fn year_first(text: Text<'_>, start: usize, first: usize) -> Option<(usize, usize)> {
     let (month, end) = part(text, first, 2)?;
     let (day, last) = part(text, end, 2)?;
-    (text.at(end) == text.at(first) && (1..=12).contains(&month) && (1..=31).contains(&day))
-        .then_some((start, last))
+    let sign = text.at(first);
+    let written = text.at(end) == sign && (1..=12).contains(&month) && (1..=31).contains(&day);
+    (written && !is_part(text, start, last, sign)).then_some((start, last))
 }
 
 /// `12 March 1985`, `12th of March, 1985`, `March 12, 1985`.
@@ -129,6 +142,16 @@ mod tests {
             ("31/31/1985", 0, None),
             ("1.2.3", 0, None),
             ("12 apples 1985", 0, None),
+            ("06.12.34.56.78", 0, None),
+            ("06-12-34-56-78", 0, None),
+            ("12-03-45-67-89-ab", 0, None),
+            ("12-03-45-ab-cd-ef", 0, None),
+            ("2024-01-15-20", 0, None),
+            ("2024-01-15-20", 5, None),
+            ("(12.03.1885-14.05.1985)", 12, Some("14.05.1985")),
+            ("12.03.85. Then", 0, Some("12.03.85")),
+            ("12.03.85.Dann", 0, Some("12.03.85")),
+            ("1985-03-12T10:00", 0, Some("1985-03-12")),
         ] {
             let text_ = Text { text, key: "" };
             assert_eq!(date(text_, at).map(|(a, b)| &text[a..b]), expect, "{text}");

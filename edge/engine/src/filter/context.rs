@@ -297,6 +297,9 @@ const AGAINST: &[&str] = &[
     "ordernumber",
     "order_id",
     "id_order",
+    "barcode",
+    "strichcode",
+    "oid",
 ];
 
 /// What words near a match say.

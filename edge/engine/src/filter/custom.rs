@@ -33,6 +33,11 @@ struct Pattern {
 
 /// How far around a match of a pattern its words count, in bytes.
 const CONTEXT_BYTES: usize = 64;
+/// Longest match of a pattern that is surely found as a whole, in bytes.
+const MATCH_BYTES: usize = 512;
+/// How far a search for one match looks, in bytes. Without a bound, a pattern that has to read to the end before it is
+/// content with one letter (`.*[^A-Z]|[A-Z]`) reads the rest of the text for each letter.
+const WINDOW_BYTES: usize = 2 * MATCH_BYTES;
 
 impl Custom {
     pub(super) fn compile(rules: &ContentRules) -> Result<Self, ContentProblem> {
@@ -108,11 +113,11 @@ impl Custom {
                 let (Some(pattern), Ok(class)) = (self.patterns.get(at), u16::try_from(at)) else {
                     continue;
                 };
-                for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {
-                    if pattern.speaks(text, key, hit.start(), hit.end()) {
-                        found(hit.start(), hit.end(), class);
+                matches(&pattern.regex, text, &mut |start, end| {
+                    if pattern.speaks(text, key, start, end) {
+                        found(start, end, class);
                     }
-                }
+                });
             }
         }
         if let Some(words) = &self.words {
@@ -129,6 +134,37 @@ impl Custom {
                     found(hit.start(), hit.end(), *class);
                 }
             }
+        }
+    }
+}
+
+/// Tells of each match that is not empty, in order. One that is longer than a window may be told in pieces.
+fn matches(regex: &Regex, text: &str, found: &mut dyn FnMut(usize, usize)) {
+    let mut at = 0;
+    while at < text.len() {
+        let end = text.ceil_char_boundary(at.saturating_add(WINDOW_BYTES).min(text.len()));
+        let Some(window) = text.get(..end) else {
+            return;
+        };
+        let is_last = end == text.len();
+        let Some(hit) = regex.find_at(window, at) else {
+            if is_last {
+                return;
+            }
+            // What begins further on may end beyond this window.
+            at = text.floor_char_boundary(end.saturating_sub(MATCH_BYTES));
+            continue;
+        };
+        // It may go on, or it took the end of the window for that of the text: seen again from where it begins.
+        if !is_last && hit.end() == end && hit.start() > at {
+            at = hit.start();
+            continue;
+        }
+        at = hit.end();
+        if hit.is_empty() {
+            at = text.ceil_char_boundary(at.saturating_add(1).min(text.len()));
+        } else {
+            found(hit.start(), hit.end());
         }
     }
 }
@@ -223,4 +259,51 @@ fn automaton<'w>(words: impl Iterator<Item = &'w String> + Clone) -> Option<AhoC
         .match_kind(MatchKind::LeftmostLongest)
         .build(words)
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(regex: &str, text: &str) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        matches(&Regex::new(regex).unwrap(), text, &mut |start, end| {
+            found.push((start, end));
+        });
+        found
+    }
+
+    #[test]
+    fn a_match_is_found_wherever_it_stands() {
+        for before in [0, 1, 500, 511, 512, 513, 1020, 1023, 1024, 1025, 5000] {
+            for filler in ["x", " ", "é"] {
+                let before = filler.repeat(before);
+                let text = format!("{before} C-123456 {}", filler.repeat(600));
+                let at = before.len() + 1;
+                assert_eq!(found(r"\bC-[0-9]{6}\b", &text), [(at, at + 8)]);
+                assert_eq!(found(r"\bC-[0-9]+\b", &text), [(at, at + 8)]);
+                assert!(found(r"C-[0-9]+$", &text).is_empty());
+                let end = &text[..at + 8];
+                assert_eq!(found(r"C-[0-9]+$", end), [(at, at + 8)]);
+            }
+        }
+        // Longer than any window: in pieces, but all of it.
+        let long = "a".repeat(3000);
+        let pieces = found("a+", &long);
+        assert_eq!(pieces.iter().map(|(a, b)| b - a).sum::<usize>(), 3000);
+        assert!(found(r"\b", "a b").is_empty());
+    }
+
+    proptest! {
+        /// Short matches are those of a plain search.
+        #[test]
+        fn windows_are_not_seen(text in "([a-c]{1,9}|[0-9]{1,4}|[ é.]|-{200,300}){0,60}") {
+            for regex in ["[a-b]+", r"\b[0-9]{2,3}\b", "c.?|[ab]", "é[0-9]*"] {
+                let plain = Regex::new(regex).unwrap();
+                let plain: Vec<_> = plain.find_iter(&text).map(|hit| (hit.start(), hit.end())).collect();
+                prop_assert_eq!(found(regex, &text), plain);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! E-mail addresses.
 
 use super::text::{Text, alnum};
+use crate::provenance::is_top_level;
 
 /// The address around an at sign: its range.
 pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
@@ -29,6 +30,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     let domain = domain
         .get(..cut.unwrap_or(domain.len()))?
         .trim_end_matches(['.', '-']);
+    let domain = host(domain)?;
     let end = from.saturating_add(domain.len());
     let local = text.text.get(start..at)?;
     let begins = |c: char| !c.is_alphanumeric() && !c.is_ascii();
@@ -40,7 +42,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
             .map_or(0, char::len_utf8);
         start = start.saturating_add(skip).saturating_add(width);
     }
-    let whole = start < at && !text.slice(start, at).ends_with('.') && host(domain);
+    let whole = start < at && !text.slice(start, at).ends_with('.');
     (whole && !is_password(text, start)).then_some((start, end))
 }
 
@@ -53,17 +55,52 @@ fn is_password(text: Text<'_>, start: usize) -> bool {
     }
 }
 
-fn host(domain: &str) -> bool {
-    let Some((rest, top)) = domain.rsplit_once('.') else {
-        return false;
-    };
-    let letters = top.chars().count() >= 2
-        && (top.chars().all(char::is_alphabetic) || top.starts_with("xn--"));
-    letters
-        && !rest.is_empty()
+/// Endings of names that hold within one network.
+const INTERNAL: [&str; 9] = [
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+];
+
+/// A domain up to its last label.
+fn host(domain: &str) -> Option<&str> {
+    let (rest, last) = domain.rsplit_once('.')?;
+    let last = top_level(last)?;
+    let labels = !rest.is_empty()
         && rest
             .split('.')
-            .all(|label| !label.is_empty() && !label.starts_with('-'))
+            .all(|label| !label.is_empty() && !label.starts_with('-'));
+    // `clip@2x.mov`: a picture for finer screens.
+    let scale = |scale: &str| !scale.is_empty() && scale.bytes().all(|b| b.is_ascii_digit());
+    let scaled = rest.strip_suffix('x').is_some_and(scale);
+    let end = rest.len().saturating_add(1).saturating_add(last.len());
+    domain.get(..end).filter(|_| labels && !scaled)
+}
+
+/// The label that a domain ends in, without what follows it at once: letters of another script, a word with a capital.
+fn top_level(label: &str) -> Option<&str> {
+    if label.starts_with("xn--") || is_ending(label) {
+        return Some(label);
+    }
+    let mut before = 'A';
+    let (next, _) = label.char_indices().find(|(_, c)| {
+        let apart = !c.is_ascii() || (before.is_ascii_lowercase() && c.is_ascii_uppercase());
+        before = *c;
+        apart
+    })?;
+    label.get(..next).filter(|label| is_ending(label))
+}
+
+fn is_ending(label: &str) -> bool {
+    label.len() >= 2
+        && label.chars().all(char::is_alphabetic)
+        && (is_top_level(label) || INTERNAL.iter().any(|name| label.eq_ignore_ascii_case(name)))
 }
 
 #[cfg(test)]
@@ -88,6 +125,14 @@ mod tests {
             ("@decorator.name", None),
             ("a @ b.com", None),
             ("pkg@1.2.3", None),
+            ("icon@2x.png", None),
+            ("clip@2x.mov", None),
+            ("getty@tty1.service", None),
+            ("bob@db1.corp.internal", Some("bob@db1.corp.internal")),
+            ("BOB@EXAMPLE.ORG", Some("BOB@EXAMPLE.ORG")),
+            ("bob@example.orgTel: 5", Some("bob@example.org")),
+            ("bob@example.org谢谢", Some("bob@example.org")),
+            ("иван@пример.рф", Some("иван@пример.рф")),
         ] {
             let at = text.find('@').unwrap();
             let text_ = Text { text, key: "" };

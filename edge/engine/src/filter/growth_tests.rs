@@ -6,13 +6,17 @@
 //! longer, so of several the shortest is nearest to the truth, of either length; it is measured again until those show
 //! that the growth is small, and what is not linear never gets there.
 
+use super::Rules;
 use super::tests::{everything_redacted, inbound};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Bytes of the shorter text.
 const LENGTH: usize = 50_000;
 /// The longer one has so many times as many.
 const TIMES: usize = 4;
+/// Where a text of [`LENGTH`] takes too long, it is so many times shorter.
+const SHORTER: usize = 8;
 /// What is linear takes [`TIMES`] as long, what is quadratic the square of it: as far from the one as from the other.
 const GROWTH_MAX: u32 = 8;
 /// Measurements before it is taken for what it looks like.
@@ -96,5 +100,34 @@ fn no_text_is_slow() {
             linear,
             "{unit:?} takes more than {GROWTH_MAX} times as long where there is {TIMES} times as much"
         );
+    }
+}
+
+/// A tenant's patterns, each of which has to read on before it is content with little.
+#[test]
+fn no_pattern_is_slow() {
+    for (pattern, unit) in [
+        (".*[^A-Z]|[A-Z]", "A"),
+        ("(?s).*!|a", "a"),
+        ("[a-z ]+[0-9]|[a-z]", "ab "),
+        (r"\bx.*y|x", "x "),
+    ] {
+        let document = json!({"standard": false, "rules": [{"classes": ["own"], "action": "redact"}],
+            "patterns": [{"name": "own", "regex": pattern}]});
+        let rules = Rules::compile(&serde_json::from_value(document).unwrap()).unwrap();
+        // These are shorter than other texts: where they match at each letter, each match has its price.
+        let whole = unit.repeat(LENGTH * TIMES / SHORTER / unit.len());
+        let linear = is_linear(|length| {
+            let text = &whole[..(length / SHORTER).min(whole.len())];
+            let mut count = 0_usize;
+            let start = Instant::now();
+            rules
+                .filter()
+                .custom
+                .scan(text, "", &mut |_, _, _| count += 1);
+            assert!(count > text.len() / 8, "{pattern}");
+            start.elapsed()
+        });
+        assert!(linear, "{pattern}");
     }
 }

@@ -65,6 +65,17 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// Whether thirteen digits are the number of an article (EAN-13, GS1): those of Germany begin as cards of thirteen
+/// digits did.
+pub(super) fn is_article(digits: &[u8]) -> bool {
+    let weights = [1, 3].into_iter().cycle();
+    let sum: u32 = digits_of(digits)
+        .zip(weights)
+        .map(|(digit, weight)| digit.saturating_mul(weight))
+        .sum();
+    digits.len() == 13 && sum.is_multiple_of(10)
+}
+
 /// Layouts of card numbers in groups.
 pub(super) const CARD_LAYOUTS: &[&[u8]] = &[
     &[4, 4, 4, 4],
@@ -114,6 +125,12 @@ mod tests {
         ] {
             assert!(!card(no.as_bytes()), "{no}");
         }
+    }
+
+    #[test]
+    fn articles_are_told_by_their_check_digit() {
+        assert!(is_article(b"4006381333931") && is_article(b"4059803150715"));
+        assert!(!is_article(b"4006381333932") && !is_article(b"400638133393"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is put in place of matches.
 
-use super::view::{decode_base64, encode_base64_like};
+use super::view::{decode_base64, encode_base64_like, unescaped};
 use super::{Carrier, Class, Filter, Match};
+use std::borrow::Cow;
 
 /// A match, and the text that stands in for it.
 pub(super) struct Edit<'m> {
@@ -68,6 +69,29 @@ pub(super) fn label(filter: &Filter, class: Class) -> String {
         Class::Known(class) => format!("[{}]", class.label()),
         Class::Custom(at) => format!("[{}]", filter.custom_name(at).to_ascii_uppercase()),
     }
+}
+
+/// A value without the JSON escapes that it was found inside of. As it is if it would need one.
+pub(super) fn plain(value: &str, carrier: Carrier) -> Cow<'_, str> {
+    let Carrier::Plain { escapes, .. } = carrier else {
+        return Cow::Borrowed(value);
+    };
+    let mut plain = Cow::Borrowed(value);
+    for _ in 0..escapes {
+        let Some(view) = unescaped(&plain) else {
+            break;
+        };
+        plain = Cow::Owned(view.text);
+    }
+    match plain.contains(|c: char| matches!(c, '"' | '\\') || c.is_control()) {
+        true => Cow::Borrowed(value),
+        false => plain,
+    }
+}
+
+/// Whether there are still JSON escapes in what [`plain`] made of a value.
+pub(super) fn has_escapes(plain: &str, carrier: Carrier) -> bool {
+    matches!(carrier, Carrier::Plain { escapes: 1.., .. }) && plain.contains('\\')
 }
 
 /// Letters and digits as `*`, but for the last four; of a short value all.

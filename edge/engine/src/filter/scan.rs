@@ -21,6 +21,9 @@ use std::sync::LazyLock;
 /// in words.
 const LONE_WITHIN: usize = 40;
 
+/// Longest whole part of a decimal that is looked at, in digits.
+const WHOLE_DIGITS_MAX: usize = 24;
+
 static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
 
@@ -168,6 +171,10 @@ impl Numbers<'_> {
         let text = self.text;
         let word = text.slice(from, to);
         let bytes = word.as_bytes();
+        // `1.23456789e-05`
+        if bytes.first().is_some_and(u8::is_ascii_digit) && self.is_fraction(from) {
+            return None;
+        }
         if let Some(end) = self.iban(from) {
             found(from, end, Class::Iban, Confidence::High);
             return Some(end);
@@ -184,8 +191,9 @@ impl Numbers<'_> {
             }
             _ => None,
         };
-        let dni = || bytes.len() == 9 && national::es_dni(&upper(bytes));
-        let id = id.or_else(|| dni().then_some((Class::EsDni, Confidence::Medium)));
+        let dni = bytes.len() == 9 && national::es_dni(&upper(bytes));
+        let dni = dni && id.is_none() && !self.said(from, to).speaks_against(Class::EsDni);
+        let id = id.or(dni.then_some((Class::EsDni, Confidence::Medium)));
         if let Some((class, sure)) = id {
             found(from, to, class, sure);
             return Some(to);
@@ -217,6 +225,9 @@ impl Numbers<'_> {
         let text = self.text;
         let mut id = [0_u8; 9];
         let digits = to.saturating_sub(from);
+        if self.is_fraction(from) {
+            return None;
+        }
         if digits == 8 || digits == 7 {
             let letter_at = match text.at(to) {
                 b'-' | b' ' => to.saturating_add(1),
@@ -238,12 +249,9 @@ impl Numbers<'_> {
                 .chain(body.iter().copied())
                 .chain([letter]);
             id.iter_mut().zip(letters).for_each(|(slot, b)| *slot = b);
-            return national::es_dni(&id).then_some((
-                start,
-                letter_at.saturating_add(1),
-                Class::EsDni,
-                Confidence::High,
-            ));
+            let end = letter_at.saturating_add(1);
+            let fits = national::es_dni(&id) && !self.said(start, end).speaks_against(Class::EsDni);
+            return fits.then_some((start, end, Class::EsDni, Confidence::High));
         }
         let blanks: &[usize] = match digits {
             2 => &[2, 5, 8, 11],
@@ -265,11 +273,15 @@ impl Numbers<'_> {
 
     /// How sure nine characters are a National Insurance number: by the letters that are issued, or by its name.
     fn nino(&mut self, id: &[u8], start: usize, end: usize) -> Option<Confidence> {
-        if national::uk_nino(id) {
-            return Some(Confidence::High);
+        let issued = national::uk_nino(id);
+        if !issued && !national::is_like_nino(id) {
+            return None;
         }
-        let named = national::is_like_nino(id) && self.said(start, end).speaks_for(Class::UkNino);
-        named.then_some(Confidence::Medium)
+        let said = self.said(start, end);
+        match issued {
+            true => (!said.speaks_against(Class::UkNino)).then_some(Confidence::High),
+            false => said.speaks_for(Class::UkNino).then_some(Confidence::Medium),
+        }
     }
 
     /// A number whose last digits a letter follows at once.
@@ -331,12 +343,32 @@ impl Numbers<'_> {
         digits < 4 && self.text.at(from.saturating_add(2)) != b'-'
     }
 
+    /// Whether the digits at `from` stand behind a decimal point: of random ones, every fiftieth row of sixteen is a card
+    /// number by its form. Behind a comma only if a lone zero stands before it: in tables it parts columns.
+    fn is_fraction(&self, from: usize) -> bool {
+        let text = self.text;
+        let Some(point) = from.checked_sub(1) else {
+            return false;
+        };
+        if !matches!(text.at(point), b'.' | b',') || !text.before(point).is_ascii_digit() {
+            return false;
+        }
+        let whole = text.run_back(point, WHOLE_DIGITS_MAX, |b| b.is_ascii_digit());
+        let outside = text.before(whole);
+        let columns =
+            text.at(point) == b',' && (outside == b',' || text.bytes(whole, point) != b"0");
+        !alnum(outside) && !columns
+    }
+
     fn ipv4(&mut self, from: usize, end: usize, found: &mut Found<'_>) -> Option<usize> {
         let text = self.text;
         let joined = matches!(text.before(from), b'.' | b'v' | b'V' | b'_')
             || (text.at(end) == b'.' && text.at(end.saturating_add(1)).is_ascii_digit());
         let said = self.said(from, end);
-        if joined || said.speaks_against(Class::IpAddress) {
+        let called = said.speaks_for(Class::IpAddress);
+        let other =
+            network::is_version(text, from, end) || (!called && network::is_other(text, from, end));
+        if joined || other || said.speaks_against(Class::IpAddress) {
             return Some(end);
         }
         found(from, end, Class::IpAddress, Confidence::High);
@@ -347,8 +379,11 @@ impl Numbers<'_> {
         let (start, end) = birth::date(self.text, from)?;
         if self.said(start, end).speaks_for(Class::DateOfBirth) {
             found(start, end, Class::DateOfBirth, Confidence::High);
+            return Some(end);
         }
-        Some(end)
+        // Of no birth: it is passed over, but for what could be a telephone number in pairs.
+        let pairs = Number::read(self.text, from).lens() == [2, 2, 2, 2, 2];
+        (!pairs).then_some(end)
     }
 
     fn card(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
@@ -361,7 +396,10 @@ impl Numbers<'_> {
             !alnum(self.text.at(end)) && !goes_on
         };
         let whole = number.first(1).filter(|(digits, end)| {
-            (12..=19).contains(&digits.len()) && bounded(*end) && payment::card(digits)
+            (12..=19).contains(&digits.len())
+                && bounded(*end)
+                && payment::card(digits)
+                && !self.is_fraction(from)
         });
         let grouped = || {
             payment::CARD_LAYOUTS.iter().find_map(|layout| {
@@ -372,6 +410,7 @@ impl Numbers<'_> {
                     .then_some((end, Confidence::High))
             })
         };
+        let article = whole.is_some_and(|(digits, _)| payment::is_article(digits));
         let (end, sure) = whole
             .map(|(_, end)| (end, Confidence::Medium))
             .or_else(grouped)?;
@@ -382,7 +421,9 @@ impl Numbers<'_> {
         }
         let sure = match sure {
             _ if said.speaks_for(Class::PaymentCard) => Confidence::High,
-            Confidence::Medium if said.speaks_against(Class::PaymentCard) => Confidence::Low,
+            Confidence::Medium if article || said.speaks_against(Class::PaymentCard) => {
+                Confidence::Low
+            }
             sure => sure,
         };
         found(from, end, Class::PaymentCard, sure);
@@ -392,10 +433,11 @@ impl Numbers<'_> {
     /// Of the states' ids that fit, the one that words speak for, else the one that is most sure.
     fn id(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
         let mut best: Option<(bool, Confidence, usize, Class)> = None;
+        let fraction = self.is_fraction(from);
         for id in IDS.iter().filter(|id| number.may_have(id.digits)) {
             let plain = number
                 .first(1)
-                .filter(|(digits, _)| digits.len() == id.digits)
+                .filter(|(digits, _)| digits.len() == id.digits && !fraction)
                 .map(|(digits, end)| (digits, end, id.plain));
             let grouped = id.layouts.iter().find_map(|(layout, separators)| {
                 let uniform = separators.contains(&number.separator(layout.len())?);
@@ -457,8 +499,10 @@ impl Numbers<'_> {
             _ => start,
         };
         let outside = text.before(start);
+        let decimal = start == from && text.bytes(from, from.saturating_add(2)) == b"0.";
         // Part of a word, a decimal, a path, an amount.
-        if alnum(outside)
+        if decimal
+            || alnum(outside)
             || matches!(outside, b'.' | b'/' | b'$' | b'_' | b'#')
             || (outside == b'-' && alnum(text.before(start.saturating_sub(1))))
         {

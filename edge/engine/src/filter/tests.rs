@@ -97,6 +97,10 @@ fn each_class_is_found_as_people_write_it() {
         ("CPF 529.982.247-25", "br_cpf", "529.982.247-25"),
         ("VAT DE136695976", "eu_vat", "DE136695976"),
         ("from 203.0.113.77 at", "ip_address", "203.0.113.77"),
+        ("at db/203.0.113.77 now", "ip_address", "203.0.113.77"),
+        ("of Db1/203.0.113.77:80 now", "ip_address", "203.0.113.77"),
+        ("if ip.src==203.0.113.77 then", "ip_address", "203.0.113.77"),
+        ("see ip-203.0.113.77 now", "ip_address", "203.0.113.77"),
         (
             "from 2001:db8::8a2e:370:7334 at",
             "ip_address",
@@ -104,6 +108,13 @@ fn each_class_is_found_as_people_write_it() {
         ),
         ("nic 00:1B:44:11:3A:B7.", "mac_address", "00:1B:44:11:3A:B7"),
         ("nic 00-1B-44-11-3A-B7.", "mac_address", "00-1B-44-11-3A-B7"),
+        ("nic 12-03-45-AB-CD-EF.", "mac_address", "12-03-45-AB-CD-EF"),
+        ("nic 12-03-45-67-89-AB.", "mac_address", "12-03-45-67-89-AB"),
+        ("au 06.12.34.56.78 ou", "phone", "06.12.34.56.78"),
+        ("au 06-12-34-56-78 ou", "phone", "06-12-34-56-78"),
+        ("au 06/12/34/56/78 ou", "phone", "06/12/34/56/78"),
+        ("au 06.12.34 56 78 ou", "phone", "06.12.34 56 78"),
+        ("born 06.12.84, call 1", "date_of_birth", "06.12.84"),
         (
             "send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ok",
             "crypto_address",
@@ -164,10 +175,35 @@ fn what_only_looks_like_it_is_left_alone() {
         "rows 100-200-3000 of 10.5.3",
         "secret: the garden behind the house",
         "https://example.com:8443/a/b?c=d#e",
+        "score 0.4532015112830366 and 0,4532015112830366, 12.4532015112830366",
+        "weight 0.725818500464358 or -0.403287483072823",
+        "loss 1.12345678e-05, 0.2079460958",
+        "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "opencv-python==4.8.1.78 and grpcio >= 1.48.2.1",
+        "get pkg-1.2.3.4.tar.gz, 2.0.1.7.jar",
+        "attribute 2.5.4.3, extension 2.5.29.17, oid 1.3.6.1",
+        "icon@2x.png, getty@tty1.service",
+        "order AB123456C of invoice 12345678Z, 12345678-Z",
+        "code 4059803150715 on the box",
+        "barcode 4532015112830366 was read",
+        r#"{"password": "Passwort", "userPassword": "Пароль"}"#,
+        "paid 06.12.24 1500 EUR, 06.12.2024-07.12.2024, backup-2024-01-15-20.tar",
     ] {
         let hits = found(text, "");
         let allowed = text.contains("git@") && hits.iter().all(|(class, _)| class == "email");
         assert!(hits.is_empty() || allowed, "{text}: {hits:?}");
+    }
+}
+
+#[test]
+fn what_is_behind_a_comma_of_a_table_is_no_fraction() {
+    for text in [
+        "id,card\n7,4111111111111111\n",
+        "a,0,4111111111111111",
+        "v1.4111111111111111",
+    ] {
+        let expect = ("payment_card".to_owned(), "4111111111111111");
+        assert_eq!(found(text, ""), [expect], "{text}");
     }
 }
 
@@ -220,6 +256,42 @@ fn disguises_are_seen_through_and_removed_from_the_original() {
         let outcome = content.treat_text(text);
         assert_eq!(outcome.altered.as_deref(), Some(expect), "{text}");
     }
+}
+
+#[test]
+fn what_is_left_of_json_in_a_text_is_json() {
+    let own = rules(json!({
+        "standard": false,
+        "rules": [{"classes": ["all"], "action": "redact"}],
+        "words": [{"name": "city", "words": ["new york"]}],
+    }));
+    let masking = rules(json!({"rules": [{"classes": ["personal"], "action": "mask"}]}));
+    let deep = json!({"t": "Hi,\nbob@x.org"}).to_string();
+    for (value, expect) in [
+        (json!({"t": "Hi,\nbob@x.org"}), json!({"t": "Hi,\n[EMAIL]"})),
+        (
+            json!({"t": "a\tbob@x.org\r\nanna@x.org"}),
+            json!({"t": "a\t[EMAIL]\r\n[EMAIL]"}),
+        ),
+        (
+            json!({"t": deep}),
+            json!({"t": json!({"t": "Hi,\n[EMAIL]"}).to_string()}),
+        ),
+        // Nobody but who does not know of escapes sees a city here: it goes all the same.
+        (json!({"t": "in\new york"}), json!({"t": "in[CITY]"})),
+        (
+            json!({"cmd": "say \"password=s3cr3t-Pa55\" now"}),
+            json!({"cmd": "say \"password=[SECRET]\" now"}),
+        ),
+    ] {
+        let text = value.to_string();
+        let new = inbound(&own).treat_text(&text).altered.unwrap();
+        let parsed: Value = serde_json::from_str(&new).unwrap_or_else(|_| panic!("{new}"));
+        assert_eq!(parsed, expect, "{text}");
+    }
+    let text = r#"{"t":"\u0062ob\u0040example.org"}"#;
+    let new = inbound(&masking).treat_text(text).altered.unwrap();
+    assert_eq!(new, r#"{"t":"***@******e.org"}"#);
 }
 
 #[test]
@@ -529,6 +601,18 @@ proptest! {
         }
         let rules = everything_redacted();
         let _ = inbound(&rules).treat_text(&text);
+    }
+
+    /// Decimals are nobody's numbers, however many digits they have.
+    #[test]
+    fn a_decimal_is_nobodys_number(
+        value in prop_oneof![0.0..1.0_f64, -1000.0..1000.0_f64],
+        places in 1_usize..17,
+    ) {
+        for text in [format!("{value}"), format!("{value:e}"), format!("{value:.places$}")] {
+            let hits = found(&text, "");
+            prop_assert!(hits.is_empty(), "{text}: {hits:?}");
+        }
     }
 
     /// A secret between any words, cut into any pieces, comes out as it would from the whole.

@@ -227,6 +227,28 @@ fn escaped(rest: &str) -> (Option<char>, usize) {
     (Some(simple), 2)
 }
 
+/// Where the JSON escape begins that `at` stands inside of: behind its backslash, and before its end.
+pub(super) fn escape_around(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    // `\uXXXX` is the longest.
+    let mut before = (at.saturating_sub(5)..at).rev();
+    let start = before.find(|at| bytes.get(*at) == Some(&b'\\'))?;
+    let first = Text { text, key: "" }.run_back(start, BACKSLASHES_MAX, |b| b == b'\\');
+    // The second of two stands for itself.
+    if !start.saturating_sub(first).is_multiple_of(2) {
+        return None;
+    }
+    let width = match bytes.get(start.saturating_add(1)) {
+        Some(b'u') if unit(bytes, start.saturating_add(2)).is_some() => 6,
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+        _ => 1,
+    };
+    (at < start.saturating_add(width)).then_some(start)
+}
+
+/// Most backslashes in a row that are counted.
+const BACKSLASHES_MAX: usize = 64;
+
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
     unit_at(bytes, at)
 }
@@ -421,6 +443,26 @@ mod tests {
         }
         assert!(visible("plain").is_none() && visible("naïve").is_none());
         assert!(unescaped("plain").is_none() && percent_decoded("100% sure").is_none());
+    }
+
+    #[test]
+    fn escapes_are_known_by_what_stands_before() {
+        for (text, at, expect) in [
+            (r"Hi,\nbob", 4, Some(3)),
+            (r"Hi,\nbob", 5, None),
+            (r"Hi,\nbob", 3, None),
+            (r"Hi,\\nbob", 5, None),
+            (r"Hi,\\nbob", 4, Some(3)),
+            (r"Hi,\\\nbob", 6, Some(5)),
+            (r"x\u00e9y", 2, Some(1)),
+            (r"x\u00e9y", 6, Some(1)),
+            (r"x\u00e9y", 7, None),
+            (r"C:\4111", 3, None),
+            ("plain", 3, None),
+            ("", 0, None),
+        ] {
+            assert_eq!(escape_around(text, at), expect, "{text} at {at}");
+        }
     }
 
     #[test]

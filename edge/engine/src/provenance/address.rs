@@ -276,6 +276,11 @@ fn is_host(host: &str, path: bool) -> bool {
     TOP_LEVEL.contains(last.as_str()) && !FILE_ENDINGS.contains(&last.as_str())
 }
 
+/// Whether names of the Internet end in this label, or those for use in documents.
+pub(crate) fn is_top_level(label: &str) -> bool {
+    ascii_label(label).is_some_and(|label| TOP_LEVEL.contains(label.as_str()))
+}
+
 /// A label in lower case, and in the form in which it is registered.
 fn ascii_label(label: &str) -> Option<String> {
     if label.is_ascii() {
