@@ -32,6 +32,7 @@ mod stream;
 mod text;
 mod vat;
 mod vault;
+mod vendor;
 mod view;
 
 #[cfg(test)]

@@ -1,47 +1,58 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use aho_corasick::{AhoCorasick, MatchKind};
+use super::vendor;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
 /// A condition on what stands at a range, and the range where it is another.
-type Also = fn(Text<'_>, usize, usize) -> Option<(usize, usize)>;
+pub(super) type Also = fn(Text<'_>, usize, usize) -> Option<(usize, usize)>;
 
 /// What follows a literal that a provider's keys have in them.
-struct Form {
-    literal: &'static str,
-    class: Class,
+pub(super) struct Form {
+    pub(super) literal: &'static str,
+    pub(super) class: Class,
+    /// Bytes of it that stand before the literal; `also` looks at them.
+    pub(super) head: usize,
     /// The characters behind the literal.
-    of: fn(u8) -> bool,
+    pub(super) of: fn(u8) -> bool,
     /// Least and most of them.
-    least: usize,
-    most: usize,
+    pub(super) least: usize,
+    pub(super) most: usize,
     /// Further conditions on the whole, and the range where it is not literal and run.
-    also: Option<Also>,
+    pub(super) also: Option<Also>,
 }
 
-fn word(b: u8) -> bool {
+pub(super) fn word(b: u8) -> bool {
     alnum(b) || b == b'_'
 }
 
-fn dashed(b: u8) -> bool {
+pub(super) fn dashed(b: u8) -> bool {
     alnum(b) || b == b'_' || b == b'-'
 }
 
-fn upper(b: u8) -> bool {
+pub(super) fn upper(b: u8) -> bool {
     b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
-fn lower(b: u8) -> bool {
+pub(super) fn lower(b: u8) -> bool {
     b.is_ascii_digit() || b.is_ascii_lowercase()
 }
 
-fn lower_hex(b: u8) -> bool {
+pub(super) fn lower_hex(b: u8) -> bool {
     b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
 }
 
-fn dotted(b: u8) -> bool {
+fn hex(b: u8) -> bool {
+    b.is_ascii_hexdigit()
+}
+
+fn hex_or_lower(b: u8) -> bool {
+    hex(b) || lower(b)
+}
+
+pub(super) fn dotted(b: u8) -> bool {
     dashed(b) || b == b'.'
 }
 
@@ -54,7 +65,7 @@ fn sure(text: Text<'_>, start: usize, end: usize) -> Confidence {
     }
 }
 
-const fn form(
+pub(super) const fn form(
     literal: &'static str,
     class: Class,
     of: fn(u8) -> bool,
@@ -64,6 +75,7 @@ const fn form(
     Form {
         literal,
         class,
+        head: 0,
         of,
         least,
         most,
@@ -127,7 +139,7 @@ const FORMS: &[Form] = &[
         ..form("sk-", Class::OpenaiKey, dashed, 32, 255)
     },
     form("AC", Class::TwilioKey, lower, 32, 32),
-    form("SK", Class::TwilioKey, lower, 32, 32),
+    form("SK", Class::TwilioKey, hex_or_lower, 32, 32),
     Form {
         also: Some(sendgrid),
         ..form("SG.", Class::SendgridKey, dotted, 60, 80)
@@ -141,6 +153,7 @@ const FORMS: &[Form] = &[
         ..form("eyJ", Class::Jwt, dashed, 13, 4096)
     },
     Form {
+        head: 4,
         also: Some(azure),
         ..form("Q~", Class::AzureKey, azure_tail, 31, 34)
     },
@@ -149,26 +162,30 @@ const FORMS: &[Form] = &[
     form("sq0csp-", Class::GenericSecret, dashed, 43, 43),
     form("sq0atp-", Class::GenericSecret, dashed, 22, 22),
     form("dop_v1_", Class::GenericSecret, lower_hex, 64, 64),
-    form("shpat_", Class::GenericSecret, lower_hex, 32, 32),
+    form("shpat_", Class::GenericSecret, hex, 32, 32),
     form("AKC", Class::GenericSecret, alnum, 10, 80),
     form("pul-", Class::GenericSecret, lower_hex, 40, 40),
     form("dckr_pat_", Class::GenericSecret, dashed, 27, 27),
-    form("NRAK-", Class::GenericSecret, upper, 27, 27),
+    form("NRAK-", Class::GenericSecret, alnum, 27, 27),
     form("PMAK-", Class::GenericSecret, dashed, 59, 59),
     form("lin_api_", Class::GenericSecret, alnum, 40, 40),
     form("AGE-SECRET-KEY-1", Class::GenericSecret, upper, 58, 58),
     form("hvs.", Class::GenericSecret, dashed, 24, 200),
-    form("xai-", Class::GenericSecret, alnum, 70, 90),
+    form("xai-", Class::GenericSecret, dashed, 70, 90),
     form("gsk_", Class::GenericSecret, alnum, 52, 52),
     form("pct_", Class::GenericSecret, dashed, 80, 8192),
 ];
 
-fn base64(b: u8) -> bool {
+pub(super) fn base64(b: u8) -> bool {
     alnum(b) || matches!(b, b'+' | b'/' | b'=')
 }
 
 fn path(b: u8) -> bool {
     dashed(b) || b == b'/'
+}
+
+pub(super) fn alnum_or_dot(b: u8) -> bool {
+    alnum(b) || b == b'.'
 }
 
 fn azure_tail(b: u8) -> bool {
@@ -186,7 +203,8 @@ fn webhook(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
 /// `sk-` and letters alone is a word like `sk-learn`: the part behind the last dash has to look random.
 fn openai(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let written = text.slice(start, end);
-    if written.starts_with("sk-ant-") {
+    let others = ["sk-ant-", "sk-or-v1-", "sk-lf-"];
+    if others.iter().any(|other| written.starts_with(other)) {
         return None;
     }
     let tail = written.rsplit('-').next().unwrap_or_default();
@@ -227,10 +245,18 @@ fn jwt(text: Text<'_>, start: usize, header: usize) -> Option<(usize, usize)> {
 /// Bytes that are read behind literals in any run, before its length counts.
 const WORK_LEAST: usize = 64 * 1024;
 
+/// All forms, in the order of [`LITERALS`].
+static ALL: LazyLock<Vec<&'static Form>> = LazyLock::new(|| {
+    let vendors = vendor::KEYS.iter().chain(vendor::SHAPED);
+    FORMS.iter().chain(vendors).collect()
+});
+
 static LITERALS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
-        .build(FORMS.iter().map(|form| form.literal))
+        // Of so many literals it would be a slower automaton, to save memory.
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(ALL.iter().map(|form| form.literal))
         .ok()
 });
 
@@ -250,10 +276,10 @@ pub(super) fn keys(
         .saturating_add(WORK_LEAST);
     for hit in literals.find_overlapping_iter(text.bytes(start, end)) {
         let from = start.saturating_add(hit.start());
-        let Some(form) = FORMS.get(hit.pattern().as_usize()) else {
+        let Some(form) = ALL.get(hit.pattern().as_usize()) else {
             continue;
         };
-        if from < after || (alnum(text.before(from)) && form.class != Class::AzureKey) {
+        if from < after || (alnum(text.before(from)) && form.head == 0) {
             continue;
         }
         let body = start.saturating_add(hit.end());
