@@ -8,7 +8,7 @@ const VALUE_BYTES_MAX: usize = 2048;
 
 /// What a name says about its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// Chosen by people: may be short and of words.
     Password,
     /// Made by machines: long and random.
@@ -45,22 +45,22 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
 /// The whole text as the value of the member that is named by its key.
 pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)> {
     let kind = kind_of(text.key)?;
-    let whole = text.text;
+    let (start, length, class, sure) = bare(text.text, kind)?;
+    Some((start, start.saturating_add(length), class, sure))
+}
+
+/// A text that is a value and nothing else: where it begins behind blanks, and how long it is.
+pub(super) fn bare(whole: &str, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
     let start = whole.len().saturating_sub(whole.trim_start().len());
     let value = whole.trim();
     let one = value.len() <= VALUE_BYTES_MAX && !value.contains(|c: char| c.is_whitespace());
     if !one || placeholder(value) || !credible(value, kind, true) {
         return None;
     }
-    Some((
-        start,
-        start.saturating_add(value.len()),
-        class_of(kind),
-        sure(value, kind, true),
-    ))
+    Some((start, value.len(), class_of(kind), sure(value, kind, true)))
 }
 
-fn kind_of(name: &str) -> Option<Kind> {
+pub(super) fn kind_of(name: &str) -> Option<Kind> {
     if name.len() < 3 || name.len() > 64 {
         return None;
     }
@@ -102,6 +102,7 @@ fn kind_of(name: &str) -> Option<Kind> {
     ]) || plain == "pass"
         || plain == "pw"
         || ends(&["pwd"])
+        || is_numbered(plain)
     {
         return Some(Kind::Password);
     }
@@ -159,7 +160,41 @@ fn kind_of(name: &str) -> Option<Kind> {
     (key && plain.len() < 48 && !about()).then_some(Kind::Key)
 }
 
-fn value(text: Text<'_>, at: usize, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
+/// `password1`, `db_password_prod`: which of several it is.
+fn is_numbered(plain: &str) -> bool {
+    let which = [
+        "prod",
+        "production",
+        "dev",
+        "test",
+        "staging",
+        "stage",
+        "qa",
+        "uat",
+        "live",
+        "local",
+        "old",
+        "new",
+        "admin",
+        "root",
+        "db",
+        "user",
+        "main",
+        "backup",
+    ];
+    let suffix = ["password", "passwd", "pwd"]
+        .iter()
+        .find_map(|word| plain.rsplit_once(*word))
+        .map_or("", |(_, suffix)| suffix);
+    let number = suffix.len() <= 3 && suffix.bytes().all(|b| b.is_ascii_digit());
+    !suffix.is_empty() && (number || which.contains(&suffix))
+}
+
+pub(super) fn value(
+    text: Text<'_>,
+    at: usize,
+    kind: Kind,
+) -> Option<(usize, usize, Class, Confidence)> {
     let mut start = at;
     // JSON inside of JSON has its quotes escaped.
     let slashes = text.run(start, 3, |b| b == b'\\').saturating_sub(start);
@@ -241,7 +276,7 @@ fn stands_in(lower: &str) -> bool {
 }
 
 /// Stands where a secret goes, but is none.
-fn placeholder(value: &str) -> bool {
+pub(super) fn placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let starts = [
         "my-",
@@ -431,6 +466,9 @@ mod tests {
                 "Authorization: Bearer abc123def456ghi789",
                 Some("abc123def456ghi789"),
             ),
+            ("password_prod = s3cr3t-Pa55", Some("s3cr3t-Pa55")),
+            ("password1: 'hunter22'", Some("hunter22")),
+            ("password_policy: 'hunter22'", None),
             ("Password: correct the field", None),
             ("password = os.environ['X']", None),
             ("password: ${DB_PASSWORD}", None),

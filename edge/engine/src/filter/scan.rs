@@ -10,7 +10,8 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
-    assigned, birth, crypto, email, mrz, national, network, payment, phone, provider, vat,
+    assigned, birth, crypto, email, mrz, named, national, network, options, payment, phone,
+    provider, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -36,7 +37,8 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         }
     }
     signs(text, found);
-    if let Some((start, end, class, sure)) = assigned::keyed(text) {
+    options::options(text, found);
+    if let Some((start, end, class, sure)) = assigned::keyed(text).or_else(|| named::keyed(text)) {
         found(start, end, class, sure);
     }
     let mut after = 0;
@@ -69,6 +71,8 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
     for at in memchr2_iter(b':', b'=', text.text.as_bytes()) {
         if at >= after
             && let Some((start, end, class, sure)) = assigned::assigned(text, at)
+                .or_else(|| named::named(text, at))
+                .or_else(|| options::entry(text, at))
         {
             found(start, end, class, sure);
             after = end;
