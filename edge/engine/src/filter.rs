@@ -12,11 +12,13 @@
 
 mod apply;
 mod assigned;
+mod azure;
 mod birth;
 mod context;
 mod crypto;
 mod custom;
 mod email;
+mod jwk;
 mod mrz;
 mod named;
 mod national;

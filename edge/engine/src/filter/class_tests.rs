@@ -172,6 +172,7 @@ fn samples(class: ContentClass) -> Samples {
         },
         ContentClass::GcpKey => Samples {
             found: &[
+                "have «1//0¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8» here",
                 "have «AIza¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R» here",
                 "have «GOCSPX-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4» here",
             ],
@@ -186,6 +187,7 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "AccountName=app;AccountKey=«VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL8¦JImuXdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»;",
                 "Endpoint=sb://app.example/;SharedAccessKey=«VqLuHBHTN6c3CJAefxAN¦XdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»",
+                "have «VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL8JImuXdDI9XacxbsoAW14iRTtfjLfQkF7ybM2¦+ASt5Wpb5A==» here",
                 "have «abc8Q~¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
             ],
             nearly: &[
@@ -207,7 +209,11 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::GitlabToken => Samples {
-            found: &["have «glpat-¦a1B2c3D4e5F6g7H8i9J0» here"],
+            found: &[
+                "have «glpat-¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «glrtr-¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «_gitlab_¦session=a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
+            ],
             nearly: &[
                 "have glpat-¦a1B2c3D4e5F6g7H8i9J here",
                 "have glpat-¦a1B2c3D4e5+a1B2c3D4e here",
@@ -216,6 +222,8 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::SlackToken => Samples {
             found: &[
                 "have «xoxb-¦12345678901-a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «xoxc-¦12345678901-a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «xoxd-¦a1B2c3D4e5F6g7H8i9J0%2Bk1L2%3D» here",
                 "post to https://«hooks.slack.com/¦services/T01ABCDEF/B01ABCDEF/a1B2c3D4e5F6g7H8i9J0k1L2» now",
             ],
             nearly: &[
@@ -227,11 +235,14 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::StripeKey => Samples {
             found: &[
                 "have «sk_live_¦a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «sk_org_¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «rk_prod_¦a1B2c3D4e5» here",
                 "have «whsec_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6» here",
             ],
             nearly: &[
-                "have sk_live_¦a1B2c3D4e5F6g7H here",
-                "have sk_live_¦a1B2c3D4e5F6-a1B2c3D4e5F here",
+                "have sk_live_¦a1B2c3D4e here",
+                "have sk_live_¦a1B2c-a1B2c3D4e5F here",
+                "have sk_test_¦placeholder here",
                 "have whsec_¦a1B2c3D4e5F6g7H8i9J0k1L here",
             ],
         },
@@ -303,6 +314,8 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::Jwt => Samples {
             found: &[
                 "have «eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U» here",
+                "have «ewogICJ¦hbGciOiAiSFMyNTYiCn0.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N» here",
+                "have «eyJ¦hbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..48V1_ALb6US04U3b.5eym8TW_c8SuK0ltJ3rpYIzOeDQz7TALvtu6UG9oMo4vpzs9tX.XFBoMYUZodetZdvTiFvSkQ» here",
             ],
             nearly: &[
                 "have eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9 here",
@@ -314,6 +327,9 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "«-----BEGIN ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----» after",
                 "«-----BEGIN RSA ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END RSA PRIVATE KEY-----» after",
+                "«PuTTY-User-Key-¦File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIHrj\nPrivate-MAC: 9f8e7d6c5b4a3928»\nx",
+                "«---- BEGIN SSH2 ENCRYPTED ¦PRIVATE KEY ----\nP2/56wAAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»\nx",
+                "{\"kty\":\"EC\",\"d\":\"«870MB6gfuTJ4HtUnUvYM¦yJpr5eUZNP4Bk43bVdj3eAE»\"}",
             ],
             nearly: &[
                 "-----BEGIN PUBLIC KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PUBLIC KEY----- after",
@@ -321,8 +337,14 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::UrlCredentials => Samples {
-            found: &["postgres:¦//app:«Gh7¦xQ9»@db:5432/x"],
+            found: &[
+                "postgres:¦//app:«Gh7¦xQ9»@db:5432/x",
+                "https:¦//app:«Gh7/x?¦Q#9»@db.example.com/x",
+                "https:¦//«Zx81qLmP09¦aBcD77tR4w»@db.example.com/x",
+            ],
             nearly: &[
+                "https://a-name-of-many-words@db.example.com/x",
+                "https://db:port/path@x",
                 "postgres://app@db:5432/x",
                 "postgres://app:${DB_PASSWORD}@db:5432/x",
                 "https://host:8080/path@x",

@@ -1,5 +1,6 @@
 //! E-mail addresses.
 
+use super::assigned;
 use super::text::{Text, alnum};
 
 /// The address around an at sign: its range.
@@ -41,7 +42,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
         start = start.saturating_add(skip).saturating_add(width);
     }
     let whole = start < at && !text.slice(start, at).ends_with('.') && host(domain);
-    (whole && !is_password(text, start)).then_some((start, end))
+    (whole && !is_password(text, start) && !assigned::is_in_url(text, at)).then_some((start, end))
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.

@@ -1,7 +1,7 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use super::vendor;
+use super::{azure, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
@@ -93,6 +93,13 @@ const FORMS: &[Form] = &[
     form("AROA", Class::AwsKey, upper, 16, 17),
     form("AIDA", Class::AwsKey, upper, 16, 17),
     form("A3T", Class::AwsKey, upper, 17, 17),
+    form("ABSK", Class::AwsKey, base64, 100, LONG),
+    form("bedrock-api-key-", Class::AwsKey, base64, 20, LONG),
+    // Session tokens.
+    form("IQoJb3JpZ2lu", Class::AwsKey, base64, 100, 4096),
+    form("FwoGZXIvYXdz", Class::AwsKey, base64, 100, 4096),
+    form("1//0", Class::GcpKey, dashed, 35, LONG),
+    form("AQ.Ab", Class::GcpKey, dashed, 40, 80),
     form("AIza", Class::GcpKey, dashed, 35, 35),
     form("GOCSPX-", Class::GcpKey, dashed, 28, 28),
     form("ya29.", Class::GcpKey, dotted, 20, 2048),
@@ -112,6 +119,13 @@ const FORMS: &[Form] = &[
     form("glptt-", Class::GitlabToken, dashed, 20, LONG),
     form("glcbt-", Class::GitlabToken, dashed, 20, LONG),
     form("gloas-", Class::GitlabToken, dashed, 20, LONG),
+    form("glrtr-", Class::GitlabToken, dotted, 20, LONG),
+    form("glffct-", Class::GitlabToken, dashed, 20, LONG),
+    form("glwt-", Class::GitlabToken, dashed, 20, LONG),
+    Form {
+        also: Some(session),
+        ..form("_gitlab_session", Class::GitlabToken, cookie, 33, 33)
+    },
     form("GR1348941", Class::GitlabToken, dashed, 20, 20),
     form("xoxb-", Class::SlackToken, dashed, 10, LONG),
     form("xoxa-", Class::SlackToken, dashed, 10, LONG),
@@ -119,16 +133,43 @@ const FORMS: &[Form] = &[
     form("xoxr-", Class::SlackToken, dashed, 10, LONG),
     form("xoxs-", Class::SlackToken, dashed, 10, LONG),
     form("xoxo-", Class::SlackToken, dashed, 10, LONG),
+    form("xoxc-", Class::SlackToken, dashed, 10, LONG),
+    form("xoxd-", Class::SlackToken, escaped, 20, LONG),
+    form("xwfp-", Class::SlackToken, dashed, 10, LONG),
     form("xoxe", Class::SlackToken, dotted, 20, LONG),
     form("xapp-", Class::SlackToken, dashed, 20, LONG),
     Form {
         also: Some(webhook),
         ..form("hooks.slack.com/", Class::SlackToken, path, 30, 256)
     },
-    form("sk_live_", Class::StripeKey, alnum, 16, 255),
-    form("sk_test_", Class::StripeKey, alnum, 16, 255),
-    form("rk_live_", Class::StripeKey, alnum, 16, 255),
-    form("rk_test_", Class::StripeKey, alnum, 16, 255),
+    Form {
+        also: Some(stripe),
+        ..form("sk_live_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_test_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_prod_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_org_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_live_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_test_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_prod_", Class::StripeKey, alnum, 10, 255)
+    },
     form("whsec_", Class::StripeKey, base64, 24, 255),
     form("sk-ant-", Class::AnthropicKey, dashed, 24, 255),
     form("sk-proj-", Class::OpenaiKey, dashed, 24, 255),
@@ -150,7 +191,11 @@ const FORMS: &[Form] = &[
     form("api_org_", Class::HuggingfaceToken, alnum, 30, 60),
     Form {
         also: Some(jwt),
-        ..form("eyJ", Class::Jwt, dashed, 13, 4096)
+        ..form("ey", Class::Jwt, dashed, 14, 4096)
+    },
+    Form {
+        also: Some(jwt),
+        ..form("ewo", Class::Jwt, dashed, 13, 4096)
     },
     Form {
         head: 4,
@@ -190,6 +235,29 @@ pub(super) fn alnum_or_dot(b: u8) -> bool {
 
 fn azure_tail(b: u8) -> bool {
     dotted(b) || b == b'~'
+}
+
+/// As it stands in a cookie: percent-encoded.
+fn escaped(b: u8) -> bool {
+    dashed(b) || base64(b) || b == b'%'
+}
+
+fn cookie(b: u8) -> bool {
+    lower(b) || b == b'='
+}
+
+/// `_gitlab_session=` and 32 characters.
+fn session(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let value = text.slice(start, end).strip_prefix("_gitlab_session=")?;
+    value.bytes().all(lower).then_some((start, end))
+}
+
+/// Short ones have digits and letters: `sk_test_placeholder` is none.
+fn stripe(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let body = text.slice(start, end).rsplit('_').next()?;
+    let mixed =
+        body.bytes().any(|b| b.is_ascii_digit()) && body.bytes().any(|b| b.is_ascii_alphabetic());
+    (mixed || body.len() >= 16).then_some((start, end))
 }
 
 fn webhook(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
@@ -237,17 +305,32 @@ fn jwt(text: Text<'_>, start: usize, header: usize) -> Option<(usize, usize)> {
         (text.at(end) == b'.').then(|| (from, text.run(from, JWT_PART_BYTES_MAX, dashed)))
     };
     let (from, payload) = part(header)?;
-    let plausible = text.from(from).starts_with("ey") && payload.saturating_sub(from) >= 8;
-    let end = part(payload).map_or(payload, |(_, signature)| signature);
-    plausible.then_some((start, end))
+    let object = matches!(text.bytes(from, from.saturating_add(2)), b"ey" | b"ew");
+    if object && payload.saturating_sub(from) >= 8 {
+        let end = part(payload).map_or(payload, |(_, signature)| signature);
+        return Some((start, end));
+    }
+    // An encrypted one has five parts, and says so in the first; the second may be empty.
+    let written = text.slice(start, header);
+    let encrypted = ENC.iter().any(|enc| written.contains(enc));
+    let (_, end) = part(payload).filter(|_| encrypted)?;
+    let (_, end) = part(end)?;
+    let (_, end) = part(end)?;
+    Some((start, end))
 }
+
+/// `"enc":` in base64, by the place where it begins.
+const ENC: [&str; 3] = ["ImVuYyI6", "JlbmMiO", "iZW5jIj"];
 
 /// Bytes that are read behind literals in any run, before its length counts.
 const WORK_LEAST: usize = 64 * 1024;
 
 /// All forms, in the order of [`LITERALS`].
 static ALL: LazyLock<Vec<&'static Form>> = LazyLock::new(|| {
-    let vendors = vendor::KEYS.iter().chain(vendor::SHAPED);
+    let vendors = vendor::KEYS
+        .iter()
+        .chain(vendor::SHAPED)
+        .chain(azure::MARKED);
     FORMS.iter().chain(vendors).collect()
 });
 
@@ -348,6 +431,40 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
         || text.run(start, text.len(), armour),
         |end| start.saturating_add(end),
     ))
+}
+
+/// Where private keys of other programs begin, and what their last line begins with.
+pub(super) const ARMOURS: [(&str, &str); 2] = [
+    (
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY",
+        "---- END SSH2 ENCRYPTED PRIVATE KEY",
+    ),
+    ("PuTTY-User-Key-File-", "Private-MAC:"),
+];
+
+/// How far the last line is looked for, in bytes.
+const ARMOUR_BYTES_MAX: usize = 16 * 1024;
+
+/// The private key of another program that begins at `start`, and whose last line begins with `last`.
+pub(super) fn armoured(text: Text<'_>, start: usize, last: &str) -> Option<usize> {
+    let rest = text.from(start);
+    if rest.starts_with("PuTTY") && text.at(start.saturating_add(21)) != b':' {
+        return None;
+    }
+    let near = rest.get(..rest.floor_char_boundary(ARMOUR_BYTES_MAX))?;
+    let inside = |b: u8| b.is_ascii_hexdigit() || matches!(b, b' ' | b'-');
+    Some(match near.find(last) {
+        Some(at) => {
+            let from = start.saturating_add(at).saturating_add(last.len());
+            text.run(from, 66, inside)
+        }
+        // Without its end: as far as a key may go.
+        None => text.run(start, ARMOUR_BYTES_MAX, |b| {
+            alnum(b)
+                || b.is_ascii_whitespace()
+                || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b'@')
+        }),
+    })
 }
 
 #[cfg(test)]

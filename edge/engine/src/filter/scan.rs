@@ -10,7 +10,7 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
-    assigned, birth, crypto, email, mrz, named, national, network, options, payment, phone,
+    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, payment, phone,
     provider, vat,
 };
 use memchr::memmem::Finder;
@@ -23,6 +23,8 @@ use std::sync::LazyLock;
 const LONE_WITHIN: usize = 40;
 
 static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
+static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
+    LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
 
 /// Told of each match: range, class, confidence.
@@ -38,6 +40,9 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
     }
     signs(text, found);
     options::options(text, found);
+    if let Some((start, end, class, sure)) = jwk::keyed(text) {
+        found(start, end, class, sure);
+    }
     if let Some((start, end, class, sure)) = assigned::keyed(text).or_else(|| named::keyed(text)) {
         found(start, end, class, sure);
     }
@@ -48,6 +53,17 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         {
             found(at, end, Class::PrivateKey, Confidence::High);
             after = end;
+        }
+    }
+    for (first, last) in ARMOURS.iter() {
+        let mut after = 0;
+        for at in first.find_iter(bytes) {
+            if at >= after
+                && let Some(end) = provider::armoured(text, at, last)
+            {
+                found(at, end, Class::PrivateKey, Confidence::High);
+                after = end;
+            }
         }
     }
     let mut after = 0;
@@ -73,6 +89,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
             && let Some((start, end, class, sure)) = assigned::assigned(text, at)
                 .or_else(|| named::named(text, at))
                 .or_else(|| options::entry(text, at))
+                .or_else(|| jwk::member(text, at))
         {
             found(start, end, class, sure);
             after = end;

@@ -405,7 +405,7 @@ fn zoho(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
 }
 
 /// The range from `head` such bytes before the literal on, if no more of them stand there.
-fn behind(
+pub(super) fn behind(
     text: Text<'_>,
     literal: usize,
     end: usize,
