@@ -19,6 +19,7 @@ mod crypto;
 mod custom;
 mod email;
 mod jwk;
+mod monero;
 mod mrz;
 mod named;
 mod national;

@@ -23,7 +23,12 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::Phone => Samples {
-            found: &["call «+1 (415) 555-2671» now", "tel: «020 7946 0958»"],
+            found: &[
+                "call «+1 (415) 555-2671» now",
+                "tel: «020 7946 0958»",
+                "call «011 44 20 7946 0958» now",
+                "tel: «044 668 18 00»",
+            ],
             nearly: &["call +1 41 55 now", "order 415-555-2671 shipped"],
         },
         ContentClass::Iban => Samples {
@@ -41,6 +46,8 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "pay with «4111 1111 1111 1111» today",
                 "pay with «378282246310005» today",
+                "pay with «4111-1111 1111-1111» today",
+                "pay with «3782 8224 6310 005» today",
             ],
             nearly: &[
                 "pay with 4111 1111 1111 1112 today",
@@ -122,25 +129,38 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "from «203.0.113.77» at",
                 "from «2001:db8::8a2e:370:7334» at",
+                "from «2a00::1» at",
+                "from «fe80::1» at",
             ],
             nearly: &[
                 "from 203.0.113.277 at",
                 "from 203.0.113 at",
                 "from 2001:db8::8a2e::7334 at",
+                "from dead::1 at",
             ],
         },
         ContentClass::MacAddress => Samples {
-            found: &["nic «00:1B:44:11:3A:B7».", "nic «00-1B-44-11-3A-B7»."],
+            found: &[
+                "nic «00:1B:44:11:3A:B7».",
+                "nic «00-1B-44-11-3A-B7».",
+                "nic «001b.4411.3ab7».",
+            ],
             nearly: &[
                 "nic 00:1B:44:11:3A.",
                 "nic 00:1B:44:11:3A:G7.",
                 "nic 00-1B-44-11-3A-G7.",
+                "nic 001b.4411.3ab7.1234.",
+                "version 0012.4411.3217.",
             ],
         },
         ContentClass::CryptoAddress => Samples {
             found: &[
                 "send to «1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa» ok",
                 "send to «bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq» ok",
+                "send to «TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGR» ok",
+                "send to «t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNW» ok",
+                "send to «rGyD8A2QENtrDpbNABfHtsLwG6H4YMvEmw» ok",
+                "send to bitcoincash:«qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a» ok",
                 "send to «0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed» ok",
             ],
             nearly: &[

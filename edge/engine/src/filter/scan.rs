@@ -197,7 +197,9 @@ impl Numbers<'_> {
             16 => it(word).then_some((Class::ItCodiceFiscale, Confidence::High)),
             15 if national::fr_nir_corsican(bytes) => Some((Class::FrNir, Confidence::High)),
             9 => self.nino(bytes, from, to).map(|sure| (Class::UkNino, sure)),
-            26..=90 if crypto::address(word) => Some((Class::CryptoAddress, Confidence::High)),
+            26..=crypto::WORD_MAX if crypto::address(word) => {
+                Some((Class::CryptoAddress, Confidence::High))
+            }
             12 if network::mac(&dashes(word), '-')
                 && self.said(from, to).speaks_for(Class::MacAddress) =>
             {
@@ -213,6 +215,10 @@ impl Numbers<'_> {
         }
         if let Some(end) = self.mac_with_dashes(from) {
             found(from, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
+        if let Some((start, end)) = network::dots(text, from) {
+            found(start, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
         if (8..=14).contains(&bytes.len())
@@ -339,6 +345,10 @@ impl Numbers<'_> {
             found(from, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
+        if let Some((start, end)) = network::dots(text, from) {
+            found(start, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
         self.phone(from, found)
     }
 
@@ -387,7 +397,11 @@ impl Numbers<'_> {
         let grouped = || {
             payment::CARD_LAYOUTS.iter().find_map(|layout| {
                 let (digits, end) = number.first(layout.len())?;
-                let uniform = matches!(number.separator(layout.len())?, b' ' | b'-' | b'.' | 0xc2);
+                // People mix them: `4111-1111 1111-1111`.
+                let uniform = (1..layout.len()).all(|group| {
+                    let between = number.separator_at(group.saturating_sub(1));
+                    matches!(between, b' ' | b'-' | b'.' | 0xc2)
+                });
                 let fits = number.lens().starts_with(layout);
                 (fits && uniform && !alnum(self.text.at(end)) && payment::card(digits))
                     .then_some((end, Confidence::High))
