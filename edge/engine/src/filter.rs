@@ -12,15 +12,20 @@
 
 mod apply;
 mod assigned;
+mod azure;
 mod birth;
 mod context;
 mod crypto;
 mod custom;
 mod email;
+mod jwk;
+mod monero;
 mod mrz;
+mod named;
 mod national;
 mod network;
 mod number;
+mod options;
 mod payment;
 mod phone;
 mod provider;
@@ -32,6 +37,7 @@ mod stream;
 mod text;
 mod vat;
 mod vault;
+mod vendor;
 mod view;
 
 #[cfg(test)]

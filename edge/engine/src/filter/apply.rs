@@ -257,6 +257,13 @@ struct Walk<'a> {
     credentials: Vec<&'a str>,
 }
 
+/// What a member's value is called: `{"name": "DB_PASSWORD", "value": …}` says it beside.
+fn called<'m>(members: &'m Map<String, Value>, key: &'m str) -> &'m str {
+    let name = || members.get("name").and_then(Value::as_str);
+    let beside = (key == "value").then(name).flatten();
+    beside.unwrap_or(key)
+}
+
 impl<'a> Walk<'a> {
     fn new(content: &'a Content<'a>) -> Self {
         Self {
@@ -349,7 +356,8 @@ impl<'a> Walk<'a> {
             .iter()
             .map(|(key, value)| {
                 let new_key = self.text(key, "");
-                let new_value = self.at(key, |walk| walk.value(value, key));
+                let called = called(members, key);
+                let new_value = self.at(key, |walk| walk.value(value, called));
                 any |= new_key.is_some() || new_value.is_some();
                 (new_key, new_value)
             })

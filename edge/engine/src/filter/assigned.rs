@@ -10,7 +10,7 @@ const SAS_BYTES_MAX: usize = 256;
 
 /// What a name says about its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// Chosen by people: may be short and of words.
     Password,
     /// Made by machines: long and random.
@@ -51,22 +51,22 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
 /// The whole text as the value of the member that is named by its key.
 pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)> {
     let kind = kind_of(text.key)?;
-    let whole = text.text;
+    let (start, length, class, sure) = bare(text.text, kind)?;
+    Some((start, start.saturating_add(length), class, sure))
+}
+
+/// A text that is a value and nothing else: where it begins behind blanks, and how long it is.
+pub(super) fn bare(whole: &str, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
     let start = whole.len().saturating_sub(whole.trim_start().len());
     let value = whole.trim();
     let one = value.len() <= VALUE_BYTES_MAX && !value.contains(|c: char| c.is_whitespace());
     if !one || placeholder(value) || !credible(value, kind, true) {
         return None;
     }
-    Some((
-        start,
-        start.saturating_add(value.len()),
-        class_of(kind),
-        sure(value, kind, true),
-    ))
+    Some((start, value.len(), class_of(kind), sure(value, kind, true)))
 }
 
-fn kind_of(name: &str) -> Option<Kind> {
+pub(super) fn kind_of(name: &str) -> Option<Kind> {
     if name.len() < 3 || name.len() > 64 {
         return None;
     }
@@ -108,6 +108,7 @@ fn kind_of(name: &str) -> Option<Kind> {
     ]) || plain == "pass"
         || plain == "pw"
         || ends(&["pwd"])
+        || is_numbered(plain)
     {
         return Some(Kind::Password);
     }
@@ -176,7 +177,41 @@ fn kind_of(name: &str) -> Option<Kind> {
     (key && plain.len() < 48 && !about() && !position()).then_some(Kind::Key)
 }
 
-fn value(text: Text<'_>, at: usize, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
+/// `password1`, `db_password_prod`: which of several it is.
+fn is_numbered(plain: &str) -> bool {
+    let which = [
+        "prod",
+        "production",
+        "dev",
+        "test",
+        "staging",
+        "stage",
+        "qa",
+        "uat",
+        "live",
+        "local",
+        "old",
+        "new",
+        "admin",
+        "root",
+        "db",
+        "user",
+        "main",
+        "backup",
+    ];
+    let suffix = ["password", "passwd", "pwd"]
+        .iter()
+        .find_map(|word| plain.rsplit_once(*word))
+        .map_or("", |(_, suffix)| suffix);
+    let number = suffix.len() <= 3 && suffix.bytes().all(|b| b.is_ascii_digit());
+    !suffix.is_empty() && (number || which.contains(&suffix))
+}
+
+pub(super) fn value(
+    text: Text<'_>,
+    at: usize,
+    kind: Kind,
+) -> Option<(usize, usize, Class, Confidence)> {
     let mut start = at;
     // JSON inside of JSON has its quotes escaped.
     let slashes = text.run(start, 3, |b| b == b'\\').saturating_sub(start);
@@ -315,7 +350,7 @@ fn is_called(value: &str) -> bool {
 }
 
 /// Stands where a secret goes, but is none.
-fn placeholder(value: &str) -> bool {
+pub(super) fn placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let starts = [
         "my-",
@@ -459,11 +494,17 @@ pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence
             )
     });
     let authority = text.slice(start, end);
-    let (user, _) = authority.rsplit_once('@')?;
-    let (name, password) = user.split_once(':')?;
+    let (user, _) = authority
+        .rsplit_once('@')
+        .or_else(|| unescaped(text, start, authority))?;
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    if password.is_empty() {
+        let token = is_token(name).then(|| start.saturating_add(name.len()))?;
+        return Some((start, token, Confidence::High));
+    }
     let from = start.saturating_add(name.len()).saturating_add(1);
     let shown = stands_in(&password.to_ascii_lowercase()) || password.starts_with('$');
-    if password.is_empty() || shown {
+    if shown {
         return None;
     }
     // `user:password@` is in documents, and sometimes it is one.
@@ -472,6 +513,45 @@ pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence
         false => Confidence::High,
     };
     Some((from, from.saturating_add(password.len()), sure))
+}
+
+/// Whether what stands before the at sign at `at` is a password or key in a URL.
+pub(super) fn is_in_url(text: Text<'_>, at: usize) -> bool {
+    let begin = text.run_back(at, 256, |b| {
+        !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>')
+    });
+    let scheme = text.slice(begin, at).rfind("://");
+    let secret = scheme.and_then(|scheme| url(text, begin.saturating_add(scheme)));
+    secret.is_some_and(|(_, end, _)| end == at || end.saturating_add(1) == at)
+}
+
+/// A password with `/`, `?` or `#` in it, which should have been escaped: what stands before the next `@`. A port is none,
+/// and neither is a word that stands for one.
+fn unescaped<'t>(text: Text<'t>, start: usize, authority: &str) -> Option<(&'t str, &'t str)> {
+    let (_, port) = authority.split_once(':')?;
+    let plain = |b: u8| b.is_ascii_lowercase();
+    if authority.starts_with('[')
+        || port.bytes().all(|b| b.is_ascii_digit())
+        || port.bytes().all(plain)
+    {
+        return None;
+    }
+    let end = text.run(start, 256, |b| {
+        !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`' | 0)
+    });
+    let (user, host) = text.slice(start, end).split_once('@')?;
+    host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        .then_some((user, host))
+}
+
+/// The name of a user that is a key.
+fn is_token(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() >= 20
+        && bytes.iter().all(|b| alnum(*b) || matches!(b, b'_' | b'-'))
+        && bytes.iter().any(u8::is_ascii_digit)
+        && bytes.iter().any(u8::is_ascii_alphabetic)
+        && entropy(bytes) >= 3.0
 }
 
 #[cfg(test)]
@@ -506,6 +586,9 @@ mod tests {
                 "Authorization: Bearer abc123def456ghi789",
                 Some("abc123def456ghi789"),
             ),
+            ("password_prod = s3cr3t-Pa55", Some("s3cr3t-Pa55")),
+            ("password1: 'hunter22'", Some("hunter22")),
+            ("password_policy: 'hunter22'", None),
             ("Password: correct the field", None),
             ("password = os.environ['X']", None),
             ("password: ${DB_PASSWORD}", None),
@@ -571,6 +654,21 @@ mod tests {
             Some("Gh7$x")
         );
         assert_eq!(find("https://user:p@ss@host/").as_deref(), Some("p@ss"));
+        assert_eq!(
+            find("https://user:p4/s?s#1@host/").as_deref(),
+            Some("p4/s?s#1")
+        );
+        assert_eq!(
+            find("https://Zx81qLmP09aBcD77tR4w@host/x").as_deref(),
+            Some("Zx81qLmP09aBcD77tR4w")
+        );
+        assert_eq!(
+            find("https://Zx81qLmP09aBcD77tR4w:@host/x").as_deref(),
+            Some("Zx81qLmP09aBcD77tR4w")
+        );
+        assert_eq!(find("ssh://git@host/x"), None);
+        assert_eq!(find("https://a-name-of-many-words@host/x"), None);
+        assert_eq!(find("https://host:port/path@x"), None);
         assert_eq!(find("https://host:8080/path@x"), None);
         assert_eq!(find("https://user:<password>@host/"), None);
         assert_eq!(find("https://example.com/a:b@c"), None);

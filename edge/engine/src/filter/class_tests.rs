@@ -23,7 +23,12 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::Phone => Samples {
-            found: &["call «+1 (415) 555-2671» now", "tel: «020 7946 0958»"],
+            found: &[
+                "call «+1 (415) 555-2671» now",
+                "tel: «020 7946 0958»",
+                "call «011 44 20 7946 0958» now",
+                "tel: «044 668 18 00»",
+            ],
             nearly: &["call +1 41 55 now", "order 415-555-2671 shipped"],
         },
         ContentClass::Iban => Samples {
@@ -41,6 +46,8 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "pay with «4111 1111 1111 1111» today",
                 "pay with «378282246310005» today",
+                "pay with «4111-1111 1111-1111» today",
+                "pay with «3782 8224 6310 005» today",
             ],
             nearly: &[
                 "pay with 4111 1111 1111 1112 today",
@@ -122,25 +129,38 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "from «203.0.113.77» at",
                 "from «2001:db8::8a2e:370:7334» at",
+                "from «2a00::1» at",
+                "from «fe80::1» at",
             ],
             nearly: &[
                 "from 203.0.113.277 at",
                 "from 203.0.113 at",
                 "from 2001:db8::8a2e::7334 at",
+                "from dead::1 at",
             ],
         },
         ContentClass::MacAddress => Samples {
-            found: &["nic «00:1B:44:11:3A:B7».", "nic «00-1B-44-11-3A-B7»."],
+            found: &[
+                "nic «00:1B:44:11:3A:B7».",
+                "nic «00-1B-44-11-3A-B7».",
+                "nic «001b.4411.3ab7».",
+            ],
             nearly: &[
                 "nic 00:1B:44:11:3A.",
                 "nic 00:1B:44:11:3A:G7.",
                 "nic 00-1B-44-11-3A-G7.",
+                "nic 001b.4411.3ab7.1234.",
+                "version 0012.4411.3217.",
             ],
         },
         ContentClass::CryptoAddress => Samples {
             found: &[
                 "send to «1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa» ok",
                 "send to «bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq» ok",
+                "send to «TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGR» ok",
+                "send to «t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNW» ok",
+                "send to «rGyD8A2QENtrDpbNABfHtsLwG6H4YMvEmw» ok",
+                "send to bitcoincash:«qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a» ok",
                 "send to «0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed» ok",
             ],
             nearly: &[
@@ -172,6 +192,7 @@ fn samples(class: ContentClass) -> Samples {
         },
         ContentClass::GcpKey => Samples {
             found: &[
+                "have «1//0¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8» here",
                 "have «AIza¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R» here",
                 "have «GOCSPX-¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4» here",
             ],
@@ -186,6 +207,7 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "AccountName=app;AccountKey=«VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL8¦JImuXdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»;",
                 "Endpoint=sb://app.example/;SharedAccessKey=«VqLuHBHTN6c3CJAefxAN¦XdDI9XacxbsoAW14iRTtfjLfQkF7ybM25Wpb5h9HPw==»",
+                "have «VqLuHBHTN6c3CJAefxAN07UWMZkPM0eIno1L1IL8JImuXdDI9XacxbsoAW14iRTtfjLfQkF7ybM2¦+ASt5Wpb5A==» here",
                 "have «abc8Q~¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
             ],
             nearly: &[
@@ -207,7 +229,11 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::GitlabToken => Samples {
-            found: &["have «glpat-¦a1B2c3D4e5F6g7H8i9J0» here"],
+            found: &[
+                "have «glpat-¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «glrtr-¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «_gitlab_¦session=a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
+            ],
             nearly: &[
                 "have glpat-¦a1B2c3D4e5F6g7H8i9J here",
                 "have glpat-¦a1B2c3D4e5+a1B2c3D4e here",
@@ -216,6 +242,8 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::SlackToken => Samples {
             found: &[
                 "have «xoxb-¦12345678901-a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «xoxc-¦12345678901-a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «xoxd-¦a1B2c3D4e5F6g7H8i9J0%2Bk1L2%3D» here",
                 "post to https://«hooks.slack.com/¦services/T01ABCDEF/B01ABCDEF/a1B2c3D4e5F6g7H8i9J0k1L2» now",
             ],
             nearly: &[
@@ -227,11 +255,14 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::StripeKey => Samples {
             found: &[
                 "have «sk_live_¦a1B2c3D4e5F6g7H8i9J0k1L2» here",
+                "have «sk_org_¦a1B2c3D4e5F6g7H8i9J0» here",
+                "have «rk_prod_¦a1B2c3D4e5» here",
                 "have «whsec_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6» here",
             ],
             nearly: &[
-                "have sk_live_¦a1B2c3D4e5F6g7H here",
-                "have sk_live_¦a1B2c3D4e5F6-a1B2c3D4e5F here",
+                "have sk_live_¦a1B2c3D4e here",
+                "have sk_live_¦a1B2c-a1B2c3D4e5F here",
+                "have sk_test_¦placeholder here",
                 "have whsec_¦a1B2c3D4e5F6g7H8i9J0k1L here",
             ],
         },
@@ -303,6 +334,8 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::Jwt => Samples {
             found: &[
                 "have «eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U» here",
+                "have «ewogICJ¦hbGciOiAiSFMyNTYiCn0.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N» here",
+                "have «eyJ¦hbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..48V1_ALb6US04U3b.5eym8TW_c8SuK0ltJ3rpYIzOeDQz7TALvtu6UG9oMo4vpzs9tX.XFBoMYUZodetZdvTiFvSkQ» here",
             ],
             nearly: &[
                 "have eyJ¦hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9 here",
@@ -314,6 +347,9 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "«-----BEGIN ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----» after",
                 "«-----BEGIN RSA ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END RSA PRIVATE KEY-----» after",
+                "«PuTTY-User-Key-¦File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIHrj\nPrivate-MAC: 9f8e7d6c5b4a3928»\nx",
+                "«---- BEGIN SSH2 ENCRYPTED ¦PRIVATE KEY ----\nP2/56wAAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»\nx",
+                "{\"kty\":\"EC\",\"d\":\"«870MB6gfuTJ4HtUnUvYM¦yJpr5eUZNP4Bk43bVdj3eAE»\"}",
             ],
             nearly: &[
                 "-----BEGIN PUBLIC KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PUBLIC KEY----- after",
@@ -321,8 +357,14 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::UrlCredentials => Samples {
-            found: &["postgres:¦//app:«Gh7¦xQ9»@db:5432/x"],
+            found: &[
+                "postgres:¦//app:«Gh7¦xQ9»@db:5432/x",
+                "https:¦//app:«Gh7/x?¦Q#9»@db.example.com/x",
+                "https:¦//«Zx81qLmP09¦aBcD77tR4w»@db.example.com/x",
+            ],
             nearly: &[
+                "https://a-name-of-many-words@db.example.com/x",
+                "https://db:port/path@x",
                 "postgres://app@db:5432/x",
                 "postgres://app:${DB_PASSWORD}@db:5432/x",
                 "https://host:8080/path@x",
@@ -343,12 +385,27 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "password: \"«hunter¦22»\"",
                 "api_key: «9f8e7d6c5b¦4a39281706»",
+                "SECRET_KEY_BASE=«9f8e7d6c5b4a¦39281706e5d4c3b2a1f0»",
+                "db_key: \"«Zx81qLmP09¦aBcD77tR4w»\"",
+                "mysql --password «s3cr3t-¦Pa55» db",
+                "<password>«hunter¦22»</password>",
+                "have «glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6c» here",
+                "have «shpss_¦9f8e7d6c5b4a39281706E5D4C3B2A1F0» here",
+                "have «9f8e7d6c5b4a39281706¦e5d4c3b2a1f0-us12» here",
+                "have «a1B2c3D4e5F6g7.atlas¦v1.a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0» here",
                 "have «dop_v1_¦a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90» here",
             ],
             nearly: &[
                 "password: required",
                 "api_key: 9f8e7d",
                 "max_tokens: 4096123456",
+                "cache_key=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
+                "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",
+                "use --password to be asked",
+                "have glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6 here",
+                "have live_stream_connection_timeout_in_ms_2024 here",
+                "have cache-key-9f8e7d6c5b4a39281706e5d4c3b2a1f0 here",
+                "have 9f8e7d6c5b4a39281706e5d4c3b2a1f0-us123 here",
                 "have dop_v1_¦a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9 here",
             ],
         },

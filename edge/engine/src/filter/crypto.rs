@@ -1,7 +1,11 @@
 //! Addresses of crypto currencies, by their checksums.
 
+use super::monero;
 use sha2::{Digest as _, Sha256};
 use sha3::Keccak256;
+
+/// Longest address, in bytes: Cardano's.
+pub(super) const WORD_MAX: usize = 110;
 
 /// Whether a word is an address whose checksum is right.
 pub(super) fn address(word: &str) -> bool {
@@ -13,10 +17,14 @@ pub(super) fn address(word: &str) -> bool {
         {
             true
         }
+        [b'a', b'd', b'd', b'r', ..] if (50..=WORD_MAX).contains(&bytes.len()) => segwit(word),
+        [b'4' | b'8', ..] if bytes.len() == 95 => monero::monero(bytes),
+        [b'q' | b'p', ..] if bytes.len() == 42 => monero::bitcoin_cash(bytes),
+        [b'r', ..] if (26..=35).contains(&bytes.len()) => base58(word, bs58::Alphabet::RIPPLE),
         [
-            b'1' | b'3' | b'2' | b'm' | b'n' | b'L' | b'M' | b'D' | b't' | b'X',
+            b'1' | b'3' | b'2' | b'm' | b'n' | b'L' | b'M' | b'D' | b't' | b'X' | b'T',
             ..,
-        ] if (26..=35).contains(&bytes.len()) => base58(word),
+        ] if (26..=35).contains(&bytes.len()) => base58(word, bs58::Alphabet::BITCOIN),
         _ => false,
     }
 }
@@ -39,21 +47,23 @@ fn ethereum(hex: &[u8]) -> bool {
 }
 
 fn segwit(word: &str) -> bool {
-    let known = ["bc1", "tb1", "ltc1", "BC1"]
+    let known = ["bc1", "tb1", "ltc1", "BC1", "addr1", "addr_test1"]
         .iter()
         .any(|start| word.starts_with(start));
     known && bech32::decode(word).is_ok()
 }
 
-fn base58(word: &str) -> bool {
-    let Ok(bytes) = bs58::decode(word).into_vec() else {
+fn base58(word: &str, alphabet: &bs58::Alphabet) -> bool {
+    let Ok(bytes) = bs58::decode(word).with_alphabet(alphabet).into_vec() else {
         return false;
     };
     let Some((payload, check)) = bytes.split_last_chunk::<4>() else {
         return false;
     };
     let digest = Sha256::digest(Sha256::digest(payload));
-    payload.len() == 21 && digest.starts_with(check)
+    // Zcash has two bytes of version before the hash, the others one.
+    let length = if word.starts_with('t') { 22 } else { 21 };
+    payload.len() == length && digest.starts_with(check)
 }
 
 #[cfg(test)]
@@ -67,12 +77,22 @@ mod tests {
             "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy",
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
             "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGR",
+            "t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNW",
+            "t3aXqipUymTyytqLZzhb1SUo1fsmAu5orF3",
+            "rGyD8A2QENtrDpbNABfHtsLwG6H4YMvEmw",
+            "addr1qxj2h4zy33y4vtvzsy2azwslen4fyl6jkn25ty5hlz6rusk63y3chsfkymjrmjecmkcgyjyfylkfqna5ypt5gwvrazzszqgezs",
+            "qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
         ] {
             assert!(address(good), "{good}");
         }
         for bad in [
             "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdp",
+            "TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGS",
+            "t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNX",
+            "rGyD8A2QENtrDpbNABfHtsLwG6H4YMvEmx",
+            "addr1qxj2h4zy33y4vtvzsy2azwslen4fyl6jkn25ty5hlz6rusk63y3chsfkymjrmjecmkcgyjyfylkfqna5ypt5gwvrazzszqgezq",
             "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
         ] {
             assert!(!address(bad), "{bad}");

@@ -90,7 +90,41 @@ pub(super) fn colons(text: Text<'_>, at: usize) -> Option<(usize, usize, bool)> 
     let digits = written.bytes().any(|b| b.is_ascii_digit());
     let address: Ipv6Addr = written.parse().ok()?;
     let own = address.is_loopback() || address.is_unspecified();
-    (!own && groups >= 3 && digits).then_some((start, end, false))
+    let enough = groups >= 3 || (groups == 2 && is_short(written));
+    (!own && enough && digits).then_some((start, end, false))
+}
+
+/// `2a00::1`, `fe80::1`, `2001:db8::`: two groups, of which the first is of the ranges that are in use. Names of code have
+/// colons like these.
+fn is_short(written: &str) -> bool {
+    let first = written.split(':').next().unwrap_or_default();
+    let lower = first.to_ascii_lowercase();
+    let global = matches!(lower.as_bytes().first(), Some(b'2' | b'3'));
+    let local = ["fe8", "fe9", "fea", "feb", "fc", "fd"]
+        .iter()
+        .any(|range| lower.starts_with(range));
+    first.len() == 4 && written.contains("::") && (global || local)
+}
+
+/// `001b.4411.3ab7`, one of whose words begins at `at`: its range.
+pub(super) fn dots(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
+    [0_usize, 5, 10].into_iter().find_map(|back| {
+        let start = at.checked_sub(back)?;
+        let end = start.saturating_add(14);
+        let written = text.bytes(start, end);
+        let fits = written.len() == 14
+            && written.iter().enumerate().all(|(at, b)| match at {
+                4 | 9 => *b == b'.',
+                _ => b.is_ascii_hexdigit(),
+            });
+        let joins = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+        // A full stop may follow, digits behind it may not.
+        let goes_on = joins(text.at(end))
+            && !(text.at(end) == b'.' && !text.at(end.saturating_add(1)).is_ascii_alphanumeric());
+        let mixed = written.iter().any(u8::is_ascii_alphabetic)
+            && written.iter().filter(|b| b.is_ascii_digit()).count() >= 3;
+        (fits && mixed && !joins(text.before(start)) && !goes_on).then_some((start, end))
+    })
 }
 
 /// Six pairs of hexadecimal digits, not all alike.

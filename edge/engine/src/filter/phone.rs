@@ -12,7 +12,8 @@ const DIGITS_MAX: usize = 18;
 
 /// Regions whose national forms are recognised if a tenant names none.
 pub(super) const REGIONS: &[&str] = &[
-    "US", "GB", "DE", "FR", "NL", "IT", "ES", "PL", "IN", "BR", "AU", "IL",
+    "US", "GB", "DE", "FR", "NL", "IT", "ES", "PL", "IN", "BR", "AU", "IL", "CH", "BE", "AT", "PT",
+    "SE", "NO", "DK", "FI",
 ];
 
 /// The regions of a tenant.
@@ -180,6 +181,11 @@ impl Written {
             }
             at = next;
         }
+        // Turin's numbers begin so too, but they are shorter.
+        let from_america = text.bytes(first, first.saturating_add(4)) == b"011 ";
+        if from_america && written.lens().iter().sum::<usize>() >= 13 {
+            written.abroad = true;
+        }
         let lens = written.lens();
         written.dates = matches!(lens, [4, 2, 2, ..] | [2, 2, 4, ..] | [1 | 2, 1 | 2, 4, ..])
             && !written.plus
@@ -230,6 +236,9 @@ impl Written {
             | [3, 4]
             | [3, 7]
             | [4, 4]
+            // Denmark, Norway.
+            | [2, 2, 2, 2]
+            | [3, 2, 3]
             | [9] => Form::Vague,
             _ => Form::None,
         }
@@ -255,7 +264,10 @@ impl Written {
             };
         }
         if self.abroad && form == Form::International {
-            let digits = number.trim_start_matches("011-").trim_start_matches('0');
+            let digits = number
+                .trim_start_matches("011-")
+                .trim_start_matches("011 ")
+                .trim_start_matches('0');
             return abroad(&format!("+{digits}"));
         }
         let here = |region: &Region| parse(Some(*region), number).is_some_and(|n| n.is_valid());

@@ -1,47 +1,58 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use aho_corasick::{AhoCorasick, MatchKind};
+use super::{azure, vendor};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
 /// A condition on what stands at a range, and the range where it is another.
-type Also = fn(Text<'_>, usize, usize) -> Option<(usize, usize)>;
+pub(super) type Also = fn(Text<'_>, usize, usize) -> Option<(usize, usize)>;
 
 /// What follows a literal that a provider's keys have in them.
-struct Form {
-    literal: &'static str,
-    class: Class,
+pub(super) struct Form {
+    pub(super) literal: &'static str,
+    pub(super) class: Class,
+    /// Bytes of it that stand before the literal; `also` looks at them.
+    pub(super) head: usize,
     /// The characters behind the literal.
-    of: fn(u8) -> bool,
+    pub(super) of: fn(u8) -> bool,
     /// Least and most of them.
-    least: usize,
-    most: usize,
+    pub(super) least: usize,
+    pub(super) most: usize,
     /// Further conditions on the whole, and the range where it is not literal and run.
-    also: Option<Also>,
+    pub(super) also: Option<Also>,
 }
 
-fn word(b: u8) -> bool {
+pub(super) fn word(b: u8) -> bool {
     alnum(b) || b == b'_'
 }
 
-fn dashed(b: u8) -> bool {
+pub(super) fn dashed(b: u8) -> bool {
     alnum(b) || b == b'_' || b == b'-'
 }
 
-fn upper(b: u8) -> bool {
+pub(super) fn upper(b: u8) -> bool {
     b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
-fn lower(b: u8) -> bool {
+pub(super) fn lower(b: u8) -> bool {
     b.is_ascii_digit() || b.is_ascii_lowercase()
 }
 
-fn lower_hex(b: u8) -> bool {
+pub(super) fn lower_hex(b: u8) -> bool {
     b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
 }
 
-fn dotted(b: u8) -> bool {
+fn hex(b: u8) -> bool {
+    b.is_ascii_hexdigit()
+}
+
+fn hex_or_lower(b: u8) -> bool {
+    hex(b) || lower(b)
+}
+
+pub(super) fn dotted(b: u8) -> bool {
     dashed(b) || b == b'.'
 }
 
@@ -54,7 +65,7 @@ fn sure(text: Text<'_>, start: usize, end: usize) -> Confidence {
     }
 }
 
-const fn form(
+pub(super) const fn form(
     literal: &'static str,
     class: Class,
     of: fn(u8) -> bool,
@@ -64,6 +75,7 @@ const fn form(
     Form {
         literal,
         class,
+        head: 0,
         of,
         least,
         most,
@@ -81,6 +93,13 @@ const FORMS: &[Form] = &[
     form("AROA", Class::AwsKey, upper, 16, 17),
     form("AIDA", Class::AwsKey, upper, 16, 17),
     form("A3T", Class::AwsKey, upper, 17, 17),
+    form("ABSK", Class::AwsKey, base64, 100, LONG),
+    form("bedrock-api-key-", Class::AwsKey, base64, 20, LONG),
+    // Session tokens.
+    form("IQoJb3JpZ2lu", Class::AwsKey, base64, 100, 4096),
+    form("FwoGZXIvYXdz", Class::AwsKey, base64, 100, 4096),
+    form("1//0", Class::GcpKey, dashed, 35, LONG),
+    form("AQ.Ab", Class::GcpKey, dashed, 40, 80),
     form("AIza", Class::GcpKey, dashed, 35, 35),
     form("GOCSPX-", Class::GcpKey, dashed, 28, 28),
     form("ya29.", Class::GcpKey, dotted, 20, 2048),
@@ -100,6 +119,13 @@ const FORMS: &[Form] = &[
     form("glptt-", Class::GitlabToken, dashed, 20, LONG),
     form("glcbt-", Class::GitlabToken, dashed, 20, LONG),
     form("gloas-", Class::GitlabToken, dashed, 20, LONG),
+    form("glrtr-", Class::GitlabToken, dotted, 20, LONG),
+    form("glffct-", Class::GitlabToken, dashed, 20, LONG),
+    form("glwt-", Class::GitlabToken, dashed, 20, LONG),
+    Form {
+        also: Some(session),
+        ..form("_gitlab_session", Class::GitlabToken, cookie, 33, 33)
+    },
     form("GR1348941", Class::GitlabToken, dashed, 20, 20),
     form("xoxb-", Class::SlackToken, dashed, 10, LONG),
     form("xoxa-", Class::SlackToken, dashed, 10, LONG),
@@ -107,16 +133,43 @@ const FORMS: &[Form] = &[
     form("xoxr-", Class::SlackToken, dashed, 10, LONG),
     form("xoxs-", Class::SlackToken, dashed, 10, LONG),
     form("xoxo-", Class::SlackToken, dashed, 10, LONG),
+    form("xoxc-", Class::SlackToken, dashed, 10, LONG),
+    form("xoxd-", Class::SlackToken, escaped, 20, LONG),
+    form("xwfp-", Class::SlackToken, dashed, 10, LONG),
     form("xoxe", Class::SlackToken, dotted, 20, LONG),
     form("xapp-", Class::SlackToken, dashed, 20, LONG),
     Form {
         also: Some(webhook),
         ..form("hooks.slack.com/", Class::SlackToken, path, 30, 256)
     },
-    form("sk_live_", Class::StripeKey, alnum, 16, 255),
-    form("sk_test_", Class::StripeKey, alnum, 16, 255),
-    form("rk_live_", Class::StripeKey, alnum, 16, 255),
-    form("rk_test_", Class::StripeKey, alnum, 16, 255),
+    Form {
+        also: Some(stripe),
+        ..form("sk_live_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_test_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_prod_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("sk_org_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_live_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_test_", Class::StripeKey, alnum, 10, 255)
+    },
+    Form {
+        also: Some(stripe),
+        ..form("rk_prod_", Class::StripeKey, alnum, 10, 255)
+    },
     form("whsec_", Class::StripeKey, base64, 24, 255),
     form("sk-ant-", Class::AnthropicKey, dashed, 24, 255),
     form("sk-proj-", Class::OpenaiKey, dashed, 24, 255),
@@ -127,7 +180,7 @@ const FORMS: &[Form] = &[
         ..form("sk-", Class::OpenaiKey, dashed, 32, 255)
     },
     form("AC", Class::TwilioKey, lower, 32, 32),
-    form("SK", Class::TwilioKey, lower, 32, 32),
+    form("SK", Class::TwilioKey, hex_or_lower, 32, 32),
     Form {
         also: Some(sendgrid),
         ..form("SG.", Class::SendgridKey, dotted, 60, 80)
@@ -138,9 +191,14 @@ const FORMS: &[Form] = &[
     form("api_org_", Class::HuggingfaceToken, alnum, 30, 60),
     Form {
         also: Some(jwt),
-        ..form("eyJ", Class::Jwt, dashed, 13, 4096)
+        ..form("ey", Class::Jwt, dashed, 14, 4096)
     },
     Form {
+        also: Some(jwt),
+        ..form("ewo", Class::Jwt, dashed, 13, 4096)
+    },
+    Form {
+        head: 4,
         also: Some(azure),
         ..form("Q~", Class::AzureKey, azure_tail, 31, 34)
     },
@@ -149,21 +207,21 @@ const FORMS: &[Form] = &[
     form("sq0csp-", Class::GenericSecret, dashed, 43, 43),
     form("sq0atp-", Class::GenericSecret, dashed, 22, 22),
     form("dop_v1_", Class::GenericSecret, lower_hex, 64, 64),
-    form("shpat_", Class::GenericSecret, lower_hex, 32, 32),
+    form("shpat_", Class::GenericSecret, hex, 32, 32),
     form("AKC", Class::GenericSecret, alnum, 10, 80),
     form("pul-", Class::GenericSecret, lower_hex, 40, 40),
     form("dckr_pat_", Class::GenericSecret, dashed, 27, 27),
-    form("NRAK-", Class::GenericSecret, upper, 27, 27),
+    form("NRAK-", Class::GenericSecret, alnum, 27, 27),
     form("PMAK-", Class::GenericSecret, dashed, 59, 59),
     form("lin_api_", Class::GenericSecret, alnum, 40, 40),
     form("AGE-SECRET-KEY-1", Class::GenericSecret, upper, 58, 58),
     form("hvs.", Class::GenericSecret, dashed, 24, 200),
-    form("xai-", Class::GenericSecret, alnum, 70, 90),
+    form("xai-", Class::GenericSecret, dashed, 70, 90),
     form("gsk_", Class::GenericSecret, alnum, 52, 52),
     form("pct_", Class::GenericSecret, dashed, 80, 8192),
 ];
 
-fn base64(b: u8) -> bool {
+pub(super) fn base64(b: u8) -> bool {
     alnum(b) || matches!(b, b'+' | b'/' | b'=')
 }
 
@@ -171,8 +229,35 @@ fn path(b: u8) -> bool {
     dashed(b) || b == b'/'
 }
 
+pub(super) fn alnum_or_dot(b: u8) -> bool {
+    alnum(b) || b == b'.'
+}
+
 fn azure_tail(b: u8) -> bool {
     dotted(b) || b == b'~'
+}
+
+/// As it stands in a cookie: percent-encoded.
+fn escaped(b: u8) -> bool {
+    dashed(b) || base64(b) || b == b'%'
+}
+
+fn cookie(b: u8) -> bool {
+    lower(b) || b == b'='
+}
+
+/// `_gitlab_session=` and 32 characters.
+fn session(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let value = text.slice(start, end).strip_prefix("_gitlab_session=")?;
+    value.bytes().all(lower).then_some((start, end))
+}
+
+/// Short ones have digits and letters: `sk_test_placeholder` is none.
+fn stripe(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let body = text.slice(start, end).rsplit('_').next()?;
+    let mixed =
+        body.bytes().any(|b| b.is_ascii_digit()) && body.bytes().any(|b| b.is_ascii_alphabetic());
+    (mixed || body.len() >= 16).then_some((start, end))
 }
 
 fn webhook(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
@@ -186,7 +271,8 @@ fn webhook(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
 /// `sk-` and letters alone is a word like `sk-learn`: the part behind the last dash has to look random.
 fn openai(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let written = text.slice(start, end);
-    if written.starts_with("sk-ant-") {
+    let others = ["sk-ant-", "sk-or-v1-", "sk-lf-"];
+    if others.iter().any(|other| written.starts_with(other)) {
         return None;
     }
     let tail = written.rsplit('-').next().unwrap_or_default();
@@ -219,18 +305,41 @@ fn jwt(text: Text<'_>, start: usize, header: usize) -> Option<(usize, usize)> {
         (text.at(end) == b'.').then(|| (from, text.run(from, JWT_PART_BYTES_MAX, dashed)))
     };
     let (from, payload) = part(header)?;
-    let plausible = text.from(from).starts_with("ey") && payload.saturating_sub(from) >= 8;
-    let end = part(payload).map_or(payload, |(_, signature)| signature);
-    plausible.then_some((start, end))
+    let object = matches!(text.bytes(from, from.saturating_add(2)), b"ey" | b"ew");
+    if object && payload.saturating_sub(from) >= 8 {
+        let end = part(payload).map_or(payload, |(_, signature)| signature);
+        return Some((start, end));
+    }
+    // An encrypted one has five parts, and says so in the first; the second may be empty.
+    let written = text.slice(start, header);
+    let encrypted = ENC.iter().any(|enc| written.contains(enc));
+    let (_, end) = part(payload).filter(|_| encrypted)?;
+    let (_, end) = part(end)?;
+    let (_, end) = part(end)?;
+    Some((start, end))
 }
+
+/// `"enc":` in base64, by the place where it begins.
+const ENC: [&str; 3] = ["ImVuYyI6", "JlbmMiO", "iZW5jIj"];
 
 /// Bytes that are read behind literals in any run, before its length counts.
 const WORK_LEAST: usize = 64 * 1024;
 
+/// All forms, in the order of [`LITERALS`].
+static ALL: LazyLock<Vec<&'static Form>> = LazyLock::new(|| {
+    let vendors = vendor::KEYS
+        .iter()
+        .chain(vendor::SHAPED)
+        .chain(azure::MARKED);
+    FORMS.iter().chain(vendors).collect()
+});
+
 static LITERALS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
-        .build(FORMS.iter().map(|form| form.literal))
+        // Of so many literals it would be a slower automaton, to save memory.
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(ALL.iter().map(|form| form.literal))
         .ok()
 });
 
@@ -250,10 +359,10 @@ pub(super) fn keys(
         .saturating_add(WORK_LEAST);
     for hit in literals.find_overlapping_iter(text.bytes(start, end)) {
         let from = start.saturating_add(hit.start());
-        let Some(form) = FORMS.get(hit.pattern().as_usize()) else {
+        let Some(form) = ALL.get(hit.pattern().as_usize()) else {
             continue;
         };
-        if from < after || (alnum(text.before(from)) && form.class != Class::AzureKey) {
+        if from < after || (alnum(text.before(from)) && form.head == 0) {
             continue;
         }
         let body = start.saturating_add(hit.end());
@@ -322,6 +431,40 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
         || text.run(start, text.len(), armour),
         |end| start.saturating_add(end),
     ))
+}
+
+/// Where private keys of other programs begin, and what their last line begins with.
+pub(super) const ARMOURS: [(&str, &str); 2] = [
+    (
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY",
+        "---- END SSH2 ENCRYPTED PRIVATE KEY",
+    ),
+    ("PuTTY-User-Key-File-", "Private-MAC:"),
+];
+
+/// How far the last line is looked for, in bytes.
+const ARMOUR_BYTES_MAX: usize = 16 * 1024;
+
+/// The private key of another program that begins at `start`, and whose last line begins with `last`.
+pub(super) fn armoured(text: Text<'_>, start: usize, last: &str) -> Option<usize> {
+    let rest = text.from(start);
+    if rest.starts_with("PuTTY") && text.at(start.saturating_add(21)) != b':' {
+        return None;
+    }
+    let near = rest.get(..rest.floor_char_boundary(ARMOUR_BYTES_MAX))?;
+    let inside = |b: u8| b.is_ascii_hexdigit() || matches!(b, b' ' | b'-');
+    Some(match near.find(last) {
+        Some(at) => {
+            let from = start.saturating_add(at).saturating_add(last.len());
+            text.run(from, 66, inside)
+        }
+        // Without its end: as far as a key may go.
+        None => text.run(start, ARMOUR_BYTES_MAX, |b| {
+            alnum(b)
+                || b.is_ascii_whitespace()
+                || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b'@')
+        }),
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
-    assigned, birth, crypto, email, mrz, national, network, payment, phone, provider, vat,
+    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, payment, phone,
+    provider, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -25,6 +26,8 @@ const LONE_WITHIN: usize = 40;
 const WHOLE_DIGITS_MAX: usize = 24;
 
 static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
+static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
+    LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
 
 /// Told of each match: range, class, confidence.
@@ -39,7 +42,11 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         }
     }
     signs(text, found);
-    if let Some((start, end, class, sure)) = assigned::keyed(text) {
+    options::options(text, found);
+    if let Some((start, end, class, sure)) = jwk::keyed(text) {
+        found(start, end, class, sure);
+    }
+    if let Some((start, end, class, sure)) = assigned::keyed(text).or_else(|| named::keyed(text)) {
         found(start, end, class, sure);
     }
     let mut after = 0;
@@ -49,6 +56,17 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         {
             found(at, end, Class::PrivateKey, Confidence::High);
             after = end;
+        }
+    }
+    for (first, last) in ARMOURS.iter() {
+        let mut after = 0;
+        for at in first.find_iter(bytes) {
+            if at >= after
+                && let Some(end) = provider::armoured(text, at, last)
+            {
+                found(at, end, Class::PrivateKey, Confidence::High);
+                after = end;
+            }
         }
     }
     let mut after = 0;
@@ -72,6 +90,9 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
     for at in memchr2_iter(b':', b'=', text.text.as_bytes()) {
         if at >= after
             && let Some((start, end, class, sure)) = assigned::assigned(text, at)
+                .or_else(|| named::named(text, at))
+                .or_else(|| options::entry(text, at))
+                .or_else(|| jwk::member(text, at))
         {
             found(start, end, class, sure);
             after = end;
@@ -183,7 +204,9 @@ impl Numbers<'_> {
             16 => it(word).then_some((Class::ItCodiceFiscale, Confidence::High)),
             15 if national::fr_nir_corsican(bytes) => Some((Class::FrNir, Confidence::High)),
             9 => self.nino(bytes, from, to).map(|sure| (Class::UkNino, sure)),
-            26..=90 if crypto::address(word) => Some((Class::CryptoAddress, Confidence::High)),
+            26..=crypto::WORD_MAX if crypto::address(word) => {
+                Some((Class::CryptoAddress, Confidence::High))
+            }
             12 if network::mac(&dashes(word), '-')
                 && self.said(from, to).speaks_for(Class::MacAddress) =>
             {
@@ -200,6 +223,10 @@ impl Numbers<'_> {
         }
         if let Some(end) = self.mac_with_dashes(from) {
             found(from, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
+        if let Some((start, end)) = network::dots(text, from) {
+            found(start, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
         if (8..=14).contains(&bytes.len())
@@ -330,6 +357,10 @@ impl Numbers<'_> {
             found(from, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
+        if let Some((start, end)) = network::dots(text, from) {
+            found(start, end, Class::MacAddress, Confidence::High);
+            return Some(end);
+        }
         self.phone(from, found)
     }
 
@@ -404,7 +435,11 @@ impl Numbers<'_> {
         let grouped = || {
             payment::CARD_LAYOUTS.iter().find_map(|layout| {
                 let (digits, end) = number.first(layout.len())?;
-                let uniform = matches!(number.separator(layout.len())?, b' ' | b'-' | b'.' | 0xc2);
+                // People mix them: `4111-1111 1111-1111`.
+                let uniform = (1..layout.len()).all(|group| {
+                    let between = number.separator_at(group.saturating_sub(1));
+                    matches!(between, b' ' | b'-' | b'.' | 0xc2)
+                });
                 let fits = number.lens().starts_with(layout);
                 (fits && uniform && !alnum(self.text.at(end)) && payment::card(digits))
                     .then_some((end, Confidence::High))

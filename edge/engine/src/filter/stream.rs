@@ -7,6 +7,7 @@
 
 use super::apply::Content;
 use super::context;
+use super::provider;
 use super::{Class, Match};
 use crate::limits::STREAM_HELD_BYTES_MAX;
 use proctor_model::content::{ContentAction, ContentClass, ContentFinding, ContentGroup};
@@ -197,6 +198,13 @@ fn is_break(c: char) -> bool {
     (c.is_whitespace() || c == '"' || ('\u{2e80}'..='\u{d7ff}').contains(&c)) && c != '\u{3164}'
 }
 
+/// Whether the last line of a key stands here whole.
+fn is_closed(rest: &str, last: &str) -> bool {
+    rest.find(last)
+        .and_then(|at| rest.get(at..))
+        .is_some_and(|line| line.contains('\n'))
+}
+
 /// How much of the held text can go.
 fn cut_of(held: &str, content: &Content<'_>) -> usize {
     let run = held.rfind(is_break).map_or(0, |at| {
@@ -220,6 +228,13 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
             })
         });
         if !closed {
+            cut = cut.min(armour);
+        }
+    }
+    for (first, last) in provider::ARMOURS {
+        if let Some(armour) = held.find(first)
+            && !held.get(armour..).is_some_and(|rest| is_closed(rest, last))
+        {
             cut = cut.min(armour);
         }
     }

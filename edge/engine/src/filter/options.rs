@@ -1,0 +1,206 @@
+//! Secrets that are handed over without a sign between name and value: `--password x`, `curl -u a:b`, `<password>x</…>`,
+//! `define('DB_PASSWORD', 'x')`, `{"name": "DB_PASSWORD", "value": "x"}`.
+
+use super::assigned::{bare, kind_of, placeholder, value};
+use super::scan::Found;
+use super::text::{Text, alnum};
+use memchr::memmem::Finder;
+use proctor_model::content::{Confidence, ContentClass as Class};
+use std::sync::LazyLock;
+
+/// How far behind `curl` its option is looked for, in bytes.
+const COMMAND_BYTES_MAX: usize = 512;
+/// Longest name of an option, an element or a constant.
+const NAME_BYTES_MAX: usize = 48;
+/// Longest password in an element.
+const ELEMENT_BYTES_MAX: usize = 256;
+
+static OPTION: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("--"));
+static CURL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("curl "));
+static DEFINE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("define("));
+static CLOSING: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("</"));
+
+/// Everything of these forms in a text.
+pub(super) fn options(text: Text<'_>, found: &mut Found<'_>) {
+    let bytes = text.text.as_bytes();
+    let options = OPTION.find_iter(bytes).filter_map(|at| option(text, at));
+    let defined = DEFINE.find_iter(bytes).filter_map(|at| defined(text, at));
+    let elements = CLOSING.find_iter(bytes).filter_map(|at| element(text, at));
+    for (start, end, class, sure) in options.chain(defined).chain(elements) {
+        found(start, end, class, sure);
+    }
+    for (start, end) in CURL.find_iter(bytes).filter_map(|at| curl(text, at)) {
+        found(start, end, Class::GenericSecret, Confidence::High);
+    }
+}
+
+fn is_quote(b: u8) -> bool {
+    matches!(b, b'"' | b'\'')
+}
+
+fn is_name(b: u8) -> bool {
+    alnum(b) || matches!(b, b'_' | b'-' | b'.')
+}
+
+/// `--db-password x`, and the same as elements of a list: `"--db-password", "x"`.
+fn option(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let name_start = at.saturating_add(2);
+    let begins = !alnum(text.before(at)) && text.before(at) != b'-';
+    if !begins || !text.at(name_start).is_ascii_lowercase() {
+        return None;
+    }
+    let name_end = text.run(name_start, NAME_BYTES_MAX, is_name);
+    let next = text.run(name_end, 5, |b| is_quote(b) || matches!(b, b' ' | b','));
+    if next == name_end || text.at(next) == b'-' {
+        return None;
+    }
+    let kind = kind_of(text.slice(name_start, name_end))?;
+    let quoted = is_quote(text.before(next));
+    value(text, next.saturating_sub(usize::from(quoted)), kind)
+}
+
+/// `define('DB_PASSWORD', 'x')`
+fn defined(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let open = |b: u8| is_quote(b) || b == b' ';
+    let name_start = text.run(at.saturating_add("define(".len()), 3, open);
+    let name_end = text.run(name_start, NAME_BYTES_MAX, is_name);
+    let kind = kind_of(text.slice(name_start, name_end))?;
+    let next = text.run(name_end, 6, |b| open(b) || b == b',');
+    if !is_quote(text.before(next)) {
+        return None;
+    }
+    value(text, next.saturating_sub(1), kind)
+}
+
+/// `<password>x</password>`, where `</` stands at `at`.
+fn element(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let from = at.saturating_add(2);
+    let name_end = text.run(from, NAME_BYTES_MAX, |b| is_name(b) || b == b':');
+    let tail = text.bytes(name_end.saturating_sub(3).max(from), name_end);
+    // Most elements are soon known to be others.
+    let ends = ["ord", "pwd", "swd", "ret", "ken", "key", "ass", "ase"];
+    let may_be = ends
+        .iter()
+        .any(|end| tail.eq_ignore_ascii_case(end.as_bytes()));
+    if !may_be || text.at(name_end) != b'>' {
+        return None;
+    }
+    let name = text.slice(from, name_end);
+    let kind = kind_of(name.rsplit(':').next().unwrap_or(name))?;
+    let start = text.run_back(at, ELEMENT_BYTES_MAX, |b| !matches!(b, b'<' | b'>'));
+    if text.before(start) != b'>' {
+        return None;
+    }
+    let (before, length, class, sure) = bare(text.slice(start, at), kind)?;
+    let start = start.saturating_add(before);
+    Some((start, start.saturating_add(length), class, sure))
+}
+
+/// The password in `curl -u user:password`.
+fn curl(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
+    let command = text.bytes(at, at.saturating_add(COMMAND_BYTES_MAX));
+    let user = [&b" -u "[..], b" --user "].iter().find_map(|option| {
+        let option_at = memchr::memmem::find(command, option)?;
+        Some(at.saturating_add(option_at).saturating_add(option.len()))
+    })?;
+    let user = text.run(user, 1, is_quote);
+    let name_end = text.run(user, 64, |b| {
+        !b.is_ascii_whitespace() && b != b':' && !is_quote(b)
+    });
+    if text.at(name_end) != b':' {
+        return None;
+    }
+    let start = name_end.saturating_add(1);
+    let end = text.run(start, ELEMENT_BYTES_MAX, |b| {
+        !b.is_ascii_whitespace() && !is_quote(b) && b != 0
+    });
+    let password = text.slice(start, end);
+    (password.len() >= 3 && !placeholder(password)).then_some((start, end))
+}
+
+/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or the same in
+/// YAML; `at` is where the second colon stands.
+pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let quote = usize::from(is_quote(text.before(at)));
+    let value_end = at.saturating_sub(quote);
+    let value_start = value_end.saturating_sub(5);
+    if !text
+        .bytes(value_start, value_end)
+        .eq_ignore_ascii_case(b"value")
+    {
+        return None;
+    }
+    let between = |b: u8| b.is_ascii_whitespace() || is_quote(b) || b == b',';
+    let name_end = text.run_back(value_start, 48, between);
+    let name_start = text.run_back(name_end, NAME_BYTES_MAX, is_name);
+    let colon = |b: u8| is_quote(b) || matches!(b, b' ' | b':');
+    let label_end = text.run_back(name_start, 5, colon);
+    let label = text.bytes(label_end.saturating_sub(4), label_end);
+    let parted = name_end < value_start && label_end < name_start;
+    if !parted || !label.eq_ignore_ascii_case(b"name") {
+        return None;
+    }
+    let kind = kind_of(text.slice(name_start, name_end))?;
+    let next = text.run(at.saturating_add(1), 8, |b| b == b' ');
+    value(text, next, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(text: &str) -> Vec<&str> {
+        let whole = Text { text, key: "" };
+        let mut found = Vec::new();
+        options(whole, &mut |a, b, _, _| found.push((a, b)));
+        for at in memchr::memchr_iter(b':', text.as_bytes()) {
+            found.extend(entry(whole, at).map(|(a, b, ..)| (a, b)));
+        }
+        found.into_iter().map(|(a, b)| &text[a..b]).collect()
+    }
+
+    #[test]
+    fn secrets_without_a_sign() {
+        for (text, value) in [
+            ("mysql --password s3cr3t-Pa55 db", "s3cr3t-Pa55"),
+            ("tool --db-password 'hunter22'", "hunter22"),
+            (
+                "[\"--api-token\", \"Zx81qLmP09aBcD77\"]",
+                "Zx81qLmP09aBcD77",
+            ),
+            ("curl -s -u bob:s3cr3t https://x.example", "s3cr3t"),
+            ("curl --user \"bob:s3cr3t\" https://x.example", "s3cr3t"),
+            ("define('DB_PASSWORD', 'hunter22');", "hunter22"),
+            ("<db:password>hunter22</db:password>", "hunter22"),
+            ("<Password> x1!y2 </Password>", "x1!y2"),
+            (
+                "{\"name\":\"DB_PASSWORD\",\"value\":\"hunter22\"}",
+                "hunter22",
+            ),
+            ("- name: DB_PASSWORD\n  value: s3cr3t-Pa55", "s3cr3t-Pa55"),
+        ] {
+            assert_eq!(secrets(text), [value], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_these() {
+        for text in [
+            "use --password to be asked for it",
+            "a --password \"\" --host x1y2z3w4",
+            "--password --host x1y2z3w4",
+            "| --- | --- |",
+            "curl -u bob https://x.example",
+            "curl -u bob:$TOKEN https://x.example",
+            "define('DB_HOST', 'hunter22');",
+            "define('DB_PASSWORD', getenv('X'));",
+            "<password></password>",
+            "<password>${DB_PASSWORD}</password>",
+            "<label>Password</label><th>password</th>",
+            "{\"name\":\"color\",\"value\":\"hunter22\"}",
+            "{\"name\":\"DB_PASSWORD\",\"type\":\"hunter22\"}",
+        ] {
+            assert!(secrets(text).is_empty(), "{text}: {:?}", secrets(text));
+        }
+    }
+}
