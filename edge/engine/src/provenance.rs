@@ -4,7 +4,7 @@
 //! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
-//! Reading order: `text` (words), `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
+//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
 //! `tracker` (what one session has read), `rules` (which argument needs what).
 
 mod account;
@@ -14,6 +14,7 @@ mod decode;
 mod index;
 mod quantity;
 mod rules;
+mod script;
 mod text;
 mod tracker;
 mod value;

@@ -1,6 +1,7 @@
 //! Bank accounts and telephone numbers inside text.
 
 use super::quantity::numeric_date;
+use super::script::unspaced;
 use super::value::Kind;
 
 /// Accounts, behind whatever is no letter and no digit (`IBAN/GB29…`, `_GB29…_`) or behind the word `iban`.
@@ -25,13 +26,13 @@ fn starts(four: &[u8]) -> bool {
 
 /// Whether what comes behind this text is not the middle of a run of letters and digits.
 fn begins_piece(before: &str) -> bool {
-    !before.ends_with(char::is_alphanumeric)
+    !before.ends_with(|c: char| c.is_alphanumeric() && !unspaced(c))
 }
 
 /// The one that a text begins with: in one piece, or in groups of four as banks print it.
 fn iban(text: &str, found: &mut dyn FnMut(Kind, &str)) {
     let mut pieces = text
-        .split(|c: char| !c.is_alphanumeric())
+        .split(|c: char| !c.is_alphanumeric() || unspaced(c))
         .filter(|piece| !piece.is_empty());
     let Some(first) = pieces.next() else { return };
     if first.len() >= 15 {

@@ -1,8 +1,10 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
+use super::address::ascii_addresses;
 use super::class::class;
 use super::decode::decoded;
 use super::quantity::canonical_number;
+use super::script::unspaced;
 use super::text::{
     Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
     without_entities, words,
@@ -230,6 +232,8 @@ impl Spelled {
         }
         clean &= cut.rest().is_empty();
         let letters = self.normal.chars().filter(|c| c.is_alphanumeric());
+        // Two signs of a script without blanks are a word already.
+        let letters = letters.map(|c| if unspaced(c) { 2 } else { 1_usize });
         Query {
             exact: keyed.of(Kind::Exact, &self.text),
             typed,
@@ -239,7 +243,7 @@ impl Spelled {
             ragged: self.text.trim().len() < self.text.len(),
             yearless: yearless.filter(|_| is_date),
             parts,
-            telling: letters.take(TELLING_MIN).count() == TELLING_MIN,
+            telling: letters.take(TELLING_MIN).sum::<usize>() >= TELLING_MIN,
         }
     }
 }
@@ -493,9 +497,9 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
-        recognise_in(text, &normal_text, &cut, &mut |kind, canonical| {
-            index.put(keyed.of(kind, canonical), 0);
-        });
+        let mut told = |kind, canonical: &str| index.put(keyed.of(kind, canonical), 0);
+        recognise_in(text, &normal_text, &cut, &mut told);
+        ascii_addresses(text, &mut told);
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
             let normal = normal(chunk);
@@ -602,12 +606,14 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
-    recognise_in(text, &normal, &cut, &mut |kind, canonical| {
+    let mut told = |kind, canonical: &str| {
         // Whoever dictates an amount may write it as he likes.
         let kind = match kind {
             Kind::Meant => Kind::Number,
             kind => kind,
         };
         index.put(keyed.of(kind, canonical), source);
-    });
+    };
+    recognise_in(text, &normal, &cut, &mut told);
+    ascii_addresses(text, &mut told);
 }

@@ -202,6 +202,39 @@ fn no_address_hides_another() {
     }
 }
 
+/// Nobody puts blanks around an address in a script that has none.
+#[test]
+fn addresses_end_where_their_script_does() {
+    for (text, links, mails) in [
+        ("访问evil.com登录", &["evil.com"][..], &[][..]),
+        ("「evil.com」を見て", &["evil.com"], &[]),
+        ("เข้าevil.comเลย", &["evil.com"], &[]),
+        ("¿evil.com?", &["evil.com"], &[]),
+        ("evil.com登录acme.com", &["evil.com", "acme.com"], &[]),
+        ("bob@partner.exampleに送信", &[], &["bob@partner.example"]),
+        (
+            "联系bob@partner.example，谢谢",
+            &[],
+            &["bob@partner.example"],
+        ),
+        (
+            "メール：bob@partner.example。",
+            &[],
+            &["bob@partner.example"],
+        ),
+        ("山田@例え.example", &[], &["山田@例え.example"]),
+        // A host in its own script is one name.
+        ("例え.jp", &["xn--r8jz45g.jp"], &[]),
+    ] {
+        assert_eq!(of(Kind::Url, text), links, "{text}");
+        assert_eq!(of(Kind::Email, text), mails, "{text}");
+    }
+    assert_eq!(
+        of(Kind::Iban, "转账到GB29NWBK60161331926819谢谢"),
+        ["gb29nwbk60161331926819"]
+    );
+}
+
 #[test]
 fn numbers_of_people_and_banks_behind_other_figures() {
     for text in [
