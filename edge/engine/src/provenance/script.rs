@@ -54,6 +54,21 @@ fn border(text: &str) -> usize {
     borders.next().map_or(text.len(), |(_, (at, _))| at)
 }
 
+/// The words in a run of letters and digits: each letter of a script without blanks, and what stands between them.
+pub(super) fn words_in(run: &str) -> impl Iterator<Item = &str> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match unspaced(first) {
+            true => first.len_utf8(),
+            false => rest.find(unspaced).unwrap_or(rest.len()),
+        };
+        let (word, behind) = rest.split_at_checked(end)?;
+        rest = behind;
+        Some(word)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +86,14 @@ mod tests {
         ] {
             assert_eq!(pieces(run).collect::<Vec<_>>(), cut, "{run}");
         }
+    }
+
+    #[test]
+    fn letters_are_words() {
+        let all = |run| words_in(run).collect::<Vec<_>>();
+        assert_eq!(all("付bob王小"), ["付", "bob", "王", "小"]);
+        assert_eq!(all("bob"), ["bob"]);
+        assert_eq!(all(""), [""; 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
 use crate::provenance::quantity::canonical_number;
+use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
 use crate::provenance::value::{recognise, whole};
 use serde_json::Value;
@@ -79,7 +80,7 @@ impl Echoes {
 fn bare_words(normal: &str) -> impl Iterator<Item = Word<'_>> {
     normal
         .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
+        .flat_map(words_in)
         .map(|word| Word { gap: " ", word })
 }
 
