@@ -1,4 +1,4 @@
-//! What is said in another writing: percent- and base64-encoded text, one level deep.
+//! What is said in another writing: percent- and base64-encoded text, one level deep at a time.
 
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
 use base64::Engine as _;

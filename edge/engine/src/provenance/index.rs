@@ -497,7 +497,7 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
-        let mut told = |kind, canonical: &str| index.put(keyed.of(kind, canonical), 0);
+        let mut told = |kind: Kind, canonical: &str| index.put(keyed.of(kind, canonical), 0);
         recognise_in(text, &normal_text, &cut, &mut told);
         ascii_addresses(text, &mut told);
         for chunk in quoted_and_chunks(text) {
@@ -597,8 +597,11 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(latin) = with_latin_letters(&text) {
         put_plain(index, &latin, source, keyed);
     }
-    for decoded in ENCODED.split(&text).flat_map(decoded) {
-        put_plain(index, &decoded, source, keyed);
+    for once in ENCODED.split(&text).flat_map(decoded) {
+        for twice in ENCODED.split(&once).flat_map(decoded) {
+            put_plain(index, &twice, source, keyed);
+        }
+        put_plain(index, &once, source, keyed);
     }
 }
 
@@ -606,7 +609,7 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
-    let mut told = |kind, canonical: &str| {
+    let mut told = |kind: Kind, canonical: &str| {
         // Whoever dictates an amount may write it as he likes.
         let kind = match kind {
             Kind::Meant => Kind::Number,

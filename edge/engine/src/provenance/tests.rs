@@ -293,6 +293,13 @@ fn amounts_in_other_notations() {
         ("5m", "5000000"),
         ("10 000 EUR", "10000"),
         ("1 250 000,50", "1250000.5"),
+        ("wire 0x2328 now", "9000"),
+        ("half of $10,000", "5000"),
+        ("half of 98.70", "49.35"),
+        ("fifty lakh", "5000000"),
+        ("10 mille", "10000"),
+        ("5万円", "50000"),
+        ("3 백만", "3000000"),
     ] {
         assert!(of(Kind::Meant, text).contains(&number.to_owned()), "{text}");
         assert!(
@@ -300,6 +307,8 @@ fn amounts_in_other_notations() {
             "{text}"
         );
     }
+    let wallet = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    assert_eq!(of(Kind::Meant, wallet), [""; 0]);
     for text in ["10kg", "one of them", "in May"] {
         let numbers = of(Kind::Number, text);
         assert!(

@@ -2,7 +2,9 @@
 
 use super::account::{ibans, phones};
 use super::address::{addresses, canonical_url, ends_chunk};
-use super::quantity::{dates, numbers, spelled_out};
+use super::ideographic::ideographic;
+use super::quantity::{dates, numbers};
+use super::spelled::spelled_out;
 use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};
 use std::borrow::Cow;
 
@@ -89,6 +91,7 @@ pub(super) fn recognise_in(
 fn recognise_plain(text: &str, normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     addresses(text, found);
     spelled_out(words, found);
+    ideographic(normal, found);
     match with_ascii_digits(normal) {
         Cow::Borrowed(normal) => figures(normal, words, found),
         Cow::Owned(normal) => figures(&normal, &Cut::new(&normal), found),
