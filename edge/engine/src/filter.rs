@@ -62,6 +62,11 @@ pub enum Class {
     Custom(u16),
 }
 
+/// Whether a word is an address of a crypto currency, by its checksum.
+pub(crate) fn is_wallet(word: &str) -> bool {
+    crypto::address(word)
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {

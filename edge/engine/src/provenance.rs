@@ -20,6 +20,7 @@ mod spelled;
 mod text;
 mod tracker;
 mod value;
+mod wallet;
 
 #[cfg(test)]
 mod tests;

@@ -123,7 +123,54 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
             }
         }
     }
+    embedded(chunk, found);
     chunk
+}
+
+/// Addresses that have in them what they lead to: a script, a page.
+fn embedded(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let chunk = trim_tail(chunk);
+    let all = chunk.match_indices(':').filter_map(|(at, sign)| {
+        let (before, rest) = (
+            chunk.get(..at)?,
+            chunk.get(at.saturating_add(sign.len())..)?,
+        );
+        let part = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let scheme = before.get(after_last(before, part)..)?;
+        embeds(scheme, rest).then_some((scheme, rest))
+    });
+    for (scheme, rest) in all.take(ADDRESSES_MAX) {
+        found(
+            Kind::Url,
+            &format!("{}:{rest}", scheme.to_ascii_lowercase()),
+        );
+    }
+}
+
+/// Longest type of what a `data:` address has in it, in bytes.
+const MEDIA_TYPE_BYTES_MAX: usize = 128;
+
+fn embeds(scheme: &str, rest: &str) -> bool {
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    if is("javascript") || is("vbscript") {
+        return !rest.is_empty();
+    }
+    if !is("data") {
+        return false;
+    }
+    let start = rest.get(..rest.floor_char_boundary(MEDIA_TYPE_BYTES_MAX));
+    let kind = start.and_then(|start| start.split_once([';', ',']));
+    kind.is_some_and(|(kind, _)| kind.is_empty() || (kind.contains('/') && !is_shown(kind)))
+}
+
+/// A picture leads nowhere, but for one with scripts.
+fn is_shown(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let picture = kind.starts_with("image/") && !kind.contains("svg");
+    picture
+        || ["audio/", "video/", "font/"]
+            .iter()
+            .any(|start| kind.starts_with(start))
 }
 
 /// Where the run of such characters begins that a text ends with.

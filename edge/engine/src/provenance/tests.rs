@@ -272,6 +272,51 @@ fn numbers_of_people_and_banks_behind_other_figures() {
 }
 
 #[test]
+fn national_numbers_without_a_zero() {
+    for (text, number) in [
+        ("call 612 345 678", "612345678"),
+        ("WhatsApp: 98765 43210 now", "9876543210"),
+        ("call us at 9876543210", "9876543210"),
+        ("office (30) 1234567", "301234567"),
+        ("电话：13912345678", "13912345678"),
+    ] {
+        assert_eq!(of(Kind::Phone, text), [number], "{text}");
+    }
+    for text in [
+        "order 1234567890",
+        "invoice 98765 43210 of May",
+        "10 000 000 units",
+        "ISBN 9783161484100",
+        "call on 2024-05-15",
+        "we call it version 12.3",
+    ] {
+        assert_eq!(of(Kind::Phone, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn addresses_that_hold_what_they_lead_to() {
+    for (text, link) in [
+        ("[x](javascript:alert)", "javascript:alert"),
+        ("<a href=\"JavaScript:steal\">", "javascript:steal"),
+        ("data:text/html;base64,PGI+", "data:text/html;base64,PGI+"),
+        ("see data:,hello", "data:,hello"),
+        ("data:image/svg+xml,%3Csvg", "data:image/svg+xml,%3Csvg"),
+    ] {
+        assert_eq!(of(Kind::Url, text), [link], "{text}");
+    }
+    for text in [
+        "JavaScript: a language",
+        "data: see below",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "metadata:text/plain,x raw-data:text/html,x",
+        "key:value a:b:c",
+    ] {
+        assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn amounts_in_other_notations() {
     for (text, number) in [
         ("transfer 10k", "10000"),

@@ -358,6 +358,14 @@ impl<'t> Cut<'t> {
         self.spans.len()
     }
 
+    /// Whether a word has so many bytes or more.
+    pub(super) fn has_word_of(&self, bytes: usize) -> bool {
+        let length = |(start, end): &Span| usize::try_from(end.saturating_sub(*start));
+        self.spans
+            .iter()
+            .any(|span| length(span).is_ok_and(|length| length >= bytes))
+    }
+
     pub(super) fn get(&self, at: usize) -> Option<&'t str> {
         self.spans.get(at).map(|span| self.between(span.0, span.1))
     }

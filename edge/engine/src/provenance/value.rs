@@ -6,6 +6,7 @@ use super::ideographic::ideographic;
 use super::quantity::{dates, numbers};
 use super::spelled::spelled_out;
 use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};
+use super::wallet::{wallet, wallets};
 use std::borrow::Cow;
 
 /// A kind of value.
@@ -25,6 +26,8 @@ pub(super) enum Kind {
     Iban,
     /// A telephone number: `+` and digits, or digits only.
     Phone,
+    /// An address of a crypto currency whose checksum is right.
+    Wallet,
     /// A number in its shortest decimal form.
     Number,
     /// A date as `year-month-day`.
@@ -50,7 +53,10 @@ impl Kind {
 
     /// Names a place or a party outside: followed by whoever reads the text that it stands in.
     pub(super) fn leads_out(self) -> bool {
-        matches!(self, Self::Email | Self::Url | Self::Iban | Self::Phone)
+        matches!(
+            self,
+            Self::Email | Self::Url | Self::Iban | Self::Phone | Self::Wallet
+        )
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -59,6 +65,7 @@ impl Kind {
             Self::Url => "a link",
             Self::Iban => "an IBAN",
             Self::Phone => "a telephone number",
+            Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless => "a date",
             Self::Exact | Self::Whole | Self::Word | Self::Gap => "a value",
@@ -90,6 +97,7 @@ pub(super) fn recognise_in(
 
 fn recognise_plain(text: &str, normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     addresses(text, found);
+    wallets(text, words, found);
     spelled_out(words, found);
     ideographic(normal, found);
     match with_ascii_digits(normal) {
@@ -151,6 +159,7 @@ pub(super) fn whole_of<'f>(
                 .all(|c| c.is_ascii_digit() || "+-() ".contains(c))
                 && digits(text).trim_start_matches('0') == digits(canonical).trim_start_matches('0')
         }
+        Kind::Wallet => wallet(text).as_deref() == Some(*canonical),
         _ => false,
     })
 }
