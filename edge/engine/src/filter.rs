@@ -67,6 +67,11 @@ pub(crate) fn is_wallet(word: &str) -> bool {
     crypto::address(word)
 }
 
+/// Whether digits are a card number, by its issuer's range and check digit.
+pub(crate) fn is_card(digits: &str) -> bool {
+    payment::card(digits.as_bytes())
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {

@@ -3,6 +3,7 @@
 use super::quantity::numeric_date;
 use super::script::unspaced;
 use super::value::Kind;
+use crate::filter::is_card;
 
 /// Accounts, behind whatever is no letter and no digit (`IBAN/GB29…`, `_GB29…_`) or behind the word `iban`.
 pub(super) fn ibans(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
@@ -94,6 +95,7 @@ pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
         let first = groups(first);
         national(&first, found);
         announced(before, run, &first, found);
+        digits(&first, found);
         for segment in international.into_iter().flat_map(|rest| rest.split('+')) {
             let groups = groups(segment);
             let rest = after_plus(&groups, found);
@@ -188,6 +190,36 @@ fn announced(before: &str, run: &str, groups: &[&str], found: &mut dyn FnMut(Kin
     let area_code = bracket && (7..=12).contains(&length);
     if area_code || ((8..=12).contains(&length) && announces(before)) {
         found(Kind::Phone, &groups.concat());
+    }
+}
+
+/// Fewest digits of an account that is recognised by its digits alone, and most (of a card).
+pub(super) const DIGITS: std::ops::RangeInclusive<usize> = 9..=19;
+
+/// Digits that are the same account, card or telephone number in other groups: in one piece, as North American numbers are
+/// written, or as a card's are.
+fn digits(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    for group in groups.iter().filter(|group| DIGITS.contains(&group.len())) {
+        found(Kind::Digits, group);
+    }
+    for grouped in groups.windows(3) {
+        let joined = || grouped.concat();
+        match grouped {
+            [a, b, c] if (a.len(), b.len(), c.len()) == (3, 3, 4) => found(Kind::Digits, &joined()),
+            [a, b, c]
+                if (a.len(), b.len()) == (4, 6)
+                    && matches!(c.len(), 4 | 5)
+                    && is_card(&joined()) =>
+            {
+                found(Kind::Digits, &joined());
+            }
+            _ => {}
+        }
+    }
+    for grouped in groups.windows(4) {
+        if grouped.iter().all(|group| group.len() == 4) && is_card(&grouped.concat()) {
+            found(Kind::Digits, &grouped.concat());
+        }
     }
 }
 

@@ -378,6 +378,17 @@ fn ascii_label(label: &str) -> Option<String> {
     }
 }
 
+/// The host of a canonical address that has more than that.
+pub(super) fn host_of(canonical: &str) -> Option<&str> {
+    let rest = canonical
+        .split_once("://")
+        .map_or(canonical, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let other = host != canonical && host.contains('.') && !canonical.starts_with("unreadable ");
+    other.then_some(host)
+}
+
 /// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
 pub(super) fn canonical_url(text: &str) -> Option<String> {
     let parsed = match text.contains("://") {

@@ -1,8 +1,10 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
-use super::address::ascii_addresses;
+use super::account::DIGITS;
+use super::address::{ascii_addresses, host_of};
 use super::class::class;
 use super::decode::decoded;
+use super::file::{file_names, is_file_name};
 use super::quantity::canonical_number;
 use super::script::unspaced;
 use super::text::{
@@ -126,6 +128,8 @@ pub(super) struct Query {
     ragged: bool,
     /// Month and day, for a date that was given without a year.
     yearless: Option<u64>,
+    /// The same value in another form: digits in other groups, a file without its path.
+    others: Vec<u64>,
     /// Everything recognised in it.
     parts: Vec<u64>,
     /// Long enough that the same words elsewhere are no accident.
@@ -193,6 +197,29 @@ impl Spelled {
         last_date.or_else(|| whole_of(&self.text, self.values()))
     }
 
+    /// The digits, if it has nothing else: of a card, an account or a telephone number.
+    pub(super) fn digits(&self) -> Option<&str> {
+        let text = self.text.trim();
+        let all = || text.bytes().filter(u8::is_ascii_digit);
+        let grouped = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b" -()./".contains(&b));
+        let mut known = self.values().filter(|(kind, _)| *kind == Kind::Digits);
+        let known = known.find(|(_, digits)| grouped && all().eq(digits.bytes()));
+        match self.number {
+            true => Some(text).filter(|text| {
+                DIGITS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+            }),
+            false => known.map(|(_, digits)| digits),
+        }
+    }
+
+    /// The name of a file, if it is nothing else.
+    fn file(&self) -> Option<&str> {
+        let name = self.form();
+        (!self.number && !name.contains('/') && is_file_name(name)).then_some(name)
+    }
+
     /// What the same value may look like elsewhere.
     fn form(&self) -> &str {
         self.folded.as_ref().unwrap_or(&self.normal)
@@ -223,6 +250,9 @@ impl Spelled {
         let typed = whole.map(|(kind, canonical)| keyed.of(kind, canonical));
         parts.extend(typed.filter(|_| self.number));
         let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
+        let digits = self.digits().map(|digits| keyed.of(Kind::Digits, digits));
+        let file = self.file().filter(|_| typed.is_none());
+        let file = file.map(|name| keyed.of(Kind::File, name));
         let mut cut = words(&self.normal);
         let mut clean = !self.normal.is_empty() && self.folded.is_none();
         let mut phrase = Vec::new();
@@ -242,6 +272,7 @@ impl Spelled {
             clean,
             ragged: self.text.trim().len() < self.text.len(),
             yearless: yearless.filter(|_| is_date),
+            others: digits.into_iter().chain(file).collect(),
             parts,
             telling: letters.take(TELLING_MIN).sum::<usize>() >= TELLING_MIN,
         }
@@ -252,6 +283,7 @@ impl Query {
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
         let key = keyed.of(kind, canonical);
+        let digits = (kind == Kind::Phone).then(|| keyed.of(Kind::Digits, canonical));
         Self {
             exact: 0,
             typed: Some(key),
@@ -260,6 +292,7 @@ impl Query {
             clean: false,
             ragged: false,
             yearless: None,
+            others: digits.into_iter().collect(),
             parts: vec![key],
             telling: false,
         }
@@ -435,6 +468,13 @@ impl Index {
         some(exact.then_some(query.exact))
             .chain(some(query.typed.filter(|_| !exact)))
             .chain(some(query.yearless.filter(|_| !exact)))
+            .chain(
+                query
+                    .others
+                    .iter()
+                    .filter(move |_| !exact)
+                    .flat_map(move |key| self.keyed(*key)),
+            )
             .chain(some(free.then_some(query.whole)))
             .chain(phrase)
     }
@@ -443,8 +483,9 @@ impl Index {
     pub(super) fn suspect(&self, query: &Query) -> Option<u16> {
         let parts = query.parts.iter().flat_map(|key| self.keyed(*key));
         let words = || self.has_words(&query.phrase).filter(|_| query.telling);
+        let others = query.typed.iter().chain(&query.others);
         parts
-            .chain(query.typed.into_iter().flat_map(|key| self.keyed(key)))
+            .chain(others.flat_map(|key| self.keyed(*key)))
             .next()
             .or_else(words)
     }
@@ -497,9 +538,11 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
-        let mut told = |kind: Kind, canonical: &str| index.put(keyed.of(kind, canonical), 0);
+        let mut told =
+            |kind: Kind, canonical: &str| put_value(&mut index, kind, canonical, 0, &keyed);
         recognise_in(text, &normal_text, &cut, &mut told);
         ascii_addresses(text, &mut told);
+        file_names(&normal_text, &mut told);
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
             let normal = normal(chunk);
@@ -556,6 +599,9 @@ pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &F
     }
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
         index.put(keyed.of(kind, canonical), source);
+    }
+    if let Some(digits) = spelled.digits() {
+        index.put(keyed.of(Kind::Digits, digits), source);
     }
     let dates = spelled
         .values()
@@ -615,8 +661,17 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
             Kind::Meant => Kind::Number,
             kind => kind,
         };
-        index.put(keyed.of(kind, canonical), source);
+        put_value(index, kind, canonical, source, keyed);
     };
     recognise_in(text, &normal, &cut, &mut told);
     ascii_addresses(text, &mut told);
+    file_names(&normal, &mut told);
+}
+
+/// Notes a value that was recognised in a text, and of a link its host.
+fn put_value(index: &mut Index, kind: Kind, canonical: &str, source: u16, keyed: &Fingerprinter) {
+    index.put(keyed.of(kind, canonical), source);
+    if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
+        index.put(keyed.of(Kind::Url, host), source);
+    }
 }

@@ -3,6 +3,7 @@
 mod reply;
 
 use super::index::{Passage, Query, Spelled};
+use super::join::Known;
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
@@ -361,13 +362,17 @@ impl Evidence<'_> {
         if self.has_origin(&spelled, exact, accepted) {
             return Ok(());
         }
-        // A list in one text: good if each of its parts is.
+        // Put together of parts: good if each of them is.
         if let (Value::String(text), false) = (scalar, exact) {
-            let mut parts = text.split([',', ';']).map(str::trim).peekable();
-            let joined = text.contains([',', ';']) && parts.peek().is_some();
-            let part =
-                |part: &str| self.has_origin(&Spelled::text(part.to_owned()), false, accepted);
-            if joined && parts.all(|text| !text.is_empty() && part(text)) {
+            let spelled = |part: &str| Spelled::text(part.to_owned());
+            let known = Known {
+                proved: &|part| self.has_origin(&spelled(part), false, accepted),
+                dictated: &|part| {
+                    let seen = self.session.suspect(&self.session.query(&spelled(part)));
+                    seen.is_some() || self.session.is_incomplete()
+                },
+            };
+            if known.joins(text) {
                 return Ok(());
             }
         }

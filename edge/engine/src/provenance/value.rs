@@ -38,6 +38,10 @@ pub(super) enum Kind {
     Yearless,
     /// A number that a writer may have meant (`5m`, `10 000`): suspect as one, and no proof of one.
     Meant,
+    /// The digits of a card, an account or a telephone number, however they are grouped.
+    Digits,
+    /// The name of a file, without the path to it.
+    File,
     /// What stands between two words.
     Gap,
 }
@@ -68,7 +72,9 @@ impl Kind {
             Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless => "a date",
-            Self::Exact | Self::Whole | Self::Word | Self::Gap => "a value",
+            Self::Exact | Self::Whole | Self::Word | Self::Digits | Self::File | Self::Gap => {
+                "a value"
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Reading, Tracker};
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
+use crate::provenance::account::DIGITS;
 use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::script::words_in;
@@ -111,7 +112,15 @@ fn forms_of(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => {
             let typed = whole(text).map(|(_, canonical)| canonical);
-            std::iter::once(normal(text)).chain(typed).collect()
+            let digits = text.bytes().filter(u8::is_ascii_digit).count();
+            let digits = (digits >= *DIGITS.start()).then(|| Spelled::of(value));
+            let digits = digits.flatten();
+            let digits = digits.iter().filter_map(Spelled::digits);
+            let digits = digits.map(str::to_owned);
+            std::iter::once(normal(text))
+                .chain(typed)
+                .chain(digits)
+                .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),
         _ => Vec::new(),
