@@ -187,8 +187,12 @@ fn trim_tail(text: &str) -> &str {
 }
 
 fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
+    tell(Kind::Url, address, found);
+}
+
+fn tell(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
     match canonical_url(address) {
-        Some(canonical) => found(Kind::Url, &canonical),
+        Some(canonical) => found(kind, &canonical),
         None => found(Kind::Url, &format!("unreadable {address}")),
     }
 }
@@ -299,13 +303,16 @@ impl Hosts<'_> {
         let goes_on = behind.starts_with(['/', '?', '#']) || is_port(behind);
         // Behind one slash stands a step of a path more often than a host.
         let step = before.ends_with('/') && !before.ends_with("//");
-        if (step && self.path) || !is_host(host, goes_on && !step) {
+        if step && self.path {
             return;
         }
+        let Some(kind) = host_kind(host, goes_on && !step) else {
+            return;
+        };
         let end = if goes_on { self.chunk.len() } else { end };
         self.ended = goes_on;
         let address = self.chunk.get(start..end).unwrap_or_default();
-        tell_address(&format!("http://{address}"), found);
+        tell(kind, &format!("http://{address}"), found);
     }
 }
 
@@ -322,8 +329,19 @@ fn is_port(behind: &str) -> bool {
 }
 
 /// Endings of file names that are top-level domains too.
-const FILE_ENDINGS: [&str; 12] = [
-    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do",
+const FILE_ENDINGS: [&str; 18] = [
+    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do", "am", "pm", "tf",
+    "pub", "java", "bz",
+];
+
+/// Top-level domains under which a bare name of two labels is taken for a host whoever wrote it. Under any other (`order.id`,
+/// `self.name`, `Mr.Green`) it is one if somebody else may have written it.
+const COMMON: [&str; 62] = [
+    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "ai", "co", "me", "us",
+    "eu", "uk", "de", "fr", "nl", "be", "es", "it", "pl", "pt", "ch", "at", "se", "no", "dk", "fi",
+    "ie", "cz", "gr", "ru", "ua", "su", "cn", "jp", "kr", "br", "au", "nz", "ca", "mx", "tv", "ws",
+    "dev", "xyz", "top", "online", "site", "shop", "club", "icu", "tk", "ga", "cf", "gq",
+    "example", "invalid", "onion", "test",
 ];
 
 /// All of the Internet's, those for use in documents, and `onion`.
@@ -333,10 +351,11 @@ static TOP_LEVEL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether a program would make a link of such a name without a scheme; `path`: something follows that belongs to it.
-fn is_host(host: &str, path: bool) -> bool {
+/// What a program would make of such a name without a scheme: a link, a name that may be one, or nothing; `path`: something
+/// follows that belongs to it.
+fn host_kind(host: &str, path: bool) -> Option<Kind> {
     if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        return true;
+        return Some(Kind::Url);
     }
     let mut labels = host.split('.').peekable();
     let sound = |label: &str| {
@@ -345,26 +364,27 @@ fn is_host(host: &str, path: bool) -> bool {
                 .chars()
                 .all(|c| c.is_alphanumeric() || "-_".contains(c))
     };
-    let Some((names, last)) = host.rsplit_once('.') else {
-        return false;
-    };
+    let (names, last) = host.rsplit_once('.')?;
     if names.is_empty() || !labels.all(sound) {
-        return false;
+        return None;
     }
     let alphabetic = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic);
     let www = host
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case("www."));
     if alphabetic && (www || path) {
-        return true;
+        return Some(Kind::Url);
     }
     if last.bytes().all(|b| b.is_ascii_digit()) {
-        return false;
+        return None;
     }
-    let Some(last) = ascii_label(last) else {
-        return false;
-    };
-    TOP_LEVEL.contains(last.as_str()) && !FILE_ENDINGS.contains(&last.as_str())
+    let label = ascii_label(last)?;
+    if !TOP_LEVEL.contains(label.as_str()) || FILE_ENDINGS.contains(&label.as_str()) {
+        return None;
+    }
+    // As it stands there: `ASP.NET` is a product.
+    let sure = names.contains('.') || !last.is_ascii() || COMMON.contains(&last);
+    Some(if sure { Kind::Url } else { Kind::Name })
 }
 
 /// A label in lower case, and in the form in which it is registered.

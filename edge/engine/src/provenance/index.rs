@@ -243,7 +243,7 @@ impl Spelled {
                 // The figures of a date are no numbers of their own.
                 Kind::Number | Kind::Meant if self.date => {}
                 Kind::Meant => parts.push(keyed.of(Kind::Number, canonical)),
-                _ => parts.push(keyed.of(*kind, canonical)),
+                _ => parts.push(keyed.of(kind.noted(), canonical)),
             }
         }
         let whole = self.whole();
@@ -670,7 +670,7 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
 
 /// Notes a value that was recognised in a text, and of a link its host.
 fn put_value(index: &mut Index, kind: Kind, canonical: &str, source: u16, keyed: &Fingerprinter) {
-    index.put(keyed.of(kind, canonical), source);
+    index.put(keyed.of(kind.noted(), canonical), source);
     if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
         index.put(keyed.of(Kind::Url, host), source);
     }

@@ -430,7 +430,8 @@ impl Evidence<'_> {
     ) -> Result<(), Broken> {
         let mut first: Option<Broken> = None;
         recognise(&visible(text), &mut |kind, canonical| {
-            let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
+            let link = matches!(kind, Kind::Url | Kind::Name);
+            let asked = link || (kind.leads_out() && !links_only);
             if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
                 return;
             }
@@ -453,10 +454,13 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        let query = self.session.typed_query(kind, canonical);
+        let query = self.session.typed_query(kind.noted(), canonical);
+        if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
+            return Ok(());
+        }
         let good = accepted.iter().any(|origin| match origin {
             Origin::Any => true,
-            Origin::Goal => self.goal.has_typed(kind, canonical),
+            Origin::Goal => self.goal.has_typed(kind.noted(), canonical),
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
@@ -473,6 +477,23 @@ impl Evidence<'_> {
         }
     }
 }
+
+impl Evidence<'_> {
+    /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.
+    fn may_be_dictated(&self, name: &str, query: &Query) -> bool {
+        let label = name.split('.').next().unwrap_or_default();
+        let seen = |label: &str| {
+            let label = Spelled::text(label.to_owned());
+            self.session.suspect(&self.session.query(&label)).is_some()
+        };
+        self.session.is_incomplete()
+            || self.session.suspect(query).is_some()
+            || (label.len() >= LABEL_TELLING_MIN && seen(label))
+    }
+}
+
+/// Fewest letters of a label that is suspect because untrusted content has the word: `user` stands everywhere.
+const LABEL_TELLING_MIN: usize = 8;
 
 /// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
 /// `trusted`, `memory:verified` and `memory:agent`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than

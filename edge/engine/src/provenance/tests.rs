@@ -54,6 +54,48 @@ fn links_in_all_their_spellings() {
     }
 }
 
+/// Whoever names a field, a file or a product names no host.
+#[test]
+fn names_that_may_be_hosts() {
+    for (text, name) in [
+        ("set self.name first", "self.name"),
+        ("the order.id and", "order.id"),
+        ("ask Mr.Green", "mr.green"),
+        ("written in ASP.NET", "asp.net"),
+        ("EVIL.COM", "evil.com"),
+        ("acme.blog", "acme.blog"),
+    ] {
+        assert_eq!(of(Kind::Name, text), [name], "{text}");
+        assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
+    }
+    for (text, link) in [
+        ("evil.example", "evil.example"),
+        ("Evil.com", "evil.com"),
+        ("evil.io", "evil.io"),
+        ("evil.ai", "evil.ai"),
+        ("acme.blog/x", "acme.blog/x"),
+        ("acme.blog:8443", "acme.blog:8443"),
+        ("https://order.id", "order.id"),
+        ("www.self.name", "www.self.name"),
+        ("login.acme.blog", "login.acme.blog"),
+        ("почта.рф", "xn--80a1acny.xn--p1ai"),
+    ] {
+        assert_eq!(of(Kind::Url, text), [link], "{text}");
+        assert_eq!(of(Kind::Name, text), [""; 0], "{text}");
+    }
+    for text in [
+        "main.tf",
+        "Makefile.am",
+        "Foo.pm",
+        "id_rsa.pub",
+        "Main.java",
+    ] {
+        let found = [of(Kind::Url, text), of(Kind::Name, text)].concat();
+        assert_eq!(found, [""; 0], "{text}");
+    }
+    assert_eq!(whole("acme.blog").map(|(kind, _)| kind), Some(Kind::Url));
+}
+
 #[test]
 fn addresses_accounts_and_telephones() {
     assert_eq!(

@@ -22,6 +22,9 @@ pub(super) enum Kind {
     Email,
     /// A web address without its scheme: host in lower case, no trailing slash.
     Url,
+    /// A name with a dot that may be a host's (`acme.blog`) or something else (`order.id`): a link if somebody else may have
+    /// written it.
+    Name,
     /// An IBAN (ISO 13616) whose check digits are right, without spaces.
     Iban,
     /// A telephone number: `+` and digits, or digits only.
@@ -63,10 +66,18 @@ impl Kind {
         )
     }
 
+    /// The kind that it is noted and looked up as.
+    pub(super) fn noted(self) -> Self {
+        match self {
+            Self::Name => Self::Url,
+            kind => kind,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Email => "an e-mail address",
-            Self::Url => "a link",
+            Self::Url | Self::Name => "a link",
             Self::Iban => "an IBAN",
             Self::Phone => "a telephone number",
             Self::Wallet => "a crypto address",
@@ -147,13 +158,13 @@ pub(super) fn whole_of<'f>(
         return None;
     }
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
-    found.find(|(kind, canonical)| match kind {
+    let found = found.find(|(kind, canonical)| match kind {
         Kind::Email => {
             let normal = text.to_lowercase();
             *canonical == folded(text, &normal).unwrap_or(normal)
         }
         // The canonical form may lack the scheme and a slash, and nothing may stand around it.
-        Kind::Url => {
+        Kind::Url | Kind::Name => {
             !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(*canonical)
         }
         Kind::Iban => {
@@ -167,5 +178,6 @@ pub(super) fn whole_of<'f>(
         }
         Kind::Wallet => wallet(text).as_deref() == Some(*canonical),
         _ => false,
-    })
+    });
+    found.map(|(kind, canonical)| (kind.noted(), canonical))
 }
