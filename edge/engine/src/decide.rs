@@ -324,6 +324,7 @@ fn intent(
     let Some(intent) = intent else {
         return Ok(Vec::new());
     };
+    intent.mark_constants(tool.reference(), arguments, &mut facts.origins);
     facts.user = intent.user().cloned();
     let mut charges = Vec::new();
     for one in intent.lineage() {

@@ -6,7 +6,7 @@
 mod reply;
 
 use crate::catalogue::Tool;
-use crate::provenance::{Broken, Evidence, Origins, Passage, Place, Tracker};
+use crate::provenance::{Broken, Constants, Evidence, Origins, Passage, Place, Tracker};
 use crate::schema::{Misfit, Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
@@ -14,6 +14,7 @@ use proctor_model::intent::{Action, Intent, IntentError, OnViolation, millionths
 use proctor_model::limits::INTENT_DEPTH_MAX;
 use proctor_model::{IntentId, Reason, Timestamp, ToolRef, UserId};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A declaration that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,7 @@ pub struct CompiledIntent {
 struct CompiledAction {
     declared: Action,
     args: Option<Schema>,
+    constants: Constants,
     origins: Origins,
 }
 
@@ -105,6 +107,12 @@ impl Violation {
         let first = self.problems.first();
         first.map_or(Reason::ToolNotInIntent, |problem| problem.reason)
     }
+
+    /// What an action covers with a person's leave no other action takes away: else a call could go on to a person because
+    /// an action was narrowed that refuses it.
+    fn closeness(&self) -> (bool, u8) {
+        (self.escalate, rank(self.reason()))
+    }
 }
 
 /// One reason for which an action does not cover a call.
@@ -147,25 +155,20 @@ impl CompiledIntent {
         }
         intent.declaration.check()?;
         let parent = compile_parent(&intent)?;
+        let key = goal_key(&intent);
         let compile = |(index, action): (usize, &Action)| {
             let args = action.args.as_ref().map(Schema::compile).transpose();
             Ok(CompiledAction {
+                constants: Constants::of(&key, action.args.as_ref()),
                 origins: Origins::new(&action.origins),
                 declared: action.clone(),
                 args: args.map_err(|problem| IntentProblem::Args { index, problem })?,
             })
         };
-        let mut fixed = Vec::new();
-        for action in &intent.declaration.actions {
-            action
-                .args
-                .iter()
-                .for_each(|args| constants(args, &mut fixed));
-        }
         let actions = intent.declaration.actions.iter().enumerate().map(compile);
         Ok(Self {
             actions: actions.collect::<Result<_, IntentProblem>>()?,
-            goal: Passage::new(&goal_key(&intent), &intent.declaration.goal, &fixed),
+            goal: Passage::new(&key, &intent.declaration.goal),
             policy_view: crate::policy::intent_view(&intent),
             parent,
             intent,
@@ -241,6 +244,20 @@ impl CompiledIntent {
         &self.goal
     }
 
+    /// Adds `goal` to the origins of each argument that an action for the tool has as a constant of that argument.
+    pub(crate) fn mark_constants(
+        &self,
+        tool: &ToolRef,
+        arguments: &Value,
+        origins: &mut BTreeMap<String, Vec<String>>,
+    ) {
+        for action in &self.actions {
+            if action.declared.tool == *tool {
+                action.constants.mark(arguments, origins);
+            }
+        }
+    }
+
     /// Whether any action has this tool, here and in all that it narrows.
     #[must_use]
     pub fn has_tool(&self, tool: &ToolRef) -> bool {
@@ -274,6 +291,7 @@ impl CompiledIntent {
             let counts = action.counts(&self.intent.id, index, arguments);
             let evidence = Evidence {
                 goal: &self.goal,
+                constants: &action.constants,
                 session: read,
             };
             match check(action, tool, arguments, evidence, &counts, session) {
@@ -283,7 +301,7 @@ impl CompiledIntent {
                         counts,
                     });
                 }
-                Err(violation) if rank(violation.reason()) > rank(closest.reason()) => {
+                Err(violation) if violation.closeness() > closest.closeness() => {
                     closest = violation;
                 }
                 Err(_) => {}
@@ -467,52 +485,6 @@ fn rank(reason: Reason) -> u8 {
         Reason::ArgumentNotInIntent => 2,
         Reason::OriginNotAccepted => 3,
         _ => 4,
-    }
-}
-
-/// Keywords with a schema that a fitting value fits, or some part of it does.
-const ONE: [&str; 9] = [
-    "items",
-    "additionalItems",
-    "unevaluatedItems",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "propertyNames",
-    "then",
-    "else",
-    "$ref",
-];
-/// Keywords with a list of such schemas.
-const SEVERAL: [&str; 5] = ["items", "prefixItems", "allOf", "anyOf", "oneOf"];
-/// Keywords with such a schema for each of some names.
-const NAMED: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
-
-/// Constants in the schema of an action: the intent's own words, as good as the goal's. Only those that arguments may
-/// have: what stands under `not`, `if` or `contains` is there to be kept out, or to tell cases apart.
-fn constants<'s>(root: &'s Value, found: &mut Vec<&'s Value>) {
-    let mut seen = std::collections::HashSet::new();
-    let mut pending = vec![root];
-    while let Some(schema) = pending.pop() {
-        let Some(members) = schema.as_object() else {
-            continue;
-        };
-        if !seen.insert(std::ptr::from_ref(schema).addr()) {
-            continue;
-        }
-        let get = |keyword: &&str| members.get(*keyword);
-        let values = |keyword: &&str| get(keyword).and_then(Value::as_array).into_iter().flatten();
-        found.extend(get(&"const"));
-        found.extend(values(&"enum"));
-        for keyword in &ONE {
-            let target = |pointer: &'s str| root.pointer(pointer.strip_prefix('#')?);
-            pending.extend(get(keyword).and_then(|schema| match schema {
-                Value::String(pointer) => target(pointer),
-                schema => Some(schema),
-            }));
-        }
-        pending.extend(SEVERAL.iter().flat_map(values));
-        let named = NAMED.iter().filter_map(get).filter_map(Value::as_object);
-        pending.extend(named.flat_map(serde_json::Map::values));
     }
 }
 

@@ -82,6 +82,8 @@ pub const PROVENANCE_TRUSTED_MAX: usize = 65_536;
 pub const PROVENANCE_UNTRUSTED_MAX: usize = 196_608;
 /// Most sightings of values that signed memory vouches for.
 pub const PROVENANCE_MEMORY_MAX: usize = 32_768;
+/// Most values that a session remembers as written without proof, some 20 bytes each.
+pub const PROVENANCE_UNPROVED_MAX: usize = 65_536;
 /// Most sources (tool, field, named thing) of either kind in a session.
 pub const PROVENANCE_SOURCES_MAX: usize = 4_096;
 /// Most of them that are told apart by the named thing; beyond, all things that a tool reads are one.
@@ -94,6 +96,9 @@ pub const PROVENANCE_NAMES_MAX: usize = 16;
 pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 512;
+
+/// Most subschemas of one action's `args` that are looked at for constants, the nearest first: a recursive schema has no end.
+pub const INTENT_SUBSCHEMAS_MAX: usize = 8_192;
 
 /// Most items and facts that are looked for on one side of a memory call; what is beyond belongs to no item.
 pub const MEMORY_LOCATED_MAX: usize = 4_096;

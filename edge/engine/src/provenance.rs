@@ -5,16 +5,20 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read), `rules` (which argument needs what).
+//! `tracker` (what one session has read), `constants` (what an action has for its arguments), `plan` (which argument needs
+//! what), `rules` (whether it has it) with `join`.
 
 mod account;
 mod address;
+mod choice;
 mod class;
+mod constants;
 mod decode;
 mod file;
 mod ideographic;
 mod index;
 mod join;
+mod plan;
 mod quantity;
 mod rules;
 mod script;
@@ -27,11 +31,11 @@ mod wallet;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use constants::Constants;
 pub(crate) use index::Passage;
+pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;
-pub(crate) use rules::{
-    Broken, Evidence, Origins, Pattern, Place, Plan, Written, origins, written,
-};
+pub(crate) use rules::{Broken, Evidence, Origins, Place, Written, origins, written};
 pub use tracker::{Reading, Tracker};
 
 /// Looks a value up among what the trusted results of a session had, as often as it is called: for benchmarks, which time the

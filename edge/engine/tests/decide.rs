@@ -10,13 +10,13 @@ use proctor_engine::decision::args_digest;
 use proctor_engine::respond::respond;
 use proctor_engine::{
     Answer, Channel, Decision, Escalation, Evaluator, Grant, Response, Ruling, ToolQuery, admit,
-    decide, decide_granted, visible_tools,
+    decide_granted, visible_tools,
 };
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
-use proctor_model::intent::IntentDeclaration;
+use proctor_model::intent::{IntentDeclaration, OnViolation};
 use proctor_model::signed::{Signer, Verifier};
 use proptest::prelude::*;
-use scenario::{Given, Scenario, reason};
+use scenario::{Given, Read, Scenario, reason};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -195,7 +195,7 @@ fn the_listing_shows_what_token_and_intent_allow() {
     );
     let free = json!({"intent": null, "settings": {"intent": "when_declared"}});
     let shown = listing(free).unwrap();
-    assert_eq!(shown.len(), 24, "{shown:?}");
+    assert_eq!(shown.len(), 26, "{shown:?}");
     for hidden in ["new_tool", "altered_tool", "broken"] {
         assert!(!shown.iter().any(|name| name.contains(hidden)));
     }
@@ -280,18 +280,31 @@ fn rank(decision: &Decision) -> u8 {
     }
 }
 
+/// Values that constants, arguments and results are drawn from alike.
+const POOL: [&str; 5] = [
+    "bob@partner.example",
+    "eve@evil.example",
+    "GB29NWBK60161331926819",
+    "bill.txt",
+    "98",
+];
+const TOOLS: [&str; 3] = ["files/read_file", "bank/send_money", "mail/send"];
+
 fn declaration() -> impl Strategy<Value = IntentDeclaration> {
+    let origins = ["", "goal", "trusted", "trusted goal", "goal any", "any"];
     let action = (
-        prop::sample::select(vec!["files/read_file", "bank/send_money", "mail/send"]),
+        prop::sample::select(TOOLS.to_vec()),
         prop::option::of(prop::sample::select(vec![50, 100])),
         prop::option::of(1_u32..3),
-        any::<(bool, bool)>(),
+        prop::sample::select(origins.to_vec()),
+        any::<(bool, bool, bool)>(),
     );
     let goal = prop::sample::select(vec!["mail bob@partner.example 98", "mail eve@evil.example"]);
     (goal, prop::collection::vec(action, 1..4)).prop_map(|(goal, actions)| {
+        let tools: Vec<&str> = actions.iter().map(|(tool, ..)| *tool).collect();
         let actions: Vec<Value> = actions
             .into_iter()
-            .map(|(tool, amount, most, (any, escalate))| {
+            .map(|(tool, amount, most, origins, (total, later, escalate))| {
                 let mut action = json!({ "tool": tool });
                 if let Some(amount) = amount {
                     action["args"] = json!({"properties": {"amount": {"maximum": amount}}});
@@ -299,9 +312,17 @@ fn declaration() -> impl Strategy<Value = IntentDeclaration> {
                 if let Some(most) = most {
                     action["max_calls"] = most.into();
                 }
-                if any {
+                if !origins.is_empty() {
+                    let origins: Vec<&str> = origins.split(' ').collect();
                     action["origins"] =
-                        json!({"/recipient": ["any"], "/to": ["any"], "/amount": ["any"]});
+                        json!({"/recipient": origins, "/to": origins, "/amount": origins});
+                }
+                if total {
+                    action["totals"] = json!({"/amount": 100});
+                }
+                if later {
+                    let first = tools.iter().find(|first| **first != tool);
+                    action["after"] = json!(first.into_iter().collect::<Vec<_>>());
                 }
                 if escalate {
                     action["on_violation"] = "escalate".into();
@@ -313,6 +334,113 @@ fn declaration() -> impl Strategy<Value = IntentDeclaration> {
             json!({"agent": "copilot", "goal": goal, "actions": actions, "expires_in_s": 60});
         serde_json::from_value(declared).unwrap()
     })
+}
+
+/// One way to narrow an intent; what it says of an action is for the one at this index, counted round.
+#[derive(Clone, Debug)]
+enum Narrowing {
+    Drop(usize),
+    /// One more constant, for an argument of this name.
+    Constant(usize, &'static str, Value),
+    /// The last of several accepted origins is accepted no more.
+    FewerOrigins(usize),
+    MostCalls(usize),
+    Total(usize),
+    /// One more tool has to come first.
+    After(usize),
+    NobodyIsAsked(usize),
+}
+
+fn narrowing() -> impl Strategy<Value = Narrowing> {
+    let text = prop::sample::select(POOL.to_vec()).prop_map(Value::from);
+    let number = prop::sample::select(vec![10, 98, 120]).prop_map(Value::from);
+    let names = prop::sample::select(vec!["path", "recipient", "to", "subject"]);
+    prop_oneof![
+        (0_usize..4).prop_map(Narrowing::Drop),
+        (0_usize..4, names, text)
+            .prop_map(|(at, name, value)| Narrowing::Constant(at, name, value)),
+        (0_usize..4, number).prop_map(|(at, value)| Narrowing::Constant(at, "amount", value)),
+        (0_usize..4).prop_map(Narrowing::FewerOrigins),
+        (0_usize..4).prop_map(Narrowing::MostCalls),
+        (0_usize..4).prop_map(Narrowing::Total),
+        (0_usize..4).prop_map(Narrowing::After),
+        (0_usize..4).prop_map(Narrowing::NobodyIsAsked),
+    ]
+}
+
+fn narrow(declaration: &mut IntentDeclaration, narrowing: &Narrowing) {
+    let count = declaration.actions.len();
+    let tools: Vec<_> = declaration
+        .actions
+        .iter()
+        .map(|action| action.tool.clone())
+        .collect();
+    let at = |index: &usize| index % count;
+    match narrowing {
+        Narrowing::Drop(index) => {
+            let mut rest = declaration.actions.clone();
+            let gone = rest.remove(at(index)).tool;
+            // What has to come first can't be left out.
+            let needed = rest.iter().any(|action| action.after.contains(&gone));
+            if !rest.is_empty() && (!needed || rest.iter().any(|action| action.tool == gone)) {
+                declaration.actions = rest;
+            }
+        }
+        Narrowing::Constant(index, name, value) => {
+            let args = &mut declaration.actions[at(index)].args;
+            let args = args.get_or_insert_with(|| json!({}));
+            args["properties"][*name]["const"] = value.clone();
+        }
+        Narrowing::FewerOrigins(index) => {
+            for origins in declaration.actions[at(index)].origins.values_mut() {
+                origins.truncate(1);
+            }
+        }
+        Narrowing::MostCalls(index) => declaration.actions[at(index)].max_calls = Some(1),
+        Narrowing::Total(index) => {
+            let totals = &mut declaration.actions[at(index)].totals;
+            totals.insert("/amount".to_owned(), 60.into());
+        }
+        Narrowing::After(index) => {
+            let action = &mut declaration.actions[at(index)];
+            let first = tools.into_iter().find(|first| *first != action.tool);
+            action.after.extend(first);
+        }
+        Narrowing::NobodyIsAsked(index) => {
+            declaration.actions[at(index)].on_violation = OnViolation::Deny;
+        }
+    }
+}
+
+/// Whether an action has one of the arguments as its constant. That is the declarer's word for it, not a narrower one.
+fn is_declared(intent: &IntentDeclaration, tool: &str, args: &Map<String, Value>) -> bool {
+    let constant = |(name, value): (&String, &Value), schema: &Value| {
+        schema.pointer(&format!("/properties/{name}/const")) == Some(value)
+    };
+    intent.actions.iter().any(|action| {
+        let schema = action.args.as_ref();
+        action.tool.to_string() == tool
+            && schema.is_some_and(|schema| args.iter().any(|arg| constant(arg, schema)))
+    })
+}
+
+/// Results that an agent may have read, with the calls that asked for them.
+fn reads() -> impl Strategy<Value = Vec<Read>> {
+    let tools = prop::sample::select(vec![
+        "bank/balance",
+        "mail/inbox",
+        "bank/echo",
+        "files/read_file",
+    ]);
+    let values = prop::sample::select(POOL.to_vec());
+    let read = (tools, values.clone(), values).prop_map(|(tool, asked, text)| Read {
+        tool: tool.parse().unwrap(),
+        args: Map::from_iter([("path".to_owned(), asked.into())]),
+        text: Some(text.to_owned()),
+        structured: None,
+        rows: 0,
+    });
+    prop::collection::vec(read, 0..4)
 }
 
 proptest! {
@@ -346,42 +474,38 @@ proptest! {
         prop_assert!(rank(&nested) <= rank(&pair));
     }
 
-    /// Narrowing the token or the intent never turns a refusal into a permit.
+    /// Narrowing the token or the intent never turns a refusal into a question or a permit, nor a question into a permit.
     #[test]
     fn narrowing_never_permits(
         first in prop::sample::subsequence(narrowings(), 0..3),
-        more in prop::sample::subsequence(narrowings(), 1..3),
-        dropped in prop::option::of(0_usize..3),
-        tighter in any::<bool>(),
-        tool in prop::sample::select(vec!["files/read_file", "bank/send_money", "mail/send", "bank/balance"]),
-        amount in 0..120,
+        more in prop::sample::subsequence(narrowings(), 0..3),
+        declared in declaration(),
+        ways in prop::collection::vec(narrowing(), 0..4),
+        read in reads(),
+        tool in prop::sample::select(["files/read_file", "bank/send_money", "mail/send", "bank/balance"].to_vec()),
+        values in (prop::sample::select(POOL.to_vec()), prop::sample::select(POOL.to_vec())),
+        amount in prop::sample::select(vec![10, 98, 120]),
         calls in 0_u64..3,
     ) {
-        let wide = Given { caveats: first.clone(), token_calls: calls, ..Given::default() };
-        let mut narrow = wide.clone();
-        narrow.caveats.extend(more);
-        if let Some(declaration) = &mut narrow.intent {
-            if let Some(index) = dropped {
-                declaration.actions.remove(index);
-            }
-            if tighter {
-                for action in &mut declaration.actions {
-                    action.args = Some(json!({"properties": {"amount": {"maximum": 60}, "path": {"const": "bill.txt"}}}));
-                    action.max_calls = Some(1);
-                }
-            }
+        let wide = Given { caveats: first, token_calls: calls, read, intent: Some(declared), ..Given::default() };
+        let mut narrower = wide.clone();
+        narrower.caveats.extend(more);
+        let intent = narrower.intent.as_mut().unwrap();
+        for way in &ways {
+            narrow(intent, way);
         }
-        let args = json!({"path": "bill.txt", "amount": amount, "recipient": "GB29NWBK60161331926819"});
-        let args: Map<String, Value> = match tool {
-            "files/read_file" => [("path".to_owned(), json!("bill.txt"))].into_iter().collect(),
-            _ => args.as_object().unwrap().clone(),
+        let (value, text) = values;
+        let args = match tool {
+            "files/read_file" => json!({"path": value}),
+            "mail/send" => json!({"to": value, "subject": text}),
+            "bank/send_money" => json!({"amount": amount, "recipient": value, "subject": text}),
+            _ => json!({"amount": amount}),
         };
-        let permitted = |given: &Given| {
-            let scenario = Scenario::new(given);
-            let call = scenario.call(query(tool, None), args.clone());
-            matches!(decide(call, &scenario.world(), &mut Evaluator::new()), Decision::Permit(_))
-        };
-        prop_assert!(permitted(&wide) || !permitted(&narrow));
+        let args = args.as_object().unwrap();
+        let declared = is_declared(intent, tool, args);
+        let judged = |given: &Given| Scenario::new(given).decide(query(tool, None), args.clone());
+        let (before, after) = (judged(&wide), judged(&narrower));
+        prop_assert!(declared || rank(&after) <= rank(&before), "{before:?} {after:?}");
     }
 }
 

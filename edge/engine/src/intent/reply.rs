@@ -17,15 +17,16 @@ impl CompiledIntent {
         reply: &Map<String, Value>,
         read: &Tracker,
     ) -> Result<(), Option<String>> {
-        let evidence = Evidence {
-            goal: &self.goal,
-            session: read,
-        };
         let mut why = None;
         for action in &self.actions {
             if action.declared.tool != *tool.reference() {
                 continue;
             }
+            let evidence = Evidence {
+                goal: &self.goal,
+                constants: &action.constants,
+                session: read,
+            };
             match evidence.check_reply(&tool.plan, &action.origins, reply) {
                 Ok(()) => return Ok(()),
                 Err(broken) => why = Some(broken.text),

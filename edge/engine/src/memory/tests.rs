@@ -104,7 +104,7 @@ impl Session {
         Self {
             catalogue: catalogue(),
             tracker: Tracker::new(&key, false),
-            goal: Passage::new(&key, "Remember that Acme Rentals pays monthly", &[]),
+            goal: Passage::new(&key, "Remember that Acme Rentals pays monthly"),
         }
     }
 

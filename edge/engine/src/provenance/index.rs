@@ -2,14 +2,13 @@
 
 use super::account::DIGITS;
 use super::address::{ascii_addresses, host_of};
-use super::class::class;
-use super::decode::decoded;
+use super::decode::decoded_parts;
 use super::file::{file_names, is_file_name};
 use super::quantity::canonical_number;
-use super::script::unspaced;
+use super::script::is_telling;
 use super::text::{
-    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_latin_letters,
-    without_entities, words,
+    Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_ids,
+    with_latin_letters, without_entities, words,
 };
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
@@ -141,8 +140,10 @@ pub(super) struct Query {
 pub(super) struct Spelled {
     text: String,
     normal: String,
-    /// See [`folded`]: what proves the value has this form.
+    /// See [`folded`]: what proves the value has this form, or
     folded: Option<String>,
+    /// the last of these, see [`with_ids`].
+    with_ids: Vec<String>,
     /// A number, in its canonical form.
     number: bool,
     /// Everything recognised in a text.
@@ -160,6 +161,7 @@ impl Spelled {
                 Some(Self {
                     normal: text.clone(),
                     folded: None,
+                    with_ids: Vec::new(),
                     text,
                     number: true,
                     found: Vec::new(),
@@ -180,6 +182,7 @@ impl Spelled {
         Self {
             date: is_date(&normal),
             folded: folded(&text, &normal),
+            with_ids: with_ids(&text),
             text,
             normal,
             number: false,
@@ -222,7 +225,37 @@ impl Spelled {
 
     /// What the same value may look like elsewhere.
     fn form(&self) -> &str {
-        self.folded.as_ref().unwrap_or(&self.normal)
+        let folded = self.with_ids.last().or(self.folded.as_ref());
+        folded.unwrap_or(&self.normal)
+    }
+
+    /// What it proves as a whole.
+    fn proving(&self) -> impl Iterator<Item = &String> {
+        let plain = Some(&self.normal).filter(|_| self.with_ids.is_empty());
+        let folded = self.folded.as_ref().filter(|_| self.with_ids.is_empty());
+        plain.into_iter().chain(folded).chain(&self.with_ids)
+    }
+
+    pub(super) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// What leads out in it, or may, and the digits of cards and accounts.
+    pub(super) fn leads(&self) -> impl Iterator<Item = (Kind, &str)> {
+        let noted = self.values().map(|(kind, text)| (kind.noted(), text));
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        noted
+            .filter(|(kind, _)| kind.leads_out() || *kind == Kind::Digits)
+            .chain(digits)
+    }
+
+    /// What the value is known by as a whole: its normal form, where it leads, and its digits in whatever groups.
+    pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
+        let leads = self.whole().filter(|(kind, _)| kind.leads_out());
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        let known = leads.into_iter().chain(digits);
+        let known = known.map(move |(kind, canonical)| keyed.of(kind, canonical));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(known)
     }
 
     fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
@@ -252,6 +285,8 @@ impl Spelled {
         let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
         let digits = self.digits().map(|digits| keyed.of(Kind::Digits, digits));
         let file = self.file().filter(|_| typed.is_none());
+        // Case is a matter of proof alone.
+        parts.extend(file.map(|_| keyed.of(Kind::File, &self.normal)));
         let file = file.map(|name| keyed.of(Kind::File, name));
         let mut cut = words(&self.normal);
         let mut clean = !self.normal.is_empty() && self.folded.is_none();
@@ -261,9 +296,6 @@ impl Spelled {
             phrase.push(keyed.word(&word));
         }
         clean &= cut.rest().is_empty();
-        let letters = self.normal.chars().filter(|c| c.is_alphanumeric());
-        // Two signs of a script without blanks are a word already.
-        let letters = letters.map(|c| if unspaced(c) { 2 } else { 1_usize });
         Query {
             exact: keyed.of(Kind::Exact, &self.text),
             typed,
@@ -274,7 +306,7 @@ impl Spelled {
             yearless: yearless.filter(|_| is_date),
             others: digits.into_iter().chain(file).collect(),
             parts,
-            telling: letters.take(TELLING_MIN).sum::<usize>() >= TELLING_MIN,
+            telling: is_telling(&self.normal, TELLING_MIN),
         }
     }
 }
@@ -448,6 +480,30 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
+    /// A source that has the word of the query among others; as a value by itself a record has it in a field of its own.
+    pub(super) fn has_amid(&self, query: &Query) -> Option<u16> {
+        let [(word, _)] = query.phrase.as_slice() else {
+            return None;
+        };
+        // What is no word, and the end of a text, is joined to nothing.
+        let is_word = |number: u32| self.at(number).is_some_and(|at| at.joined != 0);
+        let mut seen = 0_usize;
+        for (number, sighting) in self.sightings(*word) {
+            if is_word(number.saturating_sub(1)) || is_word(number.saturating_add(1)) {
+                return Some(sighting.source);
+            }
+            seen = seen.saturating_add(1);
+        }
+        // Nobody hides a sentence behind its own words.
+        let mut latest = self.keyed(*word);
+        latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
+    }
+
+    /// Whether the key was seen at all.
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.latest.contains_key(&key)
+    }
+
     fn keyed(&self, key: u64) -> impl Iterator<Item = u16> {
         self.sightings(key).map(|(_, sighting)| sighting.source)
     }
@@ -461,10 +517,6 @@ impl Index {
         let some = |key: Option<u64>| key.into_iter().flat_map(|key| self.keyed(key));
         let exact = exact || query.ragged;
         let free = !exact && query.typed.is_none();
-        let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
-            Some(phrase) => self.phrase(phrase),
-            None => self.phrase(&[]),
-        };
         some(exact.then_some(query.exact))
             .chain(some(query.typed.filter(|_| !exact)))
             .chain(some(query.yearless.filter(|_| !exact)))
@@ -476,7 +528,21 @@ impl Index {
                     .flat_map(move |key| self.keyed(*key)),
             )
             .chain(some(free.then_some(query.whole)))
-            .chain(phrase)
+    }
+
+    /// The same, and those that have its words one after the other, in whatever case: who writes a text that is believed in
+    /// this way chooses the value.
+    pub(super) fn mentions<'q>(
+        &'q self,
+        query: &'q Query,
+        exact: bool,
+    ) -> impl Iterator<Item = u16> + 'q {
+        let free = !exact && !query.ragged && query.typed.is_none();
+        let phrase = match (free && query.clean).then_some(query.phrase.as_slice()) {
+            Some(phrase) => self.phrase(phrase),
+            None => self.phrase(&[]),
+        };
+        self.proofs(query, exact).chain(phrase)
     }
 
     /// A source that the value, or anything recognised in it, stands in, in whatever spelling.
@@ -491,7 +557,7 @@ impl Index {
     }
 }
 
-/// A text that is believed word for word: the goal of an intent, and the constants of its actions.
+/// A text that is believed word for word: the goal of an intent.
 #[derive(Debug)]
 pub(crate) struct Passage {
     keyed: Fingerprinter,
@@ -529,8 +595,8 @@ impl Form {
 }
 
 impl Passage {
-    /// Of a text, and of values that stand for themselves.
-    pub(crate) fn new(key: &[u8; 16], text: &str, constants: &[&Value]) -> Self {
+    /// Of a text.
+    pub(crate) fn new(key: &[u8; 16], text: &str) -> Self {
         let keyed = Fingerprinter::new(key);
         let mut index = Index::new(usize::MAX);
         let normal_text = normal(text);
@@ -542,24 +608,20 @@ impl Passage {
             |kind: Kind, canonical: &str| put_value(&mut index, kind, canonical, 0, &keyed);
         recognise_in(text, &normal_text, &cut, &mut told);
         ascii_addresses(text, &mut told);
-        file_names(&normal_text, &mut told);
+        let forms = forms_of(text, normal_text);
+        for form in &forms {
+            file_names(form, &mut told);
+        }
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
-            let normal = normal(chunk);
-            index.put(keyed.of(Kind::Whole, &normal), 0);
-            if let Some(folded) = folded(chunk, &normal) {
-                index.put(keyed.of(Kind::Whole, &folded), 0);
+            for form in forms_of(chunk, normal(chunk)) {
+                index.put(keyed.of(Kind::Whole, &form), 0);
             }
         }
-        for constant in constants {
-            put_whole(&mut index, constant, 0, &keyed);
-        }
-        let folded = folded(text, &normal_text);
-        let forms = std::iter::once(normal_text).chain(folded);
         Self {
             keyed,
             index,
-            forms: forms.map(Form::new).collect(),
+            forms: forms.into_iter().map(Form::new).collect(),
         }
     }
 
@@ -576,8 +638,13 @@ impl Passage {
         !query.ragged
             && query.typed.is_none()
             && query.phrase.len() <= PHRASE_WORDS_MAX
-            && self.index.latest.contains_key(first)
+            && self.index.has(*first)
             && self.forms.iter().any(|form| form.has(value.form()))
+    }
+
+    /// Whether the text has this, byte for byte, as one of its words or in quotation marks.
+    pub(super) fn has_exactly(&self, text: &str) -> bool {
+        self.index.has(self.keyed.of(Kind::Exact, text))
     }
 
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
@@ -586,16 +653,34 @@ impl Passage {
     }
 }
 
+/// The forms of a text in which runs of its words prove a value.
+fn forms_of(text: &str, normal: String) -> Vec<String> {
+    let with_ids = with_ids(text);
+    if !with_ids.is_empty() {
+        return with_ids;
+    }
+    let folded = folded(text, &normal);
+    std::iter::once(normal).chain(folded).collect()
+}
+
 /// Notes a scalar that is believed as a whole, and as nothing less.
 pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
-    let Some(spelled) = Spelled::of(value) else {
-        return;
-    };
-    let Spelled { text, normal, .. } = &spelled;
+    if let Some(spelled) = Spelled::of(value) {
+        put_spelled(index, &spelled, source, keyed);
+    }
+}
+
+/// The same, where its forms are at hand.
+pub(super) fn put_spelled(
+    index: &mut Index,
+    spelled: &Spelled,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    let text = &spelled.text;
     index.put(keyed.of(Kind::Exact, text), source);
-    index.put(keyed.of(Kind::Whole, normal), source);
-    if let Some(folded) = &spelled.folded {
-        index.put(keyed.of(Kind::Whole, folded), source);
+    for form in spelled.proving() {
+        index.put(keyed.of(Kind::Whole, form), source);
     }
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
         index.put(keyed.of(kind, canonical), source);
@@ -620,17 +705,6 @@ pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &F
     }
 }
 
-class!(ENCODED, ends_encoded);
-
-/// What nothing encoded has inside.
-const fn ends_encoded(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '"' | '\'' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';' | '`'
-        )
-}
-
 /// Notes everything in a text that is not believed, and in what it says once decoded.
 pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
@@ -643,8 +717,8 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(latin) = with_latin_letters(&text) {
         put_plain(index, &latin, source, keyed);
     }
-    for once in ENCODED.split(&text).flat_map(decoded) {
-        for twice in ENCODED.split(&once).flat_map(decoded) {
+    for once in decoded_parts(&text) {
+        for twice in decoded_parts(&once) {
             put_plain(index, &twice, source, keyed);
         }
         put_plain(index, &once, source, keyed);

@@ -5,6 +5,9 @@ use super::value::{Kind, whole};
 /// Most steps of a path, or parts between slashes.
 const STEPS_MAX: usize = 8;
 
+/// What stands between the elements of a list in one text.
+pub(super) const LIST_SIGNS: [char; 5] = [',', ';', '、', '，', '；'];
+
 /// Says what is known of values.
 pub(super) struct Known<'a> {
     /// Whether a part comes from an accepted origin.
@@ -20,9 +23,8 @@ impl Known<'_> {
     }
 
     fn list(&self, text: &str) -> bool {
-        const SIGNS: [char; 5] = [',', ';', '、', '，', '；'];
         let part = |part: &str| !part.is_empty() && ((self.proved)(part) || self.is_element(part));
-        text.contains(SIGNS) && text.split(SIGNS).map(str::trim).all(part)
+        text.contains(LIST_SIGNS) && text.split(LIST_SIGNS).map(str::trim).all(part)
     }
 
     fn is_element(&self, text: &str) -> bool {

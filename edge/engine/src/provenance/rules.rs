@@ -2,140 +2,21 @@
 
 mod reply;
 
+use super::constants::Constants;
+use super::decode::decoded_leads;
 use super::index::{Passage, Query, Spelled};
 use super::join::Known;
+use super::plan::{Need, Pattern, Plan};
+use super::quantity::canonical_number;
 use super::text::visible;
 use super::tracker::Tracker;
 use super::value::{Kind, recognise};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX, VIEW_LEADS_MAX};
 use proctor_model::ToolRef;
-use proctor_model::catalogue::{CatalogueEntry, Listed, MemoryTrust, Role, Verb};
+use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// What the values of an argument need.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Need {
-    /// Each comes from an accepted origin.
-    Proved,
-    /// The same, byte for byte.
-    Exact,
-    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time).
-    NotSuspect,
-    /// The same, but for what has fewer than three letters or digits: it stands everywhere.
-    NotDictated,
-    /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
-    Leads,
-    /// Links in it do: to fetch one is to send something there.
-    Links,
-    /// Nothing.
-    Nothing,
-}
-
-/// A JSON Pointer (RFC 6901) in which `*` stands for any one step; it covers what is below it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pattern {
-    text: String,
-    steps: Vec<String>,
-}
-
-impl Pattern {
-    pub(crate) fn new(pointer: &str) -> Self {
-        let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
-        Self {
-            text: pointer.to_owned(),
-            steps: pointer.split('/').skip(1).map(step).collect(),
-        }
-    }
-
-    /// An element of an array may stand where its label's pointer has an index, or nothing at all: `/a/b` is meant as well
-    /// where `a` is a list of records.
-    pub(crate) fn covers(&self, path: &[&str]) -> bool {
-        let mut at = path.iter();
-        self.steps.iter().all(|step| {
-            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
-            loop {
-                match at.next() {
-                    None => return false,
-                    Some(&"*") if !index => {}
-                    Some(&"*") => return true,
-                    Some(at) => return step == "*" || step == at,
-                }
-            }
-        })
-    }
-}
-
-#[derive(Debug)]
-struct Rule {
-    at: Pattern,
-    need: Need,
-    /// Whether a call without it is a violation: there would be nothing to check.
-    required: bool,
-}
-
-/// What a tool's arguments need by its labels.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    rules: Vec<Rule>,
-    rest: Need,
-}
-
-impl Plan {
-    pub(crate) fn of(entry: &CatalogueEntry) -> Self {
-        // Its one argument is a part of its approved name.
-        if entry.definition.listed() == Listed::Resource {
-            return Self {
-                rules: Vec::new(),
-                rest: Need::Nothing,
-            };
-        }
-        let consequential = entry.consequential.iter().flatten();
-        let mut rules: Vec<Rule> = consequential
-            .map(|pointer| Rule {
-                at: Pattern::new(pointer),
-                need: match entry.roles.get(pointer) {
-                    Some(Role::Credential | Role::Command) => Need::Exact,
-                    _ => Need::Proved,
-                },
-                required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
-            })
-            .collect();
-        let listed = |pointer: &String| {
-            entry
-                .consequential
-                .iter()
-                .flatten()
-                .any(|other| other == pointer)
-        };
-        let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
-        rules.extend(roles.map(|(pointer, role)| Rule {
-            at: Pattern::new(pointer),
-            need: need_of(*role, entry.verb),
-            required: matches!(role, Role::Target | Role::Command),
-        }));
-        let unlabelled = entry.consequential.is_none() && entry.roles.is_empty();
-        let rest = match entry.verb {
-            Verb::Read => Need::Links,
-            _ if unlabelled => Need::Proved,
-            _ => Need::Leads,
-        };
-        Self { rules, rest }
-    }
-}
-
-fn need_of(role: Role, verb: Verb) -> Need {
-    match role {
-        Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
-        Role::Credential | Role::Command => Need::Exact,
-        Role::Selector if verb == Verb::Read => Need::Links,
-        Role::Selector => Need::Proved,
-        Role::Amount | Role::Currency => Need::NotSuspect,
-        Role::RowLimit | Role::Control => Need::NotDictated,
-        Role::Content => Need::Leads,
-    }
-}
 
 /// An origin that an intent accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -249,6 +130,8 @@ impl<'v> Judged<'v> {
 #[derive(Clone, Copy)]
 pub(crate) struct Evidence<'a> {
     pub(crate) goal: &'a Passage,
+    /// Those of the action that the call is held against.
+    pub(crate) constants: &'a Constants,
     pub(crate) session: &'a Tracker,
 }
 
@@ -264,7 +147,10 @@ impl Evidence<'_> {
             proved.then_some((&rule.at, rule.required))
         });
         for (at, required) in declared.chain(planned) {
-            judged.broken.extend(present(at, required, arguments).err());
+            if !at.is_filled_in(required, arguments) {
+                let text = format!("{} is empty or missing", at.text);
+                judged.broken.push(Broken { text, place: None });
+            }
         }
         self.walk(plan, origins, arguments, &mut judged);
         judged.broken
@@ -310,12 +196,37 @@ impl Evidence<'_> {
         }
     }
 
-    /// A member's name may be a value as well: what leads out in it needs proof.
+    /// A member's name may be a value as well: what leads out in it needs proof, and so does the whole name where values do,
+    /// unless it is one of the tool's or of the declaration's.
     fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
-        match self.rule(plan, origins, path) {
-            (Need::Nothing, _) => Ok(()),
-            (_, accepted) => self.leads(key, false, accepted, path),
+        let (need, accepted) = self.rule(plan, origins, path);
+        let named = || accepted.contains(&Origin::Goal) && self.constants.has_name(path, key);
+        match need {
+            Need::Nothing => Ok(()),
+            _ if named() => Ok(()),
+            Need::Proved | Need::Exact if is_own_name(plan, origins, key, path) => {
+                self.name(key, need == Need::Exact, accepted, path)
+            }
+            _ => self.leads(key, false, accepted, path),
         }
+    }
+
+    fn name(
+        &self,
+        name: &str,
+        exact: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let name = Spelled::text(name.to_owned());
+        if accepted.contains(&Origin::Any) || self.has_origin(&name, exact, accepted, path) {
+            return Ok(());
+        }
+        // A value is not shown, be it in the place of a name.
+        let way = path.split_last().map_or(path, |(_, way)| way);
+        let shown: Vec<&str> = way.iter().copied().chain([HIDDEN_NAME]).collect();
+        let seen = self.session.suspect(&self.session.query(&name));
+        Err(broken(&shown, "a name", seen))
     }
 
     fn scalar(
@@ -333,19 +244,28 @@ impl Evidence<'_> {
             || origins.0.iter().any(|(at, _)| at.covers(path));
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
-            // By an operator's or a declarer's word all values at the place are meant; by default, all texts.
+            // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
             (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
                 Err(broken(path, "its value", None))
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
-            (Need::Proved, Value::Number(_)) if !covered => Ok(()),
+            // Which number is an account, nobody says of a tool without labels.
+            (Need::Proved, Value::Number(number)) if !covered && has_few_digits(number) => {
+                self.not_suspect(plan, scalar, accepted, path)
+            }
             (Need::Proved, _) => self.proved(scalar, false, accepted, path),
             (Need::Exact, _) => self.proved(scalar, true, accepted, path),
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
-            (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
+            (Need::NotSuspect | Need::NotDictated, _) => {
+                self.not_suspect(plan, scalar, accepted, path)
+            }
+            (Need::FreeChoice, Value::String(text)) => {
+                self.leads(text, plan.rest == Need::Links, accepted, path)
+            }
+            (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
-            (Need::Leads | Need::Links, _) => Ok(()),
+            (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }
     }
 
@@ -359,17 +279,17 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Err(broken(path, "its value", None));
         };
-        if self.has_origin(&spelled, exact, accepted) {
+        if self.has_origin(&spelled, exact, accepted, path) {
             return Ok(());
         }
         // Put together of parts: good if each of them is.
         if let (Value::String(text), false) = (scalar, exact) {
             let spelled = |part: &str| Spelled::text(part.to_owned());
             let known = Known {
-                proved: &|part| self.has_origin(&spelled(part), false, accepted),
+                proved: &|part| self.has_origin(&spelled(part), false, accepted, path),
                 dictated: &|part| {
                     let seen = self.session.suspect(&self.session.query(&spelled(part)));
-                    seen.is_some() || self.session.is_incomplete()
+                    seen.is_some() || !self.session.knows_all()
                 },
             };
             if known.joins(text) {
@@ -379,8 +299,15 @@ impl Evidence<'_> {
         Err(self.unproved(&spelled, path))
     }
 
-    fn has_origin(&self, scalar: &Spelled, exact: bool, accepted: &[Origin]) -> bool {
-        if accepted.contains(&Origin::Goal) && self.goal.has(scalar, exact) {
+    fn has_origin(
+        &self,
+        scalar: &Spelled,
+        exact: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let declared = || self.goal.has(scalar, exact) || self.constants.has(path, scalar, exact);
+        if accepted.contains(&Origin::Goal) && declared() {
             return true;
         }
         let query = self.session.query(scalar);
@@ -404,6 +331,7 @@ impl Evidence<'_> {
 
     fn not_suspect(
         &self,
+        plan: &Plan,
         scalar: &Value,
         accepted: &[Origin],
         path: &[&str],
@@ -411,13 +339,40 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        if self.has_origin(&spelled, false, accepted) {
+        if self.has_origin(&spelled, false, accepted, path) {
             return Ok(());
         }
         match self.session.suspect(&self.session.query(&spelled)) {
             Some(tool) => Err(broken(path, "its value", Some(tool))),
-            None if self.session.is_incomplete() => Err(broken(path, "its value", None)),
-            None => Ok(()),
+            None if !self.session.knows_all() => Err(broken(path, "its value", None)),
+            None => match scalar {
+                // A figure is no telephone number.
+                Value::String(text) if text.trim().parse::<f64>().is_err() => {
+                    self.leads(text, plan.rest == Need::Links, accepted, path)
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// As [`Evidence::not_suspect`], and untrusted content does not have it among other words, however short it is.
+    fn not_pressed(
+        &self,
+        plan: &Plan,
+        scalar: &Value,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        self.not_suspect(plan, scalar, accepted, path)?;
+        let short = Spelled::of(scalar).filter(|_| stands_everywhere(scalar));
+        let Some(spelled) = short else {
+            return Ok(());
+        };
+        match self.session.suspect_amid(&self.session.query(&spelled)) {
+            Some(tool) if !self.has_origin(&spelled, false, accepted, path) => {
+                Err(broken(path, "its value", Some(tool)))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -429,7 +384,7 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> Result<(), Broken> {
         let mut first: Option<Broken> = None;
-        recognise(&visible(text), &mut |kind, canonical| {
+        let mut judge = |kind: Kind, canonical: &str| {
             let link = matches!(kind, Kind::Url | Kind::Name);
             let asked = link || (kind.leads_out() && !links_only);
             if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
@@ -443,7 +398,15 @@ impl Evidence<'_> {
                     .leads;
                 leads.push(canonical.to_owned());
             }
-        });
+        };
+        let text = visible(text);
+        recognise(&text, &mut judge);
+        if !links_only {
+            // Whoever gets it may decode it. Who fetches an address takes it as it is.
+            for decoded in decoded_leads(&text, has_encoded_link) {
+                recognise(&decoded, &mut judge);
+            }
+        }
         first.map_or(Ok(()), Err)
     }
 
@@ -454,13 +417,17 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        let query = self.session.typed_query(kind.noted(), canonical);
+        let noted = kind.noted();
+        let query = self.session.typed_query(noted, canonical);
         if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
             return Ok(());
         }
         let good = accepted.iter().any(|origin| match origin {
             Origin::Any => true,
-            Origin::Goal => self.goal.has_typed(kind.noted(), canonical),
+            Origin::Goal => {
+                self.goal.has_typed(noted, canonical)
+                    || self.constants.has_typed(path, noted, canonical)
+            }
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
@@ -486,7 +453,7 @@ impl Evidence<'_> {
             let label = Spelled::text(label.to_owned());
             self.session.suspect(&self.session.query(&label)).is_some()
         };
-        self.session.is_incomplete()
+        !self.session.knows_all()
             || self.session.suspect(query).is_some()
             || (label.len() >= LABEL_TELLING_MIN && seen(label))
     }
@@ -631,45 +598,13 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
     }
 }
 
-/// An empty target is a violation, never "nothing to check"; so is a missing one that the tool needs.
-fn present(at: &Pattern, required: bool, arguments: &Value) -> Result<(), Broken> {
-    let mut nodes = vec![arguments];
-    let mut missing = false;
-    for step in &at.steps {
-        // Of several payments, each has its own target.
-        let lacks = |node: &&Value| {
-            node.as_object()
-                .is_some_and(|members| !members.contains_key(step))
-        };
-        missing |= step != "*" && nodes.iter().any(lacks);
-        nodes = nodes
-            .into_iter()
-            .flat_map(|node| match (node, step.as_str()) {
-                (Value::Array(elements), "*") => elements.iter().collect(),
-                (Value::Object(members), "*") => members.values().collect(),
-                (Value::Array(elements), index) => {
-                    let index = index.parse::<usize>().ok();
-                    index.and_then(|at| elements.get(at)).into_iter().collect()
-                }
-                (Value::Object(members), key) => members.get(key).into_iter().collect(),
-                _ => Vec::new(),
-            })
-            .collect();
-    }
-    let empty = |node: &&Value| match node {
-        Value::String(text) => text.trim().is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        Value::Object(members) => Map::is_empty(members),
-        _ => false,
-    };
-    missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
-    if nodes.iter().any(empty) || (required && missing) {
-        return Err(Broken {
-            text: format!("{} is empty or missing", at.text),
-            place: None,
-        });
-    }
-    Ok(())
+/// Whether a chunk is a link with something percent-encoded in it: it is judged as it is.
+fn has_encoded_link(chunk: &str) -> bool {
+    let mut found = false;
+    recognise(chunk, &mut |kind, canonical| {
+        found |= kind == Kind::Url && canonical.contains('%');
+    });
+    found
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
@@ -687,6 +622,14 @@ fn stands_everywhere(scalar: &Value) -> bool {
     }
 }
 
+/// Most digits of a number that is no account, no telephone number and no id of somebody, in all likelihood.
+const FEW_DIGITS: usize = 3;
+
+fn has_few_digits(number: &serde_json::Number) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
+}
+
 impl Broken {
     /// Enough of its leads are known to tell that they are too many to be shown.
     fn is_full(&self) -> bool {
@@ -695,6 +638,22 @@ impl Broken {
     }
 }
 
+/// Whether a member's name is a word of the caller's: neither the tool nor the action has it.
+fn is_own_name(plan: &Plan, origins: &Origins, name: &str, path: &[&str]) -> bool {
+    let mut declared = origins
+        .0
+        .iter()
+        .filter(|(at, _)| at.covers(path))
+        .peekable();
+    let planned = || plan.rules.iter().any(|rule| rule.at.covers(path));
+    let labelled = declared.peek().is_some() || planned();
+    plan.is_own_name(name, path, labelled)
+        && !declared.any(|(at, _)| at.steps.iter().any(|step| step == name))
+}
+
+/// What stands for a step that may not be shown.
+const HIDDEN_NAME: &str = "(name)";
+
 /// A step of a pointer as it may be shown: agents write the names of members too, and may put a value there.
 fn shown(step: &str) -> &str {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-*".contains(&b);
@@ -702,7 +661,7 @@ fn shown(step: &str) -> &str {
     if step.len() <= 40 && step.bytes().all(plain) && digits < 5 {
         step
     } else {
-        "(name)"
+        HIDDEN_NAME
     }
 }
 

@@ -69,6 +69,14 @@ pub(super) fn words_in(run: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether a text has so many letters and digits that the same elsewhere is no accident.
+pub(super) fn is_telling(text: &str, least: usize) -> bool {
+    let letters = text.chars().filter(|c| c.is_alphanumeric());
+    // Two signs of a script without blanks are a word already.
+    let letters = letters.map(|c| if unspaced(c) { 2 } else { 1_usize });
+    letters.take(least).sum::<usize>() >= least
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

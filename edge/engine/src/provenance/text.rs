@@ -74,6 +74,63 @@ pub(super) fn folded(text: &str, normal: &str) -> Option<String> {
     (folded.trim_matches(' ') != normal).then_some(folded)
 }
 
+/// The [`normal`] and the [`folded`] form of a text in which words with a digit and letters of both cases are left as they
+/// are: two that differ in case are two ids. None if it has no such word.
+pub(super) fn with_ids(text: &str) -> Vec<String> {
+    // Hardly any text has one.
+    if !may_be_id(text) {
+        return Vec::new();
+    }
+    let mut chunks = text.split_whitespace().filter(|chunk| may_be_id(chunk));
+    if !chunks.any(|chunk| words(chunk).any(|word| may_be_id(word.word))) {
+        return Vec::new();
+    }
+    let lower = |text: &str| {
+        text.chars()
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
+    if text.is_ascii() {
+        return vec![keeping_ids(text.split_ascii_whitespace(), lower)];
+    }
+    let compatible: String = text.nfkc().collect();
+    let fold = |piece: &str| match folded(piece, "") {
+        Some(folded) => folded,
+        None => piece.to_ascii_lowercase(),
+    };
+    vec![
+        keeping_ids(compatible.split_whitespace(), lower),
+        keeping_ids(text.split_ascii_whitespace(), fold),
+    ]
+}
+
+fn may_be_id(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+}
+
+fn keeping_ids<'t>(
+    chunks: impl Iterator<Item = &'t str>,
+    lower: impl Fn(&str) -> String,
+) -> String {
+    let mut kept = String::new();
+    for chunk in chunks {
+        if !kept.is_empty() {
+            kept.push(' ');
+        }
+        let mut rest = words(chunk);
+        for Word { gap, word } in rest.by_ref() {
+            kept.push_str(&lower(gap));
+            match may_be_id(word) {
+                true => kept.push_str(word),
+                false => kept.push_str(&lower(word)),
+            }
+        }
+        kept.push_str(&lower(rest.rest()));
+    }
+    kept
+}
+
 /// The text without characters that nobody sees (zero-width, joiners, bidi controls, tags, soft hyphen).
 pub(super) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
     let hidden = |c: char| {
@@ -89,6 +146,8 @@ pub(super) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// The text with what pages write for a character (`&colon;`, `&#58;`) replaced by it; `None` if there is none.
 pub(super) fn without_entities(text: &str) -> Option<String> {
+    // Hardly any text has one, and none is copied for that.
+    memchr::memchr(b'&', text.as_bytes())?;
     let mut decoded = String::new();
     let mut rest = text;
     let mut any = false;
@@ -392,6 +451,16 @@ impl<'t> Cut<'t> {
     }
 }
 
+/// The lines of a text without the signs of a list, and what stands behind a colon in each.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.lines().flat_map(|line| {
+        let line = line.trim().trim_start_matches(['-', '*']).trim_start();
+        let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
+        behind.into_iter().chain([line])
+    });
+    parts.filter(|part| !part.is_empty())
+}
+
 /// What stands in quotation marks, and each run of non-blank characters with and without the punctuation after it: how
 /// people write values into sentences.
 pub(super) fn quoted_and_chunks(text: &str) -> impl Iterator<Item = &str> {
@@ -463,7 +532,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn ids_keep_their_case() {
+        for (text, forms) in [
+            ("Ticket aBc1,\tNow", &["ticket aBc1, now"][..]),
+            ("(ID:aBc1) Of ACME", &["(id:aBc1) of acme"]),
+            ("Straße aBc1", &["straße aBc1"; 2]),
+            ("ＴＥＡＭ aBc1", &["team aBc1", "ｔｅａｍ aBc1"]),
+            (
+                "Acme\u{a0}Ltd aBc1",
+                &["acme ltd aBc1", "acme\u{a0}ltd aBc1"],
+            ),
+            ("Elm Street 5", &[]),
+            ("GB29NWBK", &[]),
+        ] {
+            assert_eq!(with_ids(text), forms, "{text}");
+        }
+    }
+
     proptest! {
+        /// Where there is an id, all else is as in the forms without one.
+        #[test]
+        fn other_words_have_the_forms_that_they_have_elsewhere(text in "[ \\ta-zA-Z“”é\u{a0}Ｔ.,:]{0,20}") {
+            let whole = format!("{text} x1X");
+            let plain = normal(&whole);
+            let folded = folded(&whole, &plain).unwrap_or_else(|| plain.clone());
+            let kept: Vec<String> = with_ids(&whole).iter().map(|form| form.replace("x1X", "x1x")).collect();
+            prop_assert_eq!(kept.last().map(String::as_str), Some(folded.trim_matches(' ')));
+            prop_assert_eq!(kept.first(), Some(&plain));
+        }
+
         #[test]
         fn ascii_has_one_normal_form(text in "[\\x00-\\x7f]{0,40}|[ a-zA-Z\\t\\n]{0,40}") {
             prop_assert_eq!(ascii_normal(&text), any_normal(&text));

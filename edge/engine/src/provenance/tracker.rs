@@ -1,9 +1,12 @@
 //! What one session has read, and what of it may be believed.
 //!
-//! Reading order: [`Tracker`], `reader` (one result), `echoes` (what of it the agent itself had said).
+//! Reading order: [`Tracker`], `reader` (one result), `echoes` (what of it the agent itself had said), `unproved` (what of
+//! it the agent itself had written earlier).
 
 mod echoes;
+mod names;
 mod reader;
+mod unproved;
 
 use super::index::{Fingerprinter, Index, Query, Spelled, put_whole};
 use super::value::Kind;
@@ -16,14 +19,15 @@ use crate::limits::{
     PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
 use crate::memory::Examined;
-use proctor_model::ToolRef;
-use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust};
+use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust, Verb};
 use proctor_model::limits::MEMORY_PARENTS_MAX;
 use proctor_model::memory::{Proved, RecordHash};
+use proctor_model::{Timestamp, ToolRef};
 use reader::Reader;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use unproved::Unproved;
 
 /// Where values come from: one field of the results of one tool, for the same named thing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -103,9 +107,13 @@ pub struct Tracker {
     untrusted: Store,
     /// Values that signed memory vouches for; the source is the trust.
     memory: Index,
+    /// What the agent wrote without proof.
+    unproved: Unproved,
     /// Records that were read, latest last.
     records: VecDeque<RecordHash>,
     incomplete: bool,
+    /// Somebody else's picture or file was read: what it says is not known here.
+    unread: bool,
     /// Something was read that may have dictated what the agent says from now on.
     exposed: bool,
     /// What the session has done.
@@ -124,8 +132,10 @@ impl Tracker {
             trusted: Store::new(PROVENANCE_TRUSTED_MAX),
             untrusted: Store::new(PROVENANCE_UNTRUSTED_MAX),
             memory: Index::new(PROVENANCE_MEMORY_MAX),
+            unproved: Unproved::default(),
             records: VecDeque::new(),
             incomplete,
+            unread: false,
             exposed: false,
             history: History::default(),
             vault: Vault::new(crate::filter::vault_key(&[0; 32], &hex::encode(key))),
@@ -140,6 +150,7 @@ impl Tracker {
             .len()
             .saturating_add(self.untrusted.index.len())
             .saturating_add(self.memory.len())
+            .saturating_add(self.unproved.len())
     }
 
     /// Whether nothing was read yet.
@@ -154,9 +165,31 @@ impl Tracker {
         self.incomplete || self.untrusted.index.full
     }
 
+    /// Whether every untrusted value that the agent may have seen is known here: else what is unknown counts as one.
+    pub(super) fn knows_all(&self) -> bool {
+        !self.unread && !self.is_incomplete()
+    }
+
     /// From now on something may have been read elsewhere.
     pub fn note_incomplete(&mut self) {
         self.incomplete = true;
+    }
+
+    /// A call was permitted, with these arguments. What it writes without proof is not believed when it comes back.
+    pub fn note_call(
+        &mut self,
+        tool: &Tool,
+        arguments: &Map<String, Value>,
+        intent: Option<&CompiledIntent>,
+        at: Timestamp,
+    ) {
+        self.history.note_call(tool, at);
+        // A reader keeps nothing, nor does a model; what memory says of where its facts come from is signed.
+        if tool.verb() != Verb::Read && tool.model().is_none() && tool.entry().memory.is_none() {
+            let goal = intent.map(CompiledIntent::passage);
+            let marks = unproved::marks_of(self, goal, arguments);
+            self.unproved.note(marks);
+        }
     }
 
     /// Reads a result: every channel that a model gets to see.
@@ -266,6 +299,11 @@ impl Tracker {
             .any(|source| source == verified || least < MemoryTrust::Verified)
     }
 
+    /// Whether a trusted result has the text, byte for byte.
+    fn proves_exactly(&self, text: &str) -> bool {
+        self.trusted.index.has(self.keyed.of(Kind::Exact, text))
+    }
+
     pub(super) fn proves(&self, query: &Query, exact: bool) -> bool {
         self.trusted.index.proofs(query, exact).next().is_some()
     }
@@ -291,7 +329,7 @@ impl Tracker {
 
     fn proved_where(&self, query: &Query, exact: bool, good: impl Fn(&Source) -> bool) -> bool {
         [&self.trusted, &self.untrusted].into_iter().any(|store| {
-            let mut proofs = store.index.proofs(query, exact);
+            let mut proofs = store.index.mentions(query, exact);
             let meant = |source: &Source| source.field.as_deref() != Some(OWN_WORDS);
             proofs.any(|number| {
                 let source = store.sources.get(usize::from(number));
@@ -303,6 +341,13 @@ impl Tracker {
     /// The untrusted tool that showed the value, if one did.
     pub(super) fn suspect(&self, query: &Query) -> Option<&ToolRef> {
         let number = self.untrusted.index.suspect(query)?;
+        let source = self.untrusted.sources.get(usize::from(number))?;
+        Some(&source.tool)
+    }
+
+    /// The untrusted tool that showed the word among others, if one did.
+    pub(super) fn suspect_amid(&self, query: &Query) -> Option<&ToolRef> {
+        let number = self.untrusted.index.has_amid(query)?;
         let source = self.untrusted.sources.get(usize::from(number))?;
         Some(&source.tool)
     }

@@ -97,7 +97,7 @@ impl Gateway {
         if noting != Noting::AtOnce {
             let (decision, loaded) = self.judge_in(caller, sitting, decide)?;
             if noting == Noting::Then {
-                self.note_call(&decision, &loaded, &mut lock());
+                self.note_call(&decision, &loaded, sitting, &mut lock());
             }
             return Ok((decision, loaded));
         }
@@ -105,16 +105,23 @@ impl Gateway {
         let mut session = lock();
         let intent = sitting.intent.as_deref();
         let decision = self.timed(|| self.judge_with(caller, &loaded, intent, &session, decide))?;
-        self.note_call(&decision, &loaded, &mut session);
+        self.note_call(&decision, &loaded, sitting, &mut session);
         drop(session);
         Ok((decision, loaded))
     }
 
-    fn note_call(&self, decision: &Decision, loaded: &Loaded, session: &mut Tracker) {
+    fn note_call(
+        &self,
+        decision: &Decision,
+        loaded: &Loaded,
+        sitting: &Sitting,
+        session: &mut Tracker,
+    ) {
         if let Decision::Permit(permit) = decision
             && let Some(tool) = loaded.tenant.catalogue().get(permit.tool())
         {
-            session.history.note_call(tool, self.clock.now());
+            let intent = sitting.intent.as_deref();
+            session.note_call(tool, permit.arguments(), intent, self.clock.now());
         }
     }
 

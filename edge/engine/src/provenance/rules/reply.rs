@@ -1,6 +1,7 @@
 //! What a client replies to a question that its call's server asks: values on their way out like those of the arguments.
 
-use super::{Broken, DEFAULT, Evidence, Need, Origins, Plan};
+use super::{Broken, DEFAULT, Evidence, Origins};
+use crate::provenance::plan::{Need, Plan};
 use serde_json::{Map, Value};
 
 /// Keys of `_meta` that the protocol itself has; they look like addresses.

@@ -4,16 +4,25 @@ use super::{Reading, Tracker};
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::account::DIGITS;
+use crate::provenance::decode::decoded_parts;
 use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
+use crate::provenance::join::LIST_SIGNS;
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
 use crate::provenance::value::{recognise, whole};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Most words of a line that are held against what the agent wrote.
 const PASSAGE_WORDS_MAX: usize = 64;
+/// Most arguments of a call that a value is taken apart into.
+const PIECES_MAX: usize = 32;
+/// Longest value that is taken apart, and longest argument that is tried, in bytes.
+const JOINED_BYTES_MAX: usize = 256;
+/// Fewest digits of a number that is taken apart: shorter ones are made of any others.
+const JOINED_DIGITS_MIN: usize = 8;
 
 /// Values that the agent put into the call without proof.
 pub(super) struct Echoes {
@@ -21,13 +30,40 @@ pub(super) struct Echoes {
     forms: HashSet<String>,
     /// Word for word: a line or a field that is a run of them is no word of the tool's.
     words: Index,
+    /// All short arguments: a field that is made of nothing else is no word of the tool's either.
+    pieces: Vec<Piece>,
+}
+
+/// An argument that a tool may put together with others.
+struct Piece {
+    /// In its normal form.
+    text: String,
+    /// It has no proof.
+    own: bool,
+}
+
+impl Piece {
+    fn of(value: &Value, own: bool) -> Option<Self> {
+        let text = match value {
+            Value::String(text) if text.len() <= JOINED_BYTES_MAX => normal(text),
+            Value::Number(number) => canonical_number(&number.to_string())?,
+            _ => return None,
+        };
+        (!text.is_empty()).then_some(Self { text, own })
+    }
+}
+
+/// An argument, and what it says if it is encoded.
+fn sayings(value: &Value) -> impl Iterator<Item = Cow<'_, Value>> {
+    let encoded = value.as_str().unwrap_or_default();
+    let decoded = decoded_parts(encoded).map(|text| Cow::Owned(Value::String(text)));
+    std::iter::once(Cow::Borrowed(value)).chain(decoded)
 }
 
 impl Echoes {
     /// Of the arguments of a call, whose scalars these are.
     pub(super) fn new(tracker: &Tracker, reading: &Reading<'_>, scalars: &[&Value]) -> Self {
         let goal = reading.intent.map(CompiledIntent::passage);
-        let unproved = |value: &&&Value| !proved(tracker, goal, value);
         let mut keys = Vec::new();
         for value in reading.arguments.values() {
             keys_of(value, &mut keys);
@@ -35,17 +71,32 @@ impl Echoes {
         let mut echoes = Self {
             forms: HashSet::new(),
             words: Index::new(PROVENANCE_UNTRUSTED_MAX),
+            pieces: Vec::new(),
         };
-        let unproved = scalars.iter().filter(unproved).copied();
-        for value in unproved.chain(&keys) {
-            echoes.forms.extend(echoes_of(value));
-            if let Some(text) = value.as_str() {
-                let normal = normal(text);
-                let words = bare_words(&normal);
-                echoes.words.put_words(words, 0, 0, &tracker.keyed);
+        for scalar in scalars {
+            let own = !proved(tracker, goal, scalar);
+            for said in sayings(scalar) {
+                if own {
+                    echoes.note(&tracker.keyed, &said);
+                }
+                if echoes.pieces.len() < PIECES_MAX {
+                    echoes.pieces.extend(Piece::of(&said, own));
+                }
             }
         }
+        for said in keys.iter().flat_map(sayings) {
+            echoes.note(&tracker.keyed, &said);
+        }
         echoes
+    }
+
+    /// Notes what the agent said without proof.
+    fn note(&mut self, keyed: &Fingerprinter, value: &Value) {
+        self.forms.extend(echoes_of(value));
+        if let Some(text) = value.as_str() {
+            let normal = normal(text);
+            self.words.put_words(bare_words(&normal), 0, 0, keyed);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,8 +110,48 @@ impl Echoes {
         }
         let forms = forms_of(scalar);
         let normal = forms.first().filter(|_| scalar.is_string());
-        forms.iter().any(|form| self.forms.contains(form))
+        // Of an address or an account, a sign between the pieces may be the tool's.
+        let sign = |byte: u8| byte == b' ' || byte.is_ascii_punctuation();
+        let mut forms = forms.iter();
+        forms.clone().any(|form| self.forms.contains(form))
             || normal.is_some_and(|normal| self.has_run(keyed, normal))
+            || forms
+                .next()
+                .is_some_and(|form| self.is_joined(form, |_| false))
+            || forms.any(|canonical| self.is_joined(canonical, sign))
+    }
+
+    /// Whether a text is put together of nothing but arguments, one at least without proof, and such signs between them.
+    fn is_joined(&self, text: &str, sign: impl Fn(u8) -> bool) -> bool {
+        let bytes = text.as_bytes();
+        let figures = bytes
+            .iter()
+            .all(|b| b.is_ascii_digit() || b".,-".contains(b));
+        let short = figures && bytes.len() < JOINED_DIGITS_MIN;
+        let begins = |piece: &Piece| text.starts_with(&piece.text);
+        if short || bytes.len() > JOINED_BYTES_MAX || !self.pieces.iter().any(begins) {
+            return false;
+        }
+        // How far one comes with pieces, and whether with one that has no proof.
+        let mut reached = vec![None; bytes.len().saturating_add(1)];
+        if let Some(start) = reached.first_mut() {
+            *start = Some(false);
+        }
+        for (at, byte) in bytes.iter().enumerate() {
+            let Some(own) = reached.get(at).copied().flatten() else {
+                continue;
+            };
+            let rest = bytes.get(at..).unwrap_or_default();
+            let pieces = self.pieces.iter();
+            let fitting = pieces.filter(|piece| rest.starts_with(piece.text.as_bytes()));
+            let steps = fitting.map(|piece| (piece.text.len(), own || piece.own));
+            for (step, own) in steps.chain(sign(*byte).then_some((1, own))) {
+                if let Some(end) = reached.get_mut(at.saturating_add(step)) {
+                    *end = (*end).max(Some(own));
+                }
+            }
+        }
+        reached.last() == Some(&Some(true))
     }
 
     /// Whether a text is nothing but a run of words that the agent itself put into the call, whatever stands around it
@@ -85,16 +176,22 @@ fn bare_words(normal: &str) -> impl Iterator<Item = Word<'_>> {
         .map(|word| Word { gap: " ", word })
 }
 
-fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
-    // To the letter: what differs in case only may be another password.
-    Spelled::of(value).is_some_and(|value| {
-        goal.is_some_and(|goal| goal.has(&value, true))
-            || tracker.proves(&tracker.query(&value), true)
-    })
+/// Whether the goal or a trusted result has a value to the letter: what differs in case only may be another password.
+pub(super) fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -> bool {
+    let has = |text: &str| {
+        goal.is_some_and(|goal| goal.has_exactly(text)) || tracker.proves_exactly(text)
+    };
+    match value {
+        Value::String(text) => has(text),
+        Value::Number(number) => {
+            canonical_number(&number.to_string()).is_some_and(|text| has(&text))
+        }
+        _ => false,
+    }
 }
 
 /// Names of members at any depth.
-fn keys_of(value: &Value, keys: &mut Vec<Value>) {
+pub(super) fn keys_of(value: &Value, keys: &mut Vec<Value>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|v| keys_of(v, keys)),
         Value::Object(members) => {
@@ -131,7 +228,7 @@ fn forms_of(value: &Value) -> Vec<String> {
 fn echoes_of(value: &Value) -> Vec<String> {
     let mut echoes = forms_of(value);
     if let Value::String(text) = value {
-        echoes.extend(text.split([',', ';']).map(normal));
+        echoes.extend(text.split(LIST_SIGNS).map(normal));
         recognise(text, &mut |_, canonical| echoes.push(canonical.to_owned()));
     }
     echoes

@@ -1,12 +1,14 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
 use super::echoes::Echoes;
+use super::names::names_of;
 use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
 use crate::catalogue::Tool;
-use crate::limits::{PROVENANCE_FIELDS_MAX, PROVENANCE_NAMES_MAX};
-use crate::provenance::index::{put_suspect, put_whole};
-use crate::provenance::value::Kind;
-use proctor_model::catalogue::{MemoryUse, Trust, Verb};
+use crate::limits::PROVENANCE_FIELDS_MAX;
+use crate::provenance::decode::embedded;
+use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::text::lines;
+use proctor_model::catalogue::{MemoryUse, Trust};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +16,11 @@ use std::collections::{HashMap, HashSet};
 const KINDS: [&str; 5] = ["text", "image", "audio", "resource", "resource_link"];
 /// Members of content blocks that hold no words, or (pictures and files) what the tool's own label speaks of.
 const TECHNICAL: [&str; 6] = ["mimeType", "annotations", "size", "data", "blob", "_meta"];
+/// Those with a picture, a sound or a file, in base64.
+const EMBEDDED: [&str; 2] = ["data", "blob"];
+/// Longest text of such a member that may be a value itself, in bytes: a longer one that decodes to a text is base64.
+const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
+
 /// Goes through one result.
 pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -39,13 +46,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             scalars_of(value, &mut scalars);
         }
         let echoes = Echoes::new(tracker, reading, &scalars);
-        let names = scalars
-            .iter()
-            .filter_map(|value| value.as_str())
-            .flat_map(|text| names_of(text, reading.tool.verb()))
-            .take(PROVENANCE_NAMES_MAX)
-            .map(|name| tracker.keyed.of(Kind::Exact, name))
-            .collect();
+        let names = names_of(tracker, reading);
         let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
@@ -90,8 +91,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Object(members) => {
                 for (key, member) in members {
-                    path.push('/');
-                    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                    push_step(path, key);
                     if !self.keys.contains(key) {
                         self.keys.insert(key.clone());
                         self.suspect(&Value::String(key.clone()), None);
@@ -152,7 +152,22 @@ impl<'t, 'r> Reader<'t, 'r> {
         scalars_of(value, &mut scalars);
         let technical = TECHNICAL.contains(&key);
         self.foreign |= !technical && scalars.iter().any(|scalar| scalar.is_string());
-        self.suspect(value, None);
+        match value {
+            Value::String(encoded) if EMBEDDED.contains(&key) => self.file(encoded),
+            value => self.suspect(value, None),
+        }
+    }
+
+    /// An embedded file. What one says that is no text a model may see, and nothing here does.
+    fn file(&mut self, encoded: &str) {
+        let text = embedded(encoded);
+        self.tracker.unread |= text.is_none() && self.trust == Trust::Untrusted;
+        if text.is_none() || encoded.len() <= EMBEDDED_VALUE_BYTES_MAX {
+            self.suspect_text(encoded, None);
+        }
+        if let Some(text) = text {
+            self.suspect_text(&text, None);
+        }
     }
 
     /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
@@ -201,26 +216,27 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
     fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            let line = line.trim().trim_start_matches(['-', '*']).trim_start();
-            let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
-            let parts = behind.into_iter().chain([line]);
-            let parts: HashSet<&str> = parts.filter(|part| !part.is_empty()).collect();
-            for part in parts {
-                let part = Value::String(part.to_owned());
-                if self.echoes.has(&self.tracker.keyed, &part) {
-                    self.suspect(&part, Some(OWN_WORDS));
-                } else {
-                    self.believe(&part, None);
-                }
+        for part in lines(text) {
+            let part = Value::String(part.to_owned());
+            if self.echoes.has(&self.tracker.keyed, &part) {
+                self.suspect(&part, Some(OWN_WORDS));
+            } else {
+                self.believe(&part, None);
             }
         }
     }
 
+    /// What the agent itself had put there without proof is not believed, nor held against it: it may be its own work.
     fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return;
+        };
+        if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
+            return;
+        }
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-            put_whole(&mut trusted.index, scalar, source, keyed);
+            put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
     }
 
@@ -236,6 +252,9 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Everything below a value, none of it believed.
     pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
+        if let Value::String(text) = value {
+            return self.suspect_text(text, path);
+        }
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
@@ -262,11 +281,16 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
     fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
         let path = if self.failed { Some(OWN_WORDS) } else { path };
+        let at = usize::from(trust == Trust::Trusted);
+        // In a list of records the same fields come again and again.
+        let noted = self.fields.get(path.unwrap_or_default());
+        if let Some(Some(number)) = noted.and_then(|numbers| numbers.get(at)) {
+            return *number;
+        }
         let room = self.fields.len() < PROVENANCE_FIELDS_MAX;
         let field = path.filter(|path| self.fields.contains_key(*path) || room);
         // No pointer but that of the whole document is empty, and that is no field.
         let known = field.unwrap_or_default();
-        let at = usize::from(trust == Trust::Trusted);
         let noted = self.fields.get(known).and_then(|numbers| numbers.get(at));
         if let Some(Some(number)) = noted {
             return *number;
@@ -289,14 +313,13 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 }
 
-/// The names by which an intent may speak of what a call read: the argument, and for a file also its last part.
-fn names_of(argument: &str, verb: Verb) -> impl Iterator<Item = &str> {
-    let short = argument.len() <= 1024;
-    let file = argument.rsplit(['/', '\\']).next();
-    let file = file.filter(|file| {
-        verb == Verb::Read && !argument.contains("://") && *file != argument && !file.is_empty()
-    });
-    std::iter::once(argument).chain(file).filter(move |_| short)
+/// One step more of a JSON Pointer.
+fn push_step(path: &mut String, step: &str) {
+    path.push('/');
+    match memchr::memchr2(b'~', b'/', step.as_bytes()) {
+        Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
+        None => path.push_str(step),
+    }
 }
 
 /// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.

@@ -1,0 +1,311 @@
+//! What each argument of a tool needs by the operator's labels.
+
+use super::choice::need_of_control;
+use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// What the values of an argument need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// Each comes from an accepted origin.
+    Proved,
+    /// The same, byte for byte.
+    Exact,
+    /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time), but for
+    /// what leads out in it.
+    NotSuspect,
+    /// The same, but for what has fewer than three letters or digits: it stands everywhere.
+    NotDictated,
+    /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
+    /// content has it among others.
+    GuardedChoice,
+    /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
+    /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
+    FreeChoice,
+    /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.
+    Leads,
+    /// Links in it do: to fetch one is to send something there.
+    Links,
+    /// Nothing.
+    Nothing,
+}
+
+/// A JSON Pointer (RFC 6901) in which `*` stands for any one step; it covers what is below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pattern {
+    pub(super) text: String,
+    pub(super) steps: Vec<String>,
+}
+
+impl Pattern {
+    pub(crate) fn new(pointer: &str) -> Self {
+        let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
+        Self {
+            text: pointer.to_owned(),
+            steps: pointer.split('/').skip(1).map(step).collect(),
+        }
+    }
+
+    /// An element of an array may stand where its label's pointer has an index, or nothing at all: `/a/b` is meant as well
+    /// where `a` is a list of records.
+    pub(crate) fn covers(&self, path: &[&str]) -> bool {
+        let mut at = path.iter();
+        self.steps.iter().all(|step| {
+            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
+            loop {
+                match at.next() {
+                    None => return false,
+                    Some(&"*") if !index => {}
+                    Some(&"*") => return true,
+                    Some(at) => return step == "*" || step == at,
+                }
+            }
+        })
+    }
+
+    /// Whether what stands there is something. An empty target is a violation, never "nothing to check"; so is a missing
+    /// one that the tool needs.
+    pub(super) fn is_filled_in(&self, required: bool, arguments: &Value) -> bool {
+        let mut nodes = vec![arguments];
+        let mut missing = false;
+        for step in &self.steps {
+            // Of several payments, each has its own target.
+            missing |= nodes.iter().any(|node| lacks(node, step));
+            let mut below = Vec::new();
+            for node in nodes {
+                one_below(node, step, &mut below);
+            }
+            nodes = below;
+        }
+        let empty = |node: &&Value| match node {
+            Value::String(text) => text.trim().is_empty(),
+            Value::Array(elements) => elements.is_empty(),
+            Value::Object(members) => Map::is_empty(members),
+            _ => false,
+        };
+        missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
+        !(nodes.iter().any(empty) || (required && missing))
+    }
+}
+
+/// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
+fn one_below<'v>(node: &'v Value, step: &str, found: &mut Vec<&'v Value>) {
+    match node {
+        Value::Array(elements) if step == "*" => found.extend(elements),
+        Value::Array(elements) => match step.parse::<usize>() {
+            Ok(index) => found.extend(elements.get(index)),
+            Err(_) => elements
+                .iter()
+                .for_each(|element| one_below(element, step, found)),
+        },
+        Value::Object(members) if step == "*" => found.extend(members.values()),
+        Value::Object(members) => found.extend(members.get(step)),
+        _ => {}
+    }
+}
+
+/// Whether a record, or one of a list of them, does not have the member.
+fn lacks(node: &Value, step: &str) -> bool {
+    match node {
+        Value::Object(members) => step != "*" && !members.contains_key(step),
+        Value::Array(elements) if step != "*" && step.parse::<usize>().is_err() => {
+            elements.iter().any(|element| lacks(element, step))
+        }
+        _ => false,
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) at: Pattern,
+    pub(super) need: Need,
+    /// Whether a call without it is a violation: there would be nothing to check.
+    pub(super) required: bool,
+}
+
+/// What a tool's arguments need by its labels.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) rules: Vec<Rule>,
+    pub(super) rest: Need,
+    /// Arguments that name what is read, by their labels; empty: their names tell.
+    naming: Vec<Pattern>,
+    /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
+    names: HashSet<String>,
+}
+
+/// Words in the names of arguments that say which thing is meant, where no label does.
+const NAMING: [&str; 14] = [
+    "file", "filename", "filepath", "path", "document", "doc", "url", "uri", "link", "href",
+    "page", "webpage", "website", "resource",
+];
+
+impl Plan {
+    pub(crate) fn of(entry: &CatalogueEntry) -> Self {
+        // Its one argument is a part of its approved name.
+        if entry.definition.listed() == Listed::Resource {
+            return Self {
+                rules: Vec::new(),
+                rest: Need::Nothing,
+                naming: Vec::new(),
+                names: HashSet::new(),
+            };
+        }
+        let consequential = entry.consequential.iter().flatten();
+        let mut rules: Vec<Rule> = consequential
+            .map(|pointer| Rule {
+                at: Pattern::new(pointer),
+                need: match entry.roles.get(pointer) {
+                    Some(Role::Credential | Role::Command) => Need::Exact,
+                    _ => Need::Proved,
+                },
+                required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
+            })
+            .collect();
+        let listed = |pointer: &String| {
+            entry
+                .consequential
+                .iter()
+                .flatten()
+                .any(|other| other == pointer)
+        };
+        let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
+        rules.extend(roles.map(|(pointer, role)| Rule {
+            at: Pattern::new(pointer),
+            need: match role {
+                Role::Control => {
+                    need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
+                }
+                role => need_of(*role, entry.verb),
+            },
+            required: matches!(role, Role::Target | Role::Command),
+        }));
+        let unlabelled = entry.consequential.is_none() && entry.roles.is_empty();
+        let rest = match entry.verb {
+            Verb::Read => Need::Links,
+            _ if unlabelled => Need::Proved,
+            _ => Need::Leads,
+        };
+        let names = |role: &Role| matches!(role, Role::Selector | Role::Target);
+        let naming = entry.roles.iter().filter(|(_, role)| names(role));
+        Self {
+            rules,
+            rest,
+            naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
+            names: names_in(entry),
+        }
+    }
+
+    /// Whether the name of a member is a word of the caller's, at a place that a label speaks of (`labelled`) or that none
+    /// does. Top-level names are the tool's own, and of a tool that says nothing of its arguments nobody knows.
+    pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
+        let open = labelled || (path.len() > 1 && !self.names.is_empty());
+        open && !self.names.contains(name)
+    }
+
+    /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
+    pub(super) fn names_thing(&self, path: &[&str]) -> bool {
+        match (self.naming.as_slice(), path.first()) {
+            ([], Some(name)) => words_of(name).any(|word| NAMING.contains(&word.as_str())),
+            (naming, _) => naming.iter().any(|at| at.covers(path)),
+        }
+    }
+}
+
+/// The names that a tool has for members, at whatever place.
+fn names_in(entry: &CatalogueEntry) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut pending = vec![&entry.definition.input_schema];
+    while let Some(schema) = pending.pop() {
+        match schema {
+            Value::Array(schemas) => pending.extend(schemas),
+            Value::Object(members) => {
+                let properties = members.get("properties").and_then(Value::as_object);
+                names.extend(
+                    properties
+                        .into_iter()
+                        .flat_map(|named| named.keys().cloned()),
+                );
+                pending.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    let labels = entry
+        .roles
+        .keys()
+        .chain(entry.consequential.iter().flatten());
+    names.extend(labels.flat_map(|pointer| Pattern::new(pointer).steps));
+    names
+}
+
+/// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
+pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.push(word);
+    words.into_iter().map(|word| match word.strip_suffix('s') {
+        Some(singular) if !singular.ends_with(['s', 'u']) => singular.to_owned(),
+        _ => word,
+    })
+}
+
+fn need_of(role: Role, verb: Verb) -> Need {
+    match role {
+        Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
+        Role::Credential | Role::Command => Need::Exact,
+        Role::Selector if verb == Verb::Read => Need::Links,
+        Role::Selector => Need::Proved,
+        Role::Amount | Role::Currency => Need::NotSuspect,
+        Role::RowLimit | Role::Control => Need::NotDictated,
+        Role::Content => Need::Leads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A label means the same whether it has a step for a list or not.
+    #[test]
+    fn a_list_on_the_way_needs_no_step() {
+        let whole = json!({"payments": [{"to": "a"}, {"to": "b"}]});
+        let nested = json!({"payments": [[{"to": "a"}], [{"to": "b"}]]});
+        for pointer in ["/payments/*/to", "/payments/to"] {
+            let pattern = Pattern::new(pointer);
+            assert!(pattern.covers(&["payments", "*", "to"]), "{pointer}");
+            assert!(pattern.is_filled_in(true, &whole), "{pointer}");
+            for bad in [
+                json!({"payments": [{"to": "a"}, {"amount": 1}]}),
+                json!({"payments": [{"to": "a"}, {"to": null}]}),
+                json!({"payments": []}),
+                json!({"payments": [{"amount": 1}]}),
+                json!({}),
+            ] {
+                assert!(!pattern.is_filled_in(true, &bad), "{pointer} {bad}");
+                assert!(pattern.is_filled_in(false, &bad), "{pointer} {bad}");
+            }
+            // Empty is a violation, needed or not.
+            let empty = json!({"payments": [{"to": "a"}, {"to": " "}]});
+            assert!(!pattern.is_filled_in(false, &empty), "{pointer}");
+        }
+        let short = Pattern::new("/payments/to");
+        assert!(short.covers(&["payments", "*", "*", "to"]));
+        assert!(short.is_filled_in(true, &nested));
+        let first = Pattern::new("/payments/0/to");
+        assert!(first.is_filled_in(true, &json!({"payments": [{"to": "a"}, {}]})));
+        assert!(!first.is_filled_in(true, &json!({"payments": [{}, {"to": "a"}]})));
+    }
+}
