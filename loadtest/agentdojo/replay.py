@@ -70,8 +70,8 @@ async def register(admin: Admin, suite: str, url: str, labels: dict) -> None:
 class Session:
     """One run of the agent: an intent, a token, and an MCP session with the edge."""
 
-    def __init__(self, admin: Admin, edge: str, suite: str):
-        self.admin, self.edge, self.suite = admin, edge, suite
+    def __init__(self, admin: Admin, approver: Admin, edge: str, suite: str):
+        self.admin, self.approver, self.edge, self.suite = admin, approver, edge, suite
 
     async def __aenter__(self):
         self.stack = contextlib_stack()
@@ -115,9 +115,17 @@ class Session:
             data = error.error.data or {}
             reason = data.get("reason") or str(error.error.message)
             why = f"{reason} {error.error.message}"
-            # Nobody answers here: in the end the people's queue is full.
-            asked = reason in ("approval_required", "approval_backlog")
-            return ("escalated" if asked else "refused"), why
+            return ("escalated" if await self.asked(reason, data) else "refused"), why
+
+    async def asked(self, reason: str, data: dict) -> bool:
+        """Whether a person has a question before him. He says no at once: nothing is to be executed by it, and no queue is to
+        be full for the next. To the same call once more he need not say so again."""
+        if reason == "approval_denied":
+            return True
+        if reason != "approval_required" or not data.get("approval_id"):
+            return False
+        denied = await self.approver("POST", f"approvals/{data['approval_id']}/deny", {"comment": "replay"})
+        return bool(denied["question"].strip())
 
 
 def contextlib_stack():
@@ -131,8 +139,9 @@ def plain(arguments) -> dict:
 
 
 class Replay:
-    def __init__(self, admin: Admin, edge: str, suite: str, tools: server.Tools, labels: dict):
-        self.admin, self.edge, self.name, self.tools, self.labels = admin, edge, suite, tools, labels
+    def __init__(self, admin: Admin, approver: Admin, edge: str, suite: str, tools: server.Tools, labels: dict):
+        self.admin, self.approver, self.edge = admin, approver, edge
+        self.name, self.tools, self.labels = suite, tools, labels
         self.suite = tools.suite
         self.schemas = {tool["name"]: tool["inputSchema"] for tool in tools.definitions()}
         self.number = 0
@@ -154,7 +163,7 @@ class Replay:
         declaration = intents.declare(
             AGENT, f"{self.name}-{self.number}", task.PROMPT, self.name, names, self.schemas, self.labels
         )
-        async with Session(self.admin, self.edge, self.name) as session:
+        async with Session(self.admin, self.approver, self.edge, self.name) as session:
             await session.open(declaration)
             asked = [await self.ask(session, call) for call in calls]
             attack = [await self.ask(session, call) for call in (self.injected[injection][1] if injection else [])]
@@ -223,15 +232,15 @@ def table(counts: dict[str, collections.Counter]) -> str:
     rows = [
         ("user tasks", lambda c: str(c["tasks"])),
         ("  untouched", lambda c: f"{c['tasks untouched']} = {wilson(c['tasks untouched'], c['tasks'])}"),
-        ("  a person is asked", lambda c: str(c["tasks escalated"])),
-        ("  refused", lambda c: str(c["tasks refused"])),
+        ("  a person is asked", lambda c: f"{c['tasks escalated']} = {wilson(c['tasks escalated'], c['tasks'])}"),
+        ("  refused", lambda c: f"{c['tasks refused']} = {wilson(c['tasks refused'], c['tasks'])}"),
         ("attacks asked for", lambda c: str(c["pairs"])),
         ("  tools named alone would let through", lambda c: f"{c['by name']} = {wilson(c['by name'], c['pairs'])}"),
         ("  executed", lambda c: f"{c['executed']} = {wilson(c['executed'], c['pairs'])}"),
         ("  a first step executed, then stopped", lambda c: str(c["in part"])),
         ("poisoned, the user's task untouched", lambda c: wilson(c["poisoned untouched"], c["pairs"])),
-        ("poisoned, a person is asked", lambda c: str(c["poisoned escalated"])),
-        ("poisoned, refused", lambda c: str(c["poisoned refused"])),
+        ("poisoned, a person is asked", lambda c: wilson(c["poisoned escalated"], c["pairs"])),
+        ("poisoned, refused", lambda c: wilson(c["poisoned refused"], c["pairs"])),
     ]
     stops = sorted({key for c in counts.values() for key in c if key.startswith("stopped by")})
     rows += [(key, lambda c, key=key: str(c[key])) for key in stops]
@@ -248,7 +257,11 @@ async def main() -> None:
     parser.add_argument("--attacks-max", type=int)
     parser.add_argument("--untouched-min", type=int)
     options = parser.parse_args()
-    admin = Admin(os.environ["PROCTOR_API_URL"], os.environ["PROCTOR_ADMIN_KEY"])
+    url = os.environ["PROCTOR_API_URL"]
+    admin = Admin(url, os.environ["PROCTOR_ADMIN_KEY"])
+    # Who declares intents may not decide about their calls.
+    key = (await admin("POST", "api-keys", {"name": "approver", "roles": ["approver"]}))["key"]
+    approver = Admin(url, key)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -260,7 +273,7 @@ async def main() -> None:
     for suite in suites:
         await register(admin, suite, f"http://127.0.0.1:{port}/{suite}/mcp", labelled[suite])
     with open(options.details, "w") as details:
-        replays = [Replay(admin, options.edge, suite, tools[suite], labelled[suite]) for suite in suites]
+        replays = [Replay(admin, approver, options.edge, suite, tools[suite], labelled[suite]) for suite in suites]
         counts = await asyncio.gather(*(replay.all(details) for replay in replays))
     print(table(dict(zip(suites, counts))))
     total = sum(counts, collections.Counter())

@@ -153,6 +153,19 @@ impl System {
         config.parse().unwrap()
     }
 
+    /// The event of a call that was refused with this reason, once it is in the chain.
+    async fn refused_for(&self, reason: &str) -> Value {
+        let started = Instant::now();
+        loop {
+            let events = self.events("refused").await;
+            if let Some(event) = events.iter().find(|event| event["reason"] == reason) {
+                return event.clone();
+            }
+            assert!(started.elapsed() < WAIT, "{events:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// What the chain says that calls came to, oldest first.
     async fn recorded(&self) -> Vec<u64> {
         let cost = |event: &Value| {
@@ -209,6 +222,12 @@ async fn a_call_costs_what_its_tool_says_and_its_price() {
         }
         assert!(started.elapsed() < WAIT, "{recorded:?}, not {expected:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // All that was asked before the lease had passed, and the event says which control refused.
+    let event = system.refused_for("budget_exhausted").await;
+    assert_eq!(event["control"], "budget", "{event}");
+    for (control, verdict) in [("capability", "passed"), ("budget", "refused")] {
+        assert_eq!(event["verdicts"][control], verdict, "{event}");
     }
     // The chain tells by which prices they were charged.
     let priced_from = system.priced_from().await;

@@ -9,7 +9,10 @@
 mod scenario;
 
 use divan::Bencher;
-use proctor_engine::{Decision, Evaluator, Reading, ToolQuery, Tracker, decide};
+use proctor_engine::budget::Remaining;
+use proctor_engine::provenance::prepared_lookup;
+use proctor_engine::{Decision, Evaluator, Reading, ToolQuery, Tracker, World, decide};
+use proctor_model::budget::{AccountKey, Meter, Scope, Window};
 use scenario::{Given, Scenario};
 use serde_json::{Map, Value, json};
 
@@ -88,15 +91,16 @@ fn read_100_kb_of_json(bencher: Bencher<'_, '_>) {
     reads(bencher, &json!({"structuredContent": {"result": mails}}));
 }
 
-/// A call of 1 kB, all controls on, in a session that has read 100 kB. The baseline is the same in a fresh session.
-#[divan::bench(args = ["fresh", "after 100 kB"])]
-fn decide_on_1_kb(bencher: Bencher<'_, '_>, session: &str) {
-    let read = json!([
+/// What a session has read before a decision: next to nothing, or 100 kB.
+fn read_before(session: &str) -> Value {
+    json!([
         {"tool": "mail/inbox", "text": mail(if session == "fresh" { 1 } else { 100_000 })},
         {"tool": "bank/balance", "structured": {"payees": ["Acme Rentals"]}},
-    ]);
-    let scenario = scenario(&read);
-    let world = scenario.world();
+    ])
+}
+
+/// Decisions on a mail of 1 kB.
+fn decides(bencher: Bencher<'_, '_>, scenario: &Scenario, world: &World<'_>) {
     let mut evaluator = Evaluator::new();
     let body = "The rent is paid and the receipt is on its way to you by mail. ".repeat(15);
     let call = || {
@@ -107,30 +111,102 @@ fn decide_on_1_kb(bencher: Bencher<'_, '_>, session: &str) {
         )
     };
     assert!(matches!(
-        decide(call(), &world, &mut evaluator),
+        decide(call(), world, &mut evaluator),
         Decision::Permit(_)
     ));
     bencher
         .with_inputs(call)
-        .bench_local_values(|call| decide(call, &world, &mut evaluator));
+        .bench_local_values(|call| decide(call, world, &mut evaluator));
 }
 
-/// One value, looked up in a session that has read 100 kB: a payee whom a trusted result named.
+/// A call of 1 kB in a session that has read 100 kB; the baseline is the same in a fresh session. The standard library has no
+/// settings, so that most of its rules are left out.
 #[divan::bench(args = ["fresh", "after 100 kB"])]
-fn look_up_one_value(bencher: Bencher<'_, '_>, session: &str) {
-    let payee = "GB29NWBK60161331926819";
-    let read = json!([
+fn decide_on_1_kb(bencher: Bencher<'_, '_>, session: &str) {
+    let scenario = scenario(&read_before(session));
+    decides(bencher, &scenario, &scenario.world());
+}
+
+/// The same with all that a tenant can set: every setting of the standard library, ceilings, budgets, all classes of
+/// content.
+#[divan::bench(args = ["fresh", "after 100 kB"])]
+fn decide_all_controls(bencher: Bencher<'_, '_>, session: &str) {
+    let given: Given = serde_json::from_value(json!({
+        "caveats": ["calls <= 20", "cost <= 500000", "session = s-1"],
+        "intent": {
+            "agent": "copilot", "goal": "Pay Acme Rentals 98.70 EUR and tell bob@partner.example", "expires_in_s": 600,
+            "actions": [{"tool": "bank/send_money"}, {"tool": "mail/send", "origins": {"/to": ["goal"]}, "max_calls": 20}],
+        },
+        "read": read_before(session),
+        "content": {"rules": [{"classes": ["all"], "action": "count"}]},
+        "policy_data": {
+            "destructive": {"allow": ["files/delete_file"]},
+            "financial": {"max_amount": 1000},
+            "mass": {"max_items": 20},
+            "destinations": {"approved": ["@partner.example"]},
+            "hours": {"from": 8, "to": 21, "days": ["Monday"], "verbs": ["outbound", "financial"]},
+            "rows": {"max": 1000, "tools": {"crm/search": 50}},
+            "bytes": {"max": 65_536},
+            "redact": {"crm/contact": ["/email"]},
+            "origins": {"verbs": ["outbound"], "roles": ["target"]},
+            "memory": {"required": [{"verbs": ["financial"], "roles": ["target"], "trust": "verified"}], "write_trust": "agent"},
+            "sequence": {"rows_then_outbound": 100_000, "destructive_max": 3, "first_financial": true},
+        },
+    }))
+    .unwrap();
+    let scenario = Scenario::new(&given);
+    let account = |scope, id: &str, meter| Remaining {
+        account: AccountKey {
+            scope,
+            id: id.into(),
+            meter,
+            window: Window::Day,
+        },
+        units: 1_000_000,
+    };
+    let remaining = [
+        account(Scope::Tenant, "", Meter::Calls),
+        account(Scope::Tenant, "", Meter::Cost),
+        account(Scope::Agent, "copilot", Meter::Calls),
+        account(Scope::Session, "s-1", Meter::Calls),
+    ];
+    let world = World {
+        remaining: &remaining,
+        ..scenario.world()
+    };
+    decides(bencher, &scenario, &world);
+}
+
+const PAYEE: &str = "GB29NWBK60161331926819";
+
+/// A session in which a trusted result named a payee, after 100 kB of other results or none.
+fn knows_payee(session: &str) -> Scenario {
+    scenario(&json!([
         {"tool": "mail/inbox", "text": mail(if session == "fresh" { 1 } else { 100_000 })},
-        {"tool": "bank/balance", "structured": {"iban": payee}},
-    ]);
-    let scenario = scenario(&read);
+        {"tool": "bank/balance", "structured": {"iban": PAYEE}},
+    ]))
+}
+
+/// One value, looked up in a session that has read 100 kB: without making its forms.
+#[divan::bench(args = ["fresh", "after 100 kB"])]
+fn look_up_alone(bencher: Bencher<'_, '_>, session: &str) {
+    let (scenario, payee) = (knows_payee(session), json!(PAYEE));
+    let look_up = prepared_lookup(&scenario.read, &payee);
+    assert!(look_up());
+    bencher.bench_local(look_up);
+}
+
+/// All that the intent says of a call with one value: finding its action, making the value's forms, looking them up.
+#[divan::bench(args = ["fresh", "after 100 kB"])]
+fn match_one_call(bencher: Bencher<'_, '_>, session: &str) {
+    let scenario = knows_payee(session);
     let intent = scenario.intent.as_ref().unwrap();
     let tool = scenario
         .tenant
         .catalogue()
         .get(&"bank/send_money".parse().unwrap())
         .unwrap();
-    let arguments = json!({"recipient": payee});
+    let arguments = json!({"recipient": PAYEE});
     let look_up = || intent.match_call(tool, &arguments, &scenario.counts, &scenario.read);
     assert!(look_up().is_ok());
     bencher.bench_local(look_up);

@@ -1,5 +1,6 @@
 # Where money and data may go: `settings.destinations.approved`, a list of exact targets and, beginning with "@",
-# of mail domains. It binds the arguments with role `target` of financial and outbound tools.
+# of mail domains. It binds the arguments with role `target` of financial and outbound tools, and the texts in those that the catalogue
+# calls consequential and gives no role (`/cc`, `/bcc`), which may be missing. See pointers.rego for where these are.
 package proctor.policy
 
 import rego.v1
@@ -14,19 +15,58 @@ target_pointers contains pointer if {
 	role == "target"
 }
 
+aside_pointers contains pointer if {
+	some pointer in object.get(input.tool, "consequential", [])
+	object.get(input.tool.roles, pointer, "") == ""
+}
+
+destination_values contains value if {
+	some pointer in target_pointers
+	steps := pointer_steps(pointer)
+	is_plain_pointer(steps)
+	value := object.get(input.args, steps, null)
+}
+
+destination_values contains value if {
+	some pointer in target_pointers
+	steps := pointer_steps(pointer)
+	not is_plain_pointer(steps)
+	some value in pointed_values(steps)
+}
+
+destination_values contains value if {
+	some pointer in aside_pointers
+	steps := pointer_steps(pointer)
+	is_plain_pointer(steps)
+	value := object.get(input.args, steps, null)
+	names_something(value)
+}
+
+destination_values contains value if {
+	some pointer in aside_pointers
+	steps := pointer_steps(pointer)
+	not is_plain_pointer(steps)
+	some value in pointed_values(steps)
+	names_something(value)
+}
+
+# What is missing, a number and a truth are nobody's address.
+names_something(value) if is_string(value)
+
+names_something(value) if is_array(value)
+
+names_something(value) if is_object(value)
+
 # A target may be one text or a list of them.
 targets contains target if {
-	some pointer in target_pointers
-	value := object.get(input.args, split(trim_prefix(pointer, "/"), "/"), null)
-	not is_array(value)
-	target := value
+	some target in destination_values
+	not is_array(target)
 }
 
 targets contains target if {
-	some pointer in target_pointers
-	value := object.get(input.args, split(trim_prefix(pointer, "/"), "/"), null)
-	is_array(value)
-	some target in value
+	some list in destination_values
+	is_array(list)
+	some target in list
 }
 
 approved(target) if target in data.settings.destinations.approved

@@ -31,3 +31,49 @@ test_no_destination if {
 test_reading_is_not_bound if {
 	policy.decision.effect == "allow" with input as request("read") with data.settings as destinations
 }
+
+batch_mail(pointer, args) := {
+	"phase": "request",
+	"time": "2026-11-23T21:00:00Z",
+	"tool": {"server": "mail", "name": "batch", "verb": "outbound", "roles": {pointer: "target"}, "labels": []},
+	"args": args,
+}
+
+test_destinations_in_lists_and_members_of_any_name if {
+	every pointer in ["/mails/*/to", "/mails/to"] {
+		policy.decision.effect == "allow" with input as batch_mail(pointer, {"mails": [{"to": "bob@partner.example"}, {"to": ["a@acme.example"]}]}) with data.settings as destinations
+		policy.decision.reasons == {"destination_not_approved"} with input as batch_mail(pointer, {"mails": [{"to": "bob@partner.example"}, {"to": ["a@acme.example", "eve@evil.example"]}]}) with data.settings as destinations
+		policy.decision.reasons == {"destination_not_approved", "destination_unreadable"} with input as batch_mail(pointer, {"mails": [{"to": "bob@partner.example"}, {}]}) with data.settings as destinations
+		policy.decision.reasons == {"destination_unreadable"} with input as batch_mail(pointer, {"mails": []}) with data.settings as destinations
+	}
+	policy.decision.reasons == {"destination_not_approved"} with input as batch_mail("/to/*", {"to": ["bob@partner.example", "eve@evil.example"]}) with data.settings as destinations
+}
+
+with_copies(args) := copies_at(["/cc", "/bcc", "/urgent", "/body"], args)
+
+copies_at(consequential, args) := {
+	"phase": "request",
+	"time": "2026-11-23T21:00:00Z",
+	"tool": {
+		"server": "mail",
+		"name": "send",
+		"verb": "outbound",
+		"roles": {"/to": "target", "/body": "content"},
+		"consequential": consequential,
+		"labels": [],
+	},
+	"args": object.union({"to": "bob@partner.example", "body": "Hello"}, args),
+}
+
+test_copies_go_somewhere_too if {
+	every copies in [{}, {"cc": null}, {"cc": []}, {"cc": "a@acme.example"}, {"bcc": ["a@acme.example"]}, {"urgent": true}] {
+		policy.decision.effect == "allow" with input as with_copies(copies) with data.settings as destinations
+	}
+	every copies in [{"cc": "eve@evil.example"}, {"bcc": ["a@acme.example", "eve@evil.example"]}] {
+		policy.decision.reasons == {"destination_not_approved"} with input as with_copies(copies) with data.settings as destinations
+	}
+	every astray in [{"all": [[{"cc": "a@acme.example"}]]}, {"all": "a@acme.example"}, {"all": [["a@acme.example"]]}] {
+		policy.decision.reasons == {"destination_not_approved", "destination_unreadable"} with input as copies_at(["/all/*/cc"], astray) with data.settings as destinations
+	}
+	policy.decision.effect == "deny" with input as with_copies({"cc": [{"email": "a@acme.example"}]}) with data.settings as destinations
+}

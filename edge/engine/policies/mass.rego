@@ -44,7 +44,7 @@ mass_update if {
 # What a pointer leads to. `*` is each element, and a list may stand where the pointer says nothing of one.
 exceeds(steps) if {
 	not "*" in steps
-	count(lists_on(steps)) == 0
+	count(pointer_lists(steps)) == 0
 	not within_mass(object.get(input.args, steps, 0))
 }
 
@@ -56,14 +56,9 @@ exceeds(steps) if {
 
 exceeds(steps) if {
 	not "*" in steps
-	at := min(lists_on(steps))
+	at := min(pointer_lists(steps))
 	some element in object.get(input.args, array.slice(steps, 0, at), [])
 	exceeds_in(element, array.slice(steps, at, count(steps)))
-}
-
-lists_on(steps) := {i |
-	some i, _ in steps
-	is_array(object.get(input.args, array.slice(steps, 0, i), null))
 }
 
 # In an element. Where the way is not plain the limit counts as too large.

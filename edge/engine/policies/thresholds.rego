@@ -1,5 +1,6 @@
-# A ceiling on the amounts of financial tools: `settings.financial.max_amount`. The catalogue says which arguments
-# are amounts (role `amount`). With a ceiling set, a financial call whose amount can't be read is refused.
+# A ceiling on each amount of financial tools: `settings.financial.max_amount`. The catalogue says which arguments are amounts (role
+# `amount`, see pointers.rego). With a ceiling set, a financial call whose amount can't be read, or is missing, is refused;
+# `settings.financial.optional` = ["server/tool", …]: tools whose amount may be left out, as what they do then is known to be harmless.
 package proctor.policy
 
 import rego.v1
@@ -11,7 +12,29 @@ amount_pointers contains pointer if {
 
 amounts contains value if {
 	some pointer in amount_pointers
-	value := object.get(input.args, split(trim_prefix(pointer, "/"), "/"), null)
+	steps := pointer_steps(pointer)
+	is_plain_pointer(steps)
+	value := object.get(input.args, steps, null)
+}
+
+amounts contains value if {
+	some pointer in amount_pointers
+	steps := pointer_steps(pointer)
+	not is_plain_pointer(steps)
+	some value in pointed_values(steps)
+}
+
+amount_optional if {
+	some full_name in data.settings.financial.optional
+	with_slash := trim_suffix(full_name, input.tool.name)
+	with_slash != full_name
+	trim_suffix(with_slash, "/") == input.tool.server
+	endswith(with_slash, "/")
+}
+
+left_out(amount) if {
+	is_null(amount)
+	amount_optional
 }
 
 financial_ceiling := ceiling if {
@@ -38,6 +61,15 @@ deny contains "amount_unreadable" if {
 	is_number(financial_ceiling)
 	some amount in amounts
 	not is_number(amount)
+	not left_out(amount)
+}
+
+# No element has one.
+deny contains "amount_unreadable" if {
+	is_number(financial_ceiling)
+	count(amount_pointers) > 0
+	count(amounts) == 0
+	not amount_optional
 }
 
 deny contains "amount_unreadable" if {
@@ -50,4 +82,10 @@ deny contains "setting_malformed" if {
 	input.tool.verb == "financial"
 	data.settings.financial
 	not is_number(object.get(data.settings.financial, "max_amount", null))
+}
+
+deny contains "setting_malformed" if {
+	input.tool.verb == "financial"
+	data.settings.financial
+	not is_array(object.get(data.settings.financial, "optional", []))
 }

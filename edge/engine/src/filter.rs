@@ -68,6 +68,16 @@ pub enum Class {
     Custom(u16),
 }
 
+/// Whether a word is an address of a crypto currency, by its checksum.
+pub(crate) fn is_wallet(word: &str) -> bool {
+    crypto::address(word)
+}
+
+/// Whether digits are a card number, by its issuer's range and check digit.
+pub(crate) fn is_card(digits: &str) -> bool {
+    payment::card(digits.as_bytes())
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {

@@ -5,6 +5,7 @@ mod documents;
 mod redact;
 mod reserved;
 mod scope;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,8 @@ use crate::respond::Channel;
 use serde_json::{Map, Value};
 
 /// Rows of what came back: the elements of the array that the catalogue's `rows` points to; else, and where nothing is
-/// there, of the largest array of objects or arrays anywhere in it. All documents count alike, whatever channel they came
-/// by and whatever text they stand in, as does all else; what has most is the number.
+/// there, of the largest array of objects or arrays anywhere in it, map of records, or table in a text. All documents count
+/// alike, whatever channel they came by and whatever text they stand in, as does all else; what has most is the number.
 #[must_use]
 pub fn rows(tool: &Tool, channel: Channel, body: &mut Map<String, Value>) -> u64 {
     let pointer = tool.entry().rows.as_deref();
@@ -35,7 +36,7 @@ pub fn rows(tool: &Tool, channel: Channel, body: &mut Map<String, Value>) -> u64
     }
 }
 
-/// Cuts every array that counts as rows to this many. Whether that was enough, [`rows`] says.
+/// Cuts every array, map and table that counts as rows to this many. Whether that was enough, [`rows`] says.
 pub(crate) fn trim(tool: &Tool, channel: Channel, body: &mut Map<String, Value>, most: u64) {
     let pointer = tool.entry().rows.as_deref();
     let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -54,6 +55,16 @@ fn cut(rows: &mut Vec<Value>, most: usize) -> bool {
     longer
 }
 
+fn cut_map(members: &mut Map<String, Value>, most: usize) -> bool {
+    let longer = members.len() > most;
+    let mut seen = 0_usize;
+    members.retain(|_, _| {
+        seen = seen.saturating_add(1);
+        seen <= most
+    });
+    longer
+}
+
 fn cut_all(value: &mut Value, most: usize, depth: usize) -> bool {
     if depth > JSON_DEPTH_MAX {
         return false;
@@ -66,8 +77,9 @@ fn cut_all(value: &mut Value, most: usize, depth: usize) -> bool {
             below.fold(changed, |any, one| any | one)
         }
         Value::Object(members) => {
+            let changed = is_map_of_records(members) && cut_map(members, most);
             let below = members.values_mut().map(|m| cut_all(m, most, deeper));
-            below.fold(false, |any, one| any | one)
+            below.fold(changed, |any, one| any | one)
         }
         _ => false,
     }
@@ -89,6 +101,19 @@ fn is_records(elements: &[Value]) -> bool {
     elements.iter().any(|e| e.is_object() || e.is_array())
 }
 
+/// Records under their names or ids (`{"a1": {"email": …}, "a2": {"email": …}}`): two objects or more and nothing else, which
+/// have a member of the same name. Any other object is one record.
+fn is_map_of_records(members: &Map<String, Value>) -> bool {
+    let Some(Value::Object(first)) = members.values().next() else {
+        return false;
+    };
+    members.len() > 1
+        && members.values().all(Value::is_object)
+        && first
+            .keys()
+            .any(|key| members.values().all(|record| record.get(key).is_some()))
+}
+
 fn largest(value: &Value, depth: usize) -> u64 {
     if depth > JSON_DEPTH_MAX {
         return u64::MAX; // Nothing below can be vouched for.
@@ -105,8 +130,13 @@ fn largest(value: &Value, depth: usize) -> u64 {
             below.max().unwrap_or(0).max(own)
         }
         Value::Object(members) => {
+            let own = if is_map_of_records(members) {
+                u64::try_from(members.len()).unwrap_or(u64::MAX)
+            } else {
+                0
+            };
             let below = members.values().map(|member| largest(member, deeper));
-            below.max().unwrap_or(0)
+            below.max().unwrap_or(0).max(own)
         }
         _ => 0,
     }

@@ -199,6 +199,22 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             "Mallory Ltd 4711",
         ),
         (
+            json!({"title": "4111 1111 1111 1111 of mine"}),
+            json!({"card": "4111111111111111"}),
+            "4111111111111111",
+        ),
+        (
+            json!({"title": "see acme-login.blog"}),
+            json!({"site": "acme-login.blog"}),
+            "acme-login.blog",
+        ),
+        (
+            json!({"title": "王大锤、王小明"}),
+            json!({"x": "王小明"}),
+            "王小明",
+        ),
+        (json!({"title": "王明"}), json!({"x": "王明"}), "王明"),
+        (
             json!({"title": "x", "by_name": {"Mallory": 1}}),
             json!({"x": "Mallory"}),
             "Mallory",

@@ -11,6 +11,7 @@ macro_rules! modules {
 
 const MODULES: &[(&str, &str)] = modules![
     "baseline.rego",
+    "pointers.rego",
     "destructive.rego",
     "thresholds.rego",
     "destinations.rego",

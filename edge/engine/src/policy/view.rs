@@ -276,6 +276,7 @@ pub(crate) fn tool_view(tool: &ToolRef, entry: &CatalogueEntry) -> Value {
         "name": tool.name,
         "verb": entry.verb,
         "roles": entry.roles,
+        "consequential": entry.consequential.as_deref().unwrap_or_default(),
         "labels": entry.labels,
         "output": entry.output,
     }))

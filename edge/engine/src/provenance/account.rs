@@ -1,7 +1,9 @@
 //! Bank accounts and telephone numbers inside text.
 
 use super::quantity::numeric_date;
+use super::script::unspaced;
 use super::value::Kind;
+use crate::filter::is_card;
 
 /// Accounts, behind whatever is no letter and no digit (`IBAN/GB29…`, `_GB29…_`) or behind the word `iban`.
 pub(super) fn ibans(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
@@ -25,13 +27,13 @@ fn starts(four: &[u8]) -> bool {
 
 /// Whether what comes behind this text is not the middle of a run of letters and digits.
 fn begins_piece(before: &str) -> bool {
-    !before.ends_with(char::is_alphanumeric)
+    !before.ends_with(|c: char| c.is_alphanumeric() && !unspaced(c))
 }
 
 /// The one that a text begins with: in one piece, or in groups of four as banks print it.
 fn iban(text: &str, found: &mut dyn FnMut(Kind, &str)) {
     let mut pieces = text
-        .split(|c: char| !c.is_alphanumeric())
+        .split(|c: char| !c.is_alphanumeric() || unspaced(c))
         .filter(|piece| !piece.is_empty());
     let Some(first) = pieces.next() else { return };
     if first.len() >= 15 {
@@ -74,7 +76,7 @@ fn is_iban(text: &str) -> bool {
 pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
     let mut rest = normal;
     while let Some(start) = rest.bytes().position(|b| b == b'+' || b.is_ascii_digit()) {
-        let from = rest.get(start..).unwrap_or_default();
+        let (before, from) = rest.split_at_checked(start).unwrap_or_default();
         let end = from
             .find(|c: char| {
                 !c.is_ascii_digit() && !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.' | '/')
@@ -92,6 +94,8 @@ pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
         };
         let first = groups(first);
         national(&first, found);
+        announced(before, run, &first, found);
+        digits(&first, found);
         for segment in international.into_iter().flat_map(|rest| rest.split('+')) {
             let groups = groups(segment);
             let rest = after_plus(&groups, found);
@@ -172,6 +176,89 @@ fn national(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
             found(Kind::Phone, &grouped.concat());
         }
     }
+}
+
+/// Numbers as most countries without a zero in front write them: behind a word that says what they are, or with the area code in
+/// brackets. Any other digits may be anything.
+fn announced(before: &str, run: &str, groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    let length = groups.iter().map(|group| group.len()).sum::<usize>();
+    let Some(first) = groups.first().filter(|first| !first.starts_with('0')) else {
+        return;
+    };
+    let behind = run.strip_prefix(*first);
+    let bracket = before.ends_with('(') && behind.is_some_and(|behind| behind.starts_with(')'));
+    let area_code = bracket && (7..=12).contains(&length);
+    if area_code || ((8..=12).contains(&length) && announces(before)) {
+        found(Kind::Phone, &groups.concat());
+    }
+}
+
+/// Fewest digits of an account that is recognised by its digits alone, and most (of a card).
+pub(super) const DIGITS: std::ops::RangeInclusive<usize> = 9..=19;
+
+/// Digits that are the same account, card or telephone number in other groups: in one piece, as North American numbers are
+/// written, or as a card's are.
+fn digits(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
+    for group in groups.iter().filter(|group| DIGITS.contains(&group.len())) {
+        found(Kind::Digits, group);
+    }
+    for grouped in groups.windows(3) {
+        let joined = || grouped.concat();
+        match grouped {
+            [a, b, c] if (a.len(), b.len(), c.len()) == (3, 3, 4) => found(Kind::Digits, &joined()),
+            [a, b, c]
+                if (a.len(), b.len()) == (4, 6)
+                    && matches!(c.len(), 4 | 5)
+                    && is_card(&joined()) =>
+            {
+                found(Kind::Digits, &joined());
+            }
+            _ => {}
+        }
+    }
+    for grouped in groups.windows(4) {
+        if grouped.iter().all(|group| group.len() == 4) && is_card(&grouped.concat()) {
+            found(Kind::Digits, &grouped.concat());
+        }
+    }
+}
+
+/// Words that a telephone number stands behind, in texts whose words have blanks between them and in those that have none.
+const WORDS_FOR_PHONES: [&str; 16] = [
+    "tel",
+    "telephone",
+    "telefon",
+    "telefono",
+    "phone",
+    "call",
+    "calling",
+    "mobile",
+    "cell",
+    "whatsapp",
+    "sms",
+    "fax",
+    "text",
+    "ring",
+    "dial",
+    "handy",
+];
+const SIGNS_FOR_PHONES: [&str; 7] = ["电话", "電話", "手机", "手機", "携帯", "전화", "โทร"];
+/// How far before a number, in bytes and in words, such a word may stand: `call us at`.
+const ANNOUNCEMENT_BYTES: usize = 32;
+const ANNOUNCEMENT_WORDS: usize = 4;
+
+fn announces(before: &str) -> bool {
+    let start = before.len().saturating_sub(ANNOUNCEMENT_BYTES);
+    let near = before
+        .get(before.floor_char_boundary(start)..)
+        .unwrap_or_default();
+    let near = near.trim_end_matches([' ', ':', '.', '(']);
+    let words = near.rsplit(|c: char| !c.is_alphanumeric());
+    let mut words = words
+        .filter(|word| !word.is_empty())
+        .take(ANNOUNCEMENT_WORDS);
+    words.any(|word| WORDS_FOR_PHONES.contains(&word))
+        || SIGNS_FOR_PHONES.iter().any(|sign| near.ends_with(sign))
 }
 
 #[cfg(test)]

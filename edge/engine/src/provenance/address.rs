@@ -1,6 +1,7 @@
 //! E-mail and web addresses inside text.
 
 use super::class::class;
+use super::script::{pieces, separates, unspaced};
 use super::value::Kind;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -57,6 +58,23 @@ pub(super) const fn ends_chunk(c: char) -> bool {
             c,
             '"' | '<' | '>' | '|' | '`' | '“' | '”' | '«' | '»' | '\\'
         )
+        || matches!(c, '、' | '\u{3008}'..='\u{3011}' | '\u{3014}'..='\u{301b}')
+}
+
+/// Addresses up to where other letters than ASCII's go on without a blank: whoever writes in a script without blanks puts none
+/// behind an address. For what was *said*, and may have been meant so; what a call *does* is judged as it stands.
+pub(super) fn ascii_addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    if text.is_ascii() {
+        return;
+    }
+    let ends = |c: char| ends_chunk(c) || unspaced(c) || separates(c) || "，；！？（）".contains(c);
+    for chunk in text.split(ends) {
+        // What stands before a dot or an at sign is a part of the name.
+        let whole = !chunk.starts_with(['.', '@', '-', '_']);
+        if whole && chunk.len() >= 4 && chunk.contains(['.', '@', ':']) {
+            address(chunk, found);
+        }
+    }
 }
 
 fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
@@ -105,7 +123,54 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
             }
         }
     }
+    embedded(chunk, found);
     chunk
+}
+
+/// Addresses that have in them what they lead to: a script, a page.
+fn embedded(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
+    let chunk = trim_tail(chunk);
+    let all = chunk.match_indices(':').filter_map(|(at, sign)| {
+        let (before, rest) = (
+            chunk.get(..at)?,
+            chunk.get(at.saturating_add(sign.len())..)?,
+        );
+        let part = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let scheme = before.get(after_last(before, part)..)?;
+        embeds(scheme, rest).then_some((scheme, rest))
+    });
+    for (scheme, rest) in all.take(ADDRESSES_MAX) {
+        found(
+            Kind::Url,
+            &format!("{}:{rest}", scheme.to_ascii_lowercase()),
+        );
+    }
+}
+
+/// Longest type of what a `data:` address has in it, in bytes.
+const MEDIA_TYPE_BYTES_MAX: usize = 128;
+
+fn embeds(scheme: &str, rest: &str) -> bool {
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    if is("javascript") || is("vbscript") {
+        return !rest.is_empty();
+    }
+    if !is("data") {
+        return false;
+    }
+    let start = rest.get(..rest.floor_char_boundary(MEDIA_TYPE_BYTES_MAX));
+    let kind = start.and_then(|start| start.split_once([';', ',']));
+    kind.is_some_and(|(kind, _)| kind.is_empty() || (kind.contains('/') && !is_shown(kind)))
+}
+
+/// A picture leads nowhere, but for one with scripts.
+fn is_shown(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let picture = kind.starts_with("image/") && !kind.contains("svg");
+    picture
+        || ["audio/", "video/", "font/"]
+            .iter()
+            .any(|start| kind.starts_with(start))
 }
 
 /// Where the run of such characters begins that a text ends with.
@@ -122,8 +187,12 @@ fn trim_tail(text: &str) -> &str {
 }
 
 fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
+    tell(Kind::Url, address, found);
+}
+
+fn tell(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
     match canonical_url(address) {
-        Some(canonical) => found(Kind::Url, &canonical),
+        Some(canonical) => found(kind, &canonical),
         None => found(Kind::Url, &format!("unreadable {address}")),
     }
 }
@@ -146,7 +215,8 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
             continue;
         };
         let local_at = after_last(before, |c| c.is_alphanumeric() || "._%+-".contains(c));
-        let local = before.get(local_at..).unwrap_or_default();
+        let local = local_part(before.get(local_at..).unwrap_or_default());
+        let local_at = before.len().saturating_sub(local.len());
         // A local part that can't be read (quoted, apart from its sign) is one all the same.
         found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
         hosts.tell(from, from.saturating_add(local_at), found);
@@ -164,8 +234,27 @@ fn domain(behind: &str) -> Option<&str> {
     }
     let end = behind.find(|c: char| !c.is_alphanumeric() && !".-_".contains(c));
     let domain = behind.get(..end.unwrap_or(behind.len()))?;
-    let domain = domain.trim_end_matches(['.', '-', '_']);
+    let domain = up_to_unspaced(domain.trim_end_matches(['.', '-', '_']));
     domain.contains('.').then_some(domain)
+}
+
+/// What of it is a name: `联系bob` is a word and a name.
+fn local_part(text: &str) -> &str {
+    let name = text.get(after_last(text, |c| !unspaced(c))..);
+    let name = name.filter(|name| name.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    name.unwrap_or(text)
+}
+
+/// No top-level domain mixes scripts: `partner.exampleに送信` goes on in prose.
+fn up_to_unspaced(domain: &str) -> &str {
+    let mut end = 0_usize;
+    for piece in pieces(domain) {
+        end = end.saturating_add(piece.len());
+        if let Some(name) = domain.get(..end).filter(|name| name.contains('.')) {
+            return name;
+        }
+    }
+    domain
 }
 
 /// Looks for names of hosts in a chunk.
@@ -187,10 +276,16 @@ impl Hosts<'_> {
             let run = rest.get(start..).unwrap_or_default();
             let run = run.get(..run.find(|c| !part(c)).unwrap_or(run.len()));
             let run = run.unwrap_or_default();
-            let start = at.saturating_add(start);
+            let mut start = at.saturating_add(start);
             at = start.saturating_add(run.len().max(1));
-            if run.contains('.') {
-                self.host(start, run, found);
+            if !run.contains('.') {
+                continue;
+            }
+            for piece in pieces(run) {
+                if piece.contains('.') && !self.ended {
+                    self.host(start, piece, found);
+                }
+                start = start.saturating_add(piece.len());
             }
         }
     }
@@ -208,13 +303,16 @@ impl Hosts<'_> {
         let goes_on = behind.starts_with(['/', '?', '#']) || is_port(behind);
         // Behind one slash stands a step of a path more often than a host.
         let step = before.ends_with('/') && !before.ends_with("//");
-        if (step && self.path) || !is_host(host, goes_on && !step) {
+        if step && self.path {
             return;
         }
+        let Some(kind) = host_kind(host, goes_on && !step) else {
+            return;
+        };
         let end = if goes_on { self.chunk.len() } else { end };
         self.ended = goes_on;
         let address = self.chunk.get(start..end).unwrap_or_default();
-        tell_address(&format!("http://{address}"), found);
+        tell(kind, &format!("http://{address}"), found);
     }
 }
 
@@ -231,8 +329,19 @@ fn is_port(behind: &str) -> bool {
 }
 
 /// Endings of file names that are top-level domains too.
-const FILE_ENDINGS: [&str; 12] = [
-    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do",
+const FILE_ENDINGS: [&str; 18] = [
+    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do", "am", "pm", "tf",
+    "pub", "java", "bz",
+];
+
+/// Top-level domains under which a bare name of two labels is taken for a host whoever wrote it. Under any other (`order.id`,
+/// `self.name`, `Mr.Green`) it is one if somebody else may have written it.
+const COMMON: [&str; 62] = [
+    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "ai", "co", "me", "us",
+    "eu", "uk", "de", "fr", "nl", "be", "es", "it", "pl", "pt", "ch", "at", "se", "no", "dk", "fi",
+    "ie", "cz", "gr", "ru", "ua", "su", "cn", "jp", "kr", "br", "au", "nz", "ca", "mx", "tv", "ws",
+    "dev", "xyz", "top", "online", "site", "shop", "club", "icu", "tk", "ga", "cf", "gq",
+    "example", "invalid", "onion", "test",
 ];
 
 /// All of the Internet's, those for use in documents, and `onion`.
@@ -242,10 +351,11 @@ static TOP_LEVEL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether a program would make a link of such a name without a scheme; `path`: something follows that belongs to it.
-fn is_host(host: &str, path: bool) -> bool {
+/// What a program would make of such a name without a scheme: a link, a name that may be one, or nothing; `path`: something
+/// follows that belongs to it.
+fn host_kind(host: &str, path: bool) -> Option<Kind> {
     if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        return true;
+        return Some(Kind::Url);
     }
     let mut labels = host.split('.').peekable();
     let sound = |label: &str| {
@@ -254,26 +364,27 @@ fn is_host(host: &str, path: bool) -> bool {
                 .chars()
                 .all(|c| c.is_alphanumeric() || "-_".contains(c))
     };
-    let Some((names, last)) = host.rsplit_once('.') else {
-        return false;
-    };
+    let (names, last) = host.rsplit_once('.')?;
     if names.is_empty() || !labels.all(sound) {
-        return false;
+        return None;
     }
     let alphabetic = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic);
     let www = host
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case("www."));
     if alphabetic && (www || path) {
-        return true;
+        return Some(Kind::Url);
     }
     if last.bytes().all(|b| b.is_ascii_digit()) {
-        return false;
+        return None;
     }
-    let Some(last) = ascii_label(last) else {
-        return false;
-    };
-    TOP_LEVEL.contains(last.as_str()) && !FILE_ENDINGS.contains(&last.as_str())
+    let label = ascii_label(last)?;
+    if !TOP_LEVEL.contains(label.as_str()) || FILE_ENDINGS.contains(&label.as_str()) {
+        return None;
+    }
+    // As it stands there: `ASP.NET` is a product.
+    let sure = names.contains('.') || !last.is_ascii() || COMMON.contains(&last);
+    Some(if sure { Kind::Url } else { Kind::Name })
 }
 
 /// Whether names of the Internet end in this label, or those for use in documents.
@@ -290,6 +401,17 @@ fn ascii_label(label: &str) -> Option<String> {
         url::Host::Domain(domain) => Some(domain),
         _ => None,
     }
+}
+
+/// The host of a canonical address that has more than that.
+pub(super) fn host_of(canonical: &str) -> Option<&str> {
+    let rest = canonical
+        .split_once("://")
+        .map_or(canonical, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let other = host != canonical && host.contains('.') && !canonical.starts_with("unreadable ");
+    other.then_some(host)
 }
 
 /// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
@@ -335,7 +457,7 @@ mod tests {
     proptest! {
         /// Looking around the signs finds what looking at each chunk finds.
         #[test]
-        fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é-]|/x){0,16}") {
+        fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x){0,16}") {
             let (mut near, mut all) = (Vec::new(), Vec::new());
             scan(&text, &mut |kind, value| near.push((kind, value.to_owned())));
             for chunk in text.split(ends_chunk).filter(|chunk| chunk.len() >= 4) {

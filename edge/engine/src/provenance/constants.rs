@@ -1,6 +1,6 @@
 //! Constants in the schema of an action: words of the intent, each for the argument that it stands at.
 
-use super::index::{Fingerprinter, Index, Spelled, put_whole};
+use super::index::{Fingerprinter, Index, Query, Spelled, put_whole};
 use super::value::Kind;
 use crate::limits::{INTENT_SUBSCHEMAS_MAX, JSON_DEPTH_MAX, ORIGINS_TEXT_BYTES_MAX};
 use serde_json::{Map, Value};
@@ -56,20 +56,22 @@ impl Constants {
 
     /// Whether a value is one of those for its place.
     pub(super) fn has(&self, path: &[&str], value: &Spelled, exact: bool) -> bool {
+        self.proves(path, exact, || value.query(&self.keyed))
+    }
+
+    /// The same of a value of a known kind.
+    pub(super) fn has_typed(&self, path: &[&str], kind: Kind, canonical: &str) -> bool {
+        self.proves(path, false, || Query::typed(kind, canonical, &self.keyed))
+    }
+
+    fn proves(&self, path: &[&str], exact: bool, query: impl FnOnce() -> Query) -> bool {
         let mut pinned = self.at(What::Value, path).peekable();
         // Most places have none.
         if pinned.peek().is_none() {
             return false;
         }
-        let query = value.query(&self.keyed);
+        let query = query();
         pinned.any(|pinned| pinned.values.proofs(&query, exact).next().is_some())
-    }
-
-    /// The same of a value of a known kind.
-    pub(super) fn has_typed(&self, path: &[&str], kind: Kind, canonical: &str) -> bool {
-        let key = || self.keyed.of(kind, canonical);
-        self.at(What::Value, path)
-            .any(|pinned| pinned.values.has(key()))
     }
 
     /// Whether the name of a member is one of those for its place.

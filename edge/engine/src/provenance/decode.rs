@@ -1,4 +1,4 @@
-//! What is said in another writing: percent- and base64-encoded text, one level deep; embedded files.
+//! What is said in another writing: percent- and base64-encoded text, one level deep at a time; embedded files.
 
 use super::class::class;
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;

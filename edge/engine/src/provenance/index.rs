@@ -1,7 +1,11 @@
 //! Where values were seen, by keyed fingerprint: no value is kept in clear.
 
+use super::account::DIGITS;
+use super::address::{ascii_addresses, host_of};
 use super::decode::decoded_parts;
+use super::file::{file_names, is_file_name};
 use super::quantity::canonical_number;
+use super::script::is_telling;
 use super::text::{
     Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_ids,
     with_latin_letters, without_entities, words,
@@ -123,6 +127,8 @@ pub(super) struct Query {
     ragged: bool,
     /// Month and day, for a date that was given without a year.
     yearless: Option<u64>,
+    /// The same value in another form: digits in other groups, a file without its path.
+    others: Vec<u64>,
     /// Everything recognised in it.
     parts: Vec<u64>,
     /// Long enough that the same words elsewhere are no accident.
@@ -194,6 +200,29 @@ impl Spelled {
         last_date.or_else(|| whole_of(&self.text, self.values()))
     }
 
+    /// The digits, if it has nothing else: of a card, an account or a telephone number.
+    pub(super) fn digits(&self) -> Option<&str> {
+        let text = self.text.trim();
+        let all = || text.bytes().filter(u8::is_ascii_digit);
+        let grouped = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b" -()./".contains(&b));
+        let mut known = self.values().filter(|(kind, _)| *kind == Kind::Digits);
+        let known = known.find(|(_, digits)| grouped && all().eq(digits.bytes()));
+        match self.number {
+            true => Some(text).filter(|text| {
+                DIGITS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+            }),
+            false => known.map(|(_, digits)| digits),
+        }
+    }
+
+    /// The name of a file, if it is nothing else.
+    fn file(&self) -> Option<&str> {
+        let name = self.form();
+        (!self.number && !name.contains('/') && is_file_name(name)).then_some(name)
+    }
+
     /// What the same value may look like elsewhere.
     fn form(&self) -> &str {
         let folded = self.with_ids.last().or(self.folded.as_ref());
@@ -211,16 +240,22 @@ impl Spelled {
         &self.normal
     }
 
-    /// What leads out in it.
+    /// What leads out in it, or may, and the digits of cards and accounts.
     pub(super) fn leads(&self) -> impl Iterator<Item = (Kind, &str)> {
-        self.values().filter(|(kind, _)| kind.leads_out())
+        let noted = self.values().map(|(kind, text)| (kind.noted(), text));
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        noted
+            .filter(|(kind, _)| kind.leads_out() || *kind == Kind::Digits)
+            .chain(digits)
     }
 
-    /// What the value is known by as a whole: its normal form, and where it leads.
+    /// What the value is known by as a whole: its normal form, where it leads, and its digits in whatever groups.
     pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
         let leads = self.whole().filter(|(kind, _)| kind.leads_out());
-        let leads = leads.map(|(kind, canonical)| keyed.of(kind, canonical));
-        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(leads)
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        let known = leads.into_iter().chain(digits);
+        let known = known.map(move |(kind, canonical)| keyed.of(kind, canonical));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(known)
     }
 
     fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
@@ -241,13 +276,18 @@ impl Spelled {
                 // The figures of a date are no numbers of their own.
                 Kind::Number | Kind::Meant if self.date => {}
                 Kind::Meant => parts.push(keyed.of(Kind::Number, canonical)),
-                _ => parts.push(keyed.of(*kind, canonical)),
+                _ => parts.push(keyed.of(kind.noted(), canonical)),
             }
         }
         let whole = self.whole();
         let typed = whole.map(|(kind, canonical)| keyed.of(kind, canonical));
         parts.extend(typed.filter(|_| self.number));
         let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
+        let digits = self.digits().map(|digits| keyed.of(Kind::Digits, digits));
+        let file = self.file().filter(|_| typed.is_none());
+        // Case is a matter of proof alone.
+        parts.extend(file.map(|_| keyed.of(Kind::File, &self.normal)));
+        let file = file.map(|name| keyed.of(Kind::File, name));
         let mut cut = words(&self.normal);
         let mut clean = !self.normal.is_empty() && self.folded.is_none();
         let mut phrase = Vec::new();
@@ -256,7 +296,6 @@ impl Spelled {
             phrase.push(keyed.word(&word));
         }
         clean &= cut.rest().is_empty();
-        let letters = self.normal.chars().filter(|c| c.is_alphanumeric());
         Query {
             exact: keyed.of(Kind::Exact, &self.text),
             typed,
@@ -265,8 +304,9 @@ impl Spelled {
             clean,
             ragged: self.text.trim().len() < self.text.len(),
             yearless: yearless.filter(|_| is_date),
+            others: digits.into_iter().chain(file).collect(),
             parts,
-            telling: letters.take(TELLING_MIN).count() == TELLING_MIN,
+            telling: is_telling(&self.normal, TELLING_MIN),
         }
     }
 }
@@ -275,6 +315,7 @@ impl Query {
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
         let key = keyed.of(kind, canonical);
+        let digits = (kind == Kind::Phone).then(|| keyed.of(Kind::Digits, canonical));
         Self {
             exact: 0,
             typed: Some(key),
@@ -283,6 +324,7 @@ impl Query {
             clean: false,
             ragged: false,
             yearless: None,
+            others: digits.into_iter().collect(),
             parts: vec![key],
             telling: false,
         }
@@ -478,6 +520,13 @@ impl Index {
         some(exact.then_some(query.exact))
             .chain(some(query.typed.filter(|_| !exact)))
             .chain(some(query.yearless.filter(|_| !exact)))
+            .chain(
+                query
+                    .others
+                    .iter()
+                    .filter(move |_| !exact)
+                    .flat_map(move |key| self.keyed(*key)),
+            )
             .chain(some(free.then_some(query.whole)))
     }
 
@@ -500,8 +549,9 @@ impl Index {
     pub(super) fn suspect(&self, query: &Query) -> Option<u16> {
         let parts = query.parts.iter().flat_map(|key| self.keyed(*key));
         let words = || self.has_words(&query.phrase).filter(|_| query.telling);
+        let others = query.typed.iter().chain(&query.others);
         parts
-            .chain(query.typed.into_iter().flat_map(|key| self.keyed(key)))
+            .chain(others.flat_map(|key| self.keyed(*key)))
             .next()
             .or_else(words)
     }
@@ -554,20 +604,24 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
-        recognise_in(text, &normal_text, &cut, &mut |kind, canonical| {
-            index.put(keyed.of(kind, canonical), 0);
-        });
+        let mut told =
+            |kind: Kind, canonical: &str| put_value(&mut index, kind, canonical, 0, &keyed);
+        recognise_in(text, &normal_text, &cut, &mut told);
+        ascii_addresses(text, &mut told);
+        let forms = forms_of(text, normal_text);
+        for form in &forms {
+            file_names(form, &mut told);
+        }
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
             for form in forms_of(chunk, normal(chunk)) {
                 index.put(keyed.of(Kind::Whole, &form), 0);
             }
         }
-        let forms = forms_of(text, normal_text).into_iter();
         Self {
             keyed,
             index,
-            forms: forms.map(Form::new).collect(),
+            forms: forms.into_iter().map(Form::new).collect(),
         }
     }
 
@@ -631,6 +685,9 @@ pub(super) fn put_spelled(
     if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
         index.put(keyed.of(kind, canonical), source);
     }
+    if let Some(digits) = spelled.digits() {
+        index.put(keyed.of(Kind::Digits, digits), source);
+    }
     let dates = spelled
         .values()
         .filter(|(kind, _)| spelled.date && *kind == Kind::Date);
@@ -660,8 +717,11 @@ pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fi
     if let Some(latin) = with_latin_letters(&text) {
         put_plain(index, &latin, source, keyed);
     }
-    for decoded in decoded_parts(&text) {
-        put_plain(index, &decoded, source, keyed);
+    for once in decoded_parts(&text) {
+        for twice in decoded_parts(&once) {
+            put_plain(index, &twice, source, keyed);
+        }
+        put_plain(index, &once, source, keyed);
     }
 }
 
@@ -669,12 +729,23 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
-    recognise_in(text, &normal, &cut, &mut |kind, canonical| {
+    let mut told = |kind: Kind, canonical: &str| {
         // Whoever dictates an amount may write it as he likes.
         let kind = match kind {
             Kind::Meant => Kind::Number,
             kind => kind,
         };
-        index.put(keyed.of(kind, canonical), source);
-    });
+        put_value(index, kind, canonical, source, keyed);
+    };
+    recognise_in(text, &normal, &cut, &mut told);
+    ascii_addresses(text, &mut told);
+    file_names(&normal, &mut told);
+}
+
+/// Notes a value that was recognised in a text, and of a link its host.
+fn put_value(index: &mut Index, kind: Kind, canonical: &str, source: u16, keyed: &Fingerprinter) {
+    index.put(keyed.of(kind.noted(), canonical), source);
+    if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
+        index.put(keyed.of(Kind::Url, host), source);
+    }
 }

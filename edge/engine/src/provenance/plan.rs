@@ -23,7 +23,7 @@ pub(super) enum Need {
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,
-    /// Links, e-mail addresses, IBANs and telephone numbers in it come from an accepted origin.
+    /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
     Links,

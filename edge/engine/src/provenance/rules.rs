@@ -5,6 +5,7 @@ mod reply;
 use super::constants::Constants;
 use super::decode::decoded_leads;
 use super::index::{Passage, Query, Spelled};
+use super::join::Known;
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
 use super::text::visible;
@@ -281,15 +282,17 @@ impl Evidence<'_> {
         if self.has_origin(&spelled, exact, accepted, path) {
             return Ok(());
         }
-        // A list in one text: good if each of its parts is.
+        // Put together of parts: good if each of them is.
         if let (Value::String(text), false) = (scalar, exact) {
-            let mut parts = text.split([',', ';']).map(str::trim).peekable();
-            let joined = text.contains([',', ';']) && parts.peek().is_some();
-            let part = |part: &str| {
-                let part = Spelled::text(part.to_owned());
-                self.has_origin(&part, false, accepted, path)
+            let spelled = |part: &str| Spelled::text(part.to_owned());
+            let known = Known {
+                proved: &|part| self.has_origin(&spelled(part), false, accepted, path),
+                dictated: &|part| {
+                    let seen = self.session.suspect(&self.session.query(&spelled(part)));
+                    seen.is_some() || !self.session.knows_all()
+                },
             };
-            if joined && parts.all(|text| !text.is_empty() && part(text)) {
+            if known.joins(text) {
                 return Ok(());
             }
         }
@@ -382,7 +385,8 @@ impl Evidence<'_> {
     ) -> Result<(), Broken> {
         let mut first: Option<Broken> = None;
         let mut judge = |kind: Kind, canonical: &str| {
-            let asked = kind == Kind::Url || (kind.leads_out() && !links_only);
+            let link = matches!(kind, Kind::Url | Kind::Name);
+            let asked = link || (kind.leads_out() && !links_only);
             if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
                 return;
             }
@@ -413,12 +417,16 @@ impl Evidence<'_> {
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
-        let query = self.session.typed_query(kind, canonical);
+        let noted = kind.noted();
+        let query = self.session.typed_query(noted, canonical);
+        if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
+            return Ok(());
+        }
         let good = accepted.iter().any(|origin| match origin {
             Origin::Any => true,
             Origin::Goal => {
-                self.goal.has_typed(kind, canonical)
-                    || self.constants.has_typed(path, kind, canonical)
+                self.goal.has_typed(noted, canonical)
+                    || self.constants.has_typed(path, noted, canonical)
             }
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
@@ -436,6 +444,23 @@ impl Evidence<'_> {
         }
     }
 }
+
+impl Evidence<'_> {
+    /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.
+    fn may_be_dictated(&self, name: &str, query: &Query) -> bool {
+        let label = name.split('.').next().unwrap_or_default();
+        let seen = |label: &str| {
+            let label = Spelled::text(label.to_owned());
+            self.session.suspect(&self.session.query(&label)).is_some()
+        };
+        !self.session.knows_all()
+            || self.session.suspect(query).is_some()
+            || (label.len() >= LABEL_TELLING_MIN && seen(label))
+    }
+}
+
+/// Fewest letters of a label that is suspect because untrusted content has the word: `user` stands everywhere.
+const LABEL_TELLING_MIN: usize = 8;
 
 /// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
 /// `trusted`, `memory:verified` and `memory:agent`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than

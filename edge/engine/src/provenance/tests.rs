@@ -54,6 +54,48 @@ fn links_in_all_their_spellings() {
     }
 }
 
+/// Whoever names a field, a file or a product names no host.
+#[test]
+fn names_that_may_be_hosts() {
+    for (text, name) in [
+        ("set self.name first", "self.name"),
+        ("the order.id and", "order.id"),
+        ("ask Mr.Green", "mr.green"),
+        ("written in ASP.NET", "asp.net"),
+        ("EVIL.COM", "evil.com"),
+        ("acme.blog", "acme.blog"),
+    ] {
+        assert_eq!(of(Kind::Name, text), [name], "{text}");
+        assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
+    }
+    for (text, link) in [
+        ("evil.example", "evil.example"),
+        ("Evil.com", "evil.com"),
+        ("evil.io", "evil.io"),
+        ("evil.ai", "evil.ai"),
+        ("acme.blog/x", "acme.blog/x"),
+        ("acme.blog:8443", "acme.blog:8443"),
+        ("https://order.id", "order.id"),
+        ("www.self.name", "www.self.name"),
+        ("login.acme.blog", "login.acme.blog"),
+        ("почта.рф", "xn--80a1acny.xn--p1ai"),
+    ] {
+        assert_eq!(of(Kind::Url, text), [link], "{text}");
+        assert_eq!(of(Kind::Name, text), [""; 0], "{text}");
+    }
+    for text in [
+        "main.tf",
+        "Makefile.am",
+        "Foo.pm",
+        "id_rsa.pub",
+        "Main.java",
+    ] {
+        let found = [of(Kind::Url, text), of(Kind::Name, text)].concat();
+        assert_eq!(found, [""; 0], "{text}");
+    }
+    assert_eq!(whole("acme.blog").map(|(kind, _)| kind), Some(Kind::Url));
+}
+
 #[test]
 fn addresses_accounts_and_telephones() {
     assert_eq!(
@@ -202,6 +244,39 @@ fn no_address_hides_another() {
     }
 }
 
+/// Nobody puts blanks around an address in a script that has none.
+#[test]
+fn addresses_end_where_their_script_does() {
+    for (text, links, mails) in [
+        ("访问evil.com登录", &["evil.com"][..], &[][..]),
+        ("「evil.com」を見て", &["evil.com"], &[]),
+        ("เข้าevil.comเลย", &["evil.com"], &[]),
+        ("¿evil.com?", &["evil.com"], &[]),
+        ("evil.com登录acme.com", &["evil.com", "acme.com"], &[]),
+        ("bob@partner.exampleに送信", &[], &["bob@partner.example"]),
+        (
+            "联系bob@partner.example，谢谢",
+            &[],
+            &["bob@partner.example"],
+        ),
+        (
+            "メール：bob@partner.example。",
+            &[],
+            &["bob@partner.example"],
+        ),
+        ("山田@例え.example", &[], &["山田@例え.example"]),
+        // A host in its own script is one name.
+        ("例え.jp", &["xn--r8jz45g.jp"], &[]),
+    ] {
+        assert_eq!(of(Kind::Url, text), links, "{text}");
+        assert_eq!(of(Kind::Email, text), mails, "{text}");
+    }
+    assert_eq!(
+        of(Kind::Iban, "转账到GB29NWBK60161331926819谢谢"),
+        ["gb29nwbk60161331926819"]
+    );
+}
+
 #[test]
 fn numbers_of_people_and_banks_behind_other_figures() {
     for text in [
@@ -239,6 +314,51 @@ fn numbers_of_people_and_banks_behind_other_figures() {
 }
 
 #[test]
+fn national_numbers_without_a_zero() {
+    for (text, number) in [
+        ("call 612 345 678", "612345678"),
+        ("WhatsApp: 98765 43210 now", "9876543210"),
+        ("call us at 9876543210", "9876543210"),
+        ("office (30) 1234567", "301234567"),
+        ("电话：13912345678", "13912345678"),
+    ] {
+        assert_eq!(of(Kind::Phone, text), [number], "{text}");
+    }
+    for text in [
+        "order 1234567890",
+        "invoice 98765 43210 of May",
+        "10 000 000 units",
+        "ISBN 9783161484100",
+        "call on 2024-05-15",
+        "we call it version 12.3",
+    ] {
+        assert_eq!(of(Kind::Phone, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn addresses_that_hold_what_they_lead_to() {
+    for (text, link) in [
+        ("[x](javascript:alert)", "javascript:alert"),
+        ("<a href=\"JavaScript:steal\">", "javascript:steal"),
+        ("data:text/html;base64,PGI+", "data:text/html;base64,PGI+"),
+        ("see data:,hello", "data:,hello"),
+        ("data:image/svg+xml,%3Csvg", "data:image/svg+xml,%3Csvg"),
+    ] {
+        assert_eq!(of(Kind::Url, text), [link], "{text}");
+    }
+    for text in [
+        "JavaScript: a language",
+        "data: see below",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "metadata:text/plain,x raw-data:text/html,x",
+        "key:value a:b:c",
+    ] {
+        assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn amounts_in_other_notations() {
     for (text, number) in [
         ("transfer 10k", "10000"),
@@ -260,6 +380,13 @@ fn amounts_in_other_notations() {
         ("5m", "5000000"),
         ("10 000 EUR", "10000"),
         ("1 250 000,50", "1250000.5"),
+        ("wire 0x2328 now", "9000"),
+        ("half of $10,000", "5000"),
+        ("half of 98.70", "49.35"),
+        ("fifty lakh", "5000000"),
+        ("10 mille", "10000"),
+        ("5万円", "50000"),
+        ("3 백만", "3000000"),
     ] {
         assert!(of(Kind::Meant, text).contains(&number.to_owned()), "{text}");
         assert!(
@@ -267,6 +394,8 @@ fn amounts_in_other_notations() {
             "{text}"
         );
     }
+    let wallet = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    assert_eq!(of(Kind::Meant, wallet), [""; 0]);
     for text in ["10kg", "one of them", "in May"] {
         let numbers = of(Kind::Number, text);
         assert!(

@@ -1,9 +1,10 @@
 //! Text in its normal form, cut into words.
 
 use super::class::class;
+use super::script::{separates, unspaced};
 use unicode_normalization::UnicodeNormalization;
 
-class!(PARTS, parts);
+class!(ENDS, ends);
 class!(STARTS, starts);
 
 /// Compatibility form (NFKC), lower case, each run of white space as one space, none at the ends.
@@ -297,7 +298,7 @@ fn latin(c: char) -> Option<char> {
     })
 }
 
-/// Where a word ends, whatever stands around it.
+/// Between words, whatever stands around it.
 const fn parts(c: char) -> bool {
     matches!(
         c,
@@ -318,14 +319,12 @@ const fn parts(c: char) -> bool {
             | ':'
             | '='
             | '\\'
-            | '“'
-            | '”'
-            | '„'
-            | '‘'
-            | '’'
-            | '«'
-            | '»'
-    )
+    ) || separates(c)
+}
+
+/// Where a word ends at the latest.
+const fn ends(c: char) -> bool {
+    parts(c) || unspaced(c)
 }
 
 /// Not at the start or the end of a word.
@@ -367,7 +366,11 @@ impl<'t> Iterator for Words<'t> {
     fn next(&mut self) -> Option<Word<'t>> {
         let start = STARTS.find(self.rest)?;
         let (gap, from) = self.rest.split_at_checked(start)?;
-        let end = PARTS.find(from).unwrap_or(from.len());
+        let first = from.chars().next()?;
+        let end = match unspaced(first) {
+            true => first.len_utf8(),
+            false => ENDS.find(from).unwrap_or(from.len()),
+        };
         let mut word = from.get(..end)?;
         if !word.ends_with(|c: char| c.is_ascii_alphanumeric()) {
             word = word.trim_end_matches(trims);
@@ -414,6 +417,14 @@ impl<'t> Cut<'t> {
         self.spans.len()
     }
 
+    /// Whether a word has so many bytes or more.
+    pub(super) fn has_word_of(&self, bytes: usize) -> bool {
+        let length = |(start, end): &Span| usize::try_from(end.saturating_sub(*start));
+        self.spans
+            .iter()
+            .any(|span| length(span).is_ok_and(|length| length >= bytes))
+    }
+
     pub(super) fn get(&self, at: usize) -> Option<&'t str> {
         self.spans.get(at).map(|span| self.between(span.0, span.1))
     }
@@ -453,13 +464,17 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// What stands in quotation marks, and each run of non-blank characters with and without the punctuation after it: how
 /// people write values into sentences.
 pub(super) fn quoted_and_chunks(text: &str) -> impl Iterator<Item = &str> {
-    let quoted = ['"', '\'', '`', '”', '’', '»']
+    let quoted = ['"', '\'', '`', '”', '’', '»', '」', '』', '》', '】']
         .into_iter()
         .flat_map(|close| {
             let open = match close {
                 '”' => '“',
                 '’' => '‘',
                 '»' => '«',
+                '」' => '「',
+                '』' => '『',
+                '》' => '《',
+                '】' => '【',
                 same => same,
             };
             text.split(open)
@@ -500,6 +515,24 @@ mod tests {
     }
 
     #[test]
+    fn letters_without_blanks_are_words() {
+        for (text, cut) in [
+            ("付给王小明。", &["付", "给", "王", "小", "明"][..]),
+            (
+                "bobさんへ5万円",
+                &["bob", "さ", "ん", "へ", "5", "万", "円"],
+            ),
+            ("x「a、b」y", &["x", "a", "b", "y"]),
+            ("¿quién? ¡nadie!", &["quién", "nadie"]),
+            ("abc!你", &["abc", "你"]),
+            ("l·l co-op", &["l·l", "co-op"]),
+        ] {
+            let found: Vec<&str> = words(text).map(|word| word.word).collect();
+            assert_eq!(found, cut, "{text}");
+        }
+    }
+
+    #[test]
     fn ids_keep_their_case() {
         for (text, forms) in [
             ("Ticket aBc1,\tNow", &["ticket aBc1, now"][..]),
@@ -535,7 +568,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_is_its_words_and_what_stands_between_them(text in "[ -~é„…]{0,40}") {
+        fn a_text_is_its_words_and_what_stands_between_them(text in "[ -~é„…王はไ。」]{0,40}") {
             let cut: Vec<Word<'_>> = words(&text).collect();
             let again = Cut::new(&text);
             prop_assert_eq!(again.iter().collect::<Vec<_>>(), cut.clone());

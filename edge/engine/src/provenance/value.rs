@@ -2,8 +2,11 @@
 
 use super::account::{ibans, phones};
 use super::address::{addresses, canonical_url, ends_chunk};
-use super::quantity::{dates, numbers, spelled_out};
+use super::ideographic::ideographic;
+use super::quantity::{dates, numbers};
+use super::spelled::spelled_out;
 use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};
+use super::wallet::{wallet, wallets};
 use std::borrow::Cow;
 
 /// A kind of value.
@@ -19,10 +22,15 @@ pub(super) enum Kind {
     Email,
     /// A web address without its scheme: host in lower case, no trailing slash.
     Url,
+    /// A name with a dot that may be a host's (`acme.blog`) or something else (`order.id`): a link if somebody else may have
+    /// written it.
+    Name,
     /// An IBAN (ISO 13616) whose check digits are right, without spaces.
     Iban,
     /// A telephone number: `+` and digits, or digits only.
     Phone,
+    /// An address of a crypto currency whose checksum is right.
+    Wallet,
     /// A number in its shortest decimal form.
     Number,
     /// A date as `year-month-day`.
@@ -33,6 +41,10 @@ pub(super) enum Kind {
     Yearless,
     /// A number that a writer may have meant (`5m`, `10 000`): suspect as one, and no proof of one.
     Meant,
+    /// The digits of a card, an account or a telephone number, however they are grouped.
+    Digits,
+    /// The name of a file, without the path to it.
+    File,
     /// What stands between two words.
     Gap,
 }
@@ -48,18 +60,32 @@ impl Kind {
 
     /// Names a place or a party outside: followed by whoever reads the text that it stands in.
     pub(super) fn leads_out(self) -> bool {
-        matches!(self, Self::Email | Self::Url | Self::Iban | Self::Phone)
+        matches!(
+            self,
+            Self::Email | Self::Url | Self::Iban | Self::Phone | Self::Wallet
+        )
+    }
+
+    /// The kind that it is noted and looked up as.
+    pub(super) fn noted(self) -> Self {
+        match self {
+            Self::Name => Self::Url,
+            kind => kind,
+        }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Email => "an e-mail address",
-            Self::Url => "a link",
+            Self::Url | Self::Name => "a link",
             Self::Iban => "an IBAN",
             Self::Phone => "a telephone number",
+            Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless => "a date",
-            Self::Exact | Self::Whole | Self::Word | Self::Gap => "a value",
+            Self::Exact | Self::Whole | Self::Word | Self::Digits | Self::File | Self::Gap => {
+                "a value"
+            }
         }
     }
 }
@@ -88,7 +114,9 @@ pub(super) fn recognise_in(
 
 fn recognise_plain(text: &str, normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     addresses(text, found);
+    wallets(text, words, found);
     spelled_out(words, found);
+    ideographic(normal, found);
     match with_ascii_digits(normal) {
         Cow::Borrowed(normal) => figures(normal, words, found),
         Cow::Owned(normal) => figures(&normal, &Cut::new(&normal), found),
@@ -130,13 +158,13 @@ pub(super) fn whole_of<'f>(
         return None;
     }
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
-    found.find(|(kind, canonical)| match kind {
+    let found = found.find(|(kind, canonical)| match kind {
         Kind::Email => {
             let normal = text.to_lowercase();
             *canonical == folded(text, &normal).unwrap_or(normal)
         }
         // The canonical form may lack the scheme and a slash, and nothing may stand around it.
-        Kind::Url => {
+        Kind::Url | Kind::Name => {
             !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(*canonical)
         }
         Kind::Iban => {
@@ -148,6 +176,8 @@ pub(super) fn whole_of<'f>(
                 .all(|c| c.is_ascii_digit() || "+-() ".contains(c))
                 && digits(text).trim_start_matches('0') == digits(canonical).trim_start_matches('0')
         }
+        Kind::Wallet => wallet(text).as_deref() == Some(*canonical),
         _ => false,
-    })
+    });
+    found.map(|(kind, canonical)| (kind.noted(), canonical))
 }

@@ -1,12 +1,15 @@
 //! The documents of an answer: structured content, and JSON that stands in any text of it, at any depth, alone, line by
-//! line, or amid prose. Whatever is counted, trimmed, redacted or held against the tenant sees the same documents.
+//! line, or amid prose; and tables in text. Whatever is counted, trimmed, redacted or held against the tenant sees the same
+//! documents.
 
+use super::table::each_table;
 use crate::limits::{JSON_DEPTH_MAX, JSON_SCAN_BYTES_MAX};
 use crate::respond::Channel;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use base64::{Engine as _, alphabet};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// What a visitor is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +18,8 @@ pub(crate) enum Place {
     Document,
     /// MCP's own members around it.
     Envelope,
+    /// A table in a text, of which nothing is shown but how many rows it has: a list of empty lists, to be cut.
+    Table,
 }
 
 /// Something is nested too deeply, or made to be read over and over: nothing can be said about what is below.
@@ -135,13 +140,21 @@ fn text_of(
         }
     }
     if !text.contains(['{', '[']) {
-        return Ok(None);
+        return Ok(each_table(text, edit));
     }
     let mut parts = parts(text)?;
+    let mut cut = false;
+    for part in &mut parts {
+        let Part::Words(words) = part else { continue };
+        if let Some(left) = each_table(words, edit) {
+            *words = Cow::Owned(left);
+            cut = true;
+        }
+    }
     // Several documents in one text are the rows of a list.
     let mut list: Vec<Value> = parts.iter_mut().filter_map(Part::take).collect();
     let changed = match list.as_mut_slice() {
-        [] => return Ok(None),
+        [] => false,
         [only] => visit(only, Place::Document, depth, edit)?,
         _ => {
             let mut rows = Value::Array(std::mem::take(&mut list));
@@ -153,12 +166,12 @@ fn text_of(
             changed
         }
     };
-    Ok(changed.then(|| join(&parts, list)))
+    Ok((changed || cut).then(|| join(&parts, list)))
 }
 
 /// A piece of a text.
 enum Part<'t> {
-    Words(&'t str),
+    Words(Cow<'t, str>),
     /// A document; taken out while it is looked at.
     Json(Option<Value>),
 }
@@ -186,7 +199,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
         let mut stream = serde_json::Deserializer::from_str(candidate).into_iter::<Value>();
         match stream.next() {
             Some(Ok(value)) => {
-                parts.push(Part::Words(rest.get(..start).unwrap_or_default()));
+                parts.push(Part::Words(rest.get(..start).unwrap_or_default().into()));
                 parts.push(Part::Json(Some(value)));
                 rest = candidate.get(stream.byte_offset()..).unwrap_or_default();
                 words = 0;
@@ -201,7 +214,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
             None => break,
         }
     }
-    parts.push(Part::Words(rest));
+    parts.push(Part::Words(rest.into()));
     Ok(parts)
 }
 

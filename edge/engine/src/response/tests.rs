@@ -7,7 +7,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use proctor_model::catalogue::{CatalogueEntry, ToolServer};
 use serde_json::json;
 
-fn counted(pointer: Option<&str>, result: &Value) -> u64 {
+/// A tool whose rows are where the catalogue says.
+fn with_tool<R>(pointer: Option<&str>, act: impl FnOnce(&Tool) -> R) -> R {
     let mut entry: CatalogueEntry = serde_json::from_value(json!({
         "definition": {"name": "list", "input_schema": {"type": "object"}},
         "rows": pointer,
@@ -19,12 +20,18 @@ fn counted(pointer: Option<&str>, result: &Value) -> u64 {
     }))
     .unwrap();
     let catalogue = crate::Catalogue::compile(&[server]);
-    let tool = catalogue.get(&"crm/list".parse().unwrap()).unwrap();
-    rows(
-        tool,
-        Channel::Result,
-        &mut result.as_object().unwrap().clone(),
-    )
+    act(catalogue.get(&"crm/list".parse().unwrap()).unwrap())
+}
+
+fn counted(pointer: Option<&str>, result: &Value) -> u64 {
+    let mut body = result.as_object().unwrap().clone();
+    with_tool(pointer, |tool| rows(tool, Channel::Result, &mut body))
+}
+
+fn trimmed(most: u64, result: &Value) -> Value {
+    let mut body = result.as_object().unwrap().clone();
+    with_tool(None, |tool| trim(tool, Channel::Result, &mut body, most));
+    Value::Object(body)
 }
 
 #[test]
@@ -45,6 +52,14 @@ fn rows_are_counted_on_every_channel() {
         text(&quoted),
         json!({"content": [], "_meta": {"all": [[1], [2], [3]]}}),
         json!({"content": [{"type": "text", "text": "none", "annotations": {"all": [[1], [2], [3]]}}]}),
+        json!({"structuredContent": {"by_id": {"a1": {"n": 1}, "a2": {"n": 2, "x": 1}, "a3": {"n": 3}}}}),
+        json!({"structuredContent": {"csv": "id,name\n1,a\n2,b\n3,c\n"}}),
+        text(r#"{"a1": {"n": 1}, "a2": {"n": 2}, "a3": {"n": 3}}"#),
+        text(
+            "All of them:\n\n| id | name |\n|----|------|\n| 1 | a |\n| 2 | b |\n| 3 | c |\n\n(see [1])",
+        ),
+        text("id\tname\n1\ta\n2\tb\n3\tc"),
+        json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": BASE64_STANDARD.encode("id,name\n1,a\n2,b\n3,c\n")}}]}),
     ] {
         assert_eq!(counted(None, &result), 3, "{result}");
     }
@@ -53,6 +68,41 @@ fn rows_are_counted_on_every_channel() {
         counted(None, &json!({"structuredContent": {"tags": ["a", "b"]}})),
         0
     );
+}
+
+#[test]
+fn what_is_nested_is_one_record() {
+    for content in [
+        json!({"name": "A", "address": {"street": "x"}, "contact": {"street": "y"}}),
+        json!({"address": {"street": "x"}}),
+        json!({"address": {"street": "x"}, "contact": {"email": "y"}}),
+        json!({"address": {"street": "x"}, "tags": ["a"]}),
+        json!({}),
+    ] {
+        let result = json!({"structuredContent": content});
+        assert_eq!(counted(None, &result), 0, "{result}");
+        assert_eq!(trimmed(1, &result), result);
+    }
+}
+
+#[test]
+fn maps_and_tables_are_cut_as_lists_are() {
+    let came = json!({
+        "structuredContent": {"by_id": {"b": {"n": 1}, "a": {"n": 2}, "c": {"n": 3}}, "total": 3},
+        "content": [
+            {"type": "text", "text": "Found:\nid,name\n1,a\n2,b\n3,c\nand no more [1]"},
+            {"type": "text", "text": "no table, no list"},
+        ],
+    });
+    let passed = json!({
+        "structuredContent": {"by_id": {"b": {"n": 1}, "a": {"n": 2}}, "total": 3},
+        "content": [
+            {"type": "text", "text": "Found:\nid,name\n1,a\n2,b\nand no more [1]"},
+            {"type": "text", "text": "no table, no list"},
+        ],
+    });
+    assert_eq!(trimmed(2, &came), passed);
+    assert_eq!(counted(None, &passed), 2);
 }
 
 #[test]

@@ -3,9 +3,12 @@
 use super::{Reading, Tracker};
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
+use crate::provenance::account::DIGITS;
 use crate::provenance::decode::decoded_parts;
-use crate::provenance::index::{Fingerprinter, Index, Passage};
+use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
+use crate::provenance::join::LIST_SIGNS;
 use crate::provenance::quantity::canonical_number;
+use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
 use crate::provenance::value::{recognise, whole};
 use serde_json::Value;
@@ -169,7 +172,7 @@ impl Echoes {
 fn bare_words(normal: &str) -> impl Iterator<Item = Word<'_>> {
     normal
         .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
+        .flat_map(words_in)
         .map(|word| Word { gap: " ", word })
 }
 
@@ -206,7 +209,15 @@ fn forms_of(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => {
             let typed = whole(text).map(|(_, canonical)| canonical);
-            std::iter::once(normal(text)).chain(typed).collect()
+            let digits = text.bytes().filter(u8::is_ascii_digit).count();
+            let digits = (digits >= *DIGITS.start()).then(|| Spelled::of(value));
+            let digits = digits.flatten();
+            let digits = digits.iter().filter_map(Spelled::digits);
+            let digits = digits.map(str::to_owned);
+            std::iter::once(normal(text))
+                .chain(typed)
+                .chain(digits)
+                .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),
         _ => Vec::new(),
@@ -217,7 +228,7 @@ fn forms_of(value: &Value) -> Vec<String> {
 fn echoes_of(value: &Value) -> Vec<String> {
     let mut echoes = forms_of(value);
     if let Value::String(text) = value {
-        echoes.extend(text.split([',', ';']).map(normal));
+        echoes.extend(text.split(LIST_SIGNS).map(normal));
         recognise(text, &mut |_, canonical| echoes.push(canonical.to_owned()));
     }
     echoes

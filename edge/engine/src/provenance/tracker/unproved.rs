@@ -5,7 +5,9 @@ use super::echoes::{keys_of, proved};
 use super::scalars_of;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
 use crate::provenance::index::{AsIs, Fingerprinter, Passage, Spelled};
+use crate::provenance::join::LIST_SIGNS;
 use crate::provenance::quantity::canonical_number;
+use crate::provenance::script::is_telling;
 use crate::provenance::text::{lines, normal};
 use crate::provenance::value::Kind;
 use serde_json::{Map, Value};
@@ -111,24 +113,29 @@ impl Marks<'_> {
         let Value::String(text) = value else {
             if let Some(number) = Spelled::of(value) {
                 self.form(number.normal());
+                self.leads(&number);
             }
             return;
         };
         if text.len() <= VALUE_BYTES_MAX {
             let spelled = Spelled::text(text.clone());
             self.form(spelled.normal());
-            let keyed = self.keyed;
-            let leads = spelled.leads();
-            self.found
-                .extend(leads.map(|(kind, canonical)| keyed.of(kind, canonical)));
+            self.leads(&spelled);
         } else {
             self.form(&normal(text));
         }
-        for piece in lines(text).chain(text.split([',', ';'])) {
+        for piece in lines(text).chain(text.split(LIST_SIGNS)) {
             if piece.len() < text.len() {
                 self.form(&normal(piece));
             }
         }
+    }
+
+    fn leads(&mut self, value: &Spelled) {
+        let keyed = self.keyed;
+        let leads = value.leads();
+        self.found
+            .extend(leads.map(|(kind, canonical)| keyed.of(kind, canonical)));
     }
 
     /// Of arguments that a tool may put together: each two, and some in a row.
@@ -154,13 +161,12 @@ impl Marks<'_> {
     }
 
     fn form(&mut self, normal: &str) {
-        let letters = normal.chars().filter(|c| c.is_alphanumeric());
         let figures = |c: char| c.is_ascii_digit() || ".,-".contains(c);
         let least = match normal.chars().all(figures) {
             true => TELLING_DIGITS_MIN,
             false => TELLING_MIN,
         };
-        if letters.take(least).count() == least {
+        if is_telling(normal, least) {
             self.found.push(self.keyed.of(Kind::Whole, normal));
         }
     }

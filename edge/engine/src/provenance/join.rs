@@ -1,0 +1,162 @@
+//! Values that are put together of others: lists, a name with an address, first and last name, a directory and a file.
+
+use super::value::{Kind, whole};
+
+/// Most steps of a path, or parts between slashes.
+const STEPS_MAX: usize = 8;
+
+/// What stands between the elements of a list in one text.
+pub(super) const LIST_SIGNS: [char; 5] = [',', ';', '、', '，', '；'];
+
+/// Says what is known of values.
+pub(super) struct Known<'a> {
+    /// Whether a part comes from an accepted origin.
+    pub(super) proved: &'a dyn Fn(&str) -> bool,
+    /// Whether somebody else may have written a join in one piece. Then it is no work of the agent's.
+    pub(super) dictated: &'a dyn Fn(&str) -> bool,
+}
+
+impl Known<'_> {
+    /// Whether a text that is not proved as a whole is a join of parts each of which is.
+    pub(super) fn joins(&self, text: &str) -> bool {
+        self.list(text) || self.is_element(text)
+    }
+
+    fn list(&self, text: &str) -> bool {
+        let part = |part: &str| !part.is_empty() && ((self.proved)(part) || self.is_element(part));
+        text.contains(LIST_SIGNS) && text.split(LIST_SIGNS).map(str::trim).all(part)
+    }
+
+    fn is_element(&self, text: &str) -> bool {
+        self.names_address(text)
+            || ((self.is_full_name(text) || self.is_path(text)) && !(self.dictated)(text))
+    }
+
+    /// `Alice Miller <alice@acme.example>`
+    fn names_address(&self, text: &str) -> bool {
+        let parts = text.split_once('<').and_then(|(name, rest)| {
+            let address = rest.strip_suffix('>')?;
+            Some((name.trim().trim_matches('"').trim(), address.trim()))
+        });
+        parts.is_some_and(|(name, address)| {
+            let named = name.is_empty() || (self.proved)(name) || self.is_full_name(name);
+            let known = whole(address).is_some_and(|(kind, _)| kind == Kind::Email);
+            named && known && (self.proved)(address)
+        })
+    }
+
+    /// `Alice Miller`, of a first and a last name. Words in small letters are words of a sentence.
+    fn is_full_name(&self, text: &str) -> bool {
+        let name = |name: &str| {
+            let letter = |c: char| c.is_alphabetic() || "-'’.".contains(c);
+            name.chars().count() > 1
+                && name.starts_with(char::is_uppercase)
+                && name.chars().all(letter)
+        };
+        let names = text
+            .split_once(' ')
+            .filter(|(first, last)| name(first) && name(last));
+        names.is_some_and(|(first, last)| (self.proved)(first) && (self.proved)(last))
+    }
+
+    /// `reports/may.pdf`, of a directory and a file, or of steps. What is an address as a whole is none.
+    fn is_path(&self, text: &str) -> bool {
+        let Some((directory, file)) = text.rsplit_once('/') else {
+            return false;
+        };
+        let mut steps = text.split('/');
+        let plain = steps.all(|step| step != "." && step != "..") && !text.contains("//");
+        if !plain || directory.is_empty() || file.is_empty() || whole(text).is_some() {
+            return false;
+        }
+        let with_slash = || {
+            text.strip_suffix(file)
+                .is_some_and(|directory| (self.proved)(directory))
+        };
+        if (self.proved)(file) && ((self.proved)(directory) || with_slash()) {
+            return true;
+        }
+        let steps = || text.split('/');
+        steps().count() <= STEPS_MAX && steps().all(|step| !step.is_empty() && (self.proved)(step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joins(text: &str, dictated: bool) -> bool {
+        const PROVED: [&str; 8] = [
+            "Alice",
+            "Miller",
+            "Bob",
+            "alice@acme.example",
+            "/home/alice/reports",
+            "docs/",
+            "may.pdf",
+            "rent",
+        ];
+        let known = Known {
+            proved: &|part| PROVED.contains(&part),
+            dictated: &|_| dictated,
+        };
+        known.joins(text)
+    }
+
+    #[test]
+    fn each_part_is_proved() {
+        for text in [
+            "Alice, Bob",
+            "Alice; Bob;Miller",
+            "Alice、Bob",
+            "Alice Miller",
+            "Alice Miller, Bob",
+            "Alice <alice@acme.example>",
+            "\"Alice Miller\" <alice@acme.example>, Bob",
+            "<alice@acme.example>",
+            "/home/alice/reports/may.pdf",
+            "docs/may.pdf",
+            "rent/may.pdf",
+            "Alice/Bob/Miller",
+        ] {
+            assert!(joins(text, false), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_spoils_it() {
+        for text in [
+            "Alice, Eve",
+            "Alice,",
+            ", Alice",
+            "Eve Miller",
+            "Alice Eve",
+            "rent Alice",
+            "Alice Bob Miller",
+            "Alice <eve@evil.example>",
+            "Eve <alice@acme.example>",
+            "Alice <Bob>",
+            "Alice <alice@acme.example> x",
+            "/home/alice/reports/eve.pdf",
+            "/etc/may.pdf",
+            "/home/alice/reports/../may.pdf",
+            "docs//may.pdf",
+            "/may.pdf",
+            "Alice/",
+            "Alice/Eve",
+            "",
+        ] {
+            assert!(!joins(text, false), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_in_one_piece_is_a_list_at_most() {
+        for text in ["Alice Miller", "docs/may.pdf", "Alice/Bob"] {
+            assert!(!joins(text, true), "{text}");
+        }
+        for text in ["Alice, Bob", "Alice <alice@acme.example>"] {
+            assert!(joins(text, true), "{text}");
+        }
+    }
+}
