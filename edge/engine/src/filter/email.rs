@@ -43,13 +43,8 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
             .map_or(0, char::len_utf8);
         start = start.saturating_add(skip).saturating_add(width);
     }
-<<<<<<< HEAD
     let whole = start < at && !text.slice(start, at).ends_with('.');
-    (whole && !is_password(text, start)).then_some((start, end))
-=======
-    let whole = start < at && !text.slice(start, at).ends_with('.') && host(domain);
     (whole && !is_password(text, start) && !assigned::is_in_url(text, at)).then_some((start, end))
->>>>>>> work-k
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.
