@@ -33,6 +33,7 @@ mod rewrite;
 mod rules;
 mod runs;
 mod scan;
+mod spread;
 mod stream;
 mod text;
 mod vat;

@@ -11,7 +11,7 @@ use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
     assigned, birth, crypto, email, jwk, mrz, named, national, network, options, payment, phone,
-    provider, vat,
+    provider, spread, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -221,6 +221,12 @@ impl Numbers<'_> {
             found(start, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
+        if let Some((start, end, class, sure)) =
+            spread::spread(text, from, &mut |start, end| self.said(start, end))
+        {
+            found(start, end, class, sure);
+            return Some(end);
+        }
         if (8..=14).contains(&bytes.len())
             && let Some(sure) = vat::vat(bytes)
         {
@@ -327,6 +333,12 @@ impl Numbers<'_> {
             if network::ipv4(text.slice(from, end)) {
                 return self.ipv4(from, end, found);
             }
+        }
+        if let Some((start, end, class, sure)) =
+            spread::spread(text, from, &mut |start, end| self.said(start, end))
+        {
+            found(start, end, class, sure);
+            return Some(end);
         }
         if let Some(end) = self.birth(from, found) {
             return Some(end);
