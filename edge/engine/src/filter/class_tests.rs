@@ -139,6 +139,9 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::PassportMrz => Samples {
             found: &[
                 "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10»",
+                "«V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL8988901C4XXX4009078F96121096ZE184226B<<<<<<»",
+                "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<»",
+                "«L898902C36UTO7408122F1204159ZE184226B<<<<<10»",
             ],
             nearly: &[
                 "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C46UTO7408122F1204159ZE184226B<<<<<10",

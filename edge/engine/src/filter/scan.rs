@@ -26,6 +26,7 @@ static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "
 static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
     LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
+static ESCAPED_FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("&lt;&lt;"));
 
 /// Told of each match: range, class, confidence.
 pub(super) type Found<'f> = dyn FnMut(usize, usize, Class, Confidence) + 'f;
@@ -74,6 +75,17 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
             if let Some((start, end)) = mrz::zone(text, at) {
                 found(start, end, Class::PassportMrz, Confidence::High);
                 after = end;
+            }
+        }
+    }
+    let mut after = 0;
+    for at in ESCAPED_FILLERS.find_iter(bytes) {
+        if at >= after {
+            let (zone, line) = mrz::escaped(text, at);
+            after = line;
+            if let Some((start, end)) = zone {
+                found(start, end, Class::PassportMrz, Confidence::High);
+                after = after.max(end);
             }
         }
     }
