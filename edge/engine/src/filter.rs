@@ -26,6 +26,7 @@ mod national;
 mod network;
 mod number;
 mod options;
+mod pairs;
 mod payment;
 mod phone;
 mod provider;

@@ -413,6 +413,7 @@ fn samples(class: ContentClass) -> Samples {
                 "db_key: \"«Zx81qLmP09¦aBcD77tR4w»\"",
                 "mysql --password «s3cr3t-¦Pa55» db",
                 "<password>«hunter¦22»</password>",
+                "have «1234567890:A¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
                 "have «glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6c» here",
                 "have «shpss_¦9f8e7d6c5b4a39281706E5D4C3B2A1F0» here",
                 "have «9f8e7d6c5b4a39281706¦e5d4c3b2a1f0-us12» here",

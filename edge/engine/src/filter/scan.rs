@@ -10,8 +10,8 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
-    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, payment, phone,
-    provider, spread, vat,
+    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, pairs, payment,
+    phone, provider, spread, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -102,6 +102,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
                 .or_else(|| named::named(text, at))
                 .or_else(|| options::entry(text, at))
                 .or_else(|| jwk::member(text, at))
+                .or_else(|| pairs::pair(text, at))
         {
             found(start, end, class, sure);
             after = end;
