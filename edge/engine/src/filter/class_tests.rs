@@ -60,11 +60,17 @@ fn samples(class: ContentClass) -> Samples {
             nearly: &["SSN 666-90-4399", "SSN 536-90-439", "SSN 536-9O-4399"],
         },
         ContentClass::UkNino => Samples {
-            found: &["NI number «AB 12 34 56 C»", "employee «AB123456C» joined"],
+            found: &[
+                "NI number «AB 12 34 56 C»",
+                "employee «AB123456C» joined",
+                "employee «AB-12-34-56-C» joined",
+                "national insurance «ab123456c» joined",
+            ],
             nearly: &[
                 "employee AB123456E joined",
                 "employee QQ123456C joined",
                 "NI number AB 12 34 5 C",
+                "part ab123456c there",
             ],
         },
         ContentClass::NlBsn => Samples {
@@ -76,7 +82,11 @@ fn samples(class: ContentClass) -> Samples {
             nearly: &["Steuer-ID 36574261808", "Steuer-ID 3657426180"],
         },
         ContentClass::FrNir => Samples {
-            found: &["NIR «2 55 08 14 168 025 38»", "NIR «185052A00412356»"],
+            found: &[
+                "NIR «2 55 08 14 168 025 38»",
+                "NIR «185052A00412356»",
+                "NIR «1 85 05 2A 004 123 56»",
+            ],
             nearly: &[
                 "NIR 2 55 08 14 168 025 39",
                 "NIR 2 55 08 14 168 025 3",
@@ -84,11 +94,14 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::EsDni => Samples {
-            found: &["DNI «12345678Z»", "NIE «X-1234567-L»"],
+            found: &["DNI «12345678Z»", "NIE «X-1234567-L»", "DNI «12.345.678-Z»"],
             nearly: &["DNI 12345678A", "DNI 1234567Z", "NIE X-1234567-A"],
         },
         ContentClass::ItCodiceFiscale => Samples {
-            found: &["codice fiscale «RSSMRA85T10A562S»"],
+            found: &[
+                "codice fiscale «RSSMRA85T10A562S»",
+                "codice fiscale «RSS MRA 85T10 A562S»",
+            ],
             nearly: &[
                 "codice fiscale RSSMRA85T10A562T",
                 "codice fiscale RSSMRA85T10A562",
@@ -108,16 +121,27 @@ fn samples(class: ContentClass) -> Samples {
             nearly: &["CPF 529.982.247-26", "CPF 529.982.247-2"],
         },
         ContentClass::EuVat => Samples {
-            found: &["VAT «DE136695976»"],
+            found: &[
+                "VAT «DE136695976»",
+                "the firm «DE 136 695 976» there",
+                "the firm «BE 0428.759.497» there",
+                "VAT no «de136695976»",
+                "partita IVA «00743110157»",
+            ],
             nearly: &[
                 "the firm DE136695975 there",
                 "VAT DE13669597",
                 "VAT US136695976",
+                "le prix de 136 695 976 euros",
+                "the firm 00743110157 there",
             ],
         },
         ContentClass::PassportMrz => Samples {
             found: &[
                 "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10»",
+                "«V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL8988901C4XXX4009078F96121096ZE184226B<<<<<<»",
+                "«P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<»",
+                "«L898902C36UTO7408122F1204159ZE184226B<<<<<10»",
             ],
             nearly: &[
                 "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C46UTO7408122F1204159ZE184226B<<<<<10",
@@ -389,6 +413,7 @@ fn samples(class: ContentClass) -> Samples {
                 "db_key: \"«Zx81qLmP09¦aBcD77tR4w»\"",
                 "mysql --password «s3cr3t-¦Pa55» db",
                 "<password>«hunter¦22»</password>",
+                "have «1234567890:A¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
                 "have «glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6c» here",
                 "have «shpss_¦9f8e7d6c5b4a39281706E5D4C3B2A1F0» here",
                 "have «9f8e7d6c5b4a39281706¦e5d4c3b2a1f0-us12» here",

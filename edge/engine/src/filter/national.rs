@@ -1,5 +1,6 @@
 //! Numbers by which states know people: how they are grouped, and their check digits.
 
+use super::payment::luhn;
 use super::text::{digits_of, weighted};
 use proctor_model::content::{Confidence, ContentClass as Class};
 
@@ -89,6 +90,16 @@ pub(super) const IDS: &[Id] = &[
         by_name: false,
         plain: Confidence::High,
         grouped: Confidence::High,
+    },
+    // Italy's VAT number without its country, which its name has to stand by.
+    Id {
+        class: Class::EuVat,
+        layouts: &[],
+        digits: 11,
+        valid: it_vat,
+        by_name: false,
+        plain: Confidence::Low,
+        grouped: Confidence::Low,
     },
 ];
 
@@ -214,6 +225,10 @@ fn in_aadhaar(digits: &[u8]) -> bool {
             )
         });
     check == 0 && digits.first().is_some_and(|b| *b >= b'2') && !monotonous(digits)
+}
+
+fn it_vat(digits: &[u8]) -> bool {
+    luhn(digits) && !digits.starts_with(b"0000000") && !monotonous(digits)
 }
 
 fn fr_nir(digits: &[u8]) -> bool {

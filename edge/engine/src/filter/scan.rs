@@ -10,8 +10,8 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
-    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, payment, phone,
-    provider, vat,
+    assigned, birth, crypto, email, jwk, mrz, named, national, network, options, pairs, payment,
+    phone, provider, spread, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -29,6 +29,7 @@ static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "
 static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
     LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));
+static ESCAPED_FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("&lt;&lt;"));
 
 /// Told of each match: range, class, confidence.
 pub(super) type Found<'f> = dyn FnMut(usize, usize, Class, Confidence) + 'f;
@@ -80,6 +81,17 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
             }
         }
     }
+    let mut after = 0;
+    for at in ESCAPED_FILLERS.find_iter(bytes) {
+        if at >= after {
+            let (zone, line) = mrz::escaped(text, at);
+            after = line;
+            if let Some((start, end)) = zone {
+                found(start, end, Class::PassportMrz, Confidence::High);
+                after = after.max(end);
+            }
+        }
+    }
     words(text, regions, found);
 }
 
@@ -93,6 +105,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
                 .or_else(|| named::named(text, at))
                 .or_else(|| options::entry(text, at))
                 .or_else(|| jwk::member(text, at))
+                .or_else(|| pairs::pair(text, at))
         {
             found(start, end, class, sure);
             after = end;
@@ -229,6 +242,12 @@ impl Numbers<'_> {
             found(start, end, Class::MacAddress, Confidence::High);
             return Some(end);
         }
+        if let Some((start, end, class, sure)) =
+            spread::spread(text, from, &mut |start, end| self.said(start, end))
+        {
+            found(start, end, class, sure);
+            return Some(end);
+        }
         if (8..=14).contains(&bytes.len())
             && let Some(sure) = vat::vat(bytes)
         {
@@ -339,6 +358,12 @@ impl Numbers<'_> {
             if network::ipv4(text.slice(from, end)) {
                 return self.ipv4(from, end, found);
             }
+        }
+        if let Some((start, end, class, sure)) =
+            spread::spread(text, from, &mut |start, end| self.said(start, end))
+        {
+            found(start, end, class, sure);
+            return Some(end);
         }
         if let Some(end) = self.birth(from, found) {
             return Some(end);

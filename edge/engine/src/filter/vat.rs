@@ -55,6 +55,8 @@ pub(super) fn vat(id: &[u8]) -> Option<Confidence> {
         ),
         b"SI" => (digits(8), si(rest)),
         b"HR" => (digits(11), mod_11_10(rest)),
+        // Northern Ireland, as the United Kingdom's.
+        b"XI" => (digits(9), xi(rest)),
         // Of these the form alone is looked at.
         b"BG" => (digits(9) || digits(10), false),
         b"CY" => (
@@ -180,6 +182,14 @@ fn si(rest: &[u8]) -> bool {
     11_u32.saturating_sub(sum) % 10 == last(rest) && sum != 0
 }
 
+/// Two check digits by 97, of old and of new numbers.
+fn xi(rest: &[u8]) -> bool {
+    let sum = weighted(digits_of(rest), &[8, 7, 6, 5, 4, 3, 2]);
+    let check = value(rest.get(7..).unwrap_or_default());
+    let sum = u64::from(sum).saturating_add(check);
+    sum.is_multiple_of(97) || sum.saturating_add(55).is_multiple_of(97)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +215,7 @@ mod tests {
             "EE100931558",
             "SI50223054",
             "HR33392005961",
+            "XI980780684",
         ] {
             assert_eq!(vat(id.as_bytes()), Some(Confidence::Medium), "{id}");
         }
