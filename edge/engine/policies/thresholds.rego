@@ -25,7 +25,9 @@ amounts contains value if {
 }
 
 amount_optional if {
-	some full_name in data.settings.financial.optional
+	named := object.get(data.settings.financial, "optional", [])
+	is_array(named)
+	some full_name in named
 	with_slash := trim_suffix(full_name, input.tool.name)
 	with_slash != full_name
 	trim_suffix(with_slash, "/") == input.tool.server

@@ -478,16 +478,16 @@ fn what_an_answer_is_wrapped_in_is_not_its_size() {
     let scenario = scenario(&[], json!({}));
     for api in STREAMED {
         let prompt = prompt(api, json!({"stream": true}));
-        let most = permit(&scenario, &prompt).limits().bytes;
-        let pieces = usize::try_from(most / 5).unwrap();
-        let (events, ending) = relayed(&scenario, &prompt, &streamed(api, &vec![" word"; pieces]));
+        let permit = permit(&scenario, &prompt);
+        let pieces = usize::try_from(permit.limits().bytes / 5).unwrap();
+        let through = |pieces: usize| {
+            let events = streamed(api, &vec![" word"; pieces]);
+            relayed_through(Relay::new(&prompt, None), &scenario, &permit, &events)
+        };
+        let (events, ending) = through(pieces);
         assert_eq!(ending, Ending::Done, "{api:?}");
         assert_eq!(text_of(api, &events).len(), pieces * 5, "{api:?}");
-        let (_, ending) = relayed(
-            &scenario,
-            &prompt,
-            &streamed(api, &vec![" word"; pieces + 1]),
-        );
+        let (_, ending) = through(pieces + 1);
         assert!(
             matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::OutputTooLarge),
             "{api:?}: {ending:?}"

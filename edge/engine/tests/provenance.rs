@@ -53,6 +53,10 @@ fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
 /// Makes a call that is permitted, of which nothing is read.
 fn call_tool(scenario: &mut Scenario, tool: &str, args: &Value) {
     assert_eq!(decide(scenario, tool, args), None, "{tool} {args}");
+    note_call(scenario, tool, args);
+}
+
+fn note_call(scenario: &mut Scenario, tool: &str, args: &Value) {
     scenario.read.note_call(
         scenario
             .tenant
@@ -281,7 +285,7 @@ fn what_was_written_with_proof_is_believed_as_before() {
         assert_eq!(decide(&scenario, "bank/send_money", &pay), None, "{to}");
     }
     // What was asked for is not written anywhere.
-    call_tool(&mut scenario, "mail/inbox", &json!({"q": "Mallory"}));
+    note_call(&mut scenario, "mail/inbox", &json!({"q": "Mallory"}));
     read(
         &mut scenario,
         "bank/balance",

@@ -502,15 +502,21 @@ async fn a_database_of_before_the_seals_goes_on() {
     for (seq, body) in (1u64..).zip(&lane.bodies) {
         let event = proctor_model::audit::AuditEvent::from_canonical(body).unwrap();
         let (id, at) = (event.event_id.as_uuid(), event.time.as_secs());
+        let agent = event.agent.as_ref().map(ToString::to_string);
+        let tool = (event.tool.as_ref()).map(|tool| format!("{}/{}", tool.server, tool.name));
+        let reason = event.reason.map(|reason| reason.code());
         let entry = proctor_model::audit::Entry { seq, prev, event };
         let stored = entry.to_canonical().unwrap();
         prev = EntryHash::of(&stored);
-        sqlx::query("insert into ledger.entries (tenant, seq, hash, body, event_id, edge, edge_seq, time, kind) values ('acme', $1, $2, $3, $4, 'edge_a', $1, to_timestamp($5), 'refused')")
+        sqlx::query("insert into ledger.entries (tenant, seq, hash, body, event_id, edge, edge_seq, time, kind, agent, tool, effect, reason) values ('acme', $1, $2, $3, $4, 'edge_a', $1, to_timestamp($5), 'refused', $6, $7, 'deny', $8)")
             .bind(i64::try_from(seq).unwrap())
             .bind(prev.as_bytes().as_slice())
             .bind(stored)
             .bind(id)
             .bind(at as f64)
+            .bind(agent)
+            .bind(tool)
+            .bind(reason)
             .execute(&mut owner)
             .await
             .unwrap();

@@ -162,10 +162,9 @@ fn nino(text: Text<'_>, start: usize, said: &mut dyn FnMut(usize, usize) -> Said
     }
     let capitals = text.at(start).is_ascii_uppercase();
     let issued = national::uk_nino(id);
-    let sure = match (
-        issued && capitals,
-        said(start, end).speaks_for(Class::UkNino),
-    ) {
+    let context = said(start, end);
+    let sure = match (issued && capitals, context.speaks_for(Class::UkNino)) {
+        (true, _) if context.speaks_against(Class::UkNino) => return None,
         (true, _) => Confidence::High,
         (false, true) => Confidence::Medium,
         (false, false) => return None,
