@@ -7,10 +7,11 @@
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
-//! (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
+//! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` (placeholders), `stream` (text that comes in pieces).
 
 mod apply;
+mod armoured;
 mod assigned;
 mod birth;
 mod context;
@@ -67,8 +68,17 @@ pub enum Class {
 enum Carrier {
     /// As it is, or in some spelling of it; inside of so many levels of JSON escapes.
     Plain { escapes: u8, percent: bool },
-    /// Inside of the run of base64 that is the match's range.
+    /// In the text that the run of base64 which is the match's range is the encoding of.
     Base64,
+    /// Somewhere inside of the run that is the match's range: all of it goes.
+    Run { percent: bool },
+}
+
+impl Carrier {
+    /// Whether the match's range is that of an encoded run, which others may have as well.
+    fn is_run(self) -> bool {
+        matches!(self, Self::Base64 | Self::Run { .. })
+    }
 }
 
 /// One match.
@@ -157,8 +167,8 @@ impl Filter {
             }
             self.base64(&view.text, key, &mut |hit| {
                 // Two encodings around it: all of it goes.
-                let hit = Match { carrier, ..hit };
-                found(behind(&view, hit));
+                let carrier = Carrier::Run { percent: true };
+                found(behind(&view, Match { carrier, ..hit }));
             });
         }
         if escapes >= ESCAPES_MAX {
@@ -192,24 +202,26 @@ impl Filter {
     }
 
     fn base64(&self, text: &str, key: &str, found: &mut Told<'_>) {
-        view::base64(text, &mut |run| {
+        armoured::base64(text, &mut |run| {
+            let carrier = match run.is_exact {
+                true => Carrier::Base64,
+                false => Carrier::Run { percent: false },
+            };
             let mut inner = Vec::new();
-            self.look(&run.text, key, Carrier::Base64, &mut inner);
+            self.look(&run.text, key, carrier, &mut inner);
             if let Some(visible) = view::visible(&run.text) {
-                self.look(&visible.text, key, Carrier::Base64, &mut inner);
+                self.look(&visible.text, key, carrier, &mut inner);
             }
             if let Some(unescaped) = view::unescaped(&run.text) {
-                self.look(&unescaped.text, key, Carrier::Base64, &mut inner);
+                self.look(&unescaped.text, key, carrier, &mut inner);
             }
+            let (range, torn) = whole_escapes(text, run.start, run.end);
             for hit in inner
                 .into_iter()
                 .filter(|hit| hit.confidence > Confidence::Low)
             {
-                found(Match {
-                    range: run.start..run.end,
-                    torn: false,
-                    ..hit
-                });
+                let range = range.clone();
+                found(Match { range, torn, ..hit });
             }
         });
     }
@@ -290,8 +302,8 @@ impl Default for Filter {
 }
 
 /// In order of place; of matches that overlap the surest stays, then one that is not torn off its backslash (of
-/// `\nbob@x.org` it is `bob@x.org`), then the tenant's own, then the longest. Matches of
-/// several classes in one run of base64 all stay.
+/// `\nbob@x.org` it is `bob@x.org`), then the tenant's own, then the longest. Matches of several classes in one run of
+/// base64 all stay.
 fn disjoint(mut found: Vec<Match>) -> Vec<Match> {
     found.sort_by_key(|hit| (hit.range.start, std::cmp::Reverse(hit.range.end)));
     let mut kept: Vec<Match> = Vec::with_capacity(found.len());
@@ -314,18 +326,16 @@ fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
         kept.append(cluster);
         return;
     }
-    let rank = |hit: &Match| {
-        let own = matches!(hit.class, Class::Custom(_));
-        (hit.confidence, !hit.torn, own, hit.range.len())
-    };
-    cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
-    cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);
+    rank(cluster);
+    if join_runs(cluster) {
+        rank(cluster);
+    }
     let mut taken: BTreeMap<usize, (usize, Carrier)> = BTreeMap::new();
     let mut chosen = Vec::new();
     for hit in cluster.drain(..) {
         let beside = taken.range(..hit.range.end).next_back();
         let free = beside.is_none_or(|(start, (end, carrier))| {
-            let same_run = *carrier == Carrier::Base64 && hit.carrier == Carrier::Base64;
+            let same_run = carrier.is_run() && hit.carrier.is_run();
             *end <= hit.range.start
                 || (same_run && *start == hit.range.start && *end == hit.range.end)
         });
@@ -336,4 +346,32 @@ fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
     }
     chosen.sort_by_key(|hit| hit.range.start);
     kept.append(&mut chosen);
+}
+
+/// The surest first, each once.
+fn rank(cluster: &mut Vec<Match>) {
+    let rank = |hit: &Match| {
+        let own = matches!(hit.class, Class::Custom(_));
+        (hit.confidence, !hit.torn, own, hit.range.len())
+    };
+    cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
+    cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);
+}
+
+/// Makes one of runs of base64 that overlap (a line, and the lines together; the same read in several ways), all of which
+/// goes: what is in one of them must not give way to what is in another. Whether there were several.
+fn join_runs(cluster: &mut [Match]) -> bool {
+    let runs = || cluster.iter().filter(|hit| hit.carrier.is_run());
+    let start = runs().map(|hit| hit.range.start).min().unwrap_or(0);
+    let end = runs().map(|hit| hit.range.end).max().unwrap_or(0);
+    let first = runs().next().map(|hit| hit.carrier);
+    let is_one = runs().all(|hit| hit.range == (start..end) && Some(hit.carrier) == first);
+    if is_one {
+        return false;
+    }
+    for hit in cluster.iter_mut().filter(|hit| hit.carrier.is_run()) {
+        hit.range = start..end;
+        hit.carrier = Carrier::Run { percent: false };
+    }
+    true
 }

@@ -247,6 +247,29 @@ fn disguises_are_seen_through_and_removed_from_the_original() {
             "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
             "data dG8gW0VNQUlMXSEh end",
         ),
+        // Glued to a letter; with a character in it that no text has; with bytes that are none; UTF-16.
+        (
+            "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
+            "data xdG8gW0VNQUlMXSEh end",
+        ),
+        (
+            "data AXRvIGJvYkBleGFtcGxlLm9yZyEh end",
+            "data AXRvIFtFTUFJTF0hIQ== end",
+        ),
+        ("data /3RvIGJvYkBleGFtcGxlLm9yZyH/ end", "data [EMAIL] end"),
+        (
+            "data dABvACAAYgBvAGIAQABlAHgAYQBtAHAAbABlAC4AbwByAGcA end",
+            "data [EMAIL] end",
+        ),
+        // Over the end of a line.
+        (
+            "data:\ncGxlYXNlIHdyaXRl\nIHRvIGJvYkBleGFt\ncGxlLm9yZyBub3c=\nend",
+            "data:\ncGxlYXNlIHdyaXRl\nIHRvIFtFTUFJTF0g\nbm93\nend",
+        ),
+        (
+            r#"{"data":"cGxlYXNlIHdyaXRl\nIHRvIGJvYkBleGFt\ncGxlLm9yZyBub3c="}"#,
+            r#"{"data":"[EMAIL]"}"#,
+        ),
         ("card ٤١١١ ١١١١ ١١١١ ١١١١", "card [CARD]"),
         (
             "card 4111\u{2011}1111\u{2011}1111\u{2011}1111",

@@ -2,7 +2,6 @@
 //!
 //! A match in a view is removed from the original: each stretch of a view knows which bytes it stands for.
 
-use super::runs::{LONG, runs};
 use super::text::Text;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
 
@@ -309,81 +308,6 @@ pub(super) fn percent_decoded(text: &str) -> Option<View> {
     any.then_some(view)
 }
 
-/// A run of base64 that decodes to text.
-pub(super) struct Armoured {
-    /// Where the run stands.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) text: String,
-}
-
-/// Every run of base64 (either alphabet) in a text that decodes to text.
-pub(super) fn base64(text: &str, found: &mut dyn FnMut(Armoured)) {
-    let of = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    runs(text.as_bytes(), |start, end| {
-        let (mut at, text_) = (start, Text { text, key: "" });
-        while end.saturating_sub(at) >= LONG {
-            let stop = text_.run(at, end.saturating_sub(at), of);
-            if stop.saturating_sub(at) >= LONG {
-                let padded = text_.run(stop, 2, |b| b == b'=');
-                if let Some(decoded) = text.get(at..padded).and_then(decode_base64) {
-                    found(Armoured {
-                        start: at,
-                        end: padded,
-                        text: decoded,
-                    });
-                }
-            }
-            at = stop.saturating_add(1);
-        }
-    });
-}
-
-/// What a run of base64 says, if it is text.
-pub(super) fn decode_base64(run: &str) -> Option<String> {
-    use base64::Engine as _;
-    use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-    let bare = run.trim_end_matches('=');
-    let url = bare.contains(['-', '_']);
-    if url && bare.contains(['+', '/']) {
-        return None;
-    }
-    let decode = |text: &str| match url {
-        true => BASE64_URL_SAFE_NO_PAD.decode(text).ok(),
-        false => BASE64_STANDARD_NO_PAD.decode(text).ok(),
-    };
-    let printable = |b: &u8| matches!(*b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e) || *b >= 0x80;
-    // Most runs are words and hashes: three bytes show it.
-    let head = decode(bare.get(..8)?)?;
-    if !head.iter().all(printable) {
-        return None;
-    }
-    // A tail that was cut off is not worth the rest.
-    let whole = match bare.len() % 4 {
-        1 => bare.get(..bare.len().saturating_sub(1))?,
-        _ => bare,
-    };
-    let bytes = decode(whole)
-        .or_else(|| decode(whole.get(..whole.len().saturating_sub(whole.len() % 4))?))?;
-    let text = String::from_utf8(bytes).ok()?;
-    text.bytes().all(|b| printable(&b)).then_some(text)
-}
-
-/// Text as base64 in the alphabet, and with the padding, of a run.
-pub(super) fn encode_base64_like(run: &str, text: &str) -> String {
-    use base64::Engine as _;
-    use base64::prelude::{
-        BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
-    };
-    let url = run.contains(['-', '_']);
-    match (url, run.len().is_multiple_of(4)) {
-        (true, true) => BASE64_URL_SAFE.encode(text),
-        (true, false) => BASE64_URL_SAFE_NO_PAD.encode(text),
-        (false, true) => BASE64_STANDARD.encode(text),
-        (false, false) => BASE64_STANDARD_NO_PAD.encode(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,16 +397,5 @@ mod tests {
         {
             assert!(!hidden(c) && !is_other(c), "{c:?}");
         }
-    }
-
-    #[test]
-    fn base64_is_text_or_nothing() {
-        let mut found = Vec::new();
-        base64(
-            "x aGVsbG8gd29ybGQ= y c29tZS1vbmUtZWxzZQ deadbeefdeadbeef",
-            &mut |run| found.push(run.text),
-        );
-        assert_eq!(found, ["hello world", "some-one-else"]);
-        assert_eq!(encode_base64_like("aGVsbG8gd29ybGQ=", "hello"), "aGVsbG8=");
     }
 }
