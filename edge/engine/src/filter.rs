@@ -53,6 +53,7 @@ use proctor_model::content::{Confidence, ContentClass};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use text::Text;
+use view::View;
 
 /// What a match is of: a class of the filter's own, or one of the tenant's patterns and word lists.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -129,18 +130,14 @@ impl Filter {
     #[must_use]
     pub fn find(&self, text: &str, key: &str) -> Vec<Match> {
         let mut found = Vec::new();
-        self.look(
-            text,
-            key,
-            Carrier::Plain {
-                escapes: 0,
-                percent: false,
-            },
-            &mut found,
-        );
+        let carrier = Carrier::Plain {
+            escapes: 0,
+            percent: false,
+        };
+        self.look(text, key, carrier, &mut found);
         let visible = view::visible(text);
         if let Some(view) = &visible {
-            self.through(view, key, 0, false, &mut found);
+            self.through(view, key, carrier, &mut found);
         }
         let base = visible.as_ref().map_or(text, |view| &view.text);
         self.decode(base, key, 0, &mut |hit| {
@@ -152,52 +149,59 @@ impl Filter {
         disjoint(found)
     }
 
-    /// Looks through JSON escapes, then percent-encoding, then base64; ranges are those of `text`.
+    /// Looks through each encoding, and through those inside of JSON escapes; ranges are those of `text`.
     fn decode(&self, text: &str, key: &str, escapes: u8, found: &mut Told<'_>) {
+        let percent = Carrier::Plain {
+            escapes,
+            percent: true,
+        };
         self.base64(text, key, found);
         if let Some(view) = view::percent_decoded(text) {
-            let carrier = Carrier::Plain {
-                escapes,
-                percent: true,
-            };
-            let mut inner = Vec::new();
-            self.look(&view.text, key, carrier, &mut inner);
-            for hit in inner {
-                found(behind(&view, hit));
-            }
+            self.seen(&view, key, percent, found);
             self.base64(&view.text, key, &mut |hit| {
                 // Two encodings around it: all of it goes.
                 let carrier = Carrier::Run { percent: true };
                 found(behind(&view, Match { carrier, ..hit }));
             });
         }
+        if let Some(view) = view::form(text) {
+            self.seen(&view, key, percent, found);
+            if let Some(decoded) = view::percent_decoded(&view.text) {
+                self.seen(&decoded, key, percent, &mut |hit| found(behind(&view, hit)));
+            }
+        }
+        if let Some(view) = view::entities(text) {
+            let carrier = Carrier::Plain {
+                escapes,
+                percent: false,
+            };
+            self.seen(&view, key, carrier, found);
+        }
         if escapes >= ESCAPES_MAX {
             return;
         }
         if let Some(view) = view::unescaped(text) {
             let deeper = escapes.saturating_add(1);
-            let mut inner = Vec::new();
-            self.look(
-                &view.text,
-                key,
-                Carrier::Plain {
-                    escapes: deeper,
-                    percent: false,
-                },
-                &mut inner,
-            );
-            let again = view::visible(&view.text);
-            if let Some(again) = &again {
-                let mut seen = Vec::new();
-                self.through(again, key, deeper, false, &mut seen);
-                inner.append(&mut seen);
-            }
-            for hit in inner {
-                found(behind(&view, hit));
-            }
+            let carrier = Carrier::Plain {
+                escapes: deeper,
+                percent: false,
+            };
+            self.seen(&view, key, carrier, found);
             self.decode(&view.text, key, deeper, &mut |hit| {
                 found(behind(&view, hit));
             });
+        }
+    }
+
+    /// What stands in a view, as it is and as it looks.
+    fn seen(&self, view: &View, key: &str, carrier: Carrier, found: &mut Told<'_>) {
+        let mut inner = Vec::new();
+        self.look(&view.text, key, carrier, &mut inner);
+        if let Some(visible) = view::visible(&view.text) {
+            self.through(&visible, key, carrier, &mut inner);
+        }
+        for hit in inner {
+            found(behind(view, hit));
         }
     }
 
@@ -226,21 +230,9 @@ impl Filter {
         });
     }
 
-    fn through(
-        &self,
-        view: &view::View,
-        key: &str,
-        escapes: u8,
-        percent: bool,
-        found: &mut Vec<Match>,
-    ) {
+    fn through(&self, view: &View, key: &str, carrier: Carrier, found: &mut Vec<Match>) {
         let mut inner = Vec::new();
-        self.look(
-            &view.text,
-            key,
-            Carrier::Plain { escapes, percent },
-            &mut inner,
-        );
+        self.look(&view.text, key, carrier, &mut inner);
         found.extend(inner.into_iter().map(|hit| behind(view, hit)));
     }
 
@@ -268,7 +260,7 @@ impl Filter {
 }
 
 /// A match in a view where it stands in the original.
-fn behind(view: &view::View, hit: Match) -> Match {
+fn behind(view: &View, hit: Match) -> Match {
     let (start, end) = view.original(hit.range.start, hit.range.end);
     Match {
         range: start..end,

@@ -87,6 +87,17 @@ fn no_text_is_slow() {
         "AB 12 34 56 C",
         "0x",
         "1.1.1.1.",
+        "&#64;",
+        "&",
+        "a&commat;b",
+        "1+",
+        "1+2+3 ",
+        "\\x41",
+        "%E2%80%8B",
+        "QUFBQUFBQUFBQUFb\n",
+        "aQUFBQUFB_",
+        "06.12.34.56.78 ",
+        "0.4532015112830366 ",
         "SG.",
     ] {
         let whole = unit.repeat(LENGTH * TIMES / unit.len());

@@ -247,6 +247,23 @@ fn disguises_are_seen_through_and_removed_from_the_original() {
             "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
             "data dG8gW0VNQUlMXSEh end",
         ),
+        // Disguised and percent-encoded; as a form has it; as pages and programs have it.
+        (
+            "n=4111%E2%80%8B1111%E2%80%8B1111%E2%80%8B1111&x",
+            "n=%5BCARD%5D&x",
+        ),
+        ("n=%EF%BC%94111111111111111&x", "n=%5BCARD%5D&x"),
+        (
+            "n=1&card=4111+1111+1111+1111&x=2",
+            "n=1&card=%5BCARD%5D&x=2",
+        ),
+        (
+            "a=%41&to=IBAN+GB29+NWBK+6016+1331+9268+19&x",
+            "a=%41&to=IBAN+%5BIBAN%5D&x",
+        ),
+        ("<b>bob&#64;example&period;org</b>", "<b>[EMAIL]</b>"),
+        ("4111&nbsp;1111&#160;1111&nbsp;1111", "[CARD]"),
+        (r"key \x41KIAQWERTYUIOP234567 x", "key [AWS_KEY] x"),
         // Glued to a letter; with a character in it that no text has; with bytes that are none; UTF-16.
         (
             "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
@@ -502,6 +519,11 @@ const STREAMED: &[&str] = &[
     r#"{\"to\": \"bob\\u0040example.org\"}"#,
     "q=bob%40example.org&x=1 done",
     "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
+    "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
+    "n=1&card=4111+1111+1111+1111&x=2 done",
+    "n=4111%E2%80%8B1111%E2%80%8B1111%E2%80%8B1111&x done",
+    "to bob&#64;example.org, or &#98;ob&commat;example.org now",
+    r"key \x41KIAQWERTYUIOP234567 done",
     "ｂｏｂ＠ｅｘａｍｐｌｅ．ｏｒｇ and b\u{200b}ob@ex\u{2060}ample.org",
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U ok",
 ];
