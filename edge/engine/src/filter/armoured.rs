@@ -99,7 +99,8 @@ impl Lines {
         };
         let width = length(*first);
         let next = next_line(text, last.1).filter(|_| length(*last) == width);
-        let end = next.and_then(|next| last_line(text, next, width));
+        let before = self.runs.len().saturating_mul(width);
+        let end = next.and_then(|next| last_line(text, next, width, before));
         let end = text.run(end.unwrap_or(last.1), 2, |b| b == b'=');
         let joined: String = text.slice(first.0, end).split(['\r', '\n']).collect();
         let mut is_one = false;
@@ -130,10 +131,18 @@ fn next_line(text: Text<'_>, at: usize) -> Option<usize> {
     }
 }
 
-/// The end of a last line that is too short to be told of as a run.
-fn last_line(text: Text<'_>, start: usize, width: usize) -> Option<usize> {
+/// The end of a last line that is too short to be told of as a run. It may be a word of what follows, unless it is padded
+/// or makes the number of characters, `before` of which stand in the lines above, one of whole groups.
+fn last_line(text: Text<'_>, start: usize, width: usize, before: usize) -> Option<usize> {
     let end = text.run(start, width, is_base64);
-    let ends = matches!(text.at(end), b'=' | b'\n' | b'\r' | b'"' | 0);
+    let whole = before
+        .saturating_add(end.saturating_sub(start))
+        .is_multiple_of(4);
+    let ends = match text.at(end) {
+        b'=' => true,
+        b'\n' | b'\r' | b'"' | 0 => whole,
+        _ => false,
+    };
     (end > start && ends).then_some(end)
 }
 
@@ -384,7 +393,7 @@ mod tests {
 
     #[test]
     fn lines_are_read_together() {
-        let secret = "a line, and a secret of mine over the end of the first line";
+        let secret = "a line, and a secret of mine over the end of the first line.";
         for width in [12, 15, 20, 22] {
             for line_break in ["\n", "\r\n"] {
                 let wrapped =

@@ -514,6 +514,8 @@ const STREAMED: &[&str] = &[
     "postgres://app:Gh7xQ9@db:5432/x is it",
     "nothing at all to see here, 12 apples",
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\nafter it",
+    "-----BE\u{200b}GIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\nafter it",
+    r#"{"k": "-----BEGIN\u0020PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\n", "n": 1}"#,
     "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10 end",
     r#"{"to": "bob\u0040example.org", "k": "\u0041KIAQWERTYUIOP234567"}"#,
     r#"{\"to\": \"bob\\u0040example.org\"}"#,
@@ -588,26 +590,58 @@ fn a_stream_goes_on_and_holds_little() {
     }
     out.push_str(&splitter.finish(&content).text);
     assert_eq!(out, long.replace("AKIAQWERTYUIOP234567", "[AWS_KEY]"));
-    // A key that is longer than what may wait is swallowed to its end.
-    let pem = format!(
-        "a -----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\nb",
-        "MIIEpAIBAAKCAQ\n".repeat(4000)
-    );
-    let mut splitter = Splitter::default();
-    let mut out = String::new();
-    for piece in pem.as_bytes().chunks(777) {
-        out.push_str(
-            &splitter
-                .push(std::str::from_utf8(piece).unwrap(), &content)
-                .text,
+    // A key that is longer than what may wait is swallowed to its end, however its first line is written.
+    for header in [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----BE\u{200b}GIN RSA PRIVATE KEY-----",
+        r"-----BEGIN\u0020RSA PRIVATE KEY-----",
+    ] {
+        let pem = format!(
+            "a {header}\n{}\n-----END RSA PRIVATE KEY-----\nb",
+            "MIIEpAIBAAKCAQ\n".repeat(4000)
+        );
+        let mut splitter = Splitter::default();
+        let mut out = String::new();
+        for piece in pem.as_bytes().chunks(777) {
+            out.push_str(
+                &splitter
+                    .push(std::str::from_utf8(piece).unwrap(), &content)
+                    .text,
+            );
+        }
+        out.push_str(&splitter.finish(&content).text);
+        assert!(
+            !out.contains("MIIE") && out.starts_with("a [PRIVATE_KEY]") && out.ends_with('b'),
+            "{}",
+            &out[..out.len().min(200)]
         );
     }
-    out.push_str(&splitter.finish(&content).text);
-    assert!(
-        !out.contains("MIIE") && out.starts_with("a [PRIVATE_KEY]") && out.ends_with('b'),
-        "{}",
-        &out[..out.len().min(200)]
+}
+
+/// Lines of base64 that could wait no longer have gone on: what was in them takes nothing from the lines below.
+#[test]
+fn lines_that_have_gone_on_are_not_read_again() {
+    let rules = everything_redacted();
+    let content = inbound(&rules);
+    // `write to bob@example.org!!!`, and `nothing to be seen here!!!`
+    let (address, clean) = (
+        "d3JpdGUgdG8gYm9iQGV4YW1wbGUub3JnISEh\n",
+        "bm90aGluZyB0byBiZSBzZWVuIGhlcmUhISEh\n",
     );
+    let fit = STREAM.div_ceil(clean.len());
+    let line = |at: usize| match at == 0 || (fit - 3..fit).contains(&at) {
+        true => address,
+        false => clean,
+    };
+    let mut splitter = Splitter::default();
+    let mut out = splitter.push("data:\n", &content).text;
+    for at in 0..fit + 100 {
+        out.push_str(&splitter.push(line(at), &content).text);
+    }
+    out.push_str(&splitter.push("end", &content).text);
+    out.push_str(&splitter.finish(&content).text);
+    assert!(!out.contains("Ym9iQGV4YW1wbGUub3Jn"), "an address");
+    assert!(out.matches(clean).count() >= 99, "lines are gone");
 }
 
 const STREAM: usize = crate::limits::STREAM_HELD_BYTES_MAX;
