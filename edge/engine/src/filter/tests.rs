@@ -70,6 +70,31 @@ fn each_class_is_found_as_people_write_it() {
             "payment_card",
             "378282246310005",
         ),
+        (
+            "so x4111111111111111 and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so 4111111111111111x and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so card4111111111111111 and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so x4111 1111 1111 1111 and",
+            "payment_card",
+            "4111 1111 1111 1111",
+        ),
+        (
+            "so aAKIAQWERTYUIOP234567 and",
+            "aws_key",
+            "AKIAQWERTYUIOP234567",
+        ),
         ("SSN 536-90-4399", "us_ssn", "536-90-4399"),
         (
             "my social security number is 536904399",
@@ -185,6 +210,7 @@ fn what_only_looks_like_it_is_left_alone() {
         "icon@2x.png, getty@tty1.service",
         "order AB123456C of invoice 12345678Z, 12345678-Z",
         "code 4059803150715 on the box",
+        "see ORD4111111111111111 and x4059803150715, a4111111111111111b2",
         "barcode 4532015112830366 was read",
         r#"{"password": "Passwort", "userPassword": "Пароль"}"#,
         "paid 06.12.24 1500 EUR, 06.12.2024-07.12.2024, backup-2024-01-15-20.tar",
@@ -522,6 +548,7 @@ const STREAMED: &[&str] = &[
     "q=bob%40example.org&x=1 done",
     "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
     "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
+    "so x4111111111111111, x4111 1111 1111 1111 and aAKIAQWERTYUIOP234567 here",
     "n=1&card=4111+1111+1111+1111&x=2 done",
     "n=4111%E2%80%8B1111%E2%80%8B1111%E2%80%8B1111&x done",
     "to bob&#64;example.org, or &#98;ob&commat;example.org now",
