@@ -8,11 +8,12 @@
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
-//! `vault` (placeholders), `stream` (text that comes in pieces).
+//! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
 mod apply;
 mod armoured;
 mod assigned;
+mod back;
 mod birth;
 mod context;
 mod crypto;

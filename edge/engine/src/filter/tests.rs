@@ -475,7 +475,7 @@ fn placeholders_keep_the_form_and_come_back_where_they_may() {
         "rules": [{"classes": ["personal"], "direction": "inbound", "action": "tokenise"}],
         "reveal": [{"classes": ["email", "payment_card"], "tools": ["mail/*"]}],
     }));
-    let vault = Vault::new([7; 32]);
+    let vault = Vault::new([7; 32], [1; 32]);
     let crm = "crm/read".parse().unwrap();
     let mail = "mail/send".parse().unwrap();
     let verb = proctor_model::catalogue::Verb::Write;
@@ -518,13 +518,35 @@ fn placeholders_keep_the_form_and_come_back_where_they_may() {
             .put_back(&arguments)
             .is_none()
     );
-    let stranger = Vault::new([8; 32]);
+    let stranger = Vault::new([8; 32], [2; 32]);
     let elsewhere = Content {
         vault: Some(&stranger),
         ..content(Direction::Outbound, &mail)
     };
     assert!(elsewhere.put_back(&arguments).is_none());
     assert!(!format!("{vault:?}").contains("bob"));
+    // Wherever an agent writes it, in whatever encoding; but not inside of another word.
+    let email = read.treat_text("bob@example.org").altered.unwrap();
+    let card = read.treat_text("4111 1111 1111 1111").altered.unwrap();
+    let encoded = |text: &str| text.replace('@', "%40").replace(' ', "+");
+    for (value, expect) in [
+        (json!({ email.clone(): 1 }), json!({ "bob@example.org": 1 })),
+        (
+            json!([format!("?to={}&card={}", encoded(&email), encoded(&card))]),
+            json!(["?to=bob%40example.org&card=4111%201111%201111%201111"]),
+        ),
+        (
+            json!(json!({ "to": format!("Hi,\n{email}") }).to_string()),
+            json!(r#"{"to":"Hi,\nbob@example.org"}"#),
+        ),
+    ] {
+        let arguments = json!({ "in": value }).as_object().unwrap().clone();
+        let back = content(Direction::Outbound, &mail).put_back(&arguments);
+        assert_eq!(back.unwrap()["in"], expect, "{value}");
+    }
+    let other = json!({ "in": format!("9{card} and x{email}") });
+    let other = other.as_object().unwrap();
+    assert_eq!(content(Direction::Outbound, &mail).put_back(other), None);
 }
 
 /// Secrets, each within some text, as they may come in a stream; the whole is what must come out.
