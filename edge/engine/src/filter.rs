@@ -7,12 +7,14 @@
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
-//! (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
-//! `vault` (placeholders), `stream` (text that comes in pieces).
+//! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
+//! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
 mod apply;
+mod armoured;
 mod assigned;
 mod azure;
+mod back;
 mod birth;
 mod context;
 mod crypto;
@@ -60,6 +62,7 @@ use proctor_model::content::{Confidence, ContentClass};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use text::Text;
+use view::View;
 
 /// What a match is of: a class of the filter's own, or one of the tenant's patterns and word lists.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -85,8 +88,17 @@ pub(crate) fn is_card(digits: &str) -> bool {
 enum Carrier {
     /// As it is, or in some spelling of it; inside of so many levels of JSON escapes.
     Plain { escapes: u8, percent: bool },
-    /// Inside of the run of base64 that is the match's range.
+    /// In the text that the run of base64 which is the match's range is the encoding of.
     Base64,
+    /// Somewhere inside of the run that is the match's range: all of it goes.
+    Run { percent: bool },
+}
+
+impl Carrier {
+    /// Whether the match's range is that of an encoded run, which others may have as well.
+    fn is_run(self) -> bool {
+        matches!(self, Self::Base64 | Self::Run { .. })
+    }
 }
 
 /// One match.
@@ -137,18 +149,14 @@ impl Filter {
     #[must_use]
     pub fn find(&self, text: &str, key: &str) -> Vec<Match> {
         let mut found = Vec::new();
-        self.look(
-            text,
-            key,
-            Carrier::Plain {
-                escapes: 0,
-                percent: false,
-            },
-            &mut found,
-        );
+        let carrier = Carrier::Plain {
+            escapes: 0,
+            percent: false,
+        };
+        self.look(text, key, carrier, &mut found);
         let visible = view::visible(text);
         if let Some(view) = &visible {
-            self.through(view, key, 0, false, &mut found);
+            self.through(view, key, carrier, &mut found);
         }
         let base = visible.as_ref().map_or(text, |view| &view.text);
         self.decode(base, key, 0, &mut |hit| {
@@ -160,93 +168,90 @@ impl Filter {
         disjoint(found)
     }
 
-    /// Looks through JSON escapes, then percent-encoding, then base64; ranges are those of `text`.
+    /// Looks through each encoding, and through those inside of JSON escapes; ranges are those of `text`.
     fn decode(&self, text: &str, key: &str, escapes: u8, found: &mut Told<'_>) {
+        let percent = Carrier::Plain {
+            escapes,
+            percent: true,
+        };
         self.base64(text, key, found);
         if let Some(view) = view::percent_decoded(text) {
-            let carrier = Carrier::Plain {
-                escapes,
-                percent: true,
-            };
-            let mut inner = Vec::new();
-            self.look(&view.text, key, carrier, &mut inner);
-            for hit in inner {
-                found(behind(&view, hit));
-            }
+            self.seen(&view, key, percent, found);
             self.base64(&view.text, key, &mut |hit| {
                 // Two encodings around it: all of it goes.
-                let hit = Match { carrier, ..hit };
-                found(behind(&view, hit));
+                let carrier = Carrier::Run { percent: true };
+                found(behind(&view, Match { carrier, ..hit }));
             });
+        }
+        if let Some(view) = view::form(text) {
+            self.seen(&view, key, percent, found);
+            if let Some(decoded) = view::percent_decoded(&view.text) {
+                self.seen(&decoded, key, percent, &mut |hit| found(behind(&view, hit)));
+            }
+        }
+        if let Some(view) = view::entities(text) {
+            let carrier = Carrier::Plain {
+                escapes,
+                percent: false,
+            };
+            self.seen(&view, key, carrier, found);
         }
         if escapes >= ESCAPES_MAX {
             return;
         }
         if let Some(view) = view::unescaped(text) {
             let deeper = escapes.saturating_add(1);
-            let mut inner = Vec::new();
-            self.look(
-                &view.text,
-                key,
-                Carrier::Plain {
-                    escapes: deeper,
-                    percent: false,
-                },
-                &mut inner,
-            );
-            let again = view::visible(&view.text);
-            if let Some(again) = &again {
-                let mut seen = Vec::new();
-                self.through(again, key, deeper, false, &mut seen);
-                inner.append(&mut seen);
-            }
-            for hit in inner {
-                found(behind(&view, hit));
-            }
+            let carrier = Carrier::Plain {
+                escapes: deeper,
+                percent: false,
+            };
+            self.seen(&view, key, carrier, found);
             self.decode(&view.text, key, deeper, &mut |hit| {
                 found(behind(&view, hit));
             });
         }
     }
 
+    /// What stands in a view, as it is and as it looks.
+    fn seen(&self, view: &View, key: &str, carrier: Carrier, found: &mut Told<'_>) {
+        let mut inner = Vec::new();
+        self.look(&view.text, key, carrier, &mut inner);
+        if let Some(visible) = view::visible(&view.text) {
+            self.through(&visible, key, carrier, &mut inner);
+        }
+        for hit in inner {
+            found(behind(view, hit));
+        }
+    }
+
     fn base64(&self, text: &str, key: &str, found: &mut Told<'_>) {
-        view::base64(text, &mut |run| {
+        armoured::base64(text, &mut |run| {
+            let carrier = match run.is_exact {
+                true => Carrier::Base64,
+                false => Carrier::Run { percent: false },
+            };
             let mut inner = Vec::new();
-            self.look(&run.text, key, Carrier::Base64, &mut inner);
+            self.look(&run.text, key, carrier, &mut inner);
             if let Some(visible) = view::visible(&run.text) {
-                self.look(&visible.text, key, Carrier::Base64, &mut inner);
+                self.look(&visible.text, key, carrier, &mut inner);
             }
             if let Some(unescaped) = view::unescaped(&run.text) {
-                self.look(&unescaped.text, key, Carrier::Base64, &mut inner);
+                self.look(&unescaped.text, key, carrier, &mut inner);
             }
+            let (range, torn) = whole_escapes(text, run.start, run.end);
             for hit in inner
                 .into_iter()
                 .filter(|hit| hit.confidence > Confidence::Low)
             {
-                found(Match {
-                    range: run.start..run.end,
-                    torn: false,
-                    ..hit
-                });
+                let range = range.clone();
+                found(Match { range, torn, ..hit });
             }
         });
     }
 
-    fn through(
-        &self,
-        view: &view::View,
-        key: &str,
-        escapes: u8,
-        percent: bool,
-        found: &mut Vec<Match>,
-    ) {
+    fn through(&self, view: &View, key: &str, carrier: Carrier, found: &mut Vec<Match>) {
         let mut inner = Vec::new();
-        self.look(
-            &view.text,
-            key,
-            Carrier::Plain { escapes, percent },
-            &mut inner,
-        );
+        self.look(&view.text, key, carrier, &mut inner);
         found.extend(inner.into_iter().map(|hit| behind(view, hit)));
     }
 
@@ -274,7 +279,7 @@ impl Filter {
 }
 
 /// A match in a view where it stands in the original.
-fn behind(view: &view::View, hit: Match) -> Match {
+fn behind(view: &View, hit: Match) -> Match {
     let (start, end) = view.original(hit.range.start, hit.range.end);
     Match {
         range: start..end,
@@ -308,8 +313,8 @@ impl Default for Filter {
 }
 
 /// In order of place; of matches that overlap the surest stays, then one that is not torn off its backslash (of
-/// `\nbob@x.org` it is `bob@x.org`), then the tenant's own, then the longest. Matches of
-/// several classes in one run of base64 all stay.
+/// `\nbob@x.org` it is `bob@x.org`), then the tenant's own, then the longest. Matches of several classes in one run of
+/// base64 all stay.
 fn disjoint(mut found: Vec<Match>) -> Vec<Match> {
     found.sort_by_key(|hit| (hit.range.start, std::cmp::Reverse(hit.range.end)));
     let mut kept: Vec<Match> = Vec::with_capacity(found.len());
@@ -332,18 +337,16 @@ fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
         kept.append(cluster);
         return;
     }
-    let rank = |hit: &Match| {
-        let own = matches!(hit.class, Class::Custom(_));
-        (hit.confidence, !hit.torn, own, hit.range.len())
-    };
-    cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
-    cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);
+    rank(cluster);
+    if join_runs(cluster) {
+        rank(cluster);
+    }
     let mut taken: BTreeMap<usize, (usize, Carrier)> = BTreeMap::new();
     let mut chosen = Vec::new();
     for hit in cluster.drain(..) {
         let beside = taken.range(..hit.range.end).next_back();
         let free = beside.is_none_or(|(start, (end, carrier))| {
-            let same_run = *carrier == Carrier::Base64 && hit.carrier == Carrier::Base64;
+            let same_run = carrier.is_run() && hit.carrier.is_run();
             *end <= hit.range.start
                 || (same_run && *start == hit.range.start && *end == hit.range.end)
         });
@@ -354,4 +357,32 @@ fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
     }
     chosen.sort_by_key(|hit| hit.range.start);
     kept.append(&mut chosen);
+}
+
+/// The surest first, each once.
+fn rank(cluster: &mut Vec<Match>) {
+    let rank = |hit: &Match| {
+        let own = matches!(hit.class, Class::Custom(_));
+        (hit.confidence, !hit.torn, own, hit.range.len())
+    };
+    cluster.sort_by_key(|hit| (std::cmp::Reverse(rank(hit)), hit.class));
+    cluster.dedup_by(|a, b| a.range == b.range && a.class == b.class);
+}
+
+/// Makes one of runs of base64 that overlap (a line, and the lines together; the same read in several ways), all of which
+/// goes: what is in one of them must not give way to what is in another. Whether there were several.
+fn join_runs(cluster: &mut [Match]) -> bool {
+    let runs = || cluster.iter().filter(|hit| hit.carrier.is_run());
+    let start = runs().map(|hit| hit.range.start).min().unwrap_or(0);
+    let end = runs().map(|hit| hit.range.end).max().unwrap_or(0);
+    let first = runs().next().map(|hit| hit.carrier);
+    let is_one = runs().all(|hit| hit.range == (start..end) && Some(hit.carrier) == first);
+    if is_one {
+        return false;
+    }
+    for hit in cluster.iter_mut().filter(|hit| hit.carrier.is_run()) {
+        hit.range = start..end;
+        hit.carrier = Carrier::Run { percent: false };
+    }
+    true
 }

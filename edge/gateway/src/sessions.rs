@@ -8,7 +8,7 @@ use proctor_engine::token::VerifiedToken;
 use proctor_engine::{CompiledIntent, Tracker};
 use proctor_model::config::SessionRule;
 use proctor_model::{AgentId, IntentId, RevocationId, SessionId, UserId};
-use proctor_runtime::Clock;
+use proctor_runtime::{Clock, Random};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub(crate) struct Sessions {
     forgotten: Cache<Key, ()>,
     /// Until then (microseconds of the epoch) something may have been read that is not known here any more.
     lost_until: Arc<AtomicI64>,
+    /// For the keys under which values lie encrypted.
+    random: Random,
 }
 
 impl Sessions {
@@ -82,6 +84,7 @@ impl Sessions {
             cache,
             forgotten,
             lost_until,
+            random: Random::system(),
         }
     }
 
@@ -149,7 +152,10 @@ impl Sessions {
             let key = proctor_engine::provenance_key(digest_key);
             let mut tracker = Tracker::new(&key, incomplete);
             let vault_key = proctor_engine::vault_key(digest_key, &format!("{session:?}"));
-            tracker.vault = proctor_engine::Vault::new(vault_key);
+            // Without random bytes nothing is kept: what would be replaced by a placeholder is redacted.
+            if let Ok(seal) = self.random.array() {
+                tracker.vault = proctor_engine::Vault::new(vault_key, seal);
+            }
             Arc::new(RwLock::new(tracker))
         };
         match session.clone() {

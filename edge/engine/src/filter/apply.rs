@@ -209,9 +209,14 @@ fn map_members(
     let mut any = false;
     let mut new = Map::new();
     for (key, value) in members {
-        let changed = map_value(value, map);
-        any |= changed.is_some();
-        new.insert(key.clone(), changed.unwrap_or_else(|| value.clone()));
+        let (new_key, changed) = (map(key), map_value(value, map));
+        any |= new_key.is_some() || changed.is_some();
+        let mut key = new_key.unwrap_or_else(|| key.clone());
+        // Two keys may have become one.
+        while new.contains_key(&key) {
+            key.push('_');
+        }
+        new.insert(key, changed.unwrap_or_else(|| value.clone()));
     }
     any.then_some(new)
 }

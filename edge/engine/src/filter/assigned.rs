@@ -5,6 +5,9 @@ use proctor_model::content::{Confidence, ContentClass as Class};
 
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 2048;
+/// By so much of it a longer one without quotes is judged, in bytes. Where assignments follow each other without a blank
+/// (`token=token=…`), each of them reads what the next ones read again.
+const JUDGED_BYTES_MAX: usize = 128;
 /// How far from a `sig` the other members of a shared access signature are looked for, in bytes.
 const SAS_BYTES_MAX: usize = 256;
 
@@ -236,7 +239,20 @@ pub(super) fn value(
                 )
         }
     };
-    let mut end = text.run(start, VALUE_BYTES_MAX, |b| !stop(b));
+    let mut end = text.run(start, JUDGED_BYTES_MAX, |b| !stop(b));
+    let is_long = end.saturating_sub(start) >= JUDGED_BYTES_MAX;
+    let is_secret = |end: usize| {
+        let value = text.slice(start, text.text.floor_char_boundary(end));
+        !placeholder(value) && credible(value, kind, quoted)
+    };
+    if is_long {
+        if !quoted && !is_secret(end) {
+            return None;
+        }
+        let more = VALUE_BYTES_MAX.saturating_sub(JUDGED_BYTES_MAX);
+        end = text.run(end, more, |b| !stop(b));
+        end = text.text.floor_char_boundary(end);
+    }
     if !quoted {
         while matches!(text.before(end), b'.' | b':' | b'!' | b'?') && end > start {
             end = end.saturating_sub(1);
@@ -246,7 +262,7 @@ pub(super) fn value(
     if quoted && text.at(end) != quote && text.at(end) != b'\\' && end < text.len() {
         return None;
     }
-    if placeholder(value) || !credible(value, kind, quoted) {
+    if (quoted || !is_long) && !is_secret(end) {
         return None;
     }
     let connection = kind == Kind::Password && in_connection_string(text, at, end);
@@ -288,6 +304,14 @@ fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
 /// signatures prove something and give nothing away.
 fn in_shared_access(text: Text<'_>, start: usize, end: usize) -> bool {
     let member = |b: u8| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>');
+    let near = text.bytes(
+        start.saturating_sub(SAS_BYTES_MAX),
+        end.saturating_add(SAS_BYTES_MAX),
+    );
+    // Looked for first, as this takes the least time.
+    if memchr::memmem::find(near, b"sv=").is_none() {
+        return false;
+    }
     let from = text.run_back(start, SAS_BYTES_MAX, member);
     let to = text.run(end, SAS_BYTES_MAX, member);
     let mut members = text
@@ -640,6 +664,24 @@ mod tests {
             ("sig", false),
         ] {
             assert_eq!(keyed(Text { text, key }).is_some(), expect, "{key}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_found_to_their_end() {
+        let long = "aB3-xY9_".repeat(100);
+        assert_eq!(secret(&format!("token={long} x")), Some(long.as_str()));
+        let quoted = format!("token = \"{long}\"");
+        assert_eq!(secret(&quoted), Some(long.as_str()));
+        // Its first bytes end amid a character.
+        let wide = format!("aB3{}", "é".repeat(200));
+        assert_eq!(secret(&format!("password={wide}")), Some(wide.as_str()));
+        for none in [
+            format!("${{{long}"),
+            "token=".repeat(100),
+            format!("/a/{long}"),
+        ] {
+            assert_eq!(secret(&format!("token={none}")), None, "{none}");
         }
     }
 

@@ -17,6 +17,8 @@ const LENGTH: usize = 50_000;
 const TIMES: usize = 4;
 /// Where a text of [`LENGTH`] takes too long, it is so many times shorter.
 const SHORTER: usize = 8;
+/// Texts of [`LENGTH`] are cut into so many pieces where what is looked at is how one is read to its end.
+const PIECES: usize = 100;
 /// What is linear takes [`TIMES`] as long, what is quadratic the square of it: as far from the one as from the other.
 const GROWTH_MAX: u32 = 8;
 /// Measurements before it is taken for what it looks like.
@@ -96,6 +98,25 @@ fn no_text_is_slow() {
         "AB 12 34 56 C",
         "0x",
         "1.1.1.1.",
+        "&#64;",
+        "&",
+        "a&commat;b",
+        "1+",
+        "1+2+3 ",
+        "\\x41",
+        "%E2%80%8B",
+        "QUFBQUFBQUFBQUFb\n",
+        "aQUFBQUFB_",
+        "password=${",
+        "token=",
+        "sig=&",
+        "sig=sv=",
+        "aAKIA",
+        "xghp_a1",
+        "x4111111111111111 ",
+        "x4111 ",
+        "06.12.34.56.78 ",
+        "0.4532015112830366 ",
         "SG.",
     ] {
         let whole = unit.repeat(LENGTH * TIMES / unit.len());
@@ -109,6 +130,26 @@ fn no_text_is_slow() {
             linear,
             "{unit:?} takes more than {GROWTH_MAX} times as long where there is {TIMES} times as much"
         );
+    }
+}
+
+/// What a sign reads in vain is little: where signs follow each other, each reads what the next ones read again. In a text
+/// that is shorter than the longest value all of it is read for each sign, if it is read to its end.
+#[test]
+fn no_sign_reads_far_in_vain() {
+    let rules = everything_redacted();
+    let content = inbound(&rules);
+    for unit in ["password=${", "token=", "secret=a://"] {
+        let whole = unit.repeat(LENGTH * TIMES / PIECES / unit.len());
+        let linear = is_linear(|length| {
+            let text = &whole[..(length / PIECES).min(whole.len())];
+            let start = Instant::now();
+            for _ in 0..PIECES {
+                let _ = content.treat_text(text);
+            }
+            start.elapsed()
+        });
+        assert!(linear, "{unit:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is put in place of matches.
 
-use super::view::{decode_base64, encode_base64_like, unescaped};
+use super::armoured::{decode_base64, encode_base64_like};
+use super::view::unescaped;
 use super::{Carrier, Class, Filter, Match};
 use std::borrow::Cow;
 
@@ -40,8 +41,11 @@ pub(super) fn rewrite(
             Carrier::Base64 => {
                 let inside = decode_base64(run).map(|inside| again(&inside));
                 let encoded = inside.map(|inside| encode_base64_like(run, &inside));
-                new.push_str(&encoded.unwrap_or_default());
+                // Its lines may have been those of another decoding.
+                new.push_str(encoded.as_deref().unwrap_or(&edit.with));
             }
+            Carrier::Run { percent: true } => new.push_str(&percent_encoded(&edit.with)),
+            Carrier::Run { percent: false } => new.push_str(&edit.with),
         }
         at = range.end;
     }

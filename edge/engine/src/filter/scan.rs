@@ -25,6 +25,9 @@ const LONE_WITHIN: usize = 40;
 /// Longest whole part of a decimal that is looked at, in digits.
 const WHOLE_DIGITS_MAX: usize = 24;
 
+/// Longest word that may be joined to a number, and longest number that it may be joined to, in characters.
+const GLUED_MAX: usize = 20;
+
 static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
 static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
     LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
@@ -264,6 +267,7 @@ impl Numbers<'_> {
         }
         self.suffixed(from, to, found)
             .or_else(|| self.birth(from, found))
+            .or_else(|| self.glued(from, to, found))
     }
 
     /// `12345678-Z`, `X-1234567-L`, `AB 12 34 56 C`: ids whose letters stand apart from their digits.
@@ -344,6 +348,42 @@ impl Numbers<'_> {
             return self.phone(from, found);
         }
         None
+    }
+
+    /// `x4111111111111111`: a card number and a letter that is joined to it, or a word that says what it is. Not one of
+    /// fewer than fifteen digits: too many of those are something else.
+    fn glued(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let start = text.run(from, GLUED_MAX, |b| b.is_ascii_alphabetic());
+        let end = text.run(start, GLUED_MAX, |b| b.is_ascii_digit());
+        let behind = text.run(end, GLUED_MAX, |b| b.is_ascii_alphabetic());
+        let (before, behind) = (start.saturating_sub(from), behind.saturating_sub(end));
+        if end == start || end.saturating_add(behind) != to {
+            return None;
+        }
+        let digits = text.bytes(start, end);
+        let whole = (15..=19).contains(&digits.len()) && payment::card(digits);
+        let number = Number::read(text, start);
+        let grouped =
+            behind == 0 && digits.len() < 12 && (15..=19).any(|digits| number.may_have(digits));
+        if !whole && !grouped {
+            return None;
+        }
+        let said = self.said(start, end);
+        let known = said.speaks_for(Class::PaymentCard);
+        if !known && (before > 1 || behind > 1) {
+            return None;
+        }
+        if grouped {
+            return self.card(start, &number, found);
+        }
+        let sure = match known {
+            true => Confidence::High,
+            false if said.speaks_against(Class::PaymentCard) => Confidence::Low,
+            false => Confidence::Medium,
+        };
+        found(start, end, Class::PaymentCard, sure);
+        Some(to)
     }
 
     /// Digits, and further groups of digits behind.

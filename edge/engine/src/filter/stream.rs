@@ -8,7 +8,8 @@
 use super::apply::Content;
 use super::context;
 use super::provider;
-use super::{Class, Match};
+use super::view::{self, View};
+use super::{Class, ESCAPES_MAX, Match, disjoint};
 use crate::limits::STREAM_HELD_BYTES_MAX;
 use proctor_model::content::{ContentAction, ContentClass, ContentFinding, ContentGroup};
 use std::collections::BTreeMap;
@@ -115,8 +116,8 @@ impl Splitter {
     fn release(&mut self, cut: usize, content: &Content<'_>) -> Released {
         let before = self.passed.len();
         let whole = format!("{}{}", self.passed, self.held);
-        let all = content.rules.filter().find(&whole, "");
-        let found: Vec<Match> = all
+        let found: Vec<Match> = self
+            .found(&whole, before, content)
             .into_iter()
             .filter(|hit| hit.range.end > before)
             .map(|mut hit| {
@@ -156,6 +157,29 @@ impl Splitter {
             .to_owned();
         self.held = self.swallow(&rest).to_owned();
         Released { text, stop }
+    }
+
+    /// What is in a text whose first part, up to `before`, has gone on.
+    fn found(&self, whole: &str, before: usize, content: &Content<'_>) -> Vec<Match> {
+        let filter = content.rules.filter();
+        let mut all = filter.find(whole, "");
+        let straddles = |hit: &Match| {
+            hit.carrier.is_run() && hit.range.start < before && hit.range.end > before
+        };
+        // Lines of base64 that were read together with some that are gone: they say what they say alone.
+        if all.iter().any(straddles) {
+            all.retain(|hit| !straddles(hit));
+            let alone = filter.find(&self.held, "").into_iter();
+            all.extend(alone.filter(|hit| hit.carrier.is_run()).map(|hit| {
+                let (start, end) = (hit.range.start, hit.range.end);
+                Match {
+                    range: start.saturating_add(before)..end.saturating_add(before),
+                    ..hit
+                }
+            }));
+            return disjoint(all);
+        }
+        all
     }
 
     fn settle(
@@ -220,16 +244,8 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
             .and_then(|text| text.trim_end_matches(is_break).rfind(is_break))
     };
     let mut cut = word(run).map_or(0, |at| held.ceil_char_boundary(at.saturating_add(1)));
-    if let Some(armour) = memchr::memmem::find(held.as_bytes(), b"-----BEGIN ") {
-        let closed = held.get(armour..).is_some_and(|rest| {
-            rest.find("-----END ").is_some_and(|at| {
-                rest.get(at.saturating_add(9)..)
-                    .is_some_and(|rest| rest.contains("-----"))
-            })
-        });
-        if !closed {
-            cut = cut.min(armour);
-        }
+    if let Some(armour) = open_key(held, 0) {
+        cut = cut.min(armour);
     }
     for (first, last) in provider::ARMOURS {
         if let Some(armour) = held.find(first)
@@ -261,4 +277,39 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
         cut = cut.min(start);
     }
     held.floor_char_boundary(cut)
+}
+
+/// Where a private key begins whose end has not come yet, as the text stands or as a reader would decode it.
+fn open_key(held: &str, depth: u8) -> Option<usize> {
+    let mut first = open_armour(held);
+    let mut note = |view: &View, inside: Option<usize>| {
+        let at = inside.map(|at| view.original(at, at.saturating_add(1)).0);
+        first = match (first, at) {
+            (Some(first), Some(at)) => Some(first.min(at)),
+            (first, at) => first.or(at),
+        };
+    };
+    for view in [view::percent_decoded(held), view::entities(held)]
+        .iter()
+        .flatten()
+    {
+        note(view, open_armour(&view.text));
+    }
+    if depth < ESCAPES_MAX {
+        let deeper = depth.saturating_add(1);
+        for view in [view::visible(held), view::unescaped(held)]
+            .iter()
+            .flatten()
+        {
+            note(view, open_key(&view.text, deeper));
+        }
+    }
+    first
+}
+
+fn open_armour(text: &str) -> Option<usize> {
+    let at = memchr::memmem::rfind(text.as_bytes(), b"-----BEGIN ")?;
+    let end = text.get(at..)?.split_once("-----END ");
+    let is_closed = end.is_some_and(|(_, end)| end.contains("-----"));
+    (!is_closed).then_some(at)
 }

@@ -70,6 +70,31 @@ fn each_class_is_found_as_people_write_it() {
             "payment_card",
             "378282246310005",
         ),
+        (
+            "so x4111111111111111 and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so 4111111111111111x and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so card4111111111111111 and",
+            "payment_card",
+            "4111111111111111",
+        ),
+        (
+            "so x4111 1111 1111 1111 and",
+            "payment_card",
+            "4111 1111 1111 1111",
+        ),
+        (
+            "so aAKIAQWERTYUIOP234567 and",
+            "aws_key",
+            "AKIAQWERTYUIOP234567",
+        ),
         ("SSN 536-90-4399", "us_ssn", "536-90-4399"),
         (
             "my social security number is 536904399",
@@ -185,6 +210,7 @@ fn what_only_looks_like_it_is_left_alone() {
         "icon@2x.png, getty@tty1.service",
         "order AB123456C of invoice 12345678Z, 12345678-Z",
         "code 4059803150715 on the box",
+        "see ORD4111111111111111 and x4059803150715, a4111111111111111b2",
         "barcode 4532015112830366 was read",
         r#"{"password": "Passwort", "userPassword": "Пароль"}"#,
         "paid 06.12.24 1500 EUR, 06.12.2024-07.12.2024, backup-2024-01-15-20.tar",
@@ -246,6 +272,46 @@ fn disguises_are_seen_through_and_removed_from_the_original() {
         (
             "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
             "data dG8gW0VNQUlMXSEh end",
+        ),
+        // Disguised and percent-encoded; as a form has it; as pages and programs have it.
+        (
+            "n=4111%E2%80%8B1111%E2%80%8B1111%E2%80%8B1111&x",
+            "n=%5BCARD%5D&x",
+        ),
+        ("n=%EF%BC%94111111111111111&x", "n=%5BCARD%5D&x"),
+        (
+            "n=1&card=4111+1111+1111+1111&x=2",
+            "n=1&card=%5BCARD%5D&x=2",
+        ),
+        (
+            "a=%41&to=IBAN+GB29+NWBK+6016+1331+9268+19&x",
+            "a=%41&to=IBAN+%5BIBAN%5D&x",
+        ),
+        ("<b>bob&#64;example&period;org</b>", "<b>[EMAIL]</b>"),
+        ("4111&nbsp;1111&#160;1111&nbsp;1111", "[CARD]"),
+        (r"key \x41KIAQWERTYUIOP234567 x", "key [AWS_KEY] x"),
+        // Glued to a letter; with a character in it that no text has; with bytes that are none; UTF-16.
+        (
+            "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
+            "data xdG8gW0VNQUlMXSEh end",
+        ),
+        (
+            "data AXRvIGJvYkBleGFtcGxlLm9yZyEh end",
+            "data AXRvIFtFTUFJTF0hIQ== end",
+        ),
+        ("data /3RvIGJvYkBleGFtcGxlLm9yZyH/ end", "data [EMAIL] end"),
+        (
+            "data dABvACAAYgBvAGIAQABlAHgAYQBtAHAAbABlAC4AbwByAGcA end",
+            "data [EMAIL] end",
+        ),
+        // Over the end of a line.
+        (
+            "data:\ncGxlYXNlIHdyaXRl\nIHRvIGJvYkBleGFt\ncGxlLm9yZyBub3c=\nend",
+            "data:\ncGxlYXNlIHdyaXRl\nIHRvIFtFTUFJTF0g\nbm93\nend",
+        ),
+        (
+            r#"{"data":"cGxlYXNlIHdyaXRl\nIHRvIGJvYkBleGFt\ncGxlLm9yZyBub3c="}"#,
+            r#"{"data":"[EMAIL]"}"#,
         ),
         ("card ٤١١١ ١١١١ ١١١١ ١١١١", "card [CARD]"),
         (
@@ -409,7 +475,7 @@ fn placeholders_keep_the_form_and_come_back_where_they_may() {
         "rules": [{"classes": ["personal"], "direction": "inbound", "action": "tokenise"}],
         "reveal": [{"classes": ["email", "payment_card"], "tools": ["mail/*"]}],
     }));
-    let vault = Vault::new([7; 32]);
+    let vault = Vault::new([7; 32], [1; 32]);
     let crm = "crm/read".parse().unwrap();
     let mail = "mail/send".parse().unwrap();
     let verb = proctor_model::catalogue::Verb::Write;
@@ -452,13 +518,35 @@ fn placeholders_keep_the_form_and_come_back_where_they_may() {
             .put_back(&arguments)
             .is_none()
     );
-    let stranger = Vault::new([8; 32]);
+    let stranger = Vault::new([8; 32], [2; 32]);
     let elsewhere = Content {
         vault: Some(&stranger),
         ..content(Direction::Outbound, &mail)
     };
     assert!(elsewhere.put_back(&arguments).is_none());
     assert!(!format!("{vault:?}").contains("bob"));
+    // Wherever an agent writes it, in whatever encoding; but not inside of another word.
+    let email = read.treat_text("bob@example.org").altered.unwrap();
+    let card = read.treat_text("4111 1111 1111 1111").altered.unwrap();
+    let encoded = |text: &str| text.replace('@', "%40").replace(' ', "+");
+    for (value, expect) in [
+        (json!({ email.clone(): 1 }), json!({ "bob@example.org": 1 })),
+        (
+            json!([format!("?to={}&card={}", encoded(&email), encoded(&card))]),
+            json!(["?to=bob%40example.org&card=4111%201111%201111%201111"]),
+        ),
+        (
+            json!(json!({ "to": format!("Hi,\n{email}") }).to_string()),
+            json!(r#"{"to":"Hi,\nbob@example.org"}"#),
+        ),
+    ] {
+        let arguments = json!({ "in": value }).as_object().unwrap().clone();
+        let back = content(Direction::Outbound, &mail).put_back(&arguments);
+        assert_eq!(back.unwrap()["in"], expect, "{value}");
+    }
+    let other = json!({ "in": format!("9{card} and x{email}") });
+    let other = other.as_object().unwrap();
+    assert_eq!(content(Direction::Outbound, &mail).put_back(other), None);
 }
 
 /// Secrets, each within some text, as they may come in a stream; the whole is what must come out.
@@ -474,11 +562,19 @@ const STREAMED: &[&str] = &[
     "postgres://app:Gh7xQ9@db:5432/x is it",
     "nothing at all to see here, 12 apples",
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\nafter it",
+    "-----BE\u{200b}GIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\nafter it",
+    r#"{"k": "-----BEGIN\u0020PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END PRIVATE KEY-----\n", "n": 1}"#,
     "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10 end",
     r#"{"to": "bob\u0040example.org", "k": "\u0041KIAQWERTYUIOP234567"}"#,
     r#"{\"to\": \"bob\\u0040example.org\"}"#,
     "q=bob%40example.org&x=1 done",
     "data dG8gYm9iQGV4YW1wbGUub3JnISE= end",
+    "data xdG8gYm9iQGV4YW1wbGUub3JnISE= end",
+    "so x4111111111111111, x4111 1111 1111 1111 and aAKIAQWERTYUIOP234567 here",
+    "n=1&card=4111+1111+1111+1111&x=2 done",
+    "n=4111%E2%80%8B1111%E2%80%8B1111%E2%80%8B1111&x done",
+    "to bob&#64;example.org, or &#98;ob&commat;example.org now",
+    r"key \x41KIAQWERTYUIOP234567 done",
     "ｂｏｂ＠ｅｘａｍｐｌｅ．ｏｒｇ and b\u{200b}ob@ex\u{2060}ample.org",
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U ok",
 ];
@@ -543,26 +639,58 @@ fn a_stream_goes_on_and_holds_little() {
     }
     out.push_str(&splitter.finish(&content).text);
     assert_eq!(out, long.replace("AKIAQWERTYUIOP234567", "[AWS_KEY]"));
-    // A key that is longer than what may wait is swallowed to its end.
-    let pem = format!(
-        "a -----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\nb",
-        "MIIEpAIBAAKCAQ\n".repeat(4000)
-    );
-    let mut splitter = Splitter::default();
-    let mut out = String::new();
-    for piece in pem.as_bytes().chunks(777) {
-        out.push_str(
-            &splitter
-                .push(std::str::from_utf8(piece).unwrap(), &content)
-                .text,
+    // A key that is longer than what may wait is swallowed to its end, however its first line is written.
+    for header in [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----BE\u{200b}GIN RSA PRIVATE KEY-----",
+        r"-----BEGIN\u0020RSA PRIVATE KEY-----",
+    ] {
+        let pem = format!(
+            "a {header}\n{}\n-----END RSA PRIVATE KEY-----\nb",
+            "MIIEpAIBAAKCAQ\n".repeat(4000)
+        );
+        let mut splitter = Splitter::default();
+        let mut out = String::new();
+        for piece in pem.as_bytes().chunks(777) {
+            out.push_str(
+                &splitter
+                    .push(std::str::from_utf8(piece).unwrap(), &content)
+                    .text,
+            );
+        }
+        out.push_str(&splitter.finish(&content).text);
+        assert!(
+            !out.contains("MIIE") && out.starts_with("a [PRIVATE_KEY]") && out.ends_with('b'),
+            "{}",
+            &out[..out.len().min(200)]
         );
     }
-    out.push_str(&splitter.finish(&content).text);
-    assert!(
-        !out.contains("MIIE") && out.starts_with("a [PRIVATE_KEY]") && out.ends_with('b'),
-        "{}",
-        &out[..out.len().min(200)]
+}
+
+/// Lines of base64 that could wait no longer have gone on: what was in them takes nothing from the lines below.
+#[test]
+fn lines_that_have_gone_on_are_not_read_again() {
+    let rules = everything_redacted();
+    let content = inbound(&rules);
+    // `write to bob@example.org!!!`, and `nothing to be seen here!!!`
+    let (address, clean) = (
+        "d3JpdGUgdG8gYm9iQGV4YW1wbGUub3JnISEh\n",
+        "bm90aGluZyB0byBiZSBzZWVuIGhlcmUhISEh\n",
     );
+    let fit = STREAM.div_ceil(clean.len());
+    let line = |at: usize| match at == 0 || (fit - 3..fit).contains(&at) {
+        true => address,
+        false => clean,
+    };
+    let mut splitter = Splitter::default();
+    let mut out = splitter.push("data:\n", &content).text;
+    for at in 0..fit + 100 {
+        out.push_str(&splitter.push(line(at), &content).text);
+    }
+    out.push_str(&splitter.push("end", &content).text);
+    out.push_str(&splitter.finish(&content).text);
+    assert!(!out.contains("Ym9iQGV4YW1wbGUub3Jn"), "an address");
+    assert!(out.matches(clean).count() >= 99, "lines are gone");
 }
 
 const STREAM: usize = crate::limits::STREAM_HELD_BYTES_MAX;

@@ -1,15 +1,15 @@
 //! Placeholders of one session: what stands in for a value, and the way back.
 //!
 //! A placeholder has the form of what it stands for, so that schemas and models take it for one. The values are kept in
-//! memory alone, encrypted under a key of the session. With the session the vault is gone, and the way back with it; the
-//! key is not: it is derived from the tenant's digest key and what the session is called ([`vault_key`]), so a session of
-//! the same name gives a value the same placeholder again, and whoever has the digest key and what the edge's memory held
-//! can read that.
+//! memory alone, encrypted under random bytes that are nowhere but in the vault: with the session the vault is gone, and
+//! the way back with it. What a placeholder looks like is another matter: it comes from the tenant's digest key and what
+//! the session is called ([`vault_key`]), so a session of the same name gives a value the same placeholder again.
 
+use super::back;
 use super::{Class, Filter};
 use crate::limits::{CONTENT_VAULT_MAX, CONTENT_VAULT_VALUE_BYTES_MAX};
 use crate::token::keyed_digest;
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
 use proctor_model::content::{Confidence, ContentClass};
@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
-/// The key of a session's vault, from the tenant's digest key and the session's name.
+/// What decides on the placeholders of a session, from the tenant's digest key and the session's name.
 #[must_use]
 pub fn vault_key(digest_key: &[u8; 32], session: &str) -> [u8; 32] {
     keyed_digest(digest_key, format!("proctor vault|{session}").as_bytes())
@@ -26,7 +26,10 @@ pub fn vault_key(digest_key: &[u8; 32], session: &str) -> [u8; 32] {
 
 /// A session's placeholders.
 pub struct Vault {
-    key: Zeroizing<[u8; 32]>,
+    /// Decides on the placeholders.
+    names: Zeroizing<[u8; 32]>,
+    /// Encrypts the values; without it none is kept.
+    seal: Option<Zeroizing<[u8; 32]>>,
     kept: Mutex<Kept>,
 }
 
@@ -49,11 +52,23 @@ struct Sealed {
 const TRIES: u32 = 600;
 
 impl Vault {
-    /// An empty one; `key` is for this session alone.
+    /// An empty one; `names` is of this session alone ([`vault_key`]), `seal` are random bytes of this vault alone: its
+    /// nonces count from zero.
     #[must_use]
-    pub fn new(key: [u8; 32]) -> Self {
+    pub fn new(names: [u8; 32], seal: [u8; 32]) -> Self {
         Self {
-            key: Zeroizing::new(key),
+            names: Zeroizing::new(names),
+            seal: Some(Zeroizing::new(seal)),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// One that keeps nothing: what would be replaced by a placeholder is redacted.
+    #[must_use]
+    pub fn shut() -> Self {
+        Self {
+            names: Zeroizing::new([0; 32]),
+            seal: None,
             kept: Mutex::default(),
         }
     }
@@ -78,11 +93,11 @@ impl Vault {
         value: &str,
         key: &str,
     ) -> Option<String> {
-        if value.len() > CONTENT_VAULT_VALUE_BYTES_MAX {
+        if self.seal.is_none() || value.len() > CONTENT_VAULT_VALUE_BYTES_MAX {
             return None;
         }
         let name = filter.name(class).to_owned();
-        let digest = keyed_digest(&self.key, format!("value|{name}|{value}").as_bytes());
+        let digest = keyed_digest(&self.names, format!("value|{name}|{value}").as_bytes());
         if let Some(known) = self.lock().by_value.get(&digest) {
             return Some(known.clone());
         }
@@ -117,30 +132,34 @@ impl Vault {
                 .ok()?;
             kept.finder = Some((finder, placeholders));
         }
-        let (finder, placeholders) = kept.finder.as_ref()?;
-        let mut new = String::with_capacity(text.len());
+        let kept = &*kept;
+        back::put_back(text, &|text: &str, told: &mut back::Told<'_>| {
+            self.look(kept, text, may, told);
+        })
+    }
+
+    /// Tells of the placeholders in a text that may be seen.
+    fn look(&self, kept: &Kept, text: &str, may: &dyn Fn(&str) -> bool, told: &mut back::Told<'_>) {
+        let Some((finder, placeholders)) = &kept.finder else {
+            return;
+        };
         let mut at = 0;
-        for hit in finder.find_iter(text) {
-            let Some(placeholder) = placeholders.get(hit.pattern().as_usize()) else {
+        while let Some(hit) = finder.find(Input::new(text).range(at..)) {
+            if !back::is_whole(text, hit.start(), hit.end()) {
+                // Another may begin inside of it.
+                at = hit.start().saturating_add(1);
                 continue;
-            };
-            let Some(sealed) = kept
-                .sealed
-                .get(placeholder)
-                .filter(|sealed| may(&sealed.class))
-            else {
-                continue;
-            };
-            let value = self.open(sealed, placeholder)?;
-            new.push_str(text.get(at..hit.start()).unwrap_or_default());
-            new.push_str(&value);
+            }
             at = hit.end();
+            let placeholder = placeholders.get(hit.pattern().as_usize());
+            let sealed = placeholder.and_then(|placeholder| {
+                let sealed = kept.sealed.get(placeholder)?;
+                may(&sealed.class).then(|| self.open(sealed, placeholder))?
+            });
+            if let Some(value) = sealed {
+                told(hit.start(), hit.end(), value);
+            }
         }
-        if at == 0 {
-            return None;
-        }
-        new.push_str(text.get(at..).unwrap_or_default());
-        Some(new)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -164,7 +183,7 @@ impl Vault {
         let keep = kept_of(class);
         let mut fallback = None;
         for attempt in 0..TRIES {
-            let stream = Stream::new(&self.key, digest, attempt);
+            let stream = Stream::new(&self.names, digest, attempt);
             let candidate = reshaped(value, keep, stream);
             if candidate == value || self.made(&candidate) {
                 continue;
@@ -183,9 +202,9 @@ impl Vault {
         fallback
     }
 
-    fn cipher(&self) -> ChaCha20Poly1305 {
-        let key = Zeroizing::new(keyed_digest(&self.key, b"seal"));
-        ChaCha20Poly1305::new(&Key::from(*key))
+    fn cipher(&self) -> Option<ChaCha20Poly1305> {
+        let seal = self.seal.as_ref()?;
+        Some(ChaCha20Poly1305::new(&Key::from(**seal)))
     }
 
     fn seal(&self, nonce: u64, placeholder: &str, value: &str) -> Option<Vec<u8>> {
@@ -193,7 +212,7 @@ impl Vault {
             msg: value.as_bytes(),
             aad: placeholder.as_bytes(),
         };
-        self.cipher().encrypt(&nonce_of(nonce), payload).ok()
+        self.cipher()?.encrypt(&nonce_of(nonce), payload).ok()
     }
 
     fn open(&self, sealed: &Sealed, placeholder: &str) -> Option<String> {
@@ -202,7 +221,7 @@ impl Vault {
             aad: placeholder.as_bytes(),
         };
         let plain = self
-            .cipher()
+            .cipher()?
             .decrypt(&nonce_of(sealed.nonce), payload)
             .ok()?;
         String::from_utf8(plain).ok()
@@ -254,7 +273,7 @@ fn reshaped(value: &str, keep: usize, mut stream: Stream<'_>) -> String {
         .collect()
 }
 
-/// Bytes that only the session's key gives.
+/// Bytes that only the key of the session's placeholders gives.
 struct Stream<'k> {
     key: &'k [u8; 32],
     seed: [u8; 36],
@@ -288,5 +307,31 @@ impl<'k> Stream<'k> {
         self.block = self.block.saturating_add(1);
         self.bytes = keyed_digest(self.key, &input).to_vec();
         self.bytes.pop().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_placeholder_is_sealed_anew_in_each_vault() {
+        let filter = Filter::default();
+        let email = Class::Known(ContentClass::Email);
+        let stand_in = |vault: &Vault| vault.stand_in(&filter, email, "bob@example.org", "");
+        let (first, second) = (Vault::new([7; 32], [1; 32]), Vault::new([7; 32], [2; 32]));
+        let placeholder = stand_in(&first).unwrap();
+        assert_eq!(stand_in(&second).unwrap(), placeholder);
+        let (first_kept, second_kept) = (first.lock(), second.lock());
+        let (one, other) = (
+            &first_kept.sealed[&placeholder],
+            &second_kept.sealed[&placeholder],
+        );
+        // Under the same key and nonce the one would tell of the other.
+        assert_eq!(one.nonce, other.nonce);
+        assert_ne!(one.ciphertext, other.ciphertext);
+        assert_eq!(first.open(one, &placeholder).unwrap(), "bob@example.org");
+        assert_eq!(second.open(one, &placeholder), None);
+        assert_eq!(stand_in(&Vault::shut()), None);
     }
 }

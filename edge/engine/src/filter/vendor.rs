@@ -469,7 +469,11 @@ mod tests {
             let text = format!("{}{}", form.literal, body(form, form.least));
             // The end of one beginning may be another one.
             let all = found(&text);
-            assert!(all.iter().any(|one| text.ends_with(one.as_str())), "{}: {all:?}", form.literal);
+            assert!(
+                all.iter().any(|one| text.ends_with(one.as_str())),
+                "{}: {all:?}",
+                form.literal
+            );
             let glued = format!("x{text}");
             assert!(!found(&glued).contains(&text), "{glued}");
             // Of a second form that has the same beginning, something may be found.

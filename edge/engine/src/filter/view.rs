@@ -2,8 +2,7 @@
 //!
 //! A match in a view is removed from the original: each stretch of a view knows which bytes it stands for.
 
-use super::runs::{LONG, runs};
-use super::text::Text;
+use super::text::{Text, alnum};
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
 
 /// A decoded text, and where its parts come from.
@@ -53,6 +52,20 @@ impl View {
             to,
             verbatim: false,
         });
+    }
+
+    /// A word with blanks for its plus signs, apart from what follows.
+    fn spaced(&mut self, word: &str, from: usize) {
+        let mut at = from;
+        for part in word.split('+') {
+            if at > from {
+                self.decoded(" ", at.saturating_sub(1), at);
+            }
+            self.verbatim(part, at);
+            at = at.saturating_add(part.len()).saturating_add(1);
+        }
+        let end = from.saturating_add(word.len());
+        self.decoded("\n", end, end);
     }
 
     fn part(&self, position: usize) -> Option<&Part> {
@@ -222,9 +235,37 @@ fn escaped(rest: &str) -> (Option<char>, usize) {
             });
             return decoded.map_or((None, 1), |(c, width)| (Some(c), width));
         }
+        Some(b'x') => return of_bytes(bytes).map_or((None, 1), |(c, width)| (Some(c), width)),
         _ => return (None, 1),
     };
     (Some(simple), 2)
+}
+
+/// The character of `\x41`, which is none of JSON's, or of a row of such escapes that are one in UTF-8.
+fn of_bytes(escapes: &[u8]) -> Option<(char, usize)> {
+    let byte = |at: usize| {
+        let escape = escapes.get(at..at.saturating_add(4))?;
+        let [b'\\', b'x', high, low] = escape else {
+            return None;
+        };
+        let high = char::from(*high).to_digit(16)?;
+        let low = char::from(*low).to_digit(16)?;
+        u8::try_from(high.saturating_mul(16).saturating_add(low)).ok()
+    };
+    let first = byte(0)?;
+    let length: usize = match first {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    let row: Option<Vec<u8>> = (0..length).map(|at| byte(at.saturating_mul(4))).collect();
+    let row = row.unwrap_or_default();
+    let wide = std::str::from_utf8(&row).ok();
+    match wide.and_then(|text| text.chars().next()) {
+        Some(c) => Some((c, length.saturating_mul(4))),
+        None => Some((char::from(first), 4)),
+    }
 }
 
 /// Where the JSON escape begins that `at` stands inside of: behind its backslash, and before its end.
@@ -309,79 +350,124 @@ pub(super) fn percent_decoded(text: &str) -> Option<View> {
     any.then_some(view)
 }
 
-/// A run of base64 that decodes to text.
-pub(super) struct Armoured {
-    /// Where the run stands.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) text: String,
-}
-
-/// Every run of base64 (either alphabet) in a text that decodes to text.
-pub(super) fn base64(text: &str, found: &mut dyn FnMut(Armoured)) {
-    let of = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    runs(text.as_bytes(), |start, end| {
-        let (mut at, text_) = (start, Text { text, key: "" });
-        while end.saturating_sub(at) >= LONG {
-            let stop = text_.run(at, end.saturating_sub(at), of);
-            if stop.saturating_sub(at) >= LONG {
-                let padded = text_.run(stop, 2, |b| b == b'=');
-                if let Some(decoded) = text.get(at..padded).and_then(decode_base64) {
-                    found(Armoured {
-                        start: at,
-                        end: padded,
-                        text: decoded,
-                    });
-                }
-            }
-            at = stop.saturating_add(1);
+/// What a text has of the body of a form (`card=4111+1111+…`), with blanks for its plus signs.
+pub(super) fn form(text: &str) -> Option<View> {
+    let whole = Text { text, key: "" };
+    let ends = |b: u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>');
+    let mut view = View::with_capacity(0);
+    let mut at = 0;
+    while let Some(plus) = memchr::memchr(b'+', text.as_bytes().get(at..)?) {
+        let plus = at.saturating_add(plus);
+        let start = whole.run_back(plus, plus.saturating_sub(at), |b| !ends(b));
+        let end = whole.run(plus, text.len(), |b| !ends(b));
+        let word = text.get(start..end)?;
+        if is_form(word) {
+            view.spaced(word, start);
         }
+        at = end;
+    }
+    (!view.text.is_empty()).then_some(view)
+}
+
+/// Whether the plus signs of a word stand for blanks: one between two letters is in many words.
+fn is_form(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let joins = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        let behind = bytes.get(at.saturating_add(1));
+        before.is_some_and(|b| alnum(*b)) && behind.is_some_and(|b| alnum(*b) || *b == b'%')
+    };
+    let count = memchr::memchr_iter(b'+', bytes)
+        .filter(joins)
+        .take(2)
+        .count();
+    count == 2 || (count == 1 && word.contains('%'))
+}
+
+/// Longest name of an entity that is known here.
+const ENTITY_NAME_MAX: usize = 14;
+/// What can stand inside of a match, or around one.
+const ENTITIES: [(&str, char); 25] = [
+    ("NewLine", '\n'),
+    ("Tab", '\t'),
+    ("ZeroWidthSpace", '\u{200b}'),
+    ("amp", '&'),
+    ("apos", '\''),
+    ("ast", '*'),
+    ("bsol", '\\'),
+    ("colon", ':'),
+    ("comma", ','),
+    ("commat", '@'),
+    ("dash", '-'),
+    ("equals", '='),
+    ("excl", '!'),
+    ("hyphen", '-'),
+    ("lowbar", '_'),
+    ("lpar", '('),
+    ("nbsp", ' '),
+    ("num", '#'),
+    ("percnt", '%'),
+    ("period", '.'),
+    ("plus", '+'),
+    ("quot", '"'),
+    ("rpar", ')'),
+    ("shy", '\u{ad}'),
+    ("sol", '/'),
+];
+
+/// With the entities of HTML (`&#64;`, `&commat;`) as what they stand for, where one of them may matter.
+pub(super) fn entities(text: &str) -> Option<View> {
+    let bytes = text.as_bytes();
+    let signs = || memchr::memchr_iter(b'&', bytes);
+    let at_sign = |sign: usize| entity(bytes.get(sign..)?);
+    // These are in every page, and in no match.
+    let telling = |(c, _): (char, usize)| !matches!(c, '&' | '<' | '>');
+    if !signs().any(|sign| at_sign(sign).is_some_and(telling)) {
+        return None;
+    }
+    let mut view = View::with_capacity(text.len());
+    let mut at = 0;
+    for sign in signs() {
+        let Some((c, width)) = at_sign(sign) else {
+            continue;
+        };
+        view.verbatim(text.get(at..sign)?, at);
+        at = sign.saturating_add(width);
+        view.decoded(c.encode_utf8(&mut [0; 4]), sign, at);
+    }
+    view.verbatim(text.get(at..)?, at);
+    Some(view)
+}
+
+/// The entity that a text begins with, and its length in bytes.
+fn entity(text: &[u8]) -> Option<(char, usize)> {
+    let name = text.get(1..)?;
+    if name.first() == Some(&b'#') {
+        return numbered(text);
+    }
+    let near = name.get(..ENTITY_NAME_MAX.saturating_add(1));
+    let length = memchr::memchr(b';', near.unwrap_or(name))?;
+    let name = name.get(..length)?;
+    let known = ENTITIES.iter().find(|(known, _)| known.as_bytes() == name);
+    known.map(|(_, c)| (*c, length.saturating_add(2)))
+}
+
+/// `&#64;`, `&#x40;`; the semicolon may be missing.
+fn numbered(text: &[u8]) -> Option<(char, usize)> {
+    let (from, radix) = match text.get(2) {
+        Some(b'x' | b'X') => (3_usize, 16),
+        _ => (2, 10),
+    };
+    let digits = text.get(from..)?.iter().take(8);
+    let digits = digits.map_while(|b| char::from(*b).to_digit(radix));
+    let (count, value) = digits.fold((0_usize, 0_u32), |(count, value), digit| {
+        let value = value.saturating_mul(radix).saturating_add(digit);
+        (count.saturating_add(1), value)
     });
-}
-
-/// What a run of base64 says, if it is text.
-pub(super) fn decode_base64(run: &str) -> Option<String> {
-    use base64::Engine as _;
-    use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-    let bare = run.trim_end_matches('=');
-    let url = bare.contains(['-', '_']);
-    if url && bare.contains(['+', '/']) {
-        return None;
-    }
-    let decode = |text: &str| match url {
-        true => BASE64_URL_SAFE_NO_PAD.decode(text).ok(),
-        false => BASE64_STANDARD_NO_PAD.decode(text).ok(),
-    };
-    let printable = |b: &u8| matches!(*b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e) || *b >= 0x80;
-    // Most runs are words and hashes: three bytes show it.
-    let head = decode(bare.get(..8)?)?;
-    if !head.iter().all(printable) {
-        return None;
-    }
-    // A tail that was cut off is not worth the rest.
-    let whole = match bare.len() % 4 {
-        1 => bare.get(..bare.len().saturating_sub(1))?,
-        _ => bare,
-    };
-    let bytes = decode(whole)
-        .or_else(|| decode(whole.get(..whole.len().saturating_sub(whole.len() % 4))?))?;
-    let text = String::from_utf8(bytes).ok()?;
-    text.bytes().all(|b| printable(&b)).then_some(text)
-}
-
-/// Text as base64 in the alphabet, and with the padding, of a run.
-pub(super) fn encode_base64_like(run: &str, text: &str) -> String {
-    use base64::Engine as _;
-    use base64::prelude::{
-        BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
-    };
-    let url = run.contains(['-', '_']);
-    match (url, run.len().is_multiple_of(4)) {
-        (true, true) => BASE64_URL_SAFE.encode(text),
-        (true, false) => BASE64_URL_SAFE_NO_PAD.encode(text),
-        (false, true) => BASE64_STANDARD.encode(text),
-        (false, false) => BASE64_STANDARD_NO_PAD.encode(text),
-    }
+    let c = char::from_u32(value).filter(|_| count > 0)?;
+    let end = from.saturating_add(count);
+    let closed = usize::from(text.get(end) == Some(&b';'));
+    Some((c, end.saturating_add(closed)))
 }
 
 #[cfg(test)]
@@ -434,6 +520,28 @@ mod tests {
                 "b@c",
                 "b%40c",
             ),
+            (
+                unescaped,
+                r"\x62ob\x40c \xc3\xa9\xe9\xz",
+                "bob@c éé\\xz",
+                "bob@c",
+                r"\x62ob\x40c",
+            ),
+            (form, "to a+b+c d+e", "a b c\n", "b c", "b+c"),
+            (
+                form,
+                "n=4+1+%2B &x=5+6+7",
+                "n=4 1 %2B\n&x=5 6 7\n",
+                "5 6 7",
+                "5+6+7",
+            ),
+            (
+                entities,
+                "a &amp; b&#64;c&#x2e;d&commat;&#46 &lt;",
+                "a & b@c.d@. &lt;",
+                "b@c.d",
+                "b&#64;c&#x2e;d",
+            ),
         ] {
             let view = decode(text).unwrap();
             assert_eq!(view.text, expect);
@@ -443,6 +551,8 @@ mod tests {
         }
         assert!(visible("plain").is_none() && visible("naïve").is_none());
         assert!(unescaped("plain").is_none() && percent_decoded("100% sure").is_none());
+        assert!(form("a+b 2024-01-15T12:34:56+01:00 c++ + + +").is_none());
+        assert!(entities("a &amp; b &lt; c & d; &; &#; &#x; &unknown; &#1114112;").is_none());
     }
 
     #[test]
@@ -473,16 +583,5 @@ mod tests {
         {
             assert!(!hidden(c) && !is_other(c), "{c:?}");
         }
-    }
-
-    #[test]
-    fn base64_is_text_or_nothing() {
-        let mut found = Vec::new();
-        base64(
-            "x aGVsbG8gd29ybGQ= y c29tZS1vbmUtZWxzZQ deadbeefdeadbeef",
-            &mut |run| found.push(run.text),
-        );
-        assert_eq!(found, ["hello world", "some-one-else"]);
-        assert_eq!(encode_base64_like("aGVsbG8gd29ybGQ=", "hello"), "aGVsbG8=");
     }
 }
