@@ -230,11 +230,23 @@ async fn nothing_else(
     }
     // The owner sees the rows of all tenants at once only where row-level security does not bind him; the month goes, or the
     // transaction does.
+    // The whole table first, as all do who read it; who waits behind us is not to wait for long.
     let lock = format!(
-        "lock table {part} in access exclusive mode; alter table {part} no force row level security"
+        "set local lock_timeout = '3s'; lock table ledger.entries in access exclusive mode;
+         alter table {part} no force row level security"
     );
     tx.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await?;
-    let ends = format!("select tenant, min(seq), max(seq) from {part} group by tenant");
+    // From one tenant to the next along the primary key: nobody can append while this lasts.
+    let ends = format!(
+        "with recursive names as (
+             (select tenant from {part} order by tenant limit 1)
+             union all
+             select (select p.tenant from {part} p where p.tenant > names.tenant order by p.tenant limit 1)
+             from names where names.tenant is not null)
+         select tenant, (select min(seq) from {part} p where p.tenant = names.tenant),
+                (select max(seq) from {part} p where p.tenant = names.tenant)
+         from names where tenant is not null"
+    );
     let ends: Vec<(String, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(ends))
         .fetch_all(&mut *tx)
         .await?;

@@ -98,7 +98,7 @@ pub(crate) struct StoredRow {
 
 impl StoredRow {
     /// Whether the columns that searches go by are what the event says.
-    pub(crate) fn is_found_by(&self, event: &AuditEvent) -> Result<bool, LedgerError> {
+    pub(crate) fn is_found_by(&self, event: &AuditEvent) -> bool {
         rows::are_copies(&self.row, event)
     }
 }

@@ -120,7 +120,7 @@ pub(super) fn dots(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
         let joins = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
         // A full stop may follow, digits behind it may not.
         let goes_on = joins(text.at(end))
-            && !(text.at(end) == b'.' && !text.at(end.saturating_add(1)).is_ascii_alphanumeric());
+            && (text.at(end) != b'.' || text.at(end.saturating_add(1)).is_ascii_alphanumeric());
         let mixed = written.iter().any(u8::is_ascii_alphabetic)
             && written.iter().filter(|b| b.is_ascii_digit()).count() >= 3;
         (fits && mixed && !joins(text.before(start)) && !goes_on).then_some((start, end))

@@ -2,9 +2,10 @@
 
 use super::plan::{Need, Pattern, words_of};
 use serde_json::Value;
+use std::cell::Cell;
 
 /// Words in the names of arguments that give somebody a right, or decide what is done.
-const WEIGHTY: [&str; 28] = [
+const WEIGHTY: [&str; 30] = [
     "access",
     "acl",
     "action",
@@ -14,6 +15,7 @@ const WEIGHTY: [&str; 28] = [
     "command",
     "decision",
     "grant",
+    "level",
     "method",
     "mode",
     "op",
@@ -30,12 +32,20 @@ const WEIGHTY: [&str; 28] = [
     "security",
     "share",
     "sharing",
+    "side",
     "state",
     "status",
     "visibility",
 ];
-/// Most schemas on the way to what an argument may be.
+/// Words of a list that open something to others, or give them a right, whatever the argument is called.
+const OPENING: [&str; 14] = [
+    "admin", "all", "anyone", "buy", "delete", "domain", "editor", "everyone", "external", "owner",
+    "public", "sell", "write", "writer",
+];
+/// Most schemas on the way to what an argument may be, one below the other.
 const DEPTH_MAX: usize = 16;
+/// Most schemas that are looked at for one argument. Beyond that it is none of a closed list: the stricter need.
+const SCHEMAS_MAX: usize = 4096;
 
 /// What a control needs.
 pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
@@ -44,35 +54,35 @@ pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
         let mut words = words_of(name);
         words.any(|word| WEIGHTY.contains(&word.as_str()))
     });
-    match (is_choice(at, schema), weighty) {
+    let mut opening = false;
+    let choice = is_choice(at, schema, &mut opening);
+    match (choice, weighty || opening) {
         (true, true) => Need::GuardedChoice,
         (true, false) => Need::FreeChoice,
         (false, _) => Need::NotDictated,
     }
 }
 
-/// Whether an argument, or each element of one, is one of the words that the tool's schema has for it.
-fn is_choice(at: &Pattern, root: &Value) -> bool {
+/// Whether an argument, or each element of one, is one of the words that the tool's schema has for it; and whether one of
+/// them opens something.
+fn is_choice(at: &Pattern, root: &Value, opening: &mut bool) -> bool {
+    let fuel = Cell::new(SCHEMAS_MAX);
+    let looking = Looking { root, fuel: &fuel };
     let mut steps = at.steps.iter();
-    let place = steps.try_fold(root, |schema, step| child(root, schema, step, DEPTH_MAX));
-    place.is_some_and(|schema| is_closed(root, schema, DEPTH_MAX))
+    let place = steps.try_fold(root, |schema, step| looking.child(schema, step, DEPTH_MAX));
+    let opens = Cell::new(false);
+    let closed = place.is_some_and(|schema| looking.is_closed(schema, DEPTH_MAX, &opens));
+    *opening = opens.get();
+    closed
+}
+
+fn opens(word: &Value) -> bool {
+    let word = word.as_str().unwrap_or_default();
+    words_of(word).any(|word| OPENING.contains(&word.as_str()))
 }
 
 fn is_index(step: &str) -> bool {
     step == "*" || step.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The schema of what is one step below; a list on the way may have no step of its own in a label.
-fn child<'s>(root: &'s Value, schema: &'s Value, step: &str, depth: usize) -> Option<&'s Value> {
-    let depth = depth.checked_sub(1)?;
-    let items = schema.get("items").filter(|items| items.is_object());
-    let own = match is_index(step) {
-        true => items,
-        false => schema.get("properties").and_then(|named| named.get(step)),
-    };
-    let mut same = same_place(root, schema).into_iter();
-    own.or_else(|| same.find_map(|schema| child(root, schema, step, depth)))
-        .or_else(|| child(root, items?, step, depth))
 }
 
 /// Schemas that speak of the same value.
@@ -95,23 +105,55 @@ fn listed<'s>(schema: &'s Value, keyword: &str) -> &'s [Value] {
     listed.map(Vec::as_slice).unwrap_or_default()
 }
 
-fn is_closed(root: &Value, schema: &Value, depth: usize) -> bool {
-    let Some(depth) = depth.checked_sub(1) else {
-        return false;
-    };
-    let closed = |schema: &Value| is_closed(root, schema, depth);
-    let each = |keyword: &str| {
-        let listed = listed(schema, keyword);
-        !listed.is_empty() && listed.iter().all(closed)
-    };
-    ["const", "enum"].iter().any(|keyword| schema.get(keyword).is_some())
-        // Nothing at all is no word of somebody's.
-        || schema.get("type").is_some_and(|kind| kind == "null")
-        || target(root, schema).is_some_and(closed)
-        || listed(schema, "allOf").iter().any(closed)
-        || each("anyOf")
-        || each("oneOf")
-        || schema.get("items").is_some_and(closed)
+/// A look into a tool's schema. What may be asked of it is bounded: it is somebody else's.
+#[derive(Clone, Copy)]
+struct Looking<'s, 'f> {
+    root: &'s Value,
+    fuel: &'f Cell<usize>,
+}
+
+impl<'s> Looking<'s, '_> {
+    fn burn(self) -> Option<()> {
+        self.fuel.set(self.fuel.get().checked_sub(1)?);
+        Some(())
+    }
+
+    /// The schema of what is one step below; a list on the way may have no step of its own in a label.
+    fn child(self, schema: &'s Value, step: &str, depth: usize) -> Option<&'s Value> {
+        let depth = depth.checked_sub(1)?;
+        self.burn()?;
+        let items = schema.get("items").filter(|items| items.is_object());
+        let own = match is_index(step) {
+            true => items,
+            false => schema.get("properties").and_then(|named| named.get(step)),
+        };
+        let mut same = same_place(self.root, schema).into_iter();
+        own.or_else(|| same.find_map(|schema| self.child(schema, step, depth)))
+            .or_else(|| self.child(items?, step, depth))
+    }
+
+    fn is_closed(self, schema: &Value, depth: usize, opening: &Cell<bool>) -> bool {
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn().is_some()) else {
+            return false;
+        };
+        let closed = |schema: &Value| self.is_closed(schema, depth, opening);
+        let each = |keyword: &str| {
+            let listed = listed(schema, keyword);
+            !listed.is_empty() && listed.iter().all(closed)
+        };
+        let words = listed(schema, "enum").iter().chain(schema.get("const"));
+        if words.into_iter().any(opens) {
+            opening.set(true);
+        }
+        ["const", "enum"].iter().any(|keyword| schema.get(keyword).is_some())
+            // Nothing at all is no word of somebody's.
+            || schema.get("type").is_some_and(|kind| kind == "null")
+            || target(self.root, schema).is_some_and(closed)
+            || listed(schema, "allOf").iter().any(closed)
+            || each("anyOf")
+            || each("oneOf")
+            || schema.get("items").is_some_and(closed)
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +172,7 @@ mod tests {
                 "mode": {"type": "string"},
                 "level": {"anyOf": [{"enum": ["low"]}, {"type": "string"}]},
                 "colour": {"enum": ["red", "blue"]},
+                "type": {"enum": ["user", "anyone"]},
                 "newStatus": {"enum": ["open", "paid"]},
                 "user_access": {"enum": ["none", "all"]},
             },
@@ -145,6 +188,7 @@ mod tests {
             "/scope/*",
             "/grants/*/access",
             "/grants/access",
+            "/type",
         ] {
             assert_eq!(need(pointer), Need::GuardedChoice, "{pointer}");
         }
@@ -157,5 +201,23 @@ mod tests {
             need_of_control(&Pattern::new("/role"), &circle),
             Need::NotDictated
         );
+    }
+
+    #[test]
+    fn a_schema_that_branches_without_end_is_looked_at_for_a_while_only() {
+        let level = |next: u32| {
+            let reference = json!({ "$ref": format!("#/$defs/A{next}") });
+            json!({ "allOf": vec![reference; 30] })
+        };
+        let levels = (1..=14).map(|at| (format!("A{at}"), level(at + 1)));
+        let mut schema = level(1);
+        schema["$defs"] = levels.collect::<serde_json::Map<_, _>>().into();
+        schema["properties"] = json!({ "a": { "$ref": "#/$defs/A1" } });
+        for pointer in ["/a", "/b"] {
+            assert_eq!(
+                need_of_control(&Pattern::new(pointer), &schema),
+                Need::NotDictated
+            );
+        }
     }
 }

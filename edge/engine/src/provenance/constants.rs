@@ -144,10 +144,14 @@ const ANY_STEP: [&str; 6] = [
     "unevaluatedProperties",
 ];
 
+/// Most constants of one schema, at all places of a recursive one together. Those beyond prove nothing.
+const CONSTANTS_MAX: usize = 65_536;
+
 /// The constants of a schema by their places. Only those that arguments may have: what stands under `not`, `if` or
 /// `contains` is there to be kept out, or to tell cases apart.
 fn collect(root: &Value) -> BTreeMap<(What, Steps<'_>), Vec<Value>> {
     let mut found = BTreeMap::new();
+    let mut left = CONSTANTS_MAX;
     let mut pending = VecDeque::from([(root, What::Value, Steps::new())]);
     // A recursive schema has places without end: the nearest come first.
     for _ in 0..INTENT_SUBSCHEMAS_MAX {
@@ -163,17 +167,22 @@ fn collect(root: &Value) -> BTreeMap<(What, Steps<'_>), Vec<Value>> {
             .into_iter()
             .chain(listed.into_iter().flatten())
         {
-            take(constant, what, &at, &mut found);
+            take(constant, what, &at, &mut left, &mut found);
         }
-        let same = same_place(root, members).into_iter();
+        // What would never be looked at does not wait either.
+        let room = |pending: &VecDeque<_>| INTENT_SUBSCHEMAS_MAX.saturating_sub(pending.len());
+        let same = same_place(root, members).into_iter().take(room(&pending));
         pending.extend(same.map(|schema| (schema, what, at.clone())));
         if what == What::Name || at.len() >= JSON_DEPTH_MAX {
             continue;
         }
         let below = |step| -> Steps<'_> { at.iter().copied().chain([step]).collect() };
-        let names = members.get("propertyNames");
+        let names = members
+            .get("propertyNames")
+            .into_iter()
+            .take(room(&pending));
         pending.extend(names.map(|schema| (schema, What::Name, below(None))));
-        let parts = one_below(members).into_iter();
+        let parts = one_below(members).into_iter().take(room(&pending));
         pending.extend(parts.map(|(step, schema)| (schema, What::Value, below(step))));
     }
     found
@@ -184,11 +193,12 @@ fn take<'s>(
     constant: &'s Value,
     what: What,
     at: &[Option<&'s str>],
+    left: &mut usize,
     found: &mut BTreeMap<(What, Steps<'s>), Vec<Value>>,
 ) {
     let mut below = |step: Option<&'s str>, constant: &'s Value| {
         let at: Steps<'s> = at.iter().copied().chain([step]).collect();
-        take(constant, what, &at, found);
+        take(constant, what, &at, left, found);
     };
     match constant {
         Value::Array(elements) => elements.iter().for_each(|element| below(None, element)),
@@ -198,6 +208,10 @@ fn take<'s>(
             }
         }
         Value::String(_) | Value::Number(_) => {
+            let Some(rest) = left.checked_sub(1) else {
+                return;
+            };
+            *left = rest;
             let values: &mut Vec<Value> = found.entry((what, at.to_vec())).or_default();
             values.push(constant.clone());
         }

@@ -23,13 +23,21 @@ impl Known<'_> {
     }
 
     fn list(&self, text: &str) -> bool {
+        // `1,500` is one number, not a list of two.
+        let digits = text.as_bytes().windows(3);
+        let grouped = |three: &[u8]| matches!(three, [b'0'..=b'9', b',', b'0'..=b'9']);
+        if digits.into_iter().any(grouped) {
+            return false;
+        }
         let part = |part: &str| !part.is_empty() && ((self.proved)(part) || self.is_element(part));
         text.contains(LIST_SIGNS) && text.split(LIST_SIGNS).map(str::trim).all(part)
     }
 
     fn is_element(&self, text: &str) -> bool {
         self.names_address(text)
-            || ((self.is_full_name(text) || self.is_path(text)) && !(self.dictated)(text))
+            || ((self.is_full_name(text) || self.is_path(text))
+                && !(self.dictated)(text)
+                && !(text.contains('/') && (self.dictated)(&text.replace('/', " "))))
     }
 
     /// `Alice Miller <alice@acme.example>`

@@ -19,7 +19,7 @@ pub(super) fn spelled_out(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
         if !may_count(word) && !word.bytes().any(|b| b == b'-') {
             number.end(found);
             half = match (word, half) {
-                ("of", Half::Half) => Half::Of,
+                ("of", Half::Bare) => Half::Of,
                 _ => Half::No,
             };
             continue;
@@ -62,7 +62,7 @@ fn may_count(word: &str) -> bool {
 enum Half {
     No,
     /// `half`
-    Half,
+    Bare,
     /// `half a`
     A,
     /// `half of`
@@ -95,8 +95,8 @@ impl SpelledOut {
             _ => self.end(found),
         }
         match (word, half) {
-            ("half", _) => Half::Half,
-            ("a", Half::Half | Half::Of) => Half::A,
+            ("half", _) => Half::Bare,
+            ("a", Half::Bare | Half::Of) => Half::A,
             _ => Half::No,
         }
     }

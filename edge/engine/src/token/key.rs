@@ -31,8 +31,11 @@ pub fn request_state_key(digest_key: &[u8; 32]) -> [u8; 32] {
 /// tenant, each time, so that one that was revoked is not made good by showing the access token once more.
 #[must_use]
 pub fn login_nonce(digest_key: &[u8; 32], access_token: &str) -> [u8; 16] {
+    // A signature can be written in more than one way (of ECDSA, with `s` or with `n - s`); what is signed can't.
+    let signed = access_token.rsplit_once('.');
+    let signed = signed.map_or(access_token, |(signed, _)| signed);
     let key = keyed_digest(digest_key, b"proctor login nonce");
-    let digest = keyed_digest(&key, access_token.as_bytes());
+    let digest = keyed_digest(&key, signed.as_bytes());
     digest.first_chunk().copied().unwrap_or_default()
 }
 

@@ -217,12 +217,18 @@ fn a_login_is_of_its_line_and_revoked_by_its_own_prefixes() {
         "whatever its own root is"
     );
     assert_eq!(login.revocation_ids(), token.revocation_ids());
-    assert_eq!(login.id(), token.id());
+    assert_eq!(login.id(), token.revocation_ids().first());
 }
 
 #[test]
 fn an_access_token_has_one_nonce_in_a_tenant() {
     let nonce = super::login_nonce(&[7; 32], "a.b.c");
+    assert_eq!(
+        nonce,
+        super::login_nonce(&[7; 32], "a.b.C"),
+        "another writing of its signature"
+    );
+    assert_ne!(nonce, super::login_nonce(&[7; 32], "a.B.c"));
     assert_eq!(nonce, super::login_nonce(&[7; 32], "a.b.c"));
     for (digest_key, text) in [(8, "a.b.c"), (7, "a.b.d")] {
         assert_ne!(nonce, super::login_nonce(&[digest_key; 32], text));

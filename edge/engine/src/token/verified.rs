@@ -248,10 +248,14 @@ impl VerifiedToken {
         self.expires_at
     }
 
-    /// Its id: the revocation id of the last prefix.
+    /// Its id: the revocation id of the last prefix. Nobody appends to what stands for an access token, and its caveats are the
+    /// issuer's, which may change: there it is the first prefix's.
     #[must_use]
     pub fn id(&self) -> Option<&RevocationId> {
-        self.prefixes.last()
+        match self.line {
+            Some(_) => self.prefixes.first(),
+            None => self.prefixes.last(),
+        }
     }
 
     /// Revocation ids of all prefixes, the bare token's first, its own last.

@@ -204,7 +204,9 @@ impl Gateway {
         verified
             .check_standing(now, &place.region, &place.edge, &**admitted.tenant())
             .map_err(away)?;
-        let recorded = self.record_login(&admitted, token.id(), trace_id);
+        // Its bare prefix's: an issuer's caveats may change, and what was revoked stays so.
+        let id = verified.revocation_ids().first().cloned();
+        let recorded = self.record_login(&admitted, id.unwrap_or_else(|| token.id()), trace_id);
         recorded.await.map_err(away)?;
         count(Effect::Allow, None);
         let line = login.line(&issuer.spec().id, &keys.digest_key);

@@ -91,6 +91,8 @@ pub(super) struct Writer {
     current: u64,
     /// None after an I/O error: what the descriptors say about later syncs can't be believed.
     open: Option<Open>,
+    /// A segment that was made and is durable, of which the mark does not speak yet; its size.
+    begun: Option<(DiskFile, u64)>,
     failed_at: Option<Duration>,
     /// What has happened and could not be written: it goes first when it works again.
     owed: Vec<Submission>,
@@ -126,6 +128,7 @@ impl Writer {
             state,
             last: numbers.last().copied().unwrap_or(0),
             current: newest,
+            begun: None,
             open: None,
             failed_at: None,
             owed: Vec::new(),
@@ -240,23 +243,25 @@ impl Writer {
     }
 
     fn begin_segment(&mut self) -> Result<(), SpoolError> {
-        let number = self.last.saturating_add(1);
-        let (disk, snapshot) = (&self.disk, self.state.snapshot());
-        let (file, bytes) = match segment::create(disk, number, &snapshot) {
-            // What the full segment holds can only be let go of when there is a newer one.
-            Err(_) if segment::use_reserve(disk) => segment::create(disk, number, &snapshot)?,
-            created => created?,
+        let (file, bytes) = match self.begun.take() {
+            Some(begun) => begun,
+            None => self.make_segment()?,
         };
-        self.last = number;
-        let reader = file.reader()?;
-        self.backlog().add_segment(number, reader, bytes);
+        let segment = self.last;
         // Before an older segment is let go of: after a power cut the mark must not name one that is gone.
-        let mark = Mark::open(&self.disk)?;
-        mark.begin(Synced {
-            segment: number,
-            bytes,
-        })?;
-        self.current = number;
+        let mark = Mark::open(&self.disk).and_then(|mark| {
+            mark.begin(Synced { segment, bytes })?;
+            Ok(mark)
+        });
+        let mark = match mark {
+            Ok(mark) => mark,
+            Err(error) => {
+                // The next attempt goes on with it: one more file each time would end in none.
+                self.begun = Some((file, bytes));
+                return Err(error.into());
+            }
+        };
+        self.current = segment;
         self.open = Some(Open {
             file,
             mark,
@@ -268,6 +273,21 @@ impl Writer {
         self.drop_done();
         segment::keep_reserve(&self.disk);
         Ok(())
+    }
+
+    /// A segment that is durable, and nothing speaks of yet.
+    fn make_segment(&mut self) -> Result<(DiskFile, u64), SpoolError> {
+        let number = self.last.saturating_add(1);
+        let (disk, snapshot) = (&self.disk, self.state.snapshot());
+        let (file, bytes) = match segment::create(disk, number, &snapshot) {
+            // What the full segment holds can only be let go of when there is a newer one.
+            Err(_) if segment::use_reserve(disk) => segment::create(disk, number, &snapshot)?,
+            created => created?,
+        };
+        self.last = number;
+        let reader = file.reader()?;
+        self.backlog().add_segment(number, reader, bytes);
+        Ok((file, bytes))
     }
 
     fn fail(&mut self) {

@@ -51,7 +51,7 @@ pub(super) async fn verify(
                 checkpoints.extend(next);
             }
             if let Some(entry) = walk.entry(stored.seq, &stored.hash, &stored.body) {
-                if !row.is_found_by(&entry.event)? {
+                if !row.is_found_by(&entry.event) {
                     walk.columns(stored.seq);
                 }
                 memory.entry(&entry);

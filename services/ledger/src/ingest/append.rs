@@ -322,7 +322,8 @@ impl Faults {
             told: Told::default(),
         };
         let known = lanes.entry(key).or_insert(fresh);
-        if (known.fault, known.at) != (fault, at) {
+        // A fork in between does not set back for how long a gap has been there.
+        if fault == LaneFault::LaneGap && (known.fault, known.at) != (fault, at) {
             let told = known.told;
             *known = Fault { told, ..fresh };
         }

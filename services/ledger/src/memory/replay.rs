@@ -317,7 +317,8 @@ impl Replay {
                     let exact = same && stored.floor == replayed.floor;
                     let ahead = from_middle && ahead && stored.floor >= replayed.floor;
                     // More doubt makes nothing believed.
-                    stored.doubt >= replayed.doubt && (exact || ahead)
+                    let doubted = stored.doubt >= replayed.doubt || replayed.doubt <= stored.floor;
+                    doubted && (exact || ahead)
                 });
                 after = item.as_bytes().to_vec();
             }
@@ -358,7 +359,8 @@ impl Replay {
                         doubt: stored.doubt,
                         ..*replayed
                     };
-                    stored.doubt >= replayed.doubt
+                    let moot = !replayed.live || replayed.version > replayed.doubt;
+                    (moot || stored.doubt >= replayed.doubt)
                         && (stored == exact || (from_middle && stored.version > replayed.version))
                 });
                 (item_after, fact_after) = (key.0.as_bytes().to_vec(), key.1.as_bytes().to_vec());

@@ -50,7 +50,8 @@ struct Copies {
 }
 
 /// The columns that [`are_copies`] reads.
-pub(super) const COPIES: &str = "event_id, edge, edge_seq, time, kind, agent, user_id, session, tool, effect, control, reason, \
+pub(super) const COPIES: &str = "event_id, edge, edge_seq,
+     case when time >= '0001-01-01' and time < '9999-12-31' then time end as time, kind, agent, user_id, session, tool, effect, control, reason, \
      decision_id";
 
 impl Copies {
@@ -96,9 +97,10 @@ impl Copies {
     }
 }
 
-/// Whether a row's columns are what its event says. Who changes one of them hides an entry from searches.
-pub(super) fn are_copies(row: &PgRow, event: &AuditEvent) -> Result<bool, LedgerError> {
-    Ok(Copies::stored(row)? == Copies::of(event))
+/// Whether a row's columns are what its event says; one that can't be read is not. Who changes one of them hides an entry
+/// from searches.
+pub(super) fn are_copies(row: &PgRow, event: &AuditEvent) -> bool {
+    Copies::stored(row).is_ok_and(|stored| stored == Copies::of(event))
 }
 
 impl Rows {

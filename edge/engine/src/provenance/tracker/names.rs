@@ -62,6 +62,15 @@ fn file<'p>(tracker: &Tracker, path: &'p str) -> Option<&'p str> {
         return None;
     }
     let query = tracker.query(&Spelled::text(path.to_owned()));
-    let own = tracker.suspect(&query).is_none() && tracker.knows_all();
+    let told = |text: &str| {
+        let query = tracker.query(&Spelled::text(text.to_owned()));
+        !text.is_empty() && tracker.suspect(&query).is_some()
+    };
+    let directory = path.strip_suffix(file).unwrap_or_default();
+    let bare = directory.trim_end_matches(['/', '\\']);
+    let last = bare.rsplit(['/', '\\']).next().unwrap_or_default();
+    let own = tracker.suspect(&query).is_none()
+        && ![directory, bare, last].into_iter().any(told)
+        && tracker.knows_all();
     (own || tracker.proves(&query, false)).then_some(file)
 }
