@@ -167,30 +167,37 @@ function asksOnItsStream(server) {
   tool("test_elicitation_sep1330_enums", "Asks with choices", async (_, ctx) =>
     response(await elicit(ctx, SELECT, ENUMS)),
   );
-  // What clients of 2026-07-28 are asked for, as far as one that asks on its stream can: one thing at a time, without a name.
+  // What clients of 2026-07-28 are asked for, as far as one that asks on its stream can: one thing at a time, without a name. On
+  // the stream of the request that it is about: some scenarios leave theirs waiting, and a session's own stream says nothing of it.
+  const put = (ctx, message, requestedSchema) =>
+    ctx.mcpReq.send({ method: "elicitation/create", params: { mode: "form", message, requestedSchema } });
+  const draw = (ctx, question) => {
+    const messages = [{ role: "user", content: { type: "text", text: question } }];
+    return ctx.mcpReq.send({ method: "sampling/createMessage", params: { messages, maxTokens: 100 } });
+  };
   tool("test_input_required_result_elicitation", "Asks for a name", async (_, ctx) =>
-    text(`Hello, ${(await elicit(ctx, "What is your name?", name)).content?.name ?? "nobody"}!`),
+    text(`Hello, ${(await put(ctx, "What is your name?", name)).content?.name ?? "nobody"}!`),
   );
   tool("test_input_required_result_sampling", "Asks the model", async (_, ctx) =>
-    text((await sample(ctx, "What is the capital of France?")).content?.text ?? ""),
+    text((await draw(ctx, "What is the capital of France?")).content?.text ?? ""),
   );
   tool("test_input_required_result_list_roots", "Asks for roots", async (_, ctx) =>
     text(JSON.stringify((await ctx.mcpReq.send({ method: "roots/list" })).roots)),
   );
   const confirms = async (_, ctx) => {
-    await elicit(ctx, "Please confirm", CONFIRMED);
+    await put(ctx, "Please confirm", CONFIRMED);
     return text("state-ok");
   };
   tool("test_input_required_result_request_state", "Asks", confirms);
   tool("test_input_required_result_tampered_state", "Asks", confirms);
   tool("test_input_required_result_multi_round", "Asks twice", async (_, ctx) => {
-    await elicit(ctx, "Step 1: What is your name?", name);
-    await elicit(ctx, "Step 2: What is your favorite color?", COLOR);
+    await put(ctx, "Step 1: What is your name?", name);
+    await put(ctx, "Step 2: What is your favorite color?", COLOR);
     return text("done");
   });
   const asks = { description: "Asks before it answers" };
   server.registerPrompt("test_input_required_result_prompt", asks, async (ctx) => {
-    const { content } = await elicit(ctx, "What context should the prompt use?", CONTEXT);
+    const { content } = await put(ctx, "What context should the prompt use?", CONTEXT);
     return { messages: [{ role: "user", content: { type: "text", text: content?.context ?? "" } }] };
   });
 }
