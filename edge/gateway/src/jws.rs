@@ -12,7 +12,7 @@ use proctor_model::login::JwsAlgorithm;
 use serde_json::{Map, Value};
 
 /// Largest token, in bytes: it comes in a header or a form.
-const BYTES_MAX: usize = 16 * 1024;
+pub(crate) const BYTES_MAX: usize = 16 * 1024;
 
 /// Whether a text looks like such a token, and is to be read as one: three parts between dots. None of our own has a dot.
 pub(crate) fn has_its_form(text: &str) -> bool {

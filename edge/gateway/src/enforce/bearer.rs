@@ -22,10 +22,14 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Weight of the logins that are known at once: one for each, and more for each compiled pattern in its capability token.
 const WEIGHT_MAX: u64 = 50_000;
 const PATTERN_WEIGHT: u32 = 500;
+
+/// Exchanges at once. Each goes on when its client is gone, and nobody is known before it is through.
+const EXCHANGES_MAX: usize = 1_024;
 
 /// What stands for an access token: looked up by its hash, under a key of this process.
 type Hash = [u8; 32];
@@ -34,6 +38,7 @@ type Hash = [u8; 32];
 pub(crate) struct Bearers {
     key: [u8; 32],
     known: Cache<Hash, Arc<Known>>,
+    room: Arc<Semaphore>,
 }
 
 /// An access token that was exchanged.
@@ -87,7 +92,17 @@ impl Bearers {
         Ok(Self {
             key: random.array()?,
             known,
+            room: Arc::new(Semaphore::new(EXCHANGES_MAX)),
         })
+    }
+
+    /// A place to exchange this access token, if it can be one at all.
+    fn enter(&self, access_token: &str) -> Result<OwnedSemaphorePermit, Away> {
+        if access_token.len() > jws::BYTES_MAX {
+            return Err(Away(None, Reason::LoginTokenInvalid));
+        }
+        let place = Arc::clone(&self.room).try_acquire_owned();
+        place.map_err(|_| Away(None, Reason::Overloaded))
     }
 
     fn hash(&self, access_token: &str) -> Hash {
@@ -151,10 +166,13 @@ impl Gateway {
         {
             return Ok(caller);
         }
+        let place = self.bearers.enter(access_token)?;
         let (gateway, access_token) = (Arc::clone(self), access_token.to_owned());
         // To its end, even if this client goes: what is in the chain is known here as well, and exchanged once.
-        let exchanged =
-            tokio::spawn(async move { gateway.log_in(hash, &access_token, trace_id).await });
+        let exchanged = tokio::spawn(async move {
+            let _place = place;
+            gateway.log_in(hash, &access_token, trace_id).await
+        });
         exchanged.await.unwrap_or(Err(Away(None, Reason::Internal)))
     }
 
@@ -216,5 +234,32 @@ impl Gateway {
             config_version: AtomicU64::new(admitted.config_version()),
             keys_version: keys.version,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(entered: Result<OwnedSemaphorePermit, Away>) -> Option<Reason> {
+        entered.err().map(|Away(_, reason)| reason)
+    }
+
+    #[test]
+    fn only_so_many_access_tokens_are_exchanged_at_once_and_none_that_is_too_long() {
+        let bearers = Bearers::new(&Random::system(), Clock::system()).unwrap();
+        let long = "x".repeat(jws::BYTES_MAX + 1);
+        assert_eq!(
+            refused(bearers.enter(&long)),
+            Some(Reason::LoginTokenInvalid)
+        );
+        let places: Vec<_> = (0..EXCHANGES_MAX)
+            .map(|_| bearers.enter("a.b.c").ok().unwrap())
+            .collect();
+        assert_eq!(refused(bearers.enter("a.b.c")), Some(Reason::Overloaded));
+        // It is no fault of the token: the client is to come again, not to log in.
+        assert_eq!(Reason::Overloaded.http_status(), 503);
+        drop(places);
+        assert!(bearers.enter("a.b.c").is_ok());
     }
 }

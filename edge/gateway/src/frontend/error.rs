@@ -241,6 +241,7 @@ mod tests {
                     StatusCode::SERVICE_UNAVAILABLE,
                 ),
                 (Reason::StaleConfig, StatusCode::SERVICE_UNAVAILABLE),
+                (Reason::Overloaded, StatusCode::SERVICE_UNAVAILABLE),
             ] {
                 let answer = not_logged_in(dialect, &refused(reason));
                 assert_eq!(answer.status(), status, "{dialect:?} {reason:?}");

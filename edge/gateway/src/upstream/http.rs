@@ -12,6 +12,7 @@ use hear::{asked, word};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -391,9 +392,9 @@ impl Http {
         deadline: &mut Deadline,
         questions: &mut usize,
     ) -> Result<Answer, Failure> {
-        let mut kept = None;
+        let mut kept = VecDeque::new();
         loop {
-            let next = match kept.take() {
+            let next = match kept.pop_front() {
                 Some(next) => next,
                 None => deadline.within(word(events)).await?,
             };
@@ -412,8 +413,8 @@ impl Http {
                     if *questions > QUESTIONS_MAX || session.era == Era::Modern {
                         return Err(Failure::Invalid);
                     }
-                    let (reply, next) = asked(request.talk, (&question, said), events, id).await;
-                    kept = next;
+                    let asking = (&question, said);
+                    let reply = asked(request.talk, asking, events, id, &mut kept).await;
                     if let Some(reply) = reply {
                         let reply = rpc::reply(&question, reply);
                         deadline.within(self.say(session, &reply)).await??;
@@ -582,7 +583,7 @@ mod tests {
         assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
     }
 
-    /// Opens a session; asks something before it answers a call, and takes it back, if the call says so.
+    /// Opens a session; asks something before it answers a call, goes on talking, and takes it back, if the call says so.
     async fn asks(Json(request): Json<Value>) -> axum::response::Response {
         let id = &request["id"];
         let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
@@ -591,7 +592,8 @@ mod tests {
             Some("tools/call") => {
                 let back =
                     json!({ "method": "notifications/cancelled", "params": { "requestId": "q" } });
-                let mut messages = vec![json!({ "id": "q", "method": "roots/list" })];
+                let line = json!({ "method": "notifications/message", "params": { "level": "info", "data": "x" } });
+                let mut messages = vec![json!({ "id": "q", "method": "roots/list" }), line];
                 messages.extend(Some(back).filter(|_| request["params"]["takes_back"] == true));
                 messages.push(json!({ "id": id, "result": { "said": "done" } }));
                 messages
@@ -620,12 +622,19 @@ mod tests {
         for takes_back in [true, false] {
             let params = Map::from_iter([("takes_back".to_owned(), takes_back.into())]);
             let answer = http.request(Request::own("tools/call", params, &talk));
-            let answer = Box::pin(answer).await.unwrap();
+            let answer = tokio::time::timeout(Duration::from_secs(20), Box::pin(answer)).await;
+            let answer = answer.unwrap().unwrap();
             assert_eq!(rpc::result(answer).unwrap()["said"], "done");
             let Some(Word::Question(_, reply)) = taken.recv().await else {
                 panic!("no question")
             };
             assert!(reply.is_closed(), "nobody waits for the reply");
+            let mut after = Vec::new();
+            while let Ok(word) = taken.try_recv() {
+                after.push(word);
+            }
+            let notes = after.iter().filter(|word| matches!(word, Word::Note(_)));
+            assert_eq!(notes.count(), 1, "what it said meanwhile is not lost");
         }
     }
 

@@ -14,6 +14,9 @@ use proctor_model::catalogue::{
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Longest address of a server, in bytes.
+const ADDRESS_BYTES_MAX: usize = 2_048;
+
 /// A document is no OpenAPI document that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenApiError {
@@ -426,13 +429,23 @@ fn modernize(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Where a server is, its variables as they usually are.
+/// Where a server is, its variables as they usually are. One variable does not stand for others, as they could double it
+/// over and over.
 fn address(server: &Value) -> Option<String> {
     let mut url = server.get("url")?.as_str()?.to_owned();
+    if url.len() > ADDRESS_BYTES_MAX {
+        return None;
+    }
     let variables = server.get("variables").and_then(Value::as_object);
     for (name, variable) in variables.into_iter().flatten() {
         let usual = variable.get("default")?.as_str()?;
+        if usual.contains(['{', '}']) || usual.len() > ADDRESS_BYTES_MAX {
+            return None;
+        }
         url = url.replace(&format!("{{{name}}}"), usual);
+        if url.len() > ADDRESS_BYTES_MAX {
+            return None;
+        }
     }
     Some(url.trim_end_matches('/').to_owned())
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
-use waiting::Waiting;
+use waiting::{Told, Waiting};
 
 /// Lines that may wait to be written.
 const LINES_WAITING: usize = 64;
@@ -333,14 +333,18 @@ impl Drop for Forget {
             self.waiting.forget(self.id);
             return;
         };
-        self.waiting.give_up(self.id);
         let params = Map::from_iter([("requestId".to_owned(), self.id.into())]);
         let cancelled = rpc::notification("notifications/cancelled", params);
-        if let Ok(mut line) = serde_json::to_vec(&cancelled) {
+        let told = serde_json::to_vec(&cancelled).is_ok_and(|mut line| {
             line.push(b'\n');
+            lines.try_send(line).is_ok()
+        });
+        let told = match told {
+            true => Told::Queued,
             // A child that takes nothing any more has more to worry about.
-            let _ = lines.try_send(line);
-        }
+            false => Told::Not,
+        };
+        self.waiting.give_up(self.id, told);
     }
 }
 

@@ -51,19 +51,21 @@ struct Follower {
 
 type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
 
-/// Follows for the general stream of a session, until nobody reads it.
+/// Follows for the general stream of a session, until this client reads it no more. Which one it is the caller has seen to:
+/// by the time this runs it may be gone and another may read.
 pub(super) async fn session(
     gateway: Arc<Gateway>,
     caller: Caller,
     scope: Scope,
     session: Arc<Session>,
+    reader: u64,
 ) {
     let stream = Arc::clone(&session.general);
     let over = session.over.clone();
     let weak = Arc::downgrade(&session);
     let who = session.who(&caller);
     drop(session);
-    let mut follower = Follower::new(gateway, caller, scope, stream, None);
+    let mut follower = Follower::new(gateway, caller, scope, (stream, reader), None);
     follower.who = Some(who);
     let wanted = || {
         let session = weak.upgrade()?;
@@ -178,23 +180,31 @@ pub(super) async fn listen(
         gateway,
         caller,
         context.scope.clone(),
-        Arc::clone(&stream),
+        (Arc::clone(&stream), stream.reader()),
         Some(id.clone()),
     );
     let listener = task::Listener::new(context, &stream, id);
     let id = id.clone();
     tokio::spawn(async move {
         let acknowledged = json!({ "notifications": honoured });
-        follower
+        let told = follower
             .tell("notifications/subscriptions/acknowledged", acknowledged)
             .await;
-        let ended = tokio::select! {
-            ended = follower.run(|| Some(wanted.clone())) => ended,
-            // What is asked of a task goes on beside, and no longer than the reader may be here.
-            () = listener.run(&tasks) => Ok(()),
+        let ended = match told {
+            Err(reason) => Err(reason),
+            Ok(()) => tokio::select! {
+                ended = follower.run(|| Some(wanted.clone())) => ended,
+                // What is asked of a task goes on beside, and no longer than the reader may be here.
+                () = listener.run(&tasks) => Ok(()),
+            },
         };
         if let Err(reason) = ended {
-            stream.push(&over(&id, reason)).await;
+            let last = over(&id, reason);
+            let told = tokio::time::timeout(AGAIN, stream.push(&last)).await;
+            // Who does not read is not told, and gets nothing of what waits either.
+            if told.is_err() {
+                stream.dismiss(follower.reader);
+            }
         }
         stream.finish();
         drop((watched, place));
@@ -268,15 +278,15 @@ impl Follower {
         gateway: Arc<Gateway>,
         caller: Caller,
         scope: Scope,
-        stream: Arc<Stream>,
+        (stream, reader): (Arc<Stream>, u64),
         subscription: Option<Value>,
     ) -> Self {
         Self {
             gateway,
             caller,
             scope,
-            reader: stream.reader(),
             stream,
+            reader,
             subscription,
             who: None,
             seen: Vec::new(),
@@ -302,7 +312,7 @@ impl Follower {
                 return Ok(());
             };
             match news {
-                Some((server, news)) => self.news(&wanted, &server, &news).await,
+                Some((server, news)) => self.news(&wanted, &server, &news).await?,
                 None => {
                     self.admit().await?;
                     let now = self.generation();
@@ -378,7 +388,7 @@ impl Follower {
         if tell == Tell::Changes {
             for (kind, digest) in &now {
                 if !self.seen.contains(&(*kind, *digest)) {
-                    self.tell(changed(*kind), json!({})).await;
+                    self.tell(changed(*kind), json!({})).await?;
                 }
             }
         }
@@ -386,21 +396,21 @@ impl Follower {
         Ok(())
     }
 
-    async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) {
+    async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) -> Result<(), Reason> {
         match news {
             News::Listed(kind) if wanted.kinds.contains(kind) => {
                 self.tell(changed(*kind), json!({})).await
             }
             News::Updated(uri) if wanted.uris.contains(&**uri) && self.may_read(server, uri) => {
                 self.tell("notifications/resources/updated", json!({ "uri": &**uri }))
-                    .await;
+                    .await
             }
             News::Elicited(id) if self.was_sent(server, id) => {
                 let done = json!({ "elicitationId": &**id });
-                self.tell("notifications/elicitation/complete", done).await;
+                self.tell("notifications/elicitation/complete", done).await
             }
             // Of tasks is told elsewhere, to those who listen for them.
-            News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => {}
+            News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => Ok(()),
         }
     }
 
@@ -433,12 +443,21 @@ impl Follower {
         judged.is_ok_and(|(may, _)| may)
     }
 
-    async fn tell(&self, method: &str, mut params: Value) {
+    /// Writes a message. While a client that is behind holds it up, it is looked at all the same whether the reader may still
+    /// be here.
+    async fn tell(&self, method: &str, mut params: Value) -> Result<(), Reason> {
         if let (Some(id), Some(members)) = (&self.subscription, params.as_object_mut()) {
             members.insert("_meta".into(), json!({ SUBSCRIPTION_ID: id }));
         }
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        self.stream.push(&message).await;
+        let mut telling = std::pin::pin!(self.stream.push(&message));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut telling => return Ok(()),
+                () = tokio::time::sleep(AGAIN) => self.admit().await?,
+            }
+        }
     }
 }
 

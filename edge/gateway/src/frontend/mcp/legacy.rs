@@ -93,12 +93,13 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     };
     let gateway = Arc::clone(&context.endpoint.gateway);
     let (caller, scope) = (context.caller.clone(), context.scope.clone());
+    // Now, while the response is here: by the time a task runs another may read.
+    let reader = stream.reader();
     match call {
         None => {
-            tokio::spawn(follow::session(gateway, caller, scope, session));
+            tokio::spawn(follow::session(gateway, caller, scope, session, reader));
         }
         Some(call) => {
-            let reader = stream.reader();
             tokio::spawn(follow::resumed(gateway, caller, call, stream, reader));
         }
     }

@@ -21,6 +21,8 @@ const KEPT_MAX: usize = 256;
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// How often something is sent where nothing happens, so that a client that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long whoever writes waits for a client that takes nothing at all.
+const STALL_MAX: Duration = Duration::from_secs(60);
 /// How long a client waits before it takes a stream up again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
@@ -77,8 +79,13 @@ impl Stream {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a message; waits while a client that reads is behind.
+    /// Writes a message; waits while a client that reads is behind. One that takes nothing for long is dismissed: nobody who
+    /// writes may be held for as long as it likes.
     pub(super) async fn push(&self, message: &Value) {
+        self.push_within(message, STALL_MAX).await;
+    }
+
+    async fn push_within(&self, message: &Value, stall: Duration) {
         let text = message.to_string();
         let mut taken = self.taken.subscribe();
         loop {
@@ -86,8 +93,11 @@ impl Stream {
                 self.grown.send_replace(());
                 return;
             }
-            if taken.changed().await.is_err() {
-                return;
+            let reader = self.reader();
+            match tokio::time::timeout(stall, taken.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => self.dismiss(reader),
             }
         }
     }
@@ -404,6 +414,29 @@ mod tests {
         assert!(stream.respond(0, None).is_none(), "the second reads");
         stream.finish();
         assert!(text(second).await.contains("{\"n\":1}"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_holds_who_writes_only_so_long() {
+        let stream = Stream::new(Keep::ForResuming(1));
+        let idle = stream.respond(0, None).unwrap();
+        let reader = stream.reader();
+        let writing = async {
+            for n in 0..=WAITING_MAX {
+                let message = json!({ "n": n });
+                stream
+                    .push_within(&message, Duration::from_millis(50))
+                    .await;
+            }
+        };
+        let written = tokio::time::timeout(Duration::from_secs(20), writing).await;
+        assert!(written.is_ok(), "it waits for ever");
+        // Who follows for it sees it gone, and another may read all of it.
+        assert!(!stream.is_read_by(reader));
+        stream.finish();
+        let all = text(stream.respond(0, None).unwrap()).await;
+        assert_eq!(all.matches("\"n\":").count(), WAITING_MAX + 1);
+        assert!(!text(idle).await.contains("\"n\":"));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use crate::upstream::Reply;
 use crate::upstream::events::Events;
 use crate::upstream::rpc::{self, Era, Failure, Incoming};
 use crate::upstream::session::{Concerned, Session};
-use crate::upstream::talk::{Pauses, QUESTIONS_MAX, Said, Talk};
+use crate::upstream::talk::{Pauses, QUESTIONS_MAX, Said, Talk, WORDS_WAITING};
 use reqwest::RequestBuilder;
 use reqwest::header::ACCEPT;
 use serde_json::Value;
@@ -30,25 +30,41 @@ pub(super) async fn word(events: &mut Events) -> Heard {
 }
 
 /// Asks the client what the server asks on the stream of a request, unless the server takes it back or answers without:
-/// then there is no reply. Also what else came of the stream meanwhile: one message, and then it is read no further.
+/// then there is no reply. What comes of the stream meanwhile is kept for after it, and only so much of it is read.
 pub(super) async fn asked(
     talk: &Talk,
     (question, said): (&Value, Said),
     events: &mut Events,
     request: u64,
-) -> (Option<Reply>, Option<Heard>) {
+    kept: &mut VecDeque<Heard>,
+) -> Option<Reply> {
+    // It was kept while another question was asked.
+    if kept.iter().any(|heard| settles(heard, question, request)) {
+        return None;
+    }
     let mut asking = std::pin::pin!(talk.ask(said));
-    let next = tokio::select! {
-        biased;
-        reply = &mut asking => return (Some(reply), None),
-        next = word(events) => next,
-    };
-    match next {
-        Ok(Some((Incoming::Withdrawn(id), _))) if id == *question => (None, None),
-        Ok(Some((Incoming::Answer(of, reply), bytes))) if of == request => {
-            (None, Some(Ok(Some((Incoming::Answer(of, reply), bytes)))))
+    loop {
+        // Nothing comes after the end of a stream.
+        let goes_on = kept.back().is_none_or(|last| matches!(last, Ok(Some(_))));
+        let next = tokio::select! {
+            biased;
+            reply = &mut asking => return Some(reply),
+            next = word(events), if goes_on && kept.len() < WORDS_WAITING => next,
+        };
+        let settled = settles(&next, question, request);
+        kept.push_back(next);
+        if settled {
+            return None;
         }
-        next => (Some(asking.await), Some(next)),
+    }
+}
+
+/// Whether nobody waits for the reply to a question any more: it is taken back, or its request is answered without.
+fn settles(heard: &Heard, question: &Value, request: u64) -> bool {
+    match heard {
+        Ok(Some((Incoming::Withdrawn(id), _))) => id == question,
+        Ok(Some((Incoming::Answer(of, _), _))) => *of == request,
+        _ => false,
     }
 }
 

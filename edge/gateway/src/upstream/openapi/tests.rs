@@ -87,3 +87,18 @@ fn a_form_has_fields_that_can_be_written() {
     assert_eq!(fields.as_array().unwrap().len(), 2, "{body}");
     assert_eq!(add.definition.input_schema["required"], json!(["body"]));
 }
+
+#[test]
+fn a_servers_address_does_not_grow_with_its_variables() {
+    let server = |url: &str, usual: &str| {
+        let variables = json!({ "a": { "default": usual }, "b": { "default": "x" } });
+        address(&json!({ "url": url, "variables": variables }))
+    };
+    let plain = server("https://{a}.example/{b}/", "eu");
+    assert_eq!(plain.as_deref(), Some("https://eu.example/x"));
+    assert_eq!(server("https://{a}.example", "{b}{b}"), None);
+    let long = "y".repeat(ADDRESS_BYTES_MAX / 2);
+    assert_eq!(server("https://{a}{a}.example", &long), None);
+    assert!(server("https://{a}.example", &long).is_some());
+    assert_eq!(server(&format!("https://{long}{long}"), "eu"), None);
+}

@@ -11,11 +11,32 @@ use tokio::sync::{mpsc, oneshot};
 /// Words about one request that may wait to be taken. The child's one stream can't be held up for one of those who wait
 /// on it: what a slow client does not take is dropped.
 const WORDS_WAITING: usize = 256;
-/// How long a child is taken to work still on a request that was given up and that it does not answer: as long as the
-/// longest call may take. One that does as it should never answers it.
+/// How long a child is taken to work still on a request that was given up, where it could not be told: as long as the longest
+/// call may take.
 const IN_WORK: Duration = Duration::from_secs(20 * 60);
+/// The same where it was told. One that does as it should stops, and never answers it: more would only take from everybody
+/// else what names no request.
+const IN_WORK_TOLD: Duration = Duration::from_secs(30);
 /// Requests given up that are kept in mind one by one.
 const GIVEN_UP_MAX: usize = 1_024;
+
+/// Whether a child is told that a request is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// It is in line to be written to it.
+    Queued,
+    /// It takes nothing at the moment.
+    Not,
+}
+
+impl Told {
+    fn in_work(self) -> Duration {
+        match self {
+            Self::Queued => IN_WORK_TOLD,
+            Self::Not => IN_WORK,
+        }
+    }
+}
 
 /// What a request waits for.
 pub(super) type Answered = oneshot::Receiver<Result<Answer, Failure>>;
@@ -46,13 +67,13 @@ struct GivenUp {
 }
 
 impl GivenUp {
-    fn note(&mut self, id: u64, now: Instant) {
-        let until = now + IN_WORK;
+    fn note(&mut self, id: u64, told: Told, now: Instant) {
+        let until = now + told.in_work();
         self.sweep(now);
         if self.until.len() < GIVEN_UP_MAX {
             self.until.insert(id, until);
         } else {
-            self.others_until = Some(until);
+            self.others_until = self.others_until.max(Some(until));
         }
     }
 
@@ -122,15 +143,15 @@ impl Waiting {
     }
 
     /// The same with one that nobody waits for any more, whatever the child makes of that.
-    pub(super) fn give_up(&self, id: u64) {
-        self.give_up_at(id, Instant::now());
+    pub(super) fn give_up(&self, id: u64, told: Told) {
+        self.give_up_at(id, told, Instant::now());
     }
 
-    fn give_up_at(&self, id: u64, now: Instant) {
+    fn give_up_at(&self, id: u64, told: Told, now: Instant) {
         let mut requests = self.requests();
         // If it is not there, it was answered at this moment.
         if requests.waiting.remove(&id).is_some() {
-            requests.given_up.note(id, now);
+            requests.given_up.note(id, told, now);
         }
     }
 
@@ -169,7 +190,7 @@ mod tests {
         let somebodys = |request| waiting.by_at(request, now).is_some();
         let _first = waiting.wait(1);
         assert!(somebodys(None), "it can be about no other");
-        waiting.give_up_at(1, now);
+        waiting.give_up_at(1, Told::Not, now);
         let _second = waiting.wait(2);
         assert!(!somebodys(None), "it may be about the first");
         assert!(somebodys(Some(2)));
@@ -177,14 +198,37 @@ mod tests {
         assert!(somebodys(None), "the first is answered");
 
         waiting.forget(2);
-        waiting.give_up_at(2, now);
+        waiting.give_up_at(2, Told::Not, now);
         let _third = waiting.wait(3);
         assert!(somebodys(None), "nobody has given the second up");
         let _fourth = waiting.wait(4);
         assert!(!somebodys(None), "one of two");
-        waiting.give_up_at(4, now);
+        waiting.give_up_at(4, Told::Not, now);
         assert!(!somebodys(None));
         assert!(waiting.by_at(None, now + IN_WORK).is_some());
+    }
+
+    #[test]
+    fn a_child_that_was_told_is_not_taken_to_work_on_for_long() {
+        let now = Instant::now();
+        for (told, passed_on) in [(Told::Queued, true), (Told::Not, false)] {
+            let waiting = Waiting::default();
+            drop(waiting.wait(1));
+            waiting.give_up_at(1, told, now);
+            let _second = waiting.wait(2);
+            assert!(waiting.by_at(None, now).is_none(), "{told:?}: a moment ago");
+            let later = waiting.by_at(None, now + IN_WORK_TOLD);
+            assert_eq!(later.is_some(), passed_on, "{told:?}");
+        }
+        // One that was told makes the time of one that was not no shorter.
+        let mut given_up = GivenUp::default();
+        let many = u64::try_from(GIVEN_UP_MAX).unwrap();
+        for id in 0..=many {
+            given_up.note(id, Told::Not, now);
+        }
+        given_up.note(many + 1, Told::Queued, now);
+        given_up.until.clear();
+        assert!(given_up.any(now + IN_WORK_TOLD));
     }
 
     #[test]
@@ -193,7 +237,7 @@ mod tests {
         let many = u64::try_from(GIVEN_UP_MAX).unwrap() + 5;
         for id in 0..many {
             drop(waiting.wait(id));
-            waiting.give_up_at(id, now);
+            waiting.give_up_at(id, Told::Not, now);
         }
         assert_eq!(waiting.requests().given_up.until.len(), GIVEN_UP_MAX);
         for id in 0..many {
