@@ -9,7 +9,7 @@ use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
 /// How far behind `curl` its option is looked for, in bytes.
-const COMMAND_BYTES_MAX: usize = 512;
+pub(super) const COMMAND_BYTES_MAX: usize = 512;
 /// Longest name of an option, an element or a constant.
 const NAME_BYTES_MAX: usize = 48;
 /// Longest password in an element.
@@ -98,11 +98,58 @@ fn element(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence
 
 /// The password in `curl -u user:password`.
 fn curl(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
-    let command = text.bytes(at, at.saturating_add(COMMAND_BYTES_MAX));
-    let user = [&b" -u "[..], b" --user "].iter().find_map(|option| {
-        let option_at = memchr::memmem::find(command, option)?;
-        Some(at.saturating_add(option_at).saturating_add(option.len()))
-    })?;
+    let command = command(text.bytes(at, at.saturating_add(COMMAND_BYTES_MAX)));
+    let mut users = [&b" -u "[..], b" --user "].into_iter().flat_map(|option| {
+        memchr::memmem::find_iter(command, option)
+            .map(move |found| at.saturating_add(found).saturating_add(option.len()))
+    });
+    // Not every `-u` has a password behind it, and another program's may stand before curl's own.
+    users.find_map(|user| password(text, user))
+}
+
+/// What belongs to the command that begins these bytes: other programs mean other things by `-u`.
+fn command(bytes: &[u8]) -> &[u8] {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, byte) in bytes.iter().copied().enumerate() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match quote {
+            Some(open) if byte == open => quote = None,
+            // Between single quotation marks a backslash is one.
+            Some(b'\'') => {}
+            _ if byte == b'\\' => escaped = true,
+            Some(_) => {}
+            None if is_quote(byte) => quote = Some(byte),
+            None if ends_command(bytes, at) => return bytes.get(..at).unwrap_or_default(),
+            None => {}
+        }
+    }
+    bytes
+}
+
+/// Whether a command ends at this byte, outside of quotation marks.
+fn ends_command(bytes: &[u8], at: usize) -> bool {
+    let (before, rest) = bytes.split_at(at.min(bytes.len()));
+    let length = match rest {
+        [b'\n', ..] => {
+            let line = before.strip_suffix(b"\r").unwrap_or(before);
+            // Goes on in the next line, in the ways of three shells.
+            return !(line.ends_with(b"\\") || line.ends_with(b" ^") || line.ends_with(b" `"));
+        }
+        [b'&', b'&', ..] => 2,
+        [b'|' | b';', ..] => 1,
+        _ => return false,
+    };
+    // In addresses that nobody quoted they have no blank beside them.
+    let blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+    blank(before.last()) || blank(rest.get(length))
+}
+
+/// The password of `user:password`, which stands at `user`.
+fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
     let user = text.run(user, 1, is_quote);
     let name_end = text.run(user, 64, |b| {
         !b.is_ascii_whitespace() && b != b':' && !is_quote(b)
@@ -170,6 +217,12 @@ mod tests {
             ),
             ("curl -s -u bob:s3cr3t https://x.example", "s3cr3t"),
             ("curl --user \"bob:s3cr3t\" https://x.example", "s3cr3t"),
+            ("curl --user bob:s3cr3t https://x; sort -u file", "s3cr3t"),
+            ("curl https://x?a=1&&b=2;c|d -u bob:s3cr3t", "s3cr3t"),
+            ("curl -d 'a | b; \\' -u bob:s3cr3t https://x", "s3cr3t"),
+            ("curl -d \"a \\\" | b\" -u bob:s3cr3t https://x", "s3cr3t"),
+            ("curl https://x \\\n -u bob:s3cr3t", "s3cr3t"),
+            ("curl https://x \\\r\n -u bob:s3cr3t", "s3cr3t"),
             ("define('DB_PASSWORD', 'hunter22');", "hunter22"),
             ("<db:password>hunter22</db:password>", "hunter22"),
             ("<Password> x1!y2 </Password>", "x1!y2"),
@@ -192,6 +245,10 @@ mod tests {
             "| --- | --- |",
             "curl -u bob https://x.example",
             "curl -u bob:$TOKEN https://x.example",
+            "curl -fsSL https://get.docker.com | sh\ndocker run -u 1000:1000 img",
+            "curl https://x\ndocker run -u 1000:1000 img",
+            "curl https://x; docker run -u 1000:1000 img",
+            "curl https://x && docker run -u 1000:1000 img",
             "define('DB_HOST', 'hunter22');",
             "define('DB_PASSWORD', getenv('X'));",
             "<password></password>",

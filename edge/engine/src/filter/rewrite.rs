@@ -20,6 +20,7 @@ pub(super) fn rewrite(
 ) -> String {
     let mut new = String::with_capacity(text.len());
     let mut at = 0;
+    let mut quotes = Quotes::default();
     for edit in edits {
         let range = edit.hit.range.clone();
         if range.start < at {
@@ -29,7 +30,10 @@ pub(super) fn rewrite(
         let run = text.get(range.clone()).unwrap_or_default();
         match edit.hit.carrier {
             Carrier::Plain { escapes, percent } => {
-                let bare = escapes == 0 && !percent && is_bare_number(text, range.start, range.end);
+                let bare = escapes == 0
+                    && !percent
+                    && is_bare_number(text, range.start, range.end)
+                    && !quotes.are_open_at(text, range.start);
                 let quote = if bare { "\"" } else { "" };
                 new.push_str(quote);
                 match percent {
@@ -53,7 +57,32 @@ pub(super) fn rewrite(
     new
 }
 
-/// Whether a range is a number of a JSON text, whose place only a quoted text can take.
+/// The quotation marks of a JSON text, up to a place that only moves on: each byte is looked at once for all edits.
+#[derive(Default)]
+struct Quotes {
+    at: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether this place, which is behind the last one, is inside of a string.
+    fn are_open_at(&mut self, text: &str, place: usize) -> bool {
+        let bytes = text.as_bytes().get(self.at..place);
+        for byte in bytes.unwrap_or_default() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = self.in_string,
+                b'"' => self.in_string = !self.in_string,
+                _ => {}
+            }
+        }
+        self.at = place;
+        self.in_string
+    }
+}
+
+/// Whether a range outside of strings is a number of a JSON text, whose place only a quoted text can take.
 fn is_bare_number(text: &str, start: usize, end: usize) -> bool {
     if !text.trim_start().starts_with(['{', '[']) {
         return false;
@@ -122,6 +151,33 @@ pub(super) fn mask(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::tests::{everything_redacted, inbound};
+    use serde_json::Value;
+
+    #[test]
+    fn what_was_json_is_json_afterwards() {
+        let rules = everything_redacted();
+        let redacted = |text: &str| -> Value {
+            let altered = inbound(&rules).treat_text(text).altered.unwrap();
+            assert!(!altered.contains("4111111111111111"), "{altered}");
+            serde_json::from_str(&altered).unwrap()
+        };
+        let bare = redacted(r#"{"card":4111111111111111,"cards":[4111111111111111]}"#);
+        assert!(bare["card"].is_string() && bare["cards"][0].is_string());
+        let inside = redacted(r#"{"note":"cards: 4111111111111111, exp 12/30"}"#);
+        assert!(inside["note"].as_str().unwrap().starts_with("cards: ["));
+    }
+
+    #[test]
+    fn quotation_marks_are_counted_along() {
+        let text = r#"{"a\\":1,"b \"c":2}"#;
+        let mut quotes = Quotes::default();
+        let open: Vec<bool> = ["1", "\"c", "c", "2"]
+            .iter()
+            .map(|part| quotes.are_open_at(text, text.find(part).unwrap()))
+            .collect();
+        assert_eq!(open, [false, true, true, false]);
+    }
 
     #[test]
     fn the_last_four_stay() {

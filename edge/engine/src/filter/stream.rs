@@ -7,6 +7,7 @@
 
 use super::apply::Content;
 use super::context;
+use super::options;
 use super::provider;
 use super::view::{self, View};
 use super::{Class, ESCAPES_MAX, Match, disjoint};
@@ -147,9 +148,9 @@ impl Splitter {
             .filter(|hit| hit.range.end <= end)
             .collect();
         let (text, stop) = self.settle(&whole, before, end, &gone, content);
-        let from = end
-            .saturating_sub(context::BEFORE.saturating_mul(2))
-            .min(end);
+        // As far as words count, and as a command reaches from its name to its options.
+        let kept = options::COMMAND_BYTES_MAX.max(context::BEFORE.saturating_mul(2));
+        let from = end.saturating_sub(kept);
         let rest = whole.get(end..).unwrap_or_default().to_owned();
         self.passed = whole
             .get(whole.ceil_char_boundary(from)..end)

@@ -553,6 +553,7 @@ fn placeholders_keep_the_form_and_come_back_where_they_may() {
 const STREAMED: &[&str] = &[
     "the key AKIAQWERTYUIOP234567 is here",
     "mail bob.smith@example.org today",
+    "run curl -fsS https://downloads.example.org/some-rather-long-path/that-goes-on/and-on-again/until-it-is-longer/than-what-words-reach/by-far.html -u bob:s3cr3t-Pa55 now",
     "pay 4111 1111 1111 1111 now, please",
     "IBAN GB29 NWBK 6016 1331 9268 19 it is",
     "call +1 (415) 555-2671 or write",
