@@ -47,7 +47,8 @@ static HARMLESS: Words = LazyLock::new(|| {
      tokenurl tokenfile nexttoken pagetoken nextpage continuation synctoken synckey \
      secretname secretarn secretref secretsmanager authors authored authorname authorid \
      authority authurl hash sha1 sha256 sha512 md5 etag checksum digest integrity fingerprint \
-     thumbprint commit revision",
+     thumbprint commit revision algorithm signingalg keytype keyexchange authservice \
+     authclass authprovider authmethod ciphersuite keyid",
     )
 });
 
@@ -183,7 +184,8 @@ fn judge(value: &str, name: Name) -> Option<Confidence> {
     if uuid {
         return vendor.then_some(Confidence::Medium);
     }
-    if bytes.len() < least || !is_disorderly(bytes) {
+    let file = name == Name::Bare && is_file(value);
+    if bytes.len() < least || file || !is_disorderly(bytes) {
         return None;
     }
     let long = bytes.len() >= LEAST_UNNAMED && name != Name::Bare;
@@ -191,6 +193,14 @@ fn judge(value: &str, name: Name) -> Option<Confidence> {
         true => Confidence::High,
         false => Confidence::Medium,
     })
+}
+
+/// `Uploads/IMG20240112-1234567.JPG`, as stores of objects call what is in them.
+fn is_file(value: &str) -> bool {
+    let Some((path, extension)) = value.rsplit_once('.') else {
+        return false;
+    };
+    path.contains('/') && (2..=5).contains(&extension.len()) && extension.bytes().all(alnum)
 }
 
 /// Kinds of characters.
@@ -259,6 +269,11 @@ mod tests {
                 "client_key_prod => 'Zx81qLmP09aBcD77tR4w'",
                 "Zx81qLmP09aBcD77tR4w",
             ),
+            ("Key: Zx81qLmP/09aBcD77tR4w", "Zx81qLmP/09aBcD77tR4w"),
+            (
+                "service_role_key=Zx81qLmP09aBcD77tR4w",
+                "Zx81qLmP09aBcD77tR4w",
+            ),
             ("dropbox_key = tfczkxi47db45ex", "tfczkxi47db45ex"),
             (
                 "algolia_key\"\"=cn5nqr1g2iqcvmlyfbdc9x35ezhfquof",
@@ -277,6 +292,10 @@ mod tests {
     fn names_and_values_that_are_none() {
         for text in [
             "key: users/2024/profile12/avatar.png",
+            "\"Key\": \"Uploads/IMG20240112-1234567.JPG\"",
+            "key_algorithm: HmacSHA256WithRSAEncryption",
+            "auth_service: AuthServiceClientV2Impl3Factory",
+            "key_exchange: X25519Kyber768Draft00Hybrid",
             "key: my-long-name-for-2024-thing",
             "cache_key=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
             "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",

@@ -28,6 +28,8 @@ pub struct Splitter {
     /// The end of what has gone on, for its words.
     passed: String,
     held: String,
+    /// How much was held when it was last looked at in vain; 0 if it was not since something went on.
+    looked: usize,
     swallowing: Option<Swallow>,
     counts: BTreeMap<(Class, ContentAction), u32>,
     strictest: Option<ContentAction>,
@@ -54,8 +56,14 @@ impl Splitter {
     pub fn push(&mut self, piece: &str, content: &Content<'_>) -> Released {
         let piece = self.swallow(piece);
         self.held.push_str(piece);
+        let fits = self.held.len() <= STREAM_HELD_BYTES_MAX;
+        // What waits is looked at anew when it has grown by a sixteenth: at each piece it would be for each byte.
+        if fits && self.held.len() < self.looked.saturating_add(self.looked / 16) {
+            return Released::default();
+        }
         let cut = cut_of(&self.held, content);
-        if cut == 0 && self.held.len() <= STREAM_HELD_BYTES_MAX {
+        if cut == 0 && fits {
+            self.looked = self.held.len();
             return Released::default();
         }
         self.release(cut, content)
@@ -115,6 +123,7 @@ impl Splitter {
 
     /// Lets everything before `cut` go, and keeps the rest.
     fn release(&mut self, cut: usize, content: &Content<'_>) -> Released {
+        self.looked = 0;
         let before = self.passed.len();
         let whole = format!("{}{}", self.passed, self.held);
         let found: Vec<Match> = self
@@ -313,4 +322,33 @@ fn open_armour(text: &str) -> Option<usize> {
     let end = text.get(at..)?.split_once("-----END ");
     let is_closed = end.is_some_and(|(_, end)| end.contains("-----"));
     (!is_closed).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::tests::{everything_redacted, inbound};
+
+    #[test]
+    fn what_waits_is_not_looked_at_for_each_piece() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let mut splitter = Splitter::default();
+        let begun = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n",
+            "MIIEpAIBAAKCAQ".repeat(8)
+        );
+        assert_eq!(splitter.push(&begun, &content), Released::default());
+        let (mut looks, mut looked) = (0, splitter.looked);
+        assert_eq!(looked, begun.len());
+        for _ in 0..8000 {
+            assert_eq!(splitter.push("A", &content), Released::default());
+            if splitter.looked != looked {
+                (looks, looked) = (looks + 1, splitter.looked);
+            }
+        }
+        assert!((10..100).contains(&looks), "{looks}");
+        assert!(!splitter.finish(&content).text.is_empty());
+        assert_eq!((splitter.held_bytes(), splitter.looked), (0, 0));
+    }
 }

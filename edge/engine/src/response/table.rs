@@ -6,6 +6,8 @@ use std::ops::Range;
 
 /// Fewest lines of a table, its heading included: two lines that look alike are no table.
 const LINES_MIN: usize = 3;
+/// Most lines that a row goes on over, behind its first: a quotation mark that nothing closes hides no more of a table.
+const MORE_LINES_MAX: usize = 15;
 
 /// Shows the rows of each table in a text to `edit`, as a list of so many empty lists, which says whether it cut that; gives the
 /// text without the rows that are cut off then.
@@ -49,9 +51,10 @@ fn tables(text: &str) -> Vec<Vec<Range<usize>>> {
     let mut tables = Vec::new();
     let mut block: Vec<Line<'_>> = Vec::new();
     let mut at = 0_usize;
-    for text in text.split_inclusive('\n') {
-        let end = at.saturating_add(text.len());
-        let columns = Columns::of(text);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let line = line_of(rest);
+        let end = at.saturating_add(line.len());
+        let columns = Columns::of(line);
         if block.last().is_some_and(|last| last.columns != columns) {
             tables.extend(rows(&block));
             block.clear();
@@ -59,7 +62,7 @@ fn tables(text: &str) -> Vec<Vec<Range<usize>>> {
         if columns.is_some() {
             block.push(Line {
                 place: at..end,
-                text,
+                text: line,
                 columns,
             });
         }
@@ -67,6 +70,38 @@ fn tables(text: &str) -> Vec<Vec<Range<usize>>> {
     }
     tables.extend(rows(&block));
     tables
+}
+
+/// The line that a text begins with, and those that a quoted field of it goes on over.
+fn line_of(text: &str) -> &str {
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next().unwrap_or_default();
+    let (mut open, mut end) = (leaves_open(first, false), first.len());
+    for line in lines.take(MORE_LINES_MAX) {
+        if !open {
+            break;
+        }
+        open = leaves_open(line, true);
+        end = end.saturating_add(line.len());
+    }
+    match open {
+        true => first,
+        false => text.get(..end).unwrap_or(first),
+    }
+}
+
+/// Whether a quoted field is open at the end of a line; `open`: whether one is at its beginning. Only a quotation mark that
+/// begins a field opens one: others are inches, and may hide no rows.
+fn leaves_open(line: &str, mut open: bool) -> bool {
+    let mut begins = true;
+    for byte in line.bytes() {
+        match byte {
+            b'"' if open => (open, begins) = (false, true),
+            b'"' => (open, begins) = (begins, false),
+            _ => begins = matches!(byte, b',' | b';' | b'\t' | b'|'),
+        }
+    }
+    open
 }
 
 /// The rows of a block of lines that look alike, if that is a table.
@@ -102,12 +137,13 @@ struct Columns {
 
 impl Columns {
     /// Of separators outside of quotation marks. Prose has a blank behind a comma, and source code ends its lines with a
-    /// semicolon.
+    /// semicolon: at the end of a line it counts only beside others, as the last field of a row may be empty.
     fn of(line: &str) -> Option<Self> {
-        let line = line.trim();
+        let line = line.trim_start().trim_end_matches([' ', '\r', '\n']);
         let ruler = is_ruler(line);
         let [mut tabs, mut bars, mut semicolons, mut commas] = [0_usize; 4];
         let mut quoted = false;
+        let mut last = None;
         let mut bytes = line.bytes().peekable();
         while let Some(byte) = bytes.next() {
             let count = match byte {
@@ -118,7 +154,11 @@ impl Columns {
                 _ if quoted => continue,
                 b'\t' => &mut tabs,
                 b'|' | b'+' if byte == b'|' || ruler => &mut bars,
-                b';' | b',' if bytes.peek().is_none_or(u8::is_ascii_whitespace) => continue,
+                b';' | b',' if bytes.peek().is_none() => {
+                    last = Some(byte);
+                    continue;
+                }
+                b';' | b',' if bytes.peek().is_some_and(u8::is_ascii_whitespace) => continue,
                 b';' => &mut semicolons,
                 b',' => &mut commas,
                 _ => continue,
@@ -132,6 +172,7 @@ impl Columns {
             (b',', commas),
         ];
         let (separator, count) = counts.into_iter().find(|(_, count)| *count > 0)?;
+        let count = count.saturating_add(usize::from(last == Some(separator)));
         Some(Self { separator, count })
     }
 }
@@ -157,6 +198,15 @@ mod tests {
                 &[2],
             ),
             (" id | name\n----+------\n  1 | a\n  2 | b\n", &[2]),
+            ("1,alice,\n2,bob,x\n3,carol,", &[3]),
+            ("id;n;x\n1;a;\n2;b;y\n3;c;\n", &[3]),
+            ("id\tn\tx\n1\ta\t\n2\t\t\r\n3\tc\tz", &[3]),
+            (
+                "id,n,x\n1,\"a\nb\",c\n2,\"d \"\"e\"\"\n\nf\",g\n3,h,i",
+                &[3],
+            ),
+            ("6\" pipe,x\n1,a\n2,b\n3,c\n", &[3]),
+            ("1,a\n2,\"b\n3,c\n4,d\n5,e\n", &[5]),
             ("id,name\n1,a\n2,b\nand\n3,x,y\n4,x,y\n5,x,y", &[2, 3]),
         ] {
             assert_eq!(counted(text), rows, "{text}");
@@ -168,6 +218,8 @@ mod tests {
         for text in [
             "Dear Bob,\nthe rent, the bill,\nand the tax, all are paid.\nKind regards, Alice\n",
             "let a = 1;\nlet b = 2;\nlet c = 3;\nlet d = 4;\n",
+            "int a;\nfloat b;\nlet c;\n",
+            "one,\ntwo,\nthree,\n",
             "\tindented\n\tby\n\ttabs\n",
             "id,name\n1,a\n",
             "three lines\nof\ntext",
