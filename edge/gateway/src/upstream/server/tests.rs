@@ -198,9 +198,11 @@ async fn a_look_at_the_tools_leaves_what_else_is_shown_as_it_is() {
         definition: None,
     };
     let name: ToolName = "resource:a:b".parse().unwrap();
-    let mut shown = server.link.shown.write().unwrap();
-    shown.as_mut().unwrap().insert(name.clone(), resource);
-    drop(shown);
+    let insert = |shown: &mut Option<_>| {
+        let shown: &mut std::collections::HashMap<ToolName, Shown> = shown.as_mut().unwrap();
+        shown.insert(name.clone(), resource)
+    };
+    assert!(insert(&mut server.link.shown.write().unwrap()).is_none());
     let generation = server.generation();
     server.link.looks.were(Duration::from_secs(6));
     server.known(EntryKind::Tool).await;

@@ -83,13 +83,22 @@ pub(super) fn answers(line: &[u8]) -> Option<u64> {
 /// Longest name or number that is looked at, in bytes: more than any of those that matter.
 const WORD_BYTES_MAX: usize = 24;
 
+/// Where the next byte stands.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escaped,
+}
+
 /// Finds the `id` of a JSON-RPC message, wherever in it, and whether it is a request, without building anything.
 #[derive(Default)]
 struct Glance {
     /// How many objects and arrays are open.
     depth: usize,
-    inside_text: bool,
-    escaped: bool,
+    text: Text,
     /// Whether what comes in the outermost object is a member's value.
     in_value: bool,
     /// The name of the member, or its value, as far as it matters.
@@ -112,10 +121,14 @@ impl Glance {
     }
 
     fn see(&mut self, byte: u8) {
-        if self.inside_text {
-            let ends = byte == b'"' && !self.escaped;
-            self.escaped = byte == b'\\' && !self.escaped;
-            self.inside_text = !ends;
+        if self.text != Text::Outside {
+            let ends = byte == b'"' && self.text == Text::Inside;
+            let escapes = byte == b'\\' && self.text == Text::Inside;
+            self.text = match (ends, escapes) {
+                (true, _) => Text::Outside,
+                (_, true) => Text::Escaped,
+                _ => Text::Inside,
+            };
             if !ends {
                 self.keep(byte);
             }
@@ -123,7 +136,7 @@ impl Glance {
         }
         match byte {
             b'"' => {
-                self.inside_text = true;
+                self.text = Text::Inside;
                 // A text is no number of ours.
                 if self.in_value {
                     self.keep(byte);

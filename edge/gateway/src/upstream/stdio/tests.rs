@@ -204,7 +204,7 @@ async fn a_question_that_is_taken_back_holds_nothing_up() {
             () = question => {}
         }
     };
-    let taken_back = tokio::time::timeout(Duration::from_secs(8), both).await;
+    let taken_back = tokio::time::timeout(Duration::from_secs(8), Box::pin(both)).await;
     assert!(taken_back.is_ok(), "nobody waits for the reply any more");
 }
 
