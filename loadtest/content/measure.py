@@ -18,9 +18,11 @@ import re
 import resource
 import string
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import patterns
 import stdnum.bitcoin
 import stdnum.br.cpf
 import stdnum.de.idnr
@@ -378,11 +380,42 @@ def table(classes, a, b, other, has):
         print(f"{name:20} {n:5}   {p:9.3f} {r:6.3f} {f:6.3f}   {theirs}")
 
 
+CREDENTIALS = {"aws_key", "gcp_key", "azure_key", "github_token", "gitlab_token", "slack_token", "stripe_key", "openai_key", "anthropic_key",
+               "twilio_key", "sendgrid_key", "npm_token", "pypi_token", "huggingface_token", "jwt", "private_key", "url_credentials",
+               "connection_string", "generic_secret"}
+
+
+def others(args):
+    """Credentials made from somebody else's patterns, whatever class each is given; and what is found where nothing is."""
+    lines = patterns.credentials(args.scanner, args.seed)
+    texts, truth = [text for text, _ in lines], [spans for _, spans in lines]
+    (mine, _), theirs = ours(args.proctor, texts), detect_secrets(texts)
+    covers = lambda span, said: any(min(span[1], s[1]) - max(span[0], s[0]) >= (span[1] - span[0]) / 2 for s in said)
+    total, missed = sum(map(len, truth)), set()
+    print(f"\n{len(texts)} lines from {len({rule for spans in truth for *_, rule in spans})} patterns of Betterleaks and Veles, {total} credentials")
+    for name, found in (("proctor", mine), ("detect-secrets", theirs)):
+        hit = sum(covers(span, [s for s in said if s[2] in CREDENTIALS]) for spans, said in zip(truth, found) for span in spans)
+        print(f"{name:15} R {hit / max(1, total):.3f}")
+    if args.mistakes:
+        for text, spans, said in zip(texts, truth, mine):
+            missed |= {(span[2], text) for span in spans if not covers(span, [s for s in said if s[2] in CREDENTIALS])}
+        for rule, text in sorted(missed):
+            print("missed", rule, repr(text[:160]))
+    lines = patterns.written(args.written)
+    (mine, _), size = ours(args.proctor, lines), sum(map(len, lines))
+    alarms = [(text, said) for text, said in zip(lines, mine) for said in said if said[2] not in {"email", "ip_address"}]
+    print(f"{len(lines)} lines of lock files and libraries, {size} bytes: {len(alarms)} matches but for addresses")
+    for text, (start, end, kind) in alarms if args.mistakes else ():
+        print("written", kind, repr(text[max(0, start - 40):end + 20]))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("proctor", type=Path)
     parser.add_argument("--seed", type=int, default=20261124)
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--scanner", type=Path, default=Path(sys.executable).with_name("kingfisher"), help="Kingfisher's program")
+    parser.add_argument("--written", nargs="*", default=[Path(json.__file__).parent.parent, "."], help="where files that others wrote are")
     parser.add_argument("--mistakes", action="store_true", help="show what was missed and what was wrong")
     args = parser.parse_args()
 
@@ -425,6 +458,7 @@ def main():
         p, r, f, _ = of(hit, wrong, sum(map(len, truth)) - hit)
         alarms = sum(any(s[2] in classes for s in pair[at]) for pair in clean)
         print(f"{name:15} P {p:.3f} R {r:.3f} F1 {f:.3f}, false alarms on {alarms} lines without a secret")
+    others(args)
     if worse:
         raise SystemExit(f"below presidio's F1 in: {', '.join(worse)}")
 
