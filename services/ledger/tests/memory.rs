@@ -366,7 +366,6 @@ async fn an_item_that_a_superuser_sets_back_is_named() {
     for (tampering, seq) in [
         ("update ledger.memory_items set floor = 0", 12),
         ("update ledger.memory_items set doubt = 0", 12),
-        ("update ledger.memory_facts set doubt = 0", 6),
         ("update ledger.memory_items set version = 2", 12),
         ("update ledger.memory_items set head = sha256(head)", 12),
         ("update ledger.memory_facts set live = true where not live", 6),
