@@ -295,7 +295,12 @@ def main():
     parser.add_argument("--witness", action="append", default=[])
     parser.add_argument("--checkpoint", action="append", default=[])
     parser.add_argument("--whole", action="store_true")
-    arguments = parser.parse_args()
+    given = sys.argv[1:]
+    while "--key" in given[:-1]:
+        # A bare key may begin with a hyphen, and is no option then either.
+        at = given.index("--key")
+        given[at:at + 2] = [f"--key={given[at + 1]}"]
+    arguments = parser.parse_args(given)
     keys, witnesses = [Key(key) for key in arguments.key], [Key(key) for key in arguments.witness]
     if any(witness.name is None for witness in witnesses):
         raise SystemExit("--witness: a witness signs under its own name: NAME+ID+BASE64")

@@ -200,6 +200,12 @@ async fn both_verifiers_agree_on_sound_bundles_and_on_each_tampering() {
         both(python, std::slice::from_ref(&whole), &log.key, None),
         (0, None)
     );
+    // A bare key may begin with a hyphen.
+    let other = format!("-{}", "A".repeat(42));
+    assert_eq!(
+        both(python, std::slice::from_ref(&whole), &other, None),
+        (4, Some("checkpoint".into()))
+    );
     // A stretch by time, against a checkpoint of the whole.
     let page = log
         .cluster

@@ -167,7 +167,7 @@ async fn nothing_that_comes_late_is_dropped(world: &World, month: Date, files: &
     .unwrap();
     let mut looking = world.superuser().await;
     let commit = async {
-        let waits = "select exists (select from pg_locks where not granted and relation = 'ledger.entries_2024_01'::regclass)";
+        let waits = "select exists (select from pg_locks where not granted and relation in ('ledger.entries'::regclass, 'ledger.entries_2024_01'::regclass))";
         while !sqlx::query_scalar::<_, bool>(waits)
             .fetch_one(&mut looking)
             .await

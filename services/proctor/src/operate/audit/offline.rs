@@ -20,7 +20,7 @@ const BUFFER: usize = 1 << 20;
 pub(crate) struct Given {
     /// The log's key, which each checkpoint has to be signed with (`NAME+ID+BASE64`, or the bare public key). Get it from
     /// somewhere else than the bundle
-    #[arg(long = "key", value_name = "KEY")]
+    #[arg(long = "key", value_name = "KEY", allow_hyphen_values = true)]
     keys: Vec<String>,
     /// A witness's key (`NAME+ID+BASE64`): it has to have cosigned the last checkpoint
     #[arg(long = "witness", value_name = "KEY")]
