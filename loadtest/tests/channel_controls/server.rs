@@ -6,9 +6,13 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use futures::stream;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 /// What the server heard, and what it keeps.
 #[derive(Clone, Default)]
@@ -21,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) description: Arc<Mutex<String>>,
     /// Which text stands for what is planted.
     pub(crate) plants: Arc<Mutex<HashMap<String, String>>>,
+    /// Told of replies to questions.
+    replied: Arc<Notify>,
 }
 
 fn time() -> &'static str {
@@ -101,9 +107,6 @@ fn before(channel: &str, text: &str, request: &Value, task: Option<&str>) -> Opt
             "notifications/tools/list_changed",
             json!({ "why": text, "_meta": { "x": text } }),
         ),
-        "stream question" => {
-            Some(json!({ "id": 77, "method": "elicitation/create", "params": elicitation(text) }))
-        }
         "task notification" => {
             let mut state = state(task?, "working");
             state["statusMessage"] = text.into();
@@ -199,6 +202,9 @@ impl Server {
             };
             return Json(rpc(id, &result)).into_response();
         }
+        if channel == "stream question" {
+            return self.asks(id, &text);
+        }
         told(
             id,
             before(channel, &text, request, None),
@@ -206,6 +212,25 @@ impl Server {
             channel,
             &text,
         )
+    }
+
+    /// A question, and the answer once it has its reply: one that is answered without is shown to nobody.
+    fn asks(&self, id: &Value, text: &str) -> Response {
+        let question = json!({ "jsonrpc": "2.0", "id": 77, "method": "elicitation/create", "params": elicitation(text) });
+        let answered = rpc(
+            id,
+            &json!({ "content": [block("nothing by this channel")] }),
+        );
+        let replied = Arc::clone(&self.replied);
+        let event = |message: &Value| Ok::<_, Infallible>(format!("data: {message}\n\n"));
+        let (question, answered) = (event(&question), event(&answered));
+        let answered = async move {
+            replied.notified().await;
+            answered
+        };
+        let events = stream::once(async move { question }).chain(stream::once(answered));
+        let body = axum::body::Body::from_stream(events);
+        ([("content-type", "text/event-stream")], body).into_response()
     }
 
     fn of_task(&self, id: &Value, request: &Value, modern: bool) -> Response {
@@ -327,9 +352,11 @@ pub(crate) async fn serve(
         }
         "tools/call" => server.call(&id, &request, modern),
         "tasks/get" | "tasks/result" | "tasks/cancel" => server.of_task(&id, &request, modern),
-        _ if id.is_null() || request.get("method").is_none() => {
+        _ if request.get("method").is_none() => {
+            server.replied.notify_one();
             axum::http::StatusCode::ACCEPTED.into_response()
         }
+        _ if id.is_null() => axum::http::StatusCode::ACCEPTED.into_response(),
         _ => {
             let error = json!({ "code": -32601, "message": "no such method" });
             Json(json!({ "jsonrpc": "2.0", "id": id, "error": error })).into_response()
