@@ -112,7 +112,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
         ledger_settings: match drill {
             // Each batch is followed by a seal, to be hit in.
-            Drill::D2 => "seal_events = 1\n".to_owned(),
+            Drill::D2 => "seal_events = 50\nseal_ms = 100\n".to_owned(),
             _ => String::new(),
         },
         edge_settings: match drill {
