@@ -103,7 +103,9 @@ async fn d27_everything_is_killed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d27_the_disk_has_only_what_had_reached_it() {
-    if !can(may_loop(), "mounting a file takes root and loop devices") {
+    // Root in a container has no loop devices as a rule: that is no fault of the machine's.
+    if !may_loop() {
+        println!("skipped: mounting a file takes root and loop devices");
         return;
     }
     seeds(Drill::CrashImage, 1).await;
