@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
 use proctor_loadtest::load::{Load, prepare};
 use proctor_loadtest::oracle;
@@ -191,7 +192,7 @@ fn root_of_leaves(leaves: &[Vec<u8>]) -> Vec<u8> {
 async fn both_verifiers_agree_on_sound_bundles_and_on_each_tampering() {
     let python = python();
     if python.is_none() {
-        println!("python3 is absent: only one verifier is tried");
+        skipped("python3 is absent: only one verifier is tried");
     }
     let python = python.as_deref();
     let log = Log::start("").await;

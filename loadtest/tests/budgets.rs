@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+use proctor_devstack::skipped;
 use proctor_loadtest::budget::{Ceiling, Fault, Plan, run};
 use proctor_loadtest::clocks::may_fake_time;
 
@@ -63,7 +64,7 @@ async fn fight_time(fault: Fault, seed: u64) {
     if may_fake_time() {
         fight(Ceiling::Tenant, fault, seed).await;
     } else {
-        println!("no libfaketime");
+        skipped("no libfaketime");
     }
 }
 

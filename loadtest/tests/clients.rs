@@ -1,13 +1,12 @@
 //! Official MCP clients of both eras, through the edge, against official MCP servers; and pymacaroons.
 //!
-//! Skipped, with a message, only where npm or python3 is absent.
+//! Skipped, and listed as such, only where npm or python3 is absent.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it measured"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "clients/inspector.rs"]
@@ -16,6 +15,7 @@ mod inspector;
 mod npm;
 
 use npm::{has, here, is_fresh, succeeds};
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
 use proctor_loadtest::load::{allow_all, in_secs};
 use reqwest::Method;
@@ -34,7 +34,7 @@ fn venv() -> PathBuf {
 /// Installs the official clients and servers; false where that is not possible at all.
 async fn installed() -> bool {
     if !has("python3") {
-        println!("skipped: python3 is absent");
+        skipped("python3 is absent");
         return false;
     }
     if !npm::install().await {

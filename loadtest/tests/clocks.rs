@@ -5,11 +5,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it could not do"
+    reason = "a test fails by panicking"
 )]
 
 use nix::sys::signal::Signal;
+use proctor_devstack::skipped;
 use proctor_loadtest::clocks::{Hand, RIGHT, may_fake_time};
 use proctor_loadtest::cluster::{Cluster, Options};
 use proctor_loadtest::load::{in_secs, prepare, token};
@@ -50,7 +50,7 @@ impl Agent {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_jump_of_an_edges_clock_makes_no_token_good() {
     if !may_fake_time() {
-        println!("no libfaketime");
+        skipped("no libfaketime");
         return;
     }
     let mut cluster = Cluster::start(Options::default()).await.unwrap();

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+use proctor_devstack::skipped;
 use proctor_loadtest::drill::{Drill, may_loop, may_mount, may_trace, run};
 
 async fn three(drill: Drill) {
@@ -25,11 +26,12 @@ async fn seeds(drill: Drill, last: u64) {
 }
 
 /// A drill that can't be run here is left out on somebody's own machine. Where `CI` is set, nobody would notice: it fails.
+#[track_caller]
 fn can(possible: bool, why_not: &str) -> bool {
     if !possible {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
         assert!(!ci, "this drill can't be run: {why_not}");
-        println!("skipped: {why_not}");
+        skipped(why_not);
     }
     possible
 }
@@ -103,9 +105,9 @@ async fn d27_everything_is_killed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d27_the_disk_has_only_what_had_reached_it() {
-    // Root in a container has no loop devices as a rule: that is no fault of the machine's.
+    // Root in a container has no loop devices as a rule: that is no fault of the machine's, even where `CI` is set.
     if !may_loop() {
-        println!("skipped: mounting a file takes root and loop devices");
+        skipped("mounting a file takes root and loop devices");
         return;
     }
     seeds(Drill::CrashImage, 1).await;

@@ -1,6 +1,6 @@
 //! LLM egress: official clients of two providers through the edge against a stand-in provider, and what it got.
 //!
-//! The clients' part is skipped, with a message, only where npm or python3 is absent.
+//! The clients' part is skipped, and listed as such, only where npm or python3 is absent.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 #[path = "llm/python.rs"]
 mod python;
 
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
 use proctor_loadtest::load::{allow_all, in_secs};
 use proctor_loadtest::provider::{LEAKED, PROVIDER_KEY, Provider};
@@ -33,7 +34,7 @@ const CEILING: u64 = 100;
 /// Installs the official clients; false where that is not possible at all.
 async fn installed() -> bool {
     if !has("npm") || !has("python3") {
-        println!("skipped: npm or python3 is absent");
+        skipped("npm or python3 is absent");
         return false;
     }
     let stamp = here().join("node_modules/.package-lock.json");

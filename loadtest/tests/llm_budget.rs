@@ -4,13 +4,13 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says where it is skipped"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "llm/python.rs"]
 mod python;
 
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Options, proctor_binary};
 use proctor_loadtest::fleet::{Fleet, Victim};
 use proctor_loadtest::load::{allow_all, in_secs};
@@ -245,7 +245,7 @@ async fn a_runaway_is_cut_where_the_first_budget_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_official_client_raises_its_own_error_where_a_budget_cuts() {
     if !has("python3") {
-        println!("skipped: python3 is absent");
+        skipped("python3 is absent");
         return;
     }
     install().await;

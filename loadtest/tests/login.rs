@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says why it was skipped"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "login/authorize.rs"]

@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it left out"
+    reason = "a test fails by panicking"
 )]
 
 #[path = "memory/system.rs"]

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says what it saw"
 )]
 
+use proctor_devstack::skipped;
 use proctor_loadtest::budget::authorized;
 use proctor_loadtest::callers::{self, Told};
 use proctor_loadtest::fleet::{Fleet, Tls};
@@ -131,7 +132,7 @@ impl Divided {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_that_is_cut_off_spends_only_what_it_holds() {
     if !may_divide() {
-        println!("not root: no name spaces");
+        skipped("not root: no name spaces");
         return;
     }
     let divided = Divided::start().await;
@@ -171,7 +172,7 @@ async fn an_edge_that_is_cut_off_spends_only_what_it_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_refuse_nobody_who_has_budget() {
     if !may_divide() {
-        println!("not root: no name spaces");
+        skipped("not root: no name spaces");
         return;
     }
     let divided = Divided::start().await;

@@ -4,13 +4,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "a test fails by panicking"
 )]
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use nix::sys::signal::Signal;
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options};
 use proctor_loadtest::load::{allow_all, digest, in_secs};
 use proctor_loadtest::{agentdojo, oracle};
@@ -335,7 +335,7 @@ async fn agentdojo_banking() {
         .arg("--version")
         .output();
     if python.is_err() {
-        println!("skipped: python3 is absent");
+        skipped("python3 is absent");
         return;
     }
     let bars = [

@@ -1,5 +1,6 @@
 //! The official clients and servers, as npm has them.
 
+use proctor_devstack::skipped;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -37,7 +38,7 @@ pub(crate) fn is_fresh(stamp: &Path, source: &Path) -> bool {
 /// Installs them; false where there is no npm.
 pub(crate) async fn install() -> bool {
     if !has("npm") {
-        println!("skipped: npm is absent");
+        skipped("npm is absent");
         return false;
     }
     let stamp = here().join("node_modules/.package-lock.json");

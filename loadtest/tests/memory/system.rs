@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, Role, proctor_binary};
 use proctor_loadtest::load::{allow_all, digest, in_secs};
 use reqwest::Method;
@@ -38,7 +39,7 @@ fn server_script() -> PathBuf {
 pub(crate) async fn installed() -> bool {
     let npm = std::process::Command::new("npm").arg("--version").output();
     if npm.is_err() {
-        println!("skipped: npm is absent");
+        skipped("npm is absent");
         return false;
     }
     // Tests of the other clients may be installing the same.

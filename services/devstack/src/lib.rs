@@ -17,7 +17,7 @@
 //! What it must never know: any role of Proctor, their tables, subjects or configuration.
 //!
 //! Reading order: [`postgres`], [`nats`], [`test_stack`]; below them `daemon` (life cycle and
-//! supervision), `child` (one process), `home` (the data directory).
+//! supervision), `child` (one process), `home` (the data directory). Apart from all that, for any test: [`skipped`].
 
 mod account;
 mod child;
@@ -30,6 +30,7 @@ mod ports;
 pub mod postgres;
 mod programs;
 mod secret;
+mod skipped;
 pub mod test_stack;
 
 pub use daemon::Supervision;
@@ -38,4 +39,5 @@ pub use nats::{Nats, NatsOptions};
 pub use ports::free_port;
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use programs::{Program, find_program};
+pub use skipped::skipped;
 pub use test_stack::{TestNats, TestPostgres, TestStack};
