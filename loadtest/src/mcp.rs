@@ -80,13 +80,45 @@ impl Client {
         request.json(message)
     }
 
-    /// Begins a session; its id, and what the edge says of itself.
+    /// Begins a session of a client that can do nothing more; its id, and what the edge says of itself.
     ///
     /// # Errors
     /// If the edge refuses.
     pub async fn initialize(&self, version: &str) -> anyhow::Result<(String, Value)> {
+        self.begin(version, json!({})).await
+    }
+
+    /// Begins a session of a client that can be asked by forms; its id.
+    ///
+    /// # Errors
+    /// If the edge refuses.
+    pub async fn asked(&self) -> anyhow::Result<String> {
+        let (session, _) = self.begin(LEGACY, json!({ "elicitation": {} })).await?;
+        Ok(session)
+    }
+
+    /// A new session's id, in the family that has sessions.
+    ///
+    /// # Errors
+    /// If the edge refuses.
+    pub async fn session(&self, era: Era) -> anyhow::Result<Option<String>> {
+        Ok(match era {
+            Era::Legacy => Some(self.initialize(LEGACY).await?.0),
+            Era::Modern => None,
+        })
+    }
+
+    /// Begins a session of a client with these capabilities; its id, and what the edge says of itself.
+    ///
+    /// # Errors
+    /// If the edge refuses.
+    pub async fn begin(
+        &self,
+        version: &str,
+        capabilities: Value,
+    ) -> anyhow::Result<(String, Value)> {
         let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "x", "version": "1" },
+            "protocolVersion": version, "capabilities": capabilities, "clientInfo": { "name": "x", "version": "1" },
         } });
         let response = self.post().json(&begin).send().await?;
         let session = response.headers().get("mcp-session-id").cloned();

@@ -20,6 +20,7 @@ use futures::StreamExt;
 use proctor_loadtest::acme;
 use proctor_loadtest::cluster::Cluster;
 use proctor_loadtest::load::AGENT;
+use proctor_loadtest::mcp::{Client, LEGACY};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -440,33 +441,19 @@ async fn an_old_client_is_asked_on_its_stream_and_nobody_answers_for_it() {
     let token = system.token(&["tool in s/*"]).await;
     let other = system.token(&["tool in s/*"]).await;
     let url = format!("{}/v1/mcp/s", system.cluster.edge_url);
-    let post = |who: &str, session: Option<&str>, body: Value| {
-        let mut request = system
+    let post = |who: &str, session: &str, body: Value| {
+        system
             .http
             .post(&url)
             .bearer_auth(who)
-            .header("accept", "application/json, text/event-stream");
-        if let Some(session) = session {
-            request = request.header("mcp-session-id", session);
-        }
-        request.json(&body).send()
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-session-id", session)
+            .json(&body)
+            .send()
     };
-    let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "x", "version": "1" },
-    } });
-    let open = async |who: &str| {
-        let response = post(who, None, begin.clone()).await.unwrap();
-        response.headers()["mcp-session-id"]
-            .to_str()
-            .unwrap()
-            .to_owned()
-    };
-    let (mine, theirs) = (open(&token).await, open(&other).await);
+    let (mine, theirs) = (system.open(&token).await, system.open(&other).await);
     let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": { "name": "ask", "arguments": {} } });
-    let mut stream = post(&token, Some(&mine), call)
-        .await
-        .unwrap()
-        .bytes_stream();
+    let mut stream = post(&token, &mine, call).await.unwrap().bytes_stream();
     let mut text = String::new();
     let question: Value = loop {
         text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
@@ -480,17 +467,17 @@ async fn an_old_client_is_asked_on_its_stream_and_nobody_answers_for_it() {
     };
     assert_eq!(question["method"], "elicitation/create", "{text}");
     let reply = |name: &str| json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "accept", "content": { "name": name } } });
-    let foreign = post(&other, Some(&mine), reply("Eve")).await.unwrap();
+    let foreign = post(&other, &mine, reply("Eve")).await.unwrap();
     assert_eq!(foreign.status(), StatusCode::NOT_FOUND, "another's session");
     assert!(
-        post(&other, Some(&theirs), reply("Eve"))
+        post(&other, &theirs, reply("Eve"))
             .await
             .unwrap()
             .status()
             .is_success()
     );
     assert!(
-        post(&token, Some(&mine), reply("Ann"))
+        post(&token, &mine, reply("Ann"))
             .await
             .unwrap()
             .status()
@@ -637,25 +624,19 @@ async fn an_old_client_hears_what_is_taken_back_and_what_is_done() {
         .wait_allowed(&token, AGENT, "old/ask", json!({}));
     allowed.await.unwrap();
     let url = format!("{}/v1/mcp/old", system.cluster.edge_url);
-    let request = |method: Method, session: Option<&str>| {
+    let client = Client::new(&url, &token).unwrap();
+    let capabilities = json!({ "elicitation": { "form": {}, "url": {} } });
+    let (session, _) = client.begin(LEGACY, capabilities).await.unwrap();
+    let request = |method: Method| {
         let request = system.http.request(method, &url).bearer_auth(&token);
-        let request = request.header("accept", "application/json, text/event-stream");
-        match session {
-            Some(session) => request.header("mcp-session-id", session),
-            None => request,
-        }
+        request
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-session-id", &session)
     };
-    let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": { "elicitation": { "form": {}, "url": {} } },
-        "clientInfo": { "name": "x", "version": "1" },
-    } });
-    let begun = request(Method::POST, None).json(&begin).send().await;
-    let session = begun.unwrap().headers()["mcp-session-id"].clone();
-    let session = session.to_str().unwrap();
     let call = |id: u64, name: &str| {
         let params = json!({ "name": name, "arguments": {} });
         let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
-        request(Method::POST, Some(session)).json(&call).send()
+        request(Method::POST).json(&call).send()
     };
 
     let (mut stream, mut text) = (call(2, "ask").await.unwrap().bytes_stream(), String::new());
@@ -677,7 +658,7 @@ async fn an_old_client_hears_what_is_taken_back_and_what_is_done() {
     let answer = answer.await;
     assert_eq!(answer["result"]["content"][0]["text"], "without");
 
-    let general = request(Method::GET, Some(session)).send().await.unwrap();
+    let general = request(Method::GET).send().await.unwrap();
     let (mut general, mut text) = (general.bytes_stream(), String::new());
     let sent: Value = call(3, "gate").await.unwrap().json().await.unwrap();
     let page = &sent["error"]["data"]["elicitations"][0];

@@ -200,10 +200,7 @@ async fn only_a_request_does_anything() {
     let system = System::start().await;
     let client = system.client("s/*").await;
     for era in Era::ALL {
-        let session = match era {
-            Era::Legacy => Some(client.initialize(LEGACY).await.unwrap().0),
-            Era::Modern => None,
-        };
+        let session = client.session(era).await.unwrap();
         let session = session.as_deref();
         for (method, params) in methods() {
             let before = system.did();

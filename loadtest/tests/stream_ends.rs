@@ -109,10 +109,7 @@ async fn a_stream_ends_with_each_kill_switch() {
 async fn calls(client: &Client) -> Vec<(Era, Stream)> {
     let mut calls = Vec::new();
     for era in Era::ALL {
-        let session = match era {
-            Era::Legacy => Some(client.initialize(LEGACY).await.unwrap().0),
-            Era::Modern => None,
-        };
+        let session = client.session(era).await.unwrap();
         let call = client.streamed(
             session.as_deref(),
             "tools/call",

@@ -1,15 +1,11 @@
 //! Approvals over MCP, in both families of revisions.
 
 use super::system::System;
+use proctor_loadtest::mcp::{Client, LEGACY};
 use serde_json::{Value, json};
 
-/// One JSON-RPC request in either family of revisions; the answer and its session, if it has one.
-async fn rpc(
-    system: &System,
-    token: &str,
-    headers: &[(&str, &str)],
-    body: Value,
-) -> (Value, Option<String>) {
+/// The answer to one JSON-RPC request in either family of revisions.
+async fn rpc(system: &System, token: &str, headers: &[(&str, &str)], body: Value) -> Value {
     let request = system.http.post(format!("{}/v1/mcp", system.urls[0]));
     let mut request = request
         .bearer_auth(token)
@@ -18,24 +14,18 @@ async fn rpc(
         request = request.header(*name, *value);
     }
     let response = request.json(&body).send().await.unwrap();
-    let session = response.headers().get("mcp-session-id");
-    let session = session.map(|id| id.to_str().unwrap().to_owned());
-    (response.json().await.unwrap_or_default(), session)
+    response.json().await.unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_families_of_mcp_take_an_approval() {
     let system = System::start(json!({ "denials": "error" })).await;
     let token = system.token(json!({}), &[]).await;
-    let initialize = json!({
-        "jsonrpc": "2.0", "id": 0, "method": "initialize",
-        "params": { "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } },
-    });
-    let (_, session) = rpc(&system, &token, &[], initialize).await;
-    let session = session.unwrap();
+    let client = Client::new(&format!("{}/v1/mcp", system.urls[0]), &token).unwrap();
+    let (session, _) = client.initialize(LEGACY).await.unwrap();
     let old = [
         ("mcp-session-id", session.as_str()),
-        ("mcp-protocol-version", "2025-11-25"),
+        ("mcp-protocol-version", LEGACY),
     ];
     let new = [
         ("mcp-protocol-version", "2026-07-28"),
@@ -57,16 +47,16 @@ async fn both_families_of_mcp_take_an_approval() {
                 "params": { "name": "worker__work", "arguments": { "id": "1", "amount": amount }, "_meta": meta },
             })
         };
-        let (waits, _) = rpc(&system, &token, headers, call(None)).await;
+        let waits = rpc(&system, &token, headers, call(None)).await;
         assert_eq!(waits["error"]["code"], code, "{waits}");
         let id = &waits["error"]["data"]["approval_id"];
         system
             .decide(&system.approver, id.as_str().unwrap(), "approve")
             .await
             .unwrap();
-        let (done, _) = rpc(&system, &token, headers, call(Some(id))).await;
+        let done = rpc(&system, &token, headers, call(Some(id))).await;
         assert!(done["result"].is_object(), "{done}");
-        let (used, _) = rpc(&system, &token, headers, call(Some(id))).await;
+        let used = rpc(&system, &token, headers, call(Some(id))).await;
         assert_eq!(used["error"]["data"]["reason"], "approval_used", "{used}");
         assert_eq!(system.executed(amount), 1);
     }

@@ -114,16 +114,13 @@ impl System {
         system
     }
 
+    fn client(&self, family: Family) -> Client {
+        let url = format!("{}/v1/mcp/{}", self.cluster.edge_url, family.server());
+        Client::new(&url, &self.token).unwrap()
+    }
+
     async fn open(&self, family: Family) -> String {
-        let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "x", "version": "1" },
-        } });
-        let request = self.post(family).json(&begin);
-        let response = request.send().await.unwrap();
-        response.headers()["mcp-session-id"]
-            .to_str()
-            .unwrap()
-            .to_owned()
+        self.client(family).asked().await.unwrap()
     }
 
     /// Waits until the tenant's policy and rules are the edge's.
@@ -370,13 +367,11 @@ impl System {
 
     /// What a client is told on its long-lived stream when the server says in a call that its tools changed, and why.
     pub(crate) async fn told_of_a_change(&self, family: Family, why: &str) -> String {
-        let url = format!("{}/v1/mcp/{}", self.cluster.edge_url, family.server());
-        let client = Client::new(&url, &self.token).unwrap();
         let era = match family {
             Family::Modern => Era::Modern,
             Family::Legacy | Family::Older => Era::Legacy,
         };
-        let mut stream = client.stream(era).await.unwrap();
+        let mut stream = self.client(family).stream(era).await.unwrap();
         self.hear(family, "list changed", "redact", why).await;
         stream.message(SEEN_IN).await.unwrap().to_string()
     }

@@ -48,28 +48,19 @@ impl System {
         self.of_session(Method::POST, token, session).json(message)
     }
 
+    fn client(&self, token: &str) -> Client {
+        let url = format!("{}/v1/mcp/s", self.cluster.edge_url);
+        Client::new(&url, token).unwrap()
+    }
+
     /// Begins a session of a client that can be asked.
-    async fn open(&self, token: &str) -> String {
-        let params = json!({
-            "protocolVersion": LEGACY, "capabilities": { "elicitation": {} }, "clientInfo": { "name": "x", "version": "1" },
-        });
-        let response = self
-            .http
-            .post(format!("{}/v1/mcp/s", self.cluster.edge_url))
-            .bearer_auth(token)
-            .json(&request(1, "initialize", params))
-            .send();
-        let response = response.await.unwrap();
-        response.headers()["mcp-session-id"]
-            .to_str()
-            .unwrap()
-            .to_owned()
+    pub(super) async fn open(&self, token: &str) -> String {
+        self.client(token).asked().await.unwrap()
     }
 
     /// Calls the tool that asks; the question, and the stream that it came on, the session's first.
     async fn asks(&self, token: &str, session: &str) -> (Value, Stream) {
-        let url = format!("{}/v1/mcp/s", self.cluster.edge_url);
-        let client = Client::new(&url, token).unwrap();
+        let client = self.client(token);
         let call = client.streamed(Some(session), "tools/call", json!({ "name": "ask" }));
         let mut stream = call.await.unwrap();
         let question = stream.message(PATIENCE).await.unwrap();

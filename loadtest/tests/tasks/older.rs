@@ -3,6 +3,7 @@
 use super::{OTHER, System, reason};
 use futures::StreamExt;
 use proctor_loadtest::load::AGENT;
+use proctor_loadtest::mcp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -21,19 +22,15 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     async fn open(system: &'a System, agent: &str, name: &'static str) -> Self {
-        let mut client = Self {
+        let token = system.token(agent, &[]).await;
+        let url = format!("{}/v1/mcp/s", system.cluster.edge_url);
+        let session = mcp::Client::new(&url, &token).unwrap().asked().await;
+        Self {
             system,
-            token: system.token(agent, &[]).await,
-            session: String::new(),
+            token,
+            session: session.unwrap(),
             name,
-        };
-        let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} },
-            "clientInfo": { "name": "x", "version": "1" } } });
-        let begun = client.post(&begin).await;
-        let session = begun.headers()["mcp-session-id"].to_str().unwrap();
-        client.session = session.to_owned();
-        client
+        }
     }
 
     async fn post(&self, message: &Value) -> reqwest::Response {
@@ -42,11 +39,8 @@ impl<'a> Client<'a> {
         let post = post
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2025-11-25")
+            .header("mcp-session-id", &self.session)
             .json(message);
-        let post = match self.session.is_empty() {
-            true => post,
-            false => post.header("mcp-session-id", &self.session),
-        };
         post.send().await.unwrap()
     }
 
