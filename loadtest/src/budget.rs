@@ -3,7 +3,7 @@
 
 use crate::clocks::{self, Hand};
 use crate::fleet::{Fleet, Victim};
-use crate::load::{self, AGENT, mix};
+use crate::load::{self, AGENT, attenuate, mix};
 use crate::upstream::Upstream;
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
@@ -199,15 +199,6 @@ async fn fight(fleet: &mut Fleet, plan: Plan, seed: u64) -> anyhow::Result<Repor
         refused: tally.refused.load(Ordering::Relaxed),
         seconds: started.elapsed().as_secs(),
     })
-}
-
-async fn attenuate(token: &str, caveat: &str) -> anyhow::Result<String> {
-    let output = tokio::process::Command::new(crate::cluster::proctor_binary()?)
-        .args(["token", "attenuate", "--caveat", caveat, token])
-        .output()
-        .await?;
-    ensure!(output.status.success(), "the token can't be narrowed");
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Faults, spread over the time in which the budget is spent.

@@ -1,8 +1,8 @@
 //! Clients that call through the edge, and note what each call was told.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, proctor_binary};
 use crate::upstream::Upstream;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +149,20 @@ pub fn digest(value: &Value) -> String {
     use sha2::{Digest, Sha256};
     let bytes = serde_json_canonicalizer::to_vec(value).unwrap_or_default();
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// A token with one caveat more, as its holder makes it: by the command line tool, offline.
+///
+/// # Errors
+/// If the tool refuses.
+pub async fn attenuate(token: &str, caveat: &str) -> anyhow::Result<String> {
+    let output = tokio::process::Command::new(proctor_binary()?)
+        .args(["token", "attenuate", token, "--caveat", caveat])
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "no narrower token: {said}");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// An intent and a token bound to it, with more caveats.

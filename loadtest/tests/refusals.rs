@@ -9,7 +9,7 @@
 )]
 
 use proctor_loadtest::cluster::{Cluster, Options};
-use proctor_loadtest::load::{AGENT, in_secs, prepare, register, token};
+use proctor_loadtest::load::{AGENT, attenuate, in_secs, prepare, register, token};
 use proctor_loadtest::oracle;
 use proctor_loadtest::upstream::Upstream;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -453,7 +453,7 @@ async fn bad_tokens_are_refused_and_revocation_takes_less_than_a_second() {
     system
         .becomes(&other, "allowed", Duration::from_secs(5))
         .await;
-    let child = attenuate(&other, "calls <= 1000").await;
+    let child = attenuate(&other, "calls <= 1000").await.unwrap();
     assert_eq!(system.reason(&child).await, "allowed");
     let revoked = json!({ "token": other });
     system
@@ -511,23 +511,6 @@ async fn bad_tokens_are_refused_and_revocation_takes_less_than_a_second() {
         .becomes(&newest, "agent_disabled", Duration::from_secs(5))
         .await;
     system.cluster.stop().await;
-}
-
-/// With the command line tool, offline.
-async fn attenuate(token: &str, caveat: &str) -> String {
-    let mut command =
-        tokio::process::Command::new(proctor_loadtest::cluster::proctor_binary().unwrap());
-    let output = command
-        .args(["token", "attenuate", token, "--caveat", caveat])
-        .output()
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ mod server;
 mod teller;
 
 use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
-use proctor_loadtest::load::{AGENT, allow_all, in_secs};
+use proctor_loadtest::load::{AGENT, allow_all, attenuate, in_secs};
 use proctor_loadtest::oracle;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -191,14 +191,6 @@ fn reason(answer: &Value) -> &str {
     answer["error"]["data"]["reason"].as_str().unwrap_or("none")
 }
 
-async fn attenuate(token: &str, caveat: &str) -> String {
-    let mut command = tokio::process::Command::new(proctor_binary().unwrap());
-    let command = command.args(["token", "attenuate", token, "--caveat", caveat]);
-    let output = command.output().await.unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_its_principals_own() {
     let system = System::start().await;
@@ -216,7 +208,7 @@ async fn a_task_is_its_principals_own() {
     // Somebody else's, tampered with, the server's own, none: one answer for all.
     let again = system.token(AGENT, &[]).await;
     let other = system.token(OTHER, &[]).await;
-    let elsewhere = attenuate(&token, "session = elsewhere").await;
+    let elsewhere = attenuate(&token, "session = elsewhere").await.unwrap();
     let (foreign, _) = system.begin(&other, "work", "wait").await;
     let mut tampered = id.clone().into_bytes();
     tampered[20] = if tampered[20] == b'A' { b'B' } else { b'A' };
@@ -247,7 +239,7 @@ async fn a_task_is_its_principals_own() {
         assert_eq!(answers.len(), 1, "absent and not yours are told apart");
     }
     // A holder's narrowing that says nothing of whose it is changes nothing.
-    let narrowed = attenuate(&token, "verb in read,write").await;
+    let narrowed = attenuate(&token, "verb in read,write").await.unwrap();
     system.until(&narrowed, &id, "working").await;
 
     let undeclared = json!({ "taskId": id, "_meta": meta(&json!({})) });

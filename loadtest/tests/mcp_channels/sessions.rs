@@ -1,8 +1,7 @@
 //! Sessions of the older revisions: whom they answer.
 
 use super::{System, reason};
-use proctor_loadtest::cluster::proctor_binary;
-use proctor_loadtest::load::{AGENT, in_secs};
+use proctor_loadtest::load::{AGENT, attenuate, in_secs};
 use proctor_loadtest::mcp::{Client, LEGACY, Stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -23,14 +22,6 @@ fn cancelled(id: u64) -> Value {
 fn reply(question: &Value, name: &str) -> Value {
     let result = json!({ "action": "accept", "content": { "name": name } });
     json!({ "jsonrpc": "2.0", "id": question["id"], "result": result })
-}
-
-async fn attenuate(token: &str, caveat: &str) -> String {
-    let mut command = tokio::process::Command::new(proctor_binary().unwrap());
-    let command = command.args(["token", "attenuate", token, "--caveat", caveat]);
-    let output = command.output().await.unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 impl System {
@@ -79,7 +70,7 @@ impl System {
             .await
             .unwrap();
         let caveat = format!("intent = {}", declared["id"].as_str().unwrap());
-        let narrowed = attenuate(token, &caveat).await;
+        let narrowed = attenuate(token, &caveat).await.unwrap();
         self.cluster
             .wait_allowed(&narrowed, AGENT, "s/ask", json!({}))
             .await
@@ -176,19 +167,23 @@ async fn a_session_is_its_principals_own() {
     // All of the same root: a user's, another session's, a sub-agent's.
     for who in [
         &alice,
-        &attenuate(&token, "session = elsewhere").await,
-        &attenuate(&token, "delegate = helper").await,
+        &attenuate(&token, "session = elsewhere").await.unwrap(),
+        &attenuate(&token, "delegate = helper").await.unwrap(),
     ] {
         assert_closed(&system, who, &session, &question).await;
     }
     // Nor is a user's session another's, or that of who gave them their token.
     let hers = system.open(&alice).await;
-    for who in [&bob, &token, &attenuate(&alice, "delegate = helper").await] {
+    for who in [
+        &bob,
+        &token,
+        &attenuate(&alice, "delegate = helper").await.unwrap(),
+    ] {
         assert_closed(&system, who, &hers, &question).await;
     }
     // What says nothing of whom it is for changes nothing.
     let caveat = format!("time < {}", in_secs(600).unwrap());
-    let narrower = attenuate(&token, &caveat).await;
+    let narrower = attenuate(&token, &caveat).await.unwrap();
     let answered = system.post(&narrower, &session, &reply(&question, "Ann"));
     assert_eq!(
         answered.send().await.unwrap().status(),
@@ -217,7 +212,7 @@ async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
         ("verb in read", "verb_not_in_token"),
         ("arg s/ask /a = 1", "argument_not_in_token"),
     ] {
-        let less = attenuate(&token, caveat).await;
+        let less = attenuate(&token, caveat).await.unwrap();
         let eve = reply(&question, "Eve");
         for sent in [system.post(&less, &session, &eve), again(&less)] {
             let answer: Value = sent.send().await.unwrap().json().await.unwrap();
@@ -233,7 +228,7 @@ async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
     );
     let rest = json!(stream.rest(PATIENCE).await.unwrap()).to_string();
     assert!(rest.contains("Ann") && !rest.contains("Eve"), "{rest}");
-    let less = attenuate(&token, "tool in s/plain").await;
+    let less = attenuate(&token, "tool in s/plain").await.unwrap();
     let refused = system.refused(|| again(&less), "tool_not_in_token");
     refused.await;
     let started = Instant::now();

@@ -1,9 +1,9 @@
 //! Clients that listen for their tasks.
 
 use super::teller::Teller;
-use super::{OTHER, System, attenuate, meta, reason};
+use super::{OTHER, System, meta, reason};
 use futures::StreamExt;
-use proctor_loadtest::load::AGENT;
+use proctor_loadtest::load::{AGENT, attenuate};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -138,7 +138,7 @@ async fn nobody_listens_for_what_is_not_his() {
     let theirs = system.worker.ids.lock().unwrap()[0].clone();
     let again = system.token(AGENT, &[]).await;
     let other = system.token(OTHER, &[]).await;
-    let elsewhere = attenuate(&token, "session = elsewhere").await;
+    let elsewhere = attenuate(&token, "session = elsewhere").await.unwrap();
     let mut answers = Vec::new();
     for (who, ids) in [
         (&again, json!([id])),
