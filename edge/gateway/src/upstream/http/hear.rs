@@ -1,6 +1,7 @@
 //! What a server of the older revisions says before an answer: on the stream of the request, or on its session's own.
 
-use super::{Http, Request, addressed, content_type, nobody, pong};
+use super::listen::opened;
+use super::{Http, Request, addressed, nobody, pong};
 use crate::upstream::Reply;
 use crate::upstream::events::Events;
 use crate::upstream::rpc::{self, Era, Failure, Incoming};
@@ -135,13 +136,8 @@ impl Http {
         concerned: &Concerned,
         there: oneshot::Sender<()>,
     ) -> Result<(), Failure> {
-        let response = self.client.send(get).await?;
-        let events = content_type(&response).starts_with("text/event-stream");
-        if !response.status().is_success() || !events {
-            return Err(Failure::Invalid);
-        }
+        let mut events = opened(self.client.send(get).await?)?;
         drop(there);
-        let mut events = Events::endless(response);
         while let Some(event) = events.next().await? {
             let Some(session) = session.upgrade() else {
                 break;

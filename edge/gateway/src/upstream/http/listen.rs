@@ -102,7 +102,8 @@ impl Http {
     }
 }
 
-fn opened(response: Response) -> Result<Events, Failure> {
+/// The events of a stream that a server opened without an end.
+pub(super) fn opened(response: Response) -> Result<Events, Failure> {
     let events = content_type(&response).starts_with("text/event-stream");
     if !response.status().is_success() || !events {
         return Err(Failure::Invalid);

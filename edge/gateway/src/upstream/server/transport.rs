@@ -141,18 +141,13 @@ impl Transport {
 
     /// Listens until the server tells no more, or for good where it tells nothing.
     pub(super) async fn listen(&self, talk: &Talk, watched: &[Arc<str>]) {
-        match self {
-            Self::Http(http) => {
-                // A server that has no such stream is compared from time to time all the same.
-                let _ = http.listen(talk, watched).await;
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
-            Self::Stdio(stdio) => {
-                let _ = stdio.listen(talk, watched).await;
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
+        // A server that has no such stream is compared from time to time all the same.
+        let _ = match self {
+            Self::Http(http) => http.listen(talk, watched).await,
+            Self::Stdio(stdio) => stdio.listen(talk, watched).await,
             Self::Api(_) => std::future::pending().await,
-        }
+        };
+        tokio::time::sleep(LISTEN_AGAIN).await;
     }
 
     /// The same for tasks. Where nothing is told of them on a stream of its own, there is nothing to do.
