@@ -1,31 +1,30 @@
 //! What this edge knows of the tenants it serves, kept fresh by the feed and read by every decision without waiting.
 
-use crate::control_time::{self, ControlTime};
+mod kill;
+mod tenants;
+
+use crate::control_time;
 use crate::enforce::UnderWay;
 use crate::proof::Used;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
-use crate::upstream::{Upstreams, Wiring};
+use crate::upstream::Wiring;
 use arc_swap::ArcSwapOption;
+use kill::Switches;
 use moka::Expiry;
 use moka::sync::Cache;
-use proctor_engine::token::{KeyRing, Token, VerifiedToken, cache_key, verify};
+use proctor_engine::token::KeyRing;
 use proctor_engine::{CompiledIntent, CompiledTenant, Freshness, Killed, Revocations};
 use proctor_model::config::TokenKeys;
-use proctor_model::kill::KillSwitches;
-use proctor_model::{AgentId, IntentId, Reason, RevocationId, TenantId, Timestamp, ToolRef};
+use proctor_model::{IntentId, Reason, RevocationId, TenantId, Timestamp};
 use proctor_runtime::Clock;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Weight of the verified tokens that are kept: one for each, and more for each compiled pattern in it, which may take
-/// a quarter of a megabyte.
-const TOKENS_WEIGHT_MAX: u64 = 100_000;
-const PATTERN_WEIGHT: u32 = 500;
-/// How long a verified token is kept after its last use.
-const TOKEN_IDLE: Duration = Duration::from_secs(600);
+pub(crate) use tenants::{Tenants, TurnedAway};
+
 /// How long after a revoked token is over for certain its revocation is forgotten, in seconds.
 const FORGET_AFTER_S: i64 = 60;
 /// Intents of one tenant that are kept.
@@ -123,39 +122,6 @@ pub(crate) struct TenantState {
     since: Duration,
 }
 
-/// The newest kill switches of either kind.
-#[derive(Default)]
-struct Switches {
-    tenant: Option<KillSwitches>,
-    platform: Option<KillSwitches>,
-}
-
-impl Switches {
-    fn versions(&self) -> (u64, u64) {
-        let version =
-            |switches: &Option<KillSwitches>| switches.as_ref().map_or(0, |one| one.version);
-        (version(&self.tenant), version(&self.platform))
-    }
-
-    fn killed(&self) -> Killed {
-        let everything =
-            |switches: &Option<KillSwitches>| switches.as_ref().is_some_and(|one| one.everything);
-        let tenant = self.tenant.as_ref();
-        Killed {
-            platform: everything(&self.platform),
-            tenant: everything(&self.tenant),
-            agents: tenant
-                .into_iter()
-                .flat_map(|one| one.agents.clone())
-                .collect(),
-            tools: tenant
-                .into_iter()
-                .flat_map(|one| one.tools.clone())
-                .collect(),
-        }
-    }
-}
-
 /// Refusals of unverified tokens in this second of the monotonic clock.
 #[derive(Default)]
 struct Unverified {
@@ -251,52 +217,6 @@ impl TenantState {
         self.intents.insert(intent.id().clone(), Arc::new(intent));
     }
 
-    /// What is stopped, of this tenant and of the platform.
-    pub(crate) fn killed(&self) -> Arc<Killed> {
-        Arc::clone(&self.killed.borrow())
-    }
-
-    /// Waits until this agent or tool is stopped; gives the reason.
-    pub(crate) async fn until_killed(&self, agent: &AgentId, tool: &ToolRef) -> Reason {
-        let mut killed = self.killed.subscribe();
-        loop {
-            let now = Arc::clone(&killed.borrow_and_update());
-            let stopped = now.check_agent(agent).and_then(|()| now.check_tool(tool));
-            if let Err(reason) = stopped {
-                return reason;
-            }
-            if killed.changed().await.is_err() {
-                // Its sender is in `self`: never.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Takes new kill switches, the tenant's or the platform's. An older version changes nothing.
-    pub(crate) fn set_kill(&self, switches: KillSwitches) {
-        let mut known = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = match switches.tenant.is_platform() {
-            true => &mut known.platform,
-            false => &mut known.tenant,
-        };
-        if kind
-            .as_ref()
-            .is_some_and(|one| one.version >= switches.version)
-        {
-            return;
-        }
-        *kind = Some(switches);
-        self.killed.send_replace(Arc::new(known.killed()));
-        drop(known);
-        self.review();
-    }
-
-    fn has_kills(&self, heard: &Heard) -> bool {
-        let switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tenant, platform) = switches.versions();
-        tenant >= heard.kill_version && platform >= heard.platform_kill_version
-    }
-
     pub(crate) fn revoke(&self, number: u64, id: RevocationId, until: Timestamp) {
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
         revoked.ids.insert(id.clone());
@@ -384,116 +304,17 @@ impl TenantState {
     }
 }
 
-/// All tenants that this edge serves, and the tokens it has verified.
-pub(crate) struct Tenants {
-    /// None before the first assignment.
-    tenants: ArcSwapOption<HashMap<TenantId, Arc<TenantState>>>,
-    /// With the version of the keys they were verified under.
-    tokens: Cache<[u8; 32], (u64, Arc<VerifiedToken>)>,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) control_time: ControlTime,
-    /// Control's key for what approvers are to see.
-    approvals_key: ArcSwapOption<[u8; 32]>,
-}
-
-/// Why a token gets nowhere, and whose it claims to be if that tenant is served here.
-pub(crate) struct TurnedAway {
-    pub(crate) reason: Reason,
-    pub(crate) tenant: Option<TenantId>,
-}
-
-impl Tenants {
-    pub(crate) fn new(upstreams: Upstreams, control_time: ControlTime) -> Self {
-        let tokens = Cache::builder()
-            .max_capacity(TOKENS_WEIGHT_MAX)
-            .weigher(|_, (_, token): &(u64, Arc<VerifiedToken>)| {
-                let patterns = u32::try_from(token.patterns()).unwrap_or(u32::MAX);
-                patterns.saturating_mul(PATTERN_WEIGHT).saturating_add(1)
-            })
-            .time_to_idle(TOKEN_IDLE)
-            .build();
-        Self {
-            tenants: ArcSwapOption::empty(),
-            tokens,
-            upstreams,
-            control_time,
-            approvals_key: ArcSwapOption::empty(),
-        }
-    }
-
-    pub(crate) fn get(&self, tenant: &TenantId) -> Option<Arc<TenantState>> {
-        self.tenants.load().as_ref()?.get(tenant).cloned()
-    }
-
-    /// All that are served; none before the first assignment.
-    pub(crate) fn all(&self) -> Vec<Arc<TenantState>> {
-        let tenants = self.tenants.load();
-        tenants
-            .iter()
-            .flat_map(|tenants| tenants.values().cloned())
-            .collect()
-    }
-
-    pub(crate) fn set(&self, tenants: HashMap<TenantId, Arc<TenantState>>) {
-        self.tenants.store(Some(Arc::new(tenants)));
-    }
-
-    pub(crate) fn approvals_key(&self) -> Option<Arc<[u8; 32]>> {
-        self.approvals_key.load_full()
-    }
-
-    pub(crate) fn set_approvals_key(&self, key: Option<[u8; 32]>) {
-        self.approvals_key.store(key.map(Arc::new));
-    }
-
-    /// The verified token of this text, with its tenant. Standing (time, revocation, …) is the engine's to check.
-    pub(crate) fn verify(
-        &self,
-        text: &str,
-    ) -> Result<(Arc<TenantState>, Arc<VerifiedToken>), TurnedAway> {
-        let key = cache_key(text);
-        if let Some((version, token)) = self.tokens.get(&key)
-            && let Some(tenant) = self.get(token.tenant())
-            && tenant
-                .keys
-                .load()
-                .as_ref()
-                .is_some_and(|keys| keys.version == version)
-        {
-            return Ok((tenant, token));
-        }
-        let unknown = |reason| TurnedAway {
-            reason,
-            tenant: None,
-        };
-        let parsed = Token::parse(text).map_err(|error| unknown((&error).into()))?;
-        let foreign = match self.tenants.load().is_some() {
-            true => Reason::TenantNotServed,
-            false => Reason::NotReady,
-        };
-        let tenant = self.get(parsed.tenant()).ok_or_else(|| unknown(foreign))?;
-        let known = |reason| TurnedAway {
-            reason,
-            tenant: Some(tenant.id.clone()),
-        };
-        let keys = tenant.keys().ok_or_else(|| known(Reason::NotReady))?;
-        let token = Arc::new(verify(&parsed, &keys.ring).map_err(|error| known((&error).into()))?);
-        self.tokens.insert(key, (keys.version, Arc::clone(&token)));
-        Ok((tenant, token))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proctor_model::config::{TenantConfig, TenantSettings};
 
-    fn state() -> (TenantState, proctor_runtime::clock::TestClock) {
+    pub(super) fn state() -> (TenantState, proctor_runtime::clock::TestClock) {
         let (clock, hand) = Clock::at(Timestamp::from_secs(1_700_000_000));
         (TenantState::new("acme".parse().unwrap(), clock), hand)
     }
 
-    fn loaded(version: u64) -> Loaded {
+    pub(super) fn loaded(version: u64) -> Loaded {
         let config = TenantConfig {
             content: proctor_model::content::ContentRules::default(),
             v: 1,
@@ -519,7 +340,7 @@ mod tests {
         }
     }
 
-    fn keys() -> Keys {
+    pub(super) fn keys() -> Keys {
         let keys = TokenKeys {
             keys: Vec::new(),
             digest_key: [0; 32],
@@ -532,7 +353,7 @@ mod tests {
         hear_kill(state, config_version, revocation_seq, revocations, [0, 0]);
     }
 
-    fn hear_kill(
+    pub(super) fn hear_kill(
         state: &TenantState,
         config_version: u64,
         revocation_seq: u64,
@@ -591,37 +412,6 @@ mod tests {
         );
         hear(&state, 3, 3, 3);
         assert_eq!(state.freshness(), Freshness::Fresh);
-    }
-
-    fn switches(tenant: &str, version: u64, everything: bool) -> KillSwitches {
-        KillSwitches {
-            tenant: tenant.parse().unwrap(),
-            version,
-            at: Timestamp::from_secs(1_700_000_000),
-            everything,
-            agents: Vec::new(),
-            tools: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn kill_switches_that_a_heartbeat_counts_have_to_be_here() {
-        let (state, _hand) = state();
-        state.set_keys(keys());
-        state.set_loaded(loaded(1));
-        hear_kill(&state, 1, 0, 0, [2, 1]);
-        assert_eq!(state.freshness(), Freshness::Loading, "both are missing");
-        state.set_kill(switches("acme", 1, false));
-        state.set_kill(switches("_platform", 1, false));
-        assert_eq!(state.freshness(), Freshness::Loading, "an older version");
-        state.set_kill(switches("acme", 2, true));
-        assert_eq!(state.freshness(), Freshness::Fresh);
-        state.set_kill(switches("acme", 1, false));
-        assert!(state.killed().tenant, "an older one changes nothing");
-        state.set_kill(switches("_platform", 2, true));
-        assert!(state.killed().platform && state.killed().tenant);
-        state.set_kill(switches("acme", 3, false));
-        assert!(state.killed().platform && !state.killed().tenant);
     }
 
     #[test]
