@@ -3,6 +3,8 @@
 //! Every channel of the answer is looked at. A text that belongs to no item is worth as little as an item that nobody signed:
 //! whoever can write to the store could put it there.
 
+mod rewrite;
+
 use super::MemoryKey;
 use super::locate::{LocatedItem, escaped, locate, unescaped};
 use crate::catalogue::Tool;
@@ -10,24 +12,14 @@ use crate::limits::{JSON_DEPTH_MAX, MEMORY_LABELS_MAX};
 use proctor_model::Reason;
 use proctor_model::catalogue::{MemoryAction, MemoryRule, MemoryTrust};
 use proctor_model::memory::{FactDigest, ItemId, ItemQuestion, MemorySummary, Proved, RecordHash};
+use rewrite::{
+    Step, examine_error, kept_strays, label, lies_in_array, rebuild, steps, without, written_out,
+};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// What stands where something was left out.
-const NOTE: &str = "[left out: memory without the provenance that is needed here]";
-/// The member of `_meta` that says how what was read stands.
-pub(crate) const META: &str = "dev.proctor/memory";
-/// Whether a member of a result says nothing of its own.
-fn is_plain(name: &str, value: &Value) -> bool {
-    match name {
-        "content" | "structuredContent" => true,
-        "isError" => value.is_boolean(),
-        "resultType" => value == "complete",
-        "ttlMs" => value.is_number(),
-        "cacheScope" => value == "public" || value == "private",
-        _ => false,
-    }
-}
+pub(crate) use rewrite::META;
+pub use rewrite::hush;
 
 /// A fact that stands as it was signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -401,53 +393,6 @@ pub fn examine(
     Ok(examined)
 }
 
-/// Blocks without a text, where they are passed on: as untrusted content, which was noted.
-fn kept_strays(
-    rule: MemoryRule,
-    strays: &[usize],
-    result: &Map<String, Value>,
-) -> HashMap<usize, Value> {
-    if rule.action != MemoryAction::Label {
-        return HashMap::new();
-    }
-    let blocks = result.get("content").and_then(Value::as_array);
-    let block = |at: &usize| Some((*at, blocks?.get(*at)?.clone()));
-    strays.iter().filter_map(block).collect()
-}
-
-/// An error of a memory server is its own words: they are passed on only where everything is.
-fn examine_error(rule: MemoryRule, result: &mut Map<String, Value>) -> Examined {
-    let mut examined = Examined::default();
-    if rule.action == MemoryAction::Label {
-        examined.exposes = true;
-        return examined;
-    }
-    result.retain(|name, _| name == "isError" || name == "resultType");
-    result.insert(
-        "content".into(),
-        json!([{ "type": "text", "text": "The memory server answered with an error." }]),
-    );
-    examined.altered = true;
-    examined
-}
-
-/// The same for a JSON-RPC error: only its code is left.
-pub fn hush(rule: MemoryRule, error: &mut Map<String, Value>) -> Examined {
-    if rule.action == MemoryAction::Label {
-        return Examined {
-            exposes: true,
-            ..Examined::default()
-        };
-    }
-    error.retain(|name, _| name == "code");
-    let message = "the memory server answered with an error";
-    error.insert("message".into(), message.into());
-    Examined {
-        altered: true,
-        ..Examined::default()
-    }
-}
-
 struct Examiner<'v> {
     view: &'v MemoryView,
     /// What may be said of where something stands.
@@ -585,119 +530,5 @@ fn shown(pointer: &str, names: &HashSet<String>) -> String {
 fn summary_dropped(summary: &mut MemorySummary, rule: MemoryRule) {
     if rule.action != MemoryAction::Label {
         summary.dropped = summary.dropped.saturating_add(1);
-    }
-}
-
-/// A step of a concrete pointer; later elements first, so that leaving one out does not move the next.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Step {
-    Index(std::cmp::Reverse<usize>),
-    Name(String),
-}
-
-fn steps(pointer: &str) -> Vec<Step> {
-    let step = |step: &str| match step.parse::<usize>() {
-        Ok(index) if index.to_string() == step => Step::Index(std::cmp::Reverse(index)),
-        _ => Step::Name(step.replace("~1", "/").replace("~0", "~")),
-    };
-    pointer.split('/').skip(1).map(step).collect()
-}
-
-fn lies_in_array(pointer: &str, root: &Value) -> bool {
-    let parent = pointer.rsplit_once('/').map(|(parent, _)| parent);
-    parent.is_some_and(|parent| root.pointer(parent).is_some_and(Value::is_array))
-}
-
-/// What is left of a value; `None` if it is to be left out as a whole.
-fn without(mut root: Value, cut: &BTreeSet<Vec<Step>>) -> Option<Value> {
-    if cut.contains(&Vec::new()) {
-        return None;
-    }
-    // Later and deeper first: what is above goes last, or with its parent.
-    let mut cut: Vec<&Vec<Step>> = cut.iter().collect();
-    cut.sort_by(|a, b| order(a, b));
-    for path in cut {
-        remove(&mut root, path);
-    }
-    Some(root)
-}
-
-/// Later elements before earlier ones, and what is below before what is above.
-fn order(a: &[Step], b: &[Step]) -> std::cmp::Ordering {
-    let shared = a.len().min(b.len());
-    let (head_a, head_b) = (a.get(..shared), b.get(..shared));
-    head_a.cmp(&head_b).then(b.len().cmp(&a.len()))
-}
-
-fn remove(node: &mut Value, path: &[Step]) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    let name = match first {
-        Step::Index(index) => index.0.to_string(),
-        Step::Name(name) => name.clone(),
-    };
-    match (node, rest.is_empty()) {
-        (Value::Array(elements), true) => {
-            if let Step::Index(index) = first
-                && index.0 < elements.len()
-            {
-                elements.remove(index.0);
-            }
-        }
-        (Value::Object(members), true) => drop(members.remove(&name)),
-        (Value::Array(elements), false) => {
-            if let Step::Index(index) = first
-                && let Some(element) = elements.get_mut(index.0)
-            {
-                remove(element, rest);
-            }
-        }
-        (Value::Object(members), false) => {
-            if let Some(member) = members.get_mut(&name) {
-                remove(member, rest);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn written_out(value: &Value, json: bool) -> String {
-    match value {
-        Value::String(text) if !json => text.clone(),
-        value => serde_json::to_string_pretty(value).unwrap_or_else(|_| NOTE.to_owned()),
-    }
-}
-
-/// The result with nothing in it but what was judged.
-fn rebuild(
-    result: &mut Map<String, Value>,
-    structured: Option<Value>,
-    texts: &mut HashMap<usize, Option<String>>,
-    mut strays: HashMap<usize, Value>,
-) {
-    result.retain(|name, value| is_plain(name, value));
-    match structured {
-        Some(structured) => drop(result.insert("structuredContent".into(), structured)),
-        None => drop(result.remove("structuredContent")),
-    }
-    let Some(Value::Array(blocks)) = result.get_mut("content") else {
-        return;
-    };
-    for (at, block) in blocks.iter_mut().enumerate() {
-        if let Some(stray) = strays.remove(&at) {
-            *block = stray;
-            continue;
-        }
-        let text = texts.remove(&at).flatten();
-        *block = json!({ "type": "text", "text": text.as_deref().unwrap_or(NOTE) });
-    }
-}
-
-fn label(result: &mut Map<String, Value>, summary: &MemorySummary, labels: Vec<Value>) {
-    let note = json!({ "summary": summary, "labels": labels });
-    match result.get_mut("_meta") {
-        Some(Value::Object(meta)) => drop(meta.insert(META.into(), note)),
-        _ => drop(result.insert("_meta".into(), json!({ (META): note }))),
     }
 }
