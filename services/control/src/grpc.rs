@@ -3,10 +3,12 @@
 mod approvals;
 mod content;
 pub(crate) mod documents;
+mod intents;
 mod issuers;
 mod llm;
 mod place;
 mod platform;
+mod policies;
 
 use crate::State;
 use crate::budgets;
@@ -59,18 +61,18 @@ operations! {
     get_issuer(ObjectRequest) -> Document = async |s, c, r| documents::get(s, c, Kind::Issuer, r).await;
     list_issuers(ListRequest) -> ListDocumentsResponse = async |s, c, r| documents::list(s, c, Kind::Issuer, r).await;
     delete_issuer(ObjectRequest) -> Empty = async |s, c, r| documents::delete(s, c, Kind::Issuer, r).await;
-    put_policy(PutDocumentRequest) -> PolicyVersion = documents::put_policy;
-    get_policy_version(PolicyVersionRequest) -> PolicyVersion = documents::get_policy_version;
-    list_policies(ListRequest) -> ListPoliciesResponse = documents::list_policies;
-    activate_policy(ActivatePolicyRequest) -> PolicyVersion = documents::activate_policy;
-    deactivate_policy(ObjectRequest) -> Empty = documents::deactivate_policy;
+    put_policy(PutDocumentRequest) -> PolicyVersion = policies::put;
+    get_policy_version(PolicyVersionRequest) -> PolicyVersion = policies::get_version;
+    list_policies(ListRequest) -> ListPoliciesResponse = policies::list;
+    activate_policy(ActivatePolicyRequest) -> PolicyVersion = policies::activate;
+    deactivate_policy(ObjectRequest) -> Empty = policies::deactivate;
     mint_token(MintTokenRequest) -> MintTokenResponse = crate::mint::mint;
     revoke(RevokeRequest) -> RevokeResponse = crate::revoke::revoke;
     list_revocations(ListRequest) -> ListRevocationsResponse = crate::revoke::list;
     rotate_key(RotateKeyRequest) -> TokenKeyInfo = crate::keys::rotate;
     list_keys(ListRequest) -> ListKeysResponse = async |s, c, r: v1::ListRequest| crate::keys::list(s, c, &r.tenant).await;
-    declare_intent(DeclareIntentRequest) -> Document = documents::declare_intent;
-    get_intent(ObjectRequest) -> Document = documents::get_intent;
+    declare_intent(DeclareIntentRequest) -> Document = intents::declare;
+    get_intent(ObjectRequest) -> Document = intents::get;
     put_content_rules(PutDocumentRequest) -> Document = content::put;
     get_content_rules(ObjectRequest) -> Document = content::get;
     delete_content_rules(ObjectRequest) -> Empty = content::delete;
