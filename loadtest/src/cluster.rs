@@ -1,176 +1,26 @@
 //! A whole installation: private Postgres and NATS, and each role in a process of its own that can be killed.
 
+mod api;
 mod power;
+mod role;
 
 use crate::netns::relay;
-use anyhow::{Context, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
 pub use proctor_devstack::free_port;
 use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
 use reqwest::Method;
+pub use role::{Role, proctor_binary};
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 
 /// How long a role may take to say that it is there.
 const START: Duration = Duration::from_secs(30);
-
-/// A role's process.
-pub struct Role {
-    name: String,
-    config: PathBuf,
-    /// The network name space that it runs in, if not this process's own.
-    space: Option<String>,
-    /// Files that it may have open, if not as many as this process.
-    files_max: Option<u64>,
-    child: Option<Child>,
-}
-
-impl Role {
-    pub(crate) fn new(dir: &Path, name: &str, config: &str) -> anyhow::Result<Self> {
-        let path = dir.join(format!("{name}.toml"));
-        std::fs::write(&path, config)?;
-        Ok(Self {
-            name: name.to_owned(),
-            config: path,
-            space: None,
-            files_max: None,
-            child: None,
-        })
-    }
-
-    /// To be started in a network name space.
-    #[must_use]
-    pub(crate) fn within(mut self, space: String) -> Self {
-        self.space = Some(space);
-        self
-    }
-
-    /// Starts it and waits until it says `sign`; returns what it said until then.
-    pub(crate) async fn start(
-        &mut self,
-        sign: &str,
-        extra: &[&str],
-        env: &[(&str, &str)],
-    ) -> anyhow::Result<Vec<String>> {
-        let mut command = match (&self.space, self.files_max) {
-            (None, None) => Command::new(proctor_binary()?),
-            (None, Some(most)) => {
-                let mut command = Command::new("prlimit");
-                command
-                    .arg(format!("--nofile={most}:{most}"))
-                    .arg(proctor_binary()?);
-                command
-            }
-            (Some(space), _) => {
-                let mut command = Command::new("ip");
-                command
-                    .args(["netns", "exec", space])
-                    .arg(proctor_binary()?);
-                command
-            }
-        };
-        // `proctor edge` for edge, edge-2, …
-        let role = self
-            .name
-            .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
-        command
-            .arg(role)
-            .arg("--config")
-            .arg(&self.config)
-            .args(extra)
-            .envs(env.iter().copied());
-        command
-            .env("PROCTOR_LOG_FILTER", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let log_path = self.config.with_extension("log");
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&log_path)?;
-        // What earlier starts said is not what this one says.
-        let before = usize::try_from(log.metadata()?.len())?;
-        command.stderr(log);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("starting {}", self.name))?;
-        let stdout = child.stdout.take().context("its output")?;
-        self.child = Some(child);
-        let mut lines = BufReader::new(stdout).lines();
-        let said = tokio::time::timeout(START, listen(&mut lines, sign)).await;
-        let Ok(Ok(said)) = said else {
-            let log = std::fs::read(log_path).unwrap_or_default();
-            let log = String::from_utf8_lossy(log.get(before..).unwrap_or_default());
-            bail!("{} did not start: {log}", self.name);
-        };
-        // Somebody has to go on reading, or it blocks one day.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(said)
-    }
-
-    /// Process id, while it runs.
-    #[must_use]
-    pub fn pid(&self) -> Option<Pid> {
-        let id = self.child.as_ref()?.id()?;
-        i32::try_from(id).ok().map(Pid::from_raw)
-    }
-
-    /// Sends a signal and waits until it is gone.
-    ///
-    /// # Errors
-    /// If it does not run.
-    pub async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
-        let pid = self
-            .pid()
-            .with_context(|| format!("{} does not run", self.name))?;
-        kill(pid, signal)?;
-        if let Some(mut child) = self.child.take() {
-            child.wait().await?;
-        }
-        Ok(())
-    }
-}
-
-async fn listen(
-    lines: &mut Lines<BufReader<ChildStdout>>,
-    sign: &str,
-) -> anyhow::Result<Vec<String>> {
-    let mut said = Vec::new();
-    while let Some(line) = lines.next_line().await? {
-        let done = line.starts_with(sign);
-        said.push(line);
-        if done {
-            return Ok(said);
-        }
-    }
-    bail!("it ended")
-}
-
-/// The binary under test: `PROCTOR_BIN`, or beside this one.
-///
-/// # Errors
-/// If there is none.
-pub fn proctor_binary() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("PROCTOR_BIN") {
-        return Ok(path.into());
-    }
-    let here = std::env::current_exe()?;
-    let found = here
-        .ancestors()
-        .skip(1)
-        .take(3)
-        .map(|dir| dir.join("proctor"))
-        .find(|path| path.is_file());
-    found.context("build the binary first (cargo build -p proctor), or set PROCTOR_BIN")
-}
 
 /// How an installation is to differ from the usual.
 #[derive(Clone, Debug, Default)]
@@ -538,21 +388,6 @@ impl Cluster {
         self.web_api.start("admin API on", &[], &[]).await.map(drop)
     }
 
-    /// Text from the admin API, as it is.
-    ///
-    /// # Errors
-    /// If it can't be reached or refuses.
-    pub async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let request = self.http.get(format!("{}{path}", self.api_url));
-        let response = request.bearer_auth(&self.admin_key).send().await?;
-        let status = response.status();
-        let bytes = response.bytes().await?;
-        if !status.is_success() {
-            bail!("{path}: {status} {}", String::from_utf8_lossy(&bytes));
-        }
-        Ok(bytes.to_vec())
-    }
-
     /// Starts control again.
     ///
     /// # Errors
@@ -562,111 +397,6 @@ impl Cluster {
             .start("platform keys", &[], &[])
             .await
             .map(drop)
-    }
-
-    /// A request to the admin API with the platform key.
-    ///
-    /// # Errors
-    /// If it can't be reached or refuses.
-    pub async fn api(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        self.api_as(&self.admin_key, method, path, body).await
-    }
-
-    /// A request to the admin API with another key.
-    ///
-    /// # Errors
-    /// If it can't be reached or refuses.
-    pub async fn api_as(
-        &self,
-        key: &str,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.api_url))
-            .bearer_auth(key);
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let text = response.text().await?;
-        if !status.is_success() {
-            bail!("{path}: {status} {text}");
-        }
-        Ok(if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&text)?
-        })
-    }
-
-    /// A new API key of the tenant with one role.
-    ///
-    /// # Errors
-    /// If the admin API refuses.
-    pub async fn key(&self, role: &str) -> anyhow::Result<String> {
-        let body = json!({ "name": role, "roles": [role] });
-        let made = self.acme(Method::POST, "api-keys", Some(body)).await?;
-        Ok(made["key"].as_str().context("the key")?.to_owned())
-    }
-
-    /// A request below `/v1/tenants/acme/`.
-    ///
-    /// # Errors
-    /// If it can't be reached or refuses.
-    pub async fn acme(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        self.api(method, &format!("/v1/tenants/acme/{path}"), body)
-            .await
-    }
-
-    /// Waits until a call with this token is allowed, by asking only.
-    ///
-    /// # Errors
-    /// If it never is; says what the edge answered last.
-    pub async fn wait_allowed(
-        &self,
-        token: &str,
-        agent: &str,
-        tool: &str,
-        arguments: Value,
-    ) -> anyhow::Result<()> {
-        let question = json!({
-            "subject": { "type": "agent", "id": agent },
-            "action": { "name": "call" },
-            "resource": { "type": "tool", "id": tool, "properties": { "arguments": arguments } },
-        });
-        let (started, mut last) = (Instant::now(), Value::Null);
-        while started.elapsed() < START {
-            let url = format!("{}/access/v1/evaluation", self.edge_url);
-            if let Ok(answer) = self
-                .http
-                .post(url)
-                .bearer_auth(token)
-                .json(&question)
-                .send()
-                .await
-            {
-                last = answer.json().await.unwrap_or_default();
-            }
-            if last["decision"] == true {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        bail!("{tool} is not allowed: {last}")
     }
 
     /// Ends everything in good order.
