@@ -1,0 +1,165 @@
+//! Servers that babble, ask, refuse and do not begin.
+
+use super::super::Vault;
+use super::super::client::{Reach, Spec, builder};
+use super::super::talk::Word;
+use super::*;
+use axum::Json;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+
+fn http(url: String) -> Arc<Http> {
+    let spec = Spec {
+        auth: None,
+        tls: None,
+        reach: Reach::Neighbours,
+    };
+    let plain = builder(Reach::Neighbours).build().unwrap();
+    let client = Client::new(plain, spec, Arc::new(Vault::default()));
+    Arc::new(Http::new(client, url, broadcast::channel(1).0))
+}
+
+/// Opens a session, says one thing after the other on its stream, and never answers a call.
+async fn babbles(Json(request): Json<Value>) -> axum::response::Response {
+    let result = match request["method"].as_str() {
+        Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+        Some("tools/call") => std::future::pending().await,
+        _ => return axum::http::StatusCode::ACCEPTED.into_response(),
+    };
+    let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+    ([(SESSION_ID, "s")], Json(answer)).into_response()
+}
+
+async fn words() -> axum::response::Response {
+    let line = json!({ "jsonrpc": "2.0", "method": "notifications/message",
+        "params": { "level": "info", "data": "x" } });
+    let event = axum::body::Bytes::from(format!("data: {line}\n\n"));
+    let events = futures::stream::unfold(event, |event| async {
+        tokio::task::yield_now().await;
+        Some((Ok::<_, std::io::Error>(event.clone()), event))
+    });
+    let body = axum::body::Body::from_stream(events);
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_listen_gives_the_server_no_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", get(words).post(babbles));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, _nobody_takes_them) = mpsc::channel(1);
+    let talk = Talk {
+        words: Some(words),
+        ..Talk::silent("root/")
+    };
+    http.session(&talk).await.unwrap();
+    let mut request = Request::own("tools/call", Map::new(), &talk);
+    request.limit = Duration::from_millis(300);
+    let answer = Box::pin(http.request(request));
+    let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+    assert_eq!(answer.unwrap().unwrap_err(), Failure::Timeout);
+}
+
+/// Opens a session; asks something before it answers a call, goes on talking, and takes it back, if the call says so.
+async fn asks(Json(request): Json<Value>) -> axum::response::Response {
+    let id = &request["id"];
+    let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+    let messages = match request["method"].as_str() {
+        Some("initialize") => vec![json!({ "id": id, "result": begun })],
+        Some("tools/call") => {
+            let back =
+                json!({ "method": "notifications/cancelled", "params": { "requestId": "q" } });
+            let line = json!({ "method": "notifications/message", "params": { "level": "info", "data": "x" } });
+            let mut messages = vec![json!({ "id": "q", "method": "roots/list" }), line];
+            messages.extend(Some(back).filter(|_| request["params"]["takes_back"] == true));
+            messages.push(json!({ "id": id, "result": { "said": "done" } }));
+            messages
+        }
+        _ => return axum::http::StatusCode::ACCEPTED.into_response(),
+    };
+    let events = messages
+        .iter()
+        .map(|message| format!("data: {message}\n\n"));
+    let events: String = events.collect();
+    ([("content-type", "text/event-stream")], events).into_response()
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_or_answered_without_holds_nothing_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(asks));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    for takes_back in [true, false] {
+        let params = Map::from_iter([("takes_back".to_owned(), takes_back.into())]);
+        let answer = http.request(Request::own("tools/call", params, &talk));
+        let answer = tokio::time::timeout(Duration::from_secs(20), Box::pin(answer)).await;
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(rpc::result(answer).unwrap()["said"], "done");
+        let Some(Word::Question(_, reply)) = taken.recv().await else {
+            panic!("no question")
+        };
+        assert!(reply.is_closed(), "nobody waits for the reply");
+        let mut after = Vec::new();
+        while let Ok(word) = taken.try_recv() {
+            after.push(word);
+        }
+        let notes = after.iter().filter(|word| matches!(word, Word::Note(_)));
+        assert_eq!(notes.count(), 1, "what it said meanwhile is not lost");
+    }
+}
+
+/// Refuses the version that it names as its own, so many times.
+async fn discovered(refusals: u64) -> Option<Era> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let asked = Arc::new(AtomicU64::new(0));
+    let answer = async move |Json(request): Json<Value>| {
+        let id = &request["id"];
+        if asked.fetch_add(1, Ordering::Relaxed) >= refusals {
+            let result = json!({ "supportedVersions": ["2026-07-28"] });
+            return Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response();
+        }
+        let data = json!({ "supported": ["2026-07-28"], "requested": "2026-07-28" });
+        let error = json!({ "code": -32022, "message": "no such version", "data": data });
+        let body = Json(json!({ "jsonrpc": "2.0", "id": id, "error": error }));
+        (StatusCode::BAD_REQUEST, body).into_response()
+    };
+    let router = axum::Router::new().route("/", axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let session = http.discover(&Talk::silent("root/")).await.unwrap();
+    session.map(|session| session.era)
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_its_own_version_is_asked_once_more() {
+    assert_eq!(discovered(0).await, Some(Era::Modern));
+    assert_eq!(discovered(1).await, Some(Era::Modern));
+    assert_eq!(discovered(2).await, None);
+}
+
+/// A server that takes the first request and never answers.
+#[tokio::test]
+async fn a_server_that_does_not_begin_locks_nobody_out() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    // Known to be of the older revisions: it begins with `initialize`.
+    http.sessions.put(
+        &Talk::silent("other/"),
+        Session::legacy(HeaderValue::from_static(rpc::LEGACY_VERSION), None),
+    );
+    let first = Arc::clone(&http);
+    // As the task that listens does, without a limit of its own.
+    let first = tokio::spawn(async move { first.session(&Talk::silent("root/")).await.err() });
+    let _taken = listener.accept().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), first).await;
+    assert_eq!(ended.unwrap().unwrap(), Some(Failure::Timeout));
+}
