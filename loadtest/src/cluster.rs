@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 pub use proctor_devstack::free_port;
-use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
+use proctor_devstack::{Durability, Nats, NatsOptions, Postgres, PostgresOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -181,6 +181,9 @@ pub struct Options {
     pub edge_dir: Option<PathBuf>,
     /// Where Postgres keeps its data, if not with the rest.
     pub postgres_dir: Option<PathBuf>,
+    /// Whether Postgres flushes what it commits, as an operator's does: for what measures it, kills it or fails its disk. Else
+    /// what it commits outlives its processes alone, which begins and goes on sooner.
+    pub durable: bool,
     /// Settings of the tenant.
     pub settings: Value,
     /// Ledgers beyond the first: none or one.
@@ -249,8 +252,15 @@ impl Cluster {
         let data = options.data_dir.as_deref().unwrap_or(path);
         let postgres_dir = options.postgres_dir.clone();
         let postgres_dir = postgres_dir.unwrap_or_else(|| data.join("postgres"));
+        let postgres = PostgresOptions {
+            durability: match options.durable {
+                true => Durability::Durable,
+                false => Durability::Fast,
+            },
+            ..PostgresOptions::new(postgres_dir)
+        };
         let (postgres, nats) = tokio::try_join!(
-            Postgres::start(PostgresOptions::new(postgres_dir)),
+            Postgres::start(postgres),
             Nats::start(NatsOptions::new(data.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;

@@ -185,6 +185,30 @@ async fn only_the_password_opens_it_and_only_over_loopback() {
     );
 }
 
+/// `initdb` gives each cluster a number of its own, which a copy shares.
+#[tokio::test]
+async fn only_clusters_that_may_be_lost_are_copies() {
+    let (first, second, durable) = (dir(), dir(), dir());
+    let mut numbers = Vec::new();
+    for options in [
+        fast(&first),
+        fast(&second),
+        PostgresOptions::new(durable.path()),
+    ] {
+        let postgres = Postgres::start(options).await.unwrap();
+        let mut connection = PgConnection::connect(&postgres.url("postgres"))
+            .await
+            .unwrap();
+        let number: i64 = sqlx::query_scalar("select system_identifier from pg_control_system()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        numbers.push(number);
+    }
+    assert_eq!(numbers[0], numbers[1]);
+    assert_ne!(numbers[0], numbers[2]);
+}
+
 #[tokio::test]
 async fn secrets_on_disk_are_for_the_owner_alone() {
     use std::os::unix::fs::MetadataExt;
