@@ -1,5 +1,6 @@
 //! The official clients and servers, as npm has them.
 
+use proctor_loadtest::install::turn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -40,6 +41,7 @@ pub(crate) async fn install() -> bool {
         println!("skipped: npm is absent");
         return false;
     }
+    let _turn = turn("clients").unwrap();
     let stamp = here().join("node_modules/.package-lock.json");
     if !is_fresh(&stamp, &here().join("package-lock.json")) {
         // Not `ci`: that refuses a lock without an optional package for Windows that some registries lack.
