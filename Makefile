@@ -41,8 +41,9 @@ else
 	./target/debug/proctor-with-servers --postgres-only $(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 endif
 
+# Of the whole workspace, though few have some: with the features that everything is built with already.
 doctest:
-	$(CARGO) test --doc -p proctor-engine -p proctor-edge
+	$(CARGO) test --doc --workspace
 
 test-opa: ## The library's rules and their tests in the reference implementation, OPA itself
 	python3 edge/engine/tests/opa.py
