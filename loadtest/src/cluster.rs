@@ -20,6 +20,8 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// How long a role may take to say that it is there.
 const START: Duration = Duration::from_secs(30);
+/// How long it may take to end when nothing is asked of it any more. An edge waits longer for streams that a test still reads.
+const STOP: Duration = Duration::from_secs(2);
 
 /// A role's process.
 pub struct Role {
@@ -679,7 +681,7 @@ impl Cluster {
         bail!("{tool} is not allowed: {last}")
     }
 
-    /// Ends everything in good order.
+    /// Ends everything in good order; a role that takes its time for it is killed.
     pub async fn stop(mut self) {
         let roles = [
             &mut self.edge,
@@ -688,8 +690,8 @@ impl Cluster {
             &mut self.control,
         ];
         for role in roles.into_iter().chain(&mut self.ledger_2) {
-            // One that was killed by a drill is gone already.
-            let _ = role.end(Signal::SIGTERM).await;
+            // One that was killed by a drill is gone already. Who is not waited for any more is killed.
+            let _ = tokio::time::timeout(STOP, role.end(Signal::SIGTERM)).await;
         }
         self.nats.stop().await;
         self.postgres.stop().await;
