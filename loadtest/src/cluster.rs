@@ -139,6 +139,12 @@ impl Role {
         }
         Ok(())
     }
+
+    /// Ends it in good order; where it takes its time for that, at once. One that was killed is gone already.
+    pub(crate) async fn finish(&mut self) {
+        // Who is not waited for any more is killed.
+        let _ = tokio::time::timeout(STOP, self.end(Signal::SIGTERM)).await;
+    }
 }
 
 async fn listen(
@@ -690,8 +696,7 @@ impl Cluster {
             &mut self.control,
         ];
         for role in roles.into_iter().chain(&mut self.ledger_2) {
-            // One that was killed by a drill is gone already. Who is not waited for any more is killed.
-            let _ = tokio::time::timeout(STOP, role.end(Signal::SIGTERM)).await;
+            role.finish().await;
         }
         self.nats.stop().await;
         self.postgres.stop().await;
