@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// Waits for the turn to look whether `what` is there, and to install it: tests that run side by side want the same. The turn
-/// ends when what is returned is dropped.
+/// ends when what is returned is dropped. It is the thread that waits: futures of one task must not both ask for it.
 ///
 /// # Errors
 /// If there can be no file for it in the build directory.
