@@ -242,7 +242,7 @@ pub struct Cluster {
     edge_dir: PathBuf,
     /// A line for each edge's settings.
     pub(crate) counter_tls: String,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     /// Removed last.
     pub dir: TempDir,
 }
