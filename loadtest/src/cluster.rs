@@ -397,33 +397,24 @@ impl Cluster {
         let tenant = json!({ "tenant": "acme", "settings": if settings.is_null() { json!({}) } else { settings } });
         self.api(Method::POST, "/v1/tenants", Some(tenant)).await?;
         let ledger = self.join_token(json!({ "role": "ledger" })).await?;
-        self.ledger
-            .start(
-                "gRPC on",
-                &["--join", &control],
-                &[("PROCTOR_JOIN_TOKEN", &ledger)],
-            )
-            .await?;
-        if self.ledger_2.is_some() {
-            let token = self.join_token(json!({ "role": "ledger" })).await?;
-            if let Some(second) = &mut self.ledger_2 {
-                let join = [("PROCTOR_JOIN_TOKEN", token.as_str())];
-                second
-                    .start("gRPC on", &["--join", &control], &join)
-                    .await?;
-            }
-        }
         let edge = self
             .join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" }))
             .await?;
-        let said = self
-            .edge
-            .start(
-                "edge ",
-                &["--join", &control],
-                &[("PROCTOR_JOIN_TOKEN", &edge)],
-            )
-            .await?;
+        let join = ["--join", control.as_str()];
+        let ledger = [("PROCTOR_JOIN_TOKEN", ledger.as_str())];
+        let edge = [("PROCTOR_JOIN_TOKEN", edge.as_str())];
+        // Neither needs the other to start.
+        let (_, said) = tokio::try_join!(
+            self.ledger.start("gRPC on", &join, &ledger),
+            self.edge.start("edge ", &join, &edge),
+        )?;
+        if self.ledger_2.is_some() {
+            let token = self.join_token(json!({ "role": "ledger" })).await?;
+            if let Some(second) = &mut self.ledger_2 {
+                let token = [("PROCTOR_JOIN_TOKEN", token.as_str())];
+                second.start("gRPC on", &join, &token).await?;
+            }
+        }
         let id = said
             .iter()
             .find_map(|line| line.strip_prefix("enrolled as "))
