@@ -15,8 +15,12 @@ run: install ## Build, start everything, show the demo, keep serving
 	$(CARGO) build -p proctor
 	./target/debug/proctor dev --demo
 
+# What is built for it. One crate by itself may have its libraries with other features than the whole workspace has: whoever
+# has built that says so, or they are compiled again.
+DEMO_BUILD ?= -p proctor
+
 demo: install ## The same, but stop after the demo; fails if a step is not as it should be
-	$(CARGO) build -p proctor
+	$(CARGO) build $(DEMO_BUILD)
 	./target/debug/proctor dev --demo --exit
 
 SKIPPED := $(CURDIR)/target/skipped-tests
@@ -32,17 +36,19 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# One Postgres cluster for all tests, each with a database of its own.
+# One Postgres cluster for all tests, each with a database of its own. Binaries and tests in one build: what only tests need
+# gives libraries more features, and they would be compiled twice.
 unit:
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --tests
 ifeq ($(NEXTEST),yes)
 	./target/debug/proctor-with-servers --postgres-only $(CARGO) nextest run --workspace --no-fail-fast
 else
 	./target/debug/proctor-with-servers --postgres-only $(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 endif
 
+# Of the whole workspace, though few have some: with the features that everything is built with already.
 doctest:
-	$(CARGO) test --doc -p proctor-engine -p proctor-edge
+	$(CARGO) test --doc --workspace
 
 test-opa: ## The library's rules and their tests in the reference implementation, OPA itself
 	python3 edge/engine/tests/opa.py

@@ -168,6 +168,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<String> {
     let (_proxy, proxy) = own(&["proxy", "--to", &echo.to_string()]).await?;
     let cluster = Cluster::start(Options {
         settings: json!({ "intent": "when_declared" }),
+        durable: true,
         ..Options::default()
     })
     .await?;

@@ -40,6 +40,7 @@ pub struct Plan {
 pub async fn run(plan: Plan) -> anyhow::Result<String> {
     let cluster = Cluster::start(Options {
         settings: json!({ "intent": "when_declared" }),
+        durable: true,
         ..Options::default()
     })
     .await?;

@@ -29,6 +29,7 @@ pub async fn run(rounds: usize) -> anyhow::Result<String> {
     let provider = Provider::start(PAUSE).await?;
     let cluster = Cluster::start(Options {
         settings: json!({ "intent": "when_declared" }),
+        durable: true,
         ..Options::default()
     })
     .await?;

@@ -147,6 +147,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
     let (_proxy, proxy) = bench::own(&["proxy", "--to", &to]).await?;
     let cluster = Cluster::start(Options {
         settings: json!({ "intent": "when_declared" }),
+        durable: true,
         ..Options::default()
     })
     .await?;

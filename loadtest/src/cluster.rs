@@ -8,7 +8,7 @@ use crate::netns::relay;
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 pub use proctor_devstack::free_port;
-use proctor_devstack::{Nats, NatsOptions, Postgres, PostgresOptions};
+use proctor_devstack::{Durability, Nats, NatsOptions, Postgres, PostgresOptions};
 use reqwest::Method;
 pub use role::{Role, proctor_binary};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ use tokio::process::Command;
 
 /// How long a role may take to say that it is there.
 const START: Duration = Duration::from_secs(30);
+/// How long it may take to end when nothing is asked of it any more. An edge waits longer for streams that a test still reads.
+const STOP: Duration = Duration::from_secs(2);
 
 /// How an installation is to differ from the usual.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,9 @@ pub struct Options {
     pub edge_dir: Option<PathBuf>,
     /// Where Postgres keeps its data, if not with the rest.
     pub postgres_dir: Option<PathBuf>,
+    /// Whether Postgres flushes what it commits, as an operator's does: for what measures it, kills it or fails its disk. Else
+    /// what it commits outlives its processes alone, which begins and goes on sooner.
+    pub durable: bool,
     /// Settings of the tenant.
     pub settings: Value,
     /// Ledgers beyond the first: none or one.
@@ -81,7 +86,7 @@ pub struct Cluster {
     edge_dir: PathBuf,
     /// A line for each edge's settings.
     pub(crate) counter_tls: String,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     /// Removed last.
     pub dir: TempDir,
 }
@@ -99,8 +104,15 @@ impl Cluster {
         let data = options.data_dir.as_deref().unwrap_or(path);
         let postgres_dir = options.postgres_dir.clone();
         let postgres_dir = postgres_dir.unwrap_or_else(|| data.join("postgres"));
+        let postgres = PostgresOptions {
+            durability: match options.durable {
+                true => Durability::Durable,
+                false => Durability::Fast,
+            },
+            ..PostgresOptions::new(postgres_dir)
+        };
         let (postgres, nats) = tokio::try_join!(
-            Postgres::start(PostgresOptions::new(postgres_dir)),
+            Postgres::start(postgres),
             Nats::start(NatsOptions::new(data.join("nats"))),
         )?;
         postgres.create_database("proctor").await?;
@@ -229,33 +241,24 @@ impl Cluster {
         let tenant = json!({ "tenant": "acme", "settings": if settings.is_null() { json!({}) } else { settings } });
         self.api(Method::POST, "/v1/tenants", Some(tenant)).await?;
         let ledger = self.join_token(json!({ "role": "ledger" })).await?;
-        self.ledger
-            .start(
-                "gRPC on",
-                &["--join", &control],
-                &[("PROCTOR_JOIN_TOKEN", &ledger)],
-            )
-            .await?;
-        if self.ledger_2.is_some() {
-            let token = self.join_token(json!({ "role": "ledger" })).await?;
-            if let Some(second) = &mut self.ledger_2 {
-                let join = [("PROCTOR_JOIN_TOKEN", token.as_str())];
-                second
-                    .start("gRPC on", &["--join", &control], &join)
-                    .await?;
-            }
-        }
         let edge = self
             .join_token(json!({ "role": "edge", "tenants": ["acme"], "region": "local" }))
             .await?;
-        let said = self
-            .edge
-            .start(
-                "edge ",
-                &["--join", &control],
-                &[("PROCTOR_JOIN_TOKEN", &edge)],
-            )
-            .await?;
+        let join = ["--join", control.as_str()];
+        let ledger = [("PROCTOR_JOIN_TOKEN", ledger.as_str())];
+        let edge = [("PROCTOR_JOIN_TOKEN", edge.as_str())];
+        // Neither needs the other to start.
+        let (_, said) = tokio::try_join!(
+            self.ledger.start("gRPC on", &join, &ledger),
+            self.edge.start("edge ", &join, &edge),
+        )?;
+        if self.ledger_2.is_some() {
+            let token = self.join_token(json!({ "role": "ledger" })).await?;
+            if let Some(second) = &mut self.ledger_2 {
+                let token = [("PROCTOR_JOIN_TOKEN", token.as_str())];
+                second.start("gRPC on", &join, &token).await?;
+            }
+        }
         let id = said
             .iter()
             .find_map(|line| line.strip_prefix("enrolled as "))
@@ -399,7 +402,7 @@ impl Cluster {
             .map(drop)
     }
 
-    /// Ends everything in good order.
+    /// Ends everything in good order; a role that takes its time for it is killed.
     pub async fn stop(mut self) {
         let roles = [
             &mut self.edge,
@@ -408,8 +411,7 @@ impl Cluster {
             &mut self.control,
         ];
         for role in roles.into_iter().chain(&mut self.ledger_2) {
-            // One that was killed by a drill is gone already.
-            let _ = role.end(Signal::SIGTERM).await;
+            role.finish().await;
         }
         self.nats.stop().await;
         self.postgres.stop().await;

@@ -63,6 +63,14 @@ pub enum Drill {
 }
 
 impl Drill {
+    /// Whether the servers and the ledger have no part in it.
+    fn strikes_the_edge_alone(self) -> bool {
+        matches!(
+            self,
+            Self::D1 | Self::D10 | Self::D11 | Self::SlowDisk | Self::D12
+        )
+    }
+
     /// Kinds of alarms that may be in the chain afterwards.
     fn alarms(self) -> &'static [&'static str] {
         match self {
@@ -109,6 +117,7 @@ pub async fn run(drill: Drill, seed: u64) -> anyhow::Result<Report> {
         data_dir: image.as_ref().map(ImageDisk::path),
         edge_dir: on_disk(Drill::D10, "edge"),
         postgres_dir: on_disk(Drill::LedgerDisk, "postgres"),
+        durable: !drill.strikes_the_edge_alone(),
         more_ledgers: usize::from(matches!(drill, Drill::D2 | Drill::D9 | Drill::D27)),
         ledger_settings: match drill {
             // Each batch is followed by a seal, to be hit in.

@@ -382,12 +382,13 @@ impl Fleet {
 
     /// Ends everything in good order.
     pub async fn stop(mut self) {
+        // All edges first: what they hold, they give back to the counter, and wait for its answer.
+        self.cluster.edge.finish().await;
         for edge in &mut self.edges {
-            // One that was killed is gone already.
-            let _ = edge.role.end(Signal::SIGTERM).await;
+            edge.role.finish().await;
         }
         for node in &mut self.nodes {
-            let _ = node.role.end(Signal::SIGTERM).await;
+            node.role.finish().await;
         }
         self.cluster.stop().await;
     }

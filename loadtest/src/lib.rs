@@ -6,7 +6,7 @@
 //! and [`budget`] (counters, several edges, wrong clocks, budgets that are fought over), [`bench`] (throughput and latency next to a
 //! plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`), [`bench_mcp`] (streams, idle streams, connections),
 //! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`acme`] (what many tests begin with),
-//! [`mcp`] (a client of MCP by hand), [`wire`] (what no client library would send).
+//! [`install`] (what they install), [`mcp`] (a client of MCP by hand), [`wire`] (what no client library would send).
 
 pub mod acme;
 pub mod agentdojo;
@@ -22,6 +22,7 @@ pub mod conformance;
 pub mod delay;
 pub mod drill;
 pub mod fleet;
+pub mod install;
 pub mod load;
 pub mod mcp;
 pub mod netns;

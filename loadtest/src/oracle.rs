@@ -80,17 +80,8 @@ pub async fn settled_but_for(
 /// Events in the edge's spool that the ledger does not have.
 pub async fn spooled(cluster: &Cluster) -> Option<u64> {
     let url = format!("{}/metrics", cluster.edge_admin_url);
-    let text = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .ok()?
-        .get(url)
-        .send()
-        .await
-        .ok()?
-        .text()
-        .await
-        .ok()?;
+    let answer = cluster.http.get(url).send().await.ok()?;
+    let text = answer.text().await.ok()?;
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("proctor_edge_spool_events "))?;

@@ -77,6 +77,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
     let mut cluster = Cluster::start(Options {
         settings: json!({ "intent": "when_declared" }),
         more_ledgers: 1,
+        durable: true,
         ..Options::default()
     })
     .await?;

@@ -10,6 +10,7 @@
 
 use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
+use proctor_loadtest::install::turn;
 use proctor_loadtest::load::{Load, prepare};
 use proctor_loadtest::oracle;
 use proctor_loadtest::upstream::Upstream;
@@ -32,6 +33,7 @@ fn python() -> Option<PathBuf> {
     {
         return None;
     }
+    let _turn = turn("audit-venv").unwrap();
     if !venv.join("installed").is_file() {
         let made = run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).unwrap();
         assert!(made.status.success(), "{made:?}");

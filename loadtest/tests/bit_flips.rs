@@ -88,7 +88,11 @@ async fn verified(cluster: &Cluster) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_flips_in_an_entry_in_postgres_is_found() {
-    let cluster = Cluster::start(Options::default()).await.unwrap();
+    let options = Options {
+        durable: true,
+        ..Options::default()
+    };
+    let cluster = Cluster::start(options).await.unwrap();
     let upstream = Upstream::start(Duration::from_millis(2)).await.unwrap();
     let token = prepare(&cluster, &upstream).await.unwrap();
     let load = Load::start(&cluster.edge_url, &token, 4, SEED).unwrap();

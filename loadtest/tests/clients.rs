@@ -17,6 +17,7 @@ mod npm;
 use npm::{has, here, is_fresh, succeeds};
 use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, free_port, proctor_binary};
+use proctor_loadtest::install::turn;
 use proctor_loadtest::load::{allow_all, in_secs};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ async fn installed() -> bool {
     if !npm::install().await {
         return false;
     }
+    let _turn = turn("clients-venv").unwrap();
     let (stamp, requirements) = (venv().join("installed"), here().join("requirements.txt"));
     if !is_fresh(&stamp, &requirements) {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(venv())).await;

@@ -1,6 +1,6 @@
 //! A role's process, and what it says of itself.
 
-use super::START;
+use super::{START, STOP};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -124,6 +124,12 @@ impl Role {
             child.wait().await?;
         }
         Ok(())
+    }
+
+    /// Ends it in good order; where it takes its time for that, at once. One that was killed is gone already.
+    pub(crate) async fn finish(&mut self) {
+        // Who is not waited for any more is killed.
+        let _ = tokio::time::timeout(STOP, self.end(Signal::SIGTERM)).await;
     }
 }
 

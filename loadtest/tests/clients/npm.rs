@@ -1,6 +1,7 @@
 //! The official clients and servers, as npm has them.
 
 use proctor_devstack::skipped;
+use proctor_loadtest::install::turn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -41,6 +42,7 @@ pub(crate) async fn install() -> bool {
         skipped("npm is absent");
         return false;
     }
+    let _turn = turn("clients").unwrap();
     let stamp = here().join("node_modules/.package-lock.json");
     if !is_fresh(&stamp, &here().join("package-lock.json")) {
         // Not `ci`: that refuses a lock without an optional package for Windows that some registries lack.

@@ -1,5 +1,6 @@
 //! The official Python clients, installed once for all tests that use them.
 
+use proctor_loadtest::install::turn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
@@ -40,11 +41,7 @@ pub(crate) fn fresh(stamp: &Path, source: &Path) -> bool {
 
 /// Installs the clients, unless they are.
 pub(crate) async fn install() {
-    // Tests of several programs may come here at once.
-    let lock = venv().with_extension("lock");
-    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
-    let lock = std::fs::File::create(lock).unwrap();
-    lock.lock().unwrap();
+    let _turn = turn("llm-venv").unwrap();
     let (stamp, requirements) = (venv().join("installed"), here().join("requirements.txt"));
     if !fresh(&stamp, &requirements) {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(venv())).await;

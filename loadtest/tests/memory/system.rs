@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options, Role, proctor_binary};
+use proctor_loadtest::install::turn;
 use proctor_loadtest::load::{allow_all, digest, in_secs};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,9 +43,8 @@ pub(crate) async fn installed() -> bool {
         skipped("npm is absent");
         return false;
     }
-    // Tests of the other clients may be installing the same.
-    let lock = std::fs::File::create(std::env::temp_dir().join("proctor-clients.lock")).unwrap();
-    lock.lock().unwrap();
+    // The tests of the other clients install the same.
+    let _turn = turn("clients").unwrap();
     if !server_script().is_file() {
         let status = Command::new("npm")
             .args(["install", "--no-save", "--no-audit", "--no-fund"])

@@ -1,6 +1,7 @@
 //! A private Postgres cluster.
 
 mod cluster;
+mod template;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::leftover::{end_leftover, kill_stragglers, processes};
 use crate::programs::{Program, find_program};
 use crate::{DevstackError, Supervision, ports};
 
-pub(crate) use cluster::{Cluster, make_template};
+use cluster::Cluster;
 
 /// The superuser of every private cluster.
 pub const SUPERUSER: &str = "proctor";
@@ -45,7 +46,8 @@ pub enum Durability {
     #[default]
     Durable,
     /// A committed transaction survives the death of every process, not that of the machine:
-    /// written to the operating system before the commit returns, but not flushed. For tests.
+    /// written to the operating system before the commit returns, but not flushed. For tests, whose clusters are
+    /// copies of one, with its password.
     Fast,
 }
 

@@ -1,17 +1,14 @@
 //! Fresh servers for one test.
 
-use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
-use crate::home::{Home, create_dir};
-use crate::postgres::{Cluster, create_database, drop_database, make_template};
-use crate::programs::{Program, find_program};
+use crate::postgres::{create_database, drop_database};
 use crate::secret::random_password;
 use crate::{DevstackError, Durability, Nats, NatsOptions, Postgres, PostgresOptions};
 
@@ -134,12 +131,9 @@ impl TestPostgres {
     /// See [`Postgres::start`].
     pub async fn private() -> Result<Self, DevstackError> {
         let dir = test_dir("pg")?;
-        let data_dir = dir.path().to_owned();
-        let template = postgres_template()?;
-        Cluster::plant(&Home::open(&data_dir)?, &template)?;
         let options = PostgresOptions {
             durability: Durability::Fast,
-            ..PostgresOptions::new(data_dir)
+            ..PostgresOptions::new(dir.path())
         };
         let server = Postgres::start(options).await?;
         let database = fresh_database_name()?;
@@ -280,64 +274,5 @@ fn sweep(base: &Path) {
         if gone && meta.is_dir() && meta.uid() == me && age.is_some_and(|age| age > STALE_AFTER) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-/// The cluster that tests copy: `initdb` takes seconds, a copy a few hundredths of one.
-fn postgres_template() -> Result<PathBuf, DevstackError> {
-    let initdb = find_program(Program::Initdb)?;
-    let initdb = initdb
-        .canonicalize()
-        .map_err(DevstackError::io("resolve", &initdb))?;
-    // One template per Postgres installation: its path names the major version.
-    let installation: String = initdb
-        .to_string_lossy()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    let cache = template_cache()?;
-    let template = cache.join(installation);
-    if template.is_dir() {
-        return Ok(template);
-    }
-    let path = cache.join("lock");
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(DevstackError::io("open", &path))?;
-    lock.lock().map_err(DevstackError::io("lock", &path))?;
-    if !template.is_dir() {
-        let made = template.with_extension("new");
-        crate::home::remove_dir(&made)?;
-        make_template(&made)?;
-        std::fs::rename(&made, &template).map_err(DevstackError::io("rename", &made))?;
-    }
-    Ok(template)
-}
-
-/// In the build directory of the test that runs (the one cargo has tagged), else below `/tmp`,
-/// where it must be ours: the servers of all tests start from what is in it.
-fn template_cache() -> Result<PathBuf, DevstackError> {
-    let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").is_file());
-    if let Some(cache) = target.map(|target| target.join("devstack-templates"))
-        && create_dir(&cache, 0o700).is_ok()
-    {
-        return Ok(cache);
-    }
-    let me = nix::unistd::geteuid().as_raw();
-    let cache = PathBuf::from(format!("/tmp/proctor-devstack-templates-{me}"));
-    create_dir(&cache, 0o700)?;
-    let owner = std::fs::symlink_metadata(&cache).map_err(DevstackError::io("inspect", &cache))?;
-    if owner.is_dir() && owner.uid() == me {
-        Ok(cache)
-    } else {
-        Err(DevstackError::io("trust", &cache)(
-            std::io::ErrorKind::PermissionDenied.into(),
-        ))
     }
 }

@@ -185,29 +185,56 @@ async fn only_the_password_opens_it_and_only_over_loopback() {
     );
 }
 
+/// `initdb` gives each cluster a number of its own, which a copy shares.
+#[tokio::test]
+async fn only_clusters_that_may_be_lost_are_copies() {
+    let (first, second, durable) = (dir(), dir(), dir());
+    let mut numbers = Vec::new();
+    for options in [
+        fast(&first),
+        fast(&second),
+        PostgresOptions::new(durable.path()),
+    ] {
+        let postgres = Postgres::start(options).await.unwrap();
+        let mut connection = PgConnection::connect(&postgres.url("postgres"))
+            .await
+            .unwrap();
+        let number: i64 = sqlx::query_scalar("select system_identifier from pg_control_system()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        numbers.push(number);
+    }
+    assert_eq!(numbers[0], numbers[1]);
+    assert_ne!(numbers[0], numbers[2]);
+}
+
 #[tokio::test]
 async fn secrets_on_disk_are_for_the_owner_alone() {
     use std::os::unix::fs::MetadataExt;
-    let dir = dir();
-    let _postgres = Postgres::start(fast(&dir)).await.unwrap();
-    for (name, mode) in [
-        ("superuser.password", 0o600),
-        ("postgres.log", 0o600),
-        ("cluster", 0o700),
-    ] {
-        let meta = std::fs::metadata(dir.path().join(name)).unwrap();
-        assert_eq!(meta.mode() & 0o777, mode, "{name}");
+    let (copied, made) = (dir(), dir());
+    for options in [fast(&copied), PostgresOptions::new(made.path())] {
+        let dir = options.data_dir.clone();
+        let _postgres = Postgres::start(options).await.unwrap();
+        for (name, mode) in [
+            ("superuser.password", 0o600),
+            ("postgres.log", 0o600),
+            ("cluster", 0o700),
+        ] {
+            let meta = std::fs::metadata(dir.join(name)).unwrap();
+            assert_eq!(meta.mode() & 0o777, mode, "{name}");
+        }
+        let left: Vec<_> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert!(
+            !left
+                .iter()
+                .any(|name| name.to_string_lossy().ends_with(".pw")),
+            "{left:?}"
+        );
     }
-    let left: Vec<_> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
-    assert!(
-        !left
-            .iter()
-            .any(|name| name.to_string_lossy().ends_with(".pw")),
-        "{left:?}"
-    );
 }
 
 #[tokio::test]
@@ -253,11 +280,14 @@ async fn a_lost_password_is_an_error_and_destroys_nothing() {
 
 #[tokio::test]
 async fn a_half_made_cluster_is_made_again() {
-    let dir = dir();
-    std::fs::create_dir_all(dir.path().join("cluster.new/base")).unwrap();
-    std::fs::write(dir.path().join("superuser.password"), "left over").unwrap();
-    let postgres = Postgres::start(fast(&dir)).await.unwrap();
-    assert_eq!(one(&postgres.url("postgres"), "select 1").await, 1);
+    let (copied, made) = (dir(), dir());
+    for options in [fast(&copied), PostgresOptions::new(made.path())] {
+        let dir = &options.data_dir;
+        std::fs::create_dir_all(dir.join("cluster.new/base")).unwrap();
+        std::fs::write(dir.join("superuser.password"), "left over").unwrap();
+        let postgres = Postgres::start(options).await.unwrap();
+        assert_eq!(one(&postgres.url("postgres"), "select 1").await, 1);
+    }
 }
 
 #[tokio::test]
@@ -295,10 +325,7 @@ async fn as_root_it_runs_unprivileged_even_below_a_closed_directory() {
     // Like root's home: nobody else may pass.
     std::fs::set_permissions(outer.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let data_dir = outer.path().join("project/.proctor/pg");
-    let options = PostgresOptions {
-        durability: Durability::Fast,
-        ..PostgresOptions::new(&data_dir)
-    };
+    let options = PostgresOptions::new(&data_dir);
     let postgres = Postgres::start(options.clone()).await.unwrap();
     postgres
         .execute("postgres", "create table t as select 5 as n")

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::template::Template;
 use super::{Durability, SUPERUSER};
 use crate::DevstackError;
 use crate::account::Account;
@@ -18,7 +19,7 @@ use crate::secret::{random_password, read_password, write_private};
 const ROOT_FALLBACK: &str = "/var/lib/proctor-devstack";
 
 /// The password's place in the data directory, and in a template.
-const PASSWORD_FILE: &str = "superuser.password";
+pub(super) const PASSWORD_FILE: &str = "superuser.password";
 
 /// An initialised cluster.
 #[derive(Clone)]
@@ -41,9 +42,10 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// The cluster of a data directory; made by `initdb` if there is none yet.
+    /// The cluster of a data directory; made if there is none yet: by `initdb`, or, where it need not outlive the machine,
+    /// as a copy of one that `initdb` made before.
     ///
-    /// `initdb` works on `cluster.new`; the rename to `cluster` is the last step. A crash before it
+    /// Either works on `cluster.new`; the rename to `cluster` is the last step. A crash before it
     /// leaves a password and no cluster, and the next start begins again.
     pub(crate) async fn open(home: &Home, durability: Durability) -> Result<Self, DevstackError> {
         let account = Account::for_postgres()?;
@@ -65,17 +67,14 @@ impl Cluster {
             }
             _ => remove_dir(&dir)?,
         }
-        let password = random_password()?;
-        // The password first, the cluster's rename last: whoever sees the cluster has its password.
-        write_private(&password_file, &password)?;
         let made = place.dir.join("cluster.new");
-        let job = InitDb {
+        let job = Making {
             dir: made.clone(),
             account,
-            password: password.clone(),
+            password_file,
             durability,
         };
-        run_blocking(move || job.run()).await?;
+        let password = run_blocking(move || job.run()).await?;
         std::fs::rename(&made, &dir).map_err(DevstackError::io("rename", &made))?;
         Ok(Self {
             dir,
@@ -83,21 +82,41 @@ impl Cluster {
             password,
         })
     }
+}
 
-    /// Puts a copy of `template` into a data directory that has no cluster yet.
-    pub(crate) fn plant(home: &Home, template: &Path) -> Result<(), DevstackError> {
-        let account = Account::for_postgres()?;
-        let place = Place::of(home, account)?;
-        let made = place.dir.join("cluster.new");
-        remove_dir(&made)?;
-        copy_tree(&template.join("cluster"), &made, account)?;
-        let password = read_password(&template.join(PASSWORD_FILE))?;
-        let password = password.ok_or(DevstackError::PasswordMissing {
-            dir: template.to_owned(),
-        })?;
-        write_private(&home.dir().join(PASSWORD_FILE), &password)?;
-        let dir = place.dir.join("cluster");
-        std::fs::rename(&made, &dir).map_err(DevstackError::io("rename", &made))
+/// A cluster in the making.
+struct Making {
+    dir: PathBuf,
+    account: Option<Account>,
+    password_file: PathBuf,
+    durability: Durability,
+}
+
+impl Making {
+    /// Makes it; its superuser's password. That is written first, and the caller renames the cluster last: whoever sees the
+    /// cluster has its password.
+    fn run(self) -> Result<String, DevstackError> {
+        match self.durability {
+            Durability::Durable => {
+                let password = random_password()?;
+                write_private(&self.password_file, &password)?;
+                let job = InitDb {
+                    dir: self.dir,
+                    account: self.account,
+                    password: password.clone(),
+                    durability: self.durability,
+                };
+                job.run()?;
+                Ok(password)
+            }
+            Durability::Fast => {
+                let template = Template::find()?;
+                write_private(&self.password_file, &template.password)?;
+                remove_dir(&self.dir)?;
+                copy_tree(&template.cluster, &self.dir, self.account)?;
+                Ok(template.password)
+            }
+        }
     }
 }
 
@@ -132,15 +151,15 @@ impl Place {
 }
 
 /// One run of `initdb`.
-pub(crate) struct InitDb {
-    pub(crate) dir: PathBuf,
-    pub(crate) account: Option<Account>,
-    pub(crate) password: String,
-    pub(crate) durability: Durability,
+pub(super) struct InitDb {
+    pub(super) dir: PathBuf,
+    pub(super) account: Option<Account>,
+    pub(super) password: String,
+    pub(super) durability: Durability,
 }
 
 impl InitDb {
-    pub(crate) fn run(&self) -> Result<(), DevstackError> {
+    pub(super) fn run(&self) -> Result<(), DevstackError> {
         remove_dir(&self.dir)?;
         create_dir(&self.dir, 0o700)?;
         let password_file = self.dir.with_extension("pw");
@@ -194,31 +213,12 @@ impl InitDb {
     }
 }
 
-/// A cluster without a home, to be copied by [`Cluster::plant`]; `dir` must not exist yet.
-pub(crate) fn make_template(dir: &Path) -> Result<(), DevstackError> {
-    let account = Account::for_postgres()?;
-    // `initdb` runs where its account can reach; the template then lives where we like.
-    let workshop = tempfile::tempdir_in("/tmp").map_err(DevstackError::io(
-        "create a directory in",
-        Path::new("/tmp"),
-    ))?;
-    create_dir(workshop.path(), 0o711)?;
-    let made = workshop.path().join("cluster");
-    let password = random_password()?;
-    InitDb {
-        dir: made.clone(),
-        account,
-        password: password.clone(),
-        durability: Durability::Fast,
-    }
-    .run()?;
-    create_dir(dir, 0o700)?;
-    copy_tree(&made, &dir.join("cluster"), None)?;
-    write_private(&dir.join(PASSWORD_FILE), &password)
-}
-
 /// Copies a tree of directories and plain files, private to the account.
-fn copy_tree(from: &Path, to: &Path, account: Option<Account>) -> Result<(), DevstackError> {
+pub(super) fn copy_tree(
+    from: &Path,
+    to: &Path,
+    account: Option<Account>,
+) -> Result<(), DevstackError> {
     create_dir(to, 0o700)?;
     let entries = std::fs::read_dir(from).map_err(DevstackError::io("list", from))?;
     for entry in entries {
@@ -238,9 +238,9 @@ fn copy_tree(from: &Path, to: &Path, account: Option<Account>) -> Result<(), Dev
     account.map_or(Ok(()), |account| account.own(to))
 }
 
-async fn run_blocking(
-    job: impl FnOnce() -> Result<(), DevstackError> + Send + 'static,
-) -> Result<(), DevstackError> {
+async fn run_blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, DevstackError> + Send + 'static,
+) -> Result<T, DevstackError> {
     match tokio::task::spawn_blocking(job).await {
         Ok(done) => done,
         Err(_) => Err(DevstackError::HelperFailed {
