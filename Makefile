@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-content bench-ledger conformance fuzz test-opa
+.PHONY: help run demo test check lint unit doctest regen fmt clean install bench-agentdojo bench-taubench bench-content bench-ledger conformance fuzz test-opa
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -56,6 +56,10 @@ test-opa: ## The library's rules and their tests in the reference implementation
 bench-agentdojo: install ## Replay AgentDojo's attacks and tasks through a running edge; fails beyond 6 attacks or below 85 tasks
 	$(CARGO) build --workspace --bins
 	./target/debug/proctor-loadtest agentdojo --attacks-max 6 --untouched-min 85
+
+bench-taubench: install ## Replay tau2-bench's tasks, and attacks from a poisoned catalogue, through a running edge
+	$(CARGO) build --workspace --bins
+	./target/debug/proctor-loadtest taubench
 
 bench-content: ## The content filter's precision and recall beside presidio's patterns and detect-secrets; fails where F1 is below presidio's
 	$(CARGO) build --release -p proctor

@@ -5,11 +5,10 @@
 //! audit chain), [`drill`] (the faults), [`storm`] (all of them at random), [`fleet`], [`netns`], [`delay`], [`callers`], [`clocks`]
 //! and [`budget`] (counters, several edges, wrong clocks, budgets that are fought over), [`bench`] (throughput and latency next to a
 //! plain reverse proxy), [`bench_ledger`] (events a second, next to a bare `COPY`), [`bench_mcp`] (streams, idle streams, connections),
-//! [`agentdojo`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`acme`] (what many tests begin with),
+//! [`replay`] (somebody else's attacks and tasks), [`conformance`] (the MCP conformance suite), [`acme`] (what many tests begin with),
 //! [`install`] (what they install), [`mcp`] (a client of MCP by hand), [`wire`] (what no client library would send).
 
 pub mod acme;
-pub mod agentdojo;
 pub mod bench;
 pub mod bench_ledger;
 pub mod bench_llm;
@@ -28,6 +27,7 @@ pub mod mcp;
 pub mod netns;
 pub mod oracle;
 pub mod provider;
+pub mod replay;
 pub mod storm;
 pub mod upstream;
 pub mod wire;

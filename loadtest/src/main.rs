@@ -7,13 +7,13 @@
 
 use anyhow::Context;
 use clap::Parser;
-use proctor_loadtest::agentdojo;
 use proctor_loadtest::bench::{self, Plan};
 use proctor_loadtest::bench_ledger;
 use proctor_loadtest::bench_llm;
 use proctor_loadtest::bench_mcp;
 use proctor_loadtest::conformance;
 use proctor_loadtest::drill::{self, Drill};
+use proctor_loadtest::replay::Benchmark;
 use proctor_loadtest::storm;
 use proctor_loadtest::wire::{bombs, forwarded, frames, malformed, slow, smuggle, upstreams};
 use std::net::SocketAddr;
@@ -142,7 +142,14 @@ enum Command {
     },
     /// AgentDojo's ground truth through a running edge: attacks executed, user tasks untouched
     Agentdojo {
-        /// For the replay: `--suite banking`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
+        /// For the replay: `--suite banking`, `--version v1.1`, `--attack tool_knowledge`, `--details FILE`, `--attacks-max N`,
+        /// `--untouched-min N`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// tau2-bench's ground truth through a running edge: customers' tasks untouched, and a poisoned catalogue
+    Taubench {
+        /// For the replay: `--domain retail`, `--details FILE`, `--attacks-max N`, `--untouched-min N`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -369,7 +376,8 @@ async fn main() -> anyhow::Result<()> {
             println!("seed {seed}: {:?}", storm::run(plan).await?);
             Ok(())
         }
-        Command::Agentdojo { arguments } => agentdojo::replay(&arguments).await,
+        Command::Agentdojo { arguments } => Benchmark::AgentDojo.replay(&arguments).await,
+        Command::Taubench { arguments } => Benchmark::TauBench.replay(&arguments).await,
         Command::Conformance { revision: None, .. } => {
             println!("{}", conformance::all().await?);
             Ok(())

@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use proctor_devstack::skipped;
 use proctor_loadtest::cluster::{Cluster, Options};
 use proctor_loadtest::load::{allow_all, digest, in_secs};
-use proctor_loadtest::{agentdojo, oracle};
+use proctor_loadtest::oracle;
+use proctor_loadtest::replay::Benchmark;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -347,5 +348,5 @@ async fn agentdojo_banking() {
         "14",
     ];
     let arguments: Vec<String> = bars.iter().map(|text| (*text).to_owned()).collect();
-    agentdojo::replay(&arguments).await.unwrap();
+    Benchmark::AgentDojo.replay(&arguments).await.unwrap();
 }

@@ -1,20 +1,27 @@
-"""AgentDojo's tools as MCP servers, one for each suite, on an environment that the replay sets."""
+"""Tools of a benchmark as MCP servers, one for each suite."""
 
 import json
 import threading
 import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import mcp_types as types
 import uvicorn
-from agentdojo.functions_runtime import FunctionsRuntime
-from agentdojo.task_suite.load_suites import get_suites
 from mcp.server.lowlevel.server import Server
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-VERSION = "v1.2.2"
-SUITES = get_suites(VERSION)
+
+class Tools(Protocol):
+    """The tools of one suite on the environment of the moment."""
+
+    def definitions(self) -> list[dict]:
+        """Name, description and input schema of each."""
+
+    def run(self, tool: str, arguments: dict) -> tuple[object, str | None]:
+        """The result, and the error if there is one."""
 
 
 def jsonable(value):
@@ -29,25 +36,14 @@ def jsonable(value):
     return str(value)
 
 
-class Tools:
-    """The tools of one suite on the environment of the moment."""
+def application(name: str, tools: Tools):
+    """A result that is not text comes as {"result": ...}."""
 
-    def __init__(self, suite: str):
-        self.suite = SUITES[suite]
-        self.runtime = FunctionsRuntime(self.suite.tools)
-        self.environment = None
+    async def listed(_context, _params) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool.model_validate(tool) for tool in tools.definitions()])
 
-    def definitions(self) -> list[dict]:
-        return [
-            {"name": tool.name, "description": tool.description, "inputSchema": tool.parameters.model_json_schema()}
-            for tool in self.suite.tools
-        ]
-
-    async def list(self, _context, _params) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[types.Tool.model_validate(tool) for tool in self.definitions()])
-
-    async def call(self, _context, params) -> types.CallToolResult:
-        result, error = self.runtime.run_function(self.environment, params.name, params.arguments or {})
+    async def called(_context, params) -> types.CallToolResult:
+        result, error = tools.run(params.name, params.arguments or {})
         if error:
             return types.CallToolResult(content=[types.TextContent(type="text", text=error)], is_error=True)
         result = jsonable(result)
@@ -57,18 +53,14 @@ class Tools:
         text = types.TextContent(type="text", text=json.dumps(structured))
         return types.CallToolResult(content=[text], structured_content=structured)
 
+    return Server(name, on_list_tools=listed, on_call_tool=called).streamable_http_app(
+        streamable_http_path="/mcp", json_response=True, stateless_http=True
+    )
 
-def serve(port: int) -> dict[str, Tools]:
+
+def serve(port: int, suites: dict[str, Tools]) -> None:
     """Serves all suites at /{suite}/mcp, in a thread."""
-    tools = {suite: Tools(suite) for suite in SUITES}
-    apps = {
-        suite: Server(suite, on_list_tools=of.list, on_call_tool=of.call).streamable_http_app(
-            streamable_http_path="/mcp", json_response=True, stateless_http=True
-        )
-        for suite, of in tools.items()
-    }
-
-    from contextlib import AsyncExitStack, asynccontextmanager
+    apps = {suite: application(suite, tools) for suite, tools in suites.items()}
 
     @asynccontextmanager
     async def lifespan(_app):
@@ -82,4 +74,3 @@ def serve(port: int) -> dict[str, Tools]:
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.02)
-    return tools
