@@ -61,12 +61,13 @@ bench-taubench: install ## Replay tau2-bench's tasks, and attacks from a poisone
 	$(CARGO) build --workspace --bins
 	./target/debug/proctor-loadtest taubench
 
-bench-content: ## The content filter's precision and recall beside presidio's patterns and detect-secrets; fails where F1 is below presidio's
+bench-content: ## The content filter's precision and recall beside presidio's patterns and detect-secrets, on the corpus of the rules and on one unseen; fails where F1 is below presidio's on the first
 	$(CARGO) build --release -p proctor
 	test -x .proctor/content/bin/python || python3 -m venv .proctor/content
 	.proctor/content/bin/pip install -q -r loadtest/content/requirements.txt
 	.proctor/content/bin/pip install -q --no-deps -r loadtest/content/requirements-no-deps.txt
 	.proctor/content/bin/python loadtest/content/measure.py target/release/proctor
+	.proctor/content/bin/python loadtest/content/unseen.py target/release/proctor
 
 BENCH_SECONDS ?= 60
 
