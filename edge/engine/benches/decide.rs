@@ -13,6 +13,10 @@ use proctor_engine::{Call, Decision, Evaluator, ToolQuery, decide, json};
 use scenario::{Given, Scenario};
 use serde_json::json;
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -16,6 +16,10 @@ use proctor_model::budget::{AccountKey, Meter, Scope, Window};
 use scenario::{Given, Scenario};
 use serde_json::{Map, Value, json};
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

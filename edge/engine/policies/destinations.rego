@@ -15,38 +15,25 @@ target_pointers contains pointer if {
 	role == "target"
 }
 
-aside_pointers contains pointer if {
-	some pointer in object.get(input.tool, "consequential", [])
-	object.get(input.tool.roles, pointer, "") == ""
+destination_values contains value if {
+	some pointer in target_pointers
+	value := plain_values[pointer]
 }
 
 destination_values contains value if {
 	some pointer in target_pointers
-	steps := pointer_steps(pointer)
-	is_plain_pointer(steps)
-	value := object.get(input.args, steps, null)
-}
-
-destination_values contains value if {
-	some pointer in target_pointers
-	steps := pointer_steps(pointer)
-	not is_plain_pointer(steps)
-	some value in pointed_values(steps)
+	some value in pointed_values(winding_ways[pointer])
 }
 
 destination_values contains value if {
 	some pointer in aside_pointers
-	steps := pointer_steps(pointer)
-	is_plain_pointer(steps)
-	value := object.get(input.args, steps, null)
+	value := plain_values[pointer]
 	names_something(value)
 }
 
 destination_values contains value if {
 	some pointer in aside_pointers
-	steps := pointer_steps(pointer)
-	not is_plain_pointer(steps)
-	some value in pointed_values(steps)
+	some value in pointed_values(winding_ways[pointer])
 	names_something(value)
 }
 

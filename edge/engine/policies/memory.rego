@@ -22,6 +22,11 @@ memory_rules contains rule if {
 	is_object(rule)
 }
 
+memory_binding contains rule if {
+	some rule in memory_rules
+	memory_binds(rule)
+}
+
 memory_binds(rule) if {
 	some verb in rule.verbs
 	verb == input.tool.verb
@@ -57,22 +62,19 @@ memory_vouches(pointer, trust) if {
 }
 
 memory_missing if {
-	some rule in memory_rules
-	memory_binds(rule)
+	some rule in memory_binding
 	some pointer in memory_guarded(rule)
 	not memory_vouches(pointer, rule.trust)
 }
 
 # Nothing there that could be vouched for, or too many values to be told apart.
 memory_missing if {
-	some rule in memory_rules
-	memory_binds(rule)
+	some rule in memory_binding
 	count(memory_guarded(rule)) == 0
 }
 
 memory_missing if {
-	some rule in memory_rules
-	memory_binds(rule)
+	some rule in memory_binding
 	count(input.origins) >= 64
 }
 
@@ -97,17 +99,20 @@ escalate contains ground if {
 }
 
 deny contains "setting_malformed" if {
-	some rule in memory_rules
+	some rule in data.settings.memory.required
+	is_object(rule)
 	not rule.trust in {"agent", "verified"}
 }
 
 deny contains "setting_malformed" if {
-	some rule in memory_rules
+	some rule in data.settings.memory.required
+	is_object(rule)
 	not is_array(object.get(rule, "roles", null))
 }
 
 deny contains "setting_malformed" if {
-	some rule in memory_rules
+	some rule in data.settings.memory.required
+	is_object(rule)
 	not is_array(object.get(rule, "verbs", null))
 	not is_array(object.get(rule, "tools", null))
 }

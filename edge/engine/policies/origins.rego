@@ -13,6 +13,11 @@ origins_bind if {
 # The values that a role is for. In the pointer of a role `*` is any one step, and an index may be missing: each name in it
 # has to stand in the pointer of the value.
 guarded contains pointer if {
+	some pointer, _ in input.origins
+	guards_exactly(pointer)
+}
+
+guarded contains pointer if {
 	some at, role in input.tool.roles
 	role in data.settings.origins.roles
 	names := {step | some step in split(at, "/"); not any_step(step)}
@@ -20,11 +25,21 @@ guarded contains pointer if {
 	names & steps == names
 }
 
-steps_of := {pointer: {step | some step in split(pointer, "/")} | some pointer, _ in input.origins}
+# The same without taking it apart, which most pointers need not be.
+guards_exactly(pointer) if input.tool.roles[pointer] in data.settings.origins.roles
+
+# Of what is not guarded by then.
+steps_of := {pointer: {step | some step in split(pointer, "/")} |
+	some pointer, _ in input.origins
+	not guards_exactly(pointer)
+}
 
 any_step("*") := true
 
-any_step(step) if regex.match(`^[0-9]+$`, step)
+any_step(step) if {
+	step != ""
+	trim(step, "0123456789") == ""
+}
 
 proved(pointer) if {
 	some origin in input.origins[pointer]

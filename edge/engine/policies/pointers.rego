@@ -7,6 +7,32 @@ import rego.v1
 
 pointer_steps(pointer) := split(trim_prefix(pointer, "/"), "/")
 
+# What is at the end of each plain way, and the other ways' steps: found out once, however many rules ask.
+plain_values[pointer] := object.get(input.args, steps, null) if {
+	some pointer in bound_pointers
+	steps := pointer_steps(pointer)
+	is_plain_pointer(steps)
+}
+
+winding_ways[pointer] := steps if {
+	some pointer in bound_pointers
+	steps := pointer_steps(pointer)
+	not is_plain_pointer(steps)
+}
+
+# Those of roles that a rule is about, and those without a role that matter all the same.
+bound_pointers contains pointer if {
+	some pointer, role in input.tool.roles
+	role in {"target", "amount"}
+}
+
+bound_pointers contains pointer if some pointer in aside_pointers
+
+aside_pointers contains pointer if {
+	some pointer in object.get(input.tool, "consequential", [])
+	object.get(input.tool.roles, pointer, "") == ""
+}
+
 # Neither `*` nor a list on the way: `object.get` has the value.
 is_plain_pointer(steps) if {
 	not "*" in steps

@@ -12,16 +12,12 @@ amount_pointers contains pointer if {
 
 amounts contains value if {
 	some pointer in amount_pointers
-	steps := pointer_steps(pointer)
-	is_plain_pointer(steps)
-	value := object.get(input.args, steps, null)
+	value := plain_values[pointer]
 }
 
 amounts contains value if {
 	some pointer in amount_pointers
-	steps := pointer_steps(pointer)
-	not is_plain_pointer(steps)
-	some value in pointed_values(steps)
+	some value in pointed_values(winding_ways[pointer])
 }
 
 amount_optional if {

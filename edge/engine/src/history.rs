@@ -27,7 +27,7 @@ pub struct History {
     pub(crate) answered: BTreeSet<ToolRef>,
     /// Latest last.
     pub(crate) last: VecDeque<Past>,
-    /// What policies see of it: made anew when it changes, not for each decision.
+    /// What policies see of it: changed with it, a member at a time, as a server may say a thousand things in one call.
     pub(crate) policy_view: regorus::Value,
 }
 
@@ -61,7 +61,7 @@ impl History {
             verb: tool.verb(),
             at,
         });
-        self.policy_view = crate::policy::history_view(self);
+        crate::policy::view_call(self);
     }
 
     /// A result is on its way to the agent; `exposes`: something in it may dictate what the agent does next.
@@ -71,12 +71,38 @@ impl History {
         }
         self.rows = self.rows.saturating_add(rows);
         self.untrusted_reads = self.untrusted_reads.saturating_add(u64::from(exposes));
-        self.policy_view = crate::policy::history_view(self);
+        crate::policy::view_reads(self);
     }
 
     /// A server said something beside its answers.
     pub(crate) fn note_overheard(&mut self) {
         self.untrusted_reads = self.untrusted_reads.saturating_add(1);
-        self.policy_view = crate::policy::history_view(self);
+        crate::policy::view_reads(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::history_view;
+    use serde_json::json;
+
+    #[test]
+    fn what_policies_see_is_changed_with_it() {
+        let server = serde_json::from_value(json!({
+            "id": "mail", "upstream": {"kind": "mcp-http", "url": "http://127.0.0.1:1/"},
+            "tools": [{"definition": {"name": "inbox", "input_schema": {"type": "object"}}, "verb": "read"}],
+        }));
+        let catalogue = crate::Catalogue::compile(&[server.unwrap()]);
+        let tool = catalogue.get(&"mail/inbox".parse().unwrap()).unwrap();
+        let mut history = History::default();
+        for step in 0_u32..60 {
+            match step % 3 {
+                0 => history.note_call(tool, Timestamp::from_secs(step.into())),
+                1 => history.note_result(tool, 5, false, step % 2 == 0),
+                _ => history.note_overheard(),
+            }
+            assert_eq!(history.policy_view, history_view(&history), "{step}");
+        }
     }
 }

@@ -30,7 +30,7 @@ pub use evaluator::{Evaluator, Judgement};
 pub use suite::{TestOutcome, run_tests};
 pub use verdict::{Effect, PolicyDecision};
 pub use view::{ResultView, Subject};
-pub(crate) use view::{history_view, intent_view, token_view, tool_view};
+pub(crate) use view::{history_view, intent_view, token_view, tool_view, view_call, view_reads};
 
 /// The rule that each policy has to define.
 pub const ENTRY_POINT: &str = "data.proctor.policy.decision";

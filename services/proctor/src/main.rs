@@ -15,6 +15,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// A decision makes and drops some hundreds of small values, and the threads of an edge hand many to each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Proctor decides, inline, whether an AI agent may make this tool call, now, for this user.
 #[derive(Parser)]
 #[command(name = "proctor", version, propagate_version = true)]

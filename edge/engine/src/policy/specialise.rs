@@ -3,22 +3,43 @@
 //!
 //! The standard library asks much, and a tenant sets a part of it: `deny contains "outside_business_hours" if …` can't
 //! hold where there is no `data.settings.hours`. A definition is left out only if it is *certain* to contribute
-//! nothing, whatever the input: followed from its beginning, and through nothing but loads, look-ups and rules that are
-//! known already, it comes to a condition that the settings make false. Where anything else comes first, a built-in
-//! that might fail for one, the definition stays.
+//! nothing, whatever the input: followed from its beginning, and through nothing but loads, look-ups, tests of types, loops over
+//! settings and rules that are known already, it comes to a condition that the settings make false. Where anything else comes first,
+//! a built-in that might fail for one, the definition stays.
 
 use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::{GuardMode, LiteralOrRegister, LoopMode, LoopStartParams};
 use regorus::rvm::program::{Program, RuleInfo, RuleType};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Most turns of a loop over settings that are gone through, and most instructions that one body is followed for.
+const TURNS_MAX: usize = 64;
+const STEPS_MAX: u32 = 4096;
 
 /// Leaves out what can't hold with this `data`.
 pub(super) fn specialise(program: &mut Program, data: &Value) {
     let dead = Dead::find(program, data).definitions;
     for (rule, dead) in program.rule_infos.iter_mut().zip(dead) {
         leave_out(rule, &dead);
+        lighten(rule);
+    }
+}
+
+/// The machine copies what it knows of a rule each time that it is called: lists that say "none" for each definition, and names,
+/// which only the author is told, are not copied along.
+fn lighten(rule: &mut RuleInfo) {
+    rule.name = String::new();
+    if let Some(function) = &mut rule.function_info {
+        function.param_names = Vec::new();
+    }
+    if rule.destructuring_blocks.iter().all(Option::is_none) {
+        rule.destructuring_blocks = Vec::new();
+    }
+    if rule.else_bodies.iter().flatten().all(|is_else| !is_else) {
+        rule.else_bodies = Vec::new();
     }
 }
 
@@ -109,10 +130,30 @@ impl<'a> Dead<'a> {
 
     /// Whether a body is certain to contribute nothing.
     fn fails(&self, rule: &RuleInfo, entry: u32) -> bool {
-        let mut known = Known::default();
-        let mut pc = usize::try_from(entry).unwrap_or(usize::MAX);
+        let entry = usize::try_from(entry).unwrap_or(usize::MAX);
+        let mut steps = 0..STEPS_MAX;
+        self.fails_from(rule, entry, &mut Known::default(), &mut steps)
+    }
+
+    /// The same from an instruction on: to the end of the body, or of one turn of a loop.
+    fn fails_from(
+        &self,
+        rule: &RuleInfo,
+        mut pc: usize,
+        known: &mut Known,
+        steps: &mut Range<u32>,
+    ) -> bool {
         while let Some(instruction) = self.program.instructions.get(pc) {
-            pc = match self.step(rule, instruction, &mut known) {
+            if steps.next().is_none() {
+                return false;
+            }
+            let step = match *instruction {
+                Instruction::LoopStart { params_index } => {
+                    self.loop_start(rule, params_index, known, steps)
+                }
+                _ => self.step(rule, instruction, known),
+            };
+            pc = match step {
                 Step::Next => pc.saturating_add(1),
                 // Only ever forward, so that this comes to an end.
                 Step::Jump(target) if target > pc => target,
@@ -163,10 +204,16 @@ impl<'a> Dead<'a> {
                     .map(|value| passes(value, GuardMode::Not));
                 known.set(dest, negated.map(Value::Bool))
             }
-            // These can't fail either; what they give doesn't matter yet.
-            Instruction::Contains { dest, .. } | Instruction::Count { dest, .. } => {
-                known.set(dest, None)
+            Instruction::Contains {
+                dest,
+                collection,
+                value,
+            } => {
+                let held = contains(known.get(collection), known.get(value));
+                known.set(dest, held)
             }
+            // This can't fail either; what it gives doesn't matter yet.
+            Instruction::Count { dest, .. } => known.set(dest, None),
             Instruction::BuiltinCall { params_index } => self.builtin_call(params_index, known),
             Instruction::CallRule { dest, rule_index } => {
                 match self.results.get(usize::from(rule_index)) {
@@ -174,7 +221,6 @@ impl<'a> Dead<'a> {
                     _ => Step::Uncertain,
                 }
             }
-            Instruction::LoopStart { params_index } => self.loop_start(params_index, known),
             Instruction::Guard { register, mode } => match known.get(register) {
                 Some(value) if !passes(value, mode) => Step::Fails,
                 _ => Step::Next,
@@ -206,21 +252,42 @@ impl<'a> Dead<'a> {
         known.set(params.dest, value)
     }
 
-    /// A built-in isn't called with what is undefined; what others give, or whether they fail, isn't looked at.
+    /// A built-in isn't called with what is undefined; what others give, or whether they fail, is known of a few.
     fn builtin_call(&self, params_index: u16, known: &mut Known) -> Step {
         let data = &self.program.instruction_data;
         let Some(params) = data.get_builtin_call_params(params_index) else {
             return Step::Uncertain;
         };
-        let mut arguments = params.arg_registers().iter();
-        match arguments.any(|register| known.get(*register) == Some(&Value::Undefined)) {
-            true => known.set(params.dest, Some(Value::Undefined)),
-            false => Step::Uncertain,
+        let arguments: Vec<_> = params
+            .arg_registers()
+            .iter()
+            .map(|register| known.get(*register))
+            .collect();
+        if arguments.contains(&Some(&Value::Undefined)) {
+            return known.set(params.dest, Some(Value::Undefined));
+        }
+        let builtin = self
+            .program
+            .builtin_info_table
+            .get(usize::from(params.builtin_index));
+        let arguments: Option<Vec<_>> = arguments.into_iter().collect();
+        match builtin
+            .zip(arguments)
+            .and_then(|(builtin, arguments)| evaluate(&builtin.name, &arguments))
+        {
+            Some(value) => known.set(params.dest, Some(value)),
+            None => Step::Uncertain,
         }
     }
 
-    /// A loop over nothing is passed by.
-    fn loop_start(&self, params_index: u16, known: &mut Known) -> Step {
+    /// A loop of which no turn can succeed is passed by.
+    fn loop_start(
+        &self,
+        rule: &RuleInfo,
+        params_index: u16,
+        known: &mut Known,
+        steps: &mut Range<u32>,
+    ) -> Step {
         let data = &self.program.instruction_data;
         let Some(params) = data.loop_params.get(usize::from(params_index)) else {
             return Step::Uncertain;
@@ -228,24 +295,29 @@ impl<'a> Dead<'a> {
         let LoopStartParams {
             mode: LoopMode::Any | LoopMode::ForEach,
             collection,
+            key_reg,
+            value_reg,
             result_reg,
+            body_start,
             loop_end,
-            ..
         } = *params
         else {
             return Step::Uncertain;
         };
-        let empty = match known.get(collection) {
-            None => false,
-            Some(Value::Array(elements)) => elements.is_empty(),
-            Some(Value::Set(elements)) => elements.is_empty(),
-            Some(Value::Object(members)) => members.is_empty(),
-            Some(_) => true,
-        };
-        if !empty {
+        let Some(turns) = known.get(collection).and_then(turns) else {
             return Step::Uncertain;
-        }
+        };
         known.set(result_reg, Some(Value::Bool(false)));
+        for (key, value) in turns {
+            let mut turn = known.clone();
+            turn.set(key_reg, Some(key));
+            turn.set(value_reg, Some(value));
+            if !self.fails_from(rule, body_start.into(), &mut turn, steps) {
+                return Step::Uncertain;
+            }
+            // What a turn leaves behind is not known to be there after others.
+            known.keep_common(&turn);
+        }
         Step::Jump(loop_end.into())
     }
 }
@@ -270,6 +342,58 @@ fn passes(value: &Value, mode: GuardMode) -> bool {
     }
 }
 
+/// The keys and values of a loop's turns; none over what is no collection. `None`: too many to go through.
+fn turns(collection: &Value) -> Option<Vec<(Value, Value)>> {
+    let turns: Vec<_> = match collection {
+        Value::Array(elements) => (0_u64..)
+            .map(Value::from)
+            .zip(elements.iter().cloned())
+            .take(TURNS_MAX)
+            .collect(),
+        Value::Set(elements) => elements
+            .iter()
+            .map(|element| (element.clone(), element.clone()))
+            .take(TURNS_MAX)
+            .collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .take(TURNS_MAX)
+            .collect(),
+        _ => Vec::new(),
+    };
+    (turns.len() < TURNS_MAX).then_some(turns)
+}
+
+fn contains(collection: Option<&Value>, value: Option<&Value>) -> Option<Value> {
+    let value = value.filter(|value| **value != Value::Undefined)?;
+    let held = match collection? {
+        Value::Set(elements) => elements.contains(value),
+        Value::Array(elements) => elements.contains(value),
+        _ => return None,
+    };
+    Some(Value::Bool(held))
+}
+
+/// What a built-in gives that can't fail with these arguments; `None`: not known.
+fn evaluate(builtin: &str, arguments: &[&Value]) -> Option<Value> {
+    let held = match (builtin, arguments) {
+        ("is_array", [value]) => matches!(value, Value::Array(_)),
+        ("is_boolean", [value]) => matches!(value, Value::Bool(_)),
+        ("is_null", [value]) => matches!(value, Value::Null),
+        ("is_number", [value]) => matches!(value, Value::Number(_)),
+        ("is_object", [value]) => matches!(value, Value::Object(_)),
+        ("is_set", [value]) => matches!(value, Value::Set(_)),
+        ("is_string", [value]) => matches!(value, Value::String(_)),
+        ("object.get", [Value::Object(members), key @ Value::String(_), default]) => {
+            let found = members.get(key);
+            return Some(found.unwrap_or(*default).clone());
+        }
+        _ => return None,
+    };
+    Some(Value::Bool(held))
+}
+
 /// In what is undefined nothing is found, whatever is looked for.
 fn look_up(container: Option<&Value>, key: Option<&Value>) -> Option<Value> {
     match (container?, key) {
@@ -279,10 +403,15 @@ fn look_up(container: Option<&Value>, key: Option<&Value>) -> Option<Value> {
 }
 
 /// The registers whose values are known, whatever the input.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known(BTreeMap<u8, Value>);
 
 impl Known {
+    fn keep_common(&mut self, other: &Self) {
+        self.0
+            .retain(|register, value| other.get(*register) == Some(value));
+    }
+
     fn get(&self, register: u8) -> Option<&Value> {
         self.0.get(&register)
     }

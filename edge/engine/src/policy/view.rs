@@ -4,7 +4,7 @@
 
 use crate::budget::Remaining;
 use crate::catalogue::Tool;
-use crate::history::History;
+use crate::history::{History, Past};
 use crate::memory::Writing;
 use crate::token::VerifiedToken;
 use crate::world::World;
@@ -211,25 +211,72 @@ pub(crate) fn history_view(history: &History) -> Value {
         .iter()
         .map(|(verb, calls)| (verb.as_str().to_owned(), (*calls).into()))
         .collect();
-    let last: Vec<_> = history
-        .last
-        .iter()
-        .map(|past| json!({"server": past.tool.server, "name": past.tool.name, "verb": past.verb, "at": past.at}))
-        .collect();
-    convert(&json!({
+    let last: Vec<_> = history.last.iter().map(past_view).collect();
+    let mut view = convert(&json!({
         "calls": history.calls,
         "by_verb": by_verb,
         "untrusted_reads": history.untrusted_reads,
         "rows": history.rows,
-        "last": last,
-    }))
+    }));
+    put(&mut view, "last", last.into());
+    view
+}
+
+fn past_view(past: &Past) -> Value {
+    convert(
+        &json!({"server": past.tool.server, "name": past.tool.name, "verb": past.verb, "at": past.at}),
+    )
+}
+
+/// The latest call, in what policies see of the history.
+pub(crate) fn view_call(history: &mut History) {
+    let Some(past) = history.last.back() else {
+        return;
+    };
+    let calls = history.by_verb.get(&past.verb).copied().unwrap_or_default();
+    let (verb, latest, kept) = (past.verb, past_view(past), history.last.len());
+    let view = &mut history.policy_view;
+    put(view, "calls", Value::from(history.calls));
+    if let Some(by_verb) = member(view, "by_verb") {
+        put(by_verb, verb.as_str(), Value::from(calls));
+    }
+    let before = member(view, "last").and_then(|last| last.as_array().ok());
+    let before = before.into_iter().flat_map(|last| last.iter().cloned());
+    // One more than are kept, at most: the oldest goes.
+    let last: Vec<Value> = before.chain([latest]).collect();
+    let gone = last.len().saturating_sub(kept);
+    put(
+        view,
+        "last",
+        last.into_iter().skip(gone).collect::<Vec<_>>().into(),
+    );
+}
+
+/// The counts of what was read, in what policies see of the history.
+pub(crate) fn view_reads(history: &mut History) {
+    let view = &mut history.policy_view;
+    put(
+        view,
+        "untrusted_reads",
+        Value::from(history.untrusted_reads),
+    );
+    put(view, "rows", Value::from(history.rows));
+}
+
+fn member<'v>(object: &'v mut Value, name: &str) -> Option<&'v mut Value> {
+    let members = object.as_object_mut().ok()?;
+    members.get_mut(&Value::String(name.into()))
+}
+
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Ok(members) = object.as_object_mut() {
+        members.insert(Value::String(name.into()), value);
+    }
 }
 
 /// `input.history.incomplete`: whether something may have been done or read before that is not known here.
 fn with_incomplete(mut history: Value, incomplete: bool) -> Value {
-    if let Ok(members) = history.as_object_mut() {
-        members.insert(Value::String("incomplete".into()), Value::from(incomplete));
-    }
+    put(&mut history, "incomplete", Value::from(incomplete));
     history
 }
 

@@ -4,13 +4,15 @@ use proptest::prelude::*;
 use regorus::Value;
 use serde_json::{Map, json};
 
-fn definitions(policy: &CompiledPolicy, rule: &str) -> usize {
+/// How many definitions a rule has in the whole program and in the one that knows its settings.
+fn definitions(policy: &Policy, rule: &str) -> [usize; 2] {
     let name = format!("data.proctor.policy.{rule}");
-    let mut rules = policy.program.rule_infos.iter();
-    rules
-        .find(|info| info.name == name)
-        .map(|info| info.definitions.len())
-        .unwrap_or_else(|| panic!("no rule {name}"))
+    let whole = CompiledPolicy::whole(policy).unwrap();
+    let special = CompiledPolicy::compile(policy).unwrap();
+    let rules = &whole.program.rule_infos;
+    let at = rules.iter().position(|info| info.name == name);
+    let at = at.unwrap_or_else(|| panic!("no rule {name}"));
+    [&whole, &special].map(|policy| policy.program.rule_infos[at].definitions.len())
 }
 
 /// What either program says, the whole one and the one that knows its settings.
@@ -44,12 +46,11 @@ fn own(source: &str, data: serde_json::Value) -> Policy {
 
 #[test]
 fn what_has_no_settings_is_left_out() {
-    let whole = CompiledPolicy::whole(&stdlib::baseline()).unwrap();
-    let special = CompiledPolicy::compile(&stdlib::baseline()).unwrap();
-    let [before, after] = [&whole, &special].map(|policy| definitions(policy, "deny"));
+    let [before, after] = definitions(&stdlib::baseline(), "deny");
     assert!(before > 25, "{before}");
     assert!(after < 8, "{after} of {before}");
-    assert_eq!(definitions(&special, "memory_rules"), 1); // Still a set, an empty one.
+    // Still a set, an empty one.
+    assert_eq!(definitions(&stdlib::baseline(), "memory_rules")[1], 1);
 }
 
 #[test]
@@ -76,6 +77,19 @@ fn only_what_is_certain_is_left_out() {
         ),
         (
             "f(x) if { data.settings.nothing; x }\nf(x) if x\ndeny contains \"x\" if f(input.a)",
+            1,
+        ),
+        // Settings that are as they should be, one by one.
+        (
+            "deny contains \"x\" if { some item in data.settings.list; not is_string(item) }\ndeny contains \"y\" if input.a",
+            1,
+        ),
+        (
+            "deny contains \"x\" if { some name in {\"list\", \"off\"}; not object.get(data.settings, name, 0) in {[\"a\"], false} }\ndeny contains \"y\" if input.a",
+            1,
+        ),
+        (
+            "deny contains \"x\" if { some item in data.settings.list; item == input.a }\ndeny contains \"y\" if data.settings.nothing",
             1,
         ),
         // An error before the condition refuses as it did.
@@ -105,11 +119,7 @@ fn only_what_is_certain_is_left_out() {
             &format!("{grounds}{source}"),
             json!({"list": ["a"], "off": false}),
         );
-        assert_eq!(
-            definitions(&CompiledPolicy::compile(&policy).unwrap(), "deny"),
-            deny,
-            "{source}"
-        );
+        assert_eq!(definitions(&policy, "deny")[1], deny, "{source}");
         let inputs = [
             json!({"a": 1, "text": "7"}),
             json!({"a": "a", "text": "no number"}),
