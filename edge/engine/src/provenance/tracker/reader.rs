@@ -9,6 +9,7 @@ use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::part::parts_of;
 use crate::provenance::text::lines;
 use proctor_model::catalogue::{MemoryUse, Trust};
 use serde_json::Value;
@@ -314,6 +315,12 @@ impl<'t, 'r> Reader<'t, 'r> {
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
             put_spelled(&mut trusted.index, &spelled, source, keyed);
+        }
+        for part in parts_of(&spelled) {
+            let part = Value::String(part);
+            if !self.echoes.has(&self.tracker.keyed, &part) {
+                self.believe(&part, path);
+            }
         }
         true
     }
