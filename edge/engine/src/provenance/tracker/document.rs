@@ -107,7 +107,20 @@ fn parts_of(document: &Value) -> HashSet<&Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    proptest! {
+        /// Whatever signs are in its texts.
+        #[test]
+        fn what_is_written_as_json_is_a_document(name in "[a:\"\\\\{\\[]{0,6}", text in "[a:\"\\\\é]{0,6}") {
+            let document = json!({"of": {name.clone(): [text]}, "x": {"y": {}}});
+            prop_assert_eq!(document_in(&document.to_string()), Some(document));
+            let name = json!(name);
+            let twice = format!("{{{name}: 1, {name}: 2}}");
+            prop_assert_eq!(document_in(&twice), None);
+        }
+    }
 
     #[test]
     fn a_text_is_a_document_as_a_whole_and_with_all_its_members() {

@@ -154,7 +154,8 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// Notes a text or a number. Returns whether what stands in it may be another's, or the tool's own: what the agent itself
     /// had put there proves nothing where it would be believed, and is nobody else's word either.
     fn scalar(&mut self, scalar: &Value, path: &str) -> bool {
-        let trusted = self.trust_of(path) == Trust::Trusted;
+        let label = self.label_of(path);
+        let trusted = label == Trust::Trusted && !self.doubted;
         match (trusted, self.echoes.has(&self.tracker.keyed, scalar)) {
             (true, true) => false,
             (true, false) => self.believe(scalar, Some(path)),
@@ -163,7 +164,7 @@ impl<'t, 'r> Reader<'t, 'r> {
                 true
             }
             (false, false) => {
-                self.foreign |= self.label_of(path) == Trust::Untrusted;
+                self.foreign |= label == Trust::Untrusted;
                 self.suspect(scalar, Some(path));
                 true
             }
