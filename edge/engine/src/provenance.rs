@@ -5,7 +5,7 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read), `constants` (what an action has for its arguments), `plan` (which argument needs
+//! `tracker` (what one session has read) with `part` (what a value of a record stands for), `constants` (what an action has for its arguments), `plan` (which argument needs
 //! what), `rules` (whether it has it) with `join`.
 
 mod account;
@@ -18,6 +18,7 @@ mod file;
 mod ideographic;
 mod index;
 mod join;
+mod part;
 mod plan;
 mod quantity;
 mod rules;

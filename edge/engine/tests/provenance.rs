@@ -31,10 +31,11 @@ fn decide(scenario: &Scenario, tool: &str, args: &Value) -> Option<proctor_model
 }
 
 fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
-    let result: Map<String, Value> = json!({"content": [{"type": "text", "text": text}]})
-        .as_object()
-        .unwrap()
-        .clone();
+    let result = json!({"content": [{"type": "text", "text": text}]});
+    read_result(scenario, tool, args, &result);
+}
+
+fn read_result(scenario: &mut Scenario, tool: &str, args: &Value, result: &Value) {
     scenario.read.read(&Reading {
         tool: scenario
             .tenant
@@ -43,7 +44,7 @@ fn read(scenario: &mut Scenario, tool: &str, args: &Value, text: &str) {
             .unwrap(),
         arguments: args.as_object().unwrap(),
         intent: scenario.intent.as_ref(),
-        result: &result,
+        result: result.as_object().unwrap(),
         rows: 0,
         error: false,
         memory: None,
@@ -119,8 +120,25 @@ proptest! {
         let before = decide(&scenario, tool, &args);
         read(&mut scenario, "bank/echo", &json!({"text": text}), &text);
         read(&mut scenario, "bank/balance", &json!({"account": text}), &text);
+        read(&mut scenario, "bank/payees", &json!({"account": text}), &text);
         let after = decide(&scenario, tool, &args);
         prop_assert!(before.is_none() || after.is_some(), "{before:?} {after:?}");
+    }
+
+    /// What a trusted tool says is held against nothing, whatever the agent had asked it.
+    #[test]
+    fn reading_trusted_results_never_refuses((tool, args) in call(), asked in value(), said in value(), amount in 0..2000_u32) {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let before = decide(&scenario, tool, &args);
+        let asked = json!({"q": asked, "call": args});
+        let record = json!({"said": said, "of": {&said: amount}, "call": args, "text": args.to_string()});
+        for text in [said, args.to_string(), record.to_string()] {
+            read(&mut scenario, "bank/payees", &asked, &text);
+        }
+        let result = json!({"structuredContent": record, "content": [{"type": "text", "text": "see above"}]});
+        read_result(&mut scenario, "bank/payees", &asked, &result);
+        let after = decide(&scenario, tool, &args);
+        prop_assert!(before.is_some() || after.is_none(), "{before:?} {after:?}");
     }
 
     /// Reading is total, whatever the bytes.
@@ -128,7 +146,7 @@ proptest! {
     fn anything_can_be_read(text in "\\PC{0,400}", tail in prop::collection::vec(any::<char>(), 0..50)) {
         let mut scenario = Scenario::new(&given(&json!([])));
         let text = text + &tail.into_iter().collect::<String>();
-        for tool in ["mail/inbox", "bank/balance"] {
+        for tool in ["mail/inbox", "bank/balance", "bank/payees"] {
             read(&mut scenario, tool, &json!({"q": text}), &text);
         }
         let _ = decide(&scenario, "mail/send", &json!({"to": text, "body": text}));
@@ -223,6 +241,11 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             json!({"x": "Mallory"}),
             "Mallory",
         ),
+        (
+            json!({"title": "{\"name\": \"Mallory\"}"}),
+            json!({"x": "Mallory"}),
+            "Mallory",
+        ),
     ] {
         let mut scenario = Scenario::new(&given(&json!([])));
         call_tool(&mut scenario, "mail/event", &written);
@@ -255,7 +278,7 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
     call_tool(&mut scenario, "mail/event", &json!({"title": evil}));
     read(
         &mut scenario,
-        "bank/balance",
+        "bank/payees",
         &json!({}),
         &format!("- name: {evil}\n- Elm Street 5"),
     );

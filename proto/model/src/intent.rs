@@ -1,7 +1,7 @@
 //! What the user asked for, as the application declared it (contracts.md, section 4).
 
 use crate::ids::{AgentId, IntentId, SessionId, TenantId, ToolRef, UserId};
-use crate::limits::{INTENT_ACTIONS_MAX, INTENT_LIFE_S_MAX};
+use crate::limits::{INTENT_ACTIONS_MAX, INTENT_GOAL_BYTES_MAX, INTENT_LIFE_S_MAX};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
@@ -83,7 +83,7 @@ pub enum IntentError {
     #[error("expires_in_s: from 1 to {INTENT_LIFE_S_MAX} seconds")]
     Expiry,
     /// Goal empty or too long.
-    #[error("goal: from 1 to 4096 bytes")]
+    #[error("goal: from 1 to {INTENT_GOAL_BYTES_MAX} bytes")]
     Goal,
     /// An origin that isn't one.
     #[error(
@@ -118,7 +118,7 @@ impl IntentDeclaration {
         if !(1..=INTENT_LIFE_S_MAX).contains(&self.expires_in_s) {
             return Err(IntentError::Expiry);
         }
-        if !(1..=4096).contains(&self.goal.len()) {
+        if !(1..=INTENT_GOAL_BYTES_MAX).contains(&self.goal.len()) {
             return Err(IntentError::Goal);
         }
         for (index, action) in self.actions.iter().enumerate() {
@@ -268,6 +268,22 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_goal_has_room_for_a_conversation() {
+        let checked = |bytes: usize| {
+            let declaration: IntentDeclaration = serde_json::from_value(serde_json::json!({
+                "agent": "copilot", "goal": "x".repeat(bytes), "actions": [{"tool": "mail/send"}], "expires_in_s": 60,
+            }))
+            .unwrap();
+            declaration.check()
+        };
+        assert_eq!(checked(INTENT_GOAL_BYTES_MAX), Ok(()));
+        for bytes in [0, INTENT_GOAL_BYTES_MAX + 1] {
+            assert_eq!(checked(bytes), Err(IntentError::Goal));
+        }
+        assert_eq!(IntentError::Goal.to_string(), "goal: from 1 to 16384 bytes");
     }
 
     proptest! {

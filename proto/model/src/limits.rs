@@ -10,6 +10,8 @@ pub const URI_BYTES_MAX: usize = 1024;
 pub const INTENT_ACTIONS_MAX: usize = 64;
 /// Longest life of an intent, in seconds: intents are for one task, not for a standing order.
 pub const INTENT_LIFE_S_MAX: u32 = 24 * 3600;
+/// Longest goal of an intent, in bytes: all that a user has said in a conversation finds room.
+pub const INTENT_GOAL_BYTES_MAX: usize = 16 * 1024;
 /// Most intents that one may narrow, one within the other: each call is held against all of them.
 pub const INTENT_DEPTH_MAX: usize = 4;
 /// Most agents and tools of a tenant that are stopped at once.

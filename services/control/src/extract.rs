@@ -12,7 +12,8 @@ use proctor_engine::{Catalogue, CompiledIntent};
 use proctor_model::TenantId;
 use proctor_model::config::Extractor;
 use proctor_model::ids::{AgentId, SessionId, UserId};
-use proctor_model::intent::{Intent, IntentDeclaration};
+use proctor_model::intent::{Intent, IntentDeclaration, IntentError};
+use proctor_model::limits::INTENT_GOAL_BYTES_MAX;
 use proctor_model::principal::Right;
 use proctor_proto::v1;
 use serde_json::{Value, json};
@@ -24,8 +25,6 @@ use tonic::Status;
 const TIMEOUT_MS_MAX: u32 = 20_000;
 /// Largest proposal, in bytes.
 const PROPOSAL_BYTES_MAX: usize = 64 * 1024;
-/// Longest request, in bytes: as long as a declaration's goal.
-const GOAL_BYTES_MAX: usize = 4_096;
 
 /// The client for all extractors: no redirects, no proxy of the environment.
 pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
@@ -70,10 +69,8 @@ pub(crate) async fn extract(
     request: v1::ExtractIntentRequest,
 ) -> Result<v1::ExtractIntentResponse, ControlError> {
     let tenant = caller.tenant(&request.tenant, Right::DeclareIntents)?;
-    if !(1..=GOAL_BYTES_MAX).contains(&request.goal.len()) {
-        return Err(
-            Status::invalid_argument(format!("goal: from 1 to {GOAL_BYTES_MAX} bytes")).into(),
-        );
+    if !(1..=INTENT_GOAL_BYTES_MAX).contains(&request.goal.len()) {
+        return Err(Status::invalid_argument(IntentError::Goal.to_string()).into());
     }
     let agent = optional("agent", &request.agent)?;
     let asked = Request {

@@ -236,8 +236,22 @@ impl Spelled {
         plain.into_iter().chain(folded).chain(&self.with_ids)
     }
 
+    pub(super) fn as_written(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn normal(&self) -> &str {
         &self.normal
+    }
+
+    /// Whether anything is recognised in it: a number is not looked at.
+    pub(super) fn is_recognised(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// Whether it is of one kind as a whole.
+    pub(super) fn is_typed(&self) -> bool {
+        self.whole().is_some()
     }
 
     /// What leads out in it, or may, and the digits of cards and accounts.

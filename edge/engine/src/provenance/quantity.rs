@@ -346,6 +346,60 @@ pub(super) fn numeric_date(word: &str) -> Option<Date> {
     }
 }
 
+/// Longest date by itself, in bytes: `wednesday, the 16th of september 2024`.
+const WHOLE_DATE_BYTES_MAX: usize = 40;
+
+/// The day that a normal text names, and nothing else, as `2024-05-16`. None if its figures may be read in two ways.
+pub(super) fn whole_date(normal: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b" ,./-".contains(&b);
+    if normal.len() > WHOLE_DATE_BYTES_MAX || !normal.bytes().all(plain) {
+        return None;
+    }
+    let cut = Cut::new(normal);
+    let words: Vec<&str> = cut.words().collect();
+    let words = match words.as_slice() {
+        [first, rest @ ..] if is_weekday(first) => rest,
+        all => all,
+    };
+    let words = match words {
+        ["the", rest @ ..] => rest,
+        all => all,
+    };
+    let (of_year, of_month, of_day) = match words {
+        [first, second, third] if month(first).is_some() => {
+            (year(third)?, month(first)?, day(second)?)
+        }
+        [first, second, third] | [first, "of", second, third] => {
+            (year(third)?, month(second)?, day(first)?)
+        }
+        [figures] => plain_date(figures)?,
+        _ => return None,
+    };
+    Some(format!("{of_year:04}-{of_month:02}-{of_day:02}"))
+}
+
+/// Year, month and day of a date in figures that can be read in one way only.
+fn plain_date(figures: &str) -> Option<(u32, u32, u32)> {
+    let date = numeric_date(figures).filter(|_| !figures.contains('t'))?;
+    let first = figures.split(['-', '/', '.']).next()?;
+    let other = date.day <= 12 && date.day != date.month;
+    (first.len() == 4 || !other).then_some((date.year?, date.month, date.day))
+}
+
+fn is_weekday(word: &str) -> bool {
+    const DAYS: [&str; 7] = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    DAYS.iter()
+        .any(|day| *day == word || day.get(..3) == Some(word))
+}
+
 /// A month by its English name or its first three letters.
 fn month(word: &str) -> Option<u32> {
     let (number, name) = match word.get(..3)? {
@@ -384,6 +438,44 @@ fn year(word: &str) -> Option<u32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_date_by_itself_that_can_be_read_in_one_way() {
+        for text in [
+            "may 16, 2024",
+            "may 16th 2024",
+            "16 may 2024",
+            "16. may 2024",
+            "the 16th of may, 2024",
+            "thursday, may 16, 2024",
+            "thu, 16 may 2024",
+            "2024/05/16",
+            "2024-5-16",
+            "16/05/2024",
+            "05/16/2024",
+            "16.05.2024",
+            "16-05-2024",
+        ] {
+            assert_eq!(whole_date(text).as_deref(), Some("2024-05-16"), "{text}");
+        }
+        assert_eq!(whole_date("05/05/2024").as_deref(), Some("2024-05-05"));
+        for text in [
+            "05/06/2024",
+            "05-06-2024",
+            "05.06.2024",
+            "may 16",
+            "16 may",
+            "on may 16, 2024",
+            "may 16, 2024 at noon",
+            "may 16 or 17, 2024",
+            "may 16, 2024 (moved)",
+            "2024-05",
+            "16",
+            "",
+        ] {
+            assert_eq!(whole_date(text), None, "{text}");
+        }
+    }
 
     proptest! {
         /// The short way says what the long way says.

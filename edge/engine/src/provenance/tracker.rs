@@ -1,9 +1,11 @@
 //! What one session has read, and what of it may be believed.
 //!
-//! Reading order: [`Tracker`], `reader` (one result), `echoes` (what of it the agent itself had said), `unproved` (what of
-//! it the agent itself had written earlier).
+//! Reading order: [`Tracker`], `reader` (one result) with `labels` and `document` (JSON in its texts), `echoes` (what of it the
+//! agent itself had said), `unproved` (what of it the agent itself had written earlier).
 
+mod document;
 mod echoes;
+mod labels;
 mod names;
 mod reader;
 mod unproved;
@@ -19,6 +21,7 @@ use crate::limits::{
     PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
 use crate::memory::{Direct, Examined, META};
+use document::Said;
 use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust, Verb};
 use proctor_model::limits::MEMORY_PARENTS_MAX;
 use proctor_model::memory::{Proved, RecordHash};
@@ -220,8 +223,10 @@ impl Tracker {
         let mut reader = Reader::new(self, reading);
         let result = reading.result;
         let structured = result.get("structuredContent");
-        if let Some(structured) = structured {
+        let said = structured.map(Said::new);
+        if let (Some(structured), Some(said)) = (structured, &said) {
             reader.value(structured);
+            reader.wrapped(said, result.get("content"));
         }
         for (key, value) in result {
             match key.as_str() {
@@ -229,7 +234,7 @@ impl Tracker {
                 "content" if !reading.error => match value.as_array() {
                     Some(blocks) => blocks
                         .iter()
-                        .for_each(|block| reader.block(block, structured)),
+                        .for_each(|block| reader.block(block, said.as_ref())),
                     None => reader.aside(key, value),
                 },
                 // What was judged has the edge's note on it in place of any other.

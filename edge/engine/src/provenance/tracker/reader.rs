@@ -1,12 +1,15 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
+use super::document::{Said, document_in, documents_in};
 use super::echoes::Echoes;
+use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::names_of;
-use super::{OWN_WORDS, Reading, Source, Tracker, scalars_of};
+use super::{OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::part::parts_of;
 use crate::provenance::text::lines;
 use proctor_model::catalogue::{MemoryUse, Trust};
 use serde_json::Value;
@@ -26,16 +29,21 @@ pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
     tool: &'r Tool,
     trust: Trust,
-    /// Nothing of this result is believed, whatever its labels say.
+    /// An error, which no label speaks of.
     failed: bool,
+    /// Nothing of the result, or of the text that is being read, is believed, whatever its labels say.
+    doubted: bool,
     names: Vec<u64>,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
     pub(super) foreign: bool,
     /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
     fields: HashMap<String, [Option<Option<u16>>; 2]>,
-    /// Names of members that were noted: in a list of records they come again and again.
-    keys: HashSet<String>,
+    /// Names of members that were noted, in places of others and in trusted ones: in a list of records they come again and
+    /// again.
+    keys: [HashSet<String>; 2],
+    /// Where in the path the JSON texts begin that are being read, one in the other.
+    texts: Vec<usize>,
 }
 
 impl<'t, 'r> Reader<'t, 'r> {
@@ -45,26 +53,32 @@ impl<'t, 'r> Reader<'t, 'r> {
         for value in reading.arguments.values() {
             scalars_of(value, &mut scalars);
         }
+        let documents = documents_in(&scalars);
+        for document in &documents {
+            scalars_of(document, &mut scalars);
+        }
         let echoes = Echoes::new(tracker, reading, &scalars);
         let names = names_of(tracker, reading);
-        let failed = reading.error || reading.result.get("isError") == Some(&Value::Bool(true));
+        let failed = is_failed(reading);
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
-        let trust = if failed || memory || (entry.reflects && !echoes.is_empty()) {
-            Trust::Untrusted
-        } else {
-            entry.output
-        };
+        let doubted = failed || memory || (entry.reflects && !echoes.is_empty());
         Self {
             tracker,
             tool: reading.tool,
-            trust,
+            trust: if doubted {
+                Trust::Untrusted
+            } else {
+                entry.output
+            },
             failed,
+            doubted,
             names,
             echoes,
             foreign: false,
             fields: HashMap::new(),
-            keys: HashSet::new(),
+            keys: Default::default(),
+            texts: Vec::new(),
         }
     }
 
@@ -90,60 +104,115 @@ impl<'t, 'r> Reader<'t, 'r> {
                 path.truncate(length);
             }
             Value::Object(members) => {
+                let own = self.has_own_names(path);
                 for (key, member) in members {
+                    self.name(key, own, path);
                     push_step(path, key);
-                    if !self.keys.contains(key) {
-                        self.keys.insert(key.clone());
-                        self.suspect(&Value::String(key.clone()), None);
-                    }
                     self.walk(member, path, deeper);
                     path.truncate(length);
                 }
             }
             Value::Null | Value::Bool(_) => {}
-            scalar => self.scalar(scalar, path),
+            scalar => {
+                if self.scalar(scalar, path) {
+                    self.text_in(scalar, path, deeper);
+                }
+            }
         }
     }
 
-    fn scalar(&mut self, scalar: &Value, path: &str) {
-        if self.echoes.has(&self.tracker.keyed, scalar) {
-            self.suspect(scalar, Some(OWN_WORDS));
-        } else if self.trust_of(path) == Trust::Trusted {
-            self.believe(scalar, Some(path));
-        } else {
-            self.foreign |= self.label_of(path) == Trust::Untrusted;
-            self.suspect(scalar, Some(path));
+    /// Whether names of members at a place are the tool's own words: it is trusted, and nothing below it is set apart as
+    /// another's.
+    fn has_own_names(&self, path: &str) -> bool {
+        let entry = self.tool.entry();
+        self.trust_of(path) == Trust::Trusted
+            && !self
+                .pointers(path)
+                .any(|path| sets_apart_below(entry, path))
+    }
+
+    /// The name of a member. Among the tool's own words it is a value of the place that it stands in, but for what may be the
+    /// name of a field: that says nothing of anybody.
+    fn name(&mut self, name: &str, own: bool, path: &str) {
+        if own && is_field_name(name) {
+            return;
         }
+        let [foreign, trusted] = &mut self.keys;
+        let noted = if own { trusted } else { foreign };
+        if noted.contains(name) {
+            return;
+        }
+        noted.insert(name.to_owned());
+        let name = Value::String(name.to_owned());
+        if own {
+            self.scalar(&name, path);
+        } else {
+            self.suspect(&name, None);
+        }
+    }
+
+    /// Notes a text or a number. Returns whether what stands in it may be another's, or the tool's own: what the agent itself
+    /// had put there proves nothing where it would be believed, and is nobody else's word either.
+    fn scalar(&mut self, scalar: &Value, path: &str) -> bool {
+        let label = self.label_of(path);
+        let trusted = label == Trust::Trusted && !self.doubted;
+        match (trusted, self.echoes.has(&self.tracker.keyed, scalar)) {
+            (true, true) => false,
+            (true, false) => self.believe(scalar, Some(path)),
+            (false, true) => {
+                self.suspect(scalar, Some(OWN_WORDS));
+                true
+            }
+            (false, false) => {
+                self.foreign |= label == Trust::Untrusted;
+                self.suspect(scalar, Some(path));
+                true
+            }
+        }
+    }
+
+    /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
+    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize) {
+        let Some(document) = scalar.as_str().and_then(document_in) else {
+            return;
+        };
+        let doubted = self.doubted;
+        self.doubted |= self.trust_of(path) == Trust::Untrusted;
+        self.texts.push(path.len());
+        self.walk(&document, path, depth);
+        self.texts.pop();
+        self.doubted = doubted;
     }
 
     fn trust_of(&self, path: &str) -> Trust {
-        let entry = self.tool.entry();
-        let memory = entry.memory == Some(MemoryUse::Read);
-        if self.failed || memory || (entry.reflects && !self.echoes.is_empty()) {
-            return Trust::Untrusted;
+        match self.doubted {
+            true => Trust::Untrusted,
+            false => self.label_of(path),
         }
-        self.label_of(path)
     }
 
-    /// What the operator says of a field.
+    /// What the operator says of a field. In a JSON text his pointers may begin where the text does: what he sets apart there
+    /// is not believed either.
     fn label_of(&self, path: &str) -> Trust {
         let entry = self.tool.entry();
-        let labelled = entry
-            .output_fields
-            .iter()
-            .filter(|(field, _)| covers(field, path))
-            .max_by_key(|(field, trust)| (field.split('/').count(), **trust == Trust::Untrusted));
-        match labelled {
-            Some((_, trust)) => *trust,
-            None => entry.output,
+        let within = |path: &str| labelled(entry, path) == Some(Trust::Untrusted);
+        if self.pointers(path).skip(1).any(within) {
+            return Trust::Untrusted;
         }
+        labelled(entry, path).unwrap_or(entry.output)
     }
 
-    /// Whether the operator's labels set some fields of the tool's results apart as another's.
+    /// The pointers by which an operator may speak of a place: from the root of the result, and from that of each JSON text
+    /// around it.
+    fn pointers<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let texts = self.texts.iter();
+        std::iter::once(path).chain(texts.filter_map(move |begin| path.get(*begin..)))
+    }
+
+    /// Whether the result may have another's words in it, by the operator's labels.
     fn is_mixed(&self) -> bool {
         let entry = self.tool.entry();
-        let mut labels = entry.output_fields.values();
-        entry.output == Trust::Untrusted || labels.any(|trust| *trust == Trust::Untrusted)
+        entry.output == Trust::Untrusted || sets_apart(entry)
     }
 
     /// What stands beside the texts of a result: no label speaks of it.
@@ -171,17 +240,17 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     /// A block of `content`: its text and that of an embedded resource go by the tool's labels, nothing else does.
-    pub(super) fn block(&mut self, block: &Value, structured: Option<&Value>) {
+    pub(super) fn block(&mut self, block: &Value, said: Option<&Said<'_>>) {
         let Some(members) = block.as_object() else {
             return self.aside("", block);
         };
         for (key, value) in members {
             match (key.as_str(), value) {
-                ("text", Value::String(text)) => self.text(text, structured),
+                ("text", Value::String(text)) => self.text(text, said),
                 ("resource", Value::Object(resource)) => {
                     for (key, value) in resource {
                         match (key.as_str(), value) {
-                            ("text", Value::String(text)) => self.text(text, structured),
+                            ("text", Value::String(text)) => self.text(text, said),
                             _ => self.aside(key, value),
                         }
                     }
@@ -192,52 +261,69 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
-    fn text(&mut self, text: &str, structured: Option<&Value>) {
-        let json = text.trim_start().starts_with(['{', '[']);
-        let parsed = json
-            .then(|| serde_json::from_str::<Value>(text).ok())
-            .flatten();
-        match (parsed, structured) {
-            // The same once more, as the specification asks for.
-            (Some(parsed), Some(structured)) if parsed == *structured => {}
-            (Some(parsed), None) => self.value(&parsed),
-            (parsed, _) => {
-                let plain = parsed.is_none() && structured.is_none();
-                if plain && self.trust == Trust::Trusted {
-                    self.lines(text);
-                } else {
-                    // Nothing tells one field from another in it.
-                    self.foreign |= self.is_mixed();
-                    self.suspect_text(text, None);
-                }
+    /// A text of a result that has this structured content, or none.
+    fn text(&mut self, text: &str, said: Option<&Said<'_>>) {
+        let document = document_in(text);
+        let own = self.trust == Trust::Trusted && !self.is_mixed();
+        // Nothing tells one field from another in plain text.
+        let told = document.is_some() || !sets_apart(self.tool.entry());
+        match document {
+            document if told && said.is_some_and(|said| said.has(text, document.as_ref())) => {}
+            Some(document) if own || said.is_none() => self.value(&document),
+            None if own => self.lines(text, None),
+            _ => {
+                self.foreign |= self.is_mixed();
+                self.suspect_text(text, None);
             }
+        }
+    }
+
+    /// Structured content that is nothing but a text which the result has as a block too: plain text, as some servers wrap it. It
+    /// is read as such, by the label of the member that it stands in.
+    pub(super) fn wrapped(&mut self, said: &Said<'_>, content: Option<&Value>) {
+        let Some((name, text)) = said.only_text() else {
+            return;
+        };
+        let blocks = content.and_then(Value::as_array).into_iter().flatten();
+        let mut texts = blocks.filter_map(|block| block.get("text")?.as_str());
+        let mut path = String::new();
+        push_step(&mut path, name);
+        let believed = self.trust_of(&path) == Trust::Trusted && !sets_apart(self.tool.entry());
+        if believed && texts.any(|block| block == text) && document_in(text).is_none() {
+            self.lines(text, Some(&path));
         }
     }
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
-    fn lines(&mut self, text: &str) {
+    fn lines(&mut self, text: &str, path: Option<&str>) {
         for part in lines(text) {
             let part = Value::String(part.to_owned());
-            if self.echoes.has(&self.tracker.keyed, &part) {
-                self.suspect(&part, Some(OWN_WORDS));
-            } else {
-                self.believe(&part, None);
+            if !self.echoes.has(&self.tracker.keyed, &part) {
+                self.believe(&part, path);
             }
         }
     }
 
-    /// What the agent itself had put there without proof is not believed, nor held against it: it may be its own work.
-    fn believe(&mut self, scalar: &Value, path: Option<&str>) {
+    /// What the agent itself had put there without proof is not believed, nor held against it: it may be its own work. Returns
+    /// whether it is anything else.
+    fn believe(&mut self, scalar: &Value, path: Option<&str>) -> bool {
         let Some(spelled) = Spelled::of(scalar) else {
-            return;
+            return false;
         };
         if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
-            return;
+            return false;
         }
         if let Some(source) = self.source(path, Trust::Trusted) {
             let Tracker { keyed, trusted, .. } = &mut *self.tracker;
             put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
+        for part in parts_of(&spelled) {
+            let part = Value::String(part);
+            if !self.echoes.has(&self.tracker.keyed, &part) {
+                self.believe(&part, path);
+            }
+        }
+        true
     }
 
     /// A text, nothing in which is believed.
@@ -322,11 +408,11 @@ fn push_step(path: &mut String, step: &str) {
     }
 }
 
-/// Whether a label's pointer (`*` for any one step) is the path or an ancestor of it.
-fn covers(label: &str, path: &str) -> bool {
-    let mut steps = path.split('/').skip(1);
-    label
-        .split('/')
-        .skip(1)
-        .all(|step| steps.next().is_some_and(|at| step == "*" || at == step))
+/// Longest name of a field, in bytes.
+const FIELD_NAME_BYTES_MAX: usize = 32;
+
+/// Whether the name of a member is one as schemas give them (`billing_address`, `firstName`), and no value in all likelihood.
+fn is_field_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-');
+    name.len() <= FIELD_NAME_BYTES_MAX && name.bytes().all(plain)
 }

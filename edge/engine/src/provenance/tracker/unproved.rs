@@ -1,6 +1,7 @@
 //! What the agent wrote into a store without proof: a trusted tool that shows it in a later call vouches for nothing.
 
 use super::Tracker;
+use super::document::documents_in;
 use super::echoes::{keys_of, proved};
 use super::scalars_of;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
@@ -65,6 +66,12 @@ pub(super) fn marks_of(
     for value in arguments.values() {
         scalars_of(value, &mut scalars);
         keys_of(value, &mut names);
+    }
+    // A tool may show what a JSON text says field by field.
+    let documents = documents_in(&scalars);
+    for document in &documents {
+        scalars_of(document, &mut scalars);
+        keys_of(document, &mut names);
     }
     let mut marks = Marks {
         keyed: &tracker.keyed,
