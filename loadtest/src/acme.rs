@@ -52,3 +52,15 @@ pub async fn mint(cluster: &Cluster, secs: u64, caveats: &[&str]) -> anyhow::Res
     let minted = cluster.acme(Method::POST, "tokens", Some(body)).await?;
     Ok(minted["token"].as_str().context("the token")?.to_owned())
 }
+
+/// The token, narrowed by one more caveat: as an agent does it, offline.
+///
+/// # Errors
+/// If `proctor token attenuate` fails.
+pub async fn attenuate(token: &str, caveat: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(proctor_binary()?);
+    let command = command.args(["token", "attenuate", token, "--caveat", caveat]);
+    let output = command.output().await?;
+    ensure!(output.status.success(), "attenuating: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}

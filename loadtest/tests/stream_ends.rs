@@ -12,7 +12,7 @@
 #[path = "list_changed/system.rs"]
 mod system;
 
-use proctor_loadtest::cluster::proctor_binary;
+use proctor_loadtest::acme::attenuate;
 use proctor_loadtest::load::{AGENT, in_secs};
 use proctor_loadtest::mcp::{Client, Era, LEGACY, Stream};
 use proctor_loadtest::oracle;
@@ -190,14 +190,6 @@ async fn resume(client: &Client, session: &str) -> Stream {
     }
 }
 
-async fn attenuate(token: &str, caveat: &str) -> String {
-    let mut command = tokio::process::Command::new(proctor_binary().unwrap());
-    let command = command.args(["token", "attenuate", token, "--caveat", caveat]);
-    let output = command.output().await.unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_taken_up_again_ends_with_its_readers_right() {
     let system = system().await;
@@ -207,7 +199,7 @@ async fn a_stream_that_was_taken_up_again_ends_with_its_readers_right() {
     let call = client.streamed(Some(&session), "tools/call", json!({ "name": "endless" }));
     drop(call.await.unwrap());
     let caveat = format!("time < {}", in_secs(LIFE_S).unwrap());
-    let short = attenuate(&token, &caveat).await;
+    let short = attenuate(&token, &caveat).await.unwrap();
     let read = resume(&system.client("s", &short), &session).await;
     let read = read.rest(PATIENCE).await.unwrap();
     assert!(!read.is_empty() && read.iter().all(is_progress), "{read:?}");
