@@ -111,7 +111,7 @@ pub(crate) async fn import(
     State(api): State<Arc<Api>>,
     principal: Principal,
     Path((tenant, id)): Path<(String, String)>,
-    Params(Try { dry_run }): Params<Try>,
+    Params(only): Params<Try>,
     Expected(expected_version): Expected,
     Upload(imported): Upload<Imported>,
 ) -> Result<(HeaderMap, Json<Import>), Problem> {
@@ -123,13 +123,13 @@ pub(crate) async fn import(
         openapi,
         settings: bytes(&Value::Object(settings))?,
         accept_findings,
-        dry_run,
+        dry_run: only.dry_run,
         expected_version,
     };
     let done = api.control(&principal)?.import_open_api(request).await?;
     let done = done.into_inner();
     let server = done.server.ok_or_else(Problem::internal)?;
-    let headers = match dry_run {
+    let headers = match only.dry_run {
         true => HeaderMap::new(),
         false => etag(server.version),
     };
