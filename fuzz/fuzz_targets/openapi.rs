@@ -3,13 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proctor_edge::read_openapi;
-use proctor_engine::Catalogue;
+use proctor_engine::{Catalogue, openapi};
 use proctor_model::catalogue::{ParameterPlace, ToolServer};
 use serde_json::{Map, Value, json};
 
 fuzz_target!(|text: &str| {
-    let Ok(read) = read_openapi(text) else {
+    let Ok(read) = openapi::read(text) else {
         return;
     };
     for tool in &read.tools {

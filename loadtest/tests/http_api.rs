@@ -87,6 +87,21 @@ async fn proctor(cluster: &Cluster, args: &[&str], input: &str) -> (bool, String
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
+/// A token for all tools of the pet store.
+async fn token(cluster: &Cluster) -> String {
+    allow_all(cluster).await.unwrap();
+    let caveats = [
+        format!("time < {}", in_secs(600).unwrap()),
+        "tool in pets/*".to_owned(),
+    ];
+    let agent = format!("agents/{AGENT}");
+    let put = cluster.acme(Method::PUT, &agent, Some(json!({}))).await;
+    put.unwrap();
+    let wanted = json!({ "agent": AGENT, "caveats": caveats });
+    let minted = cluster.acme(Method::POST, "tokens", Some(wanted)).await;
+    minted.unwrap()["token"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
     let (seen, port) = start().await;
@@ -121,25 +136,8 @@ async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
         said.contains("5 tools") && said.contains("POST /photos"),
         "{said}"
     );
-    allow_all(&cluster).await.unwrap();
-    let caveats = [
-        format!("time < {}", in_secs(600).unwrap()),
-        "tool in pets/*".to_owned(),
-    ];
-    let agent = format!("agents/{AGENT}");
-    cluster
-        .acme(Method::PUT, &agent, Some(json!({})))
-        .await
-        .unwrap();
-    let minted = cluster
-        .acme(
-            Method::POST,
-            "tokens",
-            Some(json!({ "agent": AGENT, "caveats": caveats })),
-        )
-        .await
-        .unwrap();
-    let token = minted["token"].as_str().unwrap();
+    let token = token(&cluster).await;
+    let token = token.as_str();
     cluster
         .wait_allowed(token, AGENT, "pets/getPet", json!({ "petId": "1" }))
         .await
@@ -283,5 +281,175 @@ async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
     proctor_loadtest::oracle::settled(&cluster, Duration::from_secs(20))
         .await
         .unwrap();
+    cluster.stop().await;
+}
+
+/// Uploads for the server `pets`: status, whether there is an `ETag`, and the answer.
+struct Uploads<'c> {
+    cluster: &'c Cluster,
+    http: reqwest::Client,
+}
+
+impl Uploads<'_> {
+    async fn put(&self, key: &str, query: &str, body: &Value) -> (u16, bool, Value) {
+        let path = format!("/v1/tenants/acme/tool-servers/pets/openapi{query}");
+        let request = self.http.put(format!("{}{path}", self.cluster.api_url));
+        let response = request.bearer_auth(key).json(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        let tagged = response.headers().contains_key(header::ETAG.as_str());
+        (status, tagged, response.json().await.unwrap())
+    }
+
+    /// A refusal: its status and what it says.
+    async fn refused(&self, body: &Value) -> (u16, String) {
+        let (status, _, problem) = self.put(self.cluster.admin_key(), "", body).await;
+        let detail = problem["detail"].as_str();
+        (status, detail.unwrap_or_default().to_owned())
+    }
+
+    async fn server(&self) -> Option<Value> {
+        let server = self.cluster.acme(Method::GET, "tool-servers/pets", None);
+        server.await.ok()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_uploaded_over_rest() {
+    let (seen, port) = start().await;
+    let cluster = Cluster::start(Options {
+        settings: json!({ "intent": "when_declared" }),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let uploads = Uploads {
+        cluster: &cluster,
+        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+    };
+    let admin = cluster.admin_key();
+    let host = format!("127.0.0.1:{port}");
+    let (good, said) = proctor(&cluster, &["secret", "put", "pets", "--host", &host], KEY).await;
+    assert!(good, "{said}");
+    let body = json!({
+        "document": include_str!("petstore.yaml"),
+        "url": format!("http://{host}/v1"),
+        "auth": { "kind": "header", "name": "x-api-key", "secret": "pets" },
+        "private_addresses": true,
+    });
+    let with = |member: &str, value: Value| {
+        let mut body = body.clone();
+        body[member] = value;
+        body
+    };
+
+    // Tried only: what would be, and nothing is.
+    let (status, tagged, tried) = uploads.put(admin, "?dry_run=true", &body).await;
+    assert_eq!((status, tagged), (200, false), "{tried}");
+    let tools = tried["tool_server"]["tools"].as_array().unwrap().clone();
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["definition"]["name"].as_str().unwrap())
+        .collect();
+    let all = ["listPets", "addPet", "getPet", "deletePet", "elsewhere"];
+    assert_eq!(names, all);
+    let photos = "POST /photos: its body is neither JSON nor a form";
+    assert_eq!(tried["left_out"], json!([photos]));
+    assert!(uploads.server().await.is_none());
+
+    // A document that is wrong changes nothing, and it is told what is wrong.
+    let document = |text: &str| with("document", text.into());
+    let twice = "openapi: 3.1.0\npaths: { /a: { get: { operationId: x } }, /b: { get: { operationId: x } } }\n";
+    for (wrong, says) in [
+        (document("openapi: 3.1.0\npaths: {\n"), "line"),
+        (document("swagger: '2.0'\n"), "3.0 and 3.1"),
+        (document("openapi: 3.1.0\n"), "no operation"),
+        (document(twice), "tool x"),
+        (document(&"x".repeat((3 << 20) + 1)), "larger than"),
+        (with("document", 1.into()), "document: an object or a text"),
+        (with("url", Value::Null), "url: "),
+        (with("url", "ftp://pets.example".into()), "upstream.url"),
+        (with("timeout_ms", 0.into()), "timeout_ms"),
+        (with("tools", json!([])), "tools"),
+    ] {
+        let (status, detail) = uploads.refused(&wrong).await;
+        assert_eq!(status, 400, "{says}: {detail}");
+        assert!(detail.contains(says), "{says}: {detail}");
+    }
+    let (status, _) = uploads.refused(&document(&"x".repeat(6 << 20))).await;
+    assert_eq!(status, 413);
+    // Neither a lesser right, nor a tenant's key for a neighbour of the edge.
+    let key = async |role: &str| {
+        let new = json!({ "name": role, "roles": [role] });
+        let made = cluster.acme(Method::POST, "api-keys", Some(new)).await;
+        made.unwrap()["key"].as_str().unwrap().to_owned()
+    };
+    for role in ["viewer", "tenant-admin"] {
+        let key = key(role).await;
+        for query in ["", "?dry_run=true"] {
+            let (status, _, problem) = uploads.put(&key, query, &body).await;
+            assert_eq!(status, 403, "{role}: {problem}");
+        }
+    }
+    assert!(uploads.server().await.is_none());
+
+    // Put, and by an agent called.
+    let (status, tagged, put) = uploads.put(admin, "", &body).await;
+    assert_eq!((status, tagged), (200, true), "{put}");
+    let stored = uploads.server().await.unwrap();
+    assert_eq!(stored["tools"], tried["tool_server"]["tools"]);
+    let token = token(&cluster).await;
+    cluster
+        .wait_allowed(&token, AGENT, "pets/getPet", json!({ "petId": "1" }))
+        .await
+        .unwrap();
+    let call = json!({ "tool": "pets/getPet", "arguments": { "petId": "1" } });
+    let request = uploads
+        .http
+        .post(format!("{}/v1/tool-call", cluster.edge_url))
+        .bearer_auth(&token)
+        .json(&call);
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        answer["result"]["structuredContent"]["name"], "Rex",
+        "{answer}"
+    );
+    assert_eq!(seen.0.lock().unwrap()[0].line, "GET /v1/pets/1");
+
+    // As an object, too; what is hidden in it is not approved in passing.
+    let hidden = json!({ "openapi": "3.1.0", "paths": { "/a": { "get": { "operationId": "a", "summary": "A\u{200b}" } } } });
+    let hidden = with("document", hidden);
+    let (status, _, tried) = uploads.put(admin, "?dry_run=true", &hidden).await;
+    assert_eq!(status, 200, "{tried}");
+    assert_eq!(
+        tried["held_back"][0],
+        json!({ "tool": "a", "oddity": "zero_width", "at": "/title" })
+    );
+    let tool = |answer: &Value| answer["tool_server"]["tools"][0].clone();
+    assert!(tool(&tried).get("definition_digest").is_none(), "{tried}");
+    let mut accepted = hidden.clone();
+    accepted["accept_findings"] = true.into();
+    let (_, _, tried) = uploads.put(admin, "?dry_run=true", &accepted).await;
+    assert!(tool(&tried)["definition_digest"].is_string(), "{tried}");
+
+    // What is in the chain: that it was put, once.
+    proctor_loadtest::oracle::settled(&cluster, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!(uploads.server().await.unwrap(), stored);
+    let put = async || {
+        let events = "audit/events?kind=admin&limit=500";
+        let page = cluster.acme(Method::GET, events, None).await.unwrap();
+        let entries = page["entries"].as_array().unwrap().clone();
+        let put = |entry: &&Value| entry["event"]["admin"]["action"] == "server.put";
+        entries.iter().filter(put).count()
+    };
+    // Control's own events come on another lane, in their own time.
+    let arrived = tokio::time::timeout(Duration::from_secs(10), async {
+        while put().await == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    arrived.await.expect("the event is in the chain");
+    assert_eq!(put().await, 1);
     cluster.stop().await;
 }

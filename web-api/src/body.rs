@@ -14,6 +14,9 @@ use utoipa::IntoParams;
 
 /// Largest body, in bytes: a policy or a catalogue, which has to fit into one signed document.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest body with somebody else's document in it, in bytes: control takes 3 MiB of such a text, which is longer as a
+/// string of JSON.
+const UPLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -24,39 +27,53 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let kind = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let kind = kind
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            let detail = "the body has to be JSON: 'Content-Type: application/json'";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-        }
-        let read = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
-        let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
-        let bytes = read
-            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
-            .map_err(|_| {
-                let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-            })?;
-        let value = strict::parse(&bytes)
-            .map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-        if has_nul(&value) {
-            return Err(Problem::bad_request(
-                "the body: U+0000 is not taken in any text",
-            ));
-        }
-        let body = serde_json::from_value(value)
-            .map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-        Ok(Self(body))
+        read(request, BODY_BYTES_MAX).await.map(Self)
     }
+}
+
+/// A JSON body like [`Body`], in which somebody else's document stands whole.
+pub(crate) struct Upload<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Upload<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        read(request, UPLOAD_BYTES_MAX).await.map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, Problem> {
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let detail = "the body has to be JSON: 'Content-Type: application/json'";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let read = axum::body::to_bytes(request.into_body(), bytes_max);
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let bytes = read
+        .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
+        .map_err(|_| {
+            let detail = format!("the body is larger than {bytes_max} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        })?;
+    let value = strict::parse(&bytes)
+        .map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
+    if has_nul(&value) {
+        return Err(Problem::bad_request(
+            "the body: U+0000 is not taken in any text",
+        ));
+    }
+    serde_json::from_value(value)
+        .map_err(|error| Problem::bad_request(format!("the body: {error}")))
 }
 
 /// Postgres can't store it.

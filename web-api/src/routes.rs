@@ -12,6 +12,7 @@ mod issuers;
 mod keys;
 mod kill;
 mod memory;
+mod openapi;
 mod policies;
 mod secrets;
 mod tenants;
@@ -41,6 +42,7 @@ pub(crate) fn router(base: OpenApi) -> OpenApiRouter<Arc<Api>> {
         ))
         .routes(routes!(documents::server_drift))
         .routes(routes!(documents::approve_definition))
+        .routes(routes!(openapi::import))
         .routes(routes!(issuers::list))
         .routes(routes!(issuers::get, issuers::put, issuers::delete))
         .routes(routes!(policies::list))

@@ -6,7 +6,8 @@
 mod param_header;
 
 pub use param_header::ParamHeaders;
-use proctor_model::catalogue::ToolDefinition;
+use proctor_model::ToolName;
+use proctor_model::catalogue::{CatalogueEntry, ToolDefinition};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -57,6 +58,20 @@ pub fn findings(definition: &ToolDefinition) -> Vec<Finding> {
         found.note(&format!("/inputSchema{at}"), Oddity::InvalidHeader);
     }
     found.0
+}
+
+/// Takes the approval back from each entry in whose definition something stands out, as nobody has looked at it: which,
+/// and the first of what stands out there.
+pub fn hold_back(entries: &mut [CatalogueEntry]) -> Vec<(ToolName, Finding)> {
+    let mut held = Vec::new();
+    for entry in entries {
+        if let Some(first) = findings(&entry.definition).into_iter().next() {
+            entry.definition_digest = None;
+            entry.approved_by = None;
+            held.push((entry.definition.name.clone(), first));
+        }
+    }
+    held
 }
 
 struct Findings(Vec<Finding>);

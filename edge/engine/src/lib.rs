@@ -14,7 +14,7 @@
 //! monotonic clock to stop a policy that runs too long.)
 //!
 //! **Reading order:** [`mod@decide`] (the pipeline, on one screen), [`world`] and [`call`] (what goes in),
-//! [`decision`] (what comes out), then the controls: [`token`] (with [`login`], where some come from), [`catalogue`] with [`schema`], [`intent`] with
+//! [`decision`] (what comes out), then the controls: [`token`] (with [`login`], where some come from), [`catalogue`] with [`schema`] (and [`openapi`], where some tools come from), [`intent`] with
 //! [`provenance`], [`policy`] with [`history`], [`filter`], [`approval`], [`budget`]; then the way back: [`mod@respond`], with [`task`] (answers that come later), [`hearing`] (who else may hear of a call), [`response`] and [`memory`]; and [`json`], the strict parser that all of it relies on. [`limits`] has every bound.
 
 #![cfg_attr(
@@ -43,6 +43,7 @@ pub mod limits;
 pub mod llm;
 pub mod login;
 pub mod memory;
+pub mod openapi;
 pub mod policy;
 pub mod provenance;
 mod question;

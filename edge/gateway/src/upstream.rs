@@ -13,7 +13,6 @@ mod guard;
 mod http;
 pub(crate) mod llm;
 mod lookout;
-mod openapi;
 mod rpc;
 mod server;
 mod session;
@@ -28,7 +27,6 @@ pub(crate) use server::{Failure, Server, Watched};
 pub(crate) use talk::Talk;
 pub(crate) use vault::Vault;
 
-pub use openapi::{OpenApiError, ReadDocument, read_openapi};
 pub use stdio::{LIMITED, become_limited};
 
 use crate::spool::Recorded;

@@ -170,6 +170,68 @@ async fn a_client_is_told_when_its_lists_of_resources_and_prompts_change() {
     system.cluster.stop().await;
 }
 
+/// Takes the `GET` stream of a session up from its beginning, once the edge has noticed that nobody reads it any more.
+async fn again(client: &Client, session: &str) -> Stream {
+    let began = Instant::now();
+    loop {
+        match client.resume(session, "0-0").await {
+            Ok(stream) => return stream,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_is_read_again_by_who_may_read_it() {
+    let (system, teller) = start().await;
+    let wide = system.token(3600, &["tool in s/*"], "s/plain").await;
+    let few = "tool in s/plain,s/resource:docs://open";
+    let narrow = proctor_loadtest::load::attenuate(&wide, few).await.unwrap();
+    let (all, one) = (system.client("s", &wide), system.client("s", &narrow));
+    let (session, _) = all.initialize(LEGACY).await.unwrap();
+    let mut stream = all.general(&session).await.unwrap();
+    let uris = ["docs://open", "docs://other"];
+    for uri in uris {
+        let watched = all.subscribe(&session, uri).send().await.unwrap();
+        let watched: Value = watched.json().await.unwrap();
+        assert!(watched["result"].is_object(), "{watched}");
+    }
+    teller.is_asked_for(&uris).await;
+    for uri in ["docs://other", "docs://open"] {
+        teller.updated(uri);
+        updated(std::slice::from_mut(&mut stream), uri).await;
+    }
+    turn(&system, "kill-switches", "s/prompt:draft").await;
+    told_of(std::slice::from_mut(&mut stream), PROMPTS, "a prompt").await;
+    drop(stream);
+
+    // A narrower token of the same principal: neither the other resource, nor that a list changed which it never saw.
+    let mut read = again(&one, &session).await;
+    updated(std::slice::from_mut(&mut read), "docs://open").await;
+    let more = read.message(Duration::from_secs(2)).await;
+    assert!(more.is_err(), "{more:?}");
+    drop(read);
+
+    // The one that it was written for reads all of it.
+    let mut read = again(&all, &session).await;
+    let streams = std::slice::from_mut(&mut read);
+    updated(streams, "docs://other").await;
+    updated(streams, "docs://open").await;
+    told_of(streams, PROMPTS, "a prompt").await;
+    turn(&system, "kill-switches", "s/resource:docs://open").await;
+    told_of(streams, RESOURCES, "it is stopped").await;
+    drop(read);
+
+    // What is stopped by now is not told of any more, either: what comes is new.
+    let mut read = again(&one, &session).await;
+    let more = read.message(Duration::from_secs(2)).await;
+    assert!(more.is_err(), "{more:?}");
+    turn(&system, "kill-switches/release", "s/resource:docs://open").await;
+    told_of(std::slice::from_mut(&mut read), RESOURCES, "it goes on").await;
+    system.cluster.stop().await;
+}
+
 async fn turn(system: &System, path: &str, object: &str) {
     let kill = json!({ "scope": "tool", "object": object });
     let turned = system.cluster.acme(Method::POST, path, Some(kill)).await;

@@ -554,6 +554,21 @@ pub struct ToolServer {
     pub updated_at: Option<Timestamp>,
 }
 
+impl ToolServer {
+    /// A server with the usual limits, and no tools yet.
+    #[must_use]
+    pub fn new(id: ServerId, upstream: Upstream) -> Self {
+        Self {
+            id,
+            upstream,
+            timeout_ms: default_timeout_ms(),
+            result_bytes_max: default_result_bytes_max(),
+            tools: Vec::new(),
+            updated_at: None,
+        }
+    }
+}
+
 fn default_timeout_ms() -> u32 {
     30_000
 }

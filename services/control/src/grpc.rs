@@ -6,6 +6,7 @@ pub(crate) mod documents;
 mod intents;
 mod issuers;
 mod llm;
+mod openapi;
 mod place;
 mod platform;
 mod policies;
@@ -79,6 +80,7 @@ operations! {
     test_content_rules(TestContentRulesRequest) -> TestContentRulesResponse = content::test;
     put_secret(PutSecretRequest) -> SecretInfo = crate::secrets::put;
     server_drift(ObjectRequest) -> Document = crate::sightings::drift;
+    import_open_api(ImportOpenApiRequest) -> ImportOpenApiResponse = openapi::import;
     approve_definition(ApproveDefinitionRequest) -> Document = crate::sightings::approve;
     list_secrets(ListRequest) -> ListSecretsResponse = crate::secrets::list;
     delete_secret(ObjectRequest) -> Empty = crate::secrets::delete;

@@ -152,6 +152,10 @@ async fn another_tenant_looks_like_none_at_all() {
         get_server(object("b", "bot", 0)),
         list_servers(list("b")),
         delete_server(object("b", "bot", 0)),
+        import_open_api(v1::ImportOpenApiRequest {
+            tenant: tenant(),
+            ..Default::default()
+        }),
         put_issuer(document()),
         get_issuer(object("b", "bot", 0)),
         list_issuers(list("b")),

@@ -5,7 +5,7 @@
 use super::dialogue::Exchange;
 use super::{Caller, Gateway, Outcome, Permitted};
 use crate::upstream::Talk;
-use proctor_model::Reason;
+use proctor_model::{Reason, ToolRef};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -34,13 +34,22 @@ impl Gateway {
         let mut forwarded = Box::pin(self.forward(exchange, talk, &stop));
         let reason: Reason = tokio::select! {
             outcome = &mut forwarded => return outcome,
-            reason = caller.tenant.until_killed(caller.token.agent(), &tool) => reason,
-            reason = self.until_turned_away(caller) => reason,
+            reason = self.until_barred(caller, &tool) => reason,
         };
         stop.cancel();
         forwarded.await;
         let denials = loaded.tenant.settings().denials;
         Outcome::Refused(self.refused(decision_id, reason, None, denials))
+    }
+
+    /// Waits until the caller is admitted no more, or somebody stops the agent, the tool, the tenant or the platform; gives
+    /// the reason.
+    pub(super) async fn until_barred(&self, caller: &Caller, tool: &ToolRef) -> Reason {
+        tokio::select! {
+            biased;
+            reason = caller.tenant.until_killed(caller.token.agent(), tool) => reason,
+            reason = self.until_turned_away(caller) => reason,
+        }
     }
 
     /// Waits until the caller may not be here any more; gives the reason. That an intent is over is none: the call was made

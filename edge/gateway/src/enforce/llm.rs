@@ -82,6 +82,22 @@ struct Turn<'a> {
     started: Duration,
 }
 
+/// Why a turn has no answer.
+struct Unanswered {
+    failure: Failure,
+    /// It was cancelled, as the right to it had ended.
+    barred: Option<Reason>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            barred: None,
+        }
+    }
+}
+
 /// How a turn that is no stream ends.
 enum Answered {
     /// This is it.
@@ -154,7 +170,7 @@ impl Gateway {
                     body,
                     bytes,
                 }) => turn.whole(status, &headers, body, bytes).await,
-                Err(failure) => turn.fail(failure).await,
+                Err(unanswered) => turn.fail(unanswered).await,
             };
             match answered {
                 Answered::With(completion) => {
@@ -179,7 +195,7 @@ impl Gateway {
         model: &ToolName,
         at: usize,
         cancel: &CancellationToken,
-    ) -> Result<(Turn<'a>, Result<Opened, Failure>), Refused> {
+    ) -> Result<(Turn<'a>, Result<Opened, Unanswered>), Refused> {
         let server: ServerId = match LLM_SERVER.parse() {
             Ok(server) => server,
             Err(_) => return Err(self.refuse(caller, Reason::Internal, None).await),
@@ -238,8 +254,8 @@ impl Turn<'_> {
         models.into_iter().take(MODELS_MAX - 1).collect()
     }
 
-    /// Sends the prompt as it was decided, until somebody stops the agent, the model, the tenant or the platform.
-    async fn open(&self, cancel: &CancellationToken) -> Result<Opened, Failure> {
+    /// Sends the prompt as it was decided, as long as the right to it lasts.
+    async fn open(&self, cancel: &CancellationToken) -> Result<Opened, Unanswered> {
         let permit = self.recorded.permit();
         let tool = self.loaded.tenant.catalogue().get(permit.tool());
         let tool = tool.ok_or(Failure::Unreachable)?;
@@ -248,7 +264,7 @@ impl Turn<'_> {
         let provider = self.loaded.servers.providers().get(provider);
         let provider = provider.ok_or(Failure::Unreachable)?;
         if provider.spec().dialect != self.prompt.api.dialect() {
-            return Err(Failure::Unsendable);
+            return Err(Failure::Unsendable.into());
         }
         let name = model.name_of(&self.model);
         let tokens_max = permit.limits().tokens;
@@ -258,23 +274,23 @@ impl Turn<'_> {
             streamed: self.prompt.streamed,
             time_limit: Duration::from_millis(tool.timeout_ms().into()),
         };
-        let killed = self
-            .caller
-            .tenant
-            .until_killed(self.caller.token.agent(), permit.tool());
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(Failure::Cancelled),
-            _ = killed => Err(Failure::Cancelled),
-            opened = provider.open(&self.recorded, &sent) => opened,
+            () = cancel.cancelled() => Err(Failure::Cancelled.into()),
+            reason = self.gateway.until_barred(self.caller, permit.tool()) => Err(Unanswered {
+                failure: Failure::Cancelled,
+                barred: Some(reason),
+            }),
+            opened = provider.open(&self.recorded, &sent) => opened.map_err(Unanswered::from),
         }
     }
 
     /// Nothing came that could be used.
-    async fn fail(self, failure: Failure) -> Answered {
+    async fn fail(self, unanswered: Unanswered) -> Answered {
+        let Unanswered { failure, barred } = unanswered;
         self.close(&Ended::Failed(failure), None).await;
-        let killed = self.killed();
-        let reason = killed.unwrap_or_else(|| failure.reason());
+        let barred = barred.or_else(|| self.killed());
+        let reason = barred.unwrap_or_else(|| failure.reason());
         let refused = Completion::Refused(self.refused(reason, None));
         match failure {
             // Before there was an answer: another model may give one.
@@ -283,7 +299,7 @@ impl Turn<'_> {
             | Failure::Timeout
             | Failure::Overloaded
             | Failure::Open
-                if killed.is_none() =>
+                if barred.is_none() =>
             {
                 Answered::Failed(refused)
             }

@@ -1,5 +1,6 @@
 //! MCP over streamable HTTP. One endpoint speaks both families of revisions: each message says which it is of.
 
+mod about;
 mod ask;
 mod asker;
 mod follow;

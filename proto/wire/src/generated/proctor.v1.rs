@@ -2782,6 +2782,51 @@ pub struct ApproveDefinitionRequest {
     #[prost(string, tag = "4")]
     pub digest: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportOpenApiRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The tool server.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// OpenAPI 3.0 or 3.1, JSON or YAML.
+    #[prost(string, tag = "3")]
+    pub openapi: ::prost::alloc::string::String,
+    /// How it is reached: `url`, `auth`, `tls`, `private_addresses`, `timeout_ms`, `result_bytes_max`.
+    #[prost(bytes = "vec", tag = "4")]
+    pub settings: ::prost::alloc::vec::Vec<u8>,
+    /// Approve definitions too in which something stands out.
+    #[prost(bool, tag = "5")]
+    pub accept_findings: bool,
+    /// Check all of it, and change nothing.
+    #[prost(bool, tag = "6")]
+    pub dry_run: bool,
+    #[prost(uint64, tag = "7")]
+    pub expected_version: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportOpenApiResponse {
+    /// As it is now; in a dry run: as it would be.
+    #[prost(message, optional, tag = "1")]
+    pub server: ::core::option::Option<Document>,
+    /// Operations that are no tools, and parameters that tools do without, and why.
+    #[prost(string, repeated, tag = "2")]
+    pub left_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Tools that are not approved, as something stands out in their definitions.
+    #[prost(message, repeated, tag = "3")]
+    pub held_back: ::prost::alloc::vec::Vec<HeldDefinition>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldDefinition {
+    #[prost(string, tag = "1")]
+    pub tool: ::prost::alloc::string::String,
+    /// What stands out first.
+    #[prost(string, tag = "2")]
+    pub oddity: ::prost::alloc::string::String,
+    /// Where: a JSON Pointer into the definition.
+    #[prost(string, tag = "3")]
+    pub at: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDocumentsResponse {
     #[prost(message, repeated, tag = "1")]
@@ -3722,6 +3767,31 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("proctor.v1.Control", "ApproveDefinition"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Puts a server of kind `http` whose tools are the operations of an OpenAPI document.
+        pub async fn import_open_api(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportOpenApiRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportOpenApiResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proctor.v1.Control/ImportOpenApi",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proctor.v1.Control", "ImportOpenApi"));
             self.inner.unary(req, path, codec).await
         }
         /// Identity providers whose access tokens edges exchange for capability tokens (`TrustedIssuer`).
@@ -4840,6 +4910,14 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ApproveDefinitionRequest>,
         ) -> std::result::Result<tonic::Response<super::Document>, tonic::Status>;
+        /// Puts a server of kind `http` whose tools are the operations of an OpenAPI document.
+        async fn import_open_api(
+            &self,
+            request: tonic::Request<super::ImportOpenApiRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportOpenApiResponse>,
+            tonic::Status,
+        >;
         /// Identity providers whose access tokens edges exchange for capability tokens (`TrustedIssuer`).
         async fn put_issuer(
             &self,
@@ -5805,6 +5883,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ApproveDefinitionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proctor.v1.Control/ImportOpenApi" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportOpenApiSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ImportOpenApiRequest>
+                    for ImportOpenApiSvc<T> {
+                        type Response = super::ImportOpenApiResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportOpenApiRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::import_open_api(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportOpenApiSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

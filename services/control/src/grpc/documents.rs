@@ -7,11 +7,11 @@ use crate::store::objects::{self, Kind};
 use crate::store::page;
 use crate::store::tenants::check_fits;
 use proctor_engine::json::Limits;
-use proctor_model::ServerId;
 use proctor_model::catalogue::{CatalogueEntry, ToolServer, Upstream, UpstreamAuth, UpstreamTls};
 use proctor_model::config::Agent;
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
 use proctor_model::principal::Right;
+use proctor_model::{ServerId, TenantId};
 use proctor_proto::v1;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -286,23 +286,7 @@ pub(crate) async fn put_server(
     let tenant = caller.tenant(&request.tenant, Right::WriteServers)?;
     let mut server: ToolServer = parse("the document", &request.document)?;
     same_id(&request.id, server.id.as_str())?;
-    check_upstream(&server)?;
-    super::place::check(state, caller, &tenant, &mut server).await?;
-    super::llm::check(caller, &server)?;
-    if server.tools.len() > CATALOGUE_TOOLS_MAX {
-        return Err(
-            Status::invalid_argument(format!("tools: at most {CATALOGUE_TOOLS_MAX}")).into(),
-        );
-    }
-    for (index, entry) in server.tools.iter().enumerate() {
-        check_binding(&server, index, entry)?;
-        if entry.definition_digest.is_some() && !entry.is_approved() {
-            let message = format!(
-                "tools[{index}].definition_digest: it is not the digest of this definition"
-            );
-            return Err(Status::invalid_argument(message).into());
-        }
-    }
+    check_server(state, caller, &tenant, &mut server).await?;
     put(
         state,
         caller,
@@ -312,6 +296,33 @@ pub(crate) async fn put_server(
         Right::WriteServers,
     )
     .await
+}
+
+/// Whether this caller may have this server, and edges can use it; what the caller left to us is filled in.
+pub(super) async fn check_server(
+    state: &State,
+    caller: &Caller,
+    tenant: &TenantId,
+    server: &mut ToolServer,
+) -> Result<(), ControlError> {
+    check_upstream(server)?;
+    super::place::check(state, caller, tenant, server).await?;
+    super::llm::check(caller, server)?;
+    if server.tools.len() > CATALOGUE_TOOLS_MAX {
+        return Err(
+            Status::invalid_argument(format!("tools: at most {CATALOGUE_TOOLS_MAX}")).into(),
+        );
+    }
+    for (index, entry) in server.tools.iter().enumerate() {
+        check_binding(server, index, entry)?;
+        if entry.definition_digest.is_some() && !entry.is_approved() {
+            let message = format!(
+                "tools[{index}].definition_digest: it is not the digest of this definition"
+            );
+            return Err(Status::invalid_argument(message).into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn get(

@@ -4,17 +4,17 @@ use super::api::{Api, print_json};
 use super::settings::ApiArgs;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use proctor_engine::definition::findings;
-use proctor_model::EntryKind;
+use proctor_engine::definition::{Finding, hold_back};
 use proctor_model::catalogue::{
     CatalogueEntry, ChildLimits, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls,
     Verb,
 };
 use proctor_model::config::UpstreamSecret;
+use proctor_model::{EntryKind, ToolName};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a listing finds the value of `--auth-secret`.
 const SECRET_VARIABLE: &str = "PROCTOR_UPSTREAM_SECRET";
@@ -63,6 +63,9 @@ pub(crate) struct ImportArgs {
     /// Or: an OpenAPI document (3.0 or 3.1, JSON or YAML) of an HTTP API
     #[arg(long, value_name = "FILE")]
     openapi: Option<PathBuf>,
+    /// Check the document and show the tools, but register nothing
+    #[arg(long, requires = "openapi")]
+    dry_run: bool,
     /// The server stands in the edges' own network (needs a platform key; with one, an MCP server may without this)
     #[arg(long, conflicts_with = "command")]
     private_addresses: bool,
@@ -155,67 +158,100 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
             api,
         } => return approve(&id, &tool, &digest, &api).await,
     };
-    let (upstream, mut tools, left_out) = match (&args.openapi, &args.url, &args.command) {
-        (Some(file), url, _) => http_api(&args, file, url.as_deref())?,
+    let (upstream, tools) = match (&args.openapi, &args.url, &args.command) {
+        (Some(file), ..) => return http_api(&args, file).await,
         (None, Some(url), _) => Box::pin(mcp_http(&args, url)).await?,
         (None, None, Some(command)) => Box::pin(mcp_stdio(command, &args.args)).await?,
         (None, None, None) => bail!("say where the server is: --url, --command or --openapi"),
     };
+    mcp(&args, upstream, tools).await
+}
+
+async fn mcp(
+    args: &ImportArgs,
+    upstream: Upstream,
+    mut tools: Vec<CatalogueEntry>,
+) -> anyhow::Result<()> {
     let count = tools.len();
-    let held = if args.accept_findings {
-        Vec::new()
-    } else {
-        hold_back(&mut tools)
+    // What stands out is not approved in passing: `proctor server drift` shows it.
+    let held = match args.accept_findings {
+        true => Vec::new(),
+        false => hold_back(&mut tools),
     };
-    let server = ToolServer {
-        id: args.id.parse()?,
-        upstream,
-        timeout_ms: 30_000,
-        result_bytes_max: 4 * 1024 * 1024,
-        tools,
-        updated_at: None,
-    };
+    let mut server = ToolServer::new(args.id.parse()?, upstream);
+    server.tools = tools;
+    let path = format!("tool-servers/{}", args.id);
     let body = serde_json::to_value(&server)?;
     let put = Api::from_args(&args.api)?
-        .tenant(
-            Method::PUT,
-            &format!("tool-servers/{}", args.id),
-            Some(&body),
-        )
+        .tenant(Method::PUT, &path, Some(&body))
         .await?;
     if args.api.json {
         return print_json(&put);
     }
-    let what = if args.openapi.is_some() {
-        "tools"
-    } else {
-        "tools, resources and prompts"
-    };
-    println!("registered {} with {count} {what}", args.id);
-    for operation in left_out {
-        println!("left out: {operation}");
-    }
-    for line in held {
-        println!("held back: {line}");
+    println!(
+        "registered {} with {count} tools, resources and prompts",
+        args.id
+    );
+    for (tool, finding) in &held {
+        println!("held back: {}", held_back(tool, finding));
     }
     Ok(())
 }
 
-/// What stands out is not approved in passing: each tool, and why. `proctor server drift` shows them.
-fn hold_back(tools: &mut [CatalogueEntry]) -> Vec<String> {
-    let mut held = Vec::new();
-    for entry in tools {
-        let findings = findings(&entry.definition);
-        let Some(first) = findings.first() else {
-            continue;
-        };
-        entry.definition_digest = None;
-        entry.approved_by = None;
-        let (name, oddity) = (&entry.definition.name, json!(first.oddity));
-        let oddity = oddity.as_str().unwrap_or_default();
-        held.push(format!("{name}: {oddity} at {}", visible(&first.at)));
+/// A tool, and why it is held back.
+fn held_back(tool: &ToolName, finding: &Finding) -> String {
+    let oddity = json!(finding.oddity);
+    let oddity = oddity.as_str().unwrap_or_default();
+    format!("{tool}: {oddity} at {}", visible(&finding.at))
+}
+
+/// Control reads the document: what can be a tool, and what is wrong, is the same for whoever uploads it.
+async fn http_api(args: &ImportArgs, file: &Path) -> anyhow::Result<()> {
+    let document =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let body = json!({
+        "document": document,
+        "url": args.url,
+        "auth": args.credential.auth()?,
+        "tls": args.credential.tls()?,
+        "private_addresses": args.private_addresses,
+        "accept_findings": args.accept_findings,
+    });
+    let query = if args.dry_run { "?dry_run=true" } else { "" };
+    let path = format!("tool-servers/{}/openapi{query}", args.id);
+    let done = Api::from_args(&args.api)?
+        .tenant(Method::PUT, &path, Some(&body))
+        .await?;
+    if args.api.json {
+        return print_json(&done);
     }
-    held
+    let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned();
+    let tools = done.get("tool_server").and_then(|of| list(of, "tools"));
+    let tools = tools.unwrap_or_default();
+    let done_so = if args.dry_run {
+        "would register"
+    } else {
+        "registered"
+    };
+    println!("{done_so} {} with {} tools", args.id, tools.len());
+    if args.dry_run {
+        for tool in &tools {
+            let name = tool.get("definition").map(|of| said(of, "name"));
+            println!("  {}  {}", name.unwrap_or_default(), said(tool, "verb"));
+        }
+    }
+    for operation in list(&done, "left_out").into_iter().flatten() {
+        println!("left out: {}", visible(operation.as_str().unwrap_or("-")));
+    }
+    for held in list(&done, "held_back").into_iter().flatten() {
+        let (tool, oddity, at) = (
+            said(&held, "tool"),
+            said(&held, "oddity"),
+            said(&held, "at"),
+        );
+        println!("held back: {tool}: {oddity} at {at}");
+    }
+    Ok(())
 }
 
 async fn drift(id: &str, api: &ApiArgs) -> anyhow::Result<()> {
@@ -292,22 +328,7 @@ fn visible(text: &str) -> String {
         .collect()
 }
 
-type Found = (Upstream, Vec<CatalogueEntry>, Vec<String>);
-
-fn http_api(args: &ImportArgs, file: &PathBuf, url: Option<&str>) -> anyhow::Result<Found> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let read =
-        proctor_edge::read_openapi(&text).with_context(|| format!("in {}", file.display()))?;
-    let url = url.map(str::to_owned).or(read.server);
-    let upstream = Upstream::Http {
-        url: url.context("the document names no absolute server: give --url")?,
-        auth: args.credential.auth()?,
-        tls: args.credential.tls()?,
-        private_addresses: args.private_addresses,
-    };
-    Ok((upstream, read.tools, read.left_out))
-}
+type Found = (Upstream, Vec<CatalogueEntry>);
 
 async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
     let (auth, tls) = (args.credential.auth()?, args.credential.tls()?);
@@ -323,7 +344,6 @@ async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
     Ok((
         upstream(args.private_addresses.then_some(true)),
         definitions.into_iter().map(entry).collect(),
-        Vec::new(),
     ))
 }
 
@@ -335,11 +355,7 @@ async fn mcp_stdio(command: &str, args: &[String]) -> anyhow::Result<Found> {
         limits: ChildLimits::default(),
     };
     let definitions = proctor_edge::list_tools(upstream.clone(), Vec::new()).await?;
-    Ok((
-        upstream,
-        definitions.into_iter().map(entry).collect(),
-        Vec::new(),
-    ))
+    Ok((upstream, definitions.into_iter().map(entry).collect()))
 }
 
 fn entry(definition: ToolDefinition) -> CatalogueEntry {

@@ -36,8 +36,8 @@ enum Over {
     Failed(Failure),
     /// The agent is gone.
     Cancelled,
-    /// Somebody stopped it.
-    Killed(Reason),
+    /// Somebody stopped it, or its caller may not be here any more.
+    Barred(Reason),
 }
 
 impl Turn<'_> {
@@ -54,15 +54,12 @@ impl Turn<'_> {
         let over = match begun.send(Completion::Stream { note, pieces }) {
             Err(_) => Over::Cancelled,
             Ok(()) => {
-                let tool = self.recorded.permit().tool().clone();
-                let killed = self
-                    .caller
-                    .tenant
-                    .until_killed(self.caller.token.agent(), &tool);
+                let tool = self.recorded.permit().tool();
+                let barred = self.gateway.until_barred(self.caller, tool);
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => Over::Cancelled,
-                    reason = killed => Over::Killed(reason),
+                    reason = barred => Over::Barred(reason),
                     over = tokio::time::timeout(STREAM_MAX, self.pass(&mut relay, &mut events, &mut reader, &sender)) => {
                         over.unwrap_or(Over::Failed(Failure::Timeout))
                     }
@@ -191,7 +188,7 @@ impl Turn<'_> {
             Over::Ended(Ending::Failed) => (Kind::Completed, "rpc_error"),
             Over::Ended(Ending::Stopped(_)) => (Kind::Withheld, "ok"),
             Over::Failed(failure) => (Kind::Unknown, failure.as_str()),
-            Over::Cancelled | Over::Killed(_) => (Kind::Cancelled, Failure::Cancelled.as_str()),
+            Over::Cancelled | Over::Barred(_) => (Kind::Cancelled, Failure::Cancelled.as_str()),
         };
         let permit = self.recorded.permit();
         let mut findings = Findings::of(&Answer {
@@ -247,7 +244,7 @@ fn stopped(over: &Over) -> Option<Stop> {
     match over {
         Over::Ended(Ending::Stopped(stop)) => Some(stop.clone()),
         Over::Failed(failure) => Some(failure.reason().into()),
-        Over::Killed(reason) => Some((*reason).into()),
+        Over::Barred(reason) => Some((*reason).into()),
         Over::Ended(Ending::Done | Ending::Failed) | Over::Cancelled => None,
     }
 }

@@ -3,6 +3,7 @@
 
 mod task;
 
+use super::about::{About, Hearer};
 use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
@@ -188,7 +189,11 @@ pub(super) async fn listen(
     tokio::spawn(async move {
         let acknowledged = json!({ "notifications": honoured });
         let told = follower
-            .tell("notifications/subscriptions/acknowledged", acknowledged)
+            .tell(
+                "notifications/subscriptions/acknowledged",
+                acknowledged,
+                None,
+            )
             .await;
         let ended = match told {
             Err(reason) => Err(reason),
@@ -388,7 +393,8 @@ impl Follower {
         if tell == Tell::Changes {
             for (kind, digest) in &now {
                 if !self.seen.contains(&(*kind, *digest)) {
-                    self.tell(changed(*kind), json!({})).await?;
+                    let about = About::Lists(self.caller.token.id().cloned());
+                    self.tell(changed(*kind), json!({}), Some(about)).await?;
                 }
             }
         }
@@ -399,15 +405,22 @@ impl Follower {
     async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) -> Result<(), Reason> {
         match news {
             News::Listed(kind) if wanted.kinds.contains(kind) => {
-                self.tell(changed(*kind), json!({})).await
+                self.tell(changed(*kind), json!({}), None).await
             }
-            News::Updated(uri) if wanted.uris.contains(&**uri) && self.may_read(server, uri) => {
-                self.tell("notifications/resources/updated", json!({ "uri": &**uri }))
+            News::Updated(uri) if wanted.uris.contains(&**uri) => {
+                let about = About::Resource(server.clone(), uri.to_string());
+                if !self.may_read(&about) {
+                    return Ok(());
+                }
+                let params = json!({ "uri": &**uri });
+                self.tell("notifications/resources/updated", params, Some(about))
                     .await
             }
             News::Elicited(id) if self.was_sent(server, id) => {
                 let done = json!({ "elicitationId": &**id });
-                self.tell("notifications/elicitation/complete", done).await
+                let about = Some(About::Server(server.clone()));
+                self.tell("notifications/elicitation/complete", done, about)
+                    .await
             }
             // Of tasks is told elsewhere, to those who listen for them.
             News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => Ok(()),
@@ -426,31 +439,25 @@ impl Follower {
         server.sent_away(who, elicitation)
     }
 
-    /// Whether the resource is one that the reader gets to see now.
-    fn may_read(&self, server: &ServerId, uri: &str) -> bool {
-        let arguments = json!({ "uri": uri });
-        let judged = self.gateway.judge(&self.caller, |world, _| {
-            let visible = visible_tools(&self.caller.token, world).unwrap_or_default();
-            visible.into_iter().any(|tool| {
-                let reference = tool.reference();
-                reference.server == *server
-                    && reference.name.kind() == EntryKind::Resource
-                    && tool
-                        .meant(&arguments)
-                        .is_some_and(|meant| self.caller.token.covers(&meant))
-            })
-        });
-        judged.is_ok_and(|(may, _)| may)
+    /// Whether the reader may be told of this now.
+    fn may_read(&self, about: &About) -> bool {
+        let hearer = Hearer::of(&self.gateway, &self.caller);
+        hearer.may_read(&[Some(about)]) == [true]
     }
 
     /// Writes a message. While a client that is behind holds it up, it is looked at all the same whether the reader may still
     /// be here.
-    async fn tell(&self, method: &str, mut params: Value) -> Result<(), Reason> {
+    async fn tell(
+        &self,
+        method: &str,
+        mut params: Value,
+        about: Option<About>,
+    ) -> Result<(), Reason> {
         if let (Some(id), Some(members)) = (&self.subscription, params.as_object_mut()) {
             members.insert("_meta".into(), json!({ SUBSCRIPTION_ID: id }));
         }
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        let mut telling = std::pin::pin!(self.stream.push(&message));
+        let mut telling = std::pin::pin!(self.stream.push_about(&message, about));
         loop {
             tokio::select! {
                 biased;

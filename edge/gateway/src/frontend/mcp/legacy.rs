@@ -1,5 +1,6 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
+use super::about::Hearer;
 use super::owner::Owner;
 use super::session::{Found, InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
@@ -88,7 +89,15 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     {
         return context.refuse(&Value::Null, reason).await;
     }
-    let Some(response) = stream.respond(after, None) else {
+    // What belongs to no call is about several things: each is judged as it is read.
+    let response = match &call {
+        None => {
+            let hearer = Hearer::of(&context.endpoint.gateway, &context.caller);
+            stream.respond_to(after, hearer)
+        }
+        Some(_) => stream.respond(after, None),
+    };
+    let Some(response) = response else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
     let gateway = Arc::clone(&context.endpoint.gateway);

@@ -1,6 +1,7 @@
 //! A stream of server-sent events towards a client: bounded, read no faster than the client reads, and taken up again
 //! where the revision has it.
 
+use super::about::{About, Hearer};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -38,8 +39,15 @@ pub(super) enum Keep {
 /// Bytes that several streams keep together.
 pub(super) type Account = Arc<AtomicUsize>;
 
+struct Event {
+    number: u64,
+    /// Where it is not for everybody who may read the stream.
+    about: Option<About>,
+    text: String,
+}
+
 struct Events {
-    kept: VecDeque<(u64, String)>,
+    kept: VecDeque<Event>,
     bytes: usize,
     account: Account,
     last: u64,
@@ -82,14 +90,19 @@ impl Stream {
     /// Writes a message; waits while a client that reads is behind. One that takes nothing for long is dismissed: nobody who
     /// writes may be held for as long as it likes.
     pub(super) async fn push(&self, message: &Value) {
-        self.push_within(message, STALL_MAX).await;
+        self.push_about(message, None).await;
     }
 
-    async fn push_within(&self, message: &Value, stall: Duration) {
+    /// The same, and what it is about: on a stream that several may read, one after the other.
+    pub(super) async fn push_about(&self, message: &Value, about: Option<About>) {
+        self.push_within(message, about, STALL_MAX).await;
+    }
+
+    async fn push_within(&self, message: &Value, about: Option<About>, stall: Duration) {
         let text = message.to_string();
         let mut taken = self.taken.subscribe();
         loop {
-            if self.put(&text) {
+            if self.put(&text, about.as_ref()) {
                 self.grown.send_replace(());
                 return;
             }
@@ -102,7 +115,7 @@ impl Stream {
         }
     }
 
-    fn put(&self, text: &str) -> bool {
+    fn put(&self, text: &str, about: Option<&About>) -> bool {
         let mut events = self.events();
         let waiting = events.waiting();
         let more = waiting.bytes.saturating_add(text.len());
@@ -115,7 +128,11 @@ impl Stream {
         let number = events.last;
         events.bytes = events.bytes.saturating_add(text.len());
         events.account.fetch_add(text.len(), Ordering::Relaxed);
-        events.kept.push_back((number, text.to_owned()));
+        events.kept.push_back(Event {
+            number,
+            about: about.cloned(),
+            text: text.to_owned(),
+        });
         // The newest is always kept: it may be the answer.
         while events.kept.len() > KEPT_MAX
             || (events.bytes > KEPT_BYTES_MAX && events.kept.len() > 1)
@@ -173,6 +190,20 @@ impl Stream {
         after: u64,
         guard: Option<DropGuard>,
     ) -> Option<Response> {
+        self.read_by(after, guard, None)
+    }
+
+    /// The same for a client that may not read everything.
+    pub(super) fn respond_to(self: &Arc<Self>, after: u64, hearer: Hearer) -> Option<Response> {
+        self.read_by(after, None, Some(hearer))
+    }
+
+    fn read_by(
+        self: &Arc<Self>,
+        after: u64,
+        guard: Option<DropGuard>,
+        hearer: Option<Hearer>,
+    ) -> Option<Response> {
         let mut events = self.events();
         if events.attached {
             return None;
@@ -188,6 +219,7 @@ impl Stream {
             grown: self.grown.subscribe(),
             greeted: false,
             guard,
+            hearer,
         };
         let body = Body::from_stream(stream::unfold(reader, Reader::next));
         let headers = [
@@ -217,20 +249,26 @@ impl Events {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, text)) = self.kept.pop_front() {
+        if let Some(Event { text, .. }) = self.kept.pop_front() {
             self.bytes = self.bytes.saturating_sub(text.len());
             self.account.fetch_sub(text.len(), Ordering::Relaxed);
         }
     }
 
-    /// What the client that reads has not taken yet.
+    /// What the client that reads has not taken yet, oldest first.
+    fn untaken(&self) -> impl Iterator<Item = &Event> {
+        let taken = self
+            .kept
+            .partition_point(|event| event.number <= self.taken);
+        self.kept.range(taken..)
+    }
+
     fn waiting(&self) -> Waiting {
-        let newest = self.kept.iter().rev();
-        let waiting = newest.take_while(|(number, _)| *number > self.taken);
-        waiting.fold(Waiting::default(), |sum, (_, text)| Waiting {
-            events: sum.events.saturating_add(1),
-            bytes: sum.bytes.saturating_add(text.len()),
-        })
+        self.untaken()
+            .fold(Waiting::default(), |sum, event| Waiting {
+                events: sum.events.saturating_add(1),
+                bytes: sum.bytes.saturating_add(event.text.len()),
+            })
     }
 }
 
@@ -253,6 +291,17 @@ struct Reader {
     grown: watch::Receiver<()>,
     greeted: bool,
     guard: Option<DropGuard>,
+    /// Who it is, where each event is judged for who reads it.
+    hearer: Option<Hearer>,
+}
+
+/// What a client takes at once.
+struct Taken {
+    /// What it may read of it.
+    text: String,
+    /// Whether there was anything, to be read by it or not.
+    any: bool,
+    done: bool,
 }
 
 impl Reader {
@@ -267,9 +316,11 @@ impl Reader {
         }
         loop {
             self.grown.borrow_and_update();
-            let (text, done) = self.take()?;
-            if !text.is_empty() {
+            let Taken { text, any, done } = self.take()?;
+            if any {
                 self.stream.taken.send_replace(());
+            }
+            if !text.is_empty() {
                 return Some((Ok(text.into()), self));
             }
             if done {
@@ -287,28 +338,50 @@ impl Reader {
     }
 
     /// All events that wait, as text. `None`: it was dismissed.
-    fn take(&mut self) -> Option<(String, bool)> {
+    fn take(&self) -> Option<Taken> {
         let mut events = self.stream.events();
         if !events.are_read_by(self.number) {
             return None;
         }
+        let abouts: Vec<Option<&About>> = match &self.hearer {
+            Some(_) => events.untaken().map(|event| event.about.as_ref()).collect(),
+            None => Vec::new(),
+        };
+        let may_read = self.hearer.as_ref().map(|hearer| hearer.may_read(&abouts));
         let mut text = String::new();
-        for (number, message) in &events.kept {
-            if *number > events.taken {
-                if let Keep::ForResuming(stream) = self.stream.keep {
-                    // Writing to a string does not fail.
-                    let _ = writeln!(text, "id: {stream}-{number}");
-                }
-                let _ = write!(text, "event: message\ndata: {message}\n\n");
+        for (
+            at,
+            Event {
+                number,
+                text: message,
+                ..
+            },
+        ) in events.untaken().enumerate()
+        {
+            let may_read = may_read
+                .as_ref()
+                .is_none_or(|may| may.get(at) == Some(&true));
+            if !may_read {
+                continue;
             }
+            if let Keep::ForResuming(stream) = self.stream.keep {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "id: {stream}-{number}");
+            }
+            let _ = write!(text, "event: message\ndata: {message}\n\n");
         }
+        let any = events.untaken().next().is_some();
         events.taken = events.last;
         if self.stream.keep == Keep::Nothing {
             while !events.kept.is_empty() {
                 events.forget_oldest();
             }
         }
-        Some((text, events.done))
+        Some(Taken {
+            text,
+            any,
+            done: events.done,
+        })
     }
 }
 
@@ -425,7 +498,7 @@ mod tests {
             for n in 0..=WAITING_MAX {
                 let message = json!({ "n": n });
                 stream
-                    .push_within(&message, Duration::from_millis(50))
+                    .push_within(&message, None, Duration::from_millis(50))
                     .await;
             }
         };
@@ -449,7 +522,7 @@ mod tests {
         }
         let events = stream.events();
         assert!(events.kept.len() <= KEPT_MAX && events.bytes <= KEPT_BYTES_MAX);
-        assert!(events.kept.back().unwrap().1.contains("9999"));
+        assert!(events.kept.back().unwrap().text.contains("9999"));
     }
 
     #[tokio::test]

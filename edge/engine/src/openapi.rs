@@ -5,30 +5,58 @@
 //! header) is refused before anything is decided.
 
 mod parameter;
+mod schema;
+mod text;
+
+pub use text::TextError;
 
 use parameter::{Arguments, form_fence};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
     BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ToolDefinition, Trust, Verb,
 };
+use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Largest document, in bytes of its text: with what stands around it, it fits one gRPC message (4 MiB).
+pub const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Most operations that are looked at, those that are left out included: each may have all of the document behind it.
+const OPERATIONS_MAX: usize = 2_048;
+/// Most parameters of an operation, those of its path included.
+const PARAMETERS_MAX: usize = 1_000;
+/// Most of what is left out: a person is to read it.
+const LEFT_OUT_MAX: usize = 10_000;
 /// Longest address of a server, in bytes.
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
 /// A document is no OpenAPI document that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenApiError {
+    /// Longer than [`DOCUMENT_BYTES_MAX`].
+    #[error("the document is larger than {DOCUMENT_BYTES_MAX} bytes")]
+    TooLarge,
     /// Neither JSON nor YAML.
     #[error("the document is neither JSON nor YAML")]
-    Text(#[source] serde_yaml_ng::Error),
+    Text(#[source] TextError),
     /// Not 3.0 or 3.1.
     #[error("openapi: 3.0 and 3.1 are known")]
     Version,
     /// No operation at all.
-    #[error("the document has no operation")]
+    #[error("the document has no operation that can be a tool")]
     Empty,
+    /// More than can be looked at.
+    #[error("the document has more than {OPERATIONS_MAX} operations")]
+    TooManyOperations,
+    /// More than anybody reads.
+    #[error("more than {LEFT_OUT_MAX} operations and parameters would be left out")]
+    TooMuchLeftOut,
+    /// More than a server may have.
+    #[error("the document has more than {CATALOGUE_TOOLS_MAX} operations that can be tools")]
+    TooManyTools,
+    /// More than fits a tenant's configuration. References make them larger than the document.
+    #[error("the definitions of the tools are larger than {SIGNED_BYTES_MAX} bytes together")]
+    ToolsTooLarge,
     /// Two operations of one name.
     #[error("two operations would both be the tool {0}")]
     Twice(ToolName),
@@ -65,15 +93,16 @@ const METHODS: [(&str, HttpMethod, Verb); 6] = [
 
 /// Longest chain of references that is followed.
 const REFERENCES_MAX: usize = 16;
-/// Deepest schema that is taken.
-const DEPTH_MAX: usize = 32;
 
-/// Reads a document, JSON or YAML.
+/// Reads a document, JSON or YAML. What it takes is bounded, whatever the document.
 ///
 /// # Errors
 /// What is wrong with it; nothing of it is used then.
-pub fn read_openapi(text: &str) -> Result<ReadDocument, OpenApiError> {
-    let root: Value = serde_yaml_ng::from_str(text).map_err(OpenApiError::Text)?;
+pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
+    if text.len() > DOCUMENT_BYTES_MAX {
+        return Err(OpenApiError::TooLarge);
+    }
+    let root = text::parse(text).map_err(OpenApiError::Text)?;
     let version = root.get("openapi").and_then(Value::as_str);
     let version = version.unwrap_or_default();
     if !version.starts_with("3.0") && !version.starts_with("3.1") {
@@ -83,34 +112,55 @@ pub fn read_openapi(text: &str) -> Result<ReadDocument, OpenApiError> {
         root: &root,
         nullable: version.starts_with("3.0"),
     };
-    let mut read = ReadDocument {
-        tools: Vec::new(),
-        server: document.server(),
-        left_out: Vec::new(),
-    };
+    let mut reading = Reading::default();
     let paths = root.get("paths").and_then(Value::as_object);
     for (path, item) in paths.into_iter().flatten() {
+        reading.path(&document, path, item)?;
+    }
+    if reading.tools.is_empty() {
+        return Err(OpenApiError::Empty);
+    }
+    Ok(ReadDocument {
+        tools: reading.tools,
+        server: document.server(),
+        left_out: reading.left_out,
+    })
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reading {
+    tools: Vec<CatalogueEntry>,
+    names: BTreeSet<ToolName>,
+    left_out: Vec<String>,
+    operations: usize,
+    /// Of the definitions of the tools.
+    bytes: usize,
+}
+
+impl Reading {
+    fn path(
+        &mut self,
+        document: &Document<'_>,
+        path: &str,
+        item: &Value,
+    ) -> Result<(), OpenApiError> {
         let item = match document.resolved(item) {
             Ok(item) => item,
             Err(unfit) => {
-                read.left_out.push(format!("{path}: {}", unfit.why()));
-                continue;
+                self.count()?;
+                return self.leave_out([format!("{path}: {}", unfit.why())]);
             }
         };
         for (key, method, verb) in METHODS {
             let Some(operation) = item.get(key) else {
                 continue;
             };
+            self.count()?;
             let named = format!("{} {path}", method.as_str());
             match document.tool(path, item, method, verb, operation) {
-                Ok((tool, without)) => {
-                    read.tools.push(tool);
-                    let without = without
-                        .iter()
-                        .map(|(name, why)| format!("{named}, parameter {name}: {why}"));
-                    read.left_out.extend(without);
-                }
-                Err(Unfit::LeaveOut(why)) => read.left_out.push(format!("{named}: {why}")),
+                Ok(tool) => self.take(&named, tool)?,
+                Err(Unfit::LeaveOut(why)) => self.leave_out([format!("{named}: {why}")])?,
                 Err(Unfit::Wrong(why)) => {
                     return Err(OpenApiError::Operation {
                         operation: named,
@@ -119,17 +169,43 @@ pub fn read_openapi(text: &str) -> Result<ReadDocument, OpenApiError> {
                 }
             }
         }
+        Ok(())
     }
-    if read.tools.is_empty() {
-        return Err(OpenApiError::Empty);
-    }
-    let mut names = BTreeSet::new();
-    for tool in &read.tools {
-        if !names.insert(tool.definition.name.clone()) {
-            return Err(OpenApiError::Twice(tool.definition.name.clone()));
+
+    fn count(&mut self) -> Result<(), OpenApiError> {
+        self.operations = self.operations.saturating_add(1);
+        match self.operations > OPERATIONS_MAX {
+            true => Err(OpenApiError::TooManyOperations),
+            false => Ok(()),
         }
     }
-    Ok(read)
+
+    fn take(&mut self, named: &str, (tool, without): Tool) -> Result<(), OpenApiError> {
+        let schema = tool.definition.input_schema.to_string();
+        self.bytes = self.bytes.saturating_add(schema.len());
+        if self.bytes > SIGNED_BYTES_MAX {
+            return Err(OpenApiError::ToolsTooLarge);
+        }
+        if self.tools.len() >= CATALOGUE_TOOLS_MAX {
+            return Err(OpenApiError::TooManyTools);
+        }
+        if !self.names.insert(tool.definition.name.clone()) {
+            return Err(OpenApiError::Twice(tool.definition.name));
+        }
+        self.tools.push(tool);
+        let without = without
+            .iter()
+            .map(|(name, why)| format!("{named}, parameter {name}: {why}"));
+        self.leave_out(without)
+    }
+
+    fn leave_out(&mut self, lines: impl IntoIterator<Item = String>) -> Result<(), OpenApiError> {
+        self.left_out.extend(lines);
+        match self.left_out.len() > LEFT_OUT_MAX {
+            true => Err(OpenApiError::TooMuchLeftOut),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Why an operation is no tool.
@@ -239,6 +315,9 @@ impl Document<'_> {
                     return Err(Unfit::Wrong("a parameter without name or place"));
                 };
                 found.insert((place.to_owned(), name.to_owned()), parameter);
+                if found.len() > PARAMETERS_MAX {
+                    return Err(Unfit::Wrong("it has more parameters than a tool may have"));
+                }
             }
         }
         Ok(found.into_values().collect())
@@ -308,124 +387,6 @@ impl Document<'_> {
                 .ok_or(Unfit::Wrong("a reference to nothing"))?;
         }
         Err(Unfit::Wrong("references in a circle"))
-    }
-
-    /// A schema as JSON Schema 2020-12, its references turned to `$defs`.
-    fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
-        if depth > DEPTH_MAX {
-            return Err(Unfit::Wrong("a schema that is nested too deeply"));
-        }
-        let below = |value: &Value| self.schema(value, depth + 1);
-        match schema {
-            Value::Object(members) => {
-                let mut out = Map::new();
-                for (key, value) in members {
-                    match key.as_str() {
-                        "$ref" => {
-                            let name = value
-                                .as_str()
-                                .and_then(|text| text.strip_prefix("#/components/schemas/"))
-                                .ok_or(Unfit::Wrong(
-                                    "a schema that is not in components/schemas",
-                                ))?;
-                            out.insert(key.clone(), format!("#/$defs/{name}").into());
-                        }
-                        // Names in here are the API's own, not keywords.
-                        "properties" | "patternProperties" | "$defs" | "dependentSchemas" => {
-                            let named = value.as_object().into_iter().flatten();
-                            let named: Result<Map<_, _>, _> = named
-                                .map(|(name, value)| Ok((name.clone(), below(value)?)))
-                                .collect();
-                            out.insert(key.clone(), Value::Object(named?));
-                        }
-                        "enum" | "const" | "default" => {
-                            drop(out.insert(key.clone(), value.clone()))
-                        }
-                        // Examples, and OpenAPI's own words, say nothing about what is valid.
-                        "example" | "examples" | "xml" | "externalDocs" | "discriminator" => {}
-                        _ => drop(out.insert(key.clone(), below(value)?)),
-                    }
-                }
-                if self.nullable {
-                    modernize(&mut out);
-                }
-                Ok(Value::Object(out))
-            }
-            Value::Array(items) => items
-                .iter()
-                .map(below)
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            plain => Ok(plain.clone()),
-        }
-    }
-
-    /// Puts all schemas that are referred to, directly or not, into `$defs`.
-    fn add_definitions(&self, schema: &mut Value) -> Result<(), Unfit> {
-        let mut wanted = BTreeSet::new();
-        references(schema, &mut wanted);
-        let mut definitions = Map::new();
-        while let Some(name) = wanted.pop_first() {
-            if definitions.contains_key(&name) {
-                continue;
-            }
-            let components = self.root.pointer("/components/schemas");
-            let found = components
-                .and_then(|schemas| schemas.get(name.replace("~1", "/").replace("~0", "~")))
-                .ok_or(Unfit::Wrong("a reference to a schema that is not there"))?;
-            let definition = self.schema(found, 0)?;
-            references(&definition, &mut wanted);
-            definitions.insert(name, definition);
-        }
-        if let (false, Some(members)) = (definitions.is_empty(), schema.as_object_mut()) {
-            members.insert("$defs".into(), Value::Object(definitions));
-        }
-        Ok(())
-    }
-}
-
-fn references(schema: &Value, found: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(name) = members
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|text| text.strip_prefix("#/$defs/"))
-            {
-                found.insert(name.to_owned());
-            }
-            members.values().for_each(|value| references(value, found));
-        }
-        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
-        _ => {}
-    }
-}
-
-/// OpenAPI 3.0's `nullable` and boolean `exclusiveMinimum`, as JSON Schema 2020-12 says it.
-fn modernize(schema: &mut Map<String, Value>) {
-    if schema.remove("nullable") == Some(Value::Bool(true))
-        && let Some(Value::String(kind)) = schema.get("type")
-    {
-        let kinds = json!([kind, "null"]);
-        schema.insert("type".into(), kinds);
-        if let Some(Value::Array(values)) = schema.get_mut("enum")
-            && !values.contains(&Value::Null)
-        {
-            values.push(Value::Null);
-        }
-    }
-    for (exclusive, inclusive) in [
-        ("exclusiveMinimum", "minimum"),
-        ("exclusiveMaximum", "maximum"),
-    ] {
-        match schema.get(exclusive) {
-            Some(Value::Bool(true)) => match schema.remove(inclusive) {
-                Some(bound) => drop(schema.insert(exclusive.into(), bound)),
-                None => drop(schema.remove(exclusive)),
-            },
-            Some(Value::Bool(false)) => drop(schema.remove(exclusive)),
-            _ => {}
-        }
     }
 }
 

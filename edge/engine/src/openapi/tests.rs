@@ -11,7 +11,7 @@ fn tool<'a>(read: &'a ReadDocument, name: &str) -> &'a CatalogueEntry {
 
 #[test]
 fn what_a_request_could_not_say_is_left_out_with_the_reason() {
-    let read = read_openapi(ORDERS).unwrap();
+    let read = read(ORDERS).unwrap();
     let mut names: Vec<_> = read
         .tools
         .iter()
@@ -42,7 +42,7 @@ fn what_a_request_could_not_say_is_left_out_with_the_reason() {
 
 #[test]
 fn a_list_is_written_as_the_document_says() {
-    let read = read_openapi(ORDERS).unwrap();
+    let read = read(ORDERS).unwrap();
     assert_eq!(
         read.server.as_deref(),
         Some("https://eu.orders.example/v1"),
@@ -77,7 +77,7 @@ fn a_list_is_written_as_the_document_says() {
 
 #[test]
 fn a_form_has_fields_that_can_be_written() {
-    let read = read_openapi(ORDERS).unwrap();
+    let read = read(ORDERS).unwrap();
     let add = tool(&read, "addOrder");
     assert_eq!(add.http.as_ref().unwrap().body, Some(HttpBody::Form));
     let body = &add.definition.input_schema["properties"]["body"];
@@ -101,4 +101,70 @@ fn a_servers_address_does_not_grow_with_its_variables() {
     assert_eq!(server("https://{a}{a}.example", &long), None);
     assert!(server("https://{a}.example", &long).is_some());
     assert_eq!(server(&format!("https://{long}{long}"), "eu"), None);
+}
+
+/// A document with these paths, each with one operation that is like the others.
+fn document(paths: usize, operation: &Value, schemas: &Value) -> String {
+    let path = |number| (format!("/p{number}"), json!({ "get": operation }));
+    let paths: Map<_, _> = (0..paths).map(path).collect();
+    json!({ "openapi": "3.1.0", "paths": paths, "components": { "schemas": schemas } }).to_string()
+}
+
+#[test]
+fn what_a_document_may_cost_is_bounded() {
+    let plain = |paths| read(&document(paths, &json!({}), &json!({})));
+    assert_eq!(
+        plain(CATALOGUE_TOOLS_MAX).unwrap().tools.len(),
+        CATALOGUE_TOOLS_MAX
+    );
+    let refused = plain(CATALOGUE_TOOLS_MAX + 1).unwrap_err();
+    assert!(matches!(refused, OpenApiError::TooManyTools), "{refused}");
+    // What is left out is looked at, too.
+    let cookie = json!({ "parameters": [{ "name": "c", "in": "cookie", "required": true }] });
+    let left_out = |paths| read(&document(paths, &cookie, &json!({}))).unwrap_err();
+    let refused = left_out(OPERATIONS_MAX);
+    assert!(matches!(refused, OpenApiError::Empty), "{refused}");
+    let refused = left_out(OPERATIONS_MAX + 1);
+    assert!(
+        matches!(refused, OpenApiError::TooManyOperations),
+        "{refused}"
+    );
+    // Each tool has all that it refers to, however often others have it.
+    let body = json!({ "schema": { "$ref": "#/components/schemas/Large" } });
+    let large = json!({ "requestBody": { "content": { "application/json": body } } });
+    let schemas = json!({ "Large": { "description": "x".repeat(100_000) } });
+    assert!(read(&document(9, &large, &schemas)).is_ok());
+    let refused = read(&document(10, &large, &schemas)).unwrap_err();
+    assert!(matches!(refused, OpenApiError::ToolsTooLarge), "{refused}");
+    let refused = read(&"x".repeat(DOCUMENT_BYTES_MAX + 1)).unwrap_err();
+    assert!(matches!(refused, OpenApiError::TooLarge), "{refused}");
+}
+
+#[test]
+fn a_refusal_says_what_was_wrong_in_the_document() {
+    let said = |text: &str| {
+        let error = read(text).unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error} {}", cause.unwrap_or_default())
+    };
+    for (text, says) in [
+        ("openapi: 3.1.0\npaths: {\n", "line"),
+        (
+            "openapi: 3.1.0\nopenapi: 3.1.0\n",
+            "\"openapi\" is there twice",
+        ),
+        ("swagger: '2.0'\n", "3.0 and 3.1"),
+        ("openapi: 3.1.0\n", "no operation"),
+        (
+            "openapi: 3.1.0\npaths: { /a: { get: { parameters: [{ name: x }] } } }\n",
+            "GET /a: a parameter without name or place",
+        ),
+        (
+            "openapi: 3.1.0\npaths: { /a: { get: { operationId: x } }, /b: { get: { operationId: x } } }\n",
+            "tool x",
+        ),
+    ] {
+        let said = said(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
 }

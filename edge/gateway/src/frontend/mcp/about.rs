@@ -1,0 +1,74 @@
+//! What a message on the general stream of a session is about, and who may read it.
+//!
+//! Messages are written for who reads the stream at the time, and kept for a client that comes back: the same principal, but
+//! perhaps with a token that is narrower, and in a world that is another. So each is judged when it is read, for who reads it.
+
+use crate::enforce::{Caller, Gateway};
+use proctor_engine::{Tool, visible_tools};
+use proctor_model::{EntryKind, RevocationId, ServerId};
+use serde_json::json;
+use std::sync::Arc;
+
+/// What has to be known of a message to tell who may read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum About {
+    /// The lists that this token shows: others show other lists, of which it says nothing.
+    Lists(Option<RevocationId>),
+    /// A resource of this server.
+    Resource(ServerId, String),
+    /// What this server had somebody do.
+    Server(ServerId),
+}
+
+/// A client that reads.
+pub(super) struct Hearer {
+    gateway: Arc<Gateway>,
+    caller: Caller,
+}
+
+impl Hearer {
+    pub(super) fn of(gateway: &Arc<Gateway>, caller: &Caller) -> Self {
+        Self {
+            gateway: Arc::clone(gateway),
+            caller: caller.clone(),
+        }
+    }
+
+    /// Which of these messages it may read, as the world is now. One that is about nothing in particular is for everybody.
+    pub(super) fn may_read(&self, messages: &[Option<&About>]) -> Vec<bool> {
+        if messages.iter().all(Option::is_none) {
+            return vec![true; messages.len()];
+        }
+        let judged = self.gateway.judge(&self.caller, |world, _| {
+            // That an intent is over is a change of the lists, and no reason to keep it back.
+            let visible = visible_tools(&self.caller.token, world).unwrap_or_default();
+            let may = |about: &Option<&About>| about.is_none_or(|about| self.sees(about, &visible));
+            messages.iter().map(may).collect()
+        });
+        match judged {
+            Ok((may, _)) => may,
+            Err(_) => vec![false; messages.len()],
+        }
+    }
+
+    fn sees(&self, about: &About, visible: &[&Tool]) -> bool {
+        let token = &self.caller.token;
+        match about {
+            About::Lists(of) => of.is_some() && of.as_ref() == token.id(),
+            About::Resource(server, uri) => {
+                let arguments = json!({ "uri": uri });
+                visible.iter().any(|tool| {
+                    let reference = tool.reference();
+                    reference.server == *server
+                        && reference.name.kind() == EntryKind::Resource
+                        && tool
+                            .meant(&arguments)
+                            .is_some_and(|meant| token.covers(&meant))
+                })
+            }
+            About::Server(server) => visible
+                .iter()
+                .any(|tool| tool.reference().server == *server),
+        }
+    }
+}
