@@ -106,7 +106,9 @@ impl Messages {
         };
         let begun = block.insert(member.to_owned(), "".into());
         self.blocks.insert(index, Block::Text(delta, member));
-        flow.emit("content_block_start", &Value::Object(data));
+        // What stands beside the text: citations, for one.
+        let data = flow.value(&Value::Object(data), gate)?;
+        flow.emit("content_block_start", &data);
         match begun.as_ref().and_then(Value::as_str) {
             None | Some("") => Ok(()),
             Some(begun) => {

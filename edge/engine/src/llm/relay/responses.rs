@@ -130,22 +130,22 @@ impl Responses {
         let Some((delta, done, member)) = known else {
             return Ok(());
         };
-        let mut data = without_pieces(data);
         let key = key(delta, &data);
+        let mut event = standing(&data, flow, gate)?;
         if kind == *delta {
             let passed = flow.text(&key, text_of(&data, "delta"), gate)?;
-            data.insert("delta".to_owned(), passed.text.as_str().into());
-            self.texts.insert(key, data.clone());
+            event.insert("delta".to_owned(), passed.text.as_str().into());
+            self.texts.insert(key, event.clone());
             if !passed.text.is_empty() {
-                self.emit(delta, data, flow);
+                self.emit(delta, event, flow);
             }
             return passed.stop.map_or(Ok(()), Err);
         }
         self.rest(delta, &key, flow, gate)?;
         let text = data.get(*member).cloned().unwrap_or_default();
         let text = flow.repeated(&text, gate)?;
-        data.insert((*member).to_owned(), text);
-        self.emit(done, data, flow);
+        event.insert((*member).to_owned(), text);
+        self.emit(done, event, flow);
         Ok(())
     }
 
@@ -265,9 +265,9 @@ impl Responses {
                 flow,
             );
         }
-        let mut data = data;
-        data.insert("item".to_owned(), Value::Object(item));
-        self.emit("response.output_item.done", data, flow);
+        let mut event = standing(&data, flow, gate)?;
+        event.insert("item".to_owned(), Value::Object(item));
+        self.emit("response.output_item.done", event, flow);
         Ok(())
     }
 
@@ -323,6 +323,24 @@ fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
         }
     }
     data
+}
+
+/// Where in the response an event's text stands. Nothing else of the event passes beside the text.
+fn standing(
+    data: &Map<String, Value>,
+    flow: &mut Flow,
+    gate: &Gate<'_, '_>,
+) -> Result<Map<String, Value>, Stop> {
+    let mut standing = Map::new();
+    if let Some(id) = data.get("item_id").filter(|id| id.is_string()) {
+        standing.insert("item_id".to_owned(), flow.repeated(id, gate)?);
+    }
+    for name in ["output_index", "content_index", "summary_index"] {
+        if let Some(index) = data.get(name).and_then(Value::as_u64) {
+            standing.insert(name.to_owned(), index.into());
+        }
+    }
+    Ok(standing)
 }
 
 fn place(data: &Map<String, Value>) -> Result<u64, Stop> {
