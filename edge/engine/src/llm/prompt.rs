@@ -110,6 +110,13 @@ impl Prompt {
         body
     }
 
+    /// Whether a provider that is registered for nothing of its own may be sent this ([`Prompt::forwarded`]): one that
+    /// stands in for another is not the one that the prompt was read for.
+    #[must_use]
+    pub fn is_plain(&self, forwarded: &Map<String, Value>) -> bool {
+        hosted::check(self.api, forwarded).is_ok()
+    }
+
     fn limit(&self, body: &mut Map<String, Value>, most: u64) {
         let names: &[&str] = match self.api {
             Api::ChatCompletions => &["max_completion_tokens", "max_tokens"],
@@ -282,5 +289,28 @@ mod tests {
         assert!(read(Api::Messages, &own).is_ok());
         let hosted = json!({"model": "m", "input": "x", "previous_response_id": "r"});
         assert!(Prompt::read(Api::Responses, hosted.as_object().unwrap().clone(), true).is_ok());
+    }
+
+    #[test]
+    fn what_one_provider_may_do_no_other_is_asked_for() {
+        let plain = |api, body: Value| {
+            let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
+            let sent = prompt.forwarded(&prompt.arguments, "other", Some(9));
+            prompt.is_plain(&sent)
+        };
+        let chat = json!({"model": "m", "messages": [{}], "stream": true});
+        assert!(plain(Api::ChatCompletions, chat));
+        let response = json!({"model": "m", "input": "x"});
+        assert!(plain(Api::Responses, response));
+        for more in [
+            json!({"previous_response_id": "r"}),
+            json!({"tools": [{"type": "web_search"}]}),
+        ] {
+            let mut body = json!({"model": "m", "input": "x"});
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            assert!(!plain(Api::Responses, body), "{more}");
+        }
     }
 }

@@ -252,9 +252,14 @@ impl Turn<'_> {
         }
         let name = model.name_of(&self.model);
         let tokens_max = permit.limits().tokens;
+        let body = self.prompt.forwarded(permit.arguments(), name, tokens_max);
+        // It was read for the provider that the agent named.
+        if !provider.spec().hosted && !self.prompt.is_plain(&body) {
+            return Err(Failure::Unsendable);
+        }
         let sent = Sent {
             api: self.prompt.api,
-            body: self.prompt.forwarded(permit.arguments(), name, tokens_max),
+            body,
             streamed: self.prompt.streamed,
             time_limit: Duration::from_millis(tool.timeout_ms().into()),
         };
@@ -277,12 +282,13 @@ impl Turn<'_> {
         let reason = killed.unwrap_or_else(|| failure.reason());
         let refused = Completion::Refused(self.refused(reason, None));
         match failure {
-            // Before there was an answer: another model may give one.
+            // Before there was an answer: another model may give one, and what this one can't be sent, another may.
             Failure::Unreachable
             | Failure::Broken
             | Failure::Timeout
             | Failure::Overloaded
             | Failure::Open
+            | Failure::Unsendable
                 if killed.is_none() =>
             {
                 Answered::Failed(refused)
