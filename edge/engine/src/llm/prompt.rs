@@ -8,6 +8,25 @@ use std::borrow::Cow;
 /// The argument that says which API was asked; no provider gets it.
 pub const API_ARGUMENT: &str = "api";
 
+/// Members that say how long an answer may be, in tokens.
+const LENGTHS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+/// The member that says how many answers are wanted.
+const ANSWERS: &str = "n";
+
+/// How many answers a prompt asks for.
+pub(crate) fn answers(arguments: &Map<String, Value>) -> u64 {
+    let asked = arguments.get(ANSWERS).and_then(Value::as_u64);
+    asked.unwrap_or(1).max(1)
+}
+
+/// Tokens that each answer may have, as far as the prompt says so: the most of what it says.
+pub(crate) fn output_asked(arguments: &Map<String, Value>) -> Option<u64> {
+    let lengths = LENGTHS.iter();
+    lengths
+        .filter_map(|name| arguments.get(*name)?.as_u64())
+        .max()
+}
+
 /// A request to a provider.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Prompt {
@@ -66,6 +85,7 @@ impl Prompt {
         let wants_usage =
             options.is_some_and(|options| options.get("include_usage") == Some(&json!(true)));
         check_content(api, &body)?;
+        check_numbers(&body)?;
         if !hosted {
             hosted::check(api, &body)?;
         }
@@ -80,7 +100,8 @@ impl Prompt {
     }
 
     /// What goes to the provider: the arguments that were decided on, with the model's name there. A whole answer is
-    /// asked to be no longer than its ceiling; a stream is cut.
+    /// asked to be no longer than its ceiling. A stream is asked for one token more, as it is cut here: without that, what
+    /// a model thinks would have no end, as none of it is seen here.
     #[must_use]
     pub fn forwarded(
         &self,
@@ -104,8 +125,9 @@ impl Prompt {
                 options.insert("include_usage".to_owned(), true.into());
             }
         }
-        if let Some(most) = tokens_max.filter(|_| !self.streamed) {
-            self.limit(&mut body, most);
+        if let Some(most) = tokens_max {
+            let each = most.checked_div(answers(&body)).unwrap_or(most).max(1);
+            self.limit(&mut body, each.saturating_add(self.streamed.into()));
         }
         body
     }
@@ -136,6 +158,19 @@ impl Prompt {
         if let Some(name) = names.first().filter(|_| !known) {
             body.insert((*name).to_owned(), most.into());
         }
+    }
+}
+
+/// Figures that ceilings and reservations go by: none in a form that a provider might read and nobody here.
+fn check_numbers(body: &Map<String, Value>) -> Result<(), Misfit> {
+    let odd = |name: &&str| {
+        let figure = body.get(*name).filter(|figure| !figure.is_null());
+        figure.is_some_and(|figure| !figure.is_u64())
+    };
+    let mut figures = LENGTHS.into_iter().chain([ANSWERS]);
+    match figures.find(odd) {
+        None => Ok(()),
+        Some(name) => Err(misfit(format!("{name}: a whole number"))),
     }
 }
 
@@ -178,7 +213,7 @@ mod tests {
         assert_eq!(
             Value::Object(sent),
             json!({"model": "real-name", "messages": [{"role": "user", "content": "[EMAIL]"}], "temperature": 0.5,
-                "stream": true, "stream_options": {"include_usage": true}})
+                "stream": true, "stream_options": {"include_usage": true}, "max_completion_tokens": 6})
         );
     }
 
@@ -219,16 +254,31 @@ mod tests {
             ),
             3
         );
-        assert_eq!(
-            limited(
-                Api::Messages,
-                chat(json!({"max_tokens": "x"})),
-                "max_tokens"
-            ),
-            10
-        );
+        let long = json!({"max_tokens": 99});
+        assert_eq!(limited(Api::Messages, chat(long), "max_tokens"), 10);
         let response = json!({"model": "m", "input": "x"});
         assert_eq!(limited(Api::Responses, response, "max_output_tokens"), 10);
+        // The ceiling is for all answers together.
+        for (answers, each) in [(2, 5), (4, 2), (100, 1)] {
+            let body = chat(json!({"n": answers, "max_completion_tokens": 9}));
+            let limited = limited(Api::ChatCompletions, body, "max_completion_tokens");
+            assert_eq!(limited, each, "{answers}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_asked_to_end_behind_its_ceiling() {
+        for (api, member) in [
+            (Api::ChatCompletions, "max_completion_tokens"),
+            (Api::Responses, "max_output_tokens"),
+            (Api::Messages, "max_tokens"),
+        ] {
+            let body = json!({"model": "m", "messages": [{}], "input": "x", "stream": true});
+            let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
+            let sent = |most| prompt.forwarded(&prompt.arguments, "m", most);
+            assert_eq!(sent(Some(1_000))[member], 1_001, "{api:?}");
+            assert_eq!(sent(None).get(member), None, "{api:?}");
+        }
     }
 
     #[test]
@@ -247,6 +297,14 @@ mod tests {
             (
                 Api::ChatCompletions,
                 json!({"model": "m", "messages": [{}], "web_search_options": {}}),
+            ),
+            (
+                Api::ChatCompletions,
+                json!({"model": "m", "messages": [{}], "n": 100.0}),
+            ),
+            (
+                Api::Messages,
+                json!({"model": "m", "messages": [{}], "max_tokens": "9"}),
             ),
             (Api::Embeddings, json!({"model": "m", "input": [1, 2]})),
             (Api::Embeddings, json!({"model": "m", "input": [[1, 2]]})),
