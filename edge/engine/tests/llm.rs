@@ -10,6 +10,8 @@
 
 #[path = "fixture/scenario.rs"]
 mod scenario;
+#[path = "llm/streams.rs"]
+mod streams;
 
 use proctor_engine::llm::sse::{Event, Reader};
 use proctor_engine::llm::{Api, Ending, Gate, Prompt, Relay, Stop, complete};

@@ -86,7 +86,7 @@ struct Flow {
     out: Vec<u8>,
     texts: BTreeMap<String, Splitter>,
     meter: Meter,
-    /// The provider has said what the whole answer used.
+    /// The provider has said how many tokens the whole answer has.
     accounted: bool,
     /// Why the budgets have no more for it.
     short: Stop,
@@ -243,6 +243,13 @@ impl Gate<'_, '_> {
 impl Flow {
     fn emit(&mut self, name: &str, data: &Value) {
         sse::write(&mut self.out, name, &data.to_string());
+    }
+
+    /// What the provider says of the prompt, before it knows anything of the answer.
+    fn hear_first(&mut self, usage: Option<&Value>) {
+        let told = usage.map_or_else(Told::default, |usage| told(self.api, usage));
+        let output = None;
+        self.meter.hear(Told { output, ..told });
     }
 
     fn hear(&mut self, usage: Option<&Value>) -> Result<(), Stop> {

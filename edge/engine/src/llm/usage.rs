@@ -117,10 +117,16 @@ impl Meter {
         }
     }
 
-    /// Takes note of what the provider says: of each figure the last.
+    /// Takes note of what the provider says: of the answer's tokens the last, which grow; of the prompt's the most, as what
+    /// is said later may leave out what came from a cache.
     pub(super) fn hear(&mut self, told: Told) {
-        self.told.input = told.input.or(self.told.input);
+        self.told.input = self.told.input.max(told.input);
         self.told.output = told.output.or(self.told.output);
+    }
+
+    /// Whether the provider has said how many tokens the answer has.
+    pub(super) fn has_output(&self) -> bool {
+        self.told.output.is_some()
     }
 
     /// The budgets have so many tokens for the answer.
@@ -366,6 +372,15 @@ mod tests {
             (usage.input_tokens, usage.output_tokens, usage.estimated),
             (7, 9, false)
         );
+        // A later figure without what was cached.
+        let cached = json!({"input_tokens": 3, "cache_read_input_tokens": 9_000});
+        let mut meter = Meter::new(None);
+        meter.hear(told(Api::Messages, &cached));
+        assert!(!meter.has_output());
+        let last = json!({"input_tokens": 3, "output_tokens": 5});
+        meter.hear(told(Api::Messages, &last));
+        let usage = meter.usage(&Map::new(), true);
+        assert_eq!((usage.input_tokens, usage.output_tokens), (9_003, 5));
         for silly in [json!(-1), json!("9"), json!(u64::MAX), json!(1.5)] {
             let told = told(Api::ChatCompletions, &json!({"completion_tokens": silly}));
             assert_eq!(told.output, None);

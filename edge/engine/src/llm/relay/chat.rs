@@ -84,7 +84,7 @@ impl Chat {
             };
             self.choice(choice, flow, gate)?;
         }
-        flow.accounted = self.usage.is_some() && self.is_finished();
+        flow.accounted = flow.meter.has_output() && self.is_finished();
         Ok(None)
     }
 

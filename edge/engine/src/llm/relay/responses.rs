@@ -281,8 +281,9 @@ impl Responses {
     ) -> Result<(), Stop> {
         let response = data.get("response").and_then(Value::as_object);
         let response = response.ok_or(Stop::from(Reason::OutputInvalid))?;
-        flow.accounted = response.get("usage").is_some_and(Value::is_object);
-        flow.hear(response.get("usage"))?;
+        let heard = flow.hear(response.get("usage"));
+        flow.accounted = flow.meter.has_output();
+        heard?;
         // Calls that the stream did not have one by one have been seen by nobody yet.
         flow.calls = calls::of_whole(flow.api, response);
         flow.judge(gate)?;

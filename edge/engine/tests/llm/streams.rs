@@ -1,0 +1,72 @@
+//! What a stream is said to have used, and the tool calls that are in it.
+
+use super::*;
+use proctor_engine::llm::Usage;
+
+/// What is charged for a stream, and whether its provider has said so.
+fn charged(api: Api, events: &[(&str, Value)]) -> (Usage, bool) {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(api, json!({"stream": true}));
+    let permit = permit(&scenario, &prompt);
+    let world = scenario.world();
+    let mut evaluator = Evaluator::new();
+    let mut gate = Gate {
+        permit: &permit,
+        world: &world,
+        evaluator: &mut evaluator,
+    };
+    let mut relay = Relay::new(&prompt, None);
+    for (name, data) in events {
+        let data = data
+            .as_str()
+            .map_or_else(|| data.to_string(), str::to_owned);
+        let name = (*name).to_owned();
+        relay.take(&Event { name, data }, &mut gate);
+    }
+    (relay.usage(&permit, true), relay.is_accounted())
+}
+
+/// A stream of five words at whose end a provider says this of its usage.
+fn saying(api: Api, usage: &Value) -> Vec<(&'static str, Value)> {
+    let mut events = streamed(api, &["one two three", " four five"]);
+    let last = events.len() - 1;
+    match api {
+        Api::Messages => events[last - 1].1["usage"] = usage.clone(),
+        Api::Responses => events[last].1["response"]["usage"] = usage.clone(),
+        Api::ChatCompletions | Api::Embeddings => {
+            let told = json!({"choices": [], "usage": usage});
+            events.insert(last, ("", told));
+        }
+    }
+    events
+}
+
+#[test]
+fn a_stream_costs_what_came_where_its_provider_does_not_say() {
+    for api in STREAMED {
+        for silent in [json!(null), json!({}), json!({"output_tokens": "9"})] {
+            let (usage, accounted) = charged(api, &saying(api, &silent));
+            assert_eq!(usage.output_tokens, 5, "{api:?} {silent}");
+            assert!(usage.estimated && !accounted, "{api:?} {silent}");
+        }
+        let said = match api {
+            Api::ChatCompletions => json!({"prompt_tokens": 7, "completion_tokens": 9}),
+            _ => json!({"input_tokens": 7, "output_tokens": 9}),
+        };
+        let (usage, accounted) = charged(api, &saying(api, &said));
+        assert_eq!((usage.input_tokens, usage.output_tokens), (7, 9), "{api:?}");
+        assert!(!usage.estimated && accounted, "{api:?}");
+    }
+}
+
+#[test]
+fn what_a_provider_had_in_its_cache_stays_counted() {
+    let mut events = saying(
+        Api::Messages,
+        &json!({"input_tokens": 3, "output_tokens": 9}),
+    );
+    let first = json!({"input_tokens": 3, "cache_read_input_tokens": 9_000, "output_tokens": 1});
+    events[0].1["message"]["usage"] = first;
+    let (usage, _) = charged(Api::Messages, &events);
+    assert_eq!((usage.input_tokens, usage.output_tokens), (9_003, 9));
+}
