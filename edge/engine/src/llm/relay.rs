@@ -403,11 +403,16 @@ impl Flow {
 
     /// One more tool call that the model asks for.
     fn call(&mut self, name: &str, arguments: &str) -> Result<(), Stop> {
+        let arguments = Value::String(arguments.to_owned());
+        self.called(calls::call(name, &arguments))
+    }
+
+    /// The same as policies see it.
+    fn called(&mut self, call: Value) -> Result<(), Stop> {
         if self.calls.len() >= PARTS_MAX {
             return Err(Reason::OutputTooLarge.into());
         }
-        let arguments = Value::String(arguments.to_owned());
-        self.calls.push(calls::call(name, &arguments));
+        self.calls.push(call);
         Ok(())
     }
 

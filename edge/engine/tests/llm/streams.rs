@@ -70,3 +70,44 @@ fn what_a_provider_had_in_its_cache_stays_counted() {
     let (usage, _) = charged(Api::Messages, &events);
     assert_eq!((usage.input_tokens, usage.output_tokens), (9_003, 9));
 }
+
+const NO_SHELL: &str = "package proctor.policy
+default decision := {\"effect\": \"allow\"}
+decision := {\"effect\": \"deny\", \"reasons\": [\"no shell\"]} if {
+    input.phase == \"response\"
+    some call in input.result.tool_calls
+    call.name == \"local_shell_call\"
+    call.arguments.action.command[0] == \"rm\"
+}
+";
+
+#[test]
+fn a_call_without_a_name_is_judged_before_it_goes_on() {
+    let scenario = scenario(&[NO_SHELL], json!({}));
+    let prompt = prompt(Api::Responses, json!({"stream": true}));
+    let through = |command: &str| {
+        let item = json!({"type": "local_shell_call", "id": "l", "call_id": "c",
+            "action": {"type": "exec", "command": [command, KEY]}});
+        let at = |kind: &str| json!({"type": kind, "output_index": 0, "item": item});
+        let events = [
+            ("", at("response.output_item.added")),
+            ("", at("response.output_item.done")),
+            (
+                "",
+                json!({"type": "response.completed", "response": {"output": [item]}}),
+            ),
+        ];
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        (all, ending)
+    };
+    let (all, ending) = through("rm");
+    assert!(
+        matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::PolicyDenied),
+        "{ending:?}"
+    );
+    assert!(!all.contains("local_shell_call"), "{all}");
+    let (all, ending) = through("ls");
+    assert_eq!(ending, Ending::Done);
+    assert!(all.contains("[AWS_KEY]") && !all.contains(KEY), "{all}");
+}

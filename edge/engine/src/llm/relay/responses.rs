@@ -227,6 +227,9 @@ impl Responses {
         let Some(Value::Object(item)) = data.get("item") else {
             return Err(Reason::OutputInvalid.into());
         };
+        if text_of(item, "name").is_empty() {
+            return self.unnamed(place, &data, call, flow, gate);
+        }
         let custom = text_of(item, "type") == "custom_tool_call";
         let (event, member) = match custom {
             true => ("response.custom_tool_call_input", "input"),
@@ -250,23 +253,48 @@ impl Responses {
             added.as_object().cloned().unwrap_or_default(),
             flow,
         );
-        if item.contains_key("name") {
-            item.insert(member.to_owned(), arguments.as_str().into());
-            let piece = json!({ "item_id": id, "output_index": place, "delta": arguments });
-            let all = json!({ "item_id": id, "output_index": place, member: arguments });
-            self.emit(
-                &format!("{event}.delta"),
-                piece.as_object().cloned().unwrap_or_default(),
-                flow,
-            );
-            self.emit(
-                &format!("{event}.done"),
-                all.as_object().cloned().unwrap_or_default(),
-                flow,
-            );
-        }
+        item.insert(member.to_owned(), arguments.as_str().into());
+        let piece = json!({ "item_id": id, "output_index": place, "delta": arguments });
+        let all = json!({ "item_id": id, "output_index": place, member: arguments });
+        self.emit(
+            &format!("{event}.delta"),
+            piece.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        self.emit(
+            &format!("{event}.done"),
+            all.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
         let mut event = standing(&data, flow, gate)?;
         event.insert("item".to_owned(), Value::Object(item));
+        self.emit("response.output_item.done", event, flow);
+        Ok(())
+    }
+
+    /// A call without a name of the agent's (`computer_call`, `local_shell_call`): the whole item is what is asked for.
+    fn unnamed(
+        &mut self,
+        place: u64,
+        data: &Map<String, Value>,
+        call: Call,
+        flow: &mut Flow,
+        gate: &mut Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let item = data.get("item").cloned().unwrap_or_default();
+        flow.grow(&item.to_string(), gate)?;
+        flow.called(calls::of_item(&item).ok_or(Stop::from(Reason::OutputInvalid))?)?;
+        flow.judge(gate)?;
+        let item = flow.value(&item, gate)?;
+        let added = flow.repeated(&Value::Object(call.added), gate)?;
+        self.emit(
+            "response.output_item.added",
+            added.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        let mut event = Map::new();
+        event.insert("output_index".to_owned(), place.into());
+        event.insert("item".to_owned(), item);
         self.emit("response.output_item.done", event, flow);
         Ok(())
     }
