@@ -111,3 +111,83 @@ fn a_call_without_a_name_is_judged_before_it_goes_on() {
     assert_eq!(ending, Ending::Done);
     assert!(all.contains("[AWS_KEY]") && !all.contains(KEY), "{all}");
 }
+
+#[test]
+fn calls_that_a_provider_does_not_number_stay_apart() {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
+    let piece = |index: Option<u64>, id: &str, name: &str, arguments: &str| {
+        let mut call = json!({"function": {"arguments": arguments}});
+        for (member, text) in [("/id", id), ("/function/name", name)] {
+            let (path, member) = member.rsplit_once('/').unwrap();
+            if !text.is_empty() {
+                call.pointer_mut(path).unwrap()[member] = text.into();
+            }
+        }
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        chat_piece(json!({"tool_calls": [call]}))
+    };
+    let two = json!([["send", "{\"to\":1}"], ["get", "{}"]]);
+    for pieces in [
+        // Whole calls, one after the other: without a number, with the same number, without an id.
+        vec![
+            piece(None, "a", "send", "{\"to\":1}"),
+            piece(None, "b", "get", "{}"),
+        ],
+        vec![
+            piece(Some(0), "a", "send", "{\"to\":1}"),
+            piece(Some(0), "b", "get", "{}"),
+        ],
+        vec![
+            piece(None, "", "send", "{\"to\":1}"),
+            piece(None, "", "get", "{}"),
+        ],
+        // In pieces: by their number, by their id, with an id that is new each time.
+        vec![
+            piece(Some(0), "a", "send", "{\"to\""),
+            piece(Some(1), "b", "get", "{"),
+            piece(Some(0), "", "", ":1}"),
+            piece(Some(1), "", "", "}"),
+        ],
+        vec![
+            piece(None, "a", "send", "{\"to\""),
+            piece(None, "b", "get", "{}"),
+            piece(None, "a", "", ":1}"),
+        ],
+        vec![
+            piece(Some(0), "a", "send", "{\"to\""),
+            piece(Some(0), "x", "", ":1}"),
+            piece(Some(1), "b", "get", "{}"),
+        ],
+    ] {
+        let mut events = pieces.clone();
+        events.extend(chat_end("tool_calls"));
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        assert_eq!(ending, Ending::Done, "{pieces:?}");
+        let calls = events.iter().find_map(|event| {
+            let chunk: Value = serde_json::from_str(&event.data).ok()?;
+            let calls = &chunk["choices"][0]["delta"]["tool_calls"];
+            calls.as_array().cloned()
+        });
+        let calls = calls.unwrap();
+        let numbers: Vec<_> = calls.iter().map(|call| call["index"].as_u64()).collect();
+        assert_eq!(numbers, [Some(0), Some(1)], "{pieces:?}");
+        let said = calls.iter().map(|call| {
+            let function = &call["function"];
+            json!([function["name"], function["arguments"]])
+        });
+        assert_eq!(said.collect::<Value>(), two, "{pieces:?}");
+    }
+}
+
+#[test]
+fn an_id_is_no_token_of_the_answer() {
+    let call = json!({"index": 0, "id": "call_of_a_long_id_that_the_provider_made_up_by_itself", "type": "function",
+        "function": {"name": "one", "arguments": "two"}});
+    let mut events = vec![chat_piece(json!({"tool_calls": [call]}))];
+    events.extend(chat_end("tool_calls"));
+    let (usage, _) = charged(Api::ChatCompletions, &events);
+    assert_eq!(usage.output_tokens, 2);
+}
