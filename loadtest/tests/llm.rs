@@ -287,7 +287,21 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
         "{}",
         python["secret"]
     );
-    assert_eq!(played["anthropic"]["stream"]["finish"], "end_turn");
+    let anthropic = &played["anthropic"];
+    assert_eq!(anthropic["stream"]["finish"], "end_turn");
+    assert_eq!(anthropic["beta"], TEXT);
+    let refused = &anthropic["beta_refused"];
+    assert_eq!(refused["reason"], "invalid_params", "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("mcp-client-2025-04-04"), "{refused}");
+    let asked = system.provider.asked();
+    let betas: Vec<&str> = asked
+        .iter()
+        .flat_map(|asked| &asked.headers)
+        .filter(|(name, _)| name == "anthropic-beta")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(betas, ["context-1m-2025-08-07"]);
     let mut node = Command::new("node");
     let out = succeeds(node.arg(here().join("client.mjs")).args([&edge, &token])).await;
     check_openai(

@@ -122,6 +122,10 @@ def played_anthropic():
     with client.messages.stream(model="leaky", max_tokens=512, messages=USER) as stream:
         out["leaky_stream"] = "".join(stream.text_stream)
 
+    beta = client.beta.messages.create
+    out["beta"] = beta(model="echo", max_tokens=512, messages=USER, betas=["context-1m-2025-08-07"]).content[0].text
+    out["beta_refused"] = failed(lambda _: beta(model="echo", max_tokens=9, messages=USER, betas=["mcp-client-2025-04-04"]))
+
     def runaway(read):
         with client.messages.stream(model="runaway", max_tokens=100000, messages=USER) as stream:
             for text in stream.text_stream:

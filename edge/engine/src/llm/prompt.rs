@@ -1,6 +1,6 @@
 //! What an agent asks of a model: read strictly, decided on as the arguments of a tool, written anew for the provider.
 
-use super::{Api, hosted};
+use super::{Api, beta, hosted};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -40,6 +40,8 @@ pub struct Prompt {
     pub wants_usage: bool,
     /// What is decided on: the request's members, and `api`.
     pub arguments: Map<String, Value>,
+    /// What is wanted of an API that is not settled yet (`anthropic-beta`), by its names.
+    pub betas: Vec<String>,
 }
 
 /// Why a request is none that can be decided on.
@@ -96,7 +98,22 @@ impl Prompt {
             streamed,
             wants_usage,
             arguments: body,
+            betas: Vec::new(),
         })
+    }
+
+    /// The same with the values of the header `anthropic-beta`. No other API than that of messages has it.
+    ///
+    /// # Errors
+    /// One that is not known to leave the provider at what it is asked, unless it is `hosted`.
+    pub fn with_betas(mut self, values: &[&str], hosted: bool) -> Result<Self, Misfit> {
+        if self.api == Api::Messages {
+            self.betas = beta::read(values)?;
+            if !hosted {
+                beta::check(&self.betas)?;
+            }
+        }
+        Ok(self)
     }
 
     /// What goes to the provider: the arguments that were decided on, with the model's name there. A whole answer is
@@ -136,7 +153,7 @@ impl Prompt {
     /// stands in for another is not the one that the prompt was read for.
     #[must_use]
     pub fn is_plain(&self, forwarded: &Map<String, Value>) -> bool {
-        hosted::check(self.api, forwarded).is_ok()
+        hosted::check(self.api, forwarded).is_ok() && beta::check(&self.betas).is_ok()
     }
 
     fn limit(&self, body: &mut Map<String, Value>, most: u64) {
@@ -370,5 +387,21 @@ mod tests {
                 .extend(more.as_object().unwrap().clone());
             assert!(!plain(Api::Responses, body), "{more}");
         }
+        let message = json!({"model": "m", "max_tokens": 1, "messages": [{}]});
+        let with = |api, beta: &str, hosted| {
+            let prompt = Prompt::read(api, message.as_object().unwrap().clone(), hosted).unwrap();
+            prompt.with_betas(&[beta], hosted)
+        };
+        let one = "files-api-2025-04-14";
+        assert!(with(Api::Messages, one, false).is_err());
+        assert!(
+            !with(Api::Messages, one, true)
+                .unwrap()
+                .is_plain(&Map::new())
+        );
+        let other = with(Api::Messages, "effort-2025-11-24", false).unwrap();
+        assert!(other.is_plain(&Map::new()) && other.betas == ["effort-2025-11-24"]);
+        let chat = with(Api::ChatCompletions, one, false).unwrap();
+        assert_eq!(chat.betas, Vec::<String>::new());
     }
 }

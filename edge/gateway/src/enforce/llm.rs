@@ -261,6 +261,7 @@ impl Turn<'_> {
             api: self.prompt.api,
             body,
             streamed: self.prompt.streamed,
+            betas: self.prompt.betas.clone(),
             time_limit: Duration::from_millis(tool.timeout_ms().into()),
         };
         let killed = self

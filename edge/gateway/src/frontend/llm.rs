@@ -22,6 +22,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// Where Anthropic's clients send their key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// What Anthropic's clients want of an API that is not settled yet.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Names the approval of a prompt that a person had to agree to.
 const APPROVAL: HeaderName = HeaderName::from_static("x-proctor-approval");
 /// Names the decision in each answer.
@@ -126,7 +128,12 @@ async fn read(
     let Value::Object(members) = body.map_err(plain)? else {
         return Err(plain(Reason::InvalidRequest));
     };
-    let prompt = Prompt::read(api, members, known.spec().hosted);
+    let hosted = known.spec().hosted;
+    let betas = parts.headers.get_all(&BETA).iter();
+    let betas: Result<Vec<&str>, _> = betas.map(HeaderValue::to_str).collect();
+    let betas = betas.map_err(|_| plain(Reason::InvalidTransport))?;
+    let prompt = Prompt::read(api, members, hosted);
+    let prompt = prompt.and_then(|prompt| prompt.with_betas(&betas, hosted));
     Ok(Prompted {
         provider,
         prompt: prompt.map_err(|misfit| (misfit.reason, Some(misfit.detail)))?,
