@@ -289,6 +289,10 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
     );
     let anthropic = &played["anthropic"];
     assert_eq!(anthropic["stream"]["finish"], "end_turn");
+    let mut models = MODELS;
+    models.sort_unstable();
+    assert_eq!(anthropic["models"], json!(models));
+    assert_eq!(python["models"], json!(models));
     assert_eq!(anthropic["beta"], TEXT);
     let refused = &anthropic["beta_refused"];
     assert_eq!(refused["reason"], "invalid_params", "{refused}");
@@ -323,6 +327,34 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
         assert!(asked.json().get("api").is_none());
     }
     assert!(!out.contains(PROVIDER_KEY));
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_of_the_models_that_it_may_ask() {
+    let system = System::start(Duration::ZERO).await;
+    let token = system.token("llm/openai/echo").await;
+    let got = async |path: &str| -> (u16, Value) {
+        let url = format!("{}/v1/llm/{path}", system.cluster.edge_url);
+        let answer = system.http.get(url).bearer_auth(&token).send().await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    };
+    let echo = json!({ "id": "echo", "object": "model", "created": 0, "owned_by": "openai" });
+    let list = json!({ "object": "list", "data": [echo] });
+    assert_eq!(got("openai/models").await, (200, list));
+    let none = json!({ "object": "list", "data": [] });
+    assert_eq!(got("free/v1/models").await, (200, none));
+    let (status, list) = got("anthropic/v1/models").await;
+    assert_eq!((status, &list["data"]), (200, &json!([])), "{list}");
+    for path in ["openai/files", "openai/chat/completions"] {
+        let (status, error) = got(path).await;
+        let reason = &error["error"]["data"]["reason"];
+        assert_eq!(reason, "unknown_method", "{path}: {status} {error}");
+    }
+    let (_, error) = got("nobody/models").await;
+    assert_eq!(error["error"]["data"]["reason"], "unknown_tool", "{error}");
+    assert_eq!(system.provider.asked().len(), 0, "no provider is asked");
     system.cluster.stop().await;
 }
 

@@ -195,11 +195,30 @@ pub fn visible_tools<'w>(
     token: &VerifiedToken,
     world: &World<'w>,
 ) -> Result<Vec<&'w Tool>, Reason> {
+    // A model is asked in its own words, not by a call of a tool.
+    visible(token, world, |tool| tool.model().is_none())
+}
+
+/// The models that the token and the intent allow.
+///
+/// # Errors
+/// As [`visible_tools`].
+pub fn visible_models<'w>(
+    token: &VerifiedToken,
+    world: &World<'w>,
+) -> Result<Vec<&'w Tool>, Reason> {
+    visible(token, world, |tool| tool.model().is_some())
+}
+
+fn visible<'w>(
+    token: &VerifiedToken,
+    world: &World<'w>,
+    is_meant: impl Fn(&Tool) -> bool,
+) -> Result<Vec<&'w Tool>, Reason> {
     admit(token, world)?;
     let intent = current_intent(token, world)?;
     let visible = |tool: &&Tool| {
-        // A model is asked in its own words, not by a call of a tool.
-        tool.model().is_none()
+        is_meant(tool)
             && token.check_tool(tool.reference(), tool.verb()).is_ok()
             && intent.is_none_or(|intent| intent.has_tool(tool.reference()))
             && !world.live.differs(tool.reference())
