@@ -582,7 +582,12 @@ pub(crate) fn at<'a>(direction: Direction, tool: &'a Tool, world: &'a World<'_>)
 }
 
 fn content(arguments: &Value, tool: &Tool, world: &World<'_>) -> Outcome<Value> {
-    at(Direction::Outbound, tool, world).treat(arguments)
+    let content = at(Direction::Outbound, tool, world);
+    let found = content.treat(arguments);
+    match tool.model() {
+        Some(_) => crate::llm::parts::treat(&content, arguments, found),
+        None => found,
+    }
 }
 
 /// Carries out what the content rules say: nothing blocked goes on, and what was altered still fits the tool. `true`: the

@@ -8,6 +8,8 @@
     reason = "this is a test"
 )]
 
+#[path = "llm/parts.rs"]
+mod parts;
 #[path = "fixture/scenario.rs"]
 mod scenario;
 #[path = "llm/streams.rs"]

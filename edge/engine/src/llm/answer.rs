@@ -1,6 +1,6 @@
 //! A completion that comes whole: judged like any tool's answer, by what it is.
 
-use super::{Api, Usage, calls, usage};
+use super::{Api, Usage, calls, parts, usage};
 use crate::catalogue::Tool;
 use crate::decision::Permit;
 use crate::filter::{Content, Outcome};
@@ -158,7 +158,7 @@ pub(super) fn treat(
             (name.clone(), value)
         })
         .collect();
-    let mut found = content.treat_members(&looked);
+    let mut found = parts::treat_members(content, &looked, content.treat_members(&looked));
     if let Some(altered) = &mut found.altered {
         drop_pieces(altered);
         if api == Api::Embeddings {
