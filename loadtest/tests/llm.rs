@@ -466,7 +466,7 @@ async fn tokens_are_counted_where_the_provider_is_silent_and_where_it_is_cut() {
     assert!(answer.contains("tokens_exhausted"), "{answer}");
     // What a model thinks is in no token that could be cut.
     let sent = system.provider.asked().last().unwrap().json();
-    assert_eq!(sent["max_completion_tokens"], CEILING + 1);
+    assert_eq!(sent["max_completion_tokens"], CEILING);
     let event = system.events("withheld", "openai/runaway").await.remove(0);
     assert_eq!(
         (&event["reason"], &event["usage"]["output_tokens"]),

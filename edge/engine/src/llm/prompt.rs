@@ -118,13 +118,15 @@ impl Prompt {
 
     /// What goes to the provider: the arguments that were decided on, with the model's name there. A whole answer is
     /// asked to be no longer than its ceiling. A stream is asked for one token more, as it is cut here: without that, what
-    /// a model thinks would have no end, as none of it is seen here.
+    /// a model thinks would have no end, as none of it is seen here. But for no more than the model `takes`, as a provider
+    /// refuses that.
     #[must_use]
     pub fn forwarded(
         &self,
         decided: &Map<String, Value>,
         model: &str,
         tokens_max: Option<u64>,
+        takes: Option<u64>,
     ) -> Map<String, Value> {
         let mut body = decided.clone();
         body.shift_remove(API_ARGUMENT);
@@ -144,7 +146,8 @@ impl Prompt {
         }
         if let Some(most) = tokens_max {
             let each = most.checked_div(answers(&body)).unwrap_or(most).max(1);
-            self.limit(&mut body, each.saturating_add(self.streamed.into()));
+            let each = each.saturating_add(self.streamed.into());
+            self.limit(&mut body, takes.map_or(each, |takes| each.min(takes)));
         }
         body
     }
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(prompt.arguments["api"], "chat_completions");
         let mut decided = prompt.arguments.clone();
         decided["messages"][0]["content"] = "[EMAIL]".into();
-        let sent = prompt.forwarded(&decided, "real-name", Some(5));
+        let sent = prompt.forwarded(&decided, "real-name", Some(5), None);
         assert_eq!(
             Value::Object(sent),
             json!({"model": "real-name", "messages": [{"role": "user", "content": "[EMAIL]"}], "temperature": 0.5,
@@ -238,7 +241,7 @@ mod tests {
     fn a_whole_answer_is_asked_to_keep_to_its_ceiling() {
         let limited = |api, body: Value, name: &str| {
             let prompt = read(api, &body).unwrap();
-            prompt.forwarded(&prompt.arguments, "m", Some(10))[name].clone()
+            prompt.forwarded(&prompt.arguments, "m", Some(10), None)[name].clone()
         };
         let chat = |more: Value| {
             let mut body = json!({"model": "m", "messages": [{}]});
@@ -292,9 +295,11 @@ mod tests {
         ] {
             let body = json!({"model": "m", "messages": [{}], "input": "x", "stream": true});
             let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
-            let sent = |most| prompt.forwarded(&prompt.arguments, "m", most);
-            assert_eq!(sent(Some(1_000))[member], 1_001, "{api:?}");
-            assert_eq!(sent(None).get(member), None, "{api:?}");
+            let sent = |most, takes| prompt.forwarded(&prompt.arguments, "m", most, takes);
+            assert_eq!(sent(Some(1_000), None)[member], 1_001, "{api:?}");
+            assert_eq!(sent(Some(1_000), Some(9_000))[member], 1_001, "{api:?}");
+            assert_eq!(sent(Some(1_000), Some(1_000))[member], 1_000, "{api:?}");
+            assert_eq!(sent(None, Some(9_000)).get(member), None, "{api:?}");
         }
     }
 
@@ -370,7 +375,7 @@ mod tests {
     fn what_one_provider_may_do_no_other_is_asked_for() {
         let plain = |api, body: Value| {
             let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
-            let sent = prompt.forwarded(&prompt.arguments, "other", Some(9));
+            let sent = prompt.forwarded(&prompt.arguments, "other", Some(9), None);
             prompt.is_plain(&sent)
         };
         let chat = json!({"model": "m", "messages": [{}], "stream": true});

@@ -251,8 +251,10 @@ impl Turn<'_> {
             return Err(Failure::Unsendable);
         }
         let name = model.name_of(&self.model);
-        let tokens_max = permit.limits().tokens;
-        let body = self.prompt.forwarded(permit.arguments(), name, tokens_max);
+        let (tokens_max, takes) = (permit.limits().tokens, model.output_tokens_max);
+        let body = self
+            .prompt
+            .forwarded(permit.arguments(), name, tokens_max, takes);
         // It was read for the provider that the agent named.
         if !provider.spec().hosted && !self.prompt.is_plain(&body) {
             return Err(Failure::Unsendable);
