@@ -190,7 +190,7 @@ fn check_numbers(body: &Map<String, Value>) -> Result<(), Misfit> {
     let mut figures = LENGTHS.into_iter().chain([ANSWERS]);
     match figures.find(odd) {
         None => Ok(()),
-        Some(name) => Err(misfit(format!("{name}: a whole number"))),
+        Some(name) => Err(misfit(format!("{name}: a whole number, not less than 0"))),
     }
 }
 
