@@ -11,8 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     for api in Api::ALL {
         if let Ok(prompt) = Prompt::read(api, body.clone(), false) {
-            let sent = prompt.forwarded(&prompt.arguments, "model", Some(9));
+            let sent = prompt.forwarded(&prompt.arguments, "model", Some(9), None);
             assert!(!sent.contains_key("api") && sent["model"] == "model");
+            assert!(prompt.is_plain(&sent));
             let _ = usage::of_prompt(&prompt.arguments);
         }
     }

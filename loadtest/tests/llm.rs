@@ -287,7 +287,25 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
         "{}",
         python["secret"]
     );
-    assert_eq!(played["anthropic"]["stream"]["finish"], "end_turn");
+    let anthropic = &played["anthropic"];
+    assert_eq!(anthropic["stream"]["finish"], "end_turn");
+    let mut models = MODELS;
+    models.sort_unstable();
+    assert_eq!(anthropic["models"], json!(models));
+    assert_eq!(python["models"], json!(models));
+    assert_eq!(anthropic["beta"], TEXT);
+    let refused = &anthropic["beta_refused"];
+    assert_eq!(refused["reason"], "invalid_params", "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("mcp-client-2025-04-04"), "{refused}");
+    let asked = system.provider.asked();
+    let betas: Vec<&str> = asked
+        .iter()
+        .flat_map(|asked| &asked.headers)
+        .filter(|(name, _)| name == "anthropic-beta")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(betas, ["context-1m-2025-08-07"]);
     let mut node = Command::new("node");
     let out = succeeds(node.arg(here().join("client.mjs")).args([&edge, &token])).await;
     check_openai(
@@ -309,6 +327,34 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
         assert!(asked.json().get("api").is_none());
     }
     assert!(!out.contains(PROVIDER_KEY));
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_of_the_models_that_it_may_ask() {
+    let system = System::start(Duration::ZERO).await;
+    let token = system.token("llm/openai/echo").await;
+    let got = async |path: &str| -> (u16, Value) {
+        let url = format!("{}/v1/llm/{path}", system.cluster.edge_url);
+        let answer = system.http.get(url).bearer_auth(&token).send().await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    };
+    let echo = json!({ "id": "echo", "object": "model", "created": 0, "owned_by": "openai" });
+    let list = json!({ "object": "list", "data": [echo] });
+    assert_eq!(got("openai/models").await, (200, list));
+    let none = json!({ "object": "list", "data": [] });
+    assert_eq!(got("free/v1/models").await, (200, none));
+    let (status, list) = got("anthropic/v1/models").await;
+    assert_eq!((status, &list["data"]), (200, &json!([])), "{list}");
+    for path in ["openai/files", "openai/chat/completions"] {
+        let (status, error) = got(path).await;
+        let reason = &error["error"]["data"]["reason"];
+        assert_eq!(reason, "unknown_method", "{path}: {status} {error}");
+    }
+    let (_, error) = got("nobody/models").await;
+    assert_eq!(error["error"]["data"]["reason"], "unknown_tool", "{error}");
+    assert_eq!(system.provider.asked().len(), 0, "no provider is asked");
     system.cluster.stop().await;
 }
 
@@ -418,6 +464,9 @@ async fn tokens_are_counted_where_the_provider_is_silent_and_where_it_is_cut() {
         .await
         .unwrap();
     assert!(answer.contains("tokens_exhausted"), "{answer}");
+    // What a model thinks is in no token that could be cut.
+    let sent = system.provider.asked().last().unwrap().json();
+    assert_eq!(sent["max_completion_tokens"], CEILING);
     let event = system.events("withheld", "openai/runaway").await.remove(0);
     assert_eq!(
         (&event["reason"], &event["usage"]["output_tokens"]),

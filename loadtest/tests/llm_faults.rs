@@ -37,7 +37,7 @@ struct System {
 }
 
 impl System {
-    /// The rude provider as `alone`, and as `helped` by `sound/echo`.
+    /// The rude provider as `alone`, and as `helped` by `sound/echo`; so is `keeps`, which may do things by itself.
     async fn start() -> Self {
         let options = Options {
             settings: json!({ "intent": "when_declared" }),
@@ -70,6 +70,10 @@ impl System {
             .register("alone", &system.rude.url, &MODELS, &idle)
             .await;
         let helped = [&idle[..], &["--fail-over", "sound/echo"]].concat();
+        let keeps = [&helped[..], &["--hosted"]].concat();
+        system
+            .register("keeps", &system.rude.url, &MODELS, &keeps)
+            .await;
         system
             .register("helped", &system.rude.url, &MODELS, &helped)
             .await;
@@ -109,12 +113,16 @@ impl System {
     }
 
     async fn ask(&self, provider: &str, model: &str, stream: bool) -> Response {
+        self.send(provider, model, &prompt(model, stream)).await
+    }
+
+    async fn send(&self, provider: &str, model: &str, prompt: &Value) -> Response {
         let url = format!(
             "{}/v1/llm/{provider}/chat/completions",
             self.cluster.edge_url
         );
         let request = self.http.post(url).bearer_auth(&self.token);
-        let sent = request.json(&prompt(model, stream)).send();
+        let sent = request.json(prompt).send();
         let answer = tokio::time::timeout(WAIT, sent).await;
         answer
             .unwrap_or_else(|_| panic!("{model}: no answer"))
@@ -202,6 +210,23 @@ async fn a_prompt_that_was_read_is_not_sent_again() {
             assert_eq!(event["reason"], reason, "{model}: {event}");
         }
     }
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_would_do_by_itself_is_asked_of_none_that_stands_in() {
+    let system = System::start().await;
+    let mut hosted = prompt("resets", false);
+    let answer = system.send("keeps", "resets", &hosted).await;
+    assert_eq!(answer.headers()["x-proctor-model"], "sound/echo");
+    let before = (system.rude.arrived("resets"), system.sound.asked().len());
+    hosted["tools"] = json!([{ "type": "web_search" }]);
+    let answer = system.send("keeps", "resets", &hosted).await;
+    let told: Value = answer.json().await.unwrap();
+    let reason = &told["error"]["data"]["reason"];
+    assert_eq!(reason, "upstream_unavailable", "{told}");
+    let after = (system.rude.arrived("resets"), system.sound.asked().len());
+    assert_eq!(after, (before.0 + 1, before.1));
     system.cluster.stop().await;
 }
 

@@ -195,11 +195,30 @@ pub fn visible_tools<'w>(
     token: &VerifiedToken,
     world: &World<'w>,
 ) -> Result<Vec<&'w Tool>, Reason> {
+    // A model is asked in its own words, not by a call of a tool.
+    visible(token, world, |tool| tool.model().is_none())
+}
+
+/// The models that the token and the intent allow.
+///
+/// # Errors
+/// As [`visible_tools`].
+pub fn visible_models<'w>(
+    token: &VerifiedToken,
+    world: &World<'w>,
+) -> Result<Vec<&'w Tool>, Reason> {
+    visible(token, world, |tool| tool.model().is_some())
+}
+
+fn visible<'w>(
+    token: &VerifiedToken,
+    world: &World<'w>,
+    is_meant: impl Fn(&Tool) -> bool,
+) -> Result<Vec<&'w Tool>, Reason> {
     admit(token, world)?;
     let intent = current_intent(token, world)?;
     let visible = |tool: &&Tool| {
-        // A model is asked in its own words, not by a call of a tool.
-        tool.model().is_none()
+        is_meant(tool)
             && token.check_tool(tool.reference(), tool.verb()).is_ok()
             && intent.is_none_or(|intent| intent.has_tool(tool.reference()))
             && !world.live.differs(tool.reference())
@@ -563,7 +582,12 @@ pub(crate) fn at<'a>(direction: Direction, tool: &'a Tool, world: &'a World<'_>)
 }
 
 fn content(arguments: &Value, tool: &Tool, world: &World<'_>) -> Outcome<Value> {
-    at(Direction::Outbound, tool, world).treat(arguments)
+    let content = at(Direction::Outbound, tool, world);
+    let found = content.treat(arguments);
+    match tool.model() {
+        Some(_) => crate::llm::parts::treat(&content, arguments, found),
+        None => found,
+    }
 }
 
 /// Carries out what the content rules say: nothing blocked goes on, and what was altered still fits the tool. `true`: the

@@ -1,13 +1,15 @@
 //! LLM egress: a model of a provider is a tool, a prompt its arguments, a completion its answer.
 //!
-//! Reading order: `prompt` (what an agent asks, and what goes to the provider), `hosted` (what a provider would do by itself),
-//! `answer` (a completion that comes whole),
+//! Reading order: `prompt` (what an agent asks, and what goes to the provider), `hosted` and `beta` (what a provider would do by itself),
+//! `answer` (a completion that comes whole), `parts` (texts in several parts),
 //! `relay` (one that comes as a stream of events, with `sse` to read them), `calls` (the tool calls that a model asks
 //! for), `usage` (tokens).
 
 pub mod answer;
+mod beta;
 mod calls;
 mod hosted;
+pub(crate) mod parts;
 pub mod prompt;
 pub mod relay;
 pub mod sse;

@@ -420,7 +420,8 @@ fn content(
     world: &World<'_>,
     findings: &mut Findings,
 ) -> Result<Option<Map<String, Value>>, No> {
-    let found = crate::decide::at(Direction::Inbound, tool, world).treat_members(body);
+    let content = crate::decide::at(Direction::Inbound, tool, world);
+    let found = crate::llm::parts::treat_members(&content, body, content.treat_members(body));
     findings.content.clone_from(&found.findings);
     if found.refusal().is_some() {
         return Err(No(Reason::ContentBlocked, Some(found.classes())));

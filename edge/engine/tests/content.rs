@@ -189,6 +189,16 @@ fn every_member_that_comes_back_is_cleaned() {
             Some(body.clone())
         );
     }
+    let texts = |texts: [&str; 2]| {
+        let parts = texts.map(|text| json!({"type": "text", "text": text}));
+        json!({"content": parts})
+    };
+    let split = texts(["a AKIAQWERTY", "UIOP234567 b"]);
+    let Response::Release(release) = answer(&scenario, &permit, Channel::Result, split) else {
+        panic!("withheld");
+    };
+    let body = Value::Object(release.body().clone());
+    assert_eq!(body, texts(["a [AWS_KEY]", " b"]));
     let error = json!({"code": -32000, "message": "no row for SSN 536-90-4399"});
     let Response::Withhold(withheld) = answer(&scenario, &permit, Channel::Error, error) else {
         panic!("released");

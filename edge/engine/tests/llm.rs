@@ -8,8 +8,12 @@
     reason = "this is a test"
 )]
 
+#[path = "llm/parts.rs"]
+mod parts;
 #[path = "fixture/scenario.rs"]
 mod scenario;
+#[path = "llm/streams.rs"]
+mod streams;
 
 use proctor_engine::llm::sse::{Event, Reader};
 use proctor_engine::llm::{Api, Ending, Gate, Prompt, Relay, Stop, complete};
@@ -598,8 +602,48 @@ fn what_is_not_known_does_not_pass() {
     assert_eq!(ending, Ending::Done);
     let all: String = events.iter().map(|event| event.data.as_str()).collect();
     assert!(!all.contains(KEY));
+    for (api, beside) in beside_the_text() {
+        let prompt = prompt(api, json!({"stream": true}));
+        let (events, ending) = relayed(&scenario, &prompt, &beside);
+        assert_eq!(ending, Ending::Done, "{beside:?}");
+        assert_eq!(text_of(api, &events), "hi", "{beside:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(!all.contains(KEY), "{all}");
+    }
     let garbage = relayed(&scenario, &messages, &[("x", json!("no json"))]);
     assert_eq!(garbage.1, Ending::Stopped(Reason::OutputInvalid.into()));
+}
+
+/// Streams that say `hi`, with a key beside the text of one event.
+fn beside_the_text() -> Vec<(Api, Vec<(&'static str, Value)>)> {
+    let with = |api, at: usize, path: &str, name: &str, value: Value| {
+        let mut events = streamed(api, &["hi"]);
+        let members = events[at].1.pointer_mut(path).unwrap();
+        members.as_object_mut().unwrap().insert(name.into(), value);
+        (api, events)
+    };
+    let cited = json!([{"type": "char_location", "cited_text": KEY}]);
+    let mut thinks = streamed(Api::Messages, &["hi"]);
+    let block = json!({"type": "thinking", "thinking": "", "note": KEY});
+    let start = json!({"type": "content_block_start", "index": 1, "content_block": block});
+    let stop = json!({"type": "content_block_stop", "index": 1});
+    thinks.splice(1..1, [("", start), ("", stop)]);
+    let mut calls = streamed(Api::Responses, &["hi"]);
+    let item =
+        json!({"type": "function_call", "id": "f", "call_id": "c", "name": "f", "arguments": "{}"});
+    let added = json!({"type": "response.output_item.added", "output_index": 1, "item": item});
+    let done =
+        json!({"type": "response.output_item.done", "output_index": 1, "item": item, "note": KEY});
+    calls.splice(0..0, [("", added), ("", done)]);
+    vec![
+        with(Api::Messages, 1, "/content_block", "citations", cited),
+        (Api::Messages, thinks),
+        with(Api::Responses, 0, "", "note", KEY.into()),
+        with(Api::Responses, 0, "", "item_id", KEY.into()),
+        with(Api::Responses, 0, "", "obfuscation", json!({"x": KEY})),
+        with(Api::Responses, 1, "", "note", KEY.into()),
+        (Api::Responses, calls),
+    ]
 }
 
 fn completed(scenario: &Scenario, api: Api, body: Value) -> Response {
@@ -660,6 +704,23 @@ fn a_whole_answer_is_judged_as_what_it_is() {
     let vectors = json!({"object": "list", "data": [{"embedding": [0.1, -4_111_111_111_111_111.0]}], "usage": {"prompt_tokens": 1}});
     match completed(&scenario, Api::Embeddings, vectors.clone()) {
         Response::Release(release) => assert_eq!(Value::Object(release.into_body()), vectors),
+        Response::Withhold(withheld) => panic!("{:?}", withheld.reason),
+    }
+}
+
+#[test]
+fn what_stands_beside_a_vector_is_looked_at() {
+    let scenario = scenario(&[], json!({}));
+    let embeddings = |text: &str| {
+        let told =
+            json!({"object": "embedding", "index": 0, "embedding": "AKIAAAAA", "text": text});
+        json!({"object": "list", "data": [told, {"embedding": [-4_111_111_111_111_111.0], "index": 1}]})
+    };
+    match completed(&scenario, Api::Embeddings, embeddings(KEY)) {
+        Response::Release(release) => {
+            let body = Value::Object(release.into_body());
+            assert_eq!(body, embeddings("[AWS_KEY]"));
+        }
         Response::Withhold(withheld) => panic!("{:?}", withheld.reason),
     }
 }

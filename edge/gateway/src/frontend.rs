@@ -65,7 +65,10 @@ pub(crate) fn router(gateway: Arc<Gateway>, listen: SocketAddr, face: Face) -> R
     let mcp = Arc::new(mcp::Endpoint::new(Arc::clone(&gateway)));
     Router::new()
         .route("/v1/tool-call", post(tool_call::call))
-        .route("/v1/llm/{provider}/{*path}", post(llm::prompt))
+        .route(
+            "/v1/llm/{provider}/{*path}",
+            post(llm::prompt).get(llm::models),
+        )
         .route("/v1/token", post(token::exchange))
         .route("/v1/memory/{operation}", post(memory::call))
         .route("/access/v1/evaluation", post(authzen::evaluation))

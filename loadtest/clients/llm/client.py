@@ -63,6 +63,7 @@ def played_openai():
         choice.delta.content or "" for chunk in chat(model="leaky", messages=USER, stream=True) for choice in chunk.choices
     )
 
+    out["models"] = [model.id for model in client.models.list()]
     response = client.responses.create(model="echo", input="good morning, all is well")
     out["response"] = {"text": response.output_text, "tokens": [response.usage.input_tokens, response.usage.output_tokens]}
     text, last = "", None
@@ -121,6 +122,11 @@ def played_anthropic():
     out["leaky"] = create(model="leaky", max_tokens=512, messages=USER).content[0].text
     with client.messages.stream(model="leaky", max_tokens=512, messages=USER) as stream:
         out["leaky_stream"] = "".join(stream.text_stream)
+
+    out["models"] = [model.id for model in client.models.list()]
+    beta = client.beta.messages.create
+    out["beta"] = beta(model="echo", max_tokens=512, messages=USER, betas=["context-1m-2025-08-07"]).content[0].text
+    out["beta_refused"] = failed(lambda _: beta(model="echo", max_tokens=9, messages=USER, betas=["mcp-client-2025-04-04"]))
 
     def runaway(read):
         with client.messages.stream(model="runaway", max_tokens=100000, messages=USER) as stream:

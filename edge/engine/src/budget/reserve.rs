@@ -3,7 +3,7 @@
 use super::CompiledBudget;
 use super::measure::Used;
 use crate::catalogue::Tool;
-use crate::llm::usage;
+use crate::llm::{prompt, usage};
 use proctor_model::budget::{Meter, ToolPrice, cost_of_tokens};
 use serde_json::{Map, Value};
 
@@ -18,9 +18,9 @@ impl CompiledBudget {
             return least;
         };
         let input = usage::roughly(arguments);
-        let asked = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
-            .iter()
-            .find_map(|name| arguments.get(*name)?.as_u64());
+        // The model's ceiling is for all answers together, what the agent asks for is for each.
+        let asked = prompt::output_asked(arguments);
+        let asked = asked.map(|each| each.saturating_mul(prompt::answers(arguments)));
         let most = model.output_tokens_max;
         let output = match (asked, most) {
             (Some(asked), Some(most)) => asked.min(most),
@@ -64,4 +64,55 @@ pub fn estimate(tool: &Tool, price: Option<&ToolPrice>) -> Used {
             .saturating_add(cost_of_tokens(tokens, price.per_million_tokens)),
     }
     .within_accounts()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proctor_model::catalogue::{CatalogueEntry, ToolServer};
+    use serde_json::{Value, json};
+
+    fn reserved(most: Option<u64>, more: Value) -> u64 {
+        let mut entry: CatalogueEntry = serde_json::from_value(json!({
+            "definition": {"name": "openai/gpt", "input_schema": {"type": "object"}},
+            "llm": {"output_tokens_max": most},
+        }))
+        .unwrap();
+        entry.definition_digest = Some(entry.definition.digest());
+        let server: ToolServer = serde_json::from_value(json!({
+            "id": "llm", "upstream": {"kind": "mcp-http", "url": "http://127.0.0.1:1/"}, "tools": [entry],
+        }))
+        .unwrap();
+        let catalogue = crate::Catalogue::compile(&[server]);
+        let tool = catalogue.get(&"llm/openai/gpt".parse().unwrap()).unwrap();
+        let mut arguments = Map::new();
+        arguments.extend(more.as_object().unwrap().clone());
+        CompiledBudget::default()
+            .reserve_for(tool, &arguments)
+            .tokens
+    }
+
+    #[test]
+    fn every_answer_that_is_asked_for_counts() {
+        let bare = reserved(None, json!({}));
+        for (most, asked, output) in [
+            (None, json!({"max_tokens": 4_000}), 4_000),
+            (None, json!({"max_tokens": 4_000, "n": 100}), 400_000),
+            (None, json!({"max_tokens": 4_000, "n": null}), 4_000),
+            (Some(9_000), json!({"max_tokens": 4_000, "n": 100}), 9_000),
+            (Some(9_000), json!({"n": 2}), 9_000),
+            (
+                None,
+                json!({"max_tokens": 1, "max_completion_tokens": 100_000}),
+                100_000,
+            ),
+            (
+                None,
+                json!({"max_tokens": 100_000, "max_completion_tokens": 1}),
+                100_000,
+            ),
+        ] {
+            assert_eq!(reserved(most, asked.clone()), bare + output, "{asked}");
+        }
+    }
 }

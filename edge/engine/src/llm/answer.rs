@@ -1,6 +1,6 @@
 //! A completion that comes whole: judged like any tool's answer, by what it is.
 
-use super::{Api, Usage, calls, usage};
+use super::{Api, Usage, calls, parts, usage};
 use crate::catalogue::Tool;
 use crate::decision::Permit;
 use crate::filter::{Content, Outcome};
@@ -145,20 +145,59 @@ pub(super) fn treat(
     content: &Content<'_>,
     body: &Map<String, Value>,
 ) -> Outcome<Map<String, Value>> {
-    let ours = |name: &str| METADATA.contains(&name) || (api == Api::Embeddings && name == "data");
+    let ours = |name: &str| METADATA.contains(&name);
+    let holds_vectors = |name: &str| api == Api::Embeddings && name == VECTORS;
     let looked: Map<String, Value> = body
         .iter()
         .filter(|(name, _)| !ours(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .map(|(name, value)| {
+            let value = match holds_vectors(name) {
+                true => without_vectors(value),
+                false => value.clone(),
+            };
+            (name.clone(), value)
+        })
         .collect();
-    let mut found = content.treat_members(&looked);
+    let mut found = parts::treat_members(content, &looked, content.treat_members(&looked));
     if let Some(altered) = &mut found.altered {
         drop_pieces(altered);
+        if api == Api::Embeddings {
+            put_vectors(altered, body);
+        }
         for (name, value) in body.iter().filter(|(name, _)| ours(name)) {
             altered.insert(name.clone(), value.clone());
         }
     }
     found
+}
+
+/// The member of an answer that has the embeddings.
+const VECTORS: &str = "data";
+/// The member of an embedding that is the vector.
+const VECTOR: &str = "embedding";
+
+/// Embeddings with nothing in the place of their vectors: what stands beside those is looked at as anything is.
+fn without_vectors(data: &Value) -> Value {
+    let bare = |element: &Value| match element {
+        Value::Object(members) => {
+            let mut members = members.clone();
+            members.insert(VECTOR.to_owned(), Value::Null);
+            Value::Object(members)
+        }
+        other => other.clone(),
+    };
+    data.as_array().into_iter().flatten().map(bare).collect()
+}
+
+/// Puts the vectors back to where they were.
+fn put_vectors(altered: &mut Map<String, Value>, body: &Map<String, Value>) {
+    let list = body.get(VECTORS).and_then(Value::as_array);
+    let bare = altered.get_mut(VECTORS).and_then(Value::as_array_mut);
+    for (bare, whole) in bare.into_iter().flatten().zip(list.into_iter().flatten()) {
+        if let (Some(bare), Some(vector)) = (bare.as_object_mut(), whole.get(VECTOR)) {
+            bare.insert(VECTOR.to_owned(), vector.clone());
+        }
+    }
 }
 
 /// Probabilities repeat the text token by token: where the text was altered, they go.

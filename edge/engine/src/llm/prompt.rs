@@ -1,12 +1,31 @@
 //! What an agent asks of a model: read strictly, decided on as the arguments of a tool, written anew for the provider.
 
-use super::{Api, hosted};
+use super::{Api, beta, hosted};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The argument that says which API was asked; no provider gets it.
 pub const API_ARGUMENT: &str = "api";
+
+/// Members that say how long an answer may be, in tokens.
+const LENGTHS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+/// The member that says how many answers are wanted.
+const ANSWERS: &str = "n";
+
+/// How many answers a prompt asks for.
+pub(crate) fn answers(arguments: &Map<String, Value>) -> u64 {
+    let asked = arguments.get(ANSWERS).and_then(Value::as_u64);
+    asked.unwrap_or(1).max(1)
+}
+
+/// Tokens that each answer may have, as far as the prompt says so: the most of what it says.
+pub(crate) fn output_asked(arguments: &Map<String, Value>) -> Option<u64> {
+    let lengths = LENGTHS.iter();
+    lengths
+        .filter_map(|name| arguments.get(*name)?.as_u64())
+        .max()
+}
 
 /// A request to a provider.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +40,8 @@ pub struct Prompt {
     pub wants_usage: bool,
     /// What is decided on: the request's members, and `api`.
     pub arguments: Map<String, Value>,
+    /// What is wanted of an API that is not settled yet (`anthropic-beta`), by its names.
+    pub betas: Vec<String>,
 }
 
 /// Why a request is none that can be decided on.
@@ -66,6 +87,7 @@ impl Prompt {
         let wants_usage =
             options.is_some_and(|options| options.get("include_usage") == Some(&json!(true)));
         check_content(api, &body)?;
+        check_numbers(&body)?;
         if !hosted {
             hosted::check(api, &body)?;
         }
@@ -76,17 +98,35 @@ impl Prompt {
             streamed,
             wants_usage,
             arguments: body,
+            betas: Vec::new(),
         })
     }
 
+    /// The same with the values of the header `anthropic-beta`. No other API than that of messages has it.
+    ///
+    /// # Errors
+    /// One that is not known to leave the provider at what it is asked, unless it is `hosted`.
+    pub fn with_betas(mut self, values: &[&str], hosted: bool) -> Result<Self, Misfit> {
+        if self.api == Api::Messages {
+            self.betas = beta::read(values)?;
+            if !hosted {
+                beta::check(&self.betas)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// What goes to the provider: the arguments that were decided on, with the model's name there. A whole answer is
-    /// asked to be no longer than its ceiling; a stream is cut.
+    /// asked to be no longer than its ceiling. A stream is asked for one token more, as it is cut here: without that, what
+    /// a model thinks would have no end, as none of it is seen here. But for no more than the model `takes`, as a provider
+    /// refuses that.
     #[must_use]
     pub fn forwarded(
         &self,
         decided: &Map<String, Value>,
         model: &str,
         tokens_max: Option<u64>,
+        takes: Option<u64>,
     ) -> Map<String, Value> {
         let mut body = decided.clone();
         body.shift_remove(API_ARGUMENT);
@@ -104,10 +144,19 @@ impl Prompt {
                 options.insert("include_usage".to_owned(), true.into());
             }
         }
-        if let Some(most) = tokens_max.filter(|_| !self.streamed) {
-            self.limit(&mut body, most);
+        if let Some(most) = tokens_max {
+            let each = most.checked_div(answers(&body)).unwrap_or(most).max(1);
+            let each = each.saturating_add(self.streamed.into());
+            self.limit(&mut body, takes.map_or(each, |takes| each.min(takes)));
         }
         body
+    }
+
+    /// Whether a provider that is registered for nothing of its own may be sent this ([`Prompt::forwarded`]): one that
+    /// stands in for another is not the one that the prompt was read for.
+    #[must_use]
+    pub fn is_plain(&self, forwarded: &Map<String, Value>) -> bool {
+        hosted::check(self.api, forwarded).is_ok() && beta::check(&self.betas).is_ok()
     }
 
     fn limit(&self, body: &mut Map<String, Value>, most: u64) {
@@ -129,6 +178,19 @@ impl Prompt {
         if let Some(name) = names.first().filter(|_| !known) {
             body.insert((*name).to_owned(), most.into());
         }
+    }
+}
+
+/// Figures that ceilings and reservations go by: none in a form that a provider might read and nobody here.
+fn check_numbers(body: &Map<String, Value>) -> Result<(), Misfit> {
+    let odd = |name: &&str| {
+        let figure = body.get(*name).filter(|figure| !figure.is_null());
+        figure.is_some_and(|figure| !figure.is_u64())
+    };
+    let mut figures = LENGTHS.into_iter().chain([ANSWERS]);
+    match figures.find(odd) {
+        None => Ok(()),
+        Some(name) => Err(misfit(format!("{name}: a whole number, not less than 0"))),
     }
 }
 
@@ -167,11 +229,11 @@ mod tests {
         assert_eq!(prompt.arguments["api"], "chat_completions");
         let mut decided = prompt.arguments.clone();
         decided["messages"][0]["content"] = "[EMAIL]".into();
-        let sent = prompt.forwarded(&decided, "real-name", Some(5));
+        let sent = prompt.forwarded(&decided, "real-name", Some(5), None);
         assert_eq!(
             Value::Object(sent),
             json!({"model": "real-name", "messages": [{"role": "user", "content": "[EMAIL]"}], "temperature": 0.5,
-                "stream": true, "stream_options": {"include_usage": true}})
+                "stream": true, "stream_options": {"include_usage": true}, "max_completion_tokens": 6})
         );
     }
 
@@ -179,7 +241,7 @@ mod tests {
     fn a_whole_answer_is_asked_to_keep_to_its_ceiling() {
         let limited = |api, body: Value, name: &str| {
             let prompt = read(api, &body).unwrap();
-            prompt.forwarded(&prompt.arguments, "m", Some(10))[name].clone()
+            prompt.forwarded(&prompt.arguments, "m", Some(10), None)[name].clone()
         };
         let chat = |more: Value| {
             let mut body = json!({"model": "m", "messages": [{}]});
@@ -212,16 +274,33 @@ mod tests {
             ),
             3
         );
-        assert_eq!(
-            limited(
-                Api::Messages,
-                chat(json!({"max_tokens": "x"})),
-                "max_tokens"
-            ),
-            10
-        );
+        let long = json!({"max_tokens": 99});
+        assert_eq!(limited(Api::Messages, chat(long), "max_tokens"), 10);
         let response = json!({"model": "m", "input": "x"});
         assert_eq!(limited(Api::Responses, response, "max_output_tokens"), 10);
+        // The ceiling is for all answers together.
+        for (answers, each) in [(2, 5), (4, 2), (100, 1)] {
+            let body = chat(json!({"n": answers, "max_completion_tokens": 9}));
+            let limited = limited(Api::ChatCompletions, body, "max_completion_tokens");
+            assert_eq!(limited, each, "{answers}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_asked_to_end_behind_its_ceiling() {
+        for (api, member) in [
+            (Api::ChatCompletions, "max_completion_tokens"),
+            (Api::Responses, "max_output_tokens"),
+            (Api::Messages, "max_tokens"),
+        ] {
+            let body = json!({"model": "m", "messages": [{}], "input": "x", "stream": true});
+            let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
+            let sent = |most, takes| prompt.forwarded(&prompt.arguments, "m", most, takes);
+            assert_eq!(sent(Some(1_000), None)[member], 1_001, "{api:?}");
+            assert_eq!(sent(Some(1_000), Some(9_000))[member], 1_001, "{api:?}");
+            assert_eq!(sent(Some(1_000), Some(1_000))[member], 1_000, "{api:?}");
+            assert_eq!(sent(None, Some(9_000)).get(member), None, "{api:?}");
+        }
     }
 
     #[test]
@@ -240,6 +319,14 @@ mod tests {
             (
                 Api::ChatCompletions,
                 json!({"model": "m", "messages": [{}], "web_search_options": {}}),
+            ),
+            (
+                Api::ChatCompletions,
+                json!({"model": "m", "messages": [{}], "n": 100.0}),
+            ),
+            (
+                Api::Messages,
+                json!({"model": "m", "messages": [{}], "max_tokens": "9"}),
             ),
             (Api::Embeddings, json!({"model": "m", "input": [1, 2]})),
             (Api::Embeddings, json!({"model": "m", "input": [[1, 2]]})),
@@ -282,5 +369,44 @@ mod tests {
         assert!(read(Api::Messages, &own).is_ok());
         let hosted = json!({"model": "m", "input": "x", "previous_response_id": "r"});
         assert!(Prompt::read(Api::Responses, hosted.as_object().unwrap().clone(), true).is_ok());
+    }
+
+    #[test]
+    fn what_one_provider_may_do_no_other_is_asked_for() {
+        let plain = |api, body: Value| {
+            let prompt = Prompt::read(api, body.as_object().unwrap().clone(), true).unwrap();
+            let sent = prompt.forwarded(&prompt.arguments, "other", Some(9), None);
+            prompt.is_plain(&sent)
+        };
+        let chat = json!({"model": "m", "messages": [{}], "stream": true});
+        assert!(plain(Api::ChatCompletions, chat));
+        let response = json!({"model": "m", "input": "x"});
+        assert!(plain(Api::Responses, response));
+        for more in [
+            json!({"previous_response_id": "r"}),
+            json!({"tools": [{"type": "web_search"}]}),
+        ] {
+            let mut body = json!({"model": "m", "input": "x"});
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            assert!(!plain(Api::Responses, body), "{more}");
+        }
+        let message = json!({"model": "m", "max_tokens": 1, "messages": [{}]});
+        let with = |api, beta: &str, hosted| {
+            let prompt = Prompt::read(api, message.as_object().unwrap().clone(), hosted).unwrap();
+            prompt.with_betas(&[beta], hosted)
+        };
+        let one = "files-api-2025-04-14";
+        assert!(with(Api::Messages, one, false).is_err());
+        assert!(
+            !with(Api::Messages, one, true)
+                .unwrap()
+                .is_plain(&Map::new())
+        );
+        let other = with(Api::Messages, "effort-2025-11-24", false).unwrap();
+        assert!(other.is_plain(&Map::new()) && other.betas == ["effort-2025-11-24"]);
+        let chat = with(Api::ChatCompletions, one, false).unwrap();
+        assert_eq!(chat.betas, Vec::<String>::new());
     }
 }

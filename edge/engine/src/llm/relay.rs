@@ -86,7 +86,7 @@ struct Flow {
     out: Vec<u8>,
     texts: BTreeMap<String, Splitter>,
     meter: Meter,
-    /// The provider has said what the whole answer used.
+    /// The provider has said how many tokens the whole answer has.
     accounted: bool,
     /// Why the budgets have no more for it.
     short: Stop,
@@ -245,6 +245,13 @@ impl Flow {
         sse::write(&mut self.out, name, &data.to_string());
     }
 
+    /// What the provider says of the prompt, before it knows anything of the answer.
+    fn hear_first(&mut self, usage: Option<&Value>) {
+        let told = usage.map_or_else(Told::default, |usage| told(self.api, usage));
+        let output = None;
+        self.meter.hear(Told { output, ..told });
+    }
+
     fn hear(&mut self, usage: Option<&Value>) -> Result<(), Stop> {
         let told = usage.map_or_else(Told::default, |usage| told(self.api, usage));
         self.meter.hear(told);
@@ -396,11 +403,16 @@ impl Flow {
 
     /// One more tool call that the model asks for.
     fn call(&mut self, name: &str, arguments: &str) -> Result<(), Stop> {
+        let arguments = Value::String(arguments.to_owned());
+        self.called(calls::call(name, &arguments))
+    }
+
+    /// The same as policies see it.
+    fn called(&mut self, call: Value) -> Result<(), Stop> {
         if self.calls.len() >= PARTS_MAX {
             return Err(Reason::OutputTooLarge.into());
         }
-        let arguments = Value::String(arguments.to_owned());
-        self.calls.push(calls::call(name, &arguments));
+        self.calls.push(call);
         Ok(())
     }
 

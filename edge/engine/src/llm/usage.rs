@@ -11,6 +11,11 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// What a message costs beside its text, in tokens.
 const PER_MESSAGE: u64 = 4;
 
+/// Tokens of a picture, whatever its size: of a large one in full detail, as providers describe it. A few bytes may be one.
+const PICTURE: u64 = 2_000;
+/// Bytes of a file (a document, sound) in base64 to a token: a page of three thousand tokens has a hundred thousand.
+const FILE_BYTES_PER_TOKEN: u64 = 32;
+
 /// Members of a request that no model reads.
 const UNREAD: [&str; 4] = ["api", "model", "user", "metadata"];
 /// Members whose own members have the names that the API gives them: those are not the agent's words.
@@ -117,10 +122,16 @@ impl Meter {
         }
     }
 
-    /// Takes note of what the provider says: of each figure the last.
+    /// Takes note of what the provider says: of the answer's tokens the last, which grow; of the prompt's the most, as what
+    /// is said later may leave out what came from a cache.
     pub(super) fn hear(&mut self, told: Told) {
-        self.told.input = told.input.or(self.told.input);
+        self.told.input = self.told.input.max(told.input);
         self.told.output = told.output.or(self.told.output);
+    }
+
+    /// Whether the provider has said how many tokens the answer has.
+    pub(super) fn has_output(&self) -> bool {
+        self.told.output.is_some()
     }
 
     /// The budgets have so many tokens for the answer.
@@ -255,10 +266,31 @@ fn texts(value: Option<&Value>, count: fn(&str) -> u64) -> u64 {
             .map(|element| texts(Some(element), count))
             .fold(0, u64::saturating_add),
         Some(Value::Object(members)) => members
-            .values()
-            .map(|member| texts(Some(member), count))
+            .iter()
+            .map(|(name, member)| {
+                carried(members, name, member).unwrap_or_else(|| texts(Some(member), count))
+            })
             .fold(0, u64::saturating_add),
         _ => 0,
+    }
+}
+
+/// Tokens of a picture or a file that is in a prompt as base64: none of its letters is read as a text. None for what is no
+/// such thing.
+fn carried(part: &Map<String, Value>, name: &str, member: &Value) -> Option<u64> {
+    let text = member.as_str()?;
+    let says = |name: &str, what: &str| part.get(name).and_then(Value::as_str) == Some(what);
+    let media = match name {
+        "image_url" | "url" | "file_data" => text.trim_start().strip_prefix("data:")?,
+        "data" if says("type", "base64") => part.get("media_type")?.as_str()?,
+        "data" if says("format", "wav") || says("format", "mp3") => "audio/",
+        _ => return None,
+    };
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    match media.split('/').next() {
+        Some("image") => Some(PICTURE),
+        Some("application" | "audio" | "video") => Some(bytes.div_ceil(FILE_BYTES_PER_TOKEN)),
+        _ => None,
     }
 }
 
@@ -366,6 +398,15 @@ mod tests {
             (usage.input_tokens, usage.output_tokens, usage.estimated),
             (7, 9, false)
         );
+        // A later figure without what was cached.
+        let cached = json!({"input_tokens": 3, "cache_read_input_tokens": 9_000});
+        let mut meter = Meter::new(None);
+        meter.hear(told(Api::Messages, &cached));
+        assert!(!meter.has_output());
+        let last = json!({"input_tokens": 3, "output_tokens": 5});
+        meter.hear(told(Api::Messages, &last));
+        let usage = meter.usage(&Map::new(), true);
+        assert_eq!((usage.input_tokens, usage.output_tokens), (9_003, 5));
         for silly in [json!(-1), json!("9"), json!(u64::MAX), json!(1.5)] {
             let told = told(Api::ChatCompletions, &json!({"completion_tokens": silly}));
             assert_eq!(told.output, None);
@@ -390,6 +431,48 @@ mod tests {
             (8, 2, false)
         );
     }
+
+    #[test]
+    fn a_picture_is_no_text() {
+        let data = "AAAA".repeat(1 << 18);
+        let url = |media: &str| format!("data:{media};base64,{data}");
+        let inline =
+            |media: &str| json!({"type": "base64", "media_type": media, "data": data.as_str()});
+        let file = (1 << 20) / FILE_BYTES_PER_TOKEN;
+        for (part, least) in [
+            (json!({"image_url": {"url": url("image/png")}}), PICTURE),
+            (
+                json!({"type": "input_image", "image_url": url("image/png")}),
+                PICTURE,
+            ),
+            (
+                json!({"type": "image", "source": inline("image/jpeg")}),
+                PICTURE,
+            ),
+            (
+                json!({"type": "document", "source": inline("application/pdf")}),
+                file,
+            ),
+            (json!({"file": {"file_data": url("application/pdf")}}), file),
+            (
+                json!({"input_audio": {"format": "wav", "data": data.as_str()}}),
+                file,
+            ),
+            // A text is one, whatever it is said to be.
+            (json!({"type": "text", "text": data.as_str()}), 1 << 18),
+            (
+                json!({"source": {"type": "text", "media_type": "text/plain", "data": data.as_str()}}),
+                1 << 18,
+            ),
+            (json!({"image_url": data.as_str()}), 1 << 18),
+            (json!({"file": {"file_data": url("text/plain")}}), 1 << 18),
+        ] {
+            let prompt = map(json!({"messages": [{"role": "user", "content": [part]}]}));
+            let tokens = roughly(&prompt);
+            assert!((least..least + 50).contains(&tokens), "{least}: {tokens}");
+        }
+    }
+
     #[test]
     fn a_text_costs_wherever_it_stands() {
         let long = "one two three four ".repeat(50);

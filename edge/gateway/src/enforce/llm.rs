@@ -267,11 +267,19 @@ impl Turn<'_> {
             return Err(Failure::Unsendable.into());
         }
         let name = model.name_of(&self.model);
-        let tokens_max = permit.limits().tokens;
+        let (tokens_max, takes) = (permit.limits().tokens, model.output_tokens_max);
+        let body = self
+            .prompt
+            .forwarded(permit.arguments(), name, tokens_max, takes);
+        // It was read for the provider that the agent named.
+        if !provider.spec().hosted && !self.prompt.is_plain(&body) {
+            return Err(Failure::Unsendable.into());
+        }
         let sent = Sent {
             api: self.prompt.api,
-            body: self.prompt.forwarded(permit.arguments(), name, tokens_max),
+            body,
             streamed: self.prompt.streamed,
+            betas: self.prompt.betas.clone(),
             time_limit: Duration::from_millis(tool.timeout_ms().into()),
         };
         tokio::select! {
@@ -293,12 +301,13 @@ impl Turn<'_> {
         let reason = barred.unwrap_or_else(|| failure.reason());
         let refused = Completion::Refused(self.refused(reason, None));
         match failure {
-            // Before there was an answer: another model may give one.
+            // Before there was an answer: another model may give one, and what this one can't be sent, another may.
             Failure::Unreachable
             | Failure::Broken
             | Failure::Timeout
             | Failure::Overloaded
             | Failure::Open
+            | Failure::Unsendable
                 if barred.is_none() =>
             {
                 Answered::Failed(refused)

@@ -1,4 +1,4 @@
-//! `POST /v1/llm/{provider}/…`: what the official clients of LLM providers send, with a capability token for a key.
+//! `/v1/llm/{provider}/…`: what the official clients of LLM providers send, with a capability token for a key.
 
 use super::{error, request};
 use crate::enforce::{Caller, Completion, Gateway, Note, Prompted, Refused};
@@ -12,7 +12,8 @@ use futures::StreamExt;
 use proctor_engine::json::{Limits, parse};
 use proctor_engine::limits::PROMPT_BYTES_MAX;
 use proctor_engine::llm::{Api, Prompt};
-use proctor_model::catalogue::LlmDialect;
+use proctor_engine::{Tool, visible_models};
+use proctor_model::catalogue::{LlmDialect, llm_tool_name};
 use proctor_model::{ApprovalId, Reason, ServerId};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -22,6 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// Where Anthropic's clients send their key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// What Anthropic's clients want of an API that is not settled yet.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Names the approval of a prompt that a person had to agree to.
 const APPROVAL: HeaderName = HeaderName::from_static("x-proctor-approval");
 /// Names the decision in each answer.
@@ -39,17 +42,9 @@ pub(super) async fn prompt(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let api = Api::from_path(&path);
-    let dialect = match api {
-        Some(api) => api.dialect(),
-        None if parts.headers.contains_key(&API_KEY) => LlmDialect::Anthropic,
-        None => LlmDialect::Openai,
-    };
+    let dialect = api.map_or_else(|| spoken(&parts), Api::dialect);
     let trace_id = request::trace_id(&parts.headers);
-    let caller = match presented(&parts) {
-        Ok(presented) => gateway.authenticate(presented, trace_id.clone()).await,
-        Err(reason) => Err(gateway.turn_away(None, reason, trace_id.clone()).await),
-    };
-    let caller = match caller {
+    let caller = match authenticated(&gateway, &parts, trace_id.clone()).await {
         Ok(caller) => caller,
         Err(refused) => return refusal(dialect, &refused),
     };
@@ -86,6 +81,90 @@ pub(super) async fn prompt(
             ];
             noted((kind, Body::from_stream(pieces)).into_response(), &note)
         }
+    }
+}
+
+/// `models`: those of a provider that the caller may ask, as the provider would list its own. Nothing else can be got.
+pub(super) async fn models(
+    State(gateway): State<Arc<Gateway>>,
+    Path((provider, path)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let (parts, _) = request.into_parts();
+    let dialect = spoken(&parts);
+    let trace_id = request::trace_id(&parts.headers);
+    let caller = match authenticated(&gateway, &parts, trace_id.clone()).await {
+        Ok(caller) => caller,
+        Err(refused) => return refusal(dialect, &refused),
+    };
+    match listed(&gateway, &caller, &provider, &path) {
+        Ok(list) => Json(list).into_response(),
+        Err(reason) => refusal(dialect, &gateway.refuse(&caller, reason, trace_id).await),
+    }
+}
+
+fn listed(gateway: &Gateway, caller: &Caller, provider: &str, path: &str) -> Result<Value, Reason> {
+    if path.strip_prefix("v1/").unwrap_or(path) != "models" {
+        return Err(Reason::UnknownMethod);
+    }
+    let id: ServerId = provider.parse().map_err(|_| Reason::UnknownTool)?;
+    let loaded = caller.tenant.loaded().ok_or(Reason::NotReady)?;
+    let known = loaded.servers.providers().get(provider);
+    let dialect = known.ok_or(Reason::UnknownTool)?.spec().dialect;
+    let (names, _) = gateway.judge(caller, |world, _| {
+        let models = visible_models(&caller.token, world)?;
+        let names = models.into_iter().filter_map(|tool| asked_as(tool, &id));
+        Ok::<Vec<String>, Reason>(names.collect())
+    })?;
+    Ok(provider_list(dialect, provider, &names?))
+}
+
+/// What an agent calls a model of this provider.
+fn asked_as(model: &Tool, provider: &ServerId) -> Option<String> {
+    let name = &model.reference().name;
+    let (of, own) = name.as_str().split_once('/')?;
+    if of != provider.as_str() {
+        return None;
+    }
+    // As the provider spells it, where that leads to this one.
+    let spelled = model.model()?.name_of(name);
+    let leads_here = llm_tool_name(provider, spelled).as_ref() == Some(name);
+    Some(if leads_here { spelled } else { own }.to_owned())
+}
+
+/// A list of models in the form of a provider.
+fn provider_list(dialect: LlmDialect, provider: &str, names: &[String]) -> Value {
+    let models = names.iter().map(|name| match dialect {
+        LlmDialect::Openai => {
+            json!({ "id": name, "object": "model", "created": 0, "owned_by": provider })
+        }
+        LlmDialect::Anthropic => json!({ "type": "model", "id": name, "display_name": name,
+            "created_at": "1970-01-01T00:00:00Z" }),
+    });
+    let models: Vec<Value> = models.collect();
+    match dialect {
+        LlmDialect::Openai => json!({ "object": "list", "data": models }),
+        LlmDialect::Anthropic => json!({ "data": models, "has_more": false,
+            "first_id": names.first(), "last_id": names.last() }),
+    }
+}
+
+/// Whose clients send such a request, where its path does not say so.
+fn spoken(parts: &Parts) -> LlmDialect {
+    match parts.headers.contains_key(&API_KEY) {
+        true => LlmDialect::Anthropic,
+        false => LlmDialect::Openai,
+    }
+}
+
+async fn authenticated(
+    gateway: &Gateway,
+    parts: &Parts,
+    trace_id: Option<String>,
+) -> Result<Caller, Refused> {
+    match presented(parts) {
+        Ok(presented) => gateway.authenticate(presented, trace_id).await,
+        Err(reason) => Err(gateway.turn_away(None, reason, trace_id).await),
     }
 }
 
@@ -126,7 +205,12 @@ async fn read(
     let Value::Object(members) = body.map_err(plain)? else {
         return Err(plain(Reason::InvalidRequest));
     };
-    let prompt = Prompt::read(api, members, known.spec().hosted);
+    let hosted = known.spec().hosted;
+    let betas = parts.headers.get_all(&BETA).iter();
+    let betas: Result<Vec<&str>, _> = betas.map(HeaderValue::to_str).collect();
+    let betas = betas.map_err(|_| plain(Reason::InvalidTransport))?;
+    let prompt = Prompt::read(api, members, hosted);
+    let prompt = prompt.and_then(|prompt| prompt.with_betas(&betas, hosted));
     Ok(Prompted {
         provider,
         prompt: prompt.map_err(|misfit| (misfit.reason, Some(misfit.detail)))?,

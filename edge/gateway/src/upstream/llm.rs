@@ -82,6 +82,8 @@ pub(crate) struct Sent {
     pub(crate) api: Api,
     pub(crate) body: Map<String, Value>,
     pub(crate) streamed: bool,
+    /// Names for `anthropic-beta`.
+    pub(crate) betas: Vec<String>,
     /// How long until an answer that comes whole is there, or a stream begins.
     pub(crate) time_limit: Duration,
 }
@@ -258,6 +260,9 @@ impl Provider {
             .body(body);
         if self.spec.dialect == LlmDialect::Anthropic {
             request = request.header("anthropic-version", ANTHROPIC_VERSION);
+            if !sent.betas.is_empty() {
+                request = request.header("anthropic-beta", sent.betas.join(","));
+            }
         }
         self.client.send(request).await
     }

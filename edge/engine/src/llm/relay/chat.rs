@@ -19,7 +19,8 @@ pub(super) struct Chat {
 struct Choice {
     /// Names of its text members that had text.
     texts: Vec<String>,
-    calls: BTreeMap<u64, Call>,
+    /// In the order in which they began, which is how they are numbered for the agent.
+    calls: Vec<Call>,
     /// The one call of the older form.
     old_call: Option<Call>,
     finished: bool,
@@ -28,6 +29,8 @@ struct Choice {
 /// A tool call that comes in pieces.
 #[derive(Debug, Default)]
 struct Call {
+    /// The provider's number for it, if it gives any.
+    place: Option<u64>,
     id: String,
     name: String,
     arguments: String,
@@ -84,7 +87,7 @@ impl Chat {
             };
             self.choice(choice, flow, gate)?;
         }
-        flow.accounted = self.usage.is_some() && self.is_finished();
+        flow.accounted = flow.meter.has_output() && self.is_finished();
         Ok(None)
     }
 
@@ -217,14 +220,14 @@ impl Chat {
         if calls.is_empty() && old_call.is_none() {
             return Ok(());
         }
-        for call in calls.values().chain(&old_call) {
+        for call in calls.iter().chain(&old_call) {
             flow.call(&call.name, &call.arguments)?;
         }
         flow.judge(gate)?;
         let mut delta = Map::new();
         let mut written = Vec::new();
-        for (place, call) in &calls {
-            written.push(call.written(*place, flow, gate)?);
+        for (place, call) in (0..).zip(&calls) {
+            written.push(call.written(place, flow, gate)?);
         }
         if !written.is_empty() {
             delta.insert("tool_calls".to_owned(), Value::Array(written));
@@ -266,20 +269,15 @@ fn gather(
     flow: &mut Flow,
     gate: &Gate<'_, '_>,
 ) -> Result<(), Stop> {
-    for (at, delta) in deltas.iter().enumerate() {
+    for delta in deltas {
         let Some(delta) = delta.as_object() else {
             return Err(Reason::OutputInvalid.into());
         };
-        // A provider that leaves the index out sends each call whole.
-        let place = delta.get("index").and_then(Value::as_u64);
-        let place = place.unwrap_or_else(|| u64::try_from(at).unwrap_or(u64::MAX));
-        if choice.calls.len() >= super::PARTS_MAX && !choice.calls.contains_key(&place) {
-            return Err(Reason::OutputTooLarge.into());
-        }
-        let call = choice.calls.entry(place).or_default();
+        let call = choice.call_of(delta)?;
         let id = text_of(delta, "id");
         if !id.is_empty() && call.id != id {
-            flow.hold(id, gate)?;
+            // No word of the model's: it is no token of the answer.
+            flow.grow(id, gate)?;
             id.clone_into(&mut call.id);
         }
         call.custom |= delta.get("type") == Some(&json!("custom"));
@@ -290,6 +288,41 @@ fn gather(
         }
     }
     Ok(())
+}
+
+impl Choice {
+    /// The call that a piece belongs to. A name begins another one where the piece has an id that is not that of the last
+    /// call in its place, or neither an index nor an id: not every provider counts its calls.
+    fn call_of(&mut self, delta: &Map<String, Value>) -> Result<&mut Call, Stop> {
+        let place = delta.get("index").and_then(Value::as_u64);
+        let id = text_of(delta, "id");
+        let named = ["function", "custom"].iter().any(|part| {
+            let part = delta.get(*part).and_then(Value::as_object);
+            part.is_some_and(|part| !text_of(part, "name").is_empty())
+        });
+        let in_place = |call: &Call| place.is_none() || call.place == place;
+        let is_same = |call: &Call| !id.is_empty() && call.id == id && in_place(call);
+        let goes_on = |at: &usize| {
+            let has_id = self.calls.get(*at).is_some_and(|call| !call.id.is_empty());
+            !named || (place.is_some() && (id.is_empty() || !has_id))
+        };
+        let same = self.calls.iter().rposition(is_same);
+        let last = self.calls.iter().rposition(in_place).filter(goes_on);
+        let at = match same.or(last) {
+            Some(at) => at,
+            None if self.calls.len() >= super::PARTS_MAX => {
+                return Err(Reason::OutputTooLarge.into());
+            }
+            None => {
+                self.calls.push(Call {
+                    place,
+                    ..Call::default()
+                });
+                self.calls.len().saturating_sub(1)
+            }
+        };
+        self.calls.get_mut(at).ok_or(Reason::Internal.into())
+    }
 }
 
 impl Call {

@@ -37,8 +37,9 @@ impl Messages {
             "content_block_stop" => self.stop(&data, flow, gate)?,
             "message_delta" => {
                 let usage = data.remove("usage");
-                flow.accounted |= usage.is_some();
-                flow.hear(usage.as_ref())?;
+                let heard = flow.hear(usage.as_ref());
+                flow.accounted = flow.meter.has_output();
+                heard?;
                 let mut data = flow.repeated(&Value::Object(data), gate)?;
                 if let (Some(usage), Some(members)) = (usage, data.as_object_mut()) {
                     members.insert("usage".to_owned(), usage);
@@ -106,7 +107,9 @@ impl Messages {
         };
         let begun = block.insert(member.to_owned(), "".into());
         self.blocks.insert(index, Block::Text(delta, member));
-        flow.emit("content_block_start", &Value::Object(data));
+        // What stands beside the text: citations, for one.
+        let data = flow.value(&Value::Object(data), gate)?;
+        flow.emit("content_block_start", &data);
         match begun.as_ref().and_then(Value::as_str) {
             None | Some("") => Ok(()),
             Some(begun) => {
@@ -197,7 +200,7 @@ fn begin(mut data: Map<String, Value>, flow: &mut Flow, gate: &Gate<'_, '_>) -> 
     let Some(Value::Object(message)) = data.remove("message") else {
         return Err(Reason::OutputInvalid.into());
     };
-    flow.hear(message.get("usage"))?;
+    flow.hear_first(message.get("usage"));
     let found = super::super::answer::treat(flow.api, &gate.content()?, &message);
     flow.cleared(&found)?;
     let mut message = found.altered.unwrap_or(message);

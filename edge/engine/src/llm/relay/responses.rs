@@ -130,22 +130,22 @@ impl Responses {
         let Some((delta, done, member)) = known else {
             return Ok(());
         };
-        let mut data = without_pieces(data);
         let key = key(delta, &data);
+        let mut event = standing(&data, flow, gate)?;
         if kind == *delta {
             let passed = flow.text(&key, text_of(&data, "delta"), gate)?;
-            data.insert("delta".to_owned(), passed.text.as_str().into());
-            self.texts.insert(key, data.clone());
+            event.insert("delta".to_owned(), passed.text.as_str().into());
+            self.texts.insert(key, event.clone());
             if !passed.text.is_empty() {
-                self.emit(delta, data, flow);
+                self.emit(delta, event, flow);
             }
             return passed.stop.map_or(Ok(()), Err);
         }
         self.rest(delta, &key, flow, gate)?;
         let text = data.get(*member).cloned().unwrap_or_default();
         let text = flow.repeated(&text, gate)?;
-        data.insert((*member).to_owned(), text);
-        self.emit(done, data, flow);
+        event.insert((*member).to_owned(), text);
+        self.emit(done, event, flow);
         Ok(())
     }
 
@@ -227,6 +227,9 @@ impl Responses {
         let Some(Value::Object(item)) = data.get("item") else {
             return Err(Reason::OutputInvalid.into());
         };
+        if text_of(item, "name").is_empty() {
+            return self.unnamed(place, &data, call, flow, gate);
+        }
         let custom = text_of(item, "type") == "custom_tool_call";
         let (event, member) = match custom {
             true => ("response.custom_tool_call_input", "input"),
@@ -250,24 +253,49 @@ impl Responses {
             added.as_object().cloned().unwrap_or_default(),
             flow,
         );
-        if item.contains_key("name") {
-            item.insert(member.to_owned(), arguments.as_str().into());
-            let piece = json!({ "item_id": id, "output_index": place, "delta": arguments });
-            let all = json!({ "item_id": id, "output_index": place, member: arguments });
-            self.emit(
-                &format!("{event}.delta"),
-                piece.as_object().cloned().unwrap_or_default(),
-                flow,
-            );
-            self.emit(
-                &format!("{event}.done"),
-                all.as_object().cloned().unwrap_or_default(),
-                flow,
-            );
-        }
-        let mut data = data;
-        data.insert("item".to_owned(), Value::Object(item));
-        self.emit("response.output_item.done", data, flow);
+        item.insert(member.to_owned(), arguments.as_str().into());
+        let piece = json!({ "item_id": id, "output_index": place, "delta": arguments });
+        let all = json!({ "item_id": id, "output_index": place, member: arguments });
+        self.emit(
+            &format!("{event}.delta"),
+            piece.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        self.emit(
+            &format!("{event}.done"),
+            all.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        let mut event = standing(&data, flow, gate)?;
+        event.insert("item".to_owned(), Value::Object(item));
+        self.emit("response.output_item.done", event, flow);
+        Ok(())
+    }
+
+    /// A call without a name of the agent's (`computer_call`, `local_shell_call`): the whole item is what is asked for.
+    fn unnamed(
+        &mut self,
+        place: u64,
+        data: &Map<String, Value>,
+        call: Call,
+        flow: &mut Flow,
+        gate: &mut Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let item = data.get("item").cloned().unwrap_or_default();
+        flow.grow(&item.to_string(), gate)?;
+        flow.called(calls::of_item(&item).ok_or(Stop::from(Reason::OutputInvalid))?)?;
+        flow.judge(gate)?;
+        let item = flow.value(&item, gate)?;
+        let added = flow.repeated(&Value::Object(call.added), gate)?;
+        self.emit(
+            "response.output_item.added",
+            added.as_object().cloned().unwrap_or_default(),
+            flow,
+        );
+        let mut event = Map::new();
+        event.insert("output_index".to_owned(), place.into());
+        event.insert("item".to_owned(), item);
+        self.emit("response.output_item.done", event, flow);
         Ok(())
     }
 
@@ -281,8 +309,9 @@ impl Responses {
     ) -> Result<(), Stop> {
         let response = data.get("response").and_then(Value::as_object);
         let response = response.ok_or(Stop::from(Reason::OutputInvalid))?;
-        flow.accounted = response.get("usage").is_some_and(Value::is_object);
-        flow.hear(response.get("usage"))?;
+        let heard = flow.hear(response.get("usage"));
+        flow.accounted = flow.meter.has_output();
+        heard?;
         // Calls that the stream did not have one by one have been seen by nobody yet.
         flow.calls = calls::of_whole(flow.api, response);
         flow.judge(gate)?;
@@ -323,6 +352,24 @@ fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
         }
     }
     data
+}
+
+/// Where in the response an event's text stands. Nothing else of the event passes beside the text.
+fn standing(
+    data: &Map<String, Value>,
+    flow: &mut Flow,
+    gate: &Gate<'_, '_>,
+) -> Result<Map<String, Value>, Stop> {
+    let mut standing = Map::new();
+    if let Some(id) = data.get("item_id").filter(|id| id.is_string()) {
+        standing.insert("item_id".to_owned(), flow.repeated(id, gate)?);
+    }
+    for name in ["output_index", "content_index", "summary_index"] {
+        if let Some(index) = data.get(name).and_then(Value::as_u64) {
+            standing.insert(name.to_owned(), index.into());
+        }
+    }
+    Ok(standing)
 }
 
 fn place(data: &Map<String, Value>) -> Result<u64, Stop> {

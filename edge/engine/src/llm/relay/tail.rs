@@ -38,7 +38,7 @@ impl Relay {
         if let Some(usage) = usage.filter(|usage| Value::is_object(usage)) {
             // Too many of them can't be stopped any more, only counted.
             let _ = self.flow.hear(Some(usage));
-            self.flow.accounted = true;
+            self.flow.accounted = self.flow.meter.has_output();
         }
     }
 }

@@ -1,0 +1,287 @@
+//! Texts that come in several parts (`content` of a message, of a result): whoever reads them reads one text, so a value may
+//! stand over the end of a part.
+//!
+//! Each part has been looked at by itself; here only what stands in more than one of them counts. What has to go is
+//! replaced by its label in the first part and by nothing in the others, whatever form the rules want: no other form could
+//! be told apart from its pieces.
+
+use crate::filter::{Content, Outcome};
+use proctor_model::content::{ContentAction, ContentClass, ContentFinding};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// How much of a part is looked at with the part before it, and with the one behind it, in bytes: longer than any value
+/// that is looked for.
+const REACH: usize = 4096;
+
+/// Adds what stands over the ends of parts in a value to what was found in each of its texts.
+pub(crate) fn treat(content: &Content<'_>, value: &Value, found: Outcome<Value>) -> Outcome<Value> {
+    let mut walk = Walk::new(content);
+    let altered = walk.value(found.altered.as_ref().unwrap_or(value));
+    walk.added_to(found, altered)
+}
+
+/// The same on the members of an object.
+pub(crate) fn treat_members(
+    content: &Content<'_>,
+    members: &Map<String, Value>,
+    found: Outcome<Map<String, Value>>,
+) -> Outcome<Map<String, Value>> {
+    let mut walk = Walk::new(content);
+    let altered = walk.members(found.altered.as_ref().unwrap_or(members));
+    walk.added_to(found, altered)
+}
+
+struct Walk<'a> {
+    content: &'a Content<'a>,
+    counts: BTreeMap<(String, ContentAction), u32>,
+}
+
+/// Some of a part's text, in a row with that of its neighbours.
+struct Piece<'t> {
+    /// Which part.
+    part: usize,
+    /// Where in its text the piece begins.
+    from: usize,
+    text: &'t str,
+}
+
+/// What is to stand in place of a range of a part's text.
+type Edits = BTreeMap<usize, Vec<(Range<usize>, String)>>;
+
+impl<'a> Walk<'a> {
+    fn new(content: &'a Content<'a>) -> Self {
+        Self {
+            content,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    fn added_to<T>(self, mut found: Outcome<T>, altered: Option<T>) -> Outcome<T> {
+        for ((class, action), count) in self.counts {
+            found.strictest = found.strictest.max(action);
+            let same = |known: &&mut ContentFinding| known.class == class && known.action == action;
+            match found.findings.iter_mut().find(same) {
+                Some(known) => known.count = known.count.saturating_add(count),
+                None => found.findings.push(ContentFinding {
+                    class,
+                    action,
+                    count,
+                    direction: self.content.place.direction,
+                }),
+            }
+        }
+        found.findings.sort();
+        found.altered = altered.or(found.altered);
+        found
+    }
+
+    fn value(&mut self, value: &Value) -> Option<Value> {
+        match value {
+            Value::Object(members) => self.members(members).map(Value::Object),
+            Value::Array(elements) => self.elements(elements).map(Value::Array),
+            _ => None,
+        }
+    }
+
+    fn members(&mut self, members: &Map<String, Value>) -> Option<Map<String, Value>> {
+        let mut changed = None;
+        for (name, member) in members {
+            if let Some(member) = self.value(member) {
+                let new = changed.get_or_insert_with(|| members.clone());
+                new.insert(name.clone(), member);
+            }
+        }
+        changed
+    }
+
+    fn elements(&mut self, elements: &[Value]) -> Option<Vec<Value>> {
+        let mut changed = None;
+        for (at, element) in elements.iter().enumerate() {
+            if let Some(element) = self.value(element) {
+                put(&mut changed, elements, at, element);
+            }
+        }
+        for row in rows(elements) {
+            for (at, edits) in self.row(&row) {
+                let now = changed.as_deref().unwrap_or(elements);
+                let Some(mut part) = now.get(at).cloned() else {
+                    continue;
+                };
+                let text = edited(text_of(&part).unwrap_or_default(), &edits);
+                if let Some(members) = part.as_object_mut() {
+                    members.insert(TEXT.to_owned(), text.into());
+                }
+                put(&mut changed, elements, at, part);
+            }
+        }
+        changed
+    }
+
+    /// What has to go of a row of pieces.
+    fn row(&mut self, row: &[Piece<'_>]) -> Edits {
+        let mut edits = Edits::new();
+        let joined: String = row.iter().map(|piece| piece.text).collect();
+        for hit in self.content.explain(&joined, "") {
+            let touched = touched(row, &hit.range);
+            if touched.len() < 2 || hit.action <= ContentAction::Count {
+                continue;
+            }
+            let (action, goes) = match hit.action {
+                ContentAction::Mask | ContentAction::Tokenise => (ContentAction::Redact, true),
+                action => (action, action != ContentAction::Escalate),
+            };
+            let mut label = Some(label(&hit.class)).filter(|_| goes);
+            for (part, range) in touched {
+                let with = label.take().unwrap_or_default();
+                if goes {
+                    edits.entry(part).or_default().push((range, with));
+                }
+            }
+            let count = self.counts.entry((hit.class, action)).or_default();
+            *count = count.saturating_add(1);
+        }
+        edits
+    }
+}
+
+/// The member of a part that has its text.
+const TEXT: &str = "text";
+
+/// The text of a part that is nothing but text. A record that has a text among other things is none.
+fn text_of(part: &Value) -> Option<&str> {
+    let kind = part.get("type")?.as_str()?;
+    part.get(TEXT)?.as_str().filter(|_| kind.ends_with(TEXT))
+}
+
+/// The rows of pieces that are read as one text each.
+fn rows(parts: &[Value]) -> Vec<Vec<Piece<'_>>> {
+    let mut rows = Vec::new();
+    let mut row: Vec<Piece<'_>> = Vec::new();
+    for (part, text) in parts.iter().map(text_of).enumerate() {
+        match text {
+            None => rows.push(std::mem::take(&mut row)),
+            Some(text) if text.len() <= REACH.saturating_mul(2) => {
+                row.push(Piece {
+                    part,
+                    from: 0,
+                    text,
+                });
+            }
+            // Nothing goes from its one end to the other.
+            Some(text) => {
+                let head = text.get(..text.floor_char_boundary(REACH));
+                row.push(Piece {
+                    part,
+                    from: 0,
+                    text: head.unwrap_or_default(),
+                });
+                rows.push(std::mem::take(&mut row));
+                let from = text.ceil_char_boundary(text.len().saturating_sub(REACH));
+                row.push(Piece {
+                    part,
+                    from,
+                    text: text.get(from..).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    rows.push(row);
+    rows.retain(|row| row.len() > 1);
+    rows
+}
+
+/// Which parts a range of a row is in, and where in their texts.
+fn touched(row: &[Piece<'_>], range: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+    let mut touched = Vec::new();
+    let mut start = 0_usize;
+    for piece in row {
+        let end = start.saturating_add(piece.text.len());
+        let (from, to) = (range.start.max(start), range.end.min(end));
+        if from < to {
+            let within = |at: usize| at.saturating_sub(start).saturating_add(piece.from);
+            touched.push((piece.part, within(from)..within(to)));
+        }
+        start = end;
+    }
+    touched
+}
+
+/// A text with these ranges replaced.
+fn edited(text: &str, edits: &[(Range<usize>, String)]) -> String {
+    let mut edits: Vec<_> = edits.iter().collect();
+    edits.sort_by_key(|(range, _)| range.start);
+    let (mut new, mut from) = (String::with_capacity(text.len()), 0);
+    for (range, with) in edits {
+        new.push_str(text.get(from..range.start).unwrap_or_default());
+        new.push_str(with);
+        from = range.end;
+    }
+    new.push_str(text.get(from..).unwrap_or_default());
+    new
+}
+
+fn put(changed: &mut Option<Vec<Value>>, elements: &[Value], at: usize, element: Value) {
+    let new = changed.get_or_insert_with(|| elements.to_vec());
+    if let Some(place) = new.get_mut(at) {
+        *place = element;
+    }
+}
+
+fn label(class: &str) -> String {
+    let known = ContentClass::ALL
+        .iter()
+        .find(|known| known.as_str() == class);
+    match known {
+        Some(known) => format!("[{}]", known.label()),
+        None => format!("[{}]", class.to_ascii_uppercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn part(text: &str) -> Value {
+        json!({"type": "text", "text": text})
+    }
+
+    fn seen(parts: &[Value]) -> Vec<String> {
+        let rows = rows(parts);
+        let texts = rows.iter().map(|row| row.iter().map(|piece| piece.text));
+        texts.map(Iterator::collect::<String>).collect()
+    }
+
+    #[test]
+    fn parts_that_are_read_as_one_are_looked_at_as_one() {
+        let image = json!({"type": "image", "source": {}});
+        let record = json!({"id": 1, "text": "c"});
+        assert_eq!(seen(&[part("a"), part(""), part("b")]), ["ab"]);
+        assert_eq!(
+            seen(&[part("a"), image, part("b"), part("c")]),
+            ["bc".to_owned()]
+        );
+        assert!(seen(&[record.clone(), record]).is_empty());
+        assert!(seen(&[part("alone")]).is_empty());
+        let long = format!("{}é{}", "x".repeat(REACH - 1), "y".repeat(2 * REACH));
+        let seen = seen(&[part("<"), part(&long), part(">")]);
+        let x = "x".repeat(REACH - 1);
+        let y = "y".repeat(REACH);
+        assert_eq!(seen, [format!("<{x}"), format!("{y}>")]);
+    }
+
+    #[test]
+    fn a_range_is_found_in_each_of_its_parts() {
+        let parts = [part("ab"), part(""), part("cd"), part("ef")];
+        let rows = rows(&parts);
+        assert_eq!(
+            touched(&rows[0], &(1..5)),
+            [(0, 1..2), (2, 0..2), (3, 0..1)]
+        );
+        assert_eq!(touched(&rows[0], &(2..4)), [(2, 0..2)]);
+        let edits = [(4..5, String::new()), (0..1, "[X]".to_owned())];
+        assert_eq!(edited("abcdef", &edits), "[X]bcdf");
+    }
+}

@@ -1,0 +1,193 @@
+//! What a stream is said to have used, and the tool calls that are in it.
+
+use super::*;
+use proctor_engine::llm::Usage;
+
+/// What is charged for a stream, and whether its provider has said so.
+fn charged(api: Api, events: &[(&str, Value)]) -> (Usage, bool) {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(api, json!({"stream": true}));
+    let permit = permit(&scenario, &prompt);
+    let world = scenario.world();
+    let mut evaluator = Evaluator::new();
+    let mut gate = Gate {
+        permit: &permit,
+        world: &world,
+        evaluator: &mut evaluator,
+    };
+    let mut relay = Relay::new(&prompt, None);
+    for (name, data) in events {
+        let data = data
+            .as_str()
+            .map_or_else(|| data.to_string(), str::to_owned);
+        let name = (*name).to_owned();
+        relay.take(&Event { name, data }, &mut gate);
+    }
+    (relay.usage(&permit, true), relay.is_accounted())
+}
+
+/// A stream of five words at whose end a provider says this of its usage.
+fn saying(api: Api, usage: &Value) -> Vec<(&'static str, Value)> {
+    let mut events = streamed(api, &["one two three", " four five"]);
+    let last = events.len() - 1;
+    match api {
+        Api::Messages => events[last - 1].1["usage"] = usage.clone(),
+        Api::Responses => events[last].1["response"]["usage"] = usage.clone(),
+        Api::ChatCompletions | Api::Embeddings => {
+            let told = json!({"choices": [], "usage": usage});
+            events.insert(last, ("", told));
+        }
+    }
+    events
+}
+
+#[test]
+fn a_stream_costs_what_came_where_its_provider_does_not_say() {
+    for api in STREAMED {
+        for silent in [json!(null), json!({}), json!({"output_tokens": "9"})] {
+            let (usage, accounted) = charged(api, &saying(api, &silent));
+            assert_eq!(usage.output_tokens, 5, "{api:?} {silent}");
+            assert!(usage.estimated && !accounted, "{api:?} {silent}");
+        }
+        let said = match api {
+            Api::ChatCompletions => json!({"prompt_tokens": 7, "completion_tokens": 9}),
+            _ => json!({"input_tokens": 7, "output_tokens": 9}),
+        };
+        let (usage, accounted) = charged(api, &saying(api, &said));
+        assert_eq!((usage.input_tokens, usage.output_tokens), (7, 9), "{api:?}");
+        assert!(!usage.estimated && accounted, "{api:?}");
+    }
+}
+
+#[test]
+fn what_a_provider_had_in_its_cache_stays_counted() {
+    let mut events = saying(
+        Api::Messages,
+        &json!({"input_tokens": 3, "output_tokens": 9}),
+    );
+    let first = json!({"input_tokens": 3, "cache_read_input_tokens": 9_000, "output_tokens": 1});
+    events[0].1["message"]["usage"] = first;
+    let (usage, _) = charged(Api::Messages, &events);
+    assert_eq!((usage.input_tokens, usage.output_tokens), (9_003, 9));
+}
+
+const NO_SHELL: &str = "package proctor.policy
+default decision := {\"effect\": \"allow\"}
+decision := {\"effect\": \"deny\", \"reasons\": [\"no shell\"]} if {
+    input.phase == \"response\"
+    some call in input.result.tool_calls
+    call.name == \"local_shell_call\"
+    call.arguments.action.command[0] == \"rm\"
+}
+";
+
+#[test]
+fn a_call_without_a_name_is_judged_before_it_goes_on() {
+    let scenario = scenario(&[NO_SHELL], json!({}));
+    let prompt = prompt(Api::Responses, json!({"stream": true}));
+    let through = |command: &str| {
+        let item = json!({"type": "local_shell_call", "id": "l", "call_id": "c",
+            "action": {"type": "exec", "command": [command, KEY]}});
+        let at = |kind: &str| json!({"type": kind, "output_index": 0, "item": item});
+        let events = [
+            ("", at("response.output_item.added")),
+            ("", at("response.output_item.done")),
+            (
+                "",
+                json!({"type": "response.completed", "response": {"output": [item]}}),
+            ),
+        ];
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        (all, ending)
+    };
+    let (all, ending) = through("rm");
+    assert!(
+        matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::PolicyDenied),
+        "{ending:?}"
+    );
+    assert!(!all.contains("local_shell_call"), "{all}");
+    let (all, ending) = through("ls");
+    assert_eq!(ending, Ending::Done);
+    assert!(all.contains("[AWS_KEY]") && !all.contains(KEY), "{all}");
+}
+
+#[test]
+fn calls_that_a_provider_does_not_number_stay_apart() {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
+    let piece = |index: Option<u64>, id: &str, name: &str, arguments: &str| {
+        let mut call = json!({"function": {"arguments": arguments}});
+        for (member, text) in [("/id", id), ("/function/name", name)] {
+            let (path, member) = member.rsplit_once('/').unwrap();
+            if !text.is_empty() {
+                call.pointer_mut(path).unwrap()[member] = text.into();
+            }
+        }
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        chat_piece(json!({"tool_calls": [call]}))
+    };
+    let two = json!([["send", "{\"to\":1}"], ["get", "{}"]]);
+    for pieces in [
+        // Whole calls, one after the other: without a number, with the same number, without an id.
+        vec![
+            piece(None, "a", "send", "{\"to\":1}"),
+            piece(None, "b", "get", "{}"),
+        ],
+        vec![
+            piece(Some(0), "a", "send", "{\"to\":1}"),
+            piece(Some(0), "b", "get", "{}"),
+        ],
+        vec![
+            piece(None, "", "send", "{\"to\":1}"),
+            piece(None, "", "get", "{}"),
+        ],
+        // In pieces: by their number, by their id, with an id that is new each time.
+        vec![
+            piece(Some(0), "a", "send", "{\"to\""),
+            piece(Some(1), "b", "get", "{"),
+            piece(Some(0), "", "", ":1}"),
+            piece(Some(1), "", "", "}"),
+        ],
+        vec![
+            piece(None, "a", "send", "{\"to\""),
+            piece(None, "b", "get", "{}"),
+            piece(None, "a", "", ":1}"),
+        ],
+        vec![
+            piece(Some(0), "a", "send", "{\"to\""),
+            piece(Some(0), "x", "", ":1}"),
+            piece(Some(1), "b", "get", "{}"),
+        ],
+    ] {
+        let mut events = pieces.clone();
+        events.extend(chat_end("tool_calls"));
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        assert_eq!(ending, Ending::Done, "{pieces:?}");
+        let calls = events.iter().find_map(|event| {
+            let chunk: Value = serde_json::from_str(&event.data).ok()?;
+            let calls = &chunk["choices"][0]["delta"]["tool_calls"];
+            calls.as_array().cloned()
+        });
+        let calls = calls.unwrap();
+        let numbers: Vec<_> = calls.iter().map(|call| call["index"].as_u64()).collect();
+        assert_eq!(numbers, [Some(0), Some(1)], "{pieces:?}");
+        let said = calls.iter().map(|call| {
+            let function = &call["function"];
+            json!([function["name"], function["arguments"]])
+        });
+        assert_eq!(said.collect::<Value>(), two, "{pieces:?}");
+    }
+}
+
+#[test]
+fn an_id_is_no_token_of_the_answer() {
+    let call = json!({"index": 0, "id": "call_of_a_long_id_that_the_provider_made_up_by_itself", "type": "function",
+        "function": {"name": "one", "arguments": "two"}});
+    let mut events = vec![chat_piece(json!({"tool_calls": [call]}))];
+    events.extend(chat_end("tool_calls"));
+    let (usage, _) = charged(Api::ChatCompletions, &events);
+    assert_eq!(usage.output_tokens, 2);
+}
