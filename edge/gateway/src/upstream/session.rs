@@ -221,8 +221,13 @@ impl Sessions {
         self.era.store(0, Ordering::Release);
     }
 
-    /// Nothing is known of the server any more.
+    /// Nothing is known of the server any more: another one may be there, which has none of these sessions. Many say so
+    /// otherwise than they should (a 400 for a session that they do not know), so that none of them is tried again.
     pub(super) fn doubt(&self) {
+        self.held().retain(|session| {
+            session.forgotten.store(true, Ordering::Release);
+            false
+        });
         self.era.store(0, Ordering::Release);
     }
 }
@@ -251,6 +256,19 @@ mod tests {
         assert_eq!(sessions.held().len(), OF_ONE_TOKEN_MAX + 1);
         let kept = sessions.get(&Talk::silent("other/1")).unwrap();
         assert!(Arc::ptr_eq(&first, &kept), "another token's");
+    }
+
+    #[test]
+    fn of_a_server_that_is_another_now_no_session_is_used_again() {
+        let sessions = Sessions::new();
+        let before = ["root/1", "root/2"].map(|who| legacy(&sessions, who));
+        sessions.doubt();
+        // The server is known to be of the older revisions again, by who comes first.
+        legacy(&sessions, "root/1");
+        assert!(sessions.get(&Talk::silent("root/2")).is_none());
+        for session in before {
+            assert!(session.forgotten.load(Ordering::Acquire), "it is not told");
+        }
     }
 
     #[test]
