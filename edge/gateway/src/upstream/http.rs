@@ -283,7 +283,7 @@ impl Http {
                         .header(ACCEPT, "text/event-stream");
                     let again = addressed(get, session).header("last-event-id", last);
                     let again = self.client.send(again);
-                    let response = deadline.within(again).await??;
+                    let response = deadline.within(again).await?.map_err(under_way)?;
                     if !response.status().is_success() {
                         return Err(Failure::Broken);
                     }
@@ -317,9 +317,9 @@ impl Http {
             match next {
                 Incoming::Answer(of, reply) if of == id => return Ok(Answer { reply, bytes }),
                 Incoming::Ping(question) => {
-                    deadline
-                        .within(self.say(session, &pong(&question)))
-                        .await??
+                    let pong = pong(&question);
+                    let said = deadline.within(self.say(session, &pong)).await?;
+                    said.map_err(under_way)?;
                 }
                 Incoming::Question(question, said) => {
                     *questions = questions.saturating_add(1);
@@ -330,7 +330,8 @@ impl Http {
                     let reply = asked(request.talk, asking, events, id, &mut kept).await;
                     if let Some(reply) = reply {
                         let reply = rpc::reply(&question, reply);
-                        deadline.within(self.say(session, &reply)).await??;
+                        let said = deadline.within(self.say(session, &reply)).await?;
+                        said.map_err(under_way)?;
                     }
                 }
                 Incoming::Note(said) => {
@@ -356,6 +357,12 @@ impl Drop for Unanswered {
             client.part(cancelled);
         }
     }
+}
+
+/// What it comes to if something fails that is sent about a request that the server has: by itself it may say that nothing
+/// was sent.
+fn under_way(_: Failure) -> Failure {
+    Failure::Broken
 }
 
 /// What a response without an answer comes to.

@@ -117,6 +117,54 @@ async fn a_question_that_is_taken_back_or_answered_without_holds_nothing_up() {
     }
 }
 
+/// Opens a session, asks something before it answers a call, and never answers it. Each connection is for one request.
+async fn asks_and_waits(Json(request): Json<Value>) -> axum::response::Response {
+    let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+    let closes = ("connection", "close");
+    match request["method"].as_str() {
+        Some("initialize") => {
+            let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": begun });
+            ([closes], Json(answer)).into_response()
+        }
+        Some("tools/call") => {
+            let event = format!("data: {question}\n\n");
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(event)]);
+            let events = futures::StreamExt::chain(first, futures::stream::pending());
+            let body = axum::body::Body::from_stream(events);
+            ([closes, ("content-type", "text/event-stream")], body).into_response()
+        }
+        _ => ([closes], StatusCode::ACCEPTED).into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(asks_and_waits));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let replying = async {
+        let Some(Word::Question(_, reply)) = taken.recv().await else {
+            panic!("no question")
+        };
+        // It takes no connection any more: the reply can't be sent.
+        serving.abort();
+        assert!(serving.await.is_err());
+        assert!(reply.send(Reply::Result(Map::new())).is_ok());
+    };
+    let asking = http.request(Request::own("tools/call", Map::new(), &talk));
+    let both = async { tokio::join!(Box::pin(asking), replying).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
+}
+
 /// Refuses the version that it names as its own, so many times.
 async fn discovered(refusals: u64) -> Option<Era> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
