@@ -6,6 +6,7 @@ mod listen;
 #[cfg(test)]
 mod tests;
 
+use super::breaker::Pass;
 use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::session::{Session, Sessions};
@@ -47,6 +48,8 @@ pub(super) struct Request<'a> {
     /// How long the server may take, the time for its questions not counted.
     pub(super) limit: Duration,
     pub(super) talk: &'a Talk,
+    /// Leave to call, which is told when the server says anything.
+    pub(super) pass: Option<&'a Pass>,
 }
 
 impl<'a> Request<'a> {
@@ -59,6 +62,14 @@ impl<'a> Request<'a> {
             bytes_max: OWN_BYTES_MAX,
             limit: Duration::from_secs(10),
             talk,
+            pass: None,
+        }
+    }
+
+    /// The server is there: it says something, however long its answer takes from here on.
+    pub(super) fn begun(&self) {
+        if let Some(pass) = self.pass {
+            pass.begun();
         }
     }
 
@@ -204,7 +215,7 @@ impl Http {
         let mut unanswered = self.unanswered(session, request, id);
         let response = deadline.within(sent).await??;
         match response.status() {
-            status if status.is_success() => {}
+            status if status.is_success() => request.begun(),
             StatusCode::NOT_FOUND if session.id.is_some() => {
                 unanswered.0 = None;
                 return Err(Trouble::SessionLost);

@@ -290,7 +290,11 @@ impl Stdio {
                     answer = &mut answered => Err(answer.unwrap_or(Err(Failure::Broken))),
                 }
             };
-            match deadline.within(next).await? {
+            let next = deadline.within(next).await?;
+            if next.is_ok() {
+                request.begun();
+            }
+            match next {
                 Err(answer) => break answer,
                 Ok(Incoming::Note(note)) => deadline.within(request.talk.note(note, id)).await?,
                 Ok(Incoming::Question(question, asked)) => {

@@ -85,6 +85,9 @@ impl Http {
                 Some(next) => Some(next),
                 None => said.recv().await,
             };
+            if next.is_some() {
+                request.begun();
+            }
             match next {
                 Some(Incoming::Note(said)) => request.talk.note(said, id).await,
                 Some(Incoming::Question(question, asked)) => {

@@ -1,6 +1,7 @@
 //! Servers that babble, ask, refuse and do not begin.
 
 use super::super::Vault;
+use super::super::breaker::Breaker;
 use super::super::client::{Reach, Spec, builder};
 use super::super::talk::Word;
 use super::*;
@@ -163,6 +164,39 @@ async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not()
     let both = async { tokio::join!(Box::pin(asking), replying).0 };
     let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
     assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
+}
+
+#[tokio::test]
+async fn while_a_client_thinks_its_call_keeps_nobody_else_from_a_server_that_is_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(asks_and_waits));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (breaker, now) = (Breaker::default(), std::time::Instant::now());
+    while let Some(pass) = breaker.pass(now) {
+        pass.failed(now);
+    }
+    let later = now + Duration::from_secs(60);
+    let trial = breaker.pass(later).unwrap();
+    assert!(breaker.pass(later).is_none());
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let mut request = Request::own("tools/call", Map::new(), &talk);
+    request.pass = Some(&trial);
+    let asked = async {
+        tokio::select! {
+            _ = Box::pin(http.request(request)) => panic!("it is not answered"),
+            word = taken.recv() => word,
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(matches!(asked.unwrap(), Some(Word::Question(..))));
+    assert!(breaker.pass(later).is_some(), "it is open still");
+    drop(trial);
 }
 
 /// Refuses the version that it names as its own, so many times.
