@@ -327,6 +327,11 @@ impl Http {
             };
             match next {
                 Incoming::Answer(of, reply) if of == id => return Ok(Answer { reply, bytes }),
+                // The stream is about one request.
+                Incoming::Unreadable(error) => {
+                    let reply = Reply::Error(error);
+                    return Ok(Answer { reply, bytes });
+                }
                 Incoming::Ping(question) => {
                     let pong = pong(&question);
                     let said = deadline.within(self.say(session, &pong)).await?;
@@ -350,10 +355,7 @@ impl Http {
                     deadline.within(request.talk.note(said, id)).await?;
                 }
                 Incoming::News(news) => self.tell(news),
-                Incoming::Answer(..)
-                | Incoming::Unreadable(_)
-                | Incoming::Withdrawn(_)
-                | Incoming::Other => {}
+                Incoming::Answer(..) | Incoming::Withdrawn(_) | Incoming::Other => {}
             }
         }
     }

@@ -65,6 +65,7 @@ fn settles(heard: &Heard, question: &Value, request: u64) -> bool {
     match heard {
         Ok(Some((Incoming::Withdrawn(id), _))) => id == question,
         Ok(Some((Incoming::Answer(of, _), _))) => *of == request,
+        Ok(Some((Incoming::Unreadable(_), _))) => true,
         _ => false,
     }
 }
