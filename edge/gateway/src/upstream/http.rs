@@ -27,10 +27,11 @@ const VERSION: &str = "mcp-protocol-version";
 const BOTH: &str = "application/json, text/event-stream";
 /// Largest answer to the requests that we make for ourselves, in bytes.
 const OWN_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How often a stream that broke off is taken up again.
+/// How often a stream that broke off is taken up again at the same place.
 const RESUMES_MAX: usize = 5;
-/// How long we wait before, where the server says nothing, and at most.
+/// How long we wait before, where the server says nothing, at least and at most.
 const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How long a server may take to take what gets no answer.
@@ -275,35 +276,51 @@ impl Http {
         }
         let mut events = events::Events::new(response, request.bytes_max);
         let mut questions = 0_usize;
-        for _ in 0..RESUMES_MAX {
+        let (mut left_at, mut in_vain) = (None, 0_usize);
+        loop {
             let ended = self
                 .stream(session, &mut events, id, request, deadline, &mut questions)
                 .await;
-            match ended {
-                Err(Failure::Broken) => {
-                    let last = events
-                        .last_id
-                        .clone()
-                        .filter(|_| session.era == Era::Legacy);
-                    let last = last.ok_or(Failure::Broken)?;
-                    let pause = events.retry.unwrap_or(RETRY).min(RETRY_MAX);
-                    deadline.within(tokio::time::sleep(pause)).await?;
-                    let get = self
-                        .client
-                        .get(&self.url)
-                        .header(ACCEPT, "text/event-stream");
-                    let again = addressed(get, session).header("last-event-id", last);
-                    let again = self.client.send(again);
-                    let response = deadline.within(again).await?.map_err(under_way)?;
-                    if !response.status().is_success() {
-                        return Err(Failure::Broken);
-                    }
-                    events.resume(response);
-                }
-                ended => return ended,
+            if !matches!(ended, Err(Failure::Broken)) || session.era == Era::Modern {
+                return ended;
             }
+            let last = events.last_id.clone();
+            // However often a server lets go of a long call: where something comes of each time, it goes on.
+            in_vain = match left_at == last {
+                true => in_vain.saturating_add(1),
+                false => 0,
+            };
+            if in_vain >= RESUMES_MAX {
+                return ended;
+            }
+            left_at.clone_from(&last);
+            let last = last.ok_or(Failure::Broken)?;
+            self.take_up(session, &mut events, last, deadline).await?;
         }
-        Err(Failure::Broken)
+    }
+
+    /// Takes a stream that broke off up again, where it was left.
+    async fn take_up(
+        &self,
+        session: &Session,
+        events: &mut events::Events,
+        last: String,
+        deadline: &mut Deadline,
+    ) -> Result<(), Failure> {
+        let pause = events.retry.unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX);
+        deadline.within(tokio::time::sleep(pause)).await?;
+        let get = self
+            .client
+            .get(&self.url)
+            .header(ACCEPT, "text/event-stream");
+        let again = addressed(get, session).header("last-event-id", last);
+        let again = self.client.send(again);
+        let response = deadline.within(again).await?.map_err(under_way)?;
+        if !response.status().is_success() {
+            return Err(Failure::Broken);
+        }
+        events.resume(response);
+        Ok(())
     }
 
     /// Reads an event stream up to the answer.

@@ -199,6 +199,56 @@ async fn while_a_client_thinks_its_call_keeps_nobody_else_from_a_server_that_is_
     drop(trial);
 }
 
+/// One event, and the end of the connection.
+fn one_event(event: String) -> axum::response::Response {
+    let body = format!("retry: 1\n{event}\n\n");
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+/// What comes of a call to a server that lets go of its stream again and again: it answers it the tenth time, if not before.
+async fn let_go_of(says_something: bool) -> Result<Answer, Failure> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let (call, taken_up) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let of = Arc::clone(&call);
+    let begin = async move |Json(request): Json<Value>| match request["method"].as_str() {
+        Some("initialize") => {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+        }
+        Some("tools/call") => {
+            of.store(request["id"].as_u64().unwrap(), Ordering::SeqCst);
+            one_event("id: 0\ndata:".to_owned())
+        }
+        _ => StatusCode::ACCEPTED.into_response(),
+    };
+    let taken_up = Arc::new(taken_up);
+    let go_on = async move || {
+        let times = taken_up.fetch_add(1, Ordering::SeqCst) + 1;
+        let id = call.load(Ordering::SeqCst);
+        match (times, says_something) {
+            (10, _) => one_event(format!(
+                r#"data: {{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#
+            )),
+            (_, true) => one_event(format!("id: {times}\ndata:")),
+            (_, false) => one_event("id: 0\ndata:".to_owned()),
+        }
+    };
+    let router = axum::Router::new().route("/", get(go_on).post(begin));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let talk = Talk::silent("root/");
+    let answer = Box::pin(http.request(Request::own("tools/call", Map::new(), &talk)));
+    tokio::time::timeout(Duration::from_secs(20), answer)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_is_taken_up_again_for_as_long_as_something_comes_of_it() {
+    assert!(let_go_of(true).await.is_ok());
+    assert_eq!(let_go_of(false).await.unwrap_err(), Failure::Broken);
+}
+
 /// Refuses the version that it names as its own, so many times.
 async fn discovered(refusals: u64) -> Option<Era> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
