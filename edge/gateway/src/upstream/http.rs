@@ -136,11 +136,6 @@ impl Http {
         Err(Failure::Unreachable)
     }
 
-    /// Whether the server has to be asked for each resource that is to be watched.
-    pub(super) async fn subscribes(self: &Arc<Self>, talk: &Talk) -> bool {
-        matches!(self.session(talk).await, Ok(session) if session.era == Era::Legacy)
-    }
-
     /// Whether the server has the extension for tasks.
     pub(super) fn makes_tasks(&self) -> bool {
         self.sessions.makes_tasks()

@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::rpc::{self, Era, Incoming};
+use super::subscribed::Subscribed;
 use super::talk::Talk;
 use crate::recent::Recent;
 use reqwest::header::HeaderValue;
@@ -27,6 +28,8 @@ pub(super) struct Session {
     pub(super) id: Option<HeaderValue>,
     /// Requests in work, for what the server says on the session's own stream.
     waiting: Waiting,
+    /// What it is to tell of in it.
+    pub(super) subscribed: Subscribed,
     /// Cancelled with the session.
     pub(super) over: CancellationToken,
     /// Where the server is told that it is over: once nobody has a request in it any more.
@@ -101,6 +104,7 @@ impl Session {
             version,
             id,
             waiting: Waiting::default(),
+            subscribed: Subscribed::default(),
             over: CancellationToken::new(),
             end: None,
             forgotten: AtomicBool::new(false),

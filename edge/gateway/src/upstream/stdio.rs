@@ -12,6 +12,7 @@ pub use limits::{LIMITED, become_limited};
 use super::Answer;
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
+use super::subscribed::Subscribed;
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
 use super::{Reply, task};
 use child::{Running, kill, write};
@@ -110,11 +111,6 @@ impl Stdio {
         }
     }
 
-    /// Whether the child has to be asked for each resource that is to be watched.
-    pub(super) async fn subscribes(&self) -> bool {
-        matches!(self.running().await, Ok(running) if running.era == Era::Legacy)
-    }
-
     async fn running(&self) -> Result<Arc<Running>, Failure> {
         let mut start = self.running.lock().await;
         if let Some(running) = start
@@ -156,6 +152,7 @@ impl Stdio {
             waiting: Waiting::default(),
             ended: Arc::default(),
             late: Arc::default(),
+            subscribed: Subscribed::default(),
             child: Mutex::new(child),
         };
         let (replies, mut replied) = mpsc::channel::<Value>(16);

@@ -249,6 +249,65 @@ async fn a_stream_is_taken_up_again_for_as_long_as_something_comes_of_it() {
     assert_eq!(let_go_of(false).await.unwrap_err(), Failure::Broken);
 }
 
+/// A server of the older revisions: whether it answers, and what it was asked to tell of.
+#[derive(Clone, Default)]
+struct Telling(Arc<std::sync::Mutex<(bool, Vec<String>)>>);
+
+impl Telling {
+    async fn answer(
+        axum::extract::State(telling): axum::extract::State<Self>,
+        Json(request): Json<Value>,
+    ) -> axum::response::Response {
+        let result = match request["method"].as_str() {
+            Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+            Some("resources/subscribe") => {
+                let mut telling = telling.0.lock().unwrap();
+                telling.1.push(request["params"]["uri"].to_string());
+                match telling.0 {
+                    true => json!({}),
+                    false => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                }
+            }
+            _ => return StatusCode::ACCEPTED.into_response(),
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+        ([(SESSION_ID, "s")], Json(answer)).into_response()
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().1.len()
+    }
+}
+
+#[tokio::test]
+async fn what_is_watched_is_asked_for_until_it_is_answered_and_in_each_session() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let telling = Telling::default();
+    let router = axum::Router::new()
+        .route("/", axum::routing::post(Telling::answer))
+        .with_state(telling.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (wanted, talk) = (
+        std::collections::HashSet::from(["docs://a".into()]),
+        Talk::watching(""),
+    );
+    assert!(!http.subscribe(&wanted, &talk).await, "it was not answered");
+    telling.0.lock().unwrap().0 = true;
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 2);
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 2, "once is enough");
+    // It was restarted: what it was asked for in another session is lost.
+    http.doubt();
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 3);
+    // So it may be where its stream ended.
+    assert!(http.listen(&talk, &[]).await.is_err(), "it has none");
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 3, "where it had one");
+}
+
 /// Refuses the version that it names as its own, so many times.
 async fn discovered(refusals: u64) -> Option<Era> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,6 +3,7 @@
 use super::LATE_MAX;
 use super::waiting::Waiting;
 use crate::upstream::rpc::{Era, Failure};
+use crate::upstream::subscribed::Subscribed;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -21,6 +22,8 @@ pub(super) struct Running {
     pub(super) ended: Arc<AtomicBool>,
     /// Requests that timed out since the last answer.
     pub(super) late: Arc<AtomicU32>,
+    /// What it is to tell of, if it is one of the older revisions.
+    pub(super) subscribed: Subscribed,
     pub(super) child: Mutex<Child>,
 }
 

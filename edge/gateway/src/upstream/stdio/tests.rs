@@ -1,6 +1,7 @@
 use super::*;
 use crate::upstream::talk::{Answers, Word};
 use proctor_model::EntryKind;
+use std::collections::HashSet;
 
 /// A shell that runs this, with `$RESULT`.
 fn shell(script: &str, result: &str) -> Stdio {
@@ -206,6 +207,34 @@ async fn a_question_that_is_taken_back_holds_nothing_up() {
     };
     let taken_back = tokio::time::timeout(Duration::from_secs(8), Box::pin(both)).await;
     assert!(taken_back.is_ok(), "nobody waits for the reply any more");
+}
+
+#[tokio::test]
+async fn a_new_child_of_the_older_revisions_is_asked_for_what_is_watched() {
+    let stdio = Arc::new(legacy(
+        r#"
+        *'"resources/subscribe"'*)
+            answer '{}'
+            echo '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"docs://a"}}';;
+        *'"ends"'*) exit;;
+        "#,
+    ));
+    let mut news = stdio.news.subscribe();
+    let (wanted, talk) = (HashSet::from(["docs://a".into()]), Talk::watching(""));
+    for _ in 0..2 {
+        stdio.running.lock().await.not_before = Instant::now();
+        let listener = Arc::clone(&stdio);
+        let listening =
+            tokio::spawn(async move { listener.listen(&Talk::watching(""), &[]).await });
+        assert!(stdio.subscribe(&wanted, &talk).await);
+        let told = tokio::time::timeout(START_TIMEOUT, news.recv()).await;
+        assert_eq!(told.unwrap().unwrap(), News::Updated("docs://a".into()));
+        assert!(!listening.is_finished());
+        let ends = stdio.request(Request::own("ends", Map::new(), &talk));
+        assert_eq!(ends.await.unwrap_err(), Failure::Broken);
+        let over = tokio::time::timeout(START_TIMEOUT, listening).await;
+        assert_eq!(over.unwrap().unwrap(), Ok(()), "it is heard that it ended");
+    }
 }
 
 #[tokio::test]
