@@ -4,12 +4,14 @@
 //! written into the tool's input schema, so that a value that would leave its place (a slash in a path, a line break in a
 //! header) is refused before anything is decided.
 
+mod body;
 mod parameter;
+mod schema;
 
-use parameter::{Arguments, form_fence};
+use parameter::Arguments;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ToolDefinition, Trust, Verb,
+    CatalogueEntry, HttpBinding, HttpMethod, ToolDefinition, Trust, Verb,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,11 +64,6 @@ const METHODS: [(&str, HttpMethod, Verb); 6] = [
     ("patch", HttpMethod::Patch, Verb::Write),
     ("delete", HttpMethod::Delete, Verb::Destructive),
 ];
-
-/// Longest chain of references that is followed.
-const REFERENCES_MAX: usize = 16;
-/// Deepest schema that is taken.
-const DEPTH_MAX: usize = 32;
 
 /// Reads a document, JSON or YAML.
 ///
@@ -191,12 +188,13 @@ impl Document<'_> {
         for parameter in self.parameters(item, operation)? {
             self.take_parameter(&mut arguments, parameter)?;
         }
-        let body = self.take_body(&mut arguments, operation)?;
+        let (body, content_type) = self.take_body(&mut arguments, operation)?.unzip();
         let binding = HttpBinding {
             method,
             path: path.to_owned(),
             parameters: arguments.bound,
             body,
+            content_type: content_type.flatten(),
         };
         binding
             .check()
@@ -243,190 +241,6 @@ impl Document<'_> {
         }
         Ok(found.into_values().collect())
     }
-
-    fn take_body(
-        &self,
-        arguments: &mut Arguments,
-        operation: &Value,
-    ) -> Result<Option<HttpBody>, Unfit> {
-        let Some(body) = operation.get("requestBody") else {
-            return Ok(None);
-        };
-        let body = self.resolved(body)?;
-        let required = body.get("required") == Some(&Value::Bool(true));
-        let content = body.get("content").and_then(Value::as_object);
-        let of_kind = |wanted: &str| {
-            let kinds = content.into_iter().flatten();
-            kinds
-                .filter(|(kind, _)| kind.split(';').next().unwrap_or_default().trim() == wanted)
-                .map(|(_, media)| media)
-                .next()
-        };
-        let (media, kind) = match (
-            of_kind("application/json"),
-            of_kind("application/x-www-form-urlencoded"),
-        ) {
-            (Some(media), _) => (media, HttpBody::Json),
-            (None, Some(media)) => (media, HttpBody::Form),
-            (None, None) if required => {
-                return Err(Unfit::LeaveOut("its body is neither JSON nor a form"));
-            }
-            (None, None) => return Ok(None),
-        };
-        let mut schema = match media.get("schema") {
-            Some(schema) => self.schema(schema, 0)?,
-            None => json!({}),
-        };
-        if kind == HttpBody::Form {
-            if !is_plain_form(media) {
-                return Err(Unfit::LeaveOut(
-                    "fields of its form are encoded in a way that is not offered",
-                ));
-            }
-            form_fence(&mut schema);
-        }
-        arguments.properties.insert(BODY_ARGUMENT.into(), schema);
-        if required {
-            arguments.required.push(BODY_ARGUMENT.into());
-        }
-        Ok(Some(kind))
-    }
-
-    /// What a reference within the document stands for.
-    fn resolved<'v>(&'v self, value: &'v Value) -> Result<&'v Value, Unfit> {
-        let mut value = value;
-        for _ in 0..REFERENCES_MAX {
-            let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
-                return Ok(value);
-            };
-            let pointer = reference.strip_prefix('#').ok_or(Unfit::Wrong(
-                "a reference out of the document is not followed",
-            ))?;
-            value = self
-                .root
-                .pointer(pointer)
-                .ok_or(Unfit::Wrong("a reference to nothing"))?;
-        }
-        Err(Unfit::Wrong("references in a circle"))
-    }
-
-    /// A schema as JSON Schema 2020-12, its references turned to `$defs`.
-    fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
-        if depth > DEPTH_MAX {
-            return Err(Unfit::Wrong("a schema that is nested too deeply"));
-        }
-        let below = |value: &Value| self.schema(value, depth + 1);
-        match schema {
-            Value::Object(members) => {
-                let mut out = Map::new();
-                for (key, value) in members {
-                    match key.as_str() {
-                        "$ref" => {
-                            let name = value
-                                .as_str()
-                                .and_then(|text| text.strip_prefix("#/components/schemas/"))
-                                .ok_or(Unfit::Wrong(
-                                    "a schema that is not in components/schemas",
-                                ))?;
-                            out.insert(key.clone(), format!("#/$defs/{name}").into());
-                        }
-                        // Names in here are the API's own, not keywords.
-                        "properties" | "patternProperties" | "$defs" | "dependentSchemas" => {
-                            let named = value.as_object().into_iter().flatten();
-                            let named: Result<Map<_, _>, _> = named
-                                .map(|(name, value)| Ok((name.clone(), below(value)?)))
-                                .collect();
-                            out.insert(key.clone(), Value::Object(named?));
-                        }
-                        "enum" | "const" | "default" => {
-                            drop(out.insert(key.clone(), value.clone()))
-                        }
-                        // Examples, and OpenAPI's own words, say nothing about what is valid.
-                        "example" | "examples" | "xml" | "externalDocs" | "discriminator" => {}
-                        _ => drop(out.insert(key.clone(), below(value)?)),
-                    }
-                }
-                if self.nullable {
-                    modernize(&mut out);
-                }
-                Ok(Value::Object(out))
-            }
-            Value::Array(items) => items
-                .iter()
-                .map(below)
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            plain => Ok(plain.clone()),
-        }
-    }
-
-    /// Puts all schemas that are referred to, directly or not, into `$defs`.
-    fn add_definitions(&self, schema: &mut Value) -> Result<(), Unfit> {
-        let mut wanted = BTreeSet::new();
-        references(schema, &mut wanted);
-        let mut definitions = Map::new();
-        while let Some(name) = wanted.pop_first() {
-            if definitions.contains_key(&name) {
-                continue;
-            }
-            let components = self.root.pointer("/components/schemas");
-            let found = components
-                .and_then(|schemas| schemas.get(name.replace("~1", "/").replace("~0", "~")))
-                .ok_or(Unfit::Wrong("a reference to a schema that is not there"))?;
-            let definition = self.schema(found, 0)?;
-            references(&definition, &mut wanted);
-            definitions.insert(name, definition);
-        }
-        if let (false, Some(members)) = (definitions.is_empty(), schema.as_object_mut()) {
-            members.insert("$defs".into(), Value::Object(definitions));
-        }
-        Ok(())
-    }
-}
-
-fn references(schema: &Value, found: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(name) = members
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|text| text.strip_prefix("#/$defs/"))
-            {
-                found.insert(name.to_owned());
-            }
-            members.values().for_each(|value| references(value, found));
-        }
-        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
-        _ => {}
-    }
-}
-
-/// OpenAPI 3.0's `nullable` and boolean `exclusiveMinimum`, as JSON Schema 2020-12 says it.
-fn modernize(schema: &mut Map<String, Value>) {
-    if schema.remove("nullable") == Some(Value::Bool(true))
-        && let Some(Value::String(kind)) = schema.get("type")
-    {
-        let kinds = json!([kind, "null"]);
-        schema.insert("type".into(), kinds);
-        if let Some(Value::Array(values)) = schema.get_mut("enum")
-            && !values.contains(&Value::Null)
-        {
-            values.push(Value::Null);
-        }
-    }
-    for (exclusive, inclusive) in [
-        ("exclusiveMinimum", "minimum"),
-        ("exclusiveMaximum", "maximum"),
-    ] {
-        match schema.get(exclusive) {
-            Some(Value::Bool(true)) => match schema.remove(inclusive) {
-                Some(bound) => drop(schema.insert(exclusive.into(), bound)),
-                None => drop(schema.remove(exclusive)),
-            },
-            Some(Value::Bool(false)) => drop(schema.remove(exclusive)),
-            _ => {}
-        }
-    }
 }
 
 /// Where a server is, its variables as they usually are. One variable does not stand for others, as they could double it
@@ -448,18 +262,6 @@ fn address(server: &Value) -> Option<String> {
         }
     }
     Some(url.trim_end_matches('/').to_owned())
-}
-
-/// Whether all fields of a form are written as they are where nothing is said of them.
-fn is_plain_form(media: &Value) -> bool {
-    let encodings = media.get("encoding").and_then(Value::as_object);
-    encodings.into_iter().flatten().all(|(_, encoding)| {
-        let usual = |key: &str, usual: Value| encoding.get(key).is_none_or(|said| *said == usual);
-        let kind = encoding.get("contentType").and_then(Value::as_str);
-        usual("style", "form".into())
-            && usual("explode", true.into())
-            && kind.is_none_or(|kind| kind.trim().starts_with("text/plain"))
-    })
 }
 
 /// The operation's id, with what a tool's name can't have turned to `_`; else made from method and path.
