@@ -88,7 +88,11 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     {
         return context.refuse(&Value::Null, reason).await;
     }
-    let Some(response) = stream.respond(after, None) else {
+    let response = match context.headers.contains_key(LAST_EVENT_ID) {
+        true => stream.respond_again(after),
+        false => stream.respond(after, None),
+    };
+    let Some(response) = response else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
     };
     let gateway = Arc::clone(&context.endpoint.gateway);

@@ -2,7 +2,7 @@
 //! where the revision has it.
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::Value;
@@ -193,8 +193,16 @@ impl Stream {
         let headers = [
             (header::CONTENT_TYPE, "text/event-stream"),
             (header::CACHE_CONTROL, "no-store"),
+            // Some proxies hold back what they pass on until there is enough of it.
+            (HeaderName::from_static("x-accel-buffering"), "no"),
         ];
         Some((headers, body).into_response())
+    }
+
+    /// The same for a client that comes back for what it missed: its connection is lost, whether that was noticed here or not.
+    pub(super) fn respond_again(self: &Arc<Self>, after: u64) -> Option<Response> {
+        self.dismiss(self.reader());
+        self.respond(after, None)
     }
 }
 
@@ -414,6 +422,18 @@ mod tests {
         assert!(stream.respond(0, None).is_none(), "the second reads");
         stream.finish();
         assert!(text(second).await.contains("{\"n\":1}"));
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_does_not_wait_until_its_loss_is_noticed() {
+        let stream = Stream::new(Keep::ForResuming(1));
+        let lost = stream.respond(0, None).unwrap();
+        assert_eq!(lost.headers()["x-accel-buffering"], "no");
+        stream.push(&json!({ "n": 1 })).await;
+        let back = stream.respond_again(0).unwrap();
+        stream.finish();
+        assert!(text(back).await.contains("{\"n\":1}"));
+        assert!(!text(lost).await.contains("{\"n\":1}"));
     }
 
     #[tokio::test]
