@@ -179,6 +179,27 @@ async fn too_much_is_the_fault_of_one_answer_alone() {
 }
 
 #[tokio::test]
+async fn a_child_that_writes_what_is_no_message_beside_its_answers_is_borne_with() {
+    let stdio = legacy(
+        r#"
+        *'"noisy"'*)
+            n=0; while [ $n -lt 40 ]; do echo 'loading'; echo; echo ' '; n=$((n+1)); done
+            answer '{"said":"here"}';;
+        *'"babbles"'*) while echo 'loading'; do :; done;;
+        "#,
+    );
+    let child = stdio.running().await.unwrap();
+    let talk = Talk::silent("a");
+    for _ in 0..4 {
+        let noisy = stdio.request(Request::own("noisy", Map::new(), &talk));
+        assert_eq!(said(noisy.await.unwrap()), "here");
+    }
+    assert!(!child.ended.load(Ordering::Acquire));
+    let babbles = stdio.request(Request::own("babbles", Map::new(), &talk));
+    assert_eq!(babbles.await.unwrap_err(), Failure::Broken);
+}
+
+#[tokio::test]
 async fn a_question_that_is_taken_back_holds_nothing_up() {
     let stdio = legacy(
         r#"
