@@ -15,7 +15,7 @@ use super::rpc::{self, Era, Failure, Incoming, News};
 use super::subscribed::Subscribed;
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
 use super::{Reply, task};
-use child::{Running, kill, write};
+use child::{Group, Running, kill, write};
 use hear::Ears;
 use proctor_model::catalogue::ChildLimits;
 use proctor_runtime::backoff::Backoff;
@@ -153,7 +153,7 @@ impl Stdio {
             ended: Arc::default(),
             late: Arc::default(),
             subscribed: Subscribed::default(),
-            child: Mutex::new(child),
+            child: Mutex::new(Some(Group(child))),
         };
         let (replies, mut replied) = mpsc::channel::<Value>(16);
         let ears = Ears {

@@ -200,6 +200,45 @@ async fn a_child_that_writes_what_is_no_message_beside_its_answers_is_borne_with
 }
 
 #[tokio::test]
+async fn a_child_that_is_let_go_of_may_end_by_itself() {
+    let kept = tempfile::tempdir().unwrap();
+    // One ends with its input, another when it is asked to, and one not at all.
+    for (name, at_the_end) in [
+        ("input", "finish"),
+        (
+            "asked",
+            "trap 'finish; exit' TERM; while :; do sleep 0.02; done",
+        ),
+        ("never", "trap '' TERM; while :; do sleep 0.02; done"),
+    ] {
+        let file = kept.path().join(name);
+        let script = format!(
+            r#"
+            finish() {{ echo done > '{file}'; }}
+            read -r line; id=${{line#*\"id\":}}; id=${{id%%[,\}}]*}}
+            printf '{{"jsonrpc":"2.0","id":%s,"result":%s}}\n' "$id" "$RESULT"
+            while read -r line; do :; done
+            {at_the_end}"#,
+            file = file.display()
+        );
+        let stdio = shell(&script, LEGACY);
+        let running = stdio.running().await.unwrap();
+        let pid = running.child.lock().unwrap().as_ref().unwrap().0.id();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid.unwrap()).unwrap());
+        drop(running);
+        drop(stdio);
+        let gone = async {
+            while nix::sys::signal::killpg(pid, None).is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let gone = tokio::time::timeout(START_TIMEOUT, gone).await;
+        assert!(gone.is_ok(), "{name}");
+        assert_eq!(file.exists(), name != "never", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_taken_back_holds_nothing_up() {
     let stdio = legacy(
         r#"
