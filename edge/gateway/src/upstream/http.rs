@@ -188,6 +188,9 @@ impl Http {
         request: &Request<'_>,
         deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
+        if let Some(level) = session.level_to_tell(request.talk) {
+            Box::pin(self.set_level(session, level)).await;
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (words, said) = mpsc::channel(WORDS_WAITING);
         let _waits = session.wait(id, words);
@@ -200,6 +203,7 @@ impl Http {
         }
     }
 
+    /// Sends a request and reads its answer.
     async fn exchange(
         &self,
         session: &Session,

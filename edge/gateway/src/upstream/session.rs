@@ -30,6 +30,10 @@ pub(super) struct Session {
     waiting: Waiting,
     /// What it is to tell of in it.
     pub(super) subscribed: Subscribed,
+    /// The server takes a level for its log lines.
+    takes_levels: bool,
+    /// The one that it was told last.
+    level: Mutex<Option<String>>,
     /// Cancelled with the session.
     pub(super) over: CancellationToken,
     /// Where the server is told that it is over: once nobody has a request in it any more.
@@ -105,6 +109,8 @@ impl Session {
             id,
             waiting: Waiting::default(),
             subscribed: Subscribed::default(),
+            takes_levels: false,
+            level: Mutex::default(),
             over: CancellationToken::new(),
             end: None,
             forgotten: AtomicBool::new(false),
@@ -115,6 +121,27 @@ impl Session {
     pub(super) fn ended_by(mut self, client: &Client, url: &str) -> Self {
         self.end = Some((client.clone(), url.to_owned()));
         self
+    }
+
+    /// Has its server told from which level on log lines are wanted, if it takes that.
+    pub(super) fn with_levels(mut self, takes_levels: bool) -> Self {
+        self.takes_levels = takes_levels;
+        self
+    }
+
+    fn level(&self) -> MutexGuard<'_, Option<String>> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The level of a talk, if the server does not know it yet.
+    pub(super) fn level_to_tell(&self, talk: &Talk) -> Option<String> {
+        let wanted = talk.log_level.as_ref().filter(|_| self.takes_levels)?;
+        let known = self.level().as_ref() == Some(wanted);
+        (!known).then(|| wanted.clone())
+    }
+
+    pub(super) fn note_level(&self, level: String) {
+        *self.level() = Some(level);
     }
 
     /// Puts a request on the list of those in work.

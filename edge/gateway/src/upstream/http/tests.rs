@@ -308,6 +308,48 @@ async fn what_is_watched_is_asked_for_until_it_is_answered_and_in_each_session()
     assert_eq!(telling.asked(), 3, "where it had one");
 }
 
+/// The levels that a server of the older revisions is told, one call after the other.
+async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let levels = Arc::clone(&told);
+    let answer = async move |Json(request): Json<Value>| {
+        let result = match request["method"].as_str() {
+            Some("initialize") => {
+                json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities })
+            }
+            Some("logging/setLevel") => {
+                let level = request["params"]["level"].as_str().unwrap().to_owned();
+                levels.lock().unwrap().push(level);
+                json!({})
+            }
+            Some("tools/call") => json!({}),
+            _ => return StatusCode::ACCEPTED.into_response(),
+        };
+        Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+    };
+    let router = axum::Router::new().route("/", axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for level in wanted {
+        let talk = Talk {
+            log_level: level.map(str::to_owned),
+            ..Talk::silent("root/")
+        };
+        let call = http.request(Request::own("tools/call", Map::new(), &talk));
+        assert!(Box::pin(call).await.is_ok());
+    }
+    told.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_server_is_told_the_level_of_its_client_once_if_it_takes_one() {
+    let wanted = [None, Some("error"), Some("error"), None, Some("debug")];
+    let takes = json!({ "logging": {} });
+    assert_eq!(told_levels(takes, &wanted).await, ["error", "debug"]);
+    assert!(told_levels(json!({}), &wanted).await.is_empty());
+}
+
 /// Refuses the version that it names as its own, so many times.
 async fn discovered(refusals: u64) -> Option<Era> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
