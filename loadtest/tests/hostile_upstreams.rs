@@ -11,7 +11,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proctor_loadtest::cluster::{Cluster, Options};
 use proctor_loadtest::load::{AGENT, allow_all, digest, in_secs};
@@ -46,15 +46,33 @@ struct Server {
     mode: Arc<Mutex<Mode>>,
     calls: Arc<AtomicUsize>,
     lists: Arc<AtomicUsize>,
+    /// How often it was restarted: it knows no session from before, and says so with a 400.
+    restarts: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn session(&self) -> String {
+        format!("s{}", self.restarts.load(Ordering::SeqCst))
+    }
 }
 
 fn tool() -> Value {
     json!({ "name": "work", "description": "Works", "inputSchema": { "type": "object" } })
 }
 
-async fn answer(State(server): State<Server>, Json(request): Json<Value>) -> Response {
+async fn answer(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    Json(request): Json<Value>,
+) -> Response {
     let mode = *server.mode.lock().unwrap();
     let id = request["id"].clone();
+    let session = headers.get("mcp-session-id");
+    if session.is_some_and(|session| session != server.session().as_str()) {
+        let error = json!({ "code": -32000, "message": "no valid session id" });
+        let body = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+        return (StatusCode::BAD_REQUEST, Json(body)).into_response();
+    }
     let result = |result: Value| {
         Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
     };
@@ -64,7 +82,7 @@ async fn answer(State(server): State<Server>, Json(request): Json<Value>) -> Res
                 "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
                 "serverInfo": { "name": "x", "version": "1" },
             });
-            ([("mcp-session-id", "s")], result(answer)).into_response()
+            ([("mcp-session-id", server.session())], result(answer)).into_response()
         }
         Some("tools/list") => {
             server.lists.fetch_add(1, Ordering::SeqCst);
@@ -117,6 +135,7 @@ async fn what_a_hostile_server_answers_stays_its_own() {
         mode: Arc::new(Mutex::new(Mode::Good)),
         calls: Arc::default(),
         lists: Arc::default(),
+        restarts: Arc::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -198,6 +217,20 @@ async fn what_a_hostile_server_answers_stays_its_own() {
             (Some(reason), 1),
             "{mode:?}: {answer}"
         );
+    }
+
+    // A server that was restarted has no session any more; who called before calls again before long.
+    *server.mode.lock().unwrap() = Mode::Good;
+    server.restarts.fetch_add(1, Ordering::SeqCst);
+    let started = Instant::now();
+    loop {
+        let answer = call().await;
+        if answer["result"]["content"][0]["text"] == "done" {
+            break;
+        }
+        let waited = started.elapsed();
+        assert!(waited < Duration::from_secs(40), "still {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
     // A server that refuses to show its tools can't be compared with what was approved: it is not called.

@@ -122,24 +122,70 @@ async fn mcp(State(seen): State<Seen>, version: Version, Json(request): Json<Val
     Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
 }
 
-/// A server that wants a certificate of this authority; its port.
-async fn serve(authority: &Authority, seen: &Seen) -> u16 {
+/// What a client's certificate is to a server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    ShowOne,
+    MayShowOne,
+}
+
+/// Takes TLS with a certificate of this authority, and believes those of clients that it signed.
+fn acceptor(authority: &Authority, clients: Clients) -> TlsAcceptor {
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
-    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
-        .build()
-        .unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let verifier = match clients {
+        Clients::ShowOne => verifier,
+        Clients::MayShowOne => verifier.allow_unauthenticated(),
+    };
     let (certificate, key) = authority.issue("127.0.0.1");
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(vec![certificate.der().clone()], key.into())
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Gives tokens to whoever asks: its port, and which of those who asked showed a certificate.
+async fn issue_tokens(authority: &Authority) -> (u16, Arc<Mutex<Vec<bool>>>) {
+    let acceptor = acceptor(authority, Clients::MayShowOne);
+    let token = json!({ "access_token": "t", "token_type": "Bearer", "expires_in": 3600 });
+    let give = async move || Json(token);
+    let router = Router::new().route("/token", axum::routing::post(give));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shown = Arc::<Mutex<Vec<bool>>>::default();
+    let noted = Arc::clone(&shown);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let certificates = stream.get_ref().1.peer_certificates();
+            noted.lock().unwrap().push(certificates.is_some());
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let builder = Builder::new(TokioExecutor::new());
+                // The client may leave as it likes.
+                drop(
+                    builder
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await,
+                );
+            });
+        }
+    });
+    (port, shown)
+}
+
+/// A server that wants a certificate of this authority; its port.
+async fn serve(authority: &Authority, seen: &Seen) -> u16 {
+    let acceptor = acceptor(authority, Clients::ShowOne);
     let router = Router::new()
         .route("/work", axum::routing::get(work))
         .route("/mcp", axum::routing::post(mcp))
@@ -185,10 +231,10 @@ impl System {
         }
     }
 
-    async fn secret(&self, name: &str, host: &str, value: &str) {
+    async fn secret(&self, name: &str, hosts: &[&str], value: &str) {
         let (path, body) = (
             format!("secrets/{name}"),
-            json!({ "hosts": [host], "value": value }),
+            json!({ "hosts": hosts, "value": value }),
         );
         let put = self.cluster.acme(Method::PUT, &path, Some(body)).await;
         put.unwrap();
@@ -243,8 +289,8 @@ async fn certificates_decide_on_both_sides() {
     let seen = Seen::default();
     let host = format!("127.0.0.1:{}", serve(&ours, &seen).await);
     let system = System::start().await;
-    system.secret("client", &host, &ours.client()).await;
-    system.secret("stranger", &host, &others.client()).await;
+    system.secret("client", &[&host], &ours.client()).await;
+    system.secret("stranger", &[&host], &others.client()).await;
     let ca = ours.certificate.pem();
     let mcp = json!({
         "kind": "mcp-http", "url": format!("https://{host}/mcp"),
@@ -299,6 +345,22 @@ async fn certificates_decide_on_both_sides() {
         answer["error"]["data"]["reason"], "upstream_credential",
         "{answer}"
     );
+    // The authority may be that of who gives tokens, too; the certificate is for the upstream alone.
+    let (port, shown) = issue_tokens(&ours).await;
+    let issuer = format!("127.0.0.1:{port}");
+    system.secret("edge", &[&host, &issuer], "s3cret").await;
+    let granted = json!({
+        "kind": "http", "url": format!("https://{host}"), "private_addresses": true,
+        "tls": { "ca": ca, "client_certificate": "client" },
+        "auth": {
+            "kind": "oauth-client-credentials", "client_id": "edge", "secret": "edge",
+            "token_url": format!("https://{issuer}/token"),
+        },
+    });
+    system.register("granted", granted).await;
+    system.until_done("granted").await;
+    let shown = shown.lock().unwrap().clone();
+    assert!(!shown.is_empty() && !shown.contains(&true), "{shown:?}");
     // Who may be called still is, and over the connection that there is.
     let before = seen.requests();
     system.until_done("api").await;

@@ -25,7 +25,8 @@ pub enum Oddity {
     ZeroWidth,
     /// Characters that change the direction of writing, so that text reads otherwise than it is.
     Bidirectional,
-    /// Tag characters or supplementary variation selectors: hidden text (Unicode, "ASCII smuggling").
+    /// Tag characters or supplementary variation selectors, and other variation selectors that belong to no character: hidden
+    /// text (Unicode, "ASCII smuggling").
     Tags,
     /// Control characters, with which escape sequences begin: a terminal obeys them.
     Control,
@@ -121,6 +122,9 @@ impl Findings {
         for oddity in text.chars().filter_map(hidden) {
             self.note(at, oddity);
         }
+        if has_stray_selectors(text) {
+            self.note(at, Oddity::Tags);
+        }
         if INSTRUCTION.is_match(text) {
             self.note(at, Oddity::Instruction);
         }
@@ -136,13 +140,16 @@ fn hidden(c: char) -> Option<Oddity> {
         | '\u{1160}'
         | '\u{17b4}'
         | '\u{17b5}'
-        | '\u{180e}'
+        | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200d}'
-        | '\u{2060}'..='\u{2064}'
+        | '\u{2060}'..='\u{2065}'
         | '\u{206a}'..='\u{206f}'
         | '\u{3164}'
         | '\u{feff}'
-        | '\u{ffa0}' => Some(Oddity::ZeroWidth),
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' => Some(Oddity::ZeroWidth),
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             Some(Oddity::Bidirectional)
         }
@@ -151,6 +158,25 @@ fn hidden(c: char) -> Option<Oddity> {
         c if c.is_control() => Some(Oddity::Control),
         _ => None,
     }
+}
+
+/// Whether variation selectors stand where they select nothing: as many as one likes are not seen, and each says which it is.
+/// One belongs to the character before it, which is none of ASCII's but for keycaps.
+fn has_stray_selectors(text: &str) -> bool {
+    let is_selector = |c: char| matches!(c, '\u{fe00}'..='\u{fe0f}');
+    let (mut before, mut chars) = (None, text.chars().peekable());
+    while let Some(c) = chars.next() {
+        let keycap = c == '\u{fe0f}' && chars.peek() == Some(&'\u{20e3}');
+        let belongs = before.is_some_and(|before: char| match before {
+            '0'..='9' | '#' | '*' => keycap,
+            before => !before.is_ascii() && !is_selector(before),
+        });
+        if is_selector(c) && !belongs {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
 }
 
 /// Turns of phrase that speak to the model, over it, or about what the user is not to know.
@@ -195,6 +221,32 @@ mod tests {
         assert_eq!(described("Adds \u{202e}srebmun"), [Oddity::Bidirectional]);
         assert_eq!(described("Adds \u{e0061}\u{e0062}"), [Oddity::Tags]);
         assert_eq!(described("Adds \u{1b}[8mhidden"), [Oddity::Control]);
+        for unseen in [
+            '\u{2065}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{fff0}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{1d17a}',
+        ] {
+            let text = format!("Adds {unseen}numbers");
+            assert_eq!(described(&text), [Oddity::ZeroWidth], "{unseen:?}");
+        }
+        for stray in [
+            "Adds\u{fe00} numbers",
+            "❤\u{fe0f}\u{fe01}",
+            "\u{fe0f}",
+            "1\u{fe0f}",
+        ] {
+            assert_eq!(described(stray), [Oddity::Tags], "{stray:?}");
+        }
+        assert_eq!(
+            described("❤\u{fe0f} ☎\u{fe0e} 1\u{fe0f}\u{20e3} \u{fffd}"),
+            []
+        );
         assert_eq!(
             described("Adds numbers.\n\tOne by one: 1 + 2, größer, 数"),
             []

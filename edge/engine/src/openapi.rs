@@ -4,16 +4,17 @@
 //! written into the tool's input schema, so that a value that would leave its place (a slash in a path, a line break in a
 //! header) is refused before anything is decided.
 
+mod body;
 mod parameter;
 mod schema;
 mod text;
 
 pub use text::TextError;
 
-use parameter::{Arguments, form_fence};
+use parameter::Arguments;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ToolDefinition, Trust, Verb,
+    CatalogueEntry, HttpBinding, HttpMethod, ToolDefinition, Trust, Verb,
 };
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
 use serde_json::{Map, Value, json};
@@ -90,9 +91,6 @@ const METHODS: [(&str, HttpMethod, Verb); 6] = [
     ("patch", HttpMethod::Patch, Verb::Write),
     ("delete", HttpMethod::Delete, Verb::Destructive),
 ];
-
-/// Longest chain of references that is followed.
-const REFERENCES_MAX: usize = 16;
 
 /// Reads a document, JSON or YAML. What it takes is bounded, whatever the document.
 ///
@@ -267,12 +265,13 @@ impl Document<'_> {
         for parameter in self.parameters(item, operation)? {
             self.take_parameter(&mut arguments, parameter)?;
         }
-        let body = self.take_body(&mut arguments, operation)?;
+        let (body, content_type) = self.take_body(&mut arguments, operation)?.unzip();
         let binding = HttpBinding {
             method,
             path: path.to_owned(),
             parameters: arguments.bound,
             body,
+            content_type: content_type.flatten(),
         };
         binding
             .check()
@@ -322,72 +321,6 @@ impl Document<'_> {
         }
         Ok(found.into_values().collect())
     }
-
-    fn take_body(
-        &self,
-        arguments: &mut Arguments,
-        operation: &Value,
-    ) -> Result<Option<HttpBody>, Unfit> {
-        let Some(body) = operation.get("requestBody") else {
-            return Ok(None);
-        };
-        let body = self.resolved(body)?;
-        let required = body.get("required") == Some(&Value::Bool(true));
-        let content = body.get("content").and_then(Value::as_object);
-        let of_kind = |wanted: &str| {
-            let kinds = content.into_iter().flatten();
-            kinds
-                .filter(|(kind, _)| kind.split(';').next().unwrap_or_default().trim() == wanted)
-                .map(|(_, media)| media)
-                .next()
-        };
-        let (media, kind) = match (
-            of_kind("application/json"),
-            of_kind("application/x-www-form-urlencoded"),
-        ) {
-            (Some(media), _) => (media, HttpBody::Json),
-            (None, Some(media)) => (media, HttpBody::Form),
-            (None, None) if required => {
-                return Err(Unfit::LeaveOut("its body is neither JSON nor a form"));
-            }
-            (None, None) => return Ok(None),
-        };
-        let mut schema = match media.get("schema") {
-            Some(schema) => self.schema(schema, 0)?,
-            None => json!({}),
-        };
-        if kind == HttpBody::Form {
-            if !is_plain_form(media) {
-                return Err(Unfit::LeaveOut(
-                    "fields of its form are encoded in a way that is not offered",
-                ));
-            }
-            form_fence(&mut schema);
-        }
-        arguments.properties.insert(BODY_ARGUMENT.into(), schema);
-        if required {
-            arguments.required.push(BODY_ARGUMENT.into());
-        }
-        Ok(Some(kind))
-    }
-
-    /// What a reference within the document stands for.
-    fn resolved<'v>(&'v self, value: &'v Value) -> Result<&'v Value, Unfit> {
-        let mut value = value;
-        for _ in 0..REFERENCES_MAX {
-            let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
-                return Ok(value);
-            };
-            let pointer = reference.strip_prefix('#').ok_or(Unfit::Wrong(
-                "a reference out of the document is not followed",
-            ))?;
-            value = self
-                .root
-                .pointer(pointer)
-                .ok_or(Unfit::Wrong("a reference to nothing"))?;
-        }
-        Err(Unfit::Wrong("references in a circle"))
-    }
 }
 
 /// Where a server is, its variables as they usually are. One variable does not stand for others, as they could double it
@@ -409,18 +342,6 @@ fn address(server: &Value) -> Option<String> {
         }
     }
     Some(url.trim_end_matches('/').to_owned())
-}
-
-/// Whether all fields of a form are written as they are where nothing is said of them.
-fn is_plain_form(media: &Value) -> bool {
-    let encodings = media.get("encoding").and_then(Value::as_object);
-    encodings.into_iter().flatten().all(|(_, encoding)| {
-        let usual = |key: &str, usual: Value| encoding.get(key).is_none_or(|said| *said == usual);
-        let kind = encoding.get("contentType").and_then(Value::as_str);
-        usual("style", "form".into())
-            && usual("explode", true.into())
-            && kind.is_none_or(|kind| kind.trim().starts_with("text/plain"))
-    })
 }
 
 /// The operation's id, with what a tool's name can't have turned to `_`; else made from method and path.

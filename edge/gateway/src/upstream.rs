@@ -17,6 +17,7 @@ mod rpc;
 mod server;
 mod session;
 mod stdio;
+mod subscribed;
 pub(crate) mod talk;
 pub(crate) mod task;
 mod vault;

@@ -1,61 +1,104 @@
-//! Schemas of a document as JSON Schema 2020-12.
+//! Schemas as JSON Schema 2020-12 has them, with all that they refer to.
 
 use super::{Document, Unfit};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
+/// Longest chain of references that is followed.
+const REFERENCES_MAX: usize = 16;
 /// Deepest schema that is taken.
 const DEPTH_MAX: usize = 32;
+/// Where schemas usually are.
+const SCHEMAS: &str = "/components/schemas/";
 
 impl Document<'_> {
-    /// A schema as JSON Schema 2020-12, its references turned to `$defs`.
+    /// What a reference within the document stands for.
+    pub(super) fn resolved<'v>(&'v self, value: &'v Value) -> Result<&'v Value, Unfit> {
+        let mut value = value;
+        for _ in 0..REFERENCES_MAX {
+            let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
+                return Ok(value);
+            };
+            value = self.at(&pointer(reference)?)?;
+        }
+        Err(Unfit::Wrong("references in a circle"))
+    }
+
+    fn at(&self, pointer: &str) -> Result<&Value, Unfit> {
+        let found = self.root.pointer(pointer);
+        found.ok_or(Unfit::Wrong("a reference to nothing"))
+    }
+
+    /// A schema of a request as JSON Schema 2020-12, its references turned to `$defs`.
     pub(super) fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
         if depth > DEPTH_MAX {
             return Err(Unfit::Wrong("a schema that is nested too deeply"));
         }
-        let below = |value: &Value| self.schema(value, depth.saturating_add(1));
         match schema {
-            Value::Object(members) => {
-                let mut out = Map::new();
-                for (key, value) in members {
-                    match key.as_str() {
-                        "$ref" => {
-                            let name = value
-                                .as_str()
-                                .and_then(|text| text.strip_prefix("#/components/schemas/"))
-                                .ok_or(Unfit::Wrong(
-                                    "a schema that is not in components/schemas",
-                                ))?;
-                            out.insert(key.clone(), format!("#/$defs/{name}").into());
-                        }
-                        // Names in here are the API's own, not keywords.
-                        "properties" | "patternProperties" | "$defs" | "dependentSchemas" => {
-                            let named = value.as_object().into_iter().flatten();
-                            let named: Result<Map<_, _>, _> = named
-                                .map(|(name, value)| Ok((name.clone(), below(value)?)))
-                                .collect();
-                            out.insert(key.clone(), Value::Object(named?));
-                        }
-                        "enum" | "const" | "default" => {
-                            drop(out.insert(key.clone(), value.clone()))
-                        }
-                        // Examples, and OpenAPI's own words, say nothing about what is valid.
-                        "example" | "examples" | "xml" | "externalDocs" | "discriminator" => {}
-                        _ => drop(out.insert(key.clone(), below(value)?)),
-                    }
-                }
-                if self.nullable {
-                    modernize(&mut out);
-                }
-                Ok(Value::Object(out))
-            }
+            Value::Object(members) => self.object_schema(members, depth).map(Value::Object),
             Value::Array(items) => items
                 .iter()
-                .map(below)
+                .map(|item| self.schema(item, depth.saturating_add(1)))
                 .collect::<Result<_, _>>()
                 .map(Value::Array),
             plain => Ok(plain.clone()),
         }
+    }
+
+    fn object_schema(
+        &self,
+        members: &Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>, Unfit> {
+        let below = |value: &Value| self.schema(value, depth.saturating_add(1));
+        let read_only = self.read_only(members);
+        let mut out = Map::new();
+        for (key, value) in members {
+            let value: Value = match (key.as_str(), value) {
+                ("$ref", value) => {
+                    let reference = value.as_str().unwrap_or_default();
+                    let name = definition_name(&pointer(reference)?);
+                    format!("#/$defs/{name}").into()
+                }
+                // Names in here are the API's own, not keywords.
+                ("properties" | "patternProperties" | "$defs" | "dependentSchemas", value) => {
+                    let named = value.as_object().into_iter().flatten();
+                    let own = key == "properties";
+                    let named =
+                        named.filter(|(name, _)| !own || !read_only.contains(name.as_str()));
+                    let named: Result<Map<_, _>, _> = named
+                        .map(|(name, value)| Ok((name.clone(), below(value)?)))
+                        .collect();
+                    Value::Object(named?)
+                }
+                ("required", Value::Array(names)) => {
+                    let unsaid =
+                        |name: &Value| name.as_str().is_some_and(|name| read_only.contains(name));
+                    names.iter().filter(|name| !unsaid(name)).cloned().collect()
+                }
+                ("enum" | "const" | "default", value) => value.clone(),
+                // Examples, and OpenAPI's own words, say nothing about what is valid.
+                ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
+                (_, value) => below(value)?,
+            };
+            out.insert(key.clone(), value);
+        }
+        if self.nullable {
+            modernize(&mut out);
+        }
+        Ok(out)
+    }
+
+    /// The properties that only answers have.
+    fn read_only<'v>(&self, members: &'v Map<String, Value>) -> BTreeSet<&'v str> {
+        let is = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
+        let properties = members.get("properties").and_then(Value::as_object);
+        let properties = properties.into_iter().flatten();
+        properties
+            .filter(|(_, schema)| is(schema) || self.resolved(schema).is_ok_and(is))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Puts all schemas that are referred to, directly or not, into `$defs`.
@@ -67,11 +110,8 @@ impl Document<'_> {
             if definitions.contains_key(&name) {
                 continue;
             }
-            let components = self.root.pointer("/components/schemas");
-            let found = components
-                .and_then(|schemas| schemas.get(name.replace("~1", "/").replace("~0", "~")))
-                .ok_or(Unfit::Wrong("a reference to a schema that is not there"))?;
-            let definition = self.schema(found, 0)?;
+            let pointer = pointer_of(&name).ok_or(Unfit::Wrong("a reference to nothing"))?;
+            let definition = self.schema(self.at(&pointer)?, 0)?;
             references(&definition, &mut wanted);
             definitions.insert(name, definition);
         }
@@ -80,6 +120,58 @@ impl Document<'_> {
         }
         Ok(())
     }
+}
+
+/// Where a reference leads within the document (RFC 6901, section 6).
+fn pointer(reference: &str) -> Result<String, Unfit> {
+    let fragment = reference.strip_prefix('#').ok_or(Unfit::LeaveOut(
+        "a reference out of the document is not followed",
+    ))?;
+    let pointer = decoded(fragment, b'%').filter(|pointer| pointer.starts_with('/'));
+    pointer.ok_or(Unfit::LeaveOut(
+        "a reference that is no path in the document",
+    ))
+}
+
+/// The name under `$defs` of what a pointer leads to: a schema's own among the components, and else one that none of those may
+/// have (<https://spec.openapis.org/oas/v3.1.0#components-object>), from which the pointer can be read again.
+fn definition_name(pointer: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let own = pointer.strip_prefix(SCHEMAS);
+    if let Some(own) = own.filter(|own| !own.is_empty() && own.bytes().all(is_plain)) {
+        return own.to_owned();
+    }
+    let mut name = String::new();
+    for byte in pointer.bytes() {
+        match byte {
+            b'/' => name.push(':'),
+            byte if is_plain(byte) => name.push(char::from(byte)),
+            // Writing to a string does not fail.
+            byte => {
+                let _ = write!(name, "@{byte:02x}");
+            }
+        }
+    }
+    name
+}
+
+fn pointer_of(name: &str) -> Option<String> {
+    match name.starts_with(':') {
+        true => decoded(&name.replace(':', "/"), b'@'),
+        false => Some(format!("{SCHEMAS}{name}")),
+    }
+}
+
+/// A text in which some bytes stand as two hexadecimal digits behind a sign.
+fn decoded(text: &str, sign: u8) -> Option<String> {
+    let (mut bytes, mut decoded) = (text.bytes(), Vec::new());
+    while let Some(byte) = bytes.next() {
+        match byte == sign {
+            true => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
+            false => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).ok()
 }
 
 fn references(schema: &Value, found: &mut BTreeSet<String>) {
@@ -123,6 +215,38 @@ fn modernize(schema: &mut Map<String, Value>) {
             },
             Some(Value::Bool(false)) => drop(schema.remove(exclusive)),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definitions_name_says_where_it_is_and_no_two_have_the_same() {
+        let mut names = BTreeSet::new();
+        for pointer in [
+            "/components/schemas/Pet",
+            "/components/schemas/Pet/properties/id",
+            "/components/schemas/a~1b",
+            "/components/schemas/ü",
+            "/components/responses/Pet",
+            "/paths/~1pets~1{id}/get/parameters/0/schema",
+            "/a:b",
+            "/a/b",
+            "/a@3ab",
+            "/a",
+        ] {
+            let name = definition_name(pointer);
+            assert_eq!(pointer_of(&name).as_deref(), Some(pointer), "{name}");
+            assert!(names.insert(name), "{pointer}");
+        }
+        assert!(names.contains("Pet"));
+        let escaped = pointer("#/paths/~1pets~1%7Bid%7D").ok();
+        assert_eq!(escaped.as_deref(), Some("/paths/~1pets~1{id}"));
+        for out in ["other.yaml#/Pet", "#Pet", "#", "", "#/%zz", "#/%7"] {
+            assert!(matches!(pointer(out), Err(Unfit::LeaveOut(_))), "{out}");
         }
     }
 }

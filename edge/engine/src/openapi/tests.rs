@@ -1,5 +1,5 @@
 use super::*;
-use proctor_model::catalogue::{ListForm, ParameterPlace};
+use proctor_model::catalogue::{HttpBody, ListForm, ParameterPlace};
 
 const ORDERS: &str = include_str!("orders.yaml");
 
@@ -167,4 +167,97 @@ fn a_refusal_says_what_was_wrong_in_the_document() {
         let said = said(text);
         assert!(said.contains(says), "{text}: {said}");
     }
+}
+
+/// A document with these operations, each a `POST` at a path of its name.
+fn posts(operations: &[(&str, Value)]) -> ReadDocument {
+    let paths: Map<String, Value> = operations
+        .iter()
+        .map(|(name, body)| {
+            let operation = json!({ "operationId": name, "requestBody": body });
+            (format!("/{name}"), json!({ "post": operation }))
+        })
+        .collect();
+    let pet = json!({
+        "type": "object",
+        "required": ["id", "name", "owner"],
+        "properties": {
+            "id": { "type": "integer", "readOnly": true },
+            "name": { "type": "string", "minLength": 2 },
+            "owner": { "$ref": "#/components/schemas/Owner" },
+            "friend": { "$ref": "#/paths/~1all/post/requestBody/content/application~1json/schema" },
+        },
+    });
+    let schemas = json!({ "Pet": pet, "Owner": { "type": "string", "readOnly": true } });
+    let document = json!({
+        "openapi": "3.1.0", "paths": paths, "components": { "schemas": schemas },
+    });
+    read(&document.to_string()).unwrap()
+}
+
+fn body_of(kind: &str, schema: Value) -> Value {
+    json!({ "content": { kind: { "schema": schema } } })
+}
+
+#[test]
+fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
+    let any = || json!({ "type": "object" });
+    let read = posts(&[
+        ("all", body_of("application/json", any())),
+        (
+            "patch",
+            body_of("application/merge-patch+json; charset=utf-8", any()),
+        ),
+        ("upload", body_of("multipart/form-data", any())),
+        ("raw", body_of("application/octet-stream", any())),
+        ("nothing", json!({ "content": {} })),
+    ]);
+    let sent = |name: &str| {
+        let binding = tool(&read, name).http.clone().unwrap();
+        (binding.body, binding.content_type)
+    };
+    assert_eq!(sent("all"), (Some(HttpBody::Json), None));
+    let merge_patch = Some("application/merge-patch+json".to_owned());
+    assert_eq!(sent("patch"), (Some(HttpBody::Json), merge_patch));
+    let mut left_out = read.left_out.clone();
+    left_out.sort_unstable();
+    let why = "its body is neither JSON nor a form";
+    assert_eq!(
+        left_out,
+        ["nothing", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
+    );
+}
+
+#[test]
+fn references_lead_anywhere_in_the_document_and_not_out_of_it() {
+    let refers = |to: &str| body_of("application/json", json!({ "$ref": to }));
+    let read = posts(&[
+        ("all", refers("#/components/schemas/Pet")),
+        ("name", refers("#/components/schemas/Pet/properties/name")),
+        ("out", refers("other.yaml#/Pet")),
+    ]);
+    assert_eq!(
+        read.left_out,
+        ["POST /out: a reference out of the document is not followed"]
+    );
+    let definitions = |name: &str| tool(&read, name).definition.input_schema["$defs"].clone();
+    let name = &definitions("name")[":components:schemas:Pet:properties:name"];
+    assert_eq!(name["minLength"], 2);
+    // One that leads to where another stands: all that it needs is there.
+    let all = definitions("all");
+    let friend = all["Pet"]["properties"]["friend"]["$ref"].as_str().unwrap();
+    let friend = &all[friend.strip_prefix("#/$defs/").unwrap()];
+    assert_eq!(friend["$ref"], "#/$defs/Pet", "{all}");
+}
+
+#[test]
+fn what_only_answers_have_is_no_part_of_a_request() {
+    let pet = json!({ "$ref": "#/components/schemas/Pet" });
+    let read = posts(&[("all", body_of("application/json", pet))]);
+    let pet = &tool(&read, "all").definition.input_schema["$defs"]["Pet"];
+    assert_eq!(pet["required"], json!(["name"]), "{pet}");
+    let properties = pet["properties"].as_object().unwrap();
+    let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["friend", "name"], "{pet}");
 }

@@ -157,6 +157,7 @@ pub(super) fn upstream_status(
 ) -> StatusCode {
     match (dialect, error.get("code").and_then(Value::as_i64)) {
         (Dialect::Modern, Some(-32021)) => StatusCode::BAD_REQUEST,
+        (Dialect::Modern, Some(-32601)) => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
     }
 }
@@ -197,6 +198,16 @@ pub(super) fn plain_status(status: StatusCode, sentence: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_servers_error_has_the_status_that_its_revision_gives_it() {
+        for (code, modern) in [(-32601, 404), (-32021, 400), (-32000, 200)] {
+            let error = serde_json::Map::from_iter([("code".to_owned(), json!(code))]);
+            let status = |dialect| upstream_status(dialect, &error).as_u16();
+            assert_eq!(status(Dialect::Modern), modern, "{code}");
+            assert_eq!(status(Dialect::Legacy), 200, "{code}");
+        }
+    }
 
     fn refused(reason: Reason) -> Refused {
         Refused {

@@ -73,8 +73,7 @@ impl Resource {
         parameters: &[(&str, &str)],
     ) -> Option<HeaderValue> {
         let mut challenge = format!("{scheme} realm=\"proctor\"");
-        if let Some(public) = &self.public {
-            let metadata = public.join(&format!("{WELL_KNOWN}{path}")).ok()?;
+        if let Some(metadata) = metadata(self.public.as_ref(), path) {
             challenge.push_str(&format!(", resource_metadata=\"{metadata}\""));
         }
         for (name, value) in parameters {
@@ -189,13 +188,45 @@ pub(super) async fn endpoint(
     Path(path): Path<String>,
 ) -> Response {
     // Whichever endpoint is asked for, it is named as itself: a client compares the two.
-    let known = path == "v1/mcp"
-        || path == "v1/tool-call"
-        || path
-            .strip_prefix("v1/mcp/")
-            .is_some_and(|id| !id.contains('/'));
-    match known {
-        true => resource.document(&format!("/{path}")),
+    let path = format!("/{path}");
+    match is_described(&path) {
+        true => resource.document(&path),
         false => super::error::plain_status(StatusCode::NOT_FOUND, "there is no such endpoint"),
+    }
+}
+
+/// Whether there is a document of this endpoint.
+fn is_described(path: &str) -> bool {
+    let server = path.strip_prefix("/v1/mcp/");
+    path == "/v1/mcp" || path == "/v1/tool-call" || server.is_some_and(|id| !id.contains('/'))
+}
+
+/// Where the document of an endpoint is, if there is one.
+fn metadata(public: Option<&Url>, path: &str) -> Option<Url> {
+    let public = public.filter(|_| is_described(path))?;
+    public.join(&format!("{WELL_KNOWN}{path}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_challenge_points_to_a_document_that_is_not_there() {
+        let public: Url = "https://edge.example".parse().unwrap();
+        let named = |path: &str| metadata(Some(&public), path).map(String::from);
+        for path in ["/v1/mcp", "/v1/mcp/files", "/v1/tool-call"] {
+            let wanted = format!("https://edge.example{WELL_KNOWN}{path}");
+            assert_eq!(named(path), Some(wanted));
+        }
+        for path in [
+            "/v1/llm/a/v1/messages",
+            "/v1/memory/verify",
+            "/v1/mcp/a/b",
+            "/",
+        ] {
+            assert_eq!(named(path), None, "{path}");
+        }
+        assert_eq!(metadata(None, "/v1/mcp"), None);
     }
 }

@@ -94,7 +94,12 @@ impl Api {
             request = request.header(name, value);
         }
         match (binding.body, arguments.get(BODY_ARGUMENT)) {
-            (Some(HttpBody::Json), Some(body)) => Some(request.json(body)),
+            (Some(HttpBody::Json), Some(body)) => {
+                if let Some(kind) = &binding.content_type {
+                    request = request.header(CONTENT_TYPE, HeaderValue::from_str(kind).ok()?);
+                }
+                Some(request.json(body))
+            }
             (Some(HttpBody::Form), Some(Value::Object(fields))) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 for (name, value) in fields {
@@ -335,6 +340,10 @@ mod tests {
 
     /// What is sent, as it would be.
     fn sent(body: HttpBody, arguments: Value) -> Option<String> {
+        sent_as(body, None, arguments)
+    }
+
+    fn sent_as(body: HttpBody, name: Option<&str>, arguments: Value) -> Option<String> {
         let spec = Spec {
             auth: None,
             tls: None,
@@ -347,6 +356,7 @@ mod tests {
             path: "/pets".to_owned(),
             parameters: Vec::new(),
             body: Some(body),
+            content_type: name.map(str::to_owned),
         };
         let api = Api::new(client, "https://api.example/v1");
         let request = api.build(&binding, arguments.as_object().unwrap())?;
@@ -375,8 +385,13 @@ mod tests {
         }
         let nested = json!({ "body": { "a": { "b": 1 } } });
         assert_eq!(
-            sent(HttpBody::Json, nested).unwrap(),
+            sent(HttpBody::Json, nested.clone()).unwrap(),
             r#"application/json {"a":{"b":1}}"#
+        );
+        let named = Some("application/vnd.api+json");
+        assert_eq!(
+            sent_as(HttpBody::Json, named, nested).unwrap(),
+            r#"application/vnd.api+json {"a":{"b":1}}"#
         );
     }
 }

@@ -4,6 +4,7 @@
 //! Only faults of the server count (not reached, broken off, too late, a 5xx that is no answer in JSON-RPC), never what it
 //! answers; and each tenant's server, or LLM provider, has a breaker of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ struct Open {
 /// Leave to call the server. Dropped without a word (the client went away), it says nothing about the server.
 pub(super) struct Pass {
     state: Arc<Mutex<State>>,
-    trial: bool,
+    trial: AtomicBool,
 }
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -56,7 +57,7 @@ impl Breaker {
         drop(state);
         Some(Pass {
             state: Arc::clone(&self.0),
-            trial,
+            trial: AtomicBool::new(trial),
         })
     }
 
@@ -68,30 +69,31 @@ impl Breaker {
 
 impl Pass {
     /// The server answered, whatever it said.
-    pub(super) fn answered(mut self) {
+    pub(super) fn answered(self) {
         *locked(&self.state) = State::default();
-        self.trial = false;
+        self.trial.store(false, Ordering::Release);
     }
 
-    /// The server began an answer that takes a while: it is back, but how the answer ends is still to be seen.
-    pub(super) fn begun(&mut self) {
-        if std::mem::take(&mut self.trial) {
+    /// The server began an answer that takes a while, or says something before it: it is back, but how the answer ends is
+    /// still to be seen.
+    pub(super) fn begun(&self) {
+        if self.trial.swap(false, Ordering::AcqRel) {
             *locked(&self.state) = State::default();
         }
     }
 
     /// The server failed.
-    pub(super) fn failed(mut self, now: Instant) {
-        let shared = Arc::clone(&self.state);
-        let mut state = locked(&shared);
+    pub(super) fn failed(self, now: Instant) {
+        let trial = self.trial.swap(false, Ordering::AcqRel);
+        let mut state = locked(&self.state);
         state.faults = state.faults.saturating_add(1);
-        let lasts = match (self.trial, state.open) {
+        let lasts = match (trial, state.open) {
             (true, Some(open)) => open.lasts.saturating_mul(2).min(OPEN_MAX),
             // A call from before it opened that comes back late.
             (false, Some(_)) => return,
             (_, None) => OPEN_FIRST,
         };
-        if self.trial || state.faults >= FAULTS_MAX {
+        if trial || state.faults >= FAULTS_MAX {
             state.open = Some(Open {
                 until: now + lasts,
                 lasts,
@@ -99,14 +101,12 @@ impl Pass {
             });
             metrics::counter!("proctor_edge_upstream_breaker_opened_total").increment(1);
         }
-        drop(state);
-        self.trial = false;
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if self.trial
+        if *self.trial.get_mut()
             && let Some(open) = &mut locked(&self.state).open
         {
             open.trial = false;
@@ -156,12 +156,12 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         open(&breaker, now);
         let later = now + OPEN_FIRST;
-        let mut trial = breaker.pass(later).unwrap();
+        let trial = breaker.pass(later).unwrap();
         trial.begun();
         assert!(breaker.pass(later).is_some(), "nobody waits for its end");
         trial.failed(later);
         for _ in 2..FAULTS_MAX {
-            let mut pass = breaker.pass(later).unwrap();
+            let pass = breaker.pass(later).unwrap();
             pass.begun();
             pass.failed(later);
         }

@@ -141,7 +141,7 @@ impl Client {
             return Err(Failure::Unreachable);
         }
         let client = self.client(request.url())?;
-        self.authorize(&client, &mut request).await?;
+        self.authorize(&mut request).await?;
         let shown = request.headers().get(AUTHORIZATION).cloned();
         let response = client
             .execute(request)
@@ -190,15 +190,24 @@ impl Client {
         Ok(made)
     }
 
+    /// The client for the endpoint that gives tokens, which may be anybody's: it has the authorities that everybody has, and the
+    /// upstream's own. The client certificate is for the upstream alone.
+    fn token_client(&self) -> Result<reqwest::Client, Failure> {
+        let Some(ca) = self.0.spec.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else {
+            return Ok(self.0.plain.clone());
+        };
+        let authorities = Certificate::from_pem_bundle(ca.as_bytes());
+        builder(self.0.spec.reach)
+            .tls_certs_merge(authorities.map_err(|_| Failure::NoCredential)?)
+            .build()
+            .map_err(|_| Failure::NoCredential)
+    }
+
     fn secret(&self, name: &SecretName, url: &Url) -> Result<Zeroizing<String>, Failure> {
         self.0.vault.open(name, url).ok_or(Failure::NoCredential)
     }
 
-    async fn authorize(
-        &self,
-        client: &reqwest::Client,
-        request: &mut Request,
-    ) -> Result<(), Failure> {
+    async fn authorize(&self, request: &mut Request) -> Result<(), Failure> {
         let (name, value) = match &self.0.spec.auth {
             None => return Ok(()),
             Some(UpstreamAuth::Header {
@@ -214,7 +223,7 @@ impl Client {
             Some(UpstreamAuth::OauthClientCredentials { secret, .. }) => {
                 // Who may register an upstream must not get the token sent to a host of their own.
                 self.secret(secret, request.url())?;
-                (AUTHORIZATION, self.access_token(client).await?)
+                (AUTHORIZATION, self.access_token().await?)
             }
             Some(UpstreamAuth::OauthTokenExchange {
                 secret,
@@ -224,7 +233,7 @@ impl Client {
                 for name in [Some(subject_token), secret.as_ref()].into_iter().flatten() {
                     self.secret(name, request.url())?;
                 }
-                (AUTHORIZATION, self.access_token(client).await?)
+                (AUTHORIZATION, self.access_token().await?)
             }
         };
         request.headers_mut().insert(name, value);
@@ -232,12 +241,12 @@ impl Client {
     }
 
     /// The access token that is held, or a new one; who comes in the meantime waits for it.
-    async fn access_token(&self, client: &reqwest::Client) -> Result<HeaderValue, Failure> {
+    async fn access_token(&self) -> Result<HeaderValue, Failure> {
         let mut held = self.0.token.lock().await;
         if let Some(token) = held.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(token.value.clone());
         }
-        let token = tokio::time::timeout(TOKEN_TIMEOUT, self.fetch_token(client))
+        let token = tokio::time::timeout(TOKEN_TIMEOUT, self.fetch_token())
             .await
             .map_err(|_| Failure::NoCredential)??;
         let value = token.value.clone();
@@ -245,7 +254,7 @@ impl Client {
         Ok(value)
     }
 
-    async fn fetch_token(&self, client: &reqwest::Client) -> Result<AccessToken, Failure> {
+    async fn fetch_token(&self) -> Result<AccessToken, Failure> {
         let url = match &self.0.spec.auth {
             Some(
                 UpstreamAuth::OauthClientCredentials { token_url, .. }
@@ -258,7 +267,8 @@ impl Client {
             return Err(Failure::NoCredential);
         }
         let Asking { client_id, form } = self.asking(&url)?;
-        let mut request = client
+        let mut request = self
+            .token_client()?
             .post(url)
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")

@@ -6,6 +6,7 @@ mod listen;
 #[cfg(test)]
 mod tests;
 
+use super::breaker::Pass;
 use super::client::{Client, failure};
 use super::rpc::{self, Era, Failure, Incoming, News};
 use super::session::{Session, Sessions};
@@ -26,10 +27,11 @@ const VERSION: &str = "mcp-protocol-version";
 const BOTH: &str = "application/json, text/event-stream";
 /// Largest answer to the requests that we make for ourselves, in bytes.
 const OWN_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How often a stream that broke off is taken up again.
+/// How often a stream that broke off is taken up again at the same place.
 const RESUMES_MAX: usize = 5;
-/// How long we wait before, where the server says nothing, and at most.
+/// How long we wait before, where the server says nothing, at least and at most.
 const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How long a server may take to take what gets no answer.
@@ -47,6 +49,8 @@ pub(super) struct Request<'a> {
     /// How long the server may take, the time for its questions not counted.
     pub(super) limit: Duration,
     pub(super) talk: &'a Talk,
+    /// Leave to call, which is told when the server says anything.
+    pub(super) pass: Option<&'a Pass>,
 }
 
 impl<'a> Request<'a> {
@@ -59,6 +63,14 @@ impl<'a> Request<'a> {
             bytes_max: OWN_BYTES_MAX,
             limit: Duration::from_secs(10),
             talk,
+            pass: None,
+        }
+    }
+
+    /// The server is there: it says something, however long its answer takes from here on.
+    pub(super) fn begun(&self) {
+        if let Some(pass) = self.pass {
+            pass.begun();
         }
     }
 
@@ -124,11 +136,6 @@ impl Http {
         Err(Failure::Unreachable)
     }
 
-    /// Whether the server has to be asked for each resource that is to be watched.
-    pub(super) async fn subscribes(self: &Arc<Self>, talk: &Talk) -> bool {
-        matches!(self.session(talk).await, Ok(session) if session.era == Era::Legacy)
-    }
-
     /// Whether the server has the extension for tasks.
     pub(super) fn makes_tasks(&self) -> bool {
         self.sessions.makes_tasks()
@@ -181,6 +188,9 @@ impl Http {
         request: &Request<'_>,
         deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
+        if let Some(level) = session.level_to_tell(request.talk) {
+            Box::pin(self.set_level(session, level)).await;
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (words, said) = mpsc::channel(WORDS_WAITING);
         let _waits = session.wait(id, words);
@@ -193,6 +203,7 @@ impl Http {
         }
     }
 
+    /// Sends a request and reads its answer.
     async fn exchange(
         &self,
         session: &Session,
@@ -204,7 +215,7 @@ impl Http {
         let mut unanswered = self.unanswered(session, request, id);
         let response = deadline.within(sent).await??;
         match response.status() {
-            status if status.is_success() => {}
+            status if status.is_success() => request.begun(),
             StatusCode::NOT_FOUND if session.id.is_some() => {
                 unanswered.0 = None;
                 return Err(Trouble::SessionLost);
@@ -264,35 +275,51 @@ impl Http {
         }
         let mut events = events::Events::new(response, request.bytes_max);
         let mut questions = 0_usize;
-        for _ in 0..RESUMES_MAX {
+        let (mut left_at, mut in_vain) = (None, 0_usize);
+        loop {
             let ended = self
                 .stream(session, &mut events, id, request, deadline, &mut questions)
                 .await;
-            match ended {
-                Err(Failure::Broken) => {
-                    let last = events
-                        .last_id
-                        .clone()
-                        .filter(|_| session.era == Era::Legacy);
-                    let last = last.ok_or(Failure::Broken)?;
-                    let pause = events.retry.unwrap_or(RETRY).min(RETRY_MAX);
-                    deadline.within(tokio::time::sleep(pause)).await?;
-                    let get = self
-                        .client
-                        .get(&self.url)
-                        .header(ACCEPT, "text/event-stream");
-                    let again = addressed(get, session).header("last-event-id", last);
-                    let again = self.client.send(again);
-                    let response = deadline.within(again).await??;
-                    if !response.status().is_success() {
-                        return Err(Failure::Broken);
-                    }
-                    events.resume(response);
-                }
-                ended => return ended,
+            if !matches!(ended, Err(Failure::Broken)) || session.era == Era::Modern {
+                return ended;
             }
+            let last = events.last_id.clone();
+            // However often a server lets go of a long call: where something comes of each time, it goes on.
+            in_vain = match left_at == last {
+                true => in_vain.saturating_add(1),
+                false => 0,
+            };
+            if in_vain >= RESUMES_MAX {
+                return ended;
+            }
+            left_at.clone_from(&last);
+            let last = last.ok_or(Failure::Broken)?;
+            self.take_up(session, &mut events, last, deadline).await?;
         }
-        Err(Failure::Broken)
+    }
+
+    /// Takes a stream that broke off up again, where it was left.
+    async fn take_up(
+        &self,
+        session: &Session,
+        events: &mut events::Events,
+        last: String,
+        deadline: &mut Deadline,
+    ) -> Result<(), Failure> {
+        let pause = events.retry.unwrap_or(RETRY).clamp(RETRY_MIN, RETRY_MAX);
+        deadline.within(tokio::time::sleep(pause)).await?;
+        let get = self
+            .client
+            .get(&self.url)
+            .header(ACCEPT, "text/event-stream");
+        let again = addressed(get, session).header("last-event-id", last);
+        let again = self.client.send(again);
+        let response = deadline.within(again).await?.map_err(under_way)?;
+        if !response.status().is_success() {
+            return Err(Failure::Broken);
+        }
+        events.resume(response);
+        Ok(())
     }
 
     /// Reads an event stream up to the answer.
@@ -316,10 +343,15 @@ impl Http {
             };
             match next {
                 Incoming::Answer(of, reply) if of == id => return Ok(Answer { reply, bytes }),
+                // The stream is about one request.
+                Incoming::Unreadable(error) => {
+                    let reply = Reply::Error(error);
+                    return Ok(Answer { reply, bytes });
+                }
                 Incoming::Ping(question) => {
-                    deadline
-                        .within(self.say(session, &pong(&question)))
-                        .await??
+                    let pong = pong(&question);
+                    let said = deadline.within(self.say(session, &pong)).await?;
+                    said.map_err(under_way)?;
                 }
                 Incoming::Question(question, said) => {
                     *questions = questions.saturating_add(1);
@@ -330,7 +362,8 @@ impl Http {
                     let reply = asked(request.talk, asking, events, id, &mut kept).await;
                     if let Some(reply) = reply {
                         let reply = rpc::reply(&question, reply);
-                        deadline.within(self.say(session, &reply)).await??;
+                        let said = deadline.within(self.say(session, &reply)).await?;
+                        said.map_err(under_way)?;
                     }
                 }
                 Incoming::Note(said) => {
@@ -338,10 +371,7 @@ impl Http {
                     deadline.within(request.talk.note(said, id)).await?;
                 }
                 Incoming::News(news) => self.tell(news),
-                Incoming::Answer(..)
-                | Incoming::Unreadable(_)
-                | Incoming::Withdrawn(_)
-                | Incoming::Other => {}
+                Incoming::Answer(..) | Incoming::Withdrawn(_) | Incoming::Other => {}
             }
         }
     }
@@ -356,6 +386,12 @@ impl Drop for Unanswered {
             client.part(cancelled);
         }
     }
+}
+
+/// What it comes to if something fails that is sent about a request that the server has: by itself it may say that nothing
+/// was sent.
+fn under_way(_: Failure) -> Failure {
+    Failure::Broken
 }
 
 /// What a response without an answer comes to.

@@ -198,7 +198,7 @@ impl Provider {
         }
     }
 
-    fn stream(&self, response: Response, mut pass: Pass, room: OwnedSemaphorePermit) -> Events {
+    fn stream(&self, response: Response, pass: Pass, room: OwnedSemaphorePermit) -> Events {
         pass.begun();
         Events {
             response,

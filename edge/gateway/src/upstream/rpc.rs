@@ -252,7 +252,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Failure> {
         Some(Value::Object(params)) => params,
         _ => Map::new(),
     };
-    match (message.remove("method"), message.remove("id")) {
+    let (method, id) = (message.remove("method"), message.remove("id"));
+    // An error about what could not be read has no id; in JSON-RPC 2.0 that is written as null.
+    let id = id.filter(|id| method.is_some() || !id.is_null());
+    match (method, id) {
         (Some(Value::String(method)), None) => Ok(notified(method, params(&mut message))),
         (Some(_), None) => Ok(Incoming::Other),
         (Some(Value::String(method)), Some(id)) if method == "ping" => Ok(Incoming::Ping(id)),
@@ -323,5 +326,25 @@ pub(super) fn result(answer: Answer) -> Result<Map<String, Value>, Failure> {
     match answer.reply {
         Reply::Result(result) => Ok(result),
         Reply::Error(_) => Err(Failure::Invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_an_id_is_one_however_that_is_written() {
+        for id in ["", r#""id":null,"#] {
+            let text = format!(r#"{{{id}"jsonrpc":"2.0","error":{{"code":-32000}}}}"#);
+            let Ok(Incoming::Unreadable(error)) = read(text.as_bytes()) else {
+                panic!("{text}")
+            };
+            assert_eq!(error["code"], -32000);
+        }
+        // A question has whatever id it has; a result without one answers nothing.
+        let question = read(br#"{"id":null,"method":"roots/list"}"#);
+        assert!(matches!(question, Ok(Incoming::Question(Value::Null, _))));
+        assert!(read(br#"{"id":null,"result":{}}"#).is_err());
     }
 }

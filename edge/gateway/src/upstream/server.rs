@@ -11,7 +11,7 @@ pub(super) use compare::list;
 pub(crate) use listen::Watched;
 
 use super::api;
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Pass};
 use super::http::Request;
 use super::rpc::News;
 use super::talk::Talk;
@@ -340,7 +340,7 @@ impl Server {
             .pass(Instant::now())
             .ok_or(Failure::Open)?;
         let answer = tokio::select! {
-            answer = self.ask(permit, errand, talk) => answer,
+            answer = self.ask(permit, errand, talk, &pass) => answer,
             () = cancel.cancelled() => return Err(Failure::Cancelled),
         };
         match &answer {
@@ -358,6 +358,7 @@ impl Server {
         permit: &Permit,
         errand: Errand<'_>,
         talk: &Talk,
+        pass: &Pass,
     ) -> Result<(Answer, Fault), Failure> {
         let (tool, arguments) = (&permit.tool().name, permit.arguments());
         let bytes_max = permit.limits().bytes;
@@ -370,6 +371,7 @@ impl Server {
             bytes_max,
             limit,
             talk,
+            pass: Some(pass),
         };
         let purpose = match errand {
             Errand::Call(purpose) => purpose,
@@ -396,6 +398,7 @@ impl Server {
             bytes_max,
             limit,
             talk,
+            pass: Some(pass),
         };
         let answer = self.link.request(request).await?;
         Ok((answer, Fault(false)))

@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::rpc::{self, Era, Incoming};
+use super::subscribed::Subscribed;
 use super::talk::Talk;
 use crate::recent::Recent;
 use reqwest::header::HeaderValue;
@@ -27,6 +28,12 @@ pub(super) struct Session {
     pub(super) id: Option<HeaderValue>,
     /// Requests in work, for what the server says on the session's own stream.
     waiting: Waiting,
+    /// What it is to tell of in it.
+    pub(super) subscribed: Subscribed,
+    /// The server takes a level for its log lines.
+    takes_levels: bool,
+    /// The one that it was told last.
+    level: Mutex<Option<String>>,
     /// Cancelled with the session.
     pub(super) over: CancellationToken,
     /// Where the server is told that it is over: once nobody has a request in it any more.
@@ -101,6 +108,9 @@ impl Session {
             version,
             id,
             waiting: Waiting::default(),
+            subscribed: Subscribed::default(),
+            takes_levels: false,
+            level: Mutex::default(),
             over: CancellationToken::new(),
             end: None,
             forgotten: AtomicBool::new(false),
@@ -111,6 +121,27 @@ impl Session {
     pub(super) fn ended_by(mut self, client: &Client, url: &str) -> Self {
         self.end = Some((client.clone(), url.to_owned()));
         self
+    }
+
+    /// Has its server told from which level on log lines are wanted, if it takes that.
+    pub(super) fn with_levels(mut self, takes_levels: bool) -> Self {
+        self.takes_levels = takes_levels;
+        self
+    }
+
+    fn level(&self) -> MutexGuard<'_, Option<String>> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The level of a talk, if the server does not know it yet.
+    pub(super) fn level_to_tell(&self, talk: &Talk) -> Option<String> {
+        let wanted = talk.log_level.as_ref().filter(|_| self.takes_levels)?;
+        let known = self.level().as_ref() == Some(wanted);
+        (!known).then(|| wanted.clone())
+    }
+
+    pub(super) fn note_level(&self, level: String) {
+        *self.level() = Some(level);
     }
 
     /// Puts a request on the list of those in work.
@@ -221,8 +252,13 @@ impl Sessions {
         self.era.store(0, Ordering::Release);
     }
 
-    /// Nothing is known of the server any more.
+    /// Nothing is known of the server any more: another one may be there, which has none of these sessions. Many say so
+    /// otherwise than they should (a 400 for a session that they do not know), so that none of them is tried again.
     pub(super) fn doubt(&self) {
+        self.held().retain(|session| {
+            session.forgotten.store(true, Ordering::Release);
+            false
+        });
         self.era.store(0, Ordering::Release);
     }
 }
@@ -251,6 +287,19 @@ mod tests {
         assert_eq!(sessions.held().len(), OF_ONE_TOKEN_MAX + 1);
         let kept = sessions.get(&Talk::silent("other/1")).unwrap();
         assert!(Arc::ptr_eq(&first, &kept), "another token's");
+    }
+
+    #[test]
+    fn of_a_server_that_is_another_now_no_session_is_used_again() {
+        let sessions = Sessions::new();
+        let before = ["root/1", "root/2"].map(|who| legacy(&sessions, who));
+        sessions.doubt();
+        // The server is known to be of the older revisions again, by who comes first.
+        legacy(&sessions, "root/1");
+        assert!(sessions.get(&Talk::silent("root/2")).is_none());
+        for session in before {
+            assert!(session.forgotten.load(Ordering::Acquire), "it is not told");
+        }
     }
 
     #[test]

@@ -12,9 +12,10 @@ pub use limits::{LIMITED, become_limited};
 use super::Answer;
 use super::http::Request;
 use super::rpc::{self, Era, Failure, Incoming, News};
+use super::subscribed::Subscribed;
 use super::talk::{Deadline, QUESTIONS_MAX, Talk, declined};
 use super::{Reply, task};
-use child::{Running, kill, write};
+use child::{Group, Running, kill, write};
 use hear::Ears;
 use proctor_model::catalogue::ChildLimits;
 use proctor_runtime::backoff::Backoff;
@@ -110,11 +111,6 @@ impl Stdio {
         }
     }
 
-    /// Whether the child has to be asked for each resource that is to be watched.
-    pub(super) async fn subscribes(&self) -> bool {
-        matches!(self.running().await, Ok(running) if running.era == Era::Legacy)
-    }
-
     async fn running(&self) -> Result<Arc<Running>, Failure> {
         let mut start = self.running.lock().await;
         if let Some(running) = start
@@ -156,7 +152,8 @@ impl Stdio {
             waiting: Waiting::default(),
             ended: Arc::default(),
             late: Arc::default(),
-            child: Mutex::new(child),
+            subscribed: Subscribed::default(),
+            child: Mutex::new(Some(Group(child))),
         };
         let (replies, mut replied) = mpsc::channel::<Value>(16);
         let ears = Ears {
@@ -290,7 +287,11 @@ impl Stdio {
                     answer = &mut answered => Err(answer.unwrap_or(Err(Failure::Broken))),
                 }
             };
-            match deadline.within(next).await? {
+            let next = deadline.within(next).await?;
+            if next.is_ok() {
+                request.begun();
+            }
+            match next {
                 Err(answer) => break answer,
                 Ok(Incoming::Note(note)) => deadline.within(request.talk.note(note, id)).await?,
                 Ok(Incoming::Question(question, asked)) => {
@@ -308,7 +309,9 @@ impl Stdio {
                     };
                     if let Some(reply) = reply {
                         let reply = rpc::reply(&question, reply);
-                        deadline.within(running.say(&reply)).await??;
+                        let said = deadline.within(running.say(&reply)).await?;
+                        // Not that nothing was sent: the request was.
+                        said.map_err(|_| Failure::Broken)?;
                     }
                 }
                 Ok(_) => {}

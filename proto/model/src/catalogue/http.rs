@@ -101,6 +101,9 @@ pub struct HttpBinding {
     /// How the argument `body` is written; absent: no body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<HttpBody>,
+    /// What a body in JSON is called, where that is not `application/json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// A binding that can't make a sound request.
@@ -119,6 +122,9 @@ pub enum BindingError {
         "parameters: a header is named by letters, digits and -, and is none that the edge sets itself"
     )]
     Header,
+    /// The name of a body.
+    #[error("content_type: a media type that ends in +json, of a body in JSON")]
+    ContentType,
     /// Two parameters in one place, or two for one argument.
     #[error("parameters: an argument, or a name in one place, is there twice")]
     Twice,
@@ -173,6 +179,11 @@ impl HttpBinding {
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), BindingError> {
         self.check_path()?;
+        let json = self.body == Some(HttpBody::Json);
+        let content_type = self.content_type.as_deref();
+        if content_type.is_some_and(|kind| !json || !is_json_kind(kind)) {
+            return Err(BindingError::ContentType);
+        }
         let placeholders: Vec<_> = self.placeholders().collect();
         let in_path = |parameter: &&HttpParameter| parameter.place == ParameterPlace::Path;
         let of_path: Vec<_> = self.parameters.iter().filter(in_path).collect();
@@ -217,6 +228,12 @@ impl HttpBinding {
             Err(BindingError::Path)
         }
     }
+}
+
+/// RFC 6839, section 3.1, without parameters.
+fn is_json_kind(kind: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-._".contains(&byte);
+    kind.bytes().all(plain) && kind.matches('/').count() == 1 && kind.ends_with("+json")
 }
 
 /// Whether an argument may set this header. Not one with an underscore: many servers take it for the header with a `-` in
@@ -292,5 +309,28 @@ mod tests {
             {"argument": "b", "name": "Q", "place": "query"},
         ]);
         assert_eq!(checked("/pets", twice), Err(BindingError::Twice));
+    }
+
+    #[test]
+    fn a_body_has_another_name_only_if_that_is_json_too() {
+        let checked = |body: &str, content_type: &str| {
+            let binding = json!({
+                "method": "PATCH", "path": "/", "body": body, "content_type": content_type,
+            });
+            serde_json::from_value::<HttpBinding>(binding)
+                .unwrap()
+                .check()
+        };
+        assert_eq!(checked("json", "application/merge-patch+json"), Ok(()));
+        for (body, bad) in [
+            ("form", "application/merge-patch+json"),
+            ("json", "text/html"),
+            ("json", "application/a+json; charset=x"),
+            ("json", "application/a\r\nX-Admin: 1\r\n+json"),
+            ("json", "+json"),
+        ] {
+            let checked = checked(body, bad);
+            assert_eq!(checked, Err(BindingError::ContentType), "{body} {bad}");
+        }
     }
 }

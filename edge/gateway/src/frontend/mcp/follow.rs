@@ -2,6 +2,7 @@
 //! time: a token that expires or is revoked, an agent or tenant that is stopped ends it.
 
 mod task;
+mod wanted;
 
 use super::about::{About, Hearer};
 use super::modern::META_CAPABILITIES;
@@ -17,24 +18,17 @@ use proctor_engine::{Killed, ToolQuery, visible_tools};
 use proctor_model::catalogue::Listed;
 use proctor_model::{EntryKind, Reason, ServerId};
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_stream::wrappers::BroadcastStream;
+use wanted::Wanted;
 
 /// How often a stream is authorized anew, and its lists compared.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Resources that one stream may watch, and tasks.
 const WATCHED_MAX: usize = 64;
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-
-/// What a client wants to be told.
-#[derive(Clone, Default)]
-struct Wanted {
-    kinds: Vec<EntryKind>,
-    uris: HashSet<String>,
-}
 
 /// A stream and who reads it.
 struct Follower {
@@ -407,7 +401,7 @@ impl Follower {
             News::Listed(kind) if wanted.kinds.contains(kind) => {
                 self.tell(changed(*kind), json!({}), None).await
             }
-            News::Updated(uri) if wanted.uris.contains(&**uri) => {
+            News::Updated(uri) if wanted.watches(uri) => {
                 let about = About::Resource(server.clone(), uri.to_string());
                 if !self.may_read(&about) {
                     return Ok(());

@@ -1,7 +1,7 @@
 //! The HTTP headers of MCP. The body decides; headers are claims that have to agree with it.
 
 use crate::wire_header;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 
 /// `MCP-Protocol-Version`.
@@ -46,28 +46,25 @@ fn accepts(headers: &HeaderMap, exact: &str, family: &str) -> bool {
 pub(super) fn params_agree(headers: &HeaderMap, schema: &Value, arguments: Option<&Value>) -> bool {
     let none = Map::new();
     let arguments = arguments.and_then(Value::as_object).unwrap_or(&none);
-    let declared: Vec<(String, Option<String>)> = wire_header::declared(schema)
-        .into_iter()
-        .map(|(path, header)| (header.to_string(), wire_header::said(&path, arguments)))
-        .collect();
-    let known = |name: &str| declared.iter().any(|(header, _)| header == name);
+    let declared = wire_header::declared(schema);
+    let known = |name: &str| declared.iter().any(|(_, header)| header == name);
     let no_other = headers
         .keys()
         .all(|name| !name.as_str().starts_with("mcp-param-") || known(name.as_str()));
     let once = declared
         .iter()
-        .all(|(header, _)| headers.get_all(header).iter().nth(1).is_none());
-    no_other
-        && once
-        && declared
-            .iter()
-            .all(|(header, value)| text(headers, header) == *value)
+        .all(|(_, header)| headers.get_all(header).iter().nth(1).is_none());
+    let agrees = |(path, header): &(Vec<String>, HeaderName)| {
+        let text = text(headers, header.as_str());
+        wire_header::agrees(text.as_deref(), path, arguments)
+    };
+    no_other && once && declared.iter().all(agrees)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderValue;
     use serde_json::json;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -113,6 +110,7 @@ mod tests {
         };
         let region = ("mcp-param-region", "=?base64?ZcO8?=");
         assert!(agree(&[region, ("mcp-param-size", "3")]));
+        assert!(agree(&[region, ("mcp-param-size", "3.0")]));
         assert!(!agree(&[region]), "a declared one is missing");
         assert!(!agree(&[region, ("mcp-param-size", "4")]), "another value");
         assert!(

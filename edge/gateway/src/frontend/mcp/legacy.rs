@@ -89,6 +89,10 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     {
         return context.refuse(&Value::Null, reason).await;
     }
+    // Its connection is lost, whether that was noticed here or not.
+    if context.headers.contains_key(LAST_EVENT_ID) {
+        stream.dismiss(stream.reader());
+    }
     // What belongs to no call is about several things: each is judged as it is read.
     let response = match &call {
         None => {

@@ -3,7 +3,7 @@
 
 use super::about::{About, Hearer};
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::Value;
@@ -225,6 +225,8 @@ impl Stream {
         let headers = [
             (header::CONTENT_TYPE, "text/event-stream"),
             (header::CACHE_CONTROL, "no-store"),
+            // Some proxies hold back what they pass on until there is enough of it.
+            (HeaderName::from_static("x-accel-buffering"), "no"),
         ];
         Some((headers, body).into_response())
     }
@@ -487,6 +489,19 @@ mod tests {
         assert!(stream.respond(0, None).is_none(), "the second reads");
         stream.finish();
         assert!(text(second).await.contains("{\"n\":1}"));
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_does_not_wait_until_its_loss_is_noticed() {
+        let stream = Stream::new(Keep::ForResuming(1));
+        let lost = stream.respond(0, None).unwrap();
+        assert_eq!(lost.headers()["x-accel-buffering"], "no");
+        stream.push(&json!({ "n": 1 })).await;
+        stream.dismiss(stream.reader());
+        let back = stream.respond(0, None).unwrap();
+        stream.finish();
+        assert!(text(back).await.contains("{\"n\":1}"));
+        assert!(!text(lost).await.contains("{\"n\":1}"));
     }
 
     #[tokio::test]

@@ -9,9 +9,12 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The error of a server that does not speak the version of a request (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
+/// How long a request waits until its server has taken a level for log lines.
+const LEVEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Http {
     pub(super) async fn session(self: &Arc<Self>, talk: &Talk) -> Result<Arc<Session>, Failure> {
@@ -95,10 +98,31 @@ impl Http {
             .find(|known| **known == version)
             .ok_or(Failure::Invalid)?;
         let version = HeaderValue::from_static(version);
-        let session = Session::legacy(version, session_id).ended_by(&self.client, &self.url);
+        let logging = result
+            .get("capabilities")
+            .and_then(|all| all.get("logging"));
+        let session = Session::legacy(version, session_id)
+            .ended_by(&self.client, &self.url)
+            .with_levels(logging.is_some_and(Value::is_object));
         let initialized = rpc::notification("notifications/initialized", Map::new());
         self.say(&session, &initialized).await?;
         Ok(session)
+    }
+}
+
+impl Http {
+    /// Tells a server of the older revisions from which level on its client wants log lines. What it says below that is not
+    /// passed on anyway.
+    pub(super) async fn set_level(&self, session: &Session, level: String) {
+        let silent = Talk::silent("");
+        let params = Map::from_iter([("level".to_owned(), Value::from(&*level))]);
+        let request = Request::own("logging/setLevel", params, &silent);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut deadline = Deadline::new(LEVEL_TIMEOUT);
+        let answer = self.exchange(session, &request, &mut deadline, id).await;
+        if answer.is_ok() {
+            session.note_level(level);
+        }
     }
 }
 

@@ -65,6 +65,7 @@ fn settles(heard: &Heard, question: &Value, request: u64) -> bool {
     match heard {
         Ok(Some((Incoming::Withdrawn(id), _))) => id == question,
         Ok(Some((Incoming::Answer(of, _), _))) => *of == request,
+        Ok(Some((Incoming::Unreadable(_), _))) => true,
         _ => false,
     }
 }
@@ -85,6 +86,9 @@ impl Http {
                 Some(next) => Some(next),
                 None => said.recv().await,
             };
+            if next.is_some() {
+                request.begun();
+            }
             match next {
                 Some(Incoming::Note(said)) => request.talk.note(said, id).await,
                 Some(Incoming::Question(question, asked)) => {

@@ -1,9 +1,10 @@
 //! What a server tells by itself: which of its lists changed, which resources, which tasks.
 
-use super::{Http, Request, addressed, content_type, nobody, pong};
+use super::{Http, Request, Trouble, addressed, content_type, nobody, pong};
 use crate::upstream::events::Events;
 use crate::upstream::rpc::{self, Era, Failure, Incoming, News};
-use crate::upstream::talk::{Said, Talk};
+use crate::upstream::session::Session;
+use crate::upstream::talk::{Deadline, Said, Talk};
 use crate::upstream::task;
 use reqwest::header::ACCEPT;
 use reqwest::{RequestBuilder, Response};
@@ -14,6 +15,36 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 impl Http {
+    /// Asks a server of the older revisions for each resource that is to be watched, and for no more than that. Whether it has
+    /// answered all of it.
+    pub(in crate::upstream) async fn subscribe(
+        self: &Arc<Self>,
+        wanted: &HashSet<Arc<str>>,
+        talk: &Talk,
+    ) -> bool {
+        let Ok(session) = self.session(talk).await else {
+            return false;
+        };
+        if session.era == Era::Modern {
+            return true;
+        }
+        let mut all = true;
+        for change in session.subscribed.changes(wanted) {
+            let request = change.request(talk);
+            let mut deadline = Deadline::new(request.limit);
+            let answer = match self.post(&session, &request, &mut deadline).await {
+                Ok(answer) => Ok(answer),
+                Err(Trouble::Failed(failure)) => Err(failure),
+                Err(Trouble::SessionLost) => {
+                    self.sessions.forget(&session);
+                    return false;
+                }
+            };
+            all &= session.subscribed.settle(&change, &answer);
+        }
+        all
+    }
+
     /// Opens the stream on which a server tells about itself: which of its lists changed, which resources.
     pub(in crate::upstream) async fn listen(
         self: &Arc<Self>,
@@ -29,13 +60,20 @@ impl Http {
             }
         };
         let mut events = opened(self.client.send(request).await?)?;
+        let told = self.told(&session, &mut events).await;
+        session.subscribed.clear();
+        told
+    }
+
+    /// Hears what a server tells about itself, up to the end of the stream.
+    async fn told(&self, session: &Session, events: &mut Events) -> Result<(), Failure> {
         while let Some(event) = events.next().await? {
             match rpc::read(event.data.as_bytes()) {
                 Ok(Incoming::News(news)) => self.tell(news),
                 Ok(Incoming::Note(said)) => self.tell_status(&said),
                 // A question that belongs to no request of anybody.
-                Ok(Incoming::Ping(id)) => self.say(&session, &pong(&id)).await?,
-                Ok(Incoming::Question(id, _)) => self.say(&session, &nobody(&id)).await?,
+                Ok(Incoming::Ping(id)) => self.say(session, &pong(&id)).await?,
+                Ok(Incoming::Question(id, _)) => self.say(session, &nobody(&id)).await?,
                 Ok(Incoming::Answer(..)) => return Ok(()),
                 // Nor does what can't be read end what else is told.
                 Ok(Incoming::Unreadable(_) | Incoming::Withdrawn(_) | Incoming::Other) | Err(_) => {
@@ -80,12 +118,7 @@ impl Http {
         Ok(())
     }
 
-    fn subscription(
-        &self,
-        session: &super::Session,
-        talk: &Talk,
-        notifications: Value,
-    ) -> RequestBuilder {
+    fn subscription(&self, session: &Session, talk: &Talk, notifications: Value) -> RequestBuilder {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let params = Map::from_iter([("notifications".to_owned(), notifications)]);
         let request = Request::own("subscriptions/listen", params, talk);

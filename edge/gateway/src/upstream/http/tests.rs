@@ -1,6 +1,7 @@
 //! Servers that babble, ask, refuse and do not begin.
 
 use super::super::Vault;
+use super::super::breaker::Breaker;
 use super::super::client::{Reach, Spec, builder};
 use super::super::talk::Word;
 use super::*;
@@ -115,6 +116,238 @@ async fn a_question_that_is_taken_back_or_answered_without_holds_nothing_up() {
         let notes = after.iter().filter(|word| matches!(word, Word::Note(_)));
         assert_eq!(notes.count(), 1, "what it said meanwhile is not lost");
     }
+}
+
+/// Opens a session, asks something before it answers a call, and never answers it. Each connection is for one request.
+async fn asks_and_waits(Json(request): Json<Value>) -> axum::response::Response {
+    let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+    let closes = ("connection", "close");
+    match request["method"].as_str() {
+        Some("initialize") => {
+            let begun = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": begun });
+            ([closes], Json(answer)).into_response()
+        }
+        Some("tools/call") => {
+            let event = format!("data: {question}\n\n");
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(event)]);
+            let events = futures::StreamExt::chain(first, futures::stream::pending());
+            let body = axum::body::Body::from_stream(events);
+            ([closes, ("content-type", "text/event-stream")], body).into_response()
+        }
+        _ => ([closes], StatusCode::ACCEPTED).into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(asks_and_waits));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let replying = async {
+        let Some(Word::Question(_, reply)) = taken.recv().await else {
+            panic!("no question")
+        };
+        // It takes no connection any more: the reply can't be sent.
+        serving.abort();
+        assert!(serving.await.is_err());
+        assert!(reply.send(Reply::Result(Map::new())).is_ok());
+    };
+    let asking = http.request(Request::own("tools/call", Map::new(), &talk));
+    let both = async { tokio::join!(Box::pin(asking), replying).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
+}
+
+#[tokio::test]
+async fn while_a_client_thinks_its_call_keeps_nobody_else_from_a_server_that_is_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(asks_and_waits));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (breaker, now) = (Breaker::default(), std::time::Instant::now());
+    while let Some(pass) = breaker.pass(now) {
+        pass.failed(now);
+    }
+    let later = now + Duration::from_secs(60);
+    let trial = breaker.pass(later).unwrap();
+    assert!(breaker.pass(later).is_none());
+    let (words, mut taken) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let mut request = Request::own("tools/call", Map::new(), &talk);
+    request.pass = Some(&trial);
+    let asked = async {
+        tokio::select! {
+            _ = Box::pin(http.request(request)) => panic!("it is not answered"),
+            word = taken.recv() => word,
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(matches!(asked.unwrap(), Some(Word::Question(..))));
+    assert!(breaker.pass(later).is_some(), "it is open still");
+    drop(trial);
+}
+
+/// One event, and the end of the connection.
+fn one_event(event: String) -> axum::response::Response {
+    let body = format!("retry: 1\n{event}\n\n");
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+/// What comes of a call to a server that lets go of its stream again and again: it answers it the tenth time, if not before.
+async fn let_go_of(says_something: bool) -> Result<Answer, Failure> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let (call, taken_up) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let of = Arc::clone(&call);
+    let begin = async move |Json(request): Json<Value>| match request["method"].as_str() {
+        Some("initialize") => {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+        }
+        Some("tools/call") => {
+            of.store(request["id"].as_u64().unwrap(), Ordering::SeqCst);
+            one_event("id: 0\ndata:".to_owned())
+        }
+        _ => StatusCode::ACCEPTED.into_response(),
+    };
+    let taken_up = Arc::new(taken_up);
+    let go_on = async move || {
+        let times = taken_up.fetch_add(1, Ordering::SeqCst) + 1;
+        let id = call.load(Ordering::SeqCst);
+        match (times, says_something) {
+            (10, _) => one_event(format!(
+                r#"data: {{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#
+            )),
+            (_, true) => one_event(format!("id: {times}\ndata:")),
+            (_, false) => one_event("id: 0\ndata:".to_owned()),
+        }
+    };
+    let router = axum::Router::new().route("/", get(go_on).post(begin));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let talk = Talk::silent("root/");
+    let answer = Box::pin(http.request(Request::own("tools/call", Map::new(), &talk)));
+    tokio::time::timeout(Duration::from_secs(20), answer)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_is_taken_up_again_for_as_long_as_something_comes_of_it() {
+    assert!(let_go_of(true).await.is_ok());
+    assert_eq!(let_go_of(false).await.unwrap_err(), Failure::Broken);
+}
+
+/// A server of the older revisions: whether it answers, and what it was asked to tell of.
+#[derive(Clone, Default)]
+struct Telling(Arc<std::sync::Mutex<(bool, Vec<String>)>>);
+
+impl Telling {
+    async fn answer(
+        axum::extract::State(telling): axum::extract::State<Self>,
+        Json(request): Json<Value>,
+    ) -> axum::response::Response {
+        let result = match request["method"].as_str() {
+            Some("initialize") => json!({ "protocolVersion": "2025-11-25", "capabilities": {} }),
+            Some("resources/subscribe") => {
+                let mut telling = telling.0.lock().unwrap();
+                telling.1.push(request["params"]["uri"].to_string());
+                match telling.0 {
+                    true => json!({}),
+                    false => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                }
+            }
+            _ => return StatusCode::ACCEPTED.into_response(),
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+        ([(SESSION_ID, "s")], Json(answer)).into_response()
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().1.len()
+    }
+}
+
+#[tokio::test]
+async fn what_is_watched_is_asked_for_until_it_is_answered_and_in_each_session() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let telling = Telling::default();
+    let router = axum::Router::new()
+        .route("/", axum::routing::post(Telling::answer))
+        .with_state(telling.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (wanted, talk) = (
+        std::collections::HashSet::from(["docs://a".into()]),
+        Talk::watching(""),
+    );
+    assert!(!http.subscribe(&wanted, &talk).await, "it was not answered");
+    telling.0.lock().unwrap().0 = true;
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 2);
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 2, "once is enough");
+    // It was restarted: what it was asked for in another session is lost.
+    http.doubt();
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 3);
+    // So it may be where its stream ended.
+    assert!(http.listen(&talk, &[]).await.is_err(), "it has none");
+    assert!(http.subscribe(&wanted, &talk).await);
+    assert_eq!(telling.asked(), 3, "where it had one");
+}
+
+/// The levels that a server of the older revisions is told, one call after the other.
+async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let levels = Arc::clone(&told);
+    let answer = async move |Json(request): Json<Value>| {
+        let result = match request["method"].as_str() {
+            Some("initialize") => {
+                json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities })
+            }
+            Some("logging/setLevel") => {
+                let level = request["params"]["level"].as_str().unwrap().to_owned();
+                levels.lock().unwrap().push(level);
+                json!({})
+            }
+            Some("tools/call") => json!({}),
+            _ => return StatusCode::ACCEPTED.into_response(),
+        };
+        Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+    };
+    let router = axum::Router::new().route("/", axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for level in wanted {
+        let talk = Talk {
+            log_level: level.map(str::to_owned),
+            ..Talk::silent("root/")
+        };
+        let call = http.request(Request::own("tools/call", Map::new(), &talk));
+        assert!(Box::pin(call).await.is_ok());
+    }
+    told.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_server_is_told_the_level_of_its_client_once_if_it_takes_one() {
+    let wanted = [None, Some("error"), Some("error"), None, Some("debug")];
+    let takes = json!({ "logging": {} });
+    assert_eq!(told_levels(takes, &wanted).await, ["error", "debug"]);
+    assert!(told_levels(json!({}), &wanted).await.is_empty());
 }
 
 /// Refuses the version that it names as its own, so many times.

@@ -190,8 +190,10 @@ impl Link {
                     Failure::Unreachable | Failure::Broken | Failure::Timeout
                 );
                 let lately = last_seen.is_some_and(|seen| seen.elapsed() < UNSEEN_MAX);
-                self.seen.store(away && lately, Ordering::Release);
-                if let Transport::Http(http) = &*self.transport {
+                let called = away && lately;
+                self.seen.store(called, Ordering::Release);
+                // One that can't be reached for a moment may have kept its sessions: if not, it refuses ours.
+                if let (Transport::Http(http), false) = (&*self.transport, called) {
                     http.doubt();
                 }
                 COMPARE_AGAIN

@@ -47,7 +47,6 @@ impl Drop for Watched {
 /// Listens to what a server tells about itself; anew when the resources that are watched change.
 pub(super) async fn listen(link: Weak<Link>, stop: CancellationToken) {
     let talk = Talk::watching(WATCHER);
-    let mut subscribed = HashSet::new();
     loop {
         let Some(link) = link.upgrade() else { return };
         let mut watched = link.watched_resources.subscribe();
@@ -55,11 +54,12 @@ pub(super) async fn listen(link: Weak<Link>, stop: CancellationToken) {
         let transport = Arc::clone(&link.transport);
         // The server is gone when nobody else holds it.
         drop(link);
-        transport.subscribe(&wanted, &mut subscribed, &talk).await;
-        let listed: Vec<_> = wanted.into_iter().collect();
+        let listed: Vec<_> = wanted.iter().cloned().collect();
         tokio::select! {
             () = stop.cancelled() => return,
             () = transport.listen(&talk, &listed) => {}
+            // Beside it, and anew with it: what was asked of a server that was restarted is lost.
+            () = transport.subscribe(&wanted, &talk) => {}
             _ = watched.changed() => {}
         }
     }

@@ -8,7 +8,6 @@ use crate::upstream::stdio::{self, Stdio};
 use crate::upstream::talk::Talk;
 use crate::upstream::{Answer, Dialer, Vault};
 use proctor_model::catalogue::Upstream;
-use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,35 +107,20 @@ impl Transport {
         }
     }
 
-    /// Asks a server of the older revisions for what is to be watched, and for no more than that.
-    pub(super) async fn subscribe(
-        &self,
-        wanted: &HashSet<Arc<str>>,
-        subscribed: &mut HashSet<Arc<str>>,
-        talk: &Talk,
-    ) {
-        if wanted == subscribed {
-            return;
-        }
-        let asked_for_each = match self {
-            Transport::Http(http) => http.subscribes(talk).await,
-            Transport::Stdio(stdio) => stdio.subscribes().await,
-            Transport::Api(_) => false,
-        };
-        if asked_for_each {
-            let more = wanted
-                .difference(subscribed)
-                .map(|uri| ("resources/subscribe", uri));
-            let less = subscribed
-                .difference(wanted)
-                .map(|uri| ("resources/unsubscribe", uri));
-            for (method, uri) in more.chain(less) {
-                let params = Map::from_iter([("uri".to_owned(), Value::from(&**uri))]);
-                // One that it does not take is never told of.
-                let _ = self.request(Request::own(method, params, talk)).await;
+    /// Asks a server of the older revisions for what is to be watched, and for no more than that; again where it gives no
+    /// answer. It is over when somebody ends it.
+    pub(super) async fn subscribe(&self, wanted: &HashSet<Arc<str>>, talk: &Talk) {
+        loop {
+            let all = match self {
+                Self::Http(http) => Box::pin(http.subscribe(wanted, talk)).await,
+                Self::Stdio(stdio) => stdio.subscribe(wanted, talk).await,
+                Self::Api(_) => true,
+            };
+            match all {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(LISTEN_AGAIN).await,
             }
         }
-        subscribed.clone_from(wanted);
     }
 
     /// Listens until the server tells no more, or for good where it tells nothing.

@@ -3,14 +3,23 @@
 use super::LATE_MAX;
 use super::waiting::Waiting;
 use crate::upstream::rpc::{Era, Failure};
+use crate::upstream::subscribed::Subscribed;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+/// How long a child may take to end once its input is closed, and again once it is asked to.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked at whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A child that runs.
 pub(super) struct Running {
@@ -21,13 +30,57 @@ pub(super) struct Running {
     pub(super) ended: Arc<AtomicBool>,
     /// Requests that timed out since the last answer.
     pub(super) late: Arc<AtomicU32>,
-    pub(super) child: Mutex<Child>,
+    /// What it is to tell of, if it is one of the older revisions.
+    pub(super) subscribed: Subscribed,
+    /// There until it is let go of.
+    pub(super) child: Mutex<Option<Group>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.kill();
+        let child = self.child.get_mut();
+        let child = child.unwrap_or_else(PoisonError::into_inner).take();
+        // Without anybody to see to it, it is killed.
+        if let (Some(child), Ok(runtime)) = (child, Handle::try_current()) {
+            runtime.spawn(end(child));
+        }
     }
+}
+
+/// A child with all that it started: it leads a process group of its own. Dropped, all of it is killed.
+pub(super) struct Group(pub(super) Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        kill(&self.0);
+    }
+}
+
+/// Ends a child that nobody uses any more, as MCP has it: its input is closed by then, and it may end by itself. One that
+/// does not is asked to, and what is left of it is killed.
+async fn end(child: Group) {
+    let id = child.0.id();
+    if !ended_within_its_time(id).await {
+        signal(&child.0, Signal::SIGTERM);
+        ended_within_its_time(id).await;
+    }
+}
+
+async fn ended_within_its_time(id: Option<u32>) -> bool {
+    let ended = async {
+        while !has_ended(id) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(ENDS_WITHIN, ended).await.is_ok()
+}
+
+/// Whether the process is over. It is not reaped: as long as it is not, the number of its group is nobody else's.
+fn has_ended(id: Option<u32>) -> bool {
+    let pid = id.and_then(|id| i32::try_from(id).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
 }
 
 impl Running {
@@ -40,9 +93,11 @@ impl Running {
         }
     }
 
-    /// Ends the child with all that it started: it leads a process group of its own.
     fn kill(&self) {
-        kill(&self.child.lock().unwrap_or_else(PoisonError::into_inner));
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(child) = child.as_ref() {
+            kill(&child.0);
+        }
     }
 
     pub(super) async fn say(&self, message: &Value) -> Result<(), Failure> {
@@ -55,11 +110,16 @@ impl Running {
     }
 }
 
+/// Ends a child with all that it started.
 pub(super) fn kill(child: &Child) {
+    signal(child, Signal::SIGKILL);
+}
+
+fn signal(child: &Child, signal: Signal) {
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(group) = group {
         // It may have ended by itself.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        let _ = killpg(Pid::from_raw(group), signal);
     }
 }
 

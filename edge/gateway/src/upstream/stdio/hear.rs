@@ -12,7 +12,7 @@ use tokio::io::BufReader;
 use tokio::process::ChildStdout;
 use tokio::sync::{broadcast, mpsc};
 
-/// Lines that are no message, after which a child is ended.
+/// Lines in a row that are no message, after which a child is ended.
 const BAD_LINES_MAX: usize = 64;
 
 /// Who is told what a child says.
@@ -32,10 +32,12 @@ impl Ears {
         let (mut line, mut bad) = (Vec::new(), 0_usize);
         while let Ok(Some(read)) = lines::next(&mut reader, &mut line).await {
             let heard = match read {
+                Line::Whole if line.trim_ascii().is_empty() => continue,
                 Line::Whole => self.line(&line),
                 Line::TooLong(answers) => self.too_large(answers),
             };
             if heard.is_ok() {
+                bad = 0;
                 continue;
             }
             if bad >= BAD_LINES_MAX {

@@ -4,27 +4,55 @@ use super::Stdio;
 use super::child::Running;
 use super::waiting::Waiting;
 use crate::upstream::rpc::{self, Era, Failure};
-use crate::upstream::talk::Talk;
+use crate::upstream::talk::{Deadline, Talk};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 impl Stdio {
+    /// Asks a child of the older revisions for each resource that is to be watched, and for no more than that. Whether it has
+    /// answered all of it.
+    pub(in crate::upstream) async fn subscribe(
+        &self,
+        wanted: &HashSet<Arc<str>>,
+        talk: &Talk,
+    ) -> bool {
+        let Ok(running) = self.running().await else {
+            return false;
+        };
+        if running.era == Era::Modern {
+            return true;
+        }
+        let mut all = true;
+        for change in running.subscribed.changes(wanted) {
+            let request = change.request(talk);
+            let mut deadline = Deadline::new(request.limit);
+            let answer = self.ask(&running, &request, &mut deadline).await;
+            all &= running.subscribed.settle(&change, &answer);
+        }
+        all
+    }
+
     /// Asks the child to tell which of its lists changed and which of these resources, and waits until it does so no
-    /// more; what it tells comes on its one stream. Another child has to be asked anew.
+    /// more; what it tells comes on its one stream. Another child has to be asked anew. One of the older revisions is not asked.
     pub(in crate::upstream) async fn listen(
         &self,
         talk: &Talk,
         watched: &[Arc<str>],
     ) -> Result<(), Failure> {
         let running = self.running().await?;
-        if running.era == Era::Legacy {
-            // It tells by itself.
-            drop(running);
-            return std::future::pending().await;
-        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        if running.era == Era::Legacy {
+            // It tells by itself, until it ends: no answer has this id.
+            let ended = Ended(running.waiting.clone(), id);
+            let listening = running.waiting.listen(id);
+            drop(running);
+            drop(listening.await);
+            drop(ended);
+            return Ok(());
+        }
         let notifications = rpc::wanted(watched);
         let params = Map::from_iter([("notifications".to_owned(), notifications)]);
         let params = rpc::modern_params(params, talk, id);
@@ -40,6 +68,15 @@ impl Stdio {
             // It is gone, or tells no more.
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Waits for the end of a child; dropped, it does so no more.
+struct Ended(Waiting, u64);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.forget(self.1);
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::upstream::talk::{Answers, Word};
 use proctor_model::EntryKind;
+use std::collections::HashSet;
 
 /// A shell that runs this, with `$RESULT`.
 fn shell(script: &str, result: &str) -> Stdio {
@@ -178,6 +179,66 @@ async fn too_much_is_the_fault_of_one_answer_alone() {
 }
 
 #[tokio::test]
+async fn a_child_that_writes_what_is_no_message_beside_its_answers_is_borne_with() {
+    let stdio = legacy(
+        r#"
+        *'"noisy"'*)
+            n=0; while [ $n -lt 40 ]; do echo 'loading'; echo; echo ' '; n=$((n+1)); done
+            answer '{"said":"here"}';;
+        *'"babbles"'*) while echo 'loading'; do :; done;;
+        "#,
+    );
+    let child = stdio.running().await.unwrap();
+    let talk = Talk::silent("a");
+    for _ in 0..4 {
+        let noisy = stdio.request(Request::own("noisy", Map::new(), &talk));
+        assert_eq!(said(noisy.await.unwrap()), "here");
+    }
+    assert!(!child.ended.load(Ordering::Acquire));
+    let babbles = stdio.request(Request::own("babbles", Map::new(), &talk));
+    assert_eq!(babbles.await.unwrap_err(), Failure::Broken);
+}
+
+#[tokio::test]
+async fn a_child_that_is_let_go_of_may_end_by_itself() {
+    let kept = tempfile::tempdir().unwrap();
+    // One ends with its input, another when it is asked to, and one not at all.
+    for (name, at_the_end) in [
+        ("input", "finish"),
+        (
+            "asked",
+            "trap 'finish; exit' TERM; while :; do sleep 0.02; done",
+        ),
+        ("never", "trap '' TERM; while :; do sleep 0.02; done"),
+    ] {
+        let file = kept.path().join(name);
+        let script = format!(
+            r#"
+            finish() {{ echo done > '{file}'; }}
+            read -r line; id=${{line#*\"id\":}}; id=${{id%%[,\}}]*}}
+            printf '{{"jsonrpc":"2.0","id":%s,"result":%s}}\n' "$id" "$RESULT"
+            while read -r line; do :; done
+            {at_the_end}"#,
+            file = file.display()
+        );
+        let stdio = shell(&script, LEGACY);
+        let running = stdio.running().await.unwrap();
+        let pid = running.child.lock().unwrap().as_ref().unwrap().0.id();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid.unwrap()).unwrap());
+        drop(running);
+        drop(stdio);
+        let gone = async {
+            while nix::sys::signal::killpg(pid, None).is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let gone = tokio::time::timeout(START_TIMEOUT, gone).await;
+        assert!(gone.is_ok(), "{name}");
+        assert_eq!(file.exists(), name != "never", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_taken_back_holds_nothing_up() {
     let stdio = legacy(
         r#"
@@ -206,6 +267,34 @@ async fn a_question_that_is_taken_back_holds_nothing_up() {
     };
     let taken_back = tokio::time::timeout(Duration::from_secs(8), Box::pin(both)).await;
     assert!(taken_back.is_ok(), "nobody waits for the reply any more");
+}
+
+#[tokio::test]
+async fn a_new_child_of_the_older_revisions_is_asked_for_what_is_watched() {
+    let stdio = Arc::new(legacy(
+        r#"
+        *'"resources/subscribe"'*)
+            answer '{}'
+            echo '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"docs://a"}}';;
+        *'"ends"'*) exit;;
+        "#,
+    ));
+    let mut news = stdio.news.subscribe();
+    let (wanted, talk) = (HashSet::from(["docs://a".into()]), Talk::watching(""));
+    for _ in 0..2 {
+        stdio.running.lock().await.not_before = Instant::now();
+        let listener = Arc::clone(&stdio);
+        let listening =
+            tokio::spawn(async move { listener.listen(&Talk::watching(""), &[]).await });
+        assert!(stdio.subscribe(&wanted, &talk).await);
+        let told = tokio::time::timeout(START_TIMEOUT, news.recv()).await;
+        assert_eq!(told.unwrap().unwrap(), News::Updated("docs://a".into()));
+        assert!(!listening.is_finished());
+        let ends = stdio.request(Request::own("ends", Map::new(), &talk));
+        assert_eq!(ends.await.unwrap_err(), Failure::Broken);
+        let over = tokio::time::timeout(START_TIMEOUT, listening).await;
+        assert_eq!(over.unwrap().unwrap(), Ok(()), "it is heard that it ended");
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ struct Requests {
     /// Requests to tell of something for ever: no word before an answer is about them.
     listening: HashMap<u64, Answers>,
     given_up: GivenUp,
+    /// The child is gone: it answers nothing any more.
+    ended: bool,
 }
 
 /// Requests that nobody waits for any more, and that the child may still work on.
@@ -100,14 +102,22 @@ impl Waiting {
     pub(super) fn wait(&self, id: u64) -> (Answered, mpsc::Receiver<Incoming>) {
         let (answer, answered) = oneshot::channel();
         let (words, said) = mpsc::channel(WORDS_WAITING);
-        self.requests().waiting.insert(id, Waiter { answer, words });
+        let mut requests = self.requests();
+        if !requests.ended {
+            requests.waiting.insert(id, Waiter { answer, words });
+        }
+        drop(requests);
         (answered, said)
     }
 
     /// Puts a request on the list that the child answers when it tells of nothing any more.
     pub(super) fn listen(&self, id: u64) -> Answered {
         let (answer, answered) = oneshot::channel();
-        self.requests().listening.insert(id, answer);
+        let mut requests = self.requests();
+        if !requests.ended {
+            requests.listening.insert(id, answer);
+        }
+        drop(requests);
         answered
     }
 
@@ -175,6 +185,7 @@ impl Waiting {
     /// The child is gone: nobody gets an answer.
     pub(super) fn end(&self) {
         let mut requests = self.requests();
+        requests.ended = true;
         requests.waiting.clear();
         requests.listening.clear();
     }

@@ -1,0 +1,96 @@
+//! The body of an operation, as an argument.
+
+use super::parameter::{Arguments, form_fence};
+use super::{Document, Unfit};
+use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody};
+use serde_json::{Map, Value, json};
+
+/// A kind of body that is offered.
+struct Kind<'v> {
+    media: &'v Value,
+    body: HttpBody,
+    /// Its name, where it is not the usual one.
+    content_type: Option<String>,
+}
+
+impl Document<'_> {
+    /// How the body is written, and as what where that is not the usual. An operation whose body can't be written is none: a
+    /// request without it would say something else.
+    pub(super) fn take_body(
+        &self,
+        arguments: &mut Arguments,
+        operation: &Value,
+    ) -> Result<Option<(HttpBody, Option<String>)>, Unfit> {
+        let Some(body) = operation.get("requestBody") else {
+            return Ok(None);
+        };
+        let body = self.resolved(body)?;
+        let required = body.get("required") == Some(&Value::Bool(true));
+        let content = body.get("content").and_then(Value::as_object);
+        let kind = content
+            .and_then(offered)
+            .ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
+        let mut schema = match kind.media.get("schema") {
+            Some(schema) => self.schema(schema, 0)?,
+            None => json!({}),
+        };
+        if kind.body == HttpBody::Form {
+            if !is_plain_form(kind.media) {
+                return Err(Unfit::LeaveOut(
+                    "fields of its form are encoded in a way that is not offered",
+                ));
+            }
+            form_fence(&mut schema);
+        }
+        arguments.properties.insert(BODY_ARGUMENT.into(), schema);
+        if required {
+            arguments.required.push(BODY_ARGUMENT.into());
+        }
+        Ok(Some((kind.body, kind.content_type)))
+    }
+}
+
+/// The kind of a body that is written: JSON, by whatever name, before a form.
+fn offered(content: &Map<String, Value>) -> Option<Kind<'_>> {
+    let kind = |wanted: &dyn Fn(&str) -> bool| {
+        let mut kinds = content.iter().map(|(name, media)| (essence(name), media));
+        kinds.find(|(name, _)| wanted(name))
+    };
+    let json = kind(&|name| name == "application/json").map(|(_, media)| (media, None));
+    let json = json.or_else(|| {
+        // RFC 6839, section 3.1.
+        let (name, media) = kind(&|name| name.ends_with("+json"))?;
+        Some((media, Some(name)))
+    });
+    if let Some((media, content_type)) = json {
+        return Some(Kind {
+            media,
+            body: HttpBody::Json,
+            content_type,
+        });
+    }
+    let (_, media) = kind(&|name| name == "application/x-www-form-urlencoded")?;
+    Some(Kind {
+        media,
+        body: HttpBody::Form,
+        content_type: None,
+    })
+}
+
+/// A media type without its parameters.
+fn essence(name: &str) -> String {
+    let essence = name.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+/// Whether all fields of a form are written as they are where nothing is said of them.
+fn is_plain_form(media: &Value) -> bool {
+    let encodings = media.get("encoding").and_then(Value::as_object);
+    encodings.into_iter().flatten().all(|(_, encoding)| {
+        let usual = |key: &str, usual: Value| encoding.get(key).is_none_or(|said| *said == usual);
+        let kind = encoding.get("contentType").and_then(Value::as_str);
+        usual("style", "form".into())
+            && usual("explode", true.into())
+            && kind.is_none_or(|kind| kind.trim().starts_with("text/plain"))
+    })
+}
