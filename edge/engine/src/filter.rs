@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -16,6 +16,7 @@ mod assigned;
 mod azure;
 mod back;
 mod birth;
+mod code;
 mod context;
 mod crypto;
 mod custom;
@@ -24,6 +25,7 @@ mod jwk;
 mod monero;
 mod mrz;
 mod named;
+mod names;
 mod national;
 mod network;
 mod number;
@@ -39,6 +41,7 @@ mod scan;
 mod spread;
 mod stream;
 mod text;
+mod url;
 mod vat;
 mod vault;
 mod vendor;

@@ -1,7 +1,7 @@
 //! E-mail addresses.
 
-use super::assigned;
 use super::text::{Text, alnum};
+use super::url;
 use crate::provenance::is_top_level;
 
 /// The address around an at sign: its range.
@@ -44,7 +44,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
         start = start.saturating_add(skip).saturating_add(width);
     }
     let whole = start < at && !text.slice(start, at).ends_with('.');
-    (whole && !is_password(text, start) && !assigned::is_in_url(text, at)).then_some((start, end))
+    (whole && !is_password(text, start) && !url::is_in_url(text, at)).then_some((start, end))
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.

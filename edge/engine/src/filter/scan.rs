@@ -11,7 +11,7 @@ use super::runs::{LONG, runs};
 use super::text::{Text, alnum};
 use super::{
     assigned, birth, crypto, email, jwk, mrz, named, national, network, options, pairs, payment,
-    phone, provider, spread, vat,
+    phone, provider, spread, url, vat,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -117,7 +117,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
             continue;
         }
         if text.from(at).starts_with("://")
-            && let Some((start, end, sure)) = assigned::url(text, at)
+            && let Some((start, end, sure)) = url::url(text, at)
         {
             found(start, end, Class::UrlCredentials, sure);
         }
