@@ -5,7 +5,7 @@
 //! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
-//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
+//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match, which `words` lists), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
@@ -46,6 +46,7 @@ mod vat;
 mod vault;
 mod vendor;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod class_tests;
@@ -308,8 +309,7 @@ impl Default for Filter {
     /// Without anything of a tenant's.
     fn default() -> Self {
         Self {
-            regions: Regions::new(phone::REGIONS.iter().copied())
-                .unwrap_or_else(|_| Regions::none()),
+            regions: Regions::usual(),
             custom: Custom::default(),
         }
     }

@@ -34,6 +34,11 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     let domain = host(domain)?;
     let end = from.saturating_add(domain.len());
     let local = text.text.get(start..at)?;
+    // `git@github.com:acme/app.git`: a path follows.
+    let path = text.at(end) == b':' && text.at(end.saturating_add(1)) > b' ';
+    if local == "git" && path {
+        return None;
+    }
     let begins = |c: char| !c.is_alphanumeric() && !c.is_ascii();
     let skip = (!local.is_ascii()).then(|| local.rfind(begins)).flatten();
     if let Some(skip) = skip {
@@ -128,6 +133,8 @@ mod tests {
             ("pkg@1.2.3", None),
             ("icon@2x.png", None),
             ("clip@2x.mov", None),
+            ("clone git@github.com:acme/app.git", None),
+            ("mail git@github.com: now", Some("git@github.com")),
             ("getty@tty1.service", None),
             ("bob@db1.corp.internal", Some("bob@db1.corp.internal")),
             ("BOB@EXAMPLE.ORG", Some("BOB@EXAMPLE.ORG")),

@@ -22,6 +22,9 @@ use std::sync::LazyLock;
 /// in words.
 const LONE_WITHIN: usize = 40;
 
+/// Words with digits that are shorter have nothing to do with numbers if no other digits are near, in bytes.
+const SHORT: usize = 8;
+
 /// Longest whole part of a decimal that is looked at, in digits.
 const WHOLE_DIGITS_MAX: usize = 24;
 
@@ -208,6 +211,11 @@ impl Numbers<'_> {
         let text = self.text;
         let word = text.slice(from, to);
         let bytes = word.as_bytes();
+        // `q3`, `x86`: of what has so few digits near only the address of a card is written with dots.
+        let dotted = text.at(to) == b'.' || text.before(from) == b'.';
+        if bytes.len() < SHORT && !dotted && self.is_lone(from) {
+            return None;
+        }
         // `1.23456789e-05`
         if bytes.first().is_some_and(u8::is_ascii_digit) && self.is_fraction(from) {
             return None;
@@ -300,8 +308,19 @@ impl Numbers<'_> {
                 .chain([letter]);
             id.iter_mut().zip(letters).for_each(|(slot, b)| *slot = b);
             let end = letter_at.saturating_add(1);
-            let fits = national::es_dni(&id) && !self.said(start, end).speaks_against(Class::EsDni);
-            return fits.then_some((start, end, Class::EsDni, Confidence::High));
+            // A letter that stands apart is a word more often: `On 20240118 a new file`.
+            let parted = text.at(to) == b' ';
+            let is_word = parted && letter != text.at(letter_at);
+            if is_word || !national::es_dni(&id) {
+                return None;
+            }
+            let said = self.said(start, end);
+            let sure = match parted && digits == 8 && !said.speaks_for(Class::EsDni) {
+                true => Confidence::Medium,
+                false => Confidence::High,
+            };
+            let against = said.speaks_against(Class::EsDni);
+            return (!against).then_some((start, end, Class::EsDni, sure));
         }
         let blanks: &[usize] = match digits {
             2 => &[2, 5, 8, 11],
@@ -389,7 +408,7 @@ impl Numbers<'_> {
     /// Digits, and further groups of digits behind.
     fn number(&mut self, from: usize, to: usize, found: &mut Found<'_>) -> Option<usize> {
         let text = self.text;
-        if self.is_lone(from) {
+        if self.is_lone(from) || self.is_alone(from, to) {
             return None;
         }
         let number = Number::read(text, from);
@@ -432,11 +451,24 @@ impl Numbers<'_> {
     /// Whether so few digits stand here that they are nothing: not even an IPv4 address or a date. The commonest numbers.
     fn is_lone(&self, from: usize) -> bool {
         let near = self.text.bytes(from, from.saturating_add(LONE_WITHIN));
+        // What is looked for has no quotation mark inside: in JSON most numbers are soon known to be alone.
+        let length = memchr::memchr(b'"', near).unwrap_or(near.len());
+        let near = near.get(..length).unwrap_or_default();
         // A byte counts them all: no register is wider than it has to be.
         let digits = near.iter().fold(0_u8, |digits, b| {
             digits.wrapping_add(b.is_ascii_digit().into())
         });
         digits < 4 && self.text.at(from.saturating_add(2)) != b'-'
+    }
+
+    /// Whether three to six digits have nothing beside them that another part of a number could be joined by: `1482,`.
+    /// Nothing that is looked for is so short.
+    fn is_alone(&self, from: usize, to: usize) -> bool {
+        let joins = |b: u8| {
+            alnum(b) || matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+') || b >= 0x80
+        };
+        let few = (3..=6).contains(&to.saturating_sub(from));
+        few && !joins(self.text.at(to)) && self.text.before(from) != b'.'
     }
 
     /// Whether the digits at `from` stand behind a decimal point: of random ones, every fiftieth row of sixteen is a card
@@ -464,10 +496,14 @@ impl Numbers<'_> {
         let called = said.speaks_for(Class::IpAddress);
         let other =
             network::is_version(text, from, end) || (!called && network::is_other(text, from, end));
-        if joined || other || said.speaks_against(Class::IpAddress) {
+        if joined || other {
             return Some(end);
         }
-        found(from, end, Class::IpAddress, Confidence::High);
+        let sure = match said.speaks_against(Class::IpAddress) {
+            true => Confidence::Low,
+            false => Confidence::High,
+        };
+        found(from, end, Class::IpAddress, sure);
         Some(end)
     }
 
@@ -510,7 +546,9 @@ impl Numbers<'_> {
                     .then_some((end, Confidence::High))
             })
         };
-        let article = whole.is_some_and(|(digits, _)| payment::is_article(digits));
+        let rare =
+            |(digits, _): (&[u8], usize)| payment::is_article(digits) || payment::is_rare(digits);
+        let rare = whole.is_some_and(rare);
         let (end, sure) = whole
             .map(|(_, end)| (end, Confidence::Medium))
             .or_else(grouped)?;
@@ -521,7 +559,7 @@ impl Numbers<'_> {
         }
         let sure = match sure {
             _ if said.speaks_for(Class::PaymentCard) => Confidence::High,
-            Confidence::Medium if article || said.speaks_against(Class::PaymentCard) => {
+            Confidence::Medium if rare || said.speaks_against(Class::PaymentCard) => {
                 Confidence::Low
             }
             sure => sure,
@@ -533,6 +571,10 @@ impl Numbers<'_> {
     /// Of the states' ids that fit, the one that words speak for, else the one that is most sure.
     fn id(&mut self, from: usize, number: &Number, found: &mut Found<'_>) -> Option<usize> {
         let mut best: Option<(bool, Confidence, usize, Class)> = None;
+        let joint = self.joint(from);
+        if joint == Some(Joint::Digit) {
+            return None;
+        }
         let fraction = self.is_fraction(from);
         for id in IDS.iter().filter(|id| number.may_have(id.digits)) {
             let plain = number
@@ -565,8 +607,13 @@ impl Numbers<'_> {
             let spoken_for = said.speaks_for(id.class);
             let other =
                 said.speaks_against(id.class) || (in_one_run && said.speaks_for(Class::Phone));
+            // What was made up as an example is somebody's where it is called so.
+            let made_up = id.class == Class::UsSsn && national::monotonous(digits);
+            let behind_letters = joint == Some(Joint::Letter);
             let sure = match sure {
-                _ if !valid && !spoken_for => continue,
+                _ if (made_up || behind_letters) && !spoken_for => continue,
+                // By its name alone, and no name that other ids have.
+                _ if !valid && !said.names(id.class) => continue,
                 _ if !valid => Confidence::Medium,
                 Confidence::Low if spoken_for => Confidence::Medium,
                 _ if spoken_for => Confidence::High,
@@ -585,9 +632,20 @@ impl Numbers<'_> {
         (sure > Confidence::Low).then_some(end)
     }
 
+    /// What a dash joins to the digits at `from`, before them.
+    fn joint(&self, from: usize) -> Option<Joint> {
+        let dash = from.checked_sub(1).filter(|at| self.text.at(*at) == b'-')?;
+        match self.text.before(dash) {
+            b if b.is_ascii_digit() => Some(Joint::Digit),
+            b if b.is_ascii_alphabetic() => Some(Joint::Letter),
+            _ => None,
+        }
+    }
+
     fn phone(&mut self, from: usize, found: &mut Found<'_>) -> Option<usize> {
         let text = self.text;
         let before = text.before(from);
+        let code = text.run(from, 4, |b| b.is_ascii_digit());
         let start = match before {
             b'+' => from.saturating_sub(1),
             b'(' if text.before(from.saturating_sub(1)) == b'+' => from.saturating_sub(2),
@@ -596,6 +654,8 @@ impl Numbers<'_> {
         };
         let start = match text.before(start) {
             b'+' if text.at(start) == b'(' => start.saturating_sub(1),
+            // `(+44) 20 7946 0958`, but not what stands in brackets as a whole.
+            b'(' if text.at(start) == b'+' && text.at(code) == b')' => start.saturating_sub(1),
             _ => start,
         };
         let outside = text.before(start);
@@ -674,6 +734,13 @@ impl Numbers<'_> {
             && network::mac(self.text.slice(from, end), '-'))
         .then_some(end)
     }
+}
+
+/// What stands before a dash that stands before a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joint {
+    Digit,
+    Letter,
 }
 
 fn upper(bytes: &[u8]) -> Vec<u8> {
