@@ -148,6 +148,11 @@ impl Filter {
         }
     }
 
+    /// Whether the tenant looks for something of its own, which may be of any length.
+    fn has_own(&self) -> bool {
+        !self.custom.names().is_empty()
+    }
+
     /// Everything in a text, in order of place and without overlap. `key` is what the text is called where it stands
     /// (the key of a JSON member), or empty.
     #[must_use]

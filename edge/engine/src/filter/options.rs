@@ -206,8 +206,8 @@ fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
     (password.len() >= 3 && !placeholder(password)).then_some((start, end))
 }
 
-/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or the same in
-/// YAML; `at` is where the second colon stands.
+/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or `key`, or the
+/// same in YAML; `at` is where the second colon stands.
 pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
     let quote = usize::from(is_quote(text.before(at)));
     let value_end = at.saturating_sub(quote);
@@ -223,9 +223,14 @@ pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, C
     let name_start = text.run_back(name_end, NAME_BYTES_MAX, is_name);
     let colon = |b: u8| is_quote(b) || matches!(b, b' ' | b':');
     let label_end = text.run_back(name_start, 5, colon);
-    let label = text.bytes(label_end.saturating_sub(4), label_end);
+    let label = |label: &[u8]| {
+        let from = label_end.saturating_sub(label.len());
+        text.bytes(from, label_end).eq_ignore_ascii_case(label)
+    };
+    // `{"key": …, "value": …}`, but not `"apiKey": …`.
+    let key = || label(b"key") && !is_name(text.before(label_end.saturating_sub(3)));
     let parted = name_end < value_start && label_end < name_start;
-    if !parted || !label.eq_ignore_ascii_case(b"name") {
+    if !parted || !(label(b"name") || key()) {
         return None;
     }
     let kind = kind_of(text.slice(name_start, name_end))?;
@@ -275,6 +280,11 @@ mod tests {
                 "{\"name\":\"DB_PASSWORD\",\"value\":\"hunter22\"}",
                 "hunter22",
             ),
+            (
+                "{\"Name\":\"DB_PASSWORD\",\"Value\":\"hunter22\"}",
+                "hunter22",
+            ),
+            ("{\"key\":\"password\",\"value\":\"hunter22\"}", "hunter22"),
             ("- name: DB_PASSWORD\n  value: s3cr3t-Pa55", "s3cr3t-Pa55"),
         ] {
             assert_eq!(secrets(text), [value], "{text}");
@@ -303,6 +313,7 @@ mod tests {
             "<label>Password</label><th>password</th>",
             "{\"name\":\"color\",\"value\":\"hunter22\"}",
             "{\"name\":\"DB_PASSWORD\",\"type\":\"hunter22\"}",
+            "{\"sortKey\":\"password\",\"value\":\"hunter22\"}",
         ] {
             assert!(secrets(text).is_empty(), "{text}: {:?}", secrets(text));
         }

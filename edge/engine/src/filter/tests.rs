@@ -413,6 +413,14 @@ fn keys_numbers_and_nested_values_are_treated() {
         .map(|f| (f.class.as_str(), f.count))
         .collect();
     assert_eq!(counts, [("email", 2), ("payment_card", 1)]);
+    for pair in [
+        json!({"name": "DB_PASSWORD", "value": "hunter22"}),
+        json!({"Name": "DB_PASSWORD", "Value": "hunter22"}),
+        json!({"key": "password", "value": "hunter22", "type": "text"}),
+    ] {
+        let altered = inbound(&rules).treat(&pair).altered.unwrap();
+        assert!(altered.to_string().contains("[SECRET]"), "{altered}");
+    }
     let clean = json!({"q": "nothing here", "n": [1, 2.5, null]});
     assert_eq!(inbound(&rules).treat(&clean).altered, None);
 }
@@ -476,6 +484,33 @@ fn a_tenants_patterns_and_words_are_classes_and_are_bounded() {
         inbound(&own).treat_text(text).altered.as_deref(),
         Some("case [CASE_NO] of [PROJECTS], not kestrels")
     );
+    let short = rules(json!({
+        "rules": [{"classes": ["cvv", "banks"], "action": "redact"}],
+        "patterns": [{"name": "cvv", "regex": "\\b[0-9]{3}\\b", "context": ["cvv"]}],
+        "words": [{"name": "banks", "words": ["UBS"]}],
+    }));
+    let value = json!({"cvv": "123", "n": {"cvv": 123}, "of": "UBS", "no": 12});
+    let expect = json!({"cvv": "[CVV]", "n": {"cvv": "[CVV]"}, "of": "[BANKS]", "no": 12});
+    assert_eq!(inbound(&short).treat(&value).altered, Some(expect));
+    let folded = rules(json!({
+        "rules": [{"classes": ["names"], "action": "redact"}],
+        "words": [{"name": "names", "words": ["Müller", "Cafe\u{301} Noir", "Smith"]}],
+    }));
+    for (text, expect) in [
+        (
+            "an Müller, MÜLLER; mu\u{308}ller!",
+            "an [NAMES], [NAMES]; [NAMES]!",
+        ),
+        ("im café noir", "im [NAMES]"),
+        ("für smith", "für [NAMES]"),
+        ("smith", "[NAMES]"),
+    ] {
+        let altered = inbound(&folded).treat_text(text).altered;
+        assert_eq!(altered.as_deref(), Some(expect), "{text}");
+    }
+    for text in ["Muller, Müllers", "smithé", "caf\u{e9}s noir"] {
+        assert_eq!(inbound(&folded).treat_text(text).altered, None, "{text}");
+    }
     let problem =
         |document: Value| Rules::compile(&serde_json::from_value(document).unwrap()).unwrap_err();
     assert!(matches!(
