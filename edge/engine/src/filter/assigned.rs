@@ -39,9 +39,11 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
         }
     };
     let mut from = at.saturating_add(1);
-    let site = match is_variable(name) && name_end == at && text.at(at) == b'=' {
-        true => Site::Variable,
-        false => Site::Code,
+    let joined = name_end == at && text.at(at) == b'=';
+    let site = match joined {
+        true if is_variable(name) => Site::Variable,
+        true if name.starts_with("--") => Site::Command,
+        _ => Site::Code,
     };
     // `:=`, `==`, `=>`
     if matches!(text.at(from), b'=' | b'>') {
@@ -78,7 +80,7 @@ pub(super) fn value(
     kind: Kind,
     site: Site,
 ) -> Option<(usize, usize, Class, Confidence)> {
-    let mut start = at;
+    let mut start = code::literal(text, at);
     // JSON inside of JSON has its quotes escaped.
     let slashes = text.run(start, 3, |b| b == b'\\').saturating_sub(start);
     let opened = start.saturating_add(slashes);
@@ -463,6 +465,14 @@ mod tests {
             ("password = $this->password1", None),
             ("login(user, password=DB_PASSWORD)", None),
             ("DB_PASSWORD=CorrectHorse", Some("CorrectHorse")),
+            ("tool --password=CorrectHorse", Some("CorrectHorse")),
+            ("tool --password=required", None),
+            ("password = b\"hunter22\"", Some("hunter22")),
+            ("password = f\"{user}\"", None),
+            (
+                "static TOKEN: &[u8] = b\"Zx81qLmP09aBcD77\";",
+                Some("Zx81qLmP09aBcD77"),
+            ),
             ("DB_PASSWORD=correcthorse", Some("correcthorse")),
             ("DB_PASSWORD=changethis", None),
             ("DB_PASSWORD=get_password()", None),

@@ -37,6 +37,14 @@ fn is_quote(b: u8) -> bool {
     matches!(b, b'"' | b'\'' | b'`')
 }
 
+/// Past the letter that says of what kind a text in quotation marks is: `b"…"`, `@"…"`. Those that stand for more than
+/// they say (`f"…"`) have none here.
+pub(super) fn literal(text: Text<'_>, at: usize) -> usize {
+    let next = at.saturating_add(1);
+    let marked = matches!(text.at(at), b'b' | b'r' | b'u' | b'L' | b'@') && is_quote(text.at(next));
+    if marked { next } else { at }
+}
+
 /// What a declaration with a type says of its value, and where that begins: `apiKey: string = "…"`, `var apiKey string =
 /// "…"`, where `at` is the equals sign.
 pub(super) fn declared(text: Text<'_>, at: usize) -> Option<(Kind, usize)> {
@@ -45,7 +53,7 @@ pub(super) fn declared(text: Text<'_>, at: usize) -> Option<(Kind, usize)> {
         return None;
     }
     let value = text.run(at.saturating_add(1), 4, |b| b == b' ');
-    if !is_quote(text.at(value)) {
+    if !is_quote(text.at(literal(text, value))) {
         return None;
     }
     let end = text.run_back(at, 4, |b| b == b' ');

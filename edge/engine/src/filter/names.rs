@@ -1,6 +1,7 @@
 //! Names that give values away: what a member, a variable or an option is called.
 
 use super::text::{Text, alnum};
+use std::sync::LazyLock;
 
 /// Longest name that is looked at, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -23,41 +24,37 @@ pub(super) enum Kind {
 }
 
 /// One bit for each letter of a word.
-const fn letters(word: &[u8]) -> u32 {
-    let mut set = 0;
-    let mut rest = word;
-    while let [first, more @ ..] = rest {
-        set |= letter(*first);
-        rest = more;
-    }
-    set
+fn letters(word: &str) -> u32 {
+    word.bytes().fold(0, |set, b| set | letter(b))
 }
 
-const fn letter(b: u8) -> u32 {
-    if b.is_ascii_alphabetic() {
-        1_u32 << (b & 31)
-    } else {
-        0
+fn letter(b: u8) -> u32 {
+    match b.is_ascii_alphabetic() {
+        true => 1_u32.wrapping_shl(u32::from(b & 31)),
+        false => 0,
     }
 }
 
-/// Letters of the words of which every name of a secret has one in it.
-const SPEAKING: [u32; 10] = [
-    letters(b"pass"),
-    letters(b"pwd"),
-    letters(b"secret"),
-    letters(b"token"),
-    letters(b"key"),
-    letters(b"credential"),
-    letters(b"authorization"),
-    letters(b"bearer"),
-    letters(b"kennwort"),
-    letters(b"contrasena"),
-];
+/// Words of which every name of a secret has one in it, by their letters.
+static SPEAKING: LazyLock<[u32; 10]> = LazyLock::new(|| {
+    let words = [
+        "pass",
+        "pwd",
+        "secret",
+        "token",
+        "key",
+        "credential",
+        "authorization",
+        "bearer",
+        "kennwort",
+        "contrasena",
+    ];
+    words.map(letters)
+});
 
 /// Whether a name has the letters of one of these words. Most that stand before a sign have not, and are known by it.
 fn may_speak(name: &str) -> bool {
-    let set = name.bytes().fold(0, |set, b| set | letter(b));
+    let set = letters(name);
     SPEAKING.iter().any(|word| set & word == *word)
 }
 
