@@ -5,7 +5,7 @@
 //! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
-//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match, which `words` lists), the classes (`email`,
+//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
@@ -21,6 +21,7 @@ mod context;
 mod crypto;
 mod custom;
 mod email;
+mod ids;
 mod jwk;
 mod monero;
 mod mrz;
@@ -29,6 +30,7 @@ mod names;
 mod national;
 mod network;
 mod number;
+mod numbers;
 mod options;
 mod pairs;
 mod payment;

@@ -106,7 +106,8 @@ pub(super) fn value(
     };
     let mut end = text.run(start, JUDGED_BYTES_MAX, |b| !stop(b));
     let is_long = end.saturating_sub(start) >= JUDGED_BYTES_MAX;
-    let in_connection = |end: usize| kind == Kind::Password && in_connection_string(text, at, end);
+    let is_password = matches!(kind, Kind::Password | Kind::Connection);
+    let in_connection = |end: usize| is_password && in_connection_string(text, at, end);
     let is_code = |end: usize| {
         let is_variable = site == Site::Variable;
         !quoted
@@ -481,6 +482,10 @@ mod tests {
             ("MYSQL_PASS: s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             (
                 "Server=db;User Id=sa;Password=CorrectHorse;",
+                Some("CorrectHorse"),
+            ),
+            (
+                "Server=db;Uid=sa;Pwd=CorrectHorse;",
                 Some("CorrectHorse"),
             ),
             (
