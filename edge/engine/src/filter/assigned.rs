@@ -484,10 +484,7 @@ mod tests {
                 "Server=db;User Id=sa;Password=CorrectHorse;",
                 Some("CorrectHorse"),
             ),
-            (
-                "Server=db;Uid=sa;Pwd=CorrectHorse;",
-                Some("CorrectHorse"),
-            ),
+            ("Server=db;Uid=sa;Pwd=CorrectHorse;", Some("CorrectHorse")),
             (
                 "const apiKey: string = \"9f8e7d6c5b4a39281706\"",
                 Some("9f8e7d6c5b4a39281706"),

@@ -1,7 +1,7 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
 use super::text::Text;
-use super::words::{AGAINST, FOR, NUMBERING};
+use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -64,14 +64,14 @@ impl Said {
 
     /// Whether a word speaks for this class.
     pub(super) fn speaks_for(self, class: Class) -> bool {
-        self.bits != 0 && bits_of(class).any(|bits| self.bits & bits != 0)
+        self.bits != 0 && (self.names(class) || self.bits & also(class) != 0)
     }
 
     /// Whether a word speaks for this class that nothing else is called by.
     pub(super) fn names(self, class: Class) -> bool {
-        bits_of(class)
-            .next()
-            .is_some_and(|bits| self.bits & bits != 0)
+        FOR.iter()
+            .position(|(known, _)| *known == class)
+            .is_some_and(|at| self.bits & bit(at) != 0)
     }
 
     /// Whether a word speaks against, and none for the class.
@@ -85,12 +85,10 @@ impl Said {
     }
 }
 
-/// The bits of a class, that of the words which are its own first.
-fn bits_of(class: Class) -> impl Iterator<Item = u64> {
-    let known = FOR.iter().enumerate();
-    known
-        .filter(move |(_, (known, _))| *known == class)
-        .map(|(at, _)| bit(at))
+/// The bit of a class for words by which others are called too; none for most.
+fn also(class: Class) -> u64 {
+    let at = FOR_ALSO.iter().position(|(known, _)| *known == class);
+    at.map_or(0, |at| bit(FOR.len().saturating_add(at)))
 }
 
 fn bit(at: usize) -> u64 {
@@ -131,16 +129,20 @@ impl Words {
 const BUCKETS: usize = 1024;
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
-    let speaking = FOR.iter().enumerate().flat_map(|(at, (class, words))| {
-        let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
-        let spoken = move |word: &&'static str| Spoken {
-            word: word.as_bytes(),
-            whole: false,
-            with_ids,
-            said: Said::of(bit(at)),
-        };
-        words.iter().map(spoken)
-    });
+    let speaking = FOR
+        .iter()
+        .chain(FOR_ALSO)
+        .enumerate()
+        .flat_map(|(at, (class, words))| {
+            let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
+            let spoken = move |word: &&'static str| Spoken {
+                word: word.as_bytes(),
+                whole: false,
+                with_ids,
+                said: Said::of(bit(at)),
+            };
+            words.iter().map(spoken)
+        });
     let against = AGAINST.iter().map(|word| Spoken {
         word: word.trim_end_matches('*').as_bytes(),
         whole: word.bytes().all(|b| b.is_ascii_alphanumeric()),

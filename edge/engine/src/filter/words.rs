@@ -2,7 +2,7 @@
 
 use proctor_model::content::ContentClass as Class;
 
-/// Beginnings of words that speak for a class, in lower case. A class that comes twice is not called by the second ones.
+/// Beginnings of words that speak for a class, in lower case.
 pub(super) const FOR: &[(Class, &[&str])] = &[
     (
         Class::Phone,
@@ -237,9 +237,10 @@ pub(super) const FOR: &[(Class, &[&str])] = &[
             "bday",
         ],
     ),
-    // Beside the class's own, further above: much else is called so.
-    (Class::InAadhaar, &["uid"]),
 ];
+
+/// Words that speak for a class by which much else is called too.
+pub(super) const FOR_ALSO: &[(Class, &[&str])] = &[(Class::InAadhaar, &["uid"])];
 
 /// Words that speak against any number's being personal. With a star, or with what is no letter in them, they are
 /// beginnings: `Rechnungsnummer`.
