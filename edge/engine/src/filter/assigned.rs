@@ -110,9 +110,10 @@ pub(super) fn value(
     let in_connection = |end: usize| is_password && in_connection_string(text, at, end);
     let is_code = |end: usize| {
         let is_variable = site == Site::Variable;
+        let is_type = || kind == Kind::Key && !is_variable && code::is_type(text.slice(start, end));
         !quoted
             && site != Site::Command
-            && code::is_expression(text, start, end, is_variable)
+            && (code::is_expression(text, start, end, is_variable) || is_type())
             && !in_connection(end)
     };
     let is_secret = |end: usize| {
@@ -203,7 +204,15 @@ pub(super) fn stands_in(lower: &str) -> bool {
     let starts = [
         "${", "$(", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
     ];
-    starts.iter().any(|start| lower.starts_with(start))
+    starts.iter().any(|start| lower.starts_with(start)) || is_template(lower)
+}
+
+/// `{token}`: what is filled in later. Without quotation marks, a value ends before the second bracket.
+fn is_template(value: &str) -> bool {
+    let name = value
+        .strip_prefix('{')
+        .map(|name| name.trim_end_matches('}'));
+    name.is_some_and(|name| name.bytes().all(|b| alnum(b) || matches!(b, b'_' | b'.')))
 }
 
 /// What a password is called, as texts of a program say it in the language of who uses it.
@@ -266,6 +275,9 @@ pub(super) fn placeholder(value: &str) -> bool {
         "function",
         "config.",
         "settings.",
+        // What a form asks of a field.
+        "required|",
+        "nullable|",
         "request.",
     ];
     let whole = [
@@ -465,6 +477,13 @@ mod tests {
             ("password = config2[\"db\"][\"password\"]", None),
             ("password = $this->password1", None),
             ("login(user, password=DB_PASSWORD)", None),
+            ("WHERE password = @Password", None),
+            ("token: OAuth2TokenResponse", None),
+            ("token = oauth2Client.credentials.accessToken", None),
+            ("token = Zx81qLmP09aBcD77tR4w", Some("Zx81qLmP09aBcD77tR4w")),
+            ("\"Authorization\": \"Bearer {access_token_v2}\"", None),
+            ("url = f'/x?token={access_token_v2}'", None),
+            ("'password' => 'required|string|min:8'", None),
             ("DB_PASSWORD=CorrectHorse", Some("CorrectHorse")),
             ("tool --password=CorrectHorse", Some("CorrectHorse")),
             ("tool --password=required", None),

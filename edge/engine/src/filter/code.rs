@@ -21,10 +21,46 @@ pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variabl
         (b'>', Some((b'-', front))) => front,
         _ => value,
     };
+    // `@password`: a parameter of SQL, or what belongs to an object of Ruby's.
+    let value = value.strip_prefix(b"@").unwrap_or(value);
     let opens = value.iter().position(|b| matches!(b, b'(' | b'['));
     match opens.and_then(|opens| value.get(..opens)) {
         Some(head) => head.iter().all(|b| is_path(*b)) && !(head.is_empty() && is_variable),
         None => !is_variable && value.iter().all(|b| is_path(*b) && !b.is_ascii_digit()),
+    }
+}
+
+/// Most digits in the name of a type.
+const TYPE_DIGITS_MAX: usize = 3;
+
+/// Whether a value without quotation marks is the name of a type or the path to a field that has a digit in it:
+/// `OAuth2TokenResponse`. A key that machines made turns from one kind of character to another far more often.
+pub(super) fn is_type(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let next = bytes.iter().skip(1);
+    let turns = bytes
+        .iter()
+        .zip(next)
+        .filter(|(a, b)| kind(**a) != kind(**b))
+        .count();
+    let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
+    let humps = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    let parts = humps || bytes.contains(&b'.');
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|b| is_path(*b))
+        && !bytes.iter().all(u8::is_ascii_hexdigit)
+        && count(u8::is_ascii_digit) <= TYPE_DIGITS_MAX
+        && parts
+        && turns.saturating_mul(3) <= bytes.len()
+}
+
+/// Kinds of characters.
+fn kind(b: u8) -> u8 {
+    match b {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        _ => 3,
     }
 }
 
