@@ -5,8 +5,8 @@
 //! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
-//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
+//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -16,17 +16,21 @@ mod assigned;
 mod azure;
 mod back;
 mod birth;
+mod code;
 mod context;
 mod crypto;
 mod custom;
 mod email;
+mod ids;
 mod jwk;
 mod monero;
 mod mrz;
 mod named;
+mod names;
 mod national;
 mod network;
 mod number;
+mod numbers;
 mod options;
 mod pairs;
 mod payment;
@@ -39,10 +43,12 @@ mod scan;
 mod spread;
 mod stream;
 mod text;
+mod url;
 mod vat;
 mod vault;
 mod vendor;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod class_tests;
@@ -142,6 +148,11 @@ impl Filter {
             Class::Known(class) => class.as_str(),
             Class::Custom(at) => self.custom_name(at),
         }
+    }
+
+    /// Whether the tenant looks for something of its own, which may be of any length.
+    fn has_own(&self) -> bool {
+        !self.custom.names().is_empty()
     }
 
     /// Everything in a text, in order of place and without overlap. `key` is what the text is called where it stands
@@ -305,8 +316,7 @@ impl Default for Filter {
     /// Without anything of a tenant's.
     fn default() -> Self {
         Self {
-            regions: Regions::new(phone::REGIONS.iter().copied())
-                .unwrap_or_else(|_| Regions::none()),
+            regions: Regions::usual(),
             custom: Custom::default(),
         }
     }

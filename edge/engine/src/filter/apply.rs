@@ -72,7 +72,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// Shortest text that is looked at, in bytes: nothing that is looked for is shorter.
+/// Shortest text that is looked at, in bytes: nothing that is looked for is shorter, but for what a tenant looks for.
 const TEXT_LEAST: usize = 4;
 
 impl Content<'_> {
@@ -262,11 +262,16 @@ struct Walk<'a> {
     credentials: Vec<&'a str>,
 }
 
+/// Members that say what the one called `value` beside them is of.
+const NAMES: [&str; 6] = ["name", "Name", "NAME", "key", "Key", "KEY"];
+
 /// What a member's value is called: `{"name": "DB_PASSWORD", "value": …}` says it beside.
 fn called<'m>(members: &'m Map<String, Value>, key: &'m str) -> &'m str {
-    let name = || members.get("name").and_then(Value::as_str);
-    let beside = (key == "value").then(name).flatten();
-    beside.unwrap_or(key)
+    if !key.eq_ignore_ascii_case("value") {
+        return key;
+    }
+    let name = |member: &&str| members.get(*member).and_then(Value::as_str);
+    NAMES.iter().find_map(name).unwrap_or(key)
 }
 
 impl<'a> Walk<'a> {
@@ -383,7 +388,7 @@ impl<'a> Walk<'a> {
     }
 
     fn text(&mut self, text: &str, key: &str) -> Option<String> {
-        if text.len() < TEXT_LEAST {
+        if text.len() < TEXT_LEAST && !self.content.rules.filter().has_own() {
             return None;
         }
         let found = self.content.rules.filter().find(text, key);

@@ -1,6 +1,7 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
 use super::text::Text;
+use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -10,297 +11,12 @@ pub(super) const BEFORE: usize = 56;
 /// How far behind it.
 const BEHIND: usize = 24;
 
-/// Beginnings of words that speak for a class, in lower case.
-const FOR: &[(Class, &[&str])] = &[
-    (
-        Class::Phone,
-        &[
-            "phone",
-            "tel",
-            "mobile",
-            "cell",
-            "call ",
-            "call me",
-            "fax",
-            "whatsapp",
-            "sms",
-            "contact",
-            "dial",
-            "handy",
-            "mobil",
-            "celular",
-            "móvil",
-            "movil",
-            "portable",
-            "komórk",
-            "telefon",
-            "téléphone",
-            "teléfono",
-            "ring me",
-            "reach me",
-            "reach us",
-            "hotline",
-            "rufnummer",
-            "voicemail",
-            "text me",
-            "text us",
-            "numéro",
-            "call us",
-            "office",
-        ],
-    ),
-    (
-        Class::PaymentCard,
-        &[
-            "card",
-            "credit",
-            "debit",
-            "visa",
-            "mastercard",
-            "amex",
-            "american express",
-            "maestro",
-            "cvv",
-            "cvc",
-            "pan",
-            "diners",
-            "discover",
-            "jcb",
-            "karte",
-            "carte",
-            "tarjeta",
-            "carta",
-            "karta",
-            "cartão",
-            "kreditkart",
-            "payment",
-        ],
-    ),
-    (
-        Class::Iban,
-        &[
-            "iban", "account", "konto", "compte", "cuenta", "rekening", "bank",
-        ],
-    ),
-    (
-        Class::UsSsn,
-        &[
-            "ssn",
-            "social sec",
-            "social-sec",
-            "social_sec",
-            "socialsec",
-            "soc sec",
-            "ss#",
-            "ss #",
-        ],
-    ),
-    (
-        Class::UkNino,
-        &[
-            "nino",
-            "national insurance",
-            "ni number",
-            "ni no",
-            "insurance number",
-        ],
-    ),
-    (
-        Class::NlBsn,
-        &["bsn", "burgerservice", "sofi", "citizen service"],
-    ),
-    (
-        Class::DeTaxId,
-        &[
-            "steuer",
-            "tax id",
-            "tax identification",
-            "idnr",
-            "id-nr",
-            "identifikationsnummer",
-            "tin",
-            "tax_id",
-            "taxid",
-            "tax number",
-        ],
-    ),
-    (
-        Class::FrNir,
-        &[
-            "sécurité sociale",
-            "securite sociale",
-            "nir",
-            "sécu",
-            "insee",
-            "social security",
-            "numéro de sécu",
-        ],
-    ),
-    (
-        Class::EsDni,
-        &["dni", "nie", "nif", "documento nacional", "identidad"],
-    ),
-    (
-        Class::ItCodiceFiscale,
-        &[
-            "codice fiscale",
-            "c.f.",
-            "cod. fisc",
-            "fiscal code",
-            "codfisc",
-        ],
-    ),
-    (Class::PlPesel, &["pesel"]),
-    (
-        Class::InAadhaar,
-        &["aadhaar", "aadhar", "adhaar", "uidai", "uid"],
-    ),
-    (Class::BrCpf, &["cpf", "cadastro de pessoa", "contribuinte"]),
-    (
-        Class::EuVat,
-        &[
-            "vat",
-            "ust",
-            "umsatzsteuer",
-            "tva",
-            "iva",
-            "btw",
-            "mwst",
-            "partita iva",
-            "p.iva",
-            "nip",
-            "cif",
-            "moms",
-            "alv",
-            "tax",
-            "uid-n",
-            "dph",
-        ],
-    ),
-    (
-        Class::IpAddress,
-        &[
-            "ip", "host", "server", "addr", "subnet", "gateway", "client", "dns", "connect",
-            "ping", "login", "log in",
-        ],
-    ),
-    (
-        Class::MacAddress,
-        &["mac", "hardware address", "ethernet", "bssid", "device"],
-    ),
-    (
-        Class::CryptoAddress,
-        &[
-            "bitcoin", "btc", "ethereum", "eth", "wallet", "crypto", "litecoin", "ltc", "address",
-        ],
-    ),
-    (
-        Class::DateOfBirth,
-        &[
-            "born",
-            "birth",
-            "dob",
-            "d.o.b",
-            "geboren",
-            "geburt",
-            "geb.",
-            "naissance",
-            "née",
-            "né le",
-            "nacimiento",
-            "nacid",
-            "nascita",
-            "nato il",
-            "nata il",
-            "urodz",
-            "nascimento",
-            "nascid",
-            "geboorte",
-            "birthday",
-            "bday",
-        ],
-    ),
+/// What may be left of a word behind one that is a word of its own: a plural, or what is numbered.
+const TAILS: [&[u8]; 11] = [
+    b"", b"s", b"es", b"id", b"ids", b"no", b"nr", b"num", b"number", b"nummer", b"code",
 ];
-
-/// Beginnings of words that speak against any number's being personal.
-const AGAINST: &[&str] = &[
-    "order",
-    "invoice",
-    "tracking",
-    "ticket",
-    "sku",
-    "serial",
-    "isbn",
-    "issn",
-    "ean",
-    "upc",
-    "gtin",
-    "product",
-    "item",
-    "model",
-    "hash",
-    "commit",
-    "checksum",
-    "build",
-    "version",
-    "release",
-    "firmware",
-    "driver",
-    "timestamp",
-    "epoch",
-    "unix",
-    "uuid",
-    "guid",
-    "part n",
-    "quantity",
-    "shipment",
-    "parcel",
-    "reference",
-    "ref",
-    "case n",
-    "revision",
-    "sha",
-    "md5",
-    "trace",
-    "request id",
-    "request_id",
-    "requestid",
-    "batch",
-    "transaction id",
-    "transaction_id",
-    "receipt",
-    "bestell",
-    "rechnung",
-    "auftrag",
-    "commande",
-    "facture",
-    "pedido",
-    "factura",
-    "ordine",
-    "fattura",
-    "artikel",
-    "catalog",
-    "port",
-    "pixel",
-    "bytes",
-    "line",
-    "row",
-    "page",
-    "article",
-    "doi",
-    "patent",
-    "lot ",
-    "lot:",
-    "lot_",
-    "pmid",
-    "arxiv",
-    "ordernumber",
-    "order_id",
-    "id_order",
-    "barcode",
-    "strichcode",
-    "oid",
-];
+/// Longer than any of them, in bytes.
+const TAIL_MAX: usize = 7;
 
 /// What words near a match say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -308,18 +24,51 @@ pub(super) struct Said {
     /// One bit per class that is spoken for.
     bits: u64,
     against: bool,
+    /// Of parts of a document, or of versions.
+    numbering: bool,
+    /// What the number is: the id of something that may be called as a class is.
+    id: bool,
 }
 
 impl Said {
+    const AGAINST: Self = Self {
+        against: true,
+        ..Self::of(0)
+    };
+    const NUMBERING: Self = Self {
+        numbering: true,
+        ..Self::of(0)
+    };
+    const ID: Self = Self {
+        id: true,
+        ..Self::of(0)
+    };
+
+    const fn of(bits: u64) -> Self {
+        Self {
+            bits,
+            against: false,
+            numbering: false,
+            id: false,
+        }
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             bits: self.bits | other.bits,
             against: self.against || other.against,
+            numbering: self.numbering || other.numbering,
+            id: self.id || other.id,
         }
     }
 
     /// Whether a word speaks for this class.
     pub(super) fn speaks_for(self, class: Class) -> bool {
+        self.bits != 0 && (self.names(class) || self.bits & also(class) != 0)
+    }
+
+    /// Whether a word speaks for this class that nothing else is called by.
+    pub(super) fn names(self, class: Class) -> bool {
         FOR.iter()
             .position(|(known, _)| *known == class)
             .is_some_and(|at| self.bits & bit(at) != 0)
@@ -327,8 +76,19 @@ impl Said {
 
     /// Whether a word speaks against, and none for the class.
     pub(super) fn speaks_against(self, class: Class) -> bool {
-        self.against && !self.speaks_for(class)
+        let against = match class {
+            Class::IpAddress => self.against || self.numbering,
+            Class::Phone | Class::PaymentCard => self.against || self.id,
+            _ => self.against,
+        };
+        against && !self.speaks_for(class)
     }
+}
+
+/// The bit of a class for words by which others are called too; none for most.
+fn also(class: Class) -> u64 {
+    let at = FOR_ALSO.iter().position(|(known, _)| *known == class);
+    at.map_or(0, |at| bit(FOR.len().saturating_add(at)))
 }
 
 fn bit(at: usize) -> u64 {
@@ -338,15 +98,26 @@ fn bit(at: usize) -> u64 {
         .unwrap_or(0)
 }
 
+/// A word that is listened for.
+#[derive(Clone, Copy)]
+struct Spoken {
+    word: &'static [u8],
+    /// Not only the beginning of one.
+    whole: bool,
+    /// In the name of an id it says what that is of: `contact_id`, `paymentId`.
+    with_ids: bool,
+    said: Said,
+}
+
 /// Words by their first two letters.
 struct Words {
     /// One bit for each bucket that is not empty: that most are is soon known.
     present: [u64; BUCKETS / 64],
-    buckets: Vec<Vec<(&'static [u8], u64)>>,
+    buckets: Vec<Vec<Spoken>>,
 }
 
 impl Words {
-    fn beginning(&self, pair: [u8; 2]) -> &[(&'static [u8], u64)] {
+    fn beginning(&self, pair: [u8; 2]) -> &[Spoken] {
         let at = bucket(pair);
         let bits = self.present.get(at / 64).copied().unwrap_or(0);
         let words = self.buckets.get(at).filter(|_| bits & bit(at % 64) != 0);
@@ -358,18 +129,41 @@ impl Words {
 const BUCKETS: usize = 1024;
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
-    let classes = FOR.iter().enumerate();
-    let speaking =
-        classes.flat_map(|(at, (_, words))| words.iter().map(move |word| (*word, bit(at))));
+    let speaking = FOR
+        .iter()
+        .chain(FOR_ALSO)
+        .enumerate()
+        .flat_map(|(at, (class, words))| {
+            let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
+            let spoken = move |word: &&'static str| Spoken {
+                word: word.as_bytes(),
+                whole: false,
+                with_ids,
+                said: Said::of(bit(at)),
+            };
+            words.iter().map(spoken)
+        });
+    let against = AGAINST.iter().map(|word| Spoken {
+        word: word.trim_end_matches('*').as_bytes(),
+        whole: word.bytes().all(|b| b.is_ascii_alphanumeric()),
+        with_ids: false,
+        said: Said::AGAINST,
+    });
+    let numbering = NUMBERING.iter().map(|word| Spoken {
+        word: word.as_bytes(),
+        whole: true,
+        with_ids: false,
+        said: Said::NUMBERING,
+    });
     let mut present = [0; BUCKETS / 64];
     let mut buckets = vec![Vec::new(); BUCKETS];
-    for (word, bits) in speaking.chain(AGAINST.iter().map(|word| (*word, 0))) {
-        let word = word.as_bytes();
-        let at = word
+    for spoken in speaking.chain(against).chain(numbering) {
+        let at = spoken
+            .word
             .split_first_chunk()
             .map_or(0, |(pair, _)| bucket(*pair));
         if let (Some(bucket), Some(bits_there)) = (buckets.get_mut(at), present.get_mut(at / 64)) {
-            bucket.push((word, bits));
+            bucket.push(spoken);
             *bits_there |= bit(at % 64);
         }
     }
@@ -437,6 +231,9 @@ impl<'t> Ear<'t> {
         for at in 0..key.len() {
             words_at(key, at, &mut |_, word| said = said.and(word));
         }
+        if is_id(key) {
+            said = said.and(Said::ID);
+        }
         self.key = Some(said);
         said
     }
@@ -483,17 +280,59 @@ fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
     if words.is_empty() || is_inside(text, at) {
         return;
     }
-    for (word, bits) in words {
+    for spoken in words {
+        let Spoken { word, whole, .. } = *spoken;
         let end = at.saturating_add(word.len());
         let here = text.get(at..end).unwrap_or_default();
+        if !here.eq_ignore_ascii_case(word) {
+            continue;
+        }
         // Short words have to be whole ones: `tel` is not in `tell`.
         let after = text.get(end);
         let goes_on = after.is_some_and(|b| b.is_ascii_lowercase() && *b != b's');
-        if here.eq_ignore_ascii_case(word) && !(word.len() <= 4 && goes_on) {
-            let (bits, against) = (*bits, *bits == 0);
-            heard(end, Said { bits, against });
+        let cut = match whole {
+            true => !is_whole(text, end),
+            false => word.len() <= 4 && goes_on,
+        };
+        if !cut {
+            let of_id = spoken.with_ids && begins_id(text, at);
+            heard(end, if of_id { Said::ID } else { spoken.said });
         }
     }
+}
+
+/// Whether a word ends at `end`: `orders` and `orderNo` have it whole, `ordered` has not.
+fn is_whole(text: &[u8], end: usize) -> bool {
+    let rest = text.get(end..).unwrap_or_default();
+    let letter = |b: &&u8| b.is_ascii_alphabetic() || !b.is_ascii();
+    let length = rest.iter().take(TAIL_MAX).take_while(letter).count();
+    let tail = rest.get(..length).unwrap_or_default();
+    let last = end.checked_sub(1).and_then(|at| text.get(at));
+    let hump = last.is_some_and(u8::is_ascii_lowercase)
+        && tail.first().is_some_and(u8::is_ascii_uppercase);
+    hump || TAILS.iter().any(|known| tail.eq_ignore_ascii_case(known))
+}
+
+/// Longest name of an id, from a word in it on, in bytes.
+const ID_NAME_MAX: usize = 32;
+
+/// Whether the word at `at` is in the name of an id: `contact_id` is not a number to call.
+fn begins_id(text: &[u8], at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    let part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'_' | b'-');
+    let length = rest.iter().take(ID_NAME_MAX).take_while(part).count();
+    rest.get(..length).is_some_and(is_id)
+}
+
+/// Whether a name's last part says that it is of an id: `id`, `contact_id`, `contactId`.
+fn is_id(name: &[u8]) -> bool {
+    let Some((front, last)) = name.split_last_chunk::<2>() else {
+        return false;
+    };
+    let before = front.last();
+    let parted = before.is_none_or(|b| !b.is_ascii_alphabetic());
+    let hump = last == b"Id" || (last == b"ID" && before.is_some_and(u8::is_ascii_lowercase));
+    last.eq_ignore_ascii_case(b"id") && (parted || hump)
 }
 
 /// Whether what stands at `at` does not begin a word: `userPhone` has two of them.
@@ -503,6 +342,10 @@ fn is_inside(text: &[u8], at: usize) -> bool {
         return false;
     };
     let hump = before.is_ascii_lowercase() && first.is_ascii_uppercase();
+    // Of scripts that have no blanks between words, and are in three bytes each.
+    if (0xe3..=0xed).contains(first) {
+        return false;
+    }
     !before.is_ascii() || (before.is_ascii_alphabetic() && !hump)
 }
 
@@ -523,5 +366,55 @@ mod tests {
         assert!(said("order no ", "").speaks_against(Class::Phone));
         assert!(!said("order by phone ", "").speaks_against(Class::Phone));
         assert!(!said("in the border region ", "").speaks_against(Class::Phone));
+    }
+
+    #[test]
+    fn words_that_speak_against_are_whole_ones() {
+        for text in [
+            "order ",
+            "orders: ",
+            "ORDER ",
+            "order_id ",
+            "orderNo ",
+            "orderno ",
+            "my order, ",
+            "hashes ",
+            "SKUNumber ",
+            "Rechnungsnummer ",
+        ] {
+            assert!(said(text, "").speaks_against(Class::UsSsn), "{text}");
+        }
+        for text in [
+            "ordered ",
+            "ORDERED ",
+            "building ",
+            "Tracey ",
+            "Larry Page ",
+            "Driver ",
+            "production ",
+            "Committee ",
+            "traceroute ",
+            "hashé ",
+        ] {
+            assert!(!said(text, "").speaks_against(Class::UsSsn), "{text}");
+        }
+        assert!(said("section ", "").speaks_against(Class::IpAddress));
+        assert!(!said("section ", "").speaks_against(Class::UsSsn));
+        assert!(!said("route in table ", "").speaks_against(Class::IpAddress));
+    }
+
+    #[test]
+    fn an_id_is_not_what_its_name_begins_with() {
+        for key in ["contact_id", "mobile_app_id", "officeId", "officeID", "id"] {
+            assert!(said("", key).speaks_against(Class::Phone), "{key}");
+            assert!(!said("", key).speaks_against(Class::UsSsn), "{key}");
+        }
+        assert!(said("{\"contact_id\":", "").speaks_against(Class::Phone));
+        assert!(said("", "contact_paid").speaks_for(Class::Phone));
+        assert!(said("", "tax_id").names(Class::DeTaxId));
+        assert!(said("", "uid").speaks_for(Class::InAadhaar));
+        assert!(!said("", "uid").names(Class::InAadhaar));
+        assert!(said("お電話は", "").speaks_for(Class::Phone));
+        assert!(said("Телефон: ", "").speaks_for(Class::Phone));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::rules::ContentProblem;
 use super::text::alnum;
+use super::view;
 use crate::limits::{
     CONTENT_NAME_BYTES_MAX, CONTENT_PATTERN_BYTES_MAX, CONTENT_PATTERN_COMPILED_MAX,
     CONTENT_PATTERNS_MAX, CONTENT_WORD_BYTES_MAX, CONTENT_WORDS_MAX, STREAM_PATTERN_BYTES,
@@ -21,6 +22,8 @@ pub(super) struct Custom {
     words: Option<AhoCorasick>,
     /// The class of each word.
     lists: Vec<u16>,
+    /// Whether there are words with letters that are not ASCII: they are looked for in a text that is folded as they are.
+    is_folded: bool,
     /// Longest word.
     longest: usize,
 }
@@ -70,18 +73,15 @@ impl Custom {
             false => Some(set(rules)?),
         };
         let (words, lists) = words(&rules.words, rules.patterns.len())?;
-        let longest = rules
-            .words
-            .iter()
-            .flat_map(|list| &list.words)
-            .map(String::len)
-            .max();
+        let all = || rules.words.iter().flat_map(|list| &list.words);
+        let longest = all().map(|word| folded(word).len().max(word.len())).max();
         Ok(Self {
             names,
             patterns,
             any,
             words,
             lists,
+            is_folded: all().any(|word| !word.is_ascii()),
             longest: longest.unwrap_or(0),
         })
     }
@@ -120,6 +120,18 @@ impl Custom {
                 });
             }
         }
+        if self.is_folded && !text.is_ascii() {
+            let view = view::folded(text);
+            self.words_in(&view.text, &mut |start, end, class| {
+                let (start, end) = view.original(start, end);
+                found(start, end, class);
+            });
+        } else {
+            self.words_in(text, found);
+        }
+    }
+
+    fn words_in(&self, text: &str, found: &mut dyn FnMut(usize, usize, u16)) {
         if let Some(words) = &self.words {
             let bytes = text.as_bytes();
             for hit in words.find_iter(text) {
@@ -244,16 +256,32 @@ fn words(
     if total == 0 {
         return Ok((None, classes));
     }
-    let all = lists.iter().flat_map(|list| &list.words);
-    let automaton = automaton(all).ok_or(ContentProblem::Word)?;
+    let all = || lists.iter().flat_map(|list| &list.words);
+    if !are_sound(all()) {
+        return Err(ContentProblem::Word);
+    }
+    let automaton = search(all().map(|word| folded(word))).ok_or(ContentProblem::Word)?;
     Ok((Some(automaton), classes))
 }
 
-fn automaton<'w>(words: impl Iterator<Item = &'w String> + Clone) -> Option<AhoCorasick> {
-    let sound = |word: &String| !word.trim().is_empty() && word.len() <= CONTENT_WORD_BYTES_MAX;
-    if !words.clone().all(sound) || words.clone().count() > CONTENT_WORDS_MAX {
-        return None;
+/// A word as [`view::folded`] has it in a text.
+fn folded(word: &str) -> String {
+    match word.is_ascii() {
+        true => word.to_owned(),
+        false => view::folded(word).text,
     }
+}
+
+fn automaton<'w>(words: impl Iterator<Item = &'w String> + Clone) -> Option<AhoCorasick> {
+    are_sound(words.clone()).then(|| search(words)).flatten()
+}
+
+fn are_sound<'w>(mut words: impl Iterator<Item = &'w String> + Clone) -> bool {
+    let sound = |word: &String| !word.trim().is_empty() && word.len() <= CONTENT_WORD_BYTES_MAX;
+    words.clone().count() <= CONTENT_WORDS_MAX && words.all(sound)
+}
+
+fn search(words: impl Iterator<Item = impl AsRef<[u8]>>) -> Option<AhoCorasick> {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)

@@ -1,7 +1,7 @@
 //! E-mail addresses.
 
-use super::assigned;
 use super::text::{Text, alnum};
+use super::url;
 use crate::provenance::is_top_level;
 
 /// The address around an at sign: its range.
@@ -34,6 +34,11 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     let domain = host(domain)?;
     let end = from.saturating_add(domain.len());
     let local = text.text.get(start..at)?;
+    // `git@github.com:acme/app.git`: a path follows.
+    let path = text.at(end) == b':' && text.at(end.saturating_add(1)) > b' ';
+    if local == "git" && path {
+        return None;
+    }
     let begins = |c: char| !c.is_alphanumeric() && !c.is_ascii();
     let skip = (!local.is_ascii()).then(|| local.rfind(begins)).flatten();
     if let Some(skip) = skip {
@@ -44,7 +49,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
         start = start.saturating_add(skip).saturating_add(width);
     }
     let whole = start < at && !text.slice(start, at).ends_with('.');
-    (whole && !is_password(text, start) && !assigned::is_in_url(text, at)).then_some((start, end))
+    (whole && !is_password(text, start) && !url::is_in_url(text, at)).then_some((start, end))
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.
@@ -128,6 +133,8 @@ mod tests {
             ("pkg@1.2.3", None),
             ("icon@2x.png", None),
             ("clip@2x.mov", None),
+            ("clone git@github.com:acme/app.git", None),
+            ("mail git@github.com: now", Some("git@github.com")),
             ("getty@tty1.service", None),
             ("bob@db1.corp.internal", Some("bob@db1.corp.internal")),
             ("BOB@EXAMPLE.ORG", Some("BOB@EXAMPLE.ORG")),

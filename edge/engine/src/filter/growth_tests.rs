@@ -118,6 +118,14 @@ fn no_text_is_slow() {
         "06.12.34.56.78 ",
         "0.4532015112830366 ",
         "SG.",
+        "token: a || ",
+        "token: string = \"",
+        "x <- \"",
+        "WITH PASSWORD '",
+        "aB3d/AKC",
+        "1482,",
+        "q3 ",
+        "电话",
     ] {
         let whole = unit.repeat(LENGTH * TIMES / unit.len());
         let linear = is_linear(|length| {

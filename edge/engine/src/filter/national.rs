@@ -88,7 +88,7 @@ pub(super) const IDS: &[Id] = &[
         digits: 15,
         valid: fr_nir,
         by_name: false,
-        plain: Confidence::High,
+        plain: Confidence::Medium,
         grouped: Confidence::High,
     },
     // Italy's VAT number without its country, which its name has to stand by.
@@ -118,12 +118,7 @@ fn part(digits: &[u8], from: usize, to: usize) -> u64 {
 
 fn us_ssn(digits: &[u8]) -> bool {
     let area = part(digits, 0, 3);
-    area != 0
-        && area != 666
-        && area < 900
-        && part(digits, 3, 5) != 0
-        && part(digits, 5, 9) != 0
-        && !monotonous(digits)
+    area != 0 && area != 666 && area < 900 && part(digits, 3, 5) != 0 && part(digits, 5, 9) != 0
 }
 
 fn nl_bsn(digits: &[u8]) -> bool {

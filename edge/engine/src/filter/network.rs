@@ -86,6 +86,10 @@ pub(super) fn colons(text: Text<'_>, at: usize) -> Option<(usize, usize, bool)> 
     if mac(written, ':') {
         return Some((start, end, true));
     }
+    // A name in a storage network (`50:06:01:60:47:20:1d:3a`): nobody fills the groups of an address up to two digits.
+    if written.len() == 23 && written.split(':').all(|group| group.len() == 2) {
+        return None;
+    }
     let groups = written.split(':').filter(|group| !group.is_empty()).count();
     let digits = written.bytes().any(|b| b.is_ascii_digit());
     let address: Ipv6Addr = written.parse().ok()?;

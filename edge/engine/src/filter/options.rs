@@ -1,7 +1,8 @@
 //! Secrets that are handed over without a sign between name and value: `--password x`, `curl -u a:b`, `<password>x</…>`,
 //! `define('DB_PASSWORD', 'x')`, `{"name": "DB_PASSWORD", "value": "x"}`.
 
-use super::assigned::{bare, kind_of, placeholder, value};
+use super::assigned::{Site, bare, placeholder, value};
+use super::names::{Kind, kind_of, name_before};
 use super::scan::Found;
 use super::text::{Text, alnum};
 use memchr::memmem::Finder;
@@ -18,15 +19,20 @@ const ELEMENT_BYTES_MAX: usize = 256;
 static OPTION: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("--"));
 static CURL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("curl "));
 static DEFINE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("define("));
-static CLOSING: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("</"));
 
 /// Everything of these forms in a text.
 pub(super) fn options(text: Text<'_>, found: &mut Found<'_>) {
     let bytes = text.text.as_bytes();
     let options = OPTION.find_iter(bytes).filter_map(|at| option(text, at));
     let defined = DEFINE.find_iter(bytes).filter_map(|at| defined(text, at));
-    let elements = CLOSING.find_iter(bytes).filter_map(|at| element(text, at));
-    for (start, end, class, sure) in options.chain(defined).chain(elements) {
+    let signs = memchr::memchr2_iter(b'<', b'\'', bytes);
+    let others = signs.filter_map(|at| match (text.at(at), text.at(at.saturating_add(1))) {
+        (b'<', b'/') => element(text, at),
+        (b'<', b'-') => arrow(text, at),
+        (b'\'', _) => in_sql(text, at),
+        _ => None,
+    });
+    for (start, end, class, sure) in options.chain(defined).chain(others) {
         found(start, end, class, sure);
     }
     for (start, end) in CURL.find_iter(bytes).filter_map(|at| curl(text, at)) {
@@ -56,7 +62,12 @@ fn option(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)
     }
     let kind = kind_of(text.slice(name_start, name_end))?;
     let quoted = is_quote(text.before(next));
-    value(text, next.saturating_sub(usize::from(quoted)), kind)
+    value(
+        text,
+        next.saturating_sub(usize::from(quoted)),
+        kind,
+        Site::Command,
+    )
 }
 
 /// `define('DB_PASSWORD', 'x')`
@@ -69,7 +80,7 @@ fn defined(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence
     if !is_quote(text.before(next)) {
         return None;
     }
-    value(text, next.saturating_sub(1), kind)
+    value(text, next.saturating_sub(1), kind, Site::Code)
 }
 
 /// `<password>x</password>`, where `</` stands at `at`.
@@ -94,6 +105,36 @@ fn element(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence
     let (before, length, class, sure) = bare(text.slice(start, at), kind)?;
     let start = start.saturating_add(before);
     Some((start, start.saturating_add(length), class, sure))
+}
+
+/// `token <- "x"`, as R assigns, where the arrow stands at `at`.
+fn arrow(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let next = text.run(at.saturating_add(2), 4, |b| b == b' ');
+    if !is_quote(text.at(next)) {
+        return None;
+    }
+    let (_, name) = name_before(text, text.run_back(at, 4, |b| b == b' '));
+    value(text, next, kind_of(name)?, Site::Code)
+}
+
+/// `WITH PASSWORD 'x'`, `IDENTIFIED BY 'x'`, where the quotation mark stands at `at`.
+fn in_sql(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
+    let behind = |words: &[u8]| {
+        let from = at.saturating_sub(words.len());
+        let here = text.bytes(from, at);
+        here.eq_ignore_ascii_case(words) && !alnum(text.before(from))
+    };
+    let named = || {
+        behind(b"with password ")
+            || behind(b"encrypted password ")
+            || behind(b"identified by ")
+            || text.bytes(at.saturating_sub(9), at) == b"PASSWORD "
+    };
+    // Most stand amid a word or behind something else.
+    if text.before(at) != b' ' || !named() {
+        return None;
+    }
+    value(text, at, Kind::Password, Site::Code)
 }
 
 /// The password in `curl -u user:password`.
@@ -165,8 +206,8 @@ fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
     (password.len() >= 3 && !placeholder(password)).then_some((start, end))
 }
 
-/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or the same in
-/// YAML; `at` is where the second colon stands.
+/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or `key`, or the
+/// same in YAML; `at` is where the second colon stands.
 pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
     let quote = usize::from(is_quote(text.before(at)));
     let value_end = at.saturating_sub(quote);
@@ -182,14 +223,19 @@ pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, C
     let name_start = text.run_back(name_end, NAME_BYTES_MAX, is_name);
     let colon = |b: u8| is_quote(b) || matches!(b, b' ' | b':');
     let label_end = text.run_back(name_start, 5, colon);
-    let label = text.bytes(label_end.saturating_sub(4), label_end);
+    let label = |label: &[u8]| {
+        let from = label_end.saturating_sub(label.len());
+        text.bytes(from, label_end).eq_ignore_ascii_case(label)
+    };
+    // `{"key": …, "value": …}`, but not `"apiKey": …`.
+    let key = || label(b"key") && !is_name(text.before(label_end.saturating_sub(3)));
     let parted = name_end < value_start && label_end < name_start;
-    if !parted || !label.eq_ignore_ascii_case(b"name") {
+    if !parted || !(label(b"name") || key()) {
         return None;
     }
     let kind = kind_of(text.slice(name_start, name_end))?;
     let next = text.run(at.saturating_add(1), 8, |b| b == b' ');
-    value(text, next, kind)
+    value(text, next, kind, Site::Code)
 }
 
 #[cfg(test)]
@@ -224,12 +270,21 @@ mod tests {
             ("curl https://x \\\n -u bob:s3cr3t", "s3cr3t"),
             ("curl https://x \\\r\n -u bob:s3cr3t", "s3cr3t"),
             ("define('DB_PASSWORD', 'hunter22');", "hunter22"),
+            ("token <- \"Zx81qLmP09aBcD77\"", "Zx81qLmP09aBcD77"),
+            ("CREATE ROLE x WITH PASSWORD 's3cr3t-Pa55';", "s3cr3t-Pa55"),
+            ("alter user x identified by 's3cr3t-Pa55';", "s3cr3t-Pa55"),
+            ("tool --db-password CorrectHorse", "CorrectHorse"),
             ("<db:password>hunter22</db:password>", "hunter22"),
             ("<Password> x1!y2 </Password>", "x1!y2"),
             (
                 "{\"name\":\"DB_PASSWORD\",\"value\":\"hunter22\"}",
                 "hunter22",
             ),
+            (
+                "{\"Name\":\"DB_PASSWORD\",\"Value\":\"hunter22\"}",
+                "hunter22",
+            ),
+            ("{\"key\":\"password\",\"value\":\"hunter22\"}", "hunter22"),
             ("- name: DB_PASSWORD\n  value: s3cr3t-Pa55", "s3cr3t-Pa55"),
         ] {
             assert_eq!(secrets(text), [value], "{text}");
@@ -249,6 +304,8 @@ mod tests {
             "curl https://x\ndocker run -u 1000:1000 img",
             "curl https://x; docker run -u 1000:1000 img",
             "curl https://x && docker run -u 1000:1000 img",
+            "colour <- \"Zx81qLmP09aBcD77\", token <- read(\"Zx81qLmP09aBcD77\")",
+            "the user's password 'required', WITH PASSWORD NULL VALID 's3cr3t-Pa55'",
             "define('DB_HOST', 'hunter22');",
             "define('DB_PASSWORD', getenv('X'));",
             "<password></password>",
@@ -256,6 +313,7 @@ mod tests {
             "<label>Password</label><th>password</th>",
             "{\"name\":\"color\",\"value\":\"hunter22\"}",
             "{\"name\":\"DB_PASSWORD\",\"type\":\"hunter22\"}",
+            "{\"sortKey\":\"password\",\"value\":\"hunter22\"}",
         ] {
             assert!(secrets(text).is_empty(), "{text}: {:?}", secrets(text));
         }

@@ -35,6 +35,8 @@ const RANGES: &[(u32, u32, &[usize])] = &[
     (5600, 5899, &[12, 13, 14, 15, 16, 17, 18, 19]),
     (6304, 6304, &[12, 13, 14, 15, 16, 17, 18, 19]),
     (6390, 6390, &[12, 13, 14, 15, 16, 17, 18, 19]),
+    // With a zero at its front.
+    (604, 604, &[12, 13, 14, 15, 16, 17, 18, 19]),
     (6759, 6763, &[12, 13, 14, 15, 16, 17, 18, 19]),
     (6060, 6099, &[16]),
     (5060, 5080, &[16, 19]),
@@ -74,6 +76,11 @@ pub(super) fn is_article(digits: &[u8]) -> bool {
         .map(|(digit, weight)| digit.saturating_mul(weight))
         .sum();
     digits.len() == 13 && sum.is_multiple_of(10)
+}
+
+/// Whether a card number has a length that hardly any card has, and ids of services often have.
+pub(super) fn is_rare(digits: &[u8]) -> bool {
+    matches!(digits.len(), 17 | 18)
 }
 
 /// Layouts of card numbers in groups.

@@ -11,32 +11,56 @@ const GROUPS_MAX: usize = 7;
 const DIGITS_MAX: usize = 18;
 
 /// Regions whose national forms are recognised if a tenant names none.
-pub(super) const REGIONS: &[&str] = &[
-    "US", "GB", "DE", "FR", "NL", "IT", "ES", "PL", "IN", "BR", "AU", "IL", "CH", "BE", "AT", "PT",
-    "SE", "NO", "DK", "FI",
+const REGIONS: [&str; 12] = [
+    "US", "GB", "DE", "FR", "NL", "IT", "ES", "PL", "IN", "BR", "AU", "IL",
+];
+/// Those that are tried as well where a word says that a telephone number stands there: each costs time, and makes a
+/// number of more digits.
+const REGIONS_IF_SPOKEN: [&str; 15] = [
+    "CH", "BE", "AT", "PT", "SE", "NO", "DK", "FI", "JP", "CN", "KR", "RU", "TR", "MX", "CZ",
 ];
 
 /// The regions of a tenant.
 #[derive(Clone, Debug)]
-pub(super) struct Regions(Vec<Region>);
+pub(super) struct Regions {
+    always: Vec<Region>,
+    if_spoken: Vec<Region>,
+}
 
 impl Regions {
-    /// International forms only.
-    pub(super) fn none() -> Self {
-        Self(Vec::new())
+    /// Those of a tenant that names none.
+    pub(super) fn usual() -> Self {
+        let regions = |names: &[&str]| names.iter().filter_map(|name| region(name)).collect();
+        Self {
+            always: regions(&REGIONS),
+            if_spoken: regions(&REGIONS_IF_SPOKEN),
+        }
     }
 
     /// The regions of these names; the first name that is none is given back.
     pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, &'n str> {
-        let known = |region: &Region| {
-            PHONE_NUMBER_UTIL
-                .get_country_code_for_region(*region)
-                .is_some()
-        };
-        let region = |name: &'n str| name.parse::<Region>().ok().filter(known).ok_or(name);
-        let regions = names.into_iter().map(region);
-        regions.collect::<Result<_, _>>().map(Self)
+        let regions = names.into_iter().map(|name| region(name).ok_or(name));
+        Ok(Self {
+            always: regions.collect::<Result<_, _>>()?,
+            if_spoken: Vec::new(),
+        })
     }
+
+    /// Those in which a number may be one; more of them where a word says so.
+    fn tried(&self, spoken_for: bool) -> impl Iterator<Item = &Region> {
+        let more = self.if_spoken.iter().filter(move |_| spoken_for);
+        self.always.iter().chain(more)
+    }
+}
+
+/// A region that has telephone numbers.
+fn region(name: &str) -> Option<Region> {
+    let known = |region: &Region| {
+        PHONE_NUMBER_UTIL
+            .get_country_code_for_region(*region)
+            .is_some()
+    };
+    name.parse::<Region>().ok().filter(known)
 }
 
 /// Where a number that is written at `start` (its sign, bracket or first digit) ends, and how sure that is.
@@ -56,12 +80,13 @@ pub(super) fn phone(
             continue;
         };
         let said = said(end);
-        if said.speaks_against(Class::Phone) && form != Form::International {
+        let against = said.speaks_against(Class::Phone);
+        if against && form == Form::Vague {
             continue;
         }
         let spoken_for = said.speaks_for(Class::Phone);
         // Asked last: it costs more than all the rest.
-        let exists = || written.exists(text.slice(start, end), form, regions);
+        let exists = || written.exists(text.slice(start, end), form, regions, spoken_for);
         let sure = match form {
             Form::International => match (exists(), spoken_for) {
                 (Known::Exists, _) => Confidence::High,
@@ -69,6 +94,11 @@ pub(super) fn phone(
                 (Known::Possible, false) if groups > 1 => Confidence::Medium,
                 (_, true) => Confidence::Medium,
                 (_, false) => Confidence::Low,
+            },
+            // Perhaps the number of an order; but there is one like it that can be called.
+            Form::National if against => match exists() {
+                Known::Exists => Confidence::Low,
+                _ => continue,
             },
             Form::National => match (exists(), spoken_for) {
                 (Known::Exists, true) => Confidence::High,
@@ -239,6 +269,11 @@ impl Written {
             // Denmark, Norway.
             | [2, 2, 2, 2]
             | [3, 2, 3]
+            // China, Mexico, Turkey, Russia.
+            | [3, 4, 4]
+            | [2, 4, 4]
+            | [3, 3, 2, 2]
+            | [1, 3, 3, 2, 2]
             | [9] => Form::Vague,
             _ => Form::None,
         }
@@ -249,7 +284,7 @@ impl Written {
         self.bracket && self.lens() == [3, 3, 4]
     }
 
-    fn exists(&self, number: &str, form: Form, regions: &Regions) -> Known {
+    fn exists(&self, number: &str, form: Form, regions: &Regions, spoken_for: bool) -> Known {
         let parse =
             |region: Option<Region>, number: &str| PHONE_NUMBER_UTIL.parse(number, region).ok();
         let abroad = |number: &str| match plain(number).or_else(|| parse(None, number)) {
@@ -271,7 +306,7 @@ impl Written {
             return abroad(&format!("+{digits}"));
         }
         let here = |region: &Region| parse(Some(*region), number).is_some_and(|n| n.is_valid());
-        match regions.0.iter().any(here) {
+        match regions.tried(spoken_for).any(here) {
             true => Known::Exists,
             false => Known::No,
         }

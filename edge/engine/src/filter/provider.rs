@@ -363,7 +363,8 @@ pub(super) fn keys(
             continue;
         };
         let glued = alnum(text.before(from)) && form.head == 0;
-        if from < after || (glued && !may_be_glued(text, from, form)) {
+        let may_begin = !glued || may_be_glued(text, from, form);
+        if from < after || !may_begin || is_encoded(text, from, form) {
             continue;
         }
         let body = start.saturating_add(hit.end());
@@ -411,6 +412,21 @@ fn may_be_glued(text: Text<'_>, from: usize, form: &Form) -> bool {
         Class::GenericSecret => false,
         _ => form.literal.len() >= 4,
     }
+}
+
+/// So many characters of base64 around a place are a picture or the like, and no path.
+const ENCODED: usize = 100;
+
+/// Whether the sign before the beginning of a key is a letter of base64, and no boundary: in a picture every short
+/// beginning stands behind one somewhere.
+fn is_encoded(text: Text<'_>, from: usize, form: &Form) -> bool {
+    let sign = matches!(text.before(from), b'/' | b'+');
+    if !sign || form.head > 0 || !form.literal.bytes().all(base64) {
+        return false;
+    }
+    let start = text.run_back(from, ENCODED, base64);
+    let end = text.run(from, ENCODED, base64);
+    end.saturating_sub(start) >= ENCODED
 }
 
 /// Letters in front of a token that are not those of a run which it stands in by chance.
@@ -543,6 +559,15 @@ mod tests {
         let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N";
         assert_eq!(classes(&format!("x{token}")), [Class::Jwt]);
         assert!(classes(&format!("aGVsbG8gd29ybGQ{token}")).is_empty());
+        // In a picture a sign is a letter.
+        let picture = "aB3d/".repeat(20);
+        for key in [format!("AKC{}", tail(20)), format!("1//0{}", tail(35))] {
+            assert_eq!(classes(&format!("path/{key}")).len(), 1, "{key}");
+            assert!(classes(&format!("{picture}{key}/")).is_empty(), "{key}");
+            assert!(classes(&format!("aB/{key}/{picture}")).is_empty(), "{key}");
+        }
+        let key = format!("{picture}ghp_{}", tail(36));
+        assert_eq!(classes(&key), [Class::GithubToken]);
         let mut sure = None;
         let text = "AKIAXXXXXXXXXXXXXXXX";
         keys(

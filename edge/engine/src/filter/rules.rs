@@ -1,7 +1,7 @@
 //! What is done about a match: a tenant's rules, then the standard ones.
 
 use super::custom::Custom;
-use super::phone::{self, Regions};
+use super::phone::Regions;
 use super::{Class, Filter};
 use crate::catalogue::Tool;
 use crate::limits::CONTENT_RULES_MAX;
@@ -108,7 +108,7 @@ impl Rules {
         }
         let custom = Custom::compile(document)?;
         let regions = match document.phone_regions.is_empty() {
-            true => Regions::new(phone::REGIONS.iter().copied()),
+            true => Ok(Regions::usual()),
             false if document.phone_regions.len() > CONTENT_RULES_MAX => {
                 return Err(ContentProblem::TooMany("regions"));
             }

@@ -187,6 +187,26 @@ fn dash(c: char) -> Option<char> {
     .then_some('-')
 }
 
+/// With the marks of letters apart from them, and what is not ASCII in small letters: however somebody writes `Ü`, it is
+/// the same here.
+pub(super) fn folded(text: &str) -> View {
+    let mut view = View::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let to = at.saturating_add(c.len_utf8());
+        let whole = text.get(at..to).unwrap_or_default();
+        if c.is_ascii() {
+            view.verbatim(whole, at);
+            continue;
+        }
+        let plain: String = c.to_lowercase().nfd().collect();
+        match plain == whole {
+            true => view.verbatim(whole, at),
+            false => view.decoded(&plain, at, to),
+        }
+    }
+    view
+}
+
 /// Without the backslashes of JSON, where there are any: JSON that stands in a text.
 pub(super) fn unescaped(text: &str) -> Option<View> {
     let first = memchr::memchr(b'\\', text.as_bytes())?;

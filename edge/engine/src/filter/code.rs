@@ -1,0 +1,139 @@
+//! What a program has where a value goes: expressions, which are no secrets, and declarations with a type between name and
+//! value.
+
+use super::names::{Kind, kind_of, name_before};
+use super::text::{Text, alnum};
+
+/// Longest type between a name and its value, in bytes.
+const TYPE_BYTES_MAX: usize = 40;
+/// Longest expression before the value that is taken where it is missing, in bytes.
+const FIRST_BYTES_MAX: usize = 96;
+
+/// Types that stand behind a name without a colon.
+const TYPES: [&str; 6] = ["string", "String", "*string", "[]byte", "str", "text"];
+
+/// Whether what stands in `start..end` without quotation marks is an expression: a call, an element, a field, a variable.
+/// `is_variable`: it is the value of a variable of the environment, where words are no variables.
+pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variable: bool) -> bool {
+    let value = text.bytes(start, end);
+    // `user->password`: the value was taken to end at its sign.
+    let value = match (text.at(end), value.split_last()) {
+        (b'>', Some((b'-', front))) => front,
+        _ => value,
+    };
+    // `@password`: a parameter of SQL, or what belongs to an object of Ruby's.
+    let value = value.strip_prefix(b"@").unwrap_or(value);
+    let opens = value.iter().position(|b| matches!(b, b'(' | b'['));
+    match opens.and_then(|opens| value.get(..opens)) {
+        Some(head) => head.iter().all(|b| is_path(*b)) && !(head.is_empty() && is_variable),
+        None => !is_variable && value.iter().all(|b| is_path(*b) && !b.is_ascii_digit()),
+    }
+}
+
+/// Most digits in the name of a type.
+const TYPE_DIGITS_MAX: usize = 3;
+
+/// Whether a value without quotation marks is the name of a type or the path to a field that has a digit in it:
+/// `OAuth2TokenResponse`. A key that machines made turns from one kind of character to another far more often.
+pub(super) fn is_type(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let next = bytes.iter().skip(1);
+    let turns = bytes
+        .iter()
+        .zip(next)
+        .filter(|(a, b)| kind(**a) != kind(**b))
+        .count();
+    let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
+    let humps = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    let parts = humps || bytes.contains(&b'.');
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|b| is_path(*b))
+        && !bytes.iter().all(u8::is_ascii_hexdigit)
+        && count(u8::is_ascii_digit) <= TYPE_DIGITS_MAX
+        && parts
+        && turns.saturating_mul(3) <= bytes.len()
+}
+
+/// Kinds of characters.
+fn kind(b: u8) -> u8 {
+    match b {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        _ => 3,
+    }
+}
+
+/// Of the path to a variable, a field or a function.
+fn is_path(b: u8) -> bool {
+    alnum(b) || matches!(b, b'_' | b'.' | b'$' | b':' | b'?' | b'!')
+}
+
+fn is_quote(b: u8) -> bool {
+    matches!(b, b'"' | b'\'' | b'`')
+}
+
+/// Past the letter that says of what kind a text in quotation marks is: `b"…"`, `@"…"`. Those that stand for more than
+/// they say (`f"…"`) have none here.
+pub(super) fn literal(text: Text<'_>, at: usize) -> usize {
+    let next = at.saturating_add(1);
+    let marked = matches!(text.at(at), b'b' | b'r' | b'u' | b'L' | b'@') && is_quote(text.at(next));
+    if marked { next } else { at }
+}
+
+/// What a declaration with a type says of its value, and where that begins: `apiKey: string = "…"`, `var apiKey string =
+/// "…"`, where `at` is the equals sign.
+pub(super) fn declared(text: Text<'_>, at: usize) -> Option<(Kind, usize)> {
+    // Asked first: most signs are others.
+    if text.at(at) != b'=' || text.before(at) != b' ' {
+        return None;
+    }
+    let value = text.run(at.saturating_add(1), 4, |b| b == b' ');
+    if !is_quote(text.at(literal(text, value))) {
+        return None;
+    }
+    let end = text.run_back(at, 4, |b| b == b' ');
+    let kind = behind_colon(text, end).or_else(|| behind_name(text, end))?;
+    Some((kind, value))
+}
+
+/// What the name says before the colon and the type that ends at `end`.
+fn behind_colon(text: Text<'_>, end: usize) -> Option<Kind> {
+    let part = |b: u8| alnum(b) || b"_.:<>[]&'*|? ".contains(&b);
+    let from = text.run_back(end, TYPE_BYTES_MAX, part);
+    // `std::string` has two of them.
+    let is_lone = |at: &usize| {
+        text.at(*at) == b':' && text.before(*at) != b':' && text.at(at.saturating_add(1)) != b':'
+    };
+    let colon = (from..end).rev().find(is_lone)?;
+    let of_type = text.slice(colon.saturating_add(1), end).trim();
+    // `&'static str` and `string | null` have blanks inside; what else has some is no type.
+    let is_one = !of_type.contains(' ') || of_type.starts_with('&') || of_type.contains(" | ");
+    let name_end = text.run_back(colon, 2, |b| matches!(b, b' ' | b'?'));
+    let (_, name) = name_before(text, name_end);
+    kind_of(name).filter(|_| is_one && !of_type.is_empty())
+}
+
+/// What the name says before the type that ends at `end`, with a blank between.
+fn behind_name(text: Text<'_>, end: usize) -> Option<Kind> {
+    let start = text.run_back(end, 8, |b| alnum(b) || matches!(b, b'[' | b']' | b'*'));
+    if text.before(start) != b' ' || !TYPES.contains(&text.slice(start, end)) {
+        return None;
+    }
+    let (_, name) = name_before(text, text.run_back(start, 4, |b| b == b' '));
+    kind_of(name)
+}
+
+/// Where the value begins that is taken if what stands at `at` is missing: `process.env.X || "…"`.
+pub(super) fn otherwise(text: Text<'_>, at: usize) -> Option<usize> {
+    let inside = |b: u8| !matches!(b, b'\n' | b';' | b',' | b'{' | b'}');
+    let end = text.run(at, FIRST_BYTES_MAX, inside);
+    let first = text.bytes(at, end);
+    let sign = [&b" || "[..], b" ?? ", b" or "]
+        .into_iter()
+        .find_map(|sign| {
+            memchr::memmem::find(first, sign).map(|found| found.saturating_add(sign.len()))
+        })?;
+    let value = text.run(at.saturating_add(sign), 4, |b| b == b' ');
+    (!is_quote(text.at(at)) && is_quote(text.at(value))).then_some(value)
+}

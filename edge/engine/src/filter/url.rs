@@ -1,0 +1,116 @@
+//! Passwords and keys in URLs: `scheme://user:password@host`.
+
+use super::assigned::{placeholder, stands_in};
+use super::text::{Text, alnum, entropy};
+use proctor_model::content::Confidence;
+
+/// The password in `scheme://user:password@host`, if `at` is where `://` stands.
+pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence)> {
+    let scheme_start = text.run_back(at, 24, |b| alnum(b) || matches!(b, b'+' | b'-' | b'.'));
+    if scheme_start == at {
+        return None;
+    }
+    let start = at.saturating_add(3);
+    let end = text.run(start, 1024, |b| {
+        !b.is_ascii_whitespace()
+            && !matches!(
+                b,
+                b'/' | b'"' | b'\'' | b'<' | b'>' | b'?' | b'#' | b'`' | 0
+            )
+    });
+    let authority = text.slice(start, end);
+    let (user, _) = authority
+        .rsplit_once('@')
+        .or_else(|| unescaped(text, start, authority))?;
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    if password.is_empty() {
+        let token = is_token(name).then(|| start.saturating_add(name.len()))?;
+        return Some((start, token, Confidence::High));
+    }
+    let from = start.saturating_add(name.len()).saturating_add(1);
+    let shown = stands_in(&password.to_ascii_lowercase()) || password.starts_with('$');
+    if shown {
+        return None;
+    }
+    // `user:password@` is in documents, and sometimes it is one.
+    let sure = match placeholder(password) || password == name {
+        true => Confidence::Medium,
+        false => Confidence::High,
+    };
+    Some((from, from.saturating_add(password.len()), sure))
+}
+
+/// Whether what stands before the at sign at `at` is a password or key in a URL.
+pub(super) fn is_in_url(text: Text<'_>, at: usize) -> bool {
+    let begin = text.run_back(at, 256, |b| {
+        !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>')
+    });
+    let scheme = text.slice(begin, at).rfind("://");
+    let secret = scheme.and_then(|scheme| url(text, begin.saturating_add(scheme)));
+    secret.is_some_and(|(_, end, _)| end == at || end.saturating_add(1) == at)
+}
+
+/// A password with `/`, `?` or `#` in it, which should have been escaped: what stands before the next `@`. A port is none,
+/// and neither is a word that stands for one.
+fn unescaped<'t>(text: Text<'t>, start: usize, authority: &str) -> Option<(&'t str, &'t str)> {
+    let (_, port) = authority.split_once(':')?;
+    let plain = |b: u8| b.is_ascii_lowercase();
+    if authority.starts_with('[')
+        || port.bytes().all(|b| b.is_ascii_digit())
+        || port.bytes().all(plain)
+    {
+        return None;
+    }
+    let end = text.run(start, 256, |b| {
+        !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`' | 0)
+    });
+    let (user, host) = text.slice(start, end).split_once('@')?;
+    host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        .then_some((user, host))
+}
+
+/// The name of a user that is a key.
+fn is_token(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() >= 20
+        && bytes.iter().all(|b| alnum(*b) || matches!(b, b'_' | b'-'))
+        && bytes.iter().any(u8::is_ascii_digit)
+        && bytes.iter().any(u8::is_ascii_alphabetic)
+        && entropy(bytes) >= 3.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls() {
+        let find = |text: &str| {
+            let at = text.find("://").unwrap();
+            url(Text { text, key: "" }, at).map(|(a, b, _)| text[a..b].to_owned())
+        };
+        assert_eq!(
+            find("postgres://app:Gh7$x@db:5432/x").as_deref(),
+            Some("Gh7$x")
+        );
+        assert_eq!(find("https://user:p@ss@host/").as_deref(), Some("p@ss"));
+        assert_eq!(
+            find("https://user:p4/s?s#1@host/").as_deref(),
+            Some("p4/s?s#1")
+        );
+        assert_eq!(
+            find("https://Zx81qLmP09aBcD77tR4w@host/x").as_deref(),
+            Some("Zx81qLmP09aBcD77tR4w")
+        );
+        assert_eq!(
+            find("https://Zx81qLmP09aBcD77tR4w:@host/x").as_deref(),
+            Some("Zx81qLmP09aBcD77tR4w")
+        );
+        assert_eq!(find("ssh://git@host/x"), None);
+        assert_eq!(find("https://a-name-of-many-words@host/x"), None);
+        assert_eq!(find("https://host:port/path@x"), None);
+        assert_eq!(find("https://host:8080/path@x"), None);
+        assert_eq!(find("https://user:<password>@host/"), None);
+        assert_eq!(find("https://example.com/a:b@c"), None);
+    }
+}
