@@ -12,6 +12,7 @@
 #[path = "list_changed/system.rs"]
 mod system;
 
+use nix::sys::signal::Signal;
 use proctor_loadtest::load::{AGENT, attenuate, in_secs};
 use proctor_loadtest::mcp::{Client, Era, LEGACY, Stream};
 use proctor_loadtest::oracle;
@@ -69,6 +70,26 @@ async fn a_stream_ends_with_its_token() {
     for (era, stream) in stays {
         let rest = stream.rest(Duration::from_secs(2)).await;
         assert!(rest.is_err(), "{era:?}: {rest:?}");
+    }
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_stops_does_not_wait_for_streams_of_news() {
+    let mut system = system().await;
+    let token = system.token(3600, &["tool in s/*"], "s/a").await;
+    let open = streams(&system.client("s", &token)).await;
+    let began = Instant::now();
+    system.cluster.edge.end(Signal::SIGTERM).await.unwrap();
+    // It waits ten seconds for what is under way.
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    for (era, stream) in open {
+        let rest = stream.rest(PATIENCE).await;
+        assert!(rest.is_ok_and(|rest| rest.is_empty()), "{era:?}");
     }
     system.cluster.stop().await;
 }

@@ -131,10 +131,32 @@ fn decide_on_1_kb(bencher: Bencher<'_, '_>, session: &str) {
     decides(bencher, &scenario, &scenario.world());
 }
 
-/// The same with all that a tenant can set: every setting of the standard library, ceilings, budgets, all classes of
-/// content.
+/// The same with all controls on: ceilings, budgets, all classes of content, the library's rules without settings.
 #[divan::bench(args = ["fresh", "after 100 kB"])]
 fn decide_all_controls(bencher: Bencher<'_, '_>, session: &str) {
+    decides_with(bencher, session, &json!({}));
+}
+
+/// And with every setting of the standard library at once, more than any tenant has.
+#[divan::bench(args = ["fresh", "after 100 kB"])]
+fn decide_all_settings(bencher: Bencher<'_, '_>, session: &str) {
+    let settings = json!({
+        "destructive": {"allow": ["files/delete_file"]},
+        "financial": {"max_amount": 1000},
+        "mass": {"max_items": 20},
+        "destinations": {"approved": ["@partner.example"]},
+        "hours": {"from": 8, "to": 21, "days": ["Monday"], "verbs": ["outbound", "financial"]},
+        "rows": {"max": 1000, "tools": {"crm/search": 50}},
+        "bytes": {"max": 65_536},
+        "redact": {"crm/contact": ["/email"]},
+        "origins": {"verbs": ["outbound"], "roles": ["target"]},
+        "memory": {"required": [{"verbs": ["financial"], "roles": ["target"], "trust": "verified"}], "write_trust": "agent"},
+        "sequence": {"rows_then_outbound": 100_000, "destructive_max": 3, "first_financial": true},
+    });
+    decides_with(bencher, session, &settings);
+}
+
+fn decides_with(bencher: Bencher<'_, '_>, session: &str, settings: &Value) {
     let given: Given = serde_json::from_value(json!({
         "caveats": ["calls <= 20", "cost <= 500000", "session = s-1"],
         "intent": {
@@ -143,19 +165,7 @@ fn decide_all_controls(bencher: Bencher<'_, '_>, session: &str) {
         },
         "read": read_before(session),
         "content": {"rules": [{"classes": ["all"], "action": "count"}]},
-        "policy_data": {
-            "destructive": {"allow": ["files/delete_file"]},
-            "financial": {"max_amount": 1000},
-            "mass": {"max_items": 20},
-            "destinations": {"approved": ["@partner.example"]},
-            "hours": {"from": 8, "to": 21, "days": ["Monday"], "verbs": ["outbound", "financial"]},
-            "rows": {"max": 1000, "tools": {"crm/search": 50}},
-            "bytes": {"max": 65_536},
-            "redact": {"crm/contact": ["/email"]},
-            "origins": {"verbs": ["outbound"], "roles": ["target"]},
-            "memory": {"required": [{"verbs": ["financial"], "roles": ["target"], "trust": "verified"}], "write_trust": "agent"},
-            "sequence": {"rows_then_outbound": 100_000, "destructive_max": 3, "first_financial": true},
-        },
+        "policy_data": settings,
     }))
     .unwrap();
     let scenario = Scenario::new(&given);

@@ -85,15 +85,18 @@ impl History {
 mod tests {
     use super::*;
     use crate::policy::history_view;
+    use proctor_model::catalogue::CatalogueEntry;
     use serde_json::json;
 
     #[test]
     fn what_policies_see_is_changed_with_it() {
-        let server = serde_json::from_value(json!({
-            "id": "mail", "upstream": {"kind": "mcp-http", "url": "http://127.0.0.1:1/"},
-            "tools": [{"definition": {"name": "inbox", "input_schema": {"type": "object"}}, "verb": "read"}],
-        }));
-        let catalogue = crate::Catalogue::compile(&[server.unwrap()]);
+        let entry = json!({"definition": {"name": "inbox", "input_schema": {"type": "object"}}, "verb": "read"});
+        let mut entry: CatalogueEntry = serde_json::from_value(entry).unwrap();
+        entry.definition_digest = Some(entry.definition.digest());
+        let server = json!({
+            "id": "mail", "upstream": {"kind": "mcp-http", "url": "http://127.0.0.1:1/"}, "tools": [entry],
+        });
+        let catalogue = crate::Catalogue::compile(&[serde_json::from_value(server).unwrap()]);
         let tool = catalogue.get(&"mail/inbox".parse().unwrap()).unwrap();
         let mut history = History::default();
         for step in 0_u32..60 {

@@ -195,7 +195,7 @@ fn the_listing_shows_what_token_and_intent_allow() {
     );
     let free = json!({"intent": null, "settings": {"intent": "when_declared"}});
     let shown = listing(free).unwrap();
-    assert_eq!(shown.len(), 26, "{shown:?}");
+    assert_eq!(shown.len(), 27, "{shown:?}");
     for hidden in ["new_tool", "altered_tool", "broken"] {
         assert!(!shown.iter().any(|name| name.contains(hidden)));
     }

@@ -63,6 +63,8 @@ pub(crate) struct Gateway {
     /// By which addresses proofs may name this edge.
     pub(crate) place: crate::proof::Place,
     pub(crate) memory: crate::memory::Memory,
+    /// The edge ends: requests under way are answered, streams of news are not kept.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// An agent whose token verified. What it may do is another question.

@@ -188,6 +188,7 @@ pub async fn start(
             .map_err(|_| EdgeError::Random)?,
         place: proof::Place::new(agent_addr, config.face.public_url.clone()),
         memory,
+        stopping: shutdown.clone(),
     });
     if !open.is_empty() {
         tracing::warn!(

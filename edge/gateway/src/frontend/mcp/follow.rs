@@ -304,6 +304,11 @@ impl Follower {
         loop {
             let news = tokio::select! {
                 () = stream.left_by(self.reader) => return Ok(()),
+                // Nothing is under way here that an edge would have to wait for at its end.
+                () = self.gateway.stopping.cancelled() => {
+                    stream.dismiss(self.reader);
+                    return Ok(());
+                }
                 Some(news) = heard.next(), if !heard.is_empty() => Some(news),
                 _ = again.tick() => None,
             };
