@@ -198,7 +198,8 @@ fn tell(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// E-mail and web addresses without a scheme: each at sign with a domain behind it is one of the former, and between
-/// them each name of a host is one of the latter, up to the end if it goes on with a path.
+/// them each name of a host is one of the latter, up to the end if it goes on with a path. So is an e-mail address with
+/// something behind it that belongs to a link: who fetches it asks its host for that.
 fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
     let path = chunk.starts_with(['/', '~', '.']) && !chunk.starts_with("//");
     let chunk = trim_tail(chunk).trim_start_matches(['.', '!', '?', '*', '-', '/', ':']);
@@ -211,7 +212,8 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
     for (at, _) in chunk.match_indices('@') {
         let before = chunk.get(from..at).unwrap_or_default();
         let behind = chunk.get(at.saturating_add(1)..).unwrap_or_default();
-        let Some(domain) = domain(behind) else {
+        let user = before.ends_with(char::is_alphanumeric);
+        let Some(domain) = domain(behind, user) else {
             continue;
         };
         let local_at = after_last(before, |c| c.is_alphanumeric() || "._%+-".contains(c));
@@ -219,14 +221,17 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
         let local_at = before.len().saturating_sub(local.len());
         // A local part that can't be read (quoted, apart from its sign) is one all the same.
         found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
-        hosts.tell(from, from.saturating_add(local_at), found);
+        let start = from.saturating_add(local_at);
+        hosts.tell(from, start, found);
         from = at.saturating_add(1).saturating_add(domain.len());
+        hosts.tell_with_user(start, from, found);
     }
     hosts.tell(from, chunk.len(), found);
 }
 
-/// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets.
-fn domain(behind: &str) -> Option<&str> {
+/// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets; behind a user's name also what
+/// an address of a payment app has.
+fn domain(behind: &str, user: bool) -> Option<&str> {
     if let Some(number) = behind.strip_prefix('[') {
         let end = number.find(|c: char| !c.is_ascii_alphanumeric() && !".:".contains(c));
         let end = end.unwrap_or(number.len()).saturating_add(1);
@@ -235,7 +240,18 @@ fn domain(behind: &str) -> Option<&str> {
     let end = behind.find(|c: char| !c.is_alphanumeric() && !".-_".contains(c));
     let domain = behind.get(..end.unwrap_or(behind.len()))?;
     let domain = up_to_unspaced(domain.trim_end_matches(['.', '-', '_']));
-    domain.contains('.').then_some(domain)
+    (domain.contains('.') || (user && is_payment_handle(domain))).then_some(domain)
+}
+
+/// What addresses of India's Unified Payments Interface have behind the at sign: the name of a bank or of an app, without a
+/// dot (`alice@okbank`).
+fn is_payment_handle(domain: &str) -> bool {
+    const HANDLES: [&str; 11] = [
+        "apl", "axl", "ibl", "okaxis", "okicici", "oksbi", "paytm", "sbi", "upi", "yapl", "ybl",
+    ];
+    let domain = domain.to_ascii_lowercase();
+    let of_bank = |ending: &&str| domain.len() > ending.len() && domain.ends_with(*ending);
+    HANDLES.contains(&domain.as_str()) || ["bank", "upi"].iter().any(of_bank)
 }
 
 /// What of it is a name: `联系bob` is a word and a name.
@@ -267,6 +283,24 @@ struct Hosts<'c> {
 }
 
 impl Hosts<'_> {
+    /// An e-mail address with a path, a query or a port behind it: to a program that fetches, a link with a user's name.
+    fn tell_with_user(&mut self, start: usize, end: usize, found: &mut dyn FnMut(Kind, &str)) {
+        const MAIL: &str = "mailto:";
+        let behind = self.chunk.get(end..).unwrap_or_default();
+        if self.ended || !goes_on(behind) {
+            return;
+        }
+        // Behind that scheme a question mark begins the subject of a mail.
+        let scheme = start.checked_sub(MAIL.len());
+        let scheme = scheme.and_then(|at| self.chunk.get(at..start));
+        if behind.starts_with('?') && scheme.is_some_and(|it| it.eq_ignore_ascii_case(MAIL)) {
+            return;
+        }
+        self.ended = true;
+        let address = self.chunk.get(start..).unwrap_or_default();
+        tell_address(&format!("http://{address}"), found);
+    }
+
     fn tell(&mut self, from: usize, to: usize, found: &mut dyn FnMut(Kind, &str)) {
         let part = |c: char| c.is_alphanumeric() || ".-_".contains(c);
         let mut at = from;
@@ -300,7 +334,7 @@ impl Hosts<'_> {
         let end = start.saturating_add(host.len());
         let behind = self.chunk.get(end..).unwrap_or_default();
         let before = self.chunk.get(..start).unwrap_or_default();
-        let goes_on = behind.starts_with(['/', '?', '#']) || is_port(behind);
+        let goes_on = goes_on(behind);
         // Behind one slash stands a step of a path more often than a host.
         let step = before.ends_with('/') && !before.ends_with("//");
         if step && self.path {
@@ -309,11 +343,19 @@ impl Hosts<'_> {
         let Some(kind) = host_kind(host, goes_on && !step) else {
             return;
         };
+        if step && kind == Kind::Name && ends_as_file(host) {
+            return;
+        }
         let end = if goes_on { self.chunk.len() } else { end };
         self.ended = goes_on;
         let address = self.chunk.get(start..end).unwrap_or_default();
         tell(kind, &format!("http://{address}"), found);
     }
+}
+
+/// Whether what stands behind a host belongs to a link.
+fn goes_on(behind: &str) -> bool {
+    behind.starts_with(['/', '?', '#']) || is_port(behind)
 }
 
 /// `:8443`, and nothing or a path behind it.
@@ -328,10 +370,26 @@ fn is_port(behind: &str) -> bool {
     !digits.is_empty() && (after.is_empty() || after.starts_with(['/', '?', '#']))
 }
 
-/// Endings of file names that are top-level domains too.
-const FILE_ENDINGS: [&str; 18] = [
-    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do", "am", "pm", "tf",
-    "pub", "java", "bz",
+/// Endings of file names that are top-level domains too. A bare name of two labels that ends so is no host; one of more may be.
+const FILE_ENDINGS: [&str; 17] = [
+    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "so", "do", "am", "pm", "tf", "pub",
+    "java", "bz",
+];
+
+/// Whether a name ends like that of a file.
+pub(super) fn ends_as_file(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| {
+        let mut endings = FILE_ENDINGS.iter();
+        endings.any(|known| ending.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Those of the common ones that are words as well, or end a name in capitals (`ASP.NET`, `Paid.No`, `Ask.Me`): in capital
+/// letters they may be no domain.
+const WORDS: [&str; 17] = [
+    "at", "be", "club", "de", "dev", "es", "example", "invalid", "it", "me", "net", "no", "online",
+    "shop", "site", "test", "us",
 ];
 
 /// Top-level domains under which a bare name of two labels is taken for a host whoever wrote it. Under any other (`order.id`,
@@ -379,11 +437,16 @@ fn host_kind(host: &str, path: bool) -> Option<Kind> {
         return None;
     }
     let label = ascii_label(last)?;
-    if !TOP_LEVEL.contains(label.as_str()) || FILE_ENDINGS.contains(&label.as_str()) {
+    if !TOP_LEVEL.contains(label.as_str()) {
         return None;
     }
-    // As it stands there: `ASP.NET` is a product.
-    let sure = names.contains('.') || !last.is_ascii() || COMMON.contains(&last);
+    if ends_as_file(host) {
+        return names.contains('.').then_some(Kind::Name);
+    }
+    // A word as it stands there: `ASP.NET` is a product.
+    let common = COMMON.contains(&label.as_str());
+    let word = WORDS.contains(&label.as_str()) && last != label;
+    let sure = names.contains('.') || !last.is_ascii() || (common && !word);
     Some(if sure { Kind::Url } else { Kind::Name })
 }
 
@@ -426,7 +489,7 @@ pub(super) fn canonical_url(text: &str) -> Option<String> {
         canonical.push_str(parsed.scheme());
         canonical.push_str("://");
     }
-    if !parsed.username().is_empty() {
+    if !parsed.username().is_empty() || parsed.password().is_some() {
         // What stands before the at sign decides where a careless reader believes to go: part of the value.
         canonical.push_str(parsed.username());
         canonical.push(':');

@@ -1,17 +1,15 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
+mod leads;
 mod reply;
 
 use super::constants::Constants;
-use super::decode::decoded_leads;
 use super::index::{Passage, Query, Spelled};
 use super::join::Known;
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
-use super::text::visible;
 use super::tracker::Tracker;
-use super::value::{Kind, recognise};
-use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX, VIEW_LEADS_MAX};
+use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
 use proctor_model::ToolRef;
 use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;
@@ -375,92 +373,7 @@ impl Evidence<'_> {
             _ => Ok(()),
         }
     }
-
-    fn leads(
-        &self,
-        text: &str,
-        links_only: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let mut first: Option<Broken> = None;
-        let mut judge = |kind: Kind, canonical: &str| {
-            let link = matches!(kind, Kind::Url | Kind::Name);
-            let asked = link || (kind.leads_out() && !links_only);
-            if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
-                return;
-            }
-            if let Err(broken) = self.lead(kind, canonical, accepted, path) {
-                let leads = &mut first
-                    .get_or_insert(broken)
-                    .place
-                    .get_or_insert_default()
-                    .leads;
-                leads.push(canonical.to_owned());
-            }
-        };
-        let text = visible(text);
-        recognise(&text, &mut judge);
-        if !links_only {
-            // Whoever gets it may decode it. Who fetches an address takes it as it is.
-            for decoded in decoded_leads(&text, has_encoded_link) {
-                recognise(&decoded, &mut judge);
-            }
-        }
-        first.map_or(Ok(()), Err)
-    }
-
-    fn lead(
-        &self,
-        kind: Kind,
-        canonical: &str,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let noted = kind.noted();
-        let query = self.session.typed_query(noted, canonical);
-        if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
-            return Ok(());
-        }
-        let good = accepted.iter().any(|origin| match origin {
-            Origin::Any => true,
-            Origin::Goal => {
-                self.goal.has_typed(noted, canonical)
-                    || self.constants.has_typed(path, noted, canonical)
-            }
-            Origin::Trusted => self.session.proves(&query, false),
-            Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
-            Origin::Tool(tool, field) => {
-                self.session
-                    .proved_by_tool(&query, false, tool, field.as_deref())
-            }
-            Origin::File(name) => self.session.proved_by_file(&query, false, name),
-            Origin::Unprovable => false,
-        });
-        if good {
-            Ok(())
-        } else {
-            Err(broken(path, kind.name(), self.session.suspect(&query)))
-        }
-    }
 }
-
-impl Evidence<'_> {
-    /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.
-    fn may_be_dictated(&self, name: &str, query: &Query) -> bool {
-        let label = name.split('.').next().unwrap_or_default();
-        let seen = |label: &str| {
-            let label = Spelled::text(label.to_owned());
-            self.session.suspect(&self.session.query(&label)).is_some()
-        };
-        !self.session.knows_all()
-            || self.session.suspect(query).is_some()
-            || (label.len() >= LABEL_TELLING_MIN && seen(label))
-    }
-}
-
-/// Fewest letters of a label that is suspect because untrusted content has the word: `user` stands everywhere.
-const LABEL_TELLING_MIN: usize = 8;
 
 /// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
 /// `trusted`, `memory:verified` and `memory:agent`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than
@@ -598,15 +511,6 @@ pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker)
     }
 }
 
-/// Whether a chunk is a link with something percent-encoded in it: it is judged as it is.
-fn has_encoded_link(chunk: &str) -> bool {
-    let mut found = false;
-    recognise(chunk, &mut |kind, canonical| {
-        found |= kind == Kind::Url && canonical.contains('%');
-    });
-    found
-}
-
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
 fn stands_everywhere(scalar: &Value) -> bool {
     let few = |text: &str| {
@@ -628,14 +532,6 @@ const FEW_DIGITS: usize = 3;
 fn has_few_digits(number: &serde_json::Number) -> bool {
     let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
     canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
-}
-
-impl Broken {
-    /// Enough of its leads are known to tell that they are too many to be shown.
-    fn is_full(&self) -> bool {
-        let leads = self.place.as_ref().map(|place| place.leads.len());
-        leads.is_some_and(|leads| leads > VIEW_LEADS_MAX)
-    }
 }
 
 /// Whether a member's name is a word of the caller's: neither the tool nor the action has it.
