@@ -243,8 +243,11 @@ impl Evidence<'_> {
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
             // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
-            (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
-                Err(broken(path, "its value", None))
+            (Need::Proved | Need::Exact, Value::Bool(flag)) if covered => {
+                self.flag(*flag, accepted, path)
+            }
+            (Need::GuardedChoice, Value::Bool(true)) if self.session.is_exposed() => {
+                self.flag(true, accepted, path)
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
@@ -264,6 +267,14 @@ impl Evidence<'_> {
             (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
+        }
+    }
+
+    /// A yes or a no stands in no text: the action has it for this argument, or nothing proves it.
+    fn flag(&self, flag: bool, accepted: &[Origin], path: &[&str]) -> Result<(), Broken> {
+        match accepted.contains(&Origin::Goal) && self.constants.has_flag(path, flag) {
+            true => Ok(()),
+            false => Err(broken(path, "its value", None)),
         }
     }
 
