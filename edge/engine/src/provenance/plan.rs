@@ -134,6 +134,8 @@ pub(crate) struct Plan {
     naming: Vec<Pattern>,
     /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
     names: HashSet<String>,
+    /// Words of what the tool says of itself and of its arguments.
+    described: HashSet<String>,
 }
 
 /// Words in the names of arguments that say which thing is meant, where no label does.
@@ -151,6 +153,7 @@ impl Plan {
                 rest: Need::Nothing,
                 naming: Vec::new(),
                 names: HashSet::new(),
+                described: HashSet::new(),
             };
         }
         let consequential = entry.consequential.iter().flatten();
@@ -195,6 +198,7 @@ impl Plan {
             rest,
             naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
             names: names_in(entry),
+            described: described_in(entry),
         }
     }
 
@@ -203,6 +207,11 @@ impl Plan {
     pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
         let open = labelled || (path.len() > 1 && !self.names.is_empty());
         open && !self.names.contains(name)
+    }
+
+    /// Whether the tool's descriptions have a name: for members of a text that is JSON, of which no schema speaks.
+    pub(super) fn describes(&self, name: &str) -> bool {
+        self.names.contains(name) || self.described.contains(name)
     }
 
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
@@ -239,6 +248,31 @@ fn names_in(entry: &CatalogueEntry) -> HashSet<String> {
         .chain(entry.consequential.iter().flatten());
     names.extend(labels.flat_map(|pointer| Pattern::new(pointer).steps));
     names
+}
+
+/// The words of a tool's descriptions, as they are: names of members are written there.
+fn described_in(entry: &CatalogueEntry) -> HashSet<String> {
+    let mut words = HashSet::new();
+    let mut note = |text: &str| {
+        let cut = text.split(|c: char| !c.is_alphanumeric() && !"_-".contains(c));
+        words.extend(cut.filter(|word| !word.is_empty()).map(str::to_owned));
+    };
+    if let Some(description) = &entry.definition.description {
+        note(description);
+    }
+    let mut pending = vec![&entry.definition.input_schema];
+    while let Some(schema) = pending.pop() {
+        match schema {
+            Value::Array(schemas) => pending.extend(schemas),
+            Value::Object(members) => {
+                let description = members.get("description").and_then(Value::as_str);
+                description.into_iter().for_each(&mut note);
+                pending.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    words
 }
 
 /// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.

@@ -1,11 +1,12 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
 mod leads;
+mod opened;
+mod proof;
 mod reply;
 
 use super::constants::Constants;
 use super::index::{Passage, Query, Spelled};
-use super::join::Known;
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
 use super::tracker::Tracker;
@@ -94,6 +95,8 @@ struct Judged<'v> {
     path: Vec<&'v str>,
     /// The index for each step that is one.
     indices: Vec<Option<usize>>,
+    /// Pointers to arguments that are JSON in a text.
+    texts: &'v [String],
 }
 
 impl<'v> Judged<'v> {
@@ -106,8 +109,28 @@ impl<'v> Judged<'v> {
         self.indices.pop();
     }
 
-    /// Where the walk is, as a JSON Pointer.
+    /// Which argument the walk is at: in a text that is JSON, the text.
     fn pointer(&self) -> String {
+        let pointer = self.way();
+        self.text_around(&pointer).unwrap_or(pointer)
+    }
+
+    /// Whether the walk is in a text that is JSON.
+    fn is_in_text(&self) -> bool {
+        // Hardly any call has one.
+        !self.texts.is_empty() && self.text_around(&self.way()).is_some()
+    }
+
+    fn text_around(&self, way: &str) -> Option<String> {
+        let around = |text: &&String| {
+            let below = way.strip_prefix(text.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        self.texts.iter().find(around).cloned()
+    }
+
+    /// The steps, as a JSON Pointer.
+    fn way(&self) -> String {
         let steps = self.path.iter().zip(&self.indices);
         let step = |(step, index): (&&str, &Option<usize>)| match index {
             Some(index) => format!("/{index}"),
@@ -138,7 +161,15 @@ const DEFAULT: [Origin; 2] = [Origin::Goal, Origin::Trusted];
 impl Evidence<'_> {
     /// Holds each argument against the tool's plan and the action's own origins; returns what does not hold.
     pub(crate) fn check(&self, plan: &Plan, origins: &Origins, arguments: &Value) -> Vec<Broken> {
-        let mut judged = Judged::default();
+        let opened = self.opened(plan, origins, arguments);
+        let (arguments, texts) = match &opened {
+            Some(opened) => (&opened.arguments, opened.texts.as_slice()),
+            None => (arguments, Default::default()),
+        };
+        let mut judged = Judged {
+            texts,
+            ..Judged::default()
+        };
         let declared = origins.0.iter().map(|(at, _)| (at, false));
         let planned = plan.rules.iter().filter_map(|rule| {
             let proved = matches!(rule.need, Need::Proved | Need::Exact);
@@ -166,7 +197,11 @@ impl Evidence<'_> {
             Value::Object(members) => {
                 for (key, member) in members {
                     judged.below(key, None, |judged| {
-                        judged.note(self.key(plan, origins, key, &judged.path));
+                        // In a text no schema says what the names are; the tool's words for people may.
+                        let described = judged.is_in_text() && plan.describes(key);
+                        if !described {
+                            judged.note(self.key(plan, origins, key, &judged.path));
+                        }
                         self.walk(plan, origins, member, judged);
                     });
                 }
@@ -268,74 +303,6 @@ impl Evidence<'_> {
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }
-    }
-
-    /// A yes or a no stands in no text: the action has it for this argument, or nothing proves it.
-    fn flag(&self, flag: bool, accepted: &[Origin], path: &[&str]) -> Result<(), Broken> {
-        match accepted.contains(&Origin::Goal) && self.constants.has_flag(path, flag) {
-            true => Ok(()),
-            false => Err(broken(path, "its value", None)),
-        }
-    }
-
-    fn proved(
-        &self,
-        scalar: &Value,
-        exact: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let Some(spelled) = Spelled::of(scalar) else {
-            return Err(broken(path, "its value", None));
-        };
-        if self.has_origin(&spelled, exact, accepted, path) {
-            return Ok(());
-        }
-        // Put together of parts: good if each of them is.
-        if let (Value::String(text), false) = (scalar, exact) {
-            let spelled = |part: &str| Spelled::text(part.to_owned());
-            let known = Known {
-                proved: &|part| self.has_origin(&spelled(part), false, accepted, path),
-                dictated: &|part| {
-                    let seen = self.session.suspect(&self.session.query(&spelled(part)));
-                    seen.is_some() || !self.session.knows_all()
-                },
-            };
-            if known.joins(text) {
-                return Ok(());
-            }
-        }
-        Err(self.unproved(&spelled, path))
-    }
-
-    fn has_origin(
-        &self,
-        scalar: &Spelled,
-        exact: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> bool {
-        let declared = || self.goal.has(scalar, exact) || self.constants.has(path, scalar, exact);
-        if accepted.contains(&Origin::Goal) && declared() {
-            return true;
-        }
-        let query = self.session.query(scalar);
-        accepted.iter().any(|origin| match origin {
-            Origin::Any => true,
-            Origin::Trusted => self.session.proves(&query, exact),
-            Origin::Memory(least) => self.session.proved_by_memory(&query, exact, *least),
-            Origin::Tool(tool, field) => {
-                self.session
-                    .proved_by_tool(&query, exact, tool, field.as_deref())
-            }
-            Origin::File(name) => self.session.proved_by_file(&query, exact, name),
-            Origin::Goal | Origin::Unprovable => false,
-        })
-    }
-
-    fn unproved(&self, scalar: &Spelled, path: &[&str]) -> Broken {
-        let seen = self.session.suspect(&self.session.query(scalar));
-        broken(path, "its value", seen)
     }
 
     fn not_suspect(
