@@ -15,6 +15,7 @@ mod class;
 mod constants;
 mod decode;
 mod file;
+mod free;
 mod ideographic;
 mod index;
 mod join;

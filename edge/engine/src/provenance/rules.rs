@@ -1,6 +1,7 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
 mod leads;
+mod neighbours;
 mod opened;
 mod proof;
 mod reply;
@@ -11,11 +12,12 @@ use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
 use super::tracker::Tracker;
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
+use neighbours::Tail;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// An origin that an intent accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +99,8 @@ struct Judged<'v> {
     indices: Vec<Option<usize>>,
     /// Pointers to arguments that are JSON in a text.
     texts: &'v [String],
+    /// What the texts at one place of a list ended with.
+    tails: HashMap<Vec<&'v str>, Tail>,
 }
 
 impl<'v> Judged<'v> {
@@ -206,7 +210,13 @@ impl Evidence<'_> {
                     });
                 }
             }
-            scalar => judged.note(self.scalar(plan, origins, scalar, &judged.path)),
+            scalar => {
+                judged.note(self.scalar(plan, origins, scalar, &judged.path));
+                if let Value::String(text) = scalar {
+                    let joined = self.joined(plan, origins, text, judged);
+                    judged.note(joined);
+                }
+            }
         }
     }
 
