@@ -181,28 +181,18 @@ fn spellings(chunk: &str) -> impl Iterator<Item = String> {
     encoded.filter_map(whole).chain(unescaped(chunk))
 }
 
-/// What a chunk says with escapes as JSON and programs have them: `\u002e`, `\x2e`.
+/// What a chunk says with escapes as JSON and programs have them: `\u002e`, `\x2e`, `\/`, and `\\` of a text in a text.
 fn unescaped(chunk: &str) -> Option<String> {
     memchr::memchr(b'\\', chunk.as_bytes())?;
     let mut plain = String::with_capacity(chunk.len());
     let (mut rest, mut any) = (chunk, false);
     while let Some((before, from)) = rest.split_once('\\') {
         plain.push_str(before);
-        let digits = match from.as_bytes().first() {
-            Some(b'u') => 4,
-            Some(b'x') => 2,
-            _ => 0,
-        };
-        let end = usize::saturating_add(digits, 1);
-        let code = from.get(1..end).filter(|_| digits > 0);
-        let code = code.filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
-        let c = code.and_then(|code| u32::from_str_radix(code, 16).ok());
-        // Half of a pair is no letter of an address.
-        match c.and_then(char::from_u32) {
-            Some(c) => {
+        match escape(from) {
+            Some((c, length)) => {
                 any = true;
                 plain.push(c);
-                rest = from.get(end..).unwrap_or_default();
+                rest = from.get(length..).unwrap_or_default();
             }
             None => {
                 plain.push('\\');
@@ -212,6 +202,23 @@ fn unescaped(chunk: &str) -> Option<String> {
     }
     plain.push_str(rest);
     any.then_some(plain)
+}
+
+/// The character of an escape behind its backslash, and how many bytes say it there.
+fn escape(behind: &str) -> Option<(char, usize)> {
+    let digits = match behind.as_bytes().first()? {
+        b'\\' => return Some(('\\', 1)),
+        b'/' => return Some(('/', 1)),
+        b'u' => 4_usize,
+        b'x' => 2,
+        _ => return None,
+    };
+    let end = digits.saturating_add(1);
+    let code = behind.get(1..end)?;
+    let hex = code.bytes().all(|b| b.is_ascii_hexdigit());
+    let code = hex.then(|| u32::from_str_radix(code, 16).ok()).flatten()?;
+    // Half of a pair is no letter of an address.
+    Some((char::from_u32(code)?, end))
 }
 
 fn whole(chunk: &str) -> Option<String> {
@@ -379,6 +386,8 @@ mod tests {
             ("eve%40evil.example%FF", "eve@evil.example%FF"),
             (r"evil\u002eexample\u002Fx", "evil.example/x"),
             (r"evil\x2eexample", "evil.example"),
+            (r"https:\/\/evil.example\/x", "https://evil.example/x"),
+            (r"evil\\u002eexample", r"evil\u002eexample"),
             (r"5\u0030\ud83d00", r"50\ud83d00"),
         ] {
             assert!(

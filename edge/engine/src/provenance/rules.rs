@@ -202,9 +202,9 @@ impl Evidence<'_> {
                 for (key, member) in members {
                     judged.below(key, None, |judged| {
                         // In a text no schema says what the names are; the tool's words for people may.
-                        let described = judged.is_in_text() && plan.describes(key);
-                        if !described {
-                            judged.note(self.key(plan, origins, key, &judged.path));
+                        let in_text = judged.is_in_text();
+                        if !(in_text && plan.describes(key)) {
+                            judged.note(self.key(plan, origins, key, in_text, &judged.path));
                         }
                         self.walk(plan, origins, member, judged);
                     });
@@ -241,7 +241,14 @@ impl Evidence<'_> {
 
     /// A member's name may be a value as well: what leads out in it needs proof, and so does the whole name where values do,
     /// unless it is one of the tool's or of the declaration's.
-    fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
+    fn key(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        key: &str,
+        in_text: bool,
+        path: &[&str],
+    ) -> Result<(), Broken> {
         let (need, accepted) = self.rule(plan, origins, path);
         let named = || accepted.contains(&Origin::Goal) && self.constants.has_name(path, key);
         match need {
@@ -250,7 +257,8 @@ impl Evidence<'_> {
             Need::Proved | Need::Exact if is_own_name(plan, origins, key, path) => {
                 self.name(key, need == Need::Exact, accepted, path)
             }
-            _ => self.leads(key, false, accepted, path),
+            // What a text says is asked for as the text is.
+            _ => self.leads(key, in_text && need == Need::Links, accepted, path),
         }
     }
 
