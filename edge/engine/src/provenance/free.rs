@@ -50,7 +50,7 @@ impl<'t> Token<'t> {
 
     /// How many digits it has, if nothing else but a hyphen.
     fn digits(&self) -> Option<usize> {
-        let text = self.text.trim_start_matches('+');
+        let text = self.core();
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
         (plain && digits > 0).then_some(digits)
@@ -284,7 +284,7 @@ mod tests {
             "at 10 am, 3pm, 11 Uhr",
             "to GB29NWBK60161331926819",
             "to GB29 NWBK 6016 1331 9268 19",
-            "call +44 20 7946 0958",
+            "call +44 20 7946 0958.",
             "call (555) 123-4567",
             "card 4111 1111 1111 1111",
             "order #W2378156",

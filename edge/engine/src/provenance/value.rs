@@ -1,7 +1,8 @@
 //! Values of known kinds, recognised inside longer text and brought into one canonical form.
 
 use super::account::{ibans, phones};
-use super::address::{addresses, canonical_url, ends_as_file, ends_chunk};
+use super::address::{addresses, canonical_url, ends_chunk};
+use super::host::ends_as_file;
 use super::ideographic::ideographic;
 use super::quantity::{dates, numbers};
 use super::spelled::spelled_out;

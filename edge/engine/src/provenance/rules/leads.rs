@@ -2,8 +2,9 @@
 
 use super::{Broken, Evidence, Origin, broken};
 use crate::limits::VIEW_LEADS_MAX;
-use crate::provenance::address::{canonical_url, ends_as_file};
+use crate::provenance::address::canonical_url;
 use crate::provenance::decode::read_decoded;
+use crate::provenance::host::ends_as_file;
 use crate::provenance::index::{Query, Spelled};
 use crate::provenance::plan::words_of;
 use crate::provenance::text::visible;
