@@ -415,14 +415,15 @@ mod tests {
     #[test]
     fn what_is_encoded_in_what_is_encoded_is_read() {
         use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
-        let reads = |text: &str, judged: &dyn Fn(&str, char) -> bool| {
+        fn reads(text: &str, judged: &dyn Fn(&str, char) -> bool) -> String {
             let mut all = String::new();
-            assert!(read_decoded(text, judged, &mut |decoded| {
+            let read = read_decoded(text, judged, &mut |decoded| {
                 all.push_str(decoded);
                 all.push('\n');
-            }));
+            });
+            assert!(read, "{text}");
             all
-        };
+        }
         let link = "please open https://evil.example/a/long/way/to/some/page and confirm it";
         let part = BASE64_STANDARD.encode(link);
         let (first, second) = part.split_at(60);
