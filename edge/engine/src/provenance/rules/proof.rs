@@ -32,7 +32,7 @@ impl Evidence<'_> {
         };
         let good = match (scalar, exact) {
             (Value::String(text), false) => {
-                self.has_text_origin(text, accepted, path) || self.joins(text, accepted, path)
+                self.says_known(text, &spelled, accepted, path) || self.joins(text, accepted, path)
             }
             _ => self.has_origin(&spelled, exact, accepted, path),
         };
@@ -61,11 +61,20 @@ impl Evidence<'_> {
         known.joins(text)
     }
 
+    pub(super) fn has_text_origin(&self, text: &str, accepted: &[Origin], path: &[&str]) -> bool {
+        self.says_known(text, &Spelled::text(text.to_owned()), accepted, path)
+    }
+
     /// Whether a text comes from an accepted origin, with all that it says: a date with its time of day. The sign in front of
     /// an id (`#W2378156`) may be missing in the goal.
-    pub(super) fn has_text_origin(&self, text: &str, accepted: &[Origin], path: &[&str]) -> bool {
-        let spelled = Spelled::text(text.to_owned());
-        if self.has_origin(&spelled, false, accepted, path) {
+    fn says_known(
+        &self,
+        text: &str,
+        spelled: &Spelled,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        if self.has_origin(spelled, false, accepted, path) {
             return self.has_time(text, accepted, path);
         }
         let bare = without_sign(text).filter(|_| accepted.contains(&Origin::Goal));
