@@ -1,6 +1,6 @@
 //! Controls that are one word of a closed list, or yes or no: which of them it is may be all that a call is about.
 
-use super::plan::{Need, Pattern, words_of};
+use super::plan::{Need, Pattern, is_index, words_of};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -84,10 +84,6 @@ fn is_few(kind: &Value) -> bool {
         Value::Array(kinds) => !kinds.is_empty() && kinds.iter().all(is_few),
         kind => kind == "null" || kind == "boolean",
     }
-}
-
-fn is_index(step: &str) -> bool {
-    step == "*" || step.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Schemas that speak of the same value.

@@ -53,7 +53,7 @@ impl Pattern {
     pub(crate) fn covers(&self, path: &[&str]) -> bool {
         let mut at = path.iter();
         self.steps.iter().all(|step| {
-            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
+            let index = is_index(step);
             loop {
                 match at.next() {
                     None => return false,
@@ -63,6 +63,19 @@ impl Pattern {
                 }
             }
         })
+    }
+
+    /// Whether it leads to something below a path.
+    pub(crate) fn leads_below(&self, path: &[&str]) -> bool {
+        let mut steps = self.steps.iter().peekable();
+        for at in path {
+            if *at == "*" {
+                steps.next_if(|step| is_index(step));
+            } else if !steps.next().is_some_and(|step| step == "*" || step == at) {
+                return false;
+            }
+        }
+        steps.next().is_some()
     }
 
     /// Whether what stands there is something. An empty target is a violation, never "nothing to check"; so is a missing
@@ -88,6 +101,11 @@ impl Pattern {
         missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
         !(nodes.iter().any(empty) || (required && missing))
     }
+}
+
+/// Whether a step is one of a list's.
+pub(super) fn is_index(step: &str) -> bool {
+    step == "*" || step.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
@@ -340,6 +358,14 @@ mod tests {
         assert!(short.covers(&["payments", "*", "*", "to"]));
         assert!(short.is_filled_in(true, &nested));
         let first = Pattern::new("/payments/0/to");
+        for path in [&["payments"][..], &["payments", "*"], &[]] {
+            for pattern in [&short, &first] {
+                assert!(pattern.leads_below(path), "{path:?}");
+            }
+        }
+        for path in [&["payments", "*", "to"][..], &["other"], &["payments", "x"]] {
+            assert!(!short.leads_below(path), "{path:?}");
+        }
         assert!(first.is_filled_in(true, &json!({"payments": [{"to": "a"}, {}]})));
         assert!(!first.is_filled_in(true, &json!({"payments": [{}, {"to": "a"}]})));
     }
