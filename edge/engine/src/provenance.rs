@@ -4,8 +4,9 @@
 //! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
-//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text), `index` (keyed fingerprints),
-//! `tracker` (what one session has read) with `part` (what a value of a record stands for), `constants` (what an action has for its arguments), `plan` (which argument needs
+//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host` and others),
+//! `index` (keyed fingerprints), `tracker` (what one session has read) with `part` (what a value of a record stands for),
+//! `constants` (what an action has for its arguments), `plan` (which argument needs
 //! what), `rules` (whether it has it) with `join`.
 
 mod account;
@@ -15,6 +16,8 @@ mod class;
 mod constants;
 mod decode;
 mod file;
+mod free;
+mod host;
 mod ideographic;
 mod index;
 mod join;
@@ -32,8 +35,8 @@ mod wallet;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use address::is_top_level;
 pub(crate) use constants::Constants;
+pub(crate) use host::is_top_level;
 pub(crate) use index::Passage;
 pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;

@@ -181,6 +181,10 @@ impl View {
                 shown.extend(more(others, self.elements_max).map(Value::from));
                 Value::Array(shown)
             }
+            // A secret in a text that is JSON: the label goes on into it.
+            Value::String(text) if self.has_credential_in(text, path) => {
+                return (!self.must.contains_key(pointer)).then(|| MASK.into());
+            }
             Value::String(text) => self.text(text, pointer).into(),
             other => other.clone(),
         })
@@ -202,6 +206,11 @@ impl View {
         }
         let hidden = (name, MASK.into());
         (!self.labelled.contains(pointer)).then_some(hidden)
+    }
+
+    fn has_credential_in(&self, text: &str, path: &[&str]) -> bool {
+        let json = text.trim_start().starts_with(['{', '[']);
+        json && self.credentials.iter().any(|it| it.leads_below(path))
     }
 
     /// Masked before it is cut: half a key is no key to the pattern, and half of it is given away.
@@ -418,6 +427,15 @@ mod tests {
                 "db_password": MASK, "note": format!("use {MASK} for it"), "key": MASK,
             })
         );
+    }
+
+    #[test]
+    fn a_secret_in_a_text_that_is_json_is_none_to_be_shown() {
+        let text = r#"[{"word": "hunter2"}]"#;
+        let arguments = json!({ "logins": text, "note": text });
+        let roles = json!({ "/logins/*/word": "credential" });
+        let seen = json!({ "logins": MASK, "note": text });
+        assert_eq!(view(&arguments, &roles), seen);
     }
 
     #[test]

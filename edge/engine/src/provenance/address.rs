@@ -1,11 +1,10 @@
 //! E-mail and web addresses inside text.
 
 use super::class::class;
+use super::host::{ends_as_file, host_kind};
 use super::script::{pieces, separates, unspaced};
 use super::value::Kind;
-use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 
 /// Addresses as they stand there, and as programs read them that take full-width signs for what they look like.
@@ -198,7 +197,8 @@ fn tell(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// E-mail and web addresses without a scheme: each at sign with a domain behind it is one of the former, and between
-/// them each name of a host is one of the latter, up to the end if it goes on with a path.
+/// them each name of a host is one of the latter, up to the end if it goes on with a path. So is an e-mail address with
+/// something behind it that belongs to a link: who fetches it asks its host for that.
 fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
     let path = chunk.starts_with(['/', '~', '.']) && !chunk.starts_with("//");
     let chunk = trim_tail(chunk).trim_start_matches(['.', '!', '?', '*', '-', '/', ':']);
@@ -211,7 +211,8 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
     for (at, _) in chunk.match_indices('@') {
         let before = chunk.get(from..at).unwrap_or_default();
         let behind = chunk.get(at.saturating_add(1)..).unwrap_or_default();
-        let Some(domain) = domain(behind) else {
+        let user = before.ends_with(char::is_alphanumeric);
+        let Some(domain) = domain(behind, user) else {
             continue;
         };
         let local_at = after_last(before, |c| c.is_alphanumeric() || "._%+-".contains(c));
@@ -219,14 +220,17 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
         let local_at = before.len().saturating_sub(local.len());
         // A local part that can't be read (quoted, apart from its sign) is one all the same.
         found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
-        hosts.tell(from, from.saturating_add(local_at), found);
+        let start = from.saturating_add(local_at);
+        hosts.tell(from, start, found);
         from = at.saturating_add(1).saturating_add(domain.len());
+        hosts.tell_with_user(start, from, found);
     }
     hosts.tell(from, chunk.len(), found);
 }
 
-/// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets.
-fn domain(behind: &str) -> Option<&str> {
+/// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets; behind a user's name also what
+/// an address of a payment app has.
+fn domain(behind: &str, user: bool) -> Option<&str> {
     if let Some(number) = behind.strip_prefix('[') {
         let end = number.find(|c: char| !c.is_ascii_alphanumeric() && !".:".contains(c));
         let end = end.unwrap_or(number.len()).saturating_add(1);
@@ -235,7 +239,18 @@ fn domain(behind: &str) -> Option<&str> {
     let end = behind.find(|c: char| !c.is_alphanumeric() && !".-_".contains(c));
     let domain = behind.get(..end.unwrap_or(behind.len()))?;
     let domain = up_to_unspaced(domain.trim_end_matches(['.', '-', '_']));
-    domain.contains('.').then_some(domain)
+    (domain.contains('.') || (user && is_payment_handle(domain))).then_some(domain)
+}
+
+/// What addresses of India's Unified Payments Interface have behind the at sign: the name of a bank or of an app, without a
+/// dot (`alice@okbank`).
+fn is_payment_handle(domain: &str) -> bool {
+    const HANDLES: [&str; 11] = [
+        "apl", "axl", "ibl", "okaxis", "okicici", "oksbi", "paytm", "sbi", "upi", "yapl", "ybl",
+    ];
+    let domain = domain.to_ascii_lowercase();
+    let of_bank = |ending: &&str| domain.len() > ending.len() && domain.ends_with(*ending);
+    HANDLES.contains(&domain.as_str()) || ["bank", "upi"].iter().any(of_bank)
 }
 
 /// What of it is a name: `联系bob` is a word and a name.
@@ -267,6 +282,24 @@ struct Hosts<'c> {
 }
 
 impl Hosts<'_> {
+    /// An e-mail address with a path, a query or a port behind it: to a program that fetches, a link with a user's name.
+    fn tell_with_user(&mut self, start: usize, end: usize, found: &mut dyn FnMut(Kind, &str)) {
+        const MAIL: &str = "mailto:";
+        let behind = self.chunk.get(end..).unwrap_or_default();
+        if self.ended || !goes_on(behind) {
+            return;
+        }
+        // Behind that scheme a question mark begins the subject of a mail.
+        let scheme = start.checked_sub(MAIL.len());
+        let scheme = scheme.and_then(|at| self.chunk.get(at..start));
+        if behind.starts_with('?') && scheme.is_some_and(|it| it.eq_ignore_ascii_case(MAIL)) {
+            return;
+        }
+        self.ended = true;
+        let address = self.chunk.get(start..).unwrap_or_default();
+        tell_address(&format!("http://{address}"), found);
+    }
+
     fn tell(&mut self, from: usize, to: usize, found: &mut dyn FnMut(Kind, &str)) {
         let part = |c: char| c.is_alphanumeric() || ".-_".contains(c);
         let mut at = from;
@@ -300,7 +333,7 @@ impl Hosts<'_> {
         let end = start.saturating_add(host.len());
         let behind = self.chunk.get(end..).unwrap_or_default();
         let before = self.chunk.get(..start).unwrap_or_default();
-        let goes_on = behind.starts_with(['/', '?', '#']) || is_port(behind);
+        let goes_on = goes_on(behind);
         // Behind one slash stands a step of a path more often than a host.
         let step = before.ends_with('/') && !before.ends_with("//");
         if step && self.path {
@@ -309,11 +342,19 @@ impl Hosts<'_> {
         let Some(kind) = host_kind(host, goes_on && !step) else {
             return;
         };
+        if step && kind == Kind::Name && ends_as_file(host) {
+            return;
+        }
         let end = if goes_on { self.chunk.len() } else { end };
         self.ended = goes_on;
         let address = self.chunk.get(start..end).unwrap_or_default();
         tell(kind, &format!("http://{address}"), found);
     }
+}
+
+/// Whether what stands behind a host belongs to a link.
+fn goes_on(behind: &str) -> bool {
+    behind.starts_with(['/', '?', '#']) || is_port(behind)
 }
 
 /// `:8443`, and nothing or a path behind it.
@@ -326,81 +367,6 @@ fn is_port(behind: &str) -> bool {
         .split_at_checked(end.unwrap_or(port.len()))
         .unwrap_or_default();
     !digits.is_empty() && (after.is_empty() || after.starts_with(['/', '?', '#']))
-}
-
-/// Endings of file names that are top-level domains too.
-const FILE_ENDINGS: [&str; 18] = [
-    "md", "sh", "py", "rs", "pl", "ps", "cc", "zip", "mov", "app", "so", "do", "am", "pm", "tf",
-    "pub", "java", "bz",
-];
-
-/// Top-level domains under which a bare name of two labels is taken for a host whoever wrote it. Under any other (`order.id`,
-/// `self.name`, `Mr.Green`) it is one if somebody else may have written it.
-const COMMON: [&str; 62] = [
-    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "ai", "co", "me", "us",
-    "eu", "uk", "de", "fr", "nl", "be", "es", "it", "pl", "pt", "ch", "at", "se", "no", "dk", "fi",
-    "ie", "cz", "gr", "ru", "ua", "su", "cn", "jp", "kr", "br", "au", "nz", "ca", "mx", "tv", "ws",
-    "dev", "xyz", "top", "online", "site", "shop", "club", "icu", "tk", "ga", "cf", "gq",
-    "example", "invalid", "onion", "test",
-];
-
-/// All of the Internet's, those for use in documents, and `onion`.
-static TOP_LEVEL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-    include_str!("top_level_domains.txt")
-        .split_ascii_whitespace()
-        .collect()
-});
-
-/// What a program would make of such a name without a scheme: a link, a name that may be one, or nothing; `path`: something
-/// follows that belongs to it.
-fn host_kind(host: &str, path: bool) -> Option<Kind> {
-    if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        return Some(Kind::Url);
-    }
-    let mut labels = host.split('.').peekable();
-    let sound = |label: &str| {
-        !label.is_empty()
-            && label
-                .chars()
-                .all(|c| c.is_alphanumeric() || "-_".contains(c))
-    };
-    let (names, last) = host.rsplit_once('.')?;
-    if names.is_empty() || !labels.all(sound) {
-        return None;
-    }
-    let alphabetic = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic);
-    let www = host
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case("www."));
-    if alphabetic && (www || path) {
-        return Some(Kind::Url);
-    }
-    if last.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let label = ascii_label(last)?;
-    if !TOP_LEVEL.contains(label.as_str()) || FILE_ENDINGS.contains(&label.as_str()) {
-        return None;
-    }
-    // As it stands there: `ASP.NET` is a product.
-    let sure = names.contains('.') || !last.is_ascii() || COMMON.contains(&last);
-    Some(if sure { Kind::Url } else { Kind::Name })
-}
-
-/// Whether names of the Internet end in this label, or those for use in documents.
-pub(crate) fn is_top_level(label: &str) -> bool {
-    ascii_label(label).is_some_and(|label| TOP_LEVEL.contains(label.as_str()))
-}
-
-/// A label in lower case, and in the form in which it is registered.
-fn ascii_label(label: &str) -> Option<String> {
-    if label.is_ascii() {
-        return Some(label.to_ascii_lowercase());
-    }
-    match url::Host::parse(label).ok()? {
-        url::Host::Domain(domain) => Some(domain),
-        _ => None,
-    }
 }
 
 /// The host of a canonical address that has more than that.
@@ -426,7 +392,7 @@ pub(super) fn canonical_url(text: &str) -> Option<String> {
         canonical.push_str(parsed.scheme());
         canonical.push_str("://");
     }
-    if !parsed.username().is_empty() {
+    if !parsed.username().is_empty() || parsed.password().is_some() {
         // What stands before the at sign decides where a careless reader believes to go: part of the value.
         canonical.push_str(parsed.username());
         canonical.push(':');

@@ -1,11 +1,12 @@
-//! Controls that are one word of a closed list: which word it is may be all that a call is about.
+//! Controls that are one word of a closed list, or yes or no: which of them it is may be all that a call is about.
 
-use super::plan::{Need, Pattern, words_of};
+use super::plan::{Need, Pattern, is_index, words_of};
 use serde_json::Value;
 use std::cell::Cell;
 
-/// Words in the names of arguments that give somebody a right, or decide what is done.
-const WEIGHTY: [&str; 30] = [
+/// Words in the names of arguments that give somebody a right, or decide what is done. None by which things are merely
+/// described (`shipping_method`, the `state` of an address): their values stand in most mails.
+const WEIGHTY: [&str; 26] = [
     "access",
     "acl",
     "action",
@@ -15,8 +16,6 @@ const WEIGHTY: [&str; 30] = [
     "command",
     "decision",
     "grant",
-    "level",
-    "method",
     "mode",
     "op",
     "operation",
@@ -32,8 +31,6 @@ const WEIGHTY: [&str; 30] = [
     "security",
     "share",
     "sharing",
-    "side",
-    "state",
     "status",
     "visibility",
 ];
@@ -81,8 +78,12 @@ fn opens(word: &Value) -> bool {
     words_of(word).any(|word| OPENING.contains(&word.as_str()))
 }
 
-fn is_index(step: &str) -> bool {
-    step == "*" || step.bytes().all(|b| b.is_ascii_digit())
+/// Whether a type has so few values that they are a list: yes and no, and nothing at all, which is no word of somebody's.
+fn is_few(kind: &Value) -> bool {
+    match kind {
+        Value::Array(kinds) => !kinds.is_empty() && kinds.iter().all(is_few),
+        kind => kind == "null" || kind == "boolean",
+    }
 }
 
 /// Schemas that speak of the same value.
@@ -145,9 +146,10 @@ impl<'s> Looking<'s, '_> {
         if words.into_iter().any(opens) {
             opening.set(true);
         }
-        ["const", "enum"].iter().any(|keyword| schema.get(keyword).is_some())
-            // Nothing at all is no word of somebody's.
-            || schema.get("type").is_some_and(|kind| kind == "null")
+        ["const", "enum"]
+            .iter()
+            .any(|keyword| schema.get(keyword).is_some())
+            || schema.get("type").is_some_and(is_few)
             || target(self.root, schema).is_some_and(closed)
             || listed(schema, "allOf").iter().any(closed)
             || each("anyOf")
@@ -175,6 +177,12 @@ mod tests {
                 "type": {"enum": ["user", "anyone"]},
                 "newStatus": {"enum": ["open", "paid"]},
                 "user_access": {"enum": ["none", "all"]},
+                "is_admin": {"type": "boolean"},
+                "public": {"type": ["boolean", "null"]},
+                "all_day": {"type": "boolean"},
+                "shared": {"type": ["boolean", "string"]},
+                "shipping_method": {"enum": ["standard", "express"]},
+                "state": {"enum": ["NY", "CA"]},
             },
             "$defs": {"Permission": {"enum": ["r", "rw"]}},
         });
@@ -189,11 +197,15 @@ mod tests {
             "/grants/*/access",
             "/grants/access",
             "/type",
+            "/is_admin",
+            "/public",
         ] {
             assert_eq!(need(pointer), Need::GuardedChoice, "{pointer}");
         }
-        assert_eq!(need("/colour"), Need::FreeChoice);
-        for pointer in ["/mode", "/level", "/access", "/grants"] {
+        for pointer in ["/colour", "/all_day", "/shipping_method", "/state"] {
+            assert_eq!(need(pointer), Need::FreeChoice, "{pointer}");
+        }
+        for pointer in ["/mode", "/level", "/access", "/grants", "/shared"] {
             assert_eq!(need(pointer), Need::NotDictated, "{pointer}");
         }
         let circle = json!({"properties": {"role": {"$ref": "#/properties/role"}}});

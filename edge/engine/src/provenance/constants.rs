@@ -21,6 +21,8 @@ struct Pinned {
     /// Steps to the place; `None` stands for any one.
     at: Vec<Option<String>>,
     values: Index,
+    /// The booleans among them: no text and no number.
+    flags: Vec<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +50,7 @@ impl Constants {
                 what,
                 at: at.into_iter().map(|step| step.map(str::to_owned)).collect(),
                 values,
+                flags: constants.iter().filter_map(Value::as_bool).collect(),
             }
         };
         let places = found.into_iter().map(pinned).collect();
@@ -62,6 +65,12 @@ impl Constants {
     /// The same of a value of a known kind.
     pub(super) fn has_typed(&self, path: &[&str], kind: Kind, canonical: &str) -> bool {
         self.proves(path, false, || Query::typed(kind, canonical, &self.keyed))
+    }
+
+    /// The same of a boolean.
+    pub(super) fn has_flag(&self, path: &[&str], flag: bool) -> bool {
+        let mut pinned = self.at(What::Value, path);
+        pinned.any(|pinned| pinned.flags.contains(&flag))
     }
 
     fn proves(&self, path: &[&str], exact: bool, query: impl FnOnce() -> Query) -> bool {
@@ -188,7 +197,7 @@ fn collect(root: &Value) -> BTreeMap<(What, Steps<'_>), Vec<Value>> {
     found
 }
 
-/// Notes the texts and numbers of a constant.
+/// Notes the texts, numbers and booleans of a constant.
 fn take<'s>(
     constant: &'s Value,
     what: What,
@@ -207,7 +216,7 @@ fn take<'s>(
                 below(Some(name.as_str()), member);
             }
         }
-        Value::String(_) | Value::Number(_) => {
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => {
             let Some(rest) = left.checked_sub(1) else {
                 return;
             };
@@ -215,7 +224,7 @@ fn take<'s>(
             let values: &mut Vec<Value> = found.entry((what, at.to_vec())).or_default();
             values.push(constant.clone());
         }
-        Value::Bool(_) | Value::Null => {}
+        Value::Null => {}
     }
 }
 
@@ -274,6 +283,7 @@ mod tests {
                     "payments": {"prefixItems": [{"properties": {"amount": {"const": 5}}}]},
                     "list": {"const": ["one", {"two": "three"}]},
                     "by_name": {"propertyNames": {"enum": ["bob"]}, "additionalProperties": {"const": 7}},
+                    "public": {"const": false},
                     "not_this": {"not": {"const": "eve"}, "contains": {"const": "eve"}, "if": {"const": "eve"}},
                 },
                 "then": {"properties": {"note": {"enum": ["rent"]}}},
@@ -307,6 +317,9 @@ mod tests {
         ] {
             assert!(!has(path, value.clone()), "{path:?} {value}");
         }
+        assert!(constants.has_flag(&["public"], false));
+        assert!(!constants.has_flag(&["public"], true));
+        assert!(!constants.has_flag(&["private"], false));
         assert!(constants.has_name(&["by_name", "bob"], "bob"));
         assert!(!constants.has_name(&["by_name", "eve"], "eve"));
         assert!(!constants.has_name(&["to"], "alice"));

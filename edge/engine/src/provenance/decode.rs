@@ -1,9 +1,11 @@
-//! What is said in another writing: percent- and base64-encoded text, one level deep at a time; embedded files.
+//! What is said in another writing: percent- and base64-encoded text, escapes of JSON and quoted-printable, one level deep at
+//! a time; embedded files.
 
 use super::class::class;
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
+use std::borrow::Cow;
 
 /// Fewest letters of a chunk that is taken for base64, whatever it says.
 const BASE64_BYTES_MIN: usize = 8;
@@ -31,33 +33,107 @@ pub(super) fn decoded_parts(text: &str) -> impl Iterator<Item = String> {
 /// Fewest letters of an encoded chunk that may lead somewhere: `a.tk` has eight in base64, and nine as `a%2Etk%2F`.
 const LEAD_BYTES_MIN: usize = 8;
 
-/// What a text says once somebody decodes it, chunk by chunk or, in lines, as a whole; `judged`: those percent-encoded chunks
-/// that lead somewhere as they are.
-pub(super) fn decoded_leads(
+/// How often what leads somewhere may be encoded: the text of a mail is in a part, and the mail in an argument.
+const LEVELS: usize = 2;
+/// Most bytes of what one text says once decoded, at all levels together.
+const DECODED_BYTES_MAX: usize = 4 * PROVENANCE_TEXT_BYTES_MAX;
+
+/// Reads what a text says once somebody decodes it, on two levels; `judged`: those chunks that lead somewhere as they are, in
+/// spite of a sign of an encoding. Returns whether it could be read to the end.
+pub(super) fn read_decoded(
     text: &str,
-    judged: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = String> {
-    let chunks = ENCODED.split(text);
-    let chunks = chunks.filter(|chunk| chunk.len() >= LEAD_BYTES_MIN);
-    chunks
-        .filter(move |chunk| !(chunk.contains('%') && judged(chunk)))
-        .flat_map(decoded)
-        .chain(unfolded(text))
+    judged: &dyn Fn(&str, char) -> bool,
+    read: &mut dyn FnMut(&str),
+) -> bool {
+    let mut left = DECODED_BYTES_MAX;
+    let mut level = vec![Cow::Borrowed(text)];
+    for _ in 0..LEVELS {
+        let mut next = Vec::new();
+        for text in &level {
+            for decoded in decodings(text, judged) {
+                let Some(rest) = left.checked_sub(decoded.len()) else {
+                    return false;
+                };
+                left = rest;
+                read(&decoded);
+                next.push(Cow::Owned(decoded));
+            }
+        }
+        level = next;
+    }
+    true
 }
 
-/// What a text says that is base64 in lines.
-fn unfolded(text: &str) -> Option<String> {
+/// What a text says once decoded, chunk by chunk or, in lines, as a whole.
+fn decodings(text: &str, judged: &dyn Fn(&str, char) -> bool) -> Vec<String> {
+    let mut found: Vec<String> = unfolded(text).collect();
+    let mut read = |text: &str| {
+        let chunks = ENCODED.split(text);
+        for chunk in chunks.filter(|chunk| chunk.len() >= LEAD_BYTES_MIN) {
+            if !(chunk.contains('%') && judged(chunk, '%')) {
+                found.extend(decoded(chunk));
+            }
+            let quoted = quoted_printable(chunk).filter(|_| !judged(chunk, '='));
+            found.extend(quoted);
+        }
+    };
+    read(text);
+    if let Some(joined) = without_soft_breaks(text) {
+        read(&joined);
+        found.push(joined);
+    }
+    found
+}
+
+/// What a chunk says in quoted-printable: `evil=2Eexample`.
+fn quoted_printable(chunk: &str) -> Option<String> {
+    memchr::memchr(b'=', chunk.as_bytes())?;
+    let decoded = hex_decoded(chunk, b'=');
+    (decoded != chunk).then_some(decoded)
+}
+
+/// A text in quoted-printable without the line breaks that are none.
+fn without_soft_breaks(text: &str) -> Option<String> {
+    let soft = |sign: &str| text.contains(sign);
+    (soft("=\n") || soft("=\r\n")).then(|| text.replace("=\r\n", "").replace("=\n", ""))
+}
+
+/// What a text says that is base64 in lines: as a whole, and each run of such lines.
+fn unfolded(text: &str) -> impl Iterator<Item = String> {
     let folded = text.bytes().any(|b| b.is_ascii_whitespace());
     let encoded = |b: u8| is_base64(b) || b == b'=' || b.is_ascii_whitespace();
-    if !folded || !text.bytes().all(encoded) {
-        return None;
-    }
-    whole(&text.split_ascii_whitespace().collect::<String>())
+    let all = folded && text.bytes().all(encoded);
+    let joined = all.then(|| text.split_ascii_whitespace().collect::<String>());
+    let runs = (folded && !all).then(|| runs_of_lines(text));
+    let runs = runs.into_iter().flatten();
+    joined.into_iter().chain(runs).filter_map(|run| whole(&run))
 }
 
-/// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign.
+/// The lines of base64 that stand one below the other in a text, as the parts of a mail have them.
+fn runs_of_lines(text: &str) -> Vec<String> {
+    let (mut runs, mut run, mut lines) = (Vec::new(), String::new(), 0_usize);
+    for line in text.lines().chain([""]) {
+        let line = line.trim();
+        let bare = line.trim_end_matches('=');
+        if !bare.is_empty() && bare.bytes().all(is_base64) {
+            run.push_str(line);
+            lines = lines.saturating_add(1);
+            continue;
+        }
+        let ended = std::mem::take(&mut run);
+        // One line alone is a chunk.
+        if std::mem::take(&mut lines) > 1 {
+            runs.push(ended);
+        }
+    }
+    runs
+}
+
+/// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign, or that has
+/// escapes.
 fn decoded(chunk: &str) -> impl Iterator<Item = String> {
-    let signs = memchr::memchr3(b'%', b':', b'=', chunk.as_bytes()).is_some();
+    let signs = memchr::memchr3(b'%', b':', b'=', chunk.as_bytes()).is_some()
+        || memchr::memchr(b'\\', chunk.as_bytes()).is_some();
     let chunk = Some(chunk).filter(|chunk| signs || may_be_base64(chunk));
     chunk.into_iter().flat_map(spellings)
 }
@@ -101,13 +177,54 @@ fn spellings(chunk: &str) -> impl Iterator<Item = String> {
     let bare = chunk.trim_end_matches('=');
     let value = bare.rfind([':', '=']);
     let value = value.and_then(|at| chunk.get(at.saturating_add(1)..));
-    [Some(chunk), value].into_iter().flatten().filter_map(whole)
+    let encoded = [Some(chunk), value].into_iter().flatten();
+    encoded.filter_map(whole).chain(unescaped(chunk))
+}
+
+/// What a chunk says with escapes as JSON and programs have them: `\u002e`, `\x2e`, `\/`, and `\\` of a text in a text.
+fn unescaped(chunk: &str) -> Option<String> {
+    memchr::memchr(b'\\', chunk.as_bytes())?;
+    let mut plain = String::with_capacity(chunk.len());
+    let (mut rest, mut any) = (chunk, false);
+    while let Some((before, from)) = rest.split_once('\\') {
+        plain.push_str(before);
+        match escape(from) {
+            Some((c, length)) => {
+                any = true;
+                plain.push(c);
+                rest = from.get(length..).unwrap_or_default();
+            }
+            None => {
+                plain.push('\\');
+                rest = from;
+            }
+        }
+    }
+    plain.push_str(rest);
+    any.then_some(plain)
+}
+
+/// The character of an escape behind its backslash, and how many bytes say it there.
+fn escape(behind: &str) -> Option<(char, usize)> {
+    let digits = match behind.as_bytes().first()? {
+        b'\\' => return Some(('\\', 1)),
+        b'/' => return Some(('/', 1)),
+        b'u' => 4_usize,
+        b'x' => 2,
+        _ => return None,
+    };
+    let end = digits.saturating_add(1);
+    let code = behind.get(1..end)?;
+    let hex = code.bytes().all(|b| b.is_ascii_hexdigit());
+    let code = hex.then(|| u32::from_str_radix(code, 16).ok()).flatten()?;
+    // Half of a pair is no letter of an address.
+    Some((char::from_u32(code)?, end))
 }
 
 fn whole(chunk: &str) -> Option<String> {
     use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
     if chunk.contains('%') {
-        let decoded = percent_decoded(chunk)?;
+        let decoded = hex_decoded(chunk, b'%');
         return (decoded != chunk).then_some(decoded);
     }
     let bare = chunk.trim_end_matches('=');
@@ -139,25 +256,35 @@ fn is_amount(text: &str) -> bool {
     digits >= 2 && text.chars().all(part)
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        let digits = || -> Option<u8> {
-            let high = char::from(ahead.next()?).to_digit(16)?;
-            let low = char::from(ahead.next()?).to_digit(16)?;
-            u8::try_from(high.checked_mul(16)?.checked_add(low)?).ok()
-        };
-        match (byte == b'%').then(digits).flatten() {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest.nth(1);
+/// A text with each byte that is written in two hexadecimal digits behind a sign. If that is no text, those in ASCII alone:
+/// one byte of junk hides no other.
+fn hex_decoded(text: &str, sign: u8) -> String {
+    let decode = |keep: fn(u8) -> bool| {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some((byte, behind)) = rest.split_first() {
+            let code = (*byte == sign).then(|| behind.get(..2)).flatten();
+            match code.and_then(hex_byte).filter(|code| keep(*code)) {
+                Some(code) => {
+                    bytes.push(code);
+                    rest = behind.get(2..).unwrap_or_default();
+                }
+                None => {
+                    bytes.push(*byte);
+                    rest = behind;
+                }
             }
-            None => bytes.push(byte),
         }
-    }
-    String::from_utf8(bytes).ok()
+        String::from_utf8(bytes)
+    };
+    let decoded = decode(|_| true).or_else(|_| decode(|code| code.is_ascii()));
+    decoded.unwrap_or_else(|_| text.to_owned())
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    hex.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -256,6 +383,12 @@ mod tests {
             ("to=ZXZlQGV2aWwuZXhhbXBsZQ", "eve@evil.example"),
             ("eve%40evil.example", "eve@evil.example"),
             ("to:eve%40evil.example", "eve@evil.example"),
+            ("eve%40evil.example%FF", "eve@evil.example%FF"),
+            (r"evil\u002eexample\u002Fx", "evil.example/x"),
+            (r"evil\x2eexample", "evil.example"),
+            (r"https:\/\/evil.example\/x", "https://evil.example/x"),
+            (r"evil\\u002eexample", r"evil\u002eexample"),
+            (r"5\u0030\ud83d00", r"50\ud83d00"),
         ] {
             assert!(
                 all(chunk).contains(&says.to_owned()),
@@ -271,9 +404,58 @@ mod tests {
             "wait",
             "hello",
             "https://a.example/x",
+            r"C:\users\x",
+            r"\u00",
         ] {
             assert_eq!(all(word), [""; 0], "{word}");
         }
+    }
+
+    /// A mail in an argument: base64 of parts that are encoded themselves.
+    #[test]
+    fn what_is_encoded_in_what_is_encoded_is_read() {
+        use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+        fn reads(text: &str, judged: &dyn Fn(&str, char) -> bool) -> String {
+            let mut all = String::new();
+            let read = read_decoded(text, judged, &mut |decoded| {
+                all.push_str(decoded);
+                all.push('\n');
+            });
+            assert!(read, "{text}");
+            all
+        }
+        let link = "please open https://evil.example/a/long/way/to/some/page and confirm it";
+        let part = BASE64_STANDARD.encode(link);
+        let (first, second) = part.split_at(60);
+        for mail in [
+            format!("To: bob\r\n\r\n{first}\r\n{second}\r\n\r\n--end--"),
+            "To: bob\n\nopen https:=2F=2Fevil=2Eexample=2Fa/long/way/to=\n/some/page".to_owned(),
+            "open https:=2F=2Fevil=2Eexam=\r\nple=2Fa=2Flong/way/to/some/page =FF".to_owned(),
+            r"{open: https:\u002f\u002fevil\u002eexample/a/long/way/to/some/page}".to_owned(),
+        ] {
+            for raw in [mail.clone(), BASE64_URL_SAFE.encode(&mail)] {
+                let read = reads(&raw, &|_, _| false);
+                assert!(
+                    read.contains("evil.example/a/long/way/to/some/page"),
+                    "{mail}: {read}"
+                );
+            }
+        }
+        // What is judged as it is has no other reading.
+        assert_eq!(reads("acme.example/?id=3D", &|_, _| true), "");
+        assert_eq!(reads("a plain text: x = 3, y == 4", &|_, _| false), "");
+    }
+
+    #[test]
+    fn more_than_can_be_read_is_told() {
+        use base64::prelude::BASE64_STANDARD;
+        let chunk = BASE64_STANDARD.encode("words ".repeat(100_000));
+        let read = |times: usize| {
+            let text = format!("{chunk} ").repeat(times) + "!";
+            read_decoded(&text, &|_, _| false, &mut |_| {})
+        };
+        assert!(read(2));
+        assert!(!read(9));
     }
 
     #[test]

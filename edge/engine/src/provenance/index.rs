@@ -4,13 +4,14 @@ use super::account::DIGITS;
 use super::address::{ascii_addresses, host_of};
 use super::decode::decoded_parts;
 use super::file::{file_names, is_file_name};
+use super::free::free_figures;
 use super::quantity::canonical_number;
 use super::script::is_telling;
 use super::text::{
     Cut, Span, Word, folded, normal, quoted_and_chunks, spans, visible, with_ids,
     with_latin_letters, without_entities, words,
 };
-use super::value::{Kind, recognise_in, whole_of};
+use super::value::{Kind, recognise, recognise_in, whole_of};
 use crate::limits::{PASSAGE_STEPS_MAX, PROVENANCE_TEXT_BYTES_MAX};
 use regex::Regex;
 use serde_json::Value;
@@ -578,6 +579,8 @@ pub(crate) struct Passage {
     index: Index,
     /// The text in normal form, and folded where that is another one.
     forms: Vec<Form>,
+    /// The text as it is.
+    text: String,
 }
 
 /// A text in which runs of whole words are looked for.
@@ -618,8 +621,18 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
-        let mut told =
-            |kind: Kind, canonical: &str| put_value(&mut index, kind, canonical, 0, &keyed);
+        // Figures inside a date, an account or an id are no numbers that anybody named.
+        let free = free_figures(&normal_text);
+        recognise(&free, &mut |kind, canonical| {
+            if kind == Kind::Number {
+                put_value(&mut index, kind, canonical, 0, &keyed);
+            }
+        });
+        let mut told = |kind: Kind, canonical: &str| {
+            if kind != Kind::Number {
+                put_value(&mut index, kind, canonical, 0, &keyed);
+            }
+        };
         recognise_in(text, &normal_text, &cut, &mut told);
         ascii_addresses(text, &mut told);
         let forms = forms_of(text, normal_text);
@@ -636,12 +649,17 @@ impl Passage {
             keyed,
             index,
             forms: forms.into_iter().map(Form::new).collect(),
+            text: text.to_owned(),
         }
     }
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
         let query = value.query(&self.keyed);
-        self.index.proofs(&query, exact).next().is_some() || (!exact && self.has_run(value, &query))
+        let run = || match exact {
+            true => has_exact_run(&self.text, &value.text),
+            false => self.has_run(value, &query),
+        };
+        self.index.proofs(&query, exact).next().is_some() || run()
     }
 
     /// Whether the value is a run of whole words of the text.
@@ -656,15 +674,36 @@ impl Passage {
             && self.forms.iter().any(|form| form.has(value.form()))
     }
 
-    /// Whether the text has this, byte for byte, as one of its words or in quotation marks.
+    /// Whether the text has this, byte for byte, as one of its words, in quotation marks or as a run of whole words.
     pub(super) fn has_exactly(&self, text: &str) -> bool {
-        self.index.has(self.keyed.of(Kind::Exact, text))
+        self.index.has(self.keyed.of(Kind::Exact, text)) || has_exact_run(&self.text, text)
     }
 
     pub(super) fn has_typed(&self, kind: Kind, canonical: &str) -> bool {
         let query = Query::typed(kind, canonical, &self.keyed);
         self.index.proofs(&query, false).next().is_some()
     }
+}
+
+/// Whether words of a text, with the blanks between them, are a value byte for byte. Only blanks part words here: what stands
+/// in front of a colon in a password is another one. One word alone is found elsewhere.
+fn has_exact_run(text: &str, value: &str) -> bool {
+    const QUOTES: [char; 7] = ['"', '\'', '`', '“', '”', '(', ')'];
+    let several = value.contains(char::is_whitespace) && value.trim().len() == value.len();
+    let begins = |before: &str| {
+        let before = before.trim_end_matches(QUOTES);
+        before.is_empty() || before.ends_with(char::is_whitespace)
+    };
+    let ends = |behind: &str| {
+        let behind = behind.trim_start_matches(QUOTES);
+        let behind = behind.trim_start_matches(['.', ',', ';', ':', '!', '?']);
+        behind.is_empty() || behind.starts_with(char::is_whitespace)
+    };
+    several
+        && text.match_indices(value).any(|(at, _)| {
+            let end = at.saturating_add(value.len());
+            text.get(..at).is_some_and(begins) && text.get(end..).is_some_and(ends)
+        })
 }
 
 /// The forms of a text in which runs of its words prove a value.

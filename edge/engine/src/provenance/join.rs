@@ -4,6 +4,20 @@ use super::value::{Kind, whole};
 
 /// Most steps of a path, or parts between slashes.
 const STEPS_MAX: usize = 8;
+/// Most names of one person.
+const NAMES_MAX: usize = 4;
+/// Most fields of records, and most words, in one element of a list.
+const FIELDS_MAX: usize = 3;
+const WORDS_MAX: usize = 8;
+
+/// The two parts of a text at each blank.
+fn borders(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let blanks = text.match_indices(' ');
+    blanks.filter_map(|(at, _)| {
+        let (first, rest) = text.split_at_checked(at)?;
+        Some((first, rest.get(1..)?))
+    })
+}
 
 /// What stands between the elements of a list in one text.
 pub(super) const LIST_SIGNS: [char; 5] = [',', ';', '、', '，', '；'];
@@ -12,6 +26,8 @@ pub(super) const LIST_SIGNS: [char; 5] = [',', ';', '、', '，', '；'];
 pub(super) struct Known<'a> {
     /// Whether a part comes from an accepted origin.
     pub(super) proved: &'a dyn Fn(&str) -> bool,
+    /// The same, but for the goal: a record has it as a whole.
+    pub(super) recorded: &'a dyn Fn(&str) -> bool,
     /// Whether somebody else may have written a join in one piece. Then it is no work of the agent's.
     pub(super) dictated: &'a dyn Fn(&str) -> bool,
 }
@@ -29,15 +45,43 @@ impl Known<'_> {
         if digits.into_iter().any(grouped) {
             return false;
         }
-        let part = |part: &str| !part.is_empty() && ((self.proved)(part) || self.is_element(part));
+        let known =
+            |part: &str| (self.proved)(part) || self.is_element(part) || self.is_of_records(part);
+        let part = |part: &str| !part.is_empty() && known(part);
         text.contains(LIST_SIGNS) && text.split(LIST_SIGNS).map(str::trim).all(part)
     }
 
     fn is_element(&self, text: &str) -> bool {
         self.names_address(text)
-            || ((self.is_full_name(text) || self.is_path(text))
-                && !(self.dictated)(text)
-                && !(text.contains('/') && (self.dictated)(&text.replace('/', " "))))
+            || ((self.is_full_name(text) || self.is_path(text)) && !self.is_dictated(text))
+    }
+
+    /// Whether a join is somebody else's work: it stands there in one piece, or each of its parts does. Two words that are
+    /// known from elsewhere are put together in another order by whoever wants to.
+    fn is_dictated(&self, text: &str) -> bool {
+        let mut parts = text.split(['/', ' ']).filter(|part| !part.is_empty());
+        (self.dictated)(text)
+            || (text.contains('/') && (self.dictated)(&text.replace('/', " ")))
+            || parts.all(self.dictated)
+    }
+
+    /// `NY 10001`: a few fields of records in one element of a list.
+    fn is_of_records(&self, text: &str) -> bool {
+        text.split(' ').count() <= WORDS_MAX
+            && self.fields(text, FIELDS_MAX)
+            && !self.is_dictated(text)
+    }
+
+    /// Whether a text is so many fields of records or fewer, with blanks between them.
+    fn fields(&self, text: &str, most: usize) -> bool {
+        if (self.recorded)(text) {
+            return true;
+        }
+        let Some(left) = most.checked_sub(1).filter(|left| *left > 0) else {
+            return false;
+        };
+        let mut borders = borders(text);
+        borders.any(|(first, rest)| (self.recorded)(first) && self.fields(rest, left))
     }
 
     /// `Alice Miller <alice@acme.example>`
@@ -53,7 +97,8 @@ impl Known<'_> {
         })
     }
 
-    /// `Alice Miller`, of a first and a last name. Words in small letters are words of a sentence.
+    /// `Alice Miller`, of a first and a last name, each of which may be two (`Mary Ann`). Words in small letters are words
+    /// of a sentence.
     fn is_full_name(&self, text: &str) -> bool {
         let name = |name: &str| {
             let letter = |c: char| c.is_alphabetic() || "-'’.".contains(c);
@@ -61,10 +106,10 @@ impl Known<'_> {
                 && name.starts_with(char::is_uppercase)
                 && name.chars().all(letter)
         };
-        let names = text
-            .split_once(' ')
-            .filter(|(first, last)| name(first) && name(last));
-        names.is_some_and(|(first, last)| (self.proved)(first) && (self.proved)(last))
+        let mut names = text.split(' ');
+        names.clone().count() <= NAMES_MAX
+            && names.all(name)
+            && borders(text).any(|(first, last)| (self.proved)(first) && (self.proved)(last))
     }
 
     /// `reports/may.pdf`, of a directory and a file, or of steps. What is an address as a whole is none.
@@ -94,6 +139,11 @@ mod tests {
     use super::*;
 
     fn joins(text: &str, dictated: bool) -> bool {
+        joins_unless(text, &|_| dictated)
+    }
+
+    fn joins_unless(text: &str, dictated: &dyn Fn(&str) -> bool) -> bool {
+        const RECORDED: [&str; 6] = ["101 Highway", "New York", "NY", "10001", "Mary Ann", "Lee"];
         const PROVED: [&str; 8] = [
             "Alice",
             "Miller",
@@ -105,8 +155,9 @@ mod tests {
             "rent",
         ];
         let known = Known {
-            proved: &|part| PROVED.contains(&part),
-            dictated: &|_| dictated,
+            proved: &|part| PROVED.contains(&part) || RECORDED.contains(&part),
+            recorded: &|part| RECORDED.contains(&part),
+            dictated,
         };
         known.joins(text)
     }
@@ -126,6 +177,10 @@ mod tests {
             "docs/may.pdf",
             "rent/may.pdf",
             "Alice/Bob/Miller",
+            "Mary Ann Lee",
+            "Mary Ann Miller",
+            "101 Highway, New York, NY 10001",
+            "Alice, 101 Highway NY 10001",
         ] {
             assert!(joins(text, false), "{text}");
         }
@@ -152,6 +207,12 @@ mod tests {
             "/may.pdf",
             "Alice/",
             "Alice/Eve",
+            // By itself it is no list, and what the goal says is no record.
+            "NY 10001",
+            "Bob, NY rent",
+            "Bob, NY 10002",
+            "Bob, NY  10001",
+            "Mary Lee",
             "",
         ] {
             assert!(!joins(text, false), "{text}");
@@ -163,8 +224,25 @@ mod tests {
         for text in ["Alice Miller", "docs/may.pdf", "Alice/Bob"] {
             assert!(!joins(text, true), "{text}");
         }
+        assert!(!joins("Bob, NY 10001", true));
         for text in ["Alice, Bob", "Alice <alice@acme.example>"] {
             assert!(joins(text, true), "{text}");
+        }
+    }
+
+    /// Somebody else wrote each word of it, and the agent puts them together as he says.
+    #[test]
+    fn nor_is_it_the_agents_own_work_if_each_part_was_read() {
+        for (text, words) in [
+            ("docs/may.pdf", &["docs", "may.pdf"][..]),
+            ("Alice/Bob", &["Bob", "Alice"]),
+            ("Alice Miller", &["Miller", "Alice"]),
+            ("Bob, NY 10001", &["NY", "10001"]),
+        ] {
+            let all = |part: &str| words.contains(&part);
+            assert!(!joins_unless(text, &all), "{text}");
+            let one = |part: &str| words.first() == Some(&part);
+            assert!(joins_unless(text, &one), "{text}");
         }
     }
 }

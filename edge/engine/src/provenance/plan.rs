@@ -18,7 +18,8 @@ pub(super) enum Need {
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
     /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
-    /// content has it among others.
+    /// content has it among others. A yes is in no content, whoever asked for it: an action has it among its constants, or the
+    /// session has read nothing untrusted.
     GuardedChoice,
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
@@ -52,7 +53,7 @@ impl Pattern {
     pub(crate) fn covers(&self, path: &[&str]) -> bool {
         let mut at = path.iter();
         self.steps.iter().all(|step| {
-            let index = step == "*" || step.bytes().all(|b| b.is_ascii_digit());
+            let index = is_index(step);
             loop {
                 match at.next() {
                     None => return false,
@@ -62,6 +63,19 @@ impl Pattern {
                 }
             }
         })
+    }
+
+    /// Whether it leads to something below a path.
+    pub(crate) fn leads_below(&self, path: &[&str]) -> bool {
+        let mut steps = self.steps.iter().peekable();
+        for at in path {
+            if *at == "*" {
+                steps.next_if(|step| is_index(step));
+            } else if !steps.next().is_some_and(|step| step == "*" || step == at) {
+                return false;
+            }
+        }
+        steps.next().is_some()
     }
 
     /// Whether what stands there is something. An empty target is a violation, never "nothing to check"; so is a missing
@@ -87,6 +101,11 @@ impl Pattern {
         missing |= nodes.is_empty() || nodes.iter().any(|node| node.is_null());
         !(nodes.iter().any(empty) || (required && missing))
     }
+}
+
+/// Whether a step is one of a list's.
+pub(super) fn is_index(step: &str) -> bool {
+    step == "*" || step.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
@@ -133,6 +152,8 @@ pub(crate) struct Plan {
     naming: Vec<Pattern>,
     /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
     names: HashSet<String>,
+    /// Words of what the tool says of itself and of its arguments.
+    described: HashSet<String>,
 }
 
 /// Words in the names of arguments that say which thing is meant, where no label does.
@@ -150,6 +171,7 @@ impl Plan {
                 rest: Need::Nothing,
                 naming: Vec::new(),
                 names: HashSet::new(),
+                described: HashSet::new(),
             };
         }
         let consequential = entry.consequential.iter().flatten();
@@ -194,6 +216,7 @@ impl Plan {
             rest,
             naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
             names: names_in(entry),
+            described: described_in(entry),
         }
     }
 
@@ -202,6 +225,11 @@ impl Plan {
     pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
         let open = labelled || (path.len() > 1 && !self.names.is_empty());
         open && !self.names.contains(name)
+    }
+
+    /// Whether the tool's descriptions have a name: for members of a text that is JSON, of which no schema speaks.
+    pub(super) fn describes(&self, name: &str) -> bool {
+        self.names.contains(name) || self.described.contains(name)
     }
 
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
@@ -238,6 +266,31 @@ fn names_in(entry: &CatalogueEntry) -> HashSet<String> {
         .chain(entry.consequential.iter().flatten());
     names.extend(labels.flat_map(|pointer| Pattern::new(pointer).steps));
     names
+}
+
+/// The words of a tool's descriptions, as they are: names of members are written there.
+fn described_in(entry: &CatalogueEntry) -> HashSet<String> {
+    let mut words = HashSet::new();
+    let mut note = |text: &str| {
+        let cut = text.split(|c: char| !c.is_alphanumeric() && !"_-".contains(c));
+        words.extend(cut.filter(|word| !word.is_empty()).map(str::to_owned));
+    };
+    if let Some(description) = &entry.definition.description {
+        note(description);
+    }
+    let mut pending = vec![&entry.definition.input_schema];
+    while let Some(schema) = pending.pop() {
+        match schema {
+            Value::Array(schemas) => pending.extend(schemas),
+            Value::Object(members) => {
+                let description = members.get("description").and_then(Value::as_str);
+                description.into_iter().for_each(&mut note);
+                pending.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    words
 }
 
 /// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
@@ -305,6 +358,14 @@ mod tests {
         assert!(short.covers(&["payments", "*", "*", "to"]));
         assert!(short.is_filled_in(true, &nested));
         let first = Pattern::new("/payments/0/to");
+        for path in [&["payments"][..], &["payments", "*"], &[]] {
+            for pattern in [&short, &first] {
+                assert!(pattern.leads_below(path), "{path:?}");
+            }
+        }
+        for path in [&["payments", "*", "to"][..], &["other"], &["payments", "x"]] {
+            assert!(!short.leads_below(path), "{path:?}");
+        }
         assert!(first.is_filled_in(true, &json!({"payments": [{"to": "a"}, {}]})));
         assert!(!first.is_filled_in(true, &json!({"payments": [{}, {"to": "a"}]})));
     }

@@ -401,7 +401,7 @@ fn is_weekday(word: &str) -> bool {
 }
 
 /// A month by its English name or its first three letters.
-fn month(word: &str) -> Option<u32> {
+pub(super) fn month(word: &str) -> Option<u32> {
     let (number, name) = match word.get(..3)? {
         "jan" => (1, "january"),
         "feb" => (2, "february"),
@@ -420,7 +420,7 @@ fn month(word: &str) -> Option<u32> {
     (word.len() == 3 || word == name).then_some(number)
 }
 
-fn day(word: &str) -> Option<u32> {
+pub(super) fn day(word: &str) -> Option<u32> {
     let digits = ["st", "nd", "rd", "th"]
         .iter()
         .find_map(|ending| word.strip_suffix(ending))
@@ -429,7 +429,7 @@ fn day(word: &str) -> Option<u32> {
     (1..=31).contains(&day).then_some(day)
 }
 
-fn year(word: &str) -> Option<u32> {
+pub(super) fn year(word: &str) -> Option<u32> {
     let year = (word.len() == 4).then(|| word.parse().ok()).flatten()?;
     (1900..=2200).contains(&year).then_some(year)
 }

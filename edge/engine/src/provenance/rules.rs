@@ -1,22 +1,24 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
+mod leads;
+mod neighbours;
+mod opened;
+mod proof;
 mod reply;
+mod seen;
 
 use super::constants::Constants;
-use super::decode::decoded_leads;
-use super::index::{Passage, Query, Spelled};
-use super::join::Known;
+use super::index::{Passage, Spelled};
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
-use super::text::visible;
 use super::tracker::Tracker;
-use super::value::{Kind, recognise};
-use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX, VIEW_LEADS_MAX};
+use neighbours::Tail;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::MemoryTrust;
-use proctor_model::memory::Proved;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+pub(crate) use seen::{Written, origins, written};
 
 /// An origin that an intent accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +98,10 @@ struct Judged<'v> {
     path: Vec<&'v str>,
     /// The index for each step that is one.
     indices: Vec<Option<usize>>,
+    /// Pointers to arguments that are JSON in a text.
+    texts: &'v [String],
+    /// What the texts at one place of a list ended with.
+    tails: HashMap<Vec<&'v str>, Tail>,
 }
 
 impl<'v> Judged<'v> {
@@ -108,8 +114,28 @@ impl<'v> Judged<'v> {
         self.indices.pop();
     }
 
-    /// Where the walk is, as a JSON Pointer.
+    /// Which argument the walk is at: in a text that is JSON, the text.
     fn pointer(&self) -> String {
+        let pointer = self.way();
+        self.text_around(&pointer).unwrap_or(pointer)
+    }
+
+    /// Whether the walk is in a text that is JSON.
+    fn is_in_text(&self) -> bool {
+        // Hardly any call has one.
+        !self.texts.is_empty() && self.text_around(&self.way()).is_some()
+    }
+
+    fn text_around(&self, way: &str) -> Option<String> {
+        let around = |text: &&String| {
+            let below = way.strip_prefix(text.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        self.texts.iter().find(around).cloned()
+    }
+
+    /// The steps, as a JSON Pointer.
+    fn way(&self) -> String {
         let steps = self.path.iter().zip(&self.indices);
         let step = |(step, index): (&&str, &Option<usize>)| match index {
             Some(index) => format!("/{index}"),
@@ -140,7 +166,15 @@ const DEFAULT: [Origin; 2] = [Origin::Goal, Origin::Trusted];
 impl Evidence<'_> {
     /// Holds each argument against the tool's plan and the action's own origins; returns what does not hold.
     pub(crate) fn check(&self, plan: &Plan, origins: &Origins, arguments: &Value) -> Vec<Broken> {
-        let mut judged = Judged::default();
+        let opened = self.opened(plan, origins, arguments);
+        let (arguments, texts) = match &opened {
+            Some(opened) => (&opened.arguments, opened.texts.as_slice()),
+            None => (arguments, Default::default()),
+        };
+        let mut judged = Judged {
+            texts,
+            ..Judged::default()
+        };
         let declared = origins.0.iter().map(|(at, _)| (at, false));
         let planned = plan.rules.iter().filter_map(|rule| {
             let proved = matches!(rule.need, Need::Proved | Need::Exact);
@@ -168,12 +202,22 @@ impl Evidence<'_> {
             Value::Object(members) => {
                 for (key, member) in members {
                     judged.below(key, None, |judged| {
-                        judged.note(self.key(plan, origins, key, &judged.path));
+                        // In a text no schema says what the names are; the tool's words for people may.
+                        let in_text = judged.is_in_text();
+                        if !(in_text && plan.describes(key)) {
+                            judged.note(self.key(plan, origins, key, in_text, &judged.path));
+                        }
                         self.walk(plan, origins, member, judged);
                     });
                 }
             }
-            scalar => judged.note(self.scalar(plan, origins, scalar, &judged.path)),
+            scalar => {
+                judged.note(self.scalar(plan, origins, scalar, &judged.path));
+                if let Value::String(text) = scalar {
+                    let joined = self.joined(plan, origins, text, judged);
+                    judged.note(joined);
+                }
+            }
         }
     }
 
@@ -198,7 +242,14 @@ impl Evidence<'_> {
 
     /// A member's name may be a value as well: what leads out in it needs proof, and so does the whole name where values do,
     /// unless it is one of the tool's or of the declaration's.
-    fn key(&self, plan: &Plan, origins: &Origins, key: &str, path: &[&str]) -> Result<(), Broken> {
+    fn key(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        key: &str,
+        in_text: bool,
+        path: &[&str],
+    ) -> Result<(), Broken> {
         let (need, accepted) = self.rule(plan, origins, path);
         let named = || accepted.contains(&Origin::Goal) && self.constants.has_name(path, key);
         match need {
@@ -207,7 +258,8 @@ impl Evidence<'_> {
             Need::Proved | Need::Exact if is_own_name(plan, origins, key, path) => {
                 self.name(key, need == Need::Exact, accepted, path)
             }
-            _ => self.leads(key, false, accepted, path),
+            // What a text says is asked for as the text is.
+            _ => self.leads(key, in_text && need == Need::Links, accepted, path),
         }
     }
 
@@ -245,8 +297,11 @@ impl Evidence<'_> {
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
             // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
-            (Need::Proved | Need::Exact, Value::Bool(_)) if covered => {
-                Err(broken(path, "its value", None))
+            (Need::Proved | Need::Exact, Value::Bool(flag)) if covered => {
+                self.flag(*flag, accepted, path)
+            }
+            (Need::GuardedChoice, Value::Bool(true)) if self.session.is_exposed() => {
+                self.flag(true, accepted, path)
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
@@ -267,66 +322,6 @@ impl Evidence<'_> {
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }
-    }
-
-    fn proved(
-        &self,
-        scalar: &Value,
-        exact: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let Some(spelled) = Spelled::of(scalar) else {
-            return Err(broken(path, "its value", None));
-        };
-        if self.has_origin(&spelled, exact, accepted, path) {
-            return Ok(());
-        }
-        // Put together of parts: good if each of them is.
-        if let (Value::String(text), false) = (scalar, exact) {
-            let spelled = |part: &str| Spelled::text(part.to_owned());
-            let known = Known {
-                proved: &|part| self.has_origin(&spelled(part), false, accepted, path),
-                dictated: &|part| {
-                    let seen = self.session.suspect(&self.session.query(&spelled(part)));
-                    seen.is_some() || !self.session.knows_all()
-                },
-            };
-            if known.joins(text) {
-                return Ok(());
-            }
-        }
-        Err(self.unproved(&spelled, path))
-    }
-
-    fn has_origin(
-        &self,
-        scalar: &Spelled,
-        exact: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> bool {
-        let declared = || self.goal.has(scalar, exact) || self.constants.has(path, scalar, exact);
-        if accepted.contains(&Origin::Goal) && declared() {
-            return true;
-        }
-        let query = self.session.query(scalar);
-        accepted.iter().any(|origin| match origin {
-            Origin::Any => true,
-            Origin::Trusted => self.session.proves(&query, exact),
-            Origin::Memory(least) => self.session.proved_by_memory(&query, exact, *least),
-            Origin::Tool(tool, field) => {
-                self.session
-                    .proved_by_tool(&query, exact, tool, field.as_deref())
-            }
-            Origin::File(name) => self.session.proved_by_file(&query, exact, name),
-            Origin::Goal | Origin::Unprovable => false,
-        })
-    }
-
-    fn unproved(&self, scalar: &Spelled, path: &[&str]) -> Broken {
-        let seen = self.session.suspect(&self.session.query(scalar));
-        broken(path, "its value", seen)
     }
 
     fn not_suspect(
@@ -375,236 +370,6 @@ impl Evidence<'_> {
             _ => Ok(()),
         }
     }
-
-    fn leads(
-        &self,
-        text: &str,
-        links_only: bool,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let mut first: Option<Broken> = None;
-        let mut judge = |kind: Kind, canonical: &str| {
-            let link = matches!(kind, Kind::Url | Kind::Name);
-            let asked = link || (kind.leads_out() && !links_only);
-            if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
-                return;
-            }
-            if let Err(broken) = self.lead(kind, canonical, accepted, path) {
-                let leads = &mut first
-                    .get_or_insert(broken)
-                    .place
-                    .get_or_insert_default()
-                    .leads;
-                leads.push(canonical.to_owned());
-            }
-        };
-        let text = visible(text);
-        recognise(&text, &mut judge);
-        if !links_only {
-            // Whoever gets it may decode it. Who fetches an address takes it as it is.
-            for decoded in decoded_leads(&text, has_encoded_link) {
-                recognise(&decoded, &mut judge);
-            }
-        }
-        first.map_or(Ok(()), Err)
-    }
-
-    fn lead(
-        &self,
-        kind: Kind,
-        canonical: &str,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let noted = kind.noted();
-        let query = self.session.typed_query(noted, canonical);
-        if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
-            return Ok(());
-        }
-        let good = accepted.iter().any(|origin| match origin {
-            Origin::Any => true,
-            Origin::Goal => {
-                self.goal.has_typed(noted, canonical)
-                    || self.constants.has_typed(path, noted, canonical)
-            }
-            Origin::Trusted => self.session.proves(&query, false),
-            Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
-            Origin::Tool(tool, field) => {
-                self.session
-                    .proved_by_tool(&query, false, tool, field.as_deref())
-            }
-            Origin::File(name) => self.session.proved_by_file(&query, false, name),
-            Origin::Unprovable => false,
-        });
-        if good {
-            Ok(())
-        } else {
-            Err(broken(path, kind.name(), self.session.suspect(&query)))
-        }
-    }
-}
-
-impl Evidence<'_> {
-    /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.
-    fn may_be_dictated(&self, name: &str, query: &Query) -> bool {
-        let label = name.split('.').next().unwrap_or_default();
-        let seen = |label: &str| {
-            let label = Spelled::text(label.to_owned());
-            self.session.suspect(&self.session.query(&label)).is_some()
-        };
-        !self.session.knows_all()
-            || self.session.suspect(query).is_some()
-            || (label.len() >= LABEL_TELLING_MIN && seen(label))
-    }
-}
-
-/// Fewest letters of a label that is suspect because untrusted content has the word: `user` stands everywhere.
-const LABEL_TELLING_MIN: usize = 8;
-
-/// For policies: each text and number among the arguments by its JSON Pointer, with where it was seen: `goal`,
-/// `trusted`, `memory:verified` and `memory:agent`, `tool:<server/tool>` for untrusted content; empty: nowhere, or a text longer than
-/// [`ORIGINS_TEXT_BYTES_MAX`].
-pub(crate) fn origins(
-    arguments: &Value,
-    goal: Option<&Passage>,
-    session: &Tracker,
-) -> BTreeMap<String, Vec<String>> {
-    let mut found = BTreeMap::new();
-    let mut pending = vec![(String::new(), arguments)];
-    while let Some((path, value)) = pending.pop() {
-        if found.len() >= ORIGINS_MAX {
-            break;
-        }
-        match value {
-            Value::Array(elements) => pending.extend(
-                elements
-                    .iter()
-                    .enumerate()
-                    .map(|(at, element)| (format!("{path}/{at}"), element)),
-            ),
-            Value::Object(members) => pending.extend(members.iter().map(|(key, member)| {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                (format!("{path}/{key}"), member)
-            })),
-            Value::Null | Value::Bool(_) => {}
-            scalar => drop(found.insert(path, origins_of(scalar, goal, session))),
-        }
-    }
-    found
-}
-
-fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<String> {
-    let mut origins = Vec::new();
-    if scalar
-        .as_str()
-        .is_some_and(|text| text.len() > ORIGINS_TEXT_BYTES_MAX)
-    {
-        return origins;
-    }
-    let Some(spelled) = Spelled::of(scalar) else {
-        return origins;
-    };
-    if goal.is_some_and(|goal| goal.has(&spelled, false)) {
-        origins.push("goal".to_owned());
-    }
-    let query = session.query(&spelled);
-    if session.proves(&query, false) {
-        origins.push("trusted".to_owned());
-    }
-    origins.extend(memory_origin(&query, session));
-    if let Some(tool) = session.suspect(&query) {
-        origins.push(format!("tool:{tool}"));
-    }
-    origins
-}
-
-fn memory_origin(query: &Query, session: &Tracker) -> Option<String> {
-    let proved = |least: &MemoryTrust| session.proved_by_memory(query, false, *least);
-    let trust = [MemoryTrust::Verified, MemoryTrust::Agent]
-        .into_iter()
-        .find(proved)?;
-    Some(format!("memory:{}", trust.as_str()))
-}
-
-/// What a value that is written to memory is worth, and why.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) origins: Vec<String>,
-    pub(crate) trust: MemoryTrust,
-    pub(crate) proved: Proved,
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        Self {
-            origins: Vec::new(),
-            trust: MemoryTrust::Verified,
-            proved: Proved::Whole,
-        }
-    }
-}
-
-/// Judges one text or number that is written to memory. Proof is as strict as for an argument; words that nobody
-/// else wrote are the agent's own only as long as it has read nothing untrusted that may have dictated them.
-pub(crate) fn written(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Written {
-    let proofs = |value: &Spelled| {
-        let goal = goal.is_some_and(|goal| goal.has(value, false));
-        let mut origins: Vec<String> = goal.then(|| "goal".to_owned()).into_iter().collect();
-        let query = session.query(value);
-        if session.proves(&query, false) {
-            origins.push("trusted".to_owned());
-        }
-        if session.proved_by_memory(&query, false, MemoryTrust::Verified) {
-            origins.push("memory:verified".to_owned());
-        }
-        origins
-    };
-    let spelled = Spelled::of(scalar);
-    let whole = spelled.as_ref().map(&proofs).unwrap_or_default();
-    if !whole.is_empty() {
-        return Written {
-            origins: whole,
-            ..Written::default()
-        };
-    }
-    let behind = scalar.as_str().and_then(|text| text.split_once(": "));
-    let behind = behind.map(|(_, behind)| proofs(&Spelled::text(behind.trim().to_owned())));
-    if let Some(origins) = behind.filter(|origins| !origins.is_empty()) {
-        return Written {
-            origins,
-            trust: MemoryTrust::Verified,
-            proved: Proved::Value,
-        };
-    }
-    let query = spelled.as_ref().map(|value| session.query(value));
-    let own_memory = query
-        .as_ref()
-        .is_some_and(|query| session.proved_by_memory(query, false, MemoryTrust::Agent));
-    let seen = query.as_ref().and_then(|query| session.suspect(query));
-    let trust = match (own_memory, seen.is_some(), session.is_exposed()) {
-        (true, _, _) | (false, false, false) => MemoryTrust::Agent,
-        _ => MemoryTrust::Untrusted,
-    };
-    let origins = match (own_memory, seen) {
-        (true, _) => vec!["memory:agent".to_owned()],
-        (false, Some(tool)) => vec![format!("tool:{tool}")],
-        (false, None) => Vec::new(),
-    };
-    Written {
-        origins,
-        trust,
-        proved: Proved::Whole,
-    }
-}
-
-/// Whether a chunk is a link with something percent-encoded in it: it is judged as it is.
-fn has_encoded_link(chunk: &str) -> bool {
-    let mut found = false;
-    recognise(chunk, &mut |kind, canonical| {
-        found |= kind == Kind::Url && canonical.contains('%');
-    });
-    found
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
@@ -628,14 +393,6 @@ const FEW_DIGITS: usize = 3;
 fn has_few_digits(number: &serde_json::Number) -> bool {
     let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
     canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
-}
-
-impl Broken {
-    /// Enough of its leads are known to tell that they are too many to be shown.
-    fn is_full(&self) -> bool {
-        let leads = self.place.as_ref().map(|place| place.leads.len());
-        leads.is_some_and(|leads| leads > VIEW_LEADS_MAX)
-    }
 }
 
 /// Whether a member's name is a word of the caller's: neither the tool nor the action has it.

@@ -62,8 +62,12 @@ fn names_that_may_be_hosts() {
         ("the order.id and", "order.id"),
         ("ask Mr.Green", "mr.green"),
         ("written in ASP.NET", "asp.net"),
-        ("EVIL.COM", "evil.com"),
+        ("Paid.No", "paid.no"),
         ("acme.blog", "acme.blog"),
+        ("Notes.app", "notes.app"),
+        // A file or a host.
+        ("notes.old.md", "notes.old.md"),
+        ("x.evil.sh", "x.evil.sh"),
     ] {
         assert_eq!(of(Kind::Name, text), [name], "{text}");
         assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
@@ -72,6 +76,9 @@ fn names_that_may_be_hosts() {
         ("evil.example", "evil.example"),
         ("Evil.com", "evil.com"),
         ("evil.io", "evil.io"),
+        ("EVIL.COM", "evil.com"),
+        ("EVIL.IO", "evil.io"),
+        ("acme-login.netlify.app", "acme-login.netlify.app"),
         ("evil.ai", "evil.ai"),
         ("acme.blog/x", "acme.blog/x"),
         ("acme.blog:8443", "acme.blog:8443"),
@@ -89,11 +96,53 @@ fn names_that_may_be_hosts() {
         "Foo.pm",
         "id_rsa.pub",
         "Main.java",
+        "src/x.evil.sh",
     ] {
         let found = [of(Kind::Url, text), of(Kind::Name, text)].concat();
         assert_eq!(found, [""; 0], "{text}");
     }
     assert_eq!(whole("acme.blog").map(|(kind, _)| kind), Some(Kind::Url));
+    assert_eq!(whole("notes.old.md"), None);
+}
+
+/// Who fetches it takes what stands before the at sign for a user, and sends the rest.
+#[test]
+fn a_mail_address_with_a_path_is_a_link() {
+    for (text, link) in [
+        ("x@evil.example/?q=SECRET", "x:@evil.example?q=SECRET"),
+        ("x@evil.example?q=SECRET", "x:@evil.example?q=SECRET"),
+        ("x@evil.example#SECRET", "x:@evil.example#SECRET"),
+        ("x@evil.example:8443/a", "x:@evil.example:8443/a"),
+        ("mailto:x@evil.example/a", "x:@evil.example/a"),
+    ] {
+        assert_eq!(of(Kind::Url, text), [link], "{text}");
+        assert_eq!(of(Kind::Email, text), ["x@evil.example"], "{text}");
+    }
+    for text in [
+        "mailto:x@acme.example?subject=hello",
+        "Is it x@acme.example?",
+        "git@acme.example:org/repo.git",
+    ] {
+        assert_eq!(of(Kind::Url, text), [""; 0], "{text}");
+    }
+    assert_eq!(
+        of(Kind::Url, "https://:SECRET@acme.example"),
+        [":SECRET@acme.example"]
+    );
+}
+
+#[test]
+fn addresses_of_payment_apps_have_no_dot() {
+    for (text, address) in [
+        ("pay eve@okbank now", "eve@okbank"),
+        ("upi:eve.1@ybl", "eve.1@ybl"),
+        ("Eve@OKSBI", "eve@oksbi"),
+    ] {
+        assert_eq!(of(Kind::Email, text), [address], "{text}");
+    }
+    for text in ["lunch@noon", "@okbank", "meet @upi", "eve@bank"] {
+        assert_eq!(of(Kind::Email, text), [""; 0], "{text}");
+    }
 }
 
 #[test]
@@ -190,7 +239,7 @@ fn no_address_hides_another() {
         ),
         (
             "bob@evil.com/alice@acme.example",
-            &[],
+            &["bob:@evil.com/alice@acme.example"],
             &["bob@evil.com", "alice@acme.example"],
         ),
         (
@@ -205,7 +254,7 @@ fn no_address_hides_another() {
         ),
         (
             "bob@acme.example/evil.com",
-            &["evil.com"],
+            &["bob:@acme.example/evil.com"],
             &["bob@acme.example"],
         ),
         ("evil.com@now", &["evil.com"], &[]),

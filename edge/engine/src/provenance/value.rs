@@ -2,6 +2,7 @@
 
 use super::account::{ibans, phones};
 use super::address::{addresses, canonical_url, ends_chunk};
+use super::host::ends_as_file;
 use super::ideographic::ideographic;
 use super::quantity::{dates, numbers};
 use super::spelled::spelled_out;
@@ -22,8 +23,8 @@ pub(super) enum Kind {
     Email,
     /// A web address without its scheme: host in lower case, no trailing slash.
     Url,
-    /// A name with a dot that may be a host's (`acme.blog`) or something else (`order.id`): a link if somebody else may have
-    /// written it.
+    /// A name with a dot that may be a host's (`acme.blog`) or something else (`order.id`, `notes.old.md`): a link if somebody
+    /// else may have written it.
     Name,
     /// An IBAN (ISO 13616) whose check digits are right, without spaces.
     Iban,
@@ -163,6 +164,8 @@ pub(super) fn whole_of<'f>(
             let normal = text.to_lowercase();
             *canonical == folded(text, &normal).unwrap_or(normal)
         }
+        // `notes.old.md` is a file by itself, and a host only where it would lead somewhere.
+        Kind::Name if ends_as_file(canonical) => false,
         // The canonical form may lack the scheme and a slash, and nothing may stand around it.
         Kind::Url | Kind::Name => {
             !text.contains(ends_chunk) && canonical_url(text).as_deref() == Some(*canonical)

@@ -1,0 +1,152 @@
+//! What leads out in a text: links, addresses, accounts and the like need an accepted origin, whatever stands around them.
+
+use super::{Broken, Evidence, Origin, broken};
+use crate::limits::VIEW_LEADS_MAX;
+use crate::provenance::address::canonical_url;
+use crate::provenance::decode::read_decoded;
+use crate::provenance::host::ends_as_file;
+use crate::provenance::index::{Query, Spelled};
+use crate::provenance::plan::words_of;
+use crate::provenance::text::visible;
+use crate::provenance::value::{Kind, recognise};
+
+impl Broken {
+    /// Enough of its leads are known to tell that they are too many to be shown.
+    fn is_full(&self) -> bool {
+        let leads = self.place.as_ref().map(|place| place.leads.len());
+        leads.is_some_and(|leads| leads > VIEW_LEADS_MAX)
+    }
+}
+
+impl Evidence<'_> {
+    pub(super) fn leads(
+        &self,
+        text: &str,
+        links_only: bool,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let text = visible(text);
+        let mut first: Option<Broken> = None;
+        let mut judge = |kind: Kind, canonical: &str| {
+            let kind = match kind {
+                Kind::Name if links_only => name_to_read(&text, canonical, path),
+                kind => kind,
+            };
+            let link = matches!(kind, Kind::Url | Kind::Name);
+            let asked = link || (kind.leads_out() && !links_only);
+            if !asked || first.as_ref().is_some_and(|first| first.is_full()) {
+                return;
+            }
+            if let Err(broken) = self.lead(kind, canonical, accepted, path) {
+                let leads = &mut first
+                    .get_or_insert(broken)
+                    .place
+                    .get_or_insert_default()
+                    .leads;
+                leads.push(canonical.to_owned());
+            }
+        };
+        recognise(&text, &mut judge);
+        if links_only {
+            // Who fetches an address takes it as it is.
+            return first.map_or(Ok(()), Err);
+        }
+        // Whoever gets it may decode it.
+        let read = read_decoded(&text, &has_link_with, &mut |decoded| {
+            recognise(decoded, &mut judge);
+        });
+        match first {
+            Some(first) => Err(first),
+            None if !read => Err(broken(path, "what it says once decoded", None)),
+            None => Ok(()),
+        }
+    }
+
+    /// One value that leads out.
+    pub(super) fn lead(
+        &self,
+        kind: Kind,
+        canonical: &str,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let noted = kind.noted();
+        let query = self.session.typed_query(noted, canonical);
+        if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
+            return Ok(());
+        }
+        let good = accepted.iter().any(|origin| match origin {
+            Origin::Any => true,
+            Origin::Goal => {
+                self.goal.has_typed(noted, canonical)
+                    || self.constants.has_typed(path, noted, canonical)
+            }
+            Origin::Trusted => self.session.proves(&query, false),
+            Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
+            Origin::Tool(tool, field) => {
+                self.session
+                    .proved_by_tool(&query, false, tool, field.as_deref())
+            }
+            Origin::File(name) => self.session.proved_by_file(&query, false, name),
+            Origin::Unprovable => false,
+        });
+        if good {
+            Ok(())
+        } else {
+            Err(broken(path, kind.name(), self.session.suspect(&query)))
+        }
+    }
+
+    /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.
+    fn may_be_dictated(&self, name: &str, query: &Query) -> bool {
+        let label = name.split('.').next().unwrap_or_default();
+        let seen = |label: &str| {
+            let label = Spelled::text(label.to_owned());
+            self.session.suspect(&self.session.query(&label)).is_some()
+        };
+        !self.session.knows_all()
+            || self.session.suspect(query).is_some()
+            || (label.len() >= LABEL_TELLING_MIN && seen(label))
+    }
+}
+
+/// Fewest letters of a label that is suspect because untrusted content has the word: `user` stands everywhere.
+const LABEL_TELLING_MIN: usize = 8;
+
+/// Words in the names of arguments that name a file.
+const FILES: [&str; 8] = [
+    "doc",
+    "document",
+    "file",
+    "filename",
+    "filepath",
+    "folder",
+    "directory",
+    "path",
+];
+
+/// What a name that may be a host's is to a tool that reads: `x.evil.sh` alone is a host to whoever fetches it, unless the
+/// argument is for files.
+fn name_to_read(text: &str, canonical: &str, path: &[&str]) -> Kind {
+    let alone = || canonical_url(text.trim()).is_some_and(|url| url == canonical);
+    if !ends_as_file(canonical) || !alone() {
+        return Kind::Name;
+    }
+    let name = path.iter().rfind(|step| **step != "*");
+    let mut words = name.into_iter().flat_map(|name| words_of(name));
+    match words.any(|word| FILES.contains(&word.as_str())) {
+        // What no program takes for a link.
+        true => Kind::File,
+        false => Kind::Url,
+    }
+}
+
+/// Whether a chunk is a link with this sign in it, by which something may be encoded: it is judged as it is.
+fn has_link_with(chunk: &str, sign: char) -> bool {
+    let mut found = false;
+    recognise(chunk, &mut |kind, canonical| {
+        found |= kind == Kind::Url && canonical.contains(sign);
+    });
+    found
+}
