@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `told`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -16,10 +16,12 @@ mod assigned;
 mod azure;
 mod back;
 mod birth;
+mod commands;
 mod context;
 mod crypto;
 mod custom;
 mod email;
+mod entries;
 mod jwk;
 mod monero;
 mod mrz;
@@ -29,6 +31,7 @@ mod network;
 mod number;
 mod options;
 mod pairs;
+mod parted;
 mod payment;
 mod phone;
 mod provider;
@@ -39,6 +42,7 @@ mod scan;
 mod spread;
 mod stream;
 mod text;
+mod told;
 mod vat;
 mod vault;
 mod vendor;

@@ -205,6 +205,7 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::AwsKey => Samples {
             found: &[
                 "have «AKIA¦QWERTYUIOP234567» here",
+                "have «ANPA¦QWERTYUIOP234567» here",
                 "aws_secret_access_key = «wJalrXUtnFEMIaK7MDEN¦GabPxRfiCYzzzKEY9QwA»",
             ],
             nearly: &[
@@ -413,6 +414,10 @@ fn samples(class: ContentClass) -> Samples {
                 "db_key: \"«Zx81qLmP09¦aBcD77tR4w»\"",
                 "mysql --password «s3cr3t-¦Pa55» db",
                 "<password>«hunter¦22»</password>",
+                "<add key=\"apiToken\" value=\"«Zx81qLmP09¦aBcD77»\"/>",
+                "os.getenv(\"DB_PASSWORD\", \"«Hunter¦4821»\")",
+                "sshpass -p «Hunter¦4821» ssh bob@host",
+                "The password is «Hunter¦4821», they said",
                 "have «1234567890:A¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
                 "have «glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6c» here",
                 "have «shpss_¦9f8e7d6c5b4a39281706E5D4C3B2A1F0» here",
@@ -427,6 +432,9 @@ fn samples(class: ContentClass) -> Samples {
                 "cache_key=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
                 "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",
                 "use --password to be asked",
+                "fields = (\"password\", \"address1\")",
+                "docker run -p 8080a:80b img",
+                "The password is 8-character",
                 "have glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6 here",
                 "have live_stream_connection_timeout_in_ms_2024 here",
                 "have cache-key-9f8e7d6c5b4a39281706e5d4c3b2a1f0 here",

@@ -118,6 +118,16 @@ fn no_text_is_slow() {
         "06.12.34.56.78 ",
         "0.4532015112830366 ",
         "SG.",
+        "a1!",
+        "-p a1b2c3 ",
+        "(\"password\", \"a1b2c3\"",
+        "password is a1b2c3 ",
+        "a1b2c3\n",
+        ";P:a1b2c3;",
+        "| token | a1b2c3 ",
+        "default=",
+        "name='x' where name='token'",
+        "{ get; } = ",
     ] {
         let whole = unit.repeat(LENGTH * TIMES / unit.len());
         let linear = is_linear(|length| {

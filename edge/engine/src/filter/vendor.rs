@@ -12,7 +12,12 @@ use proctor_model::content::ContentClass as Class;
 /// Longer than any limit: as long as it goes on.
 const ANY: usize = 512;
 
-const fn key(literal: &'static str, of: fn(u8) -> bool, least: usize, most: usize) -> Form {
+pub(super) const fn key(
+    literal: &'static str,
+    of: fn(u8) -> bool,
+    least: usize,
+    most: usize,
+) -> Form {
     form(literal, Class::GenericSecret, of, least, most)
 }
 
@@ -48,6 +53,10 @@ fn digit(b: u8) -> bool {
     b.is_ascii_digit()
 }
 
+fn base32(b: u8) -> bool {
+    b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b)
+}
+
 /// Base64 of either alphabet, in parts.
 fn any(b: u8) -> bool {
     base64(b) || dotted(b)
@@ -61,6 +70,8 @@ pub(super) const KEYS: &[Form] = &[
     key("AIK_CI_", alnum, 20, ANY),
     key("AIK_SECRET_", alnum, 40, ANY),
     weak("LTAI", alnum, 12, 30),
+    key("akab-", dashed, 33, 33),
+    key("amzn.mws.", hex_dashed, 36, 36),
     key("apify_api_", alnum, 30, ANY),
     key("cmVmd", alnum, 59, 59),
     key("aact_", any, 40, ANY),
@@ -82,10 +93,12 @@ pub(super) const KEYS: &[Form] = &[
     key("cfk_", word, 40, ANY),
     key("v1.0-", hex_dashed, 160, 180),
     weak("csa_", alnum, 36, 44),
+    key("cosmo_", lower_hex, 32, 32),
     key("CCDB1_", word, 40, ANY),
     key("configcat-sdk-1/", any, 40, ANY),
     weak("cio", alnum, 32, 32),
     weak("db-", alnum, 29, 29),
+    weak("da2-", lower, 26, 26),
     weak("dapi", lower_hex, 32, 32),
     key("dnkey-", any, 60, ANY),
     weak("ddp_", alnum, 36, 36),
@@ -102,6 +115,7 @@ pub(super) const KEYS: &[Form] = &[
     key("dckr_oat_", dashed, 27, 40),
     weak("dp.", dotted, 40, 80),
     weak("sl.", any, 120, ANY),
+    key("sl.u.", dashed, 60, ANY),
     weak("duffel_test_", any, 40, ANY),
     weak("duffel_live_", any, 40, ANY),
     key("dt0c01.", dotted, 80, ANY),
@@ -114,7 +128,7 @@ pub(super) const KEYS: &[Form] = &[
     weak("sk_", lower_hex, 48, 48),
     weak("endr+", alnum, 16, 40),
     weak("EXO", alnum, 24, 32),
-    weak("EAA", alnum, 100, ANY),
+    weak("EAA", alnum, 80, ANY),
     key("figd_", dashed, 36, ANY),
     key("FLWSECK_TEST-", dashed, 12, ANY),
     key("FLWSECK-", dashed, 12, ANY),
@@ -138,6 +152,7 @@ pub(super) const KEYS: &[Form] = &[
     key("pat-na2-", hex_dashed, 36, 36),
     key("pat-eu1-", hex_dashed, 36, 36),
     weak("ico-", alnum, 32, 32),
+    key("IGQV", dashed, 100, ANY),
     key("s-s4t2", dashed, 60, 80),
     weak("ion_", alnum, 42, 42),
     key("lsv2_pt_", hex_word, 40, 50),
@@ -159,6 +174,7 @@ pub(super) const KEYS: &[Form] = &[
     weak("nfp_", alnum, 36, 44),
     key("NRJS-", lower_hex, 19, 19),
     key("NRII-", dashed, 32, 32),
+    key("NRBR-", lower_hex, 19, 19),
     key("ntn_", alnum, 40, 60),
     weak("secret_", alnum, 43, 43),
     key("nvapi-", dashed, 60, ANY),
@@ -199,6 +215,8 @@ pub(super) const KEYS: &[Form] = &[
     weak("r8_", dashed, 37, 40),
     key("rootly_", lower_hex, 64, 64),
     key("rubygems_", lower_hex, 48, 48),
+    key("RGAPI-", hex_dashed, 36, 36),
+    key("3MVG", any, 80, ANY),
     key("samsara_api_", alnum, 26, ANY),
     key("tk-us-", dashed, 48, 48),
     weak("sgp_", word, 40, 80),
@@ -217,6 +235,7 @@ pub(super) const KEYS: &[Form] = &[
     key("shpca_", hex, 32, 32),
     key("shppa_", hex, 32, 32),
     key("shpss_", hex, 32, 32),
+    key("shptka_", hex, 32, 32),
     weak("squ_", lower_hex, 40, 40),
     weak("sqp_", lower_hex, 40, 40),
     weak("sqa_", lower_hex, 40, 40),
@@ -227,6 +246,8 @@ pub(super) const KEYS: &[Form] = &[
     weak("tss_", word, 26, ANY),
     key("tgp_v1_", dashed, 40, 60),
     weak("tfp_", any, 40, 80),
+    key("tvly-", dashed, 30, 60),
+    weak("uak_", dashed, 20, 40),
     weak("unkey_", alnum, 20, 60),
     weak("ucat_", alnum, 26, 30),
     weak("vtwn_", dashed, 21, ANY),
@@ -253,6 +274,31 @@ pub(super) const KEYS: &[Form] = &[
     weak("AKID", alnum, 32, 40),
     weak("s.", lower, 24, 24),
     weak("KEY", dashed, 55, 55),
+    // PASETO, and keys of its own (PASERK).
+    weak("v1.local.", dotted, 64, ANY),
+    weak("v2.local.", dotted, 64, ANY),
+    weak("v3.local.", dotted, 64, ANY),
+    weak("v4.local.", dotted, 64, ANY),
+    weak("v1.public.", dotted, 86, ANY),
+    weak("v2.public.", dotted, 86, ANY),
+    weak("v3.public.", dotted, 86, ANY),
+    weak("v4.public.", dotted, 86, ANY),
+    key("k1.local.", dashed, 43, 43),
+    key("k2.local.", dashed, 43, 43),
+    key("k3.local.", dashed, 43, 43),
+    key("k4.local.", dashed, 43, 43),
+    key("k1.secret.", dashed, 64, ANY),
+    key("k2.secret.", dashed, 64, ANY),
+    key("k3.secret.", dashed, 64, ANY),
+    key("k4.secret.", dashed, 64, ANY),
+    // Seeds of NATS, by what they are the keys of.
+    key("SA", base32, 56, 56),
+    key("SC", base32, 56, 56),
+    key("SN", base32, 56, 56),
+    key("SO", base32, 56, 56),
+    key("SP", base32, 56, 56),
+    key("SU", base32, 56, 56),
+    key("SX", base32, 56, 56),
 ];
 
 /// Where more than the alphabet has to fit.
@@ -368,7 +414,12 @@ fn apart(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
 }
 
 /// Lengths of the parts between dots, the literal's among them.
-fn parts(text: Text<'_>, start: usize, end: usize, lens: &[usize]) -> Option<(usize, usize)> {
+pub(super) fn parts(
+    text: Text<'_>,
+    start: usize,
+    end: usize,
+    lens: &[usize],
+) -> Option<(usize, usize)> {
     let found = text.slice(start, end).split('.').map(str::len);
     found.eq(lens.iter().copied()).then_some((start, end))
 }

@@ -1,0 +1,179 @@
+//! Keys that are told by the lengths of their parts, or by an id of which they are one among several kinds.
+
+use super::provider::{Form, dashed, dotted, form, lower, lower_hex, upper};
+use super::text::{Text, alnum};
+use super::vendor::{key, parts};
+use proctor_model::content::{Confidence, ContentClass as Class};
+
+/// A beginning of Discord's tokens: the first two digits of a bot's id in base64.
+const fn discord(literal: &'static str) -> Form {
+    Form {
+        also: Some(bot),
+        ..key(literal, dotted, 57, 70)
+    }
+}
+
+/// What has one of these beginnings, and the parts that belong to it.
+pub(super) const FORMS: &[Form] = &[
+    // Public keys, certificates, instance profiles, groups and policies of AWS, by their ids.
+    form("APKA", Class::AwsKey, upper, 16, 17),
+    form("ASCA", Class::AwsKey, upper, 16, 17),
+    form("AIPA", Class::AwsKey, upper, 16, 17),
+    form("AGPA", Class::AwsKey, upper, 16, 17),
+    form("ANPA", Class::AwsKey, upper, 16, 17),
+    form("ANVA", Class::AwsKey, upper, 16, 17),
+    form("xoxv-", Class::SlackToken, dashed, 10, 512),
+    Form {
+        also: Some(square),
+        ..key("sq0", dashed, 26, 47)
+    },
+    Form {
+        also: Some(dynatrace),
+        ..key("dt0", dotted, 93, 93)
+    },
+    Form {
+        also: Some(braintree),
+        ..key("access_token", dollars, 61, 61)
+    },
+    discord("MD"),
+    discord("MT"),
+    discord("Mj"),
+    discord("Mz"),
+    discord("ND"),
+    discord("NT"),
+    discord("Nj"),
+    discord("Nz"),
+    discord("OD"),
+    discord("OT"),
+];
+
+fn dollars(b: u8) -> bool {
+    alnum(b) || b == b'$'
+}
+
+/// `sq0idp-` and others: three letters for the kind, then 22 characters or 43.
+fn square(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let (kind, body) = text.slice(start, end).get(3..)?.split_once('-')?;
+    let kind = kind.len() == 3 && kind.bytes().all(|b| b.is_ascii_lowercase());
+    (kind && matches!(body.len(), 22 | 43)).then_some((start, end))
+}
+
+/// `dt0c01.`, a public part, a secret one.
+fn dynatrace(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let kind = text.slice(start, end).as_bytes().get(3..6)?;
+    let known = matches!(kind, [a, b, c]
+        if a.is_ascii_alphabetic() && b.is_ascii_digit() && c.is_ascii_digit());
+    parts(text, start, end, &[6, 24, 64]).filter(|_| known)
+}
+
+/// `access_token$production$`, a merchant, a secret.
+fn braintree(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let rest = text.slice(start, end);
+    let rest = rest.strip_prefix("access_token$production$")?;
+    let (merchant, secret) = rest.split_once('$')?;
+    let fits = merchant.len() == 16
+        && secret.len() == 32
+        && merchant.bytes().all(lower)
+        && secret.bytes().all(lower_hex);
+    fits.then_some((start, end))
+}
+
+/// The id of a bot in base64, when the token was made, and a signature.
+fn bot(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    let mut parts = text.slice(start, end).split('.');
+    let (id, made, signature) = (parts.next()?, parts.next()?, parts.next()?);
+    // Three digits become four characters, of which the first can only be one of these.
+    let mut groups = id.bytes().step_by(4);
+    let digits = groups.all(|b| matches!(b, b'M' | b'N' | b'O'));
+    let fits = (23..=28).contains(&id.len())
+        && id.bytes().all(alnum)
+        && made.len() == 6
+        && (27..=38).contains(&signature.len());
+    (digits && fits && parts.next().is_none()).then_some((start, end))
+}
+
+/// Mailgun's: 32, eight and eight hexadecimal digits, of which a run consists.
+pub(super) fn hexes(
+    text: Text<'_>,
+    start: usize,
+    end: usize,
+) -> Option<(usize, usize, Class, Confidence)> {
+    let run = text.bytes(start, end);
+    let joint = |at: usize| matches!(at, 32 | 41);
+    let fits = run.len() == 50
+        && run.iter().enumerate().all(|(at, b)| match joint(at) {
+            true => *b == b'-',
+            false => lower_hex(*b),
+        });
+    fits.then_some((start, end, Class::GenericSecret, Confidence::Medium))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::provider::keys;
+    use super::*;
+
+    fn found(text: &str) -> Vec<(String, Class)> {
+        let mut found = Vec::new();
+        let whole = Text { text, key: "" };
+        keys(whole, 0, text.len(), &mut |from, to, class, _| {
+            found.push((text[from..to].to_owned(), class));
+        });
+        found
+    }
+
+    #[test]
+    fn parts_have_to_fit() {
+        let hex = |n: usize| "9f8e7d6c5b4a39281706e5d4c3b2a1f0".repeat(3)[..n].to_owned();
+        let tail = |n: usize| {
+            "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2"[..n].to_owned()
+        };
+        let capitals = |n: usize| tail(n).to_ascii_uppercase();
+        // `1234567890123456789` in base64.
+        let id = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ";
+        for (yes, class) in [
+            (format!("ANPA{}", capitals(16)), Class::AwsKey),
+            (format!("xoxv-{}", tail(20)), Class::SlackToken),
+            (format!("sq0abc-{}", tail(22)), Class::GenericSecret),
+            (format!("sq0abc-{}", tail(43)), Class::GenericSecret),
+            (
+                format!("dt0z09.{}.{}", capitals(24), capitals(64)),
+                Class::GenericSecret,
+            ),
+            (
+                format!("access_token$production${}${}", hex(16), hex(32)),
+                Class::GenericSecret,
+            ),
+            (
+                format!("{id}.{}.{}", tail(6), tail(38)),
+                Class::GenericSecret,
+            ),
+        ] {
+            assert_eq!(found(&yes), [(yes.clone(), class)], "{yes}");
+        }
+        for no in [
+            format!("ANPA{}", capitals(15)),
+            format!("ANPA{}", capitals(18)),
+            format!("sq0abc-{}", tail(23)),
+            format!("sq0ab-{}", tail(22)),
+            format!("dt0z09.{}.{}", capitals(25), capitals(63)),
+            format!("access_token$sandbox1{}$${}", hex(16), hex(32)),
+            format!("access_token$production${}${}", hex(15), hex(33)),
+            format!("{id}.{}.{}", tail(7), tail(38)),
+            format!("{id}.{}.{}", tail(6), tail(26)),
+            format!("MT{}.{}.{}", tail(24), tail(6), tail(38)),
+        ] {
+            assert!(found(&no).is_empty(), "{no}: {:?}", found(&no));
+        }
+    }
+
+    #[test]
+    fn three_rows_of_hexadecimal_digits() {
+        let fits = |text: &str| hexes(Text { text, key: "" }, 0, text.len()).is_some();
+        let first = "9f8e7d6c5b4a39281706e5d4c3b2a1f0";
+        assert!(fits(&format!("{first}-1234abcd-5678ef01")));
+        assert!(!fits(&format!("{first}-1234abcd-5678ef0")));
+        assert!(!fits(&format!("{first}-1234abcde5678ef01")));
+        assert!(!fits(&format!("{first}-1234abcg-5678ef01")));
+    }
+}
