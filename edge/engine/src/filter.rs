@@ -10,6 +10,7 @@
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
+mod account;
 mod apply;
 mod armoured;
 mod assigned;

@@ -35,11 +35,14 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "IBAN «GB29 NWBK 6016 1331 9268 19».",
                 "to «DE89370400440532013000»",
+                "IBAN «NO 9386011117947»",
+                "IBAN «AO06004400006729503010102»",
             ],
             nearly: &[
                 "IBAN GB28 NWBK 6016 1331 9268 19.",
                 "to DE8937040044053201300",
                 "to XX89370400440532013000",
+                "order NO 9386011117947",
             ],
         },
         ContentClass::PaymentCard => Samples {
@@ -94,7 +97,12 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::EsDni => Samples {
-            found: &["DNI «12345678Z»", "NIE «X-1234567-L»", "DNI «12.345.678-Z»"],
+            found: &[
+                "DNI «12345678Z»",
+                "NIE «X-1234567-L»",
+                "DNI «12.345.678-Z»",
+                "NIE «x-1234567l»",
+            ],
             nearly: &["DNI 12345678A", "DNI 1234567Z", "NIE X-1234567-A"],
         },
         ContentClass::ItCodiceFiscale => Samples {
@@ -127,6 +135,8 @@ fn samples(class: ContentClass) -> Samples {
                 "the firm «BE 0428.759.497» there",
                 "VAT no «de136695976»",
                 "partita IVA «00743110157»",
+                "VAT: «RO 21996566»",
+                "VAT: «DE - 136695976»",
             ],
             nearly: &[
                 "the firm DE136695975 there",
@@ -134,6 +144,7 @@ fn samples(class: ContentClass) -> Samples {
                 "VAT US136695976",
                 "le prix de 136 695 976 euros",
                 "the firm 00743110157 there",
+                "the firm RO 21996566 there",
             ],
         },
         ContentClass::PassportMrz => Samples {
