@@ -51,6 +51,7 @@ fn samples(class: ContentClass) -> Samples {
                 "pay with «378282246310005» today",
                 "pay with «4111-1111 1111-1111» today",
                 "pay with «3782 8224 6310 005» today",
+                "Kort «4111111111111111» idag",
             ],
             nearly: &[
                 "pay with 4111 1111 1111 1112 today",
@@ -206,7 +207,13 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::DateOfBirth => Samples {
-            found: &["she was born on «12 March 1985» in", "DOB: «1985-03-12»"],
+            found: &[
+                "she was born on «12 March 1985» in",
+                "DOB: «1985-03-12»",
+                "Födelsedatum: «1985-03-12»",
+                "生年月日 «1985-03-12»",
+                "Né(e) le «12/03/1985»",
+            ],
             nearly: &[
                 "she was born on 32 March 1985 in",
                 "DOB: 1985-13-12",

@@ -48,7 +48,7 @@ static HARMLESS: Words = LazyLock::new(|| {
      secretname secretarn secretref secretsmanager authors authored authorname authorid \
      authority authurl hash sha1 sha256 sha512 md5 etag checksum digest integrity fingerprint \
      thumbprint commit revision algorithm signingalg keytype keyexchange authservice \
-     authclass authprovider authmethod ciphersuite keyid",
+     authclass authprovider authmethod ciphersuite keyid credentialid csrf xsrf length size",
     )
 });
 
@@ -301,6 +301,11 @@ mod tests {
             "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",
             "request_key: 550e8400-e29b-41d4-a716-446655440000",
             "public_key: Zx81qLmP09aBcD77tR4w",
+            "credentialId: Zx81qLmP09aBcD77tR4w",
+            "publicToken: Zx81qLmP09aBcD77tR4w",
+            "csrf-token: Zx81qLmP09aBcD77tR4w",
+            "key_length: Zx81qLmP09aBcD77tR4w",
+            "tokenSize: Zx81qLmP09aBcD77tR4w",
             "pageToken: Zx81qLmP09aBcD77tR4w",
             "auth_handler: AuthenticationServiceImplementation",
             "integrity: sha512-Zx81qLmP09aBcD77tR4wZx81qLmP09aBcD77tR4w",

@@ -270,6 +270,9 @@ fn vat_apart(
     said: &mut dyn FnMut(usize, usize) -> Said,
 ) -> Option<Hit> {
     let gap = |b: u8| matches!(b, b' ' | b'-' | b'.' | b':' | b'(');
+    if !gap(text.before(from)) {
+        return None;
+    }
     // Letters of the number, which may stand apart from its digits.
     let own = text.run_back(from, 1, |b| matches!(b, b' ' | b'-'));
     let own = text.run_back(own, 2, |b| b.is_ascii_uppercase());
