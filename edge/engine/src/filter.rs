@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `context` (words near a match), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `told`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned`, `entries`, `told`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
