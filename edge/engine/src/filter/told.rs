@@ -126,9 +126,10 @@ impl<'t> Word<'t> {
         if !letters && !beside(text.before(from)) && !beside(text.at(to)) {
             return None;
         }
-        let start = text.run_back(from, WORD_BYTES_MAX, is_inside);
-        let before = text.bytes(start, from);
-        if before.len() >= WORD_BYTES_MAX || before.iter().any(u8::is_ascii_digit) {
+        let plain = |b: u8| is_inside(b) && !b.is_ascii_digit();
+        let start = text.run_back(from, WORD_BYTES_MAX, plain);
+        let long = from.saturating_sub(start) >= WORD_BYTES_MAX;
+        if long || text.before(start).is_ascii_digit() {
             return None;
         }
         let end = text.run(to, WORD_BYTES_MAX, is_inside);
