@@ -1,8 +1,8 @@
 //! Keys of Azure's services that have a mark inside, of four characters or six at a fixed place.
 
+use super::parted::behind;
 use super::provider::{Form, base64, dashed, form};
 use super::text::{Text, alnum};
-use super::vendor::behind;
 use proctor_model::content::ContentClass as Class;
 
 /// A condition on what stands before the mark, and the range with it.

@@ -329,7 +329,6 @@ const WORK_LEAST: usize = 64 * 1024;
 static ALL: LazyLock<Vec<&'static Form>> = LazyLock::new(|| {
     let vendors = vendor::KEYS
         .iter()
-        .chain(vendor::SHAPED)
         .chain(parted::FORMS)
         .chain(azure::MARKED);
     FORMS.iter().chain(vendors).collect()

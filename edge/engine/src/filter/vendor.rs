@@ -3,14 +3,12 @@
 //! One line a form. A beginning that nothing else has stands for itself; a short one counts only before what looks
 //! random, so that names and paths are none.
 
-use super::provider::{
-    Form, alnum_or_dot, base64, dashed, dotted, form, lower, lower_hex, upper, word,
-};
+use super::provider::{Form, base64, dashed, dotted, form, lower, lower_hex, upper, word};
 use super::text::{Text, alnum, entropy};
 use proctor_model::content::ContentClass as Class;
 
 /// Longer than any limit: as long as it goes on.
-const ANY: usize = 512;
+pub(super) const ANY: usize = 512;
 
 pub(super) const fn key(
     literal: &'static str,
@@ -29,7 +27,7 @@ const fn weak(literal: &'static str, of: fn(u8) -> bool, least: usize, most: usi
     }
 }
 
-fn hex(b: u8) -> bool {
+pub(super) fn hex(b: u8) -> bool {
     b.is_ascii_hexdigit()
 }
 
@@ -41,16 +39,8 @@ fn hex_dashed(b: u8) -> bool {
     hex(b) || b == b'-'
 }
 
-fn hex_dotted(b: u8) -> bool {
-    hex(b) || b == b'.'
-}
-
 fn upper_dashed(b: u8) -> bool {
     upper(b) || b == b'-'
-}
-
-fn digit(b: u8) -> bool {
-    b.is_ascii_digit()
 }
 
 fn base32(b: u8) -> bool {
@@ -58,7 +48,7 @@ fn base32(b: u8) -> bool {
 }
 
 /// Base64 of either alphabet, in parts.
-fn any(b: u8) -> bool {
+pub(super) fn any(b: u8) -> bool {
     base64(b) || dotted(b)
 }
 
@@ -301,101 +291,12 @@ pub(super) const KEYS: &[Form] = &[
     key("SX", base32, 56, 56),
 ];
 
-/// Where more than the alphabet has to fit.
-pub(super) const SHAPED: &[Form] = &[
-    Form {
-        also: Some(airtable),
-        ..key("pat", alnum_or_dot, 79, 79)
-    },
-    Form {
-        also: Some(harness),
-        ..key("pat.", dotted, 66, 70)
-    },
-    Form {
-        also: Some(harness),
-        ..key("sat.", dotted, 66, 70)
-    },
-    Form {
-        also: Some(authress),
-        ..key("authress_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("scauth_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("sc_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("ext_", any, 40, 256)
-    },
-    // What stands before it is the address of the office.
-    Form {
-        head: 1,
-        ..key("/IncomingWebhook/", any, 60, ANY)
-    },
-    Form {
-        also: Some(mapbox),
-        ..key("pk.", dotted, 70, 256)
-    },
-    Form {
-        also: Some(mapbox),
-        ..key("sk.", dotted, 70, 256)
-    },
-    Form {
-        also: Some(apart),
-        ..key("key-", lower_hex, 32, 32)
-    },
-    Form {
-        also: Some(apart),
-        ..key("pubkey-", lower_hex, 32, 32)
-    },
-    Form {
-        also: Some(apart),
-        ..key("EAAA", dashed, 60, 60)
-    },
-    Form {
-        also: Some(resend),
-        ..key("re_", word, 33, 33)
-    },
-    Form {
-        also: Some(zoho),
-        ..key("1000.", hex_dotted, 65, 65)
-    },
-    Form {
-        also: Some(zoho),
-        ..key("1001.", hex_dotted, 65, 65)
-    },
-    Form {
-        head: 14,
-        also: Some(terraform),
-        ..key(".atlasv1.", any, 60, 80)
-    },
-    Form {
-        head: 36,
-        also: Some(maxmind),
-        ..key("_mmk", word, 0, 0)
-    },
-    Form {
-        head: 36,
-        also: Some(new_relic),
-        ..key("NRAL", alnum, 0, 0)
-    },
-    Form {
-        head: 32,
-        also: Some(mailchimp),
-        ..key("-us", digit, 1, 2)
-    },
-];
-
 /// Bytes at the end of a key that have to look random.
 const TAIL: usize = 16;
 
 /// Whether the end is of letters and digits without order: names have few digits, words between dashes, and capitals
 /// only where a word begins.
-fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+pub(super) fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let tail = text.bytes(end.saturating_sub(TAIL).max(start), end);
     let count = |is: fn(&u8) -> bool| tail.iter().filter(|b| is(b)).count();
     let digits = count(u8::is_ascii_digit);
@@ -405,86 +306,6 @@ fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let numbered = joints <= 2 && digits >= joints.max(1) && capitals.max(small) > 0;
     let mixed = joints == 0 && capitals >= 5 && small >= 3;
     ((numbered || mixed) && entropy(tail) >= 2.5).then_some((start, end))
-}
-
-/// The random end of a longer name, as of an entry in a cache, is none.
-fn apart(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let joined = matches!(text.before(start), b'-' | b'_' | b'.' | b'/' | b'+');
-    random(text, start, end).filter(|_| !joined)
-}
-
-/// Lengths of the parts between dots, the literal's among them.
-pub(super) fn parts(
-    text: Text<'_>,
-    start: usize,
-    end: usize,
-    lens: &[usize],
-) -> Option<(usize, usize)> {
-    let found = text.slice(start, end).split('.').map(str::len);
-    found.eq(lens.iter().copied()).then_some((start, end))
-}
-
-fn airtable(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let secret = text.bytes(end.saturating_sub(64), end);
-    let fits = secret.iter().all(|b| lower_hex(*b));
-    parts(text, start, end, &[17, 64]).filter(|_| fits)
-}
-
-fn harness(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    parts(text, start, end, &[3, 22, 24, 20])
-}
-
-fn authress(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let account = text.slice(start, end).contains(".acc_");
-    account.then_some((start, end))
-}
-
-/// A token's public part and its signature.
-fn mapbox(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let (_, signature) = text.slice(start, end).rsplit_once('.')?;
-    let dots = text.slice(start, end).matches('.').count();
-    (dots == 2 && (20..=24).contains(&signature.len())).then_some((start, end))
-}
-
-fn resend(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let parted = text.at(start.saturating_add(11)) == b'_';
-    random(text, start, end).filter(|_| parted)
-}
-
-fn zoho(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    parts(text, start, end, &[4, 32, 32])
-}
-
-/// The range from `head` such bytes before the literal on, if no more of them stand there.
-pub(super) fn behind(
-    text: Text<'_>,
-    literal: usize,
-    end: usize,
-    head: usize,
-    is: fn(u8) -> bool,
-) -> Option<(usize, usize)> {
-    let start = text.run_back(literal, head.saturating_add(1), is);
-    let exact = literal.saturating_sub(start) == head;
-    (exact && !alnum(text.before(start))).then_some((start, end))
-}
-
-fn terraform(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 14, alnum)
-}
-
-fn maxmind(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    let start = literal.checked_sub(36)?;
-    let parted = text.at(start.saturating_add(6)) == b'_';
-    let random = random(text, start, literal).is_some();
-    behind(text, literal, end, 36, word).filter(|_| parted && random)
-}
-
-fn new_relic(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 36, lower_hex)
-}
-
-fn mailchimp(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 32, lower_hex)
 }
 
 #[cfg(test)]
@@ -537,44 +358,6 @@ mod tests {
             assert_eq!(found(&glued), other(&glued), "{glued}");
             let short = format!("{}{}", form.literal, body(form, form.least - 1));
             assert_eq!(found(&short), other(&short), "{short}");
-        }
-    }
-
-    #[test]
-    fn forms_with_parts() {
-        let hex = |n: usize| "9f8e7d6c5b4a39281706e5d4c3b2a1f0".repeat(3)[..n].to_owned();
-        let tail = |n: usize| {
-            "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2"[..n].to_owned()
-        };
-        for yes in [
-            format!("pat{}.{}", tail(14), hex(64)),
-            format!("pat.{}.{}.{}", tail(22), hex(24), tail(20)),
-            format!("pk.{}.{}", tail(60), tail(22)),
-            format!("key-{}", hex(32)),
-            format!("re_{}_{}", tail(8), tail(24)),
-            format!("1000.{}.{}", hex(32), hex(32)),
-            format!("{}.atlasv1.{}", tail(14), tail(62)),
-            format!("{}_{}_mmk", tail(6), tail(29)),
-            format!("{}NRAL", hex(36)),
-            format!("{}-us12", hex(32)),
-        ] {
-            assert_eq!(found(&yes), [yes.as_str()], "{yes}");
-        }
-        for no in [
-            format!("pat{}.{}", tail(13), hex(64)),
-            format!("cache-key-{}", hex(32)),
-            format!("re_{}", "x".repeat(33)),
-            format!("{}-us123", hex(32)),
-            format!("{}-us12", hex(40)),
-            "live_stream_connection_timeout_in_ms_2024".to_owned(),
-            "s.someMethodWithALongName1".to_owned(),
-            "secret_name_of_the_database_in_the_cluster_v2".to_owned(),
-            "dp.example.com/a/path/to/a/page/of/the/site/2".to_owned(),
-            "test_pub_sub_connection_is_closed_twice".to_owned(),
-            "sha512-z3eMkzqUCLIAaYBzzuNtbGqYYmP3sP1Ckzqn3WjfKKPRe0L9cDSiqNkz".to_owned(),
-            "550e8400-e29b-41d4-a716-446655440000".to_owned(),
-        ] {
-            assert!(found(&no).is_empty(), "{no}: {:?}", found(&no));
         }
     }
 }
