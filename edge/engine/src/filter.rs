@@ -6,10 +6,11 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `entries`, `told` and `commands`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
+mod account;
 mod apply;
 mod armoured;
 mod assigned;
@@ -17,10 +18,12 @@ mod azure;
 mod back;
 mod birth;
 mod code;
+mod commands;
 mod context;
 mod crypto;
 mod custom;
 mod email;
+mod entries;
 mod ids;
 mod jwk;
 mod monero;
@@ -33,6 +36,7 @@ mod number;
 mod numbers;
 mod options;
 mod pairs;
+mod parted;
 mod payment;
 mod phone;
 mod provider;
@@ -43,6 +47,7 @@ mod scan;
 mod spread;
 mod stream;
 mod text;
+mod told;
 mod url;
 mod vat;
 mod vault;

@@ -1,8 +1,8 @@
-//! Keys of Azure's services that have a mark inside, of four letters at a fixed place.
+//! Keys of Azure's services that have a mark inside, of four characters or six at a fixed place.
 
+use super::parted::behind;
 use super::provider::{Form, base64, dashed, form};
 use super::text::{Text, alnum};
-use super::vendor::behind;
 use proctor_model::content::ContentClass as Class;
 
 /// A condition on what stands before the mark, and the range with it.
@@ -32,6 +32,8 @@ pub(super) const MARKED: &[Form] = &[
     marked("ACDb", 76, head_76, base64, 8),
     // DevOps' personal access tokens.
     marked("AZDO", 76, head_76, alnum, 4),
+    // AI services.
+    marked("JQQJ99", 52, head_52, alnum, 26),
     // Functions, AI Search, container registries.
     marked("AzFu", 44, head_44, url_safe, 8),
     marked("AzSe", 42, head_42, alnum, 6),
@@ -54,6 +56,10 @@ fn url_safe(b: u8) -> bool {
 
 fn head_76(text: Text<'_>, mark: usize, end: usize) -> Option<(usize, usize)> {
     behind(text, mark, end, 76, plain)
+}
+
+fn head_52(text: Text<'_>, mark: usize, end: usize) -> Option<(usize, usize)> {
+    behind(text, mark, end, 52, alnum)
 }
 
 fn head_44(text: Text<'_>, mark: usize, end: usize) -> Option<(usize, usize)> {

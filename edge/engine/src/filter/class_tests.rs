@@ -53,11 +53,14 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "IBAN «GB29 NWBK 6016 1331 9268 19».",
                 "to «DE89370400440532013000»",
+                "IBAN «NO 9386011117947»",
+                "IBAN «AO06004400006729503010102»",
             ],
             nearly: &[
                 "IBAN GB28 NWBK 6016 1331 9268 19.",
                 "to DE8937040044053201300",
                 "to XX89370400440532013000",
+                "order NO 9386011117947",
             ],
         },
         ContentClass::PaymentCard => Samples {
@@ -68,6 +71,7 @@ fn samples(class: ContentClass) -> Samples {
                 "pay with «3782 8224 6310 005» today",
                 "pay with «060412345674» today",
                 "card «581234567890123453» today",
+                "Kort «4111111111111111» idag",
             ],
             nearly: &[
                 "pay with 4111 1111 1111 1112 today",
@@ -127,7 +131,12 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::EsDni => Samples {
-            found: &["DNI «12345678Z»", "NIE «X-1234567-L»", "DNI «12.345.678-Z»"],
+            found: &[
+                "DNI «12345678Z»",
+                "NIE «X-1234567-L»",
+                "DNI «12.345.678-Z»",
+                "NIE «x-1234567l»",
+            ],
             nearly: &[
                 "DNI 12345678A",
                 "DNI 1234567Z",
@@ -170,6 +179,8 @@ fn samples(class: ContentClass) -> Samples {
                 "the firm «BE 0428.759.497» there",
                 "VAT no «de136695976»",
                 "partita IVA «00743110157»",
+                "VAT: «RO 21996566»",
+                "VAT: «DE - 136695976»",
             ],
             nearly: &[
                 "the firm DE136695975 there",
@@ -177,6 +188,7 @@ fn samples(class: ContentClass) -> Samples {
                 "VAT US136695976",
                 "le prix de 136 695 976 euros",
                 "the firm 00743110157 there",
+                "the firm RO 21996566 there",
             ],
         },
         ContentClass::PassportMrz => Samples {
@@ -244,7 +256,13 @@ fn samples(class: ContentClass) -> Samples {
             ],
         },
         ContentClass::DateOfBirth => Samples {
-            found: &["she was born on «12 March 1985» in", "DOB: «1985-03-12»"],
+            found: &[
+                "she was born on «12 March 1985» in",
+                "DOB: «1985-03-12»",
+                "Födelsedatum: «1985-03-12»",
+                "生年月日 «1985-03-12»",
+                "Né(e) le «12/03/1985»",
+            ],
             nearly: &[
                 "she was born on 32 March 1985 in",
                 "DOB: 1985-13-12",
@@ -254,6 +272,7 @@ fn samples(class: ContentClass) -> Samples {
         ContentClass::AwsKey => Samples {
             found: &[
                 "have «AKIA¦QWERTYUIOP234567» here",
+                "have «ANPA¦QWERTYUIOP234567» here",
                 "aws_secret_access_key = «wJalrXUtnFEMIaK7MDEN¦GabPxRfiCYzzzKEY9QwA»",
             ],
             nearly: &[
@@ -466,6 +485,10 @@ fn samples(class: ContentClass) -> Samples {
                 "password: str = \"«hunter¦22»\"",
                 "token <- \"«Zx81qLmP09¦aBcD77»\"",
                 "<password>«hunter¦22»</password>",
+                "<add key=\"apiToken\" value=\"«Zx81qLmP09¦aBcD77»\"/>",
+                "os.getenv(\"DB_PASSWORD\", \"«Hunter¦4821»\")",
+                "sshpass -p «Hunter¦4821» ssh bob@host",
+                "The password is «Hunter¦4821», they said",
                 "have «1234567890:A¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7» here",
                 "have «glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6c» here",
                 "have «shpss_¦9f8e7d6c5b4a39281706E5D4C3B2A1F0» here",
@@ -485,6 +508,9 @@ fn samples(class: ContentClass) -> Samples {
                 "password = models.CharField(max_length=128)",
                 "accessToken = tokenProvider.createAccessToken(user)",
                 "password: DataTypes.STRING",
+                "fields = (\"password\", \"address1\")",
+                "docker run -p 8080a:80b img",
+                "The password is 8-character",
                 "have glsa_¦a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6_9f8e7d6 here",
                 "have live_stream_connection_timeout_in_ms_2024 here",
                 "have cache-key-9f8e7d6c5b4a39281706e5d4c3b2a1f0 here",

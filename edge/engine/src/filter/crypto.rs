@@ -7,13 +7,16 @@ use sha3::Keccak256;
 /// Longest address, in bytes: Cardano's.
 pub(super) const WORD_MAX: usize = 110;
 
+/// Shortest address of Bitcoin's newer form, of which a program may have two bytes only.
+const SEGWIT_LEAST: usize = 14;
+
 /// Whether a word is an address whose checksum is right.
 pub(super) fn address(word: &str) -> bool {
     let bytes = word.as_bytes();
     match bytes {
         [b'0', b'x', hex @ ..] if hex.len() == 40 => ethereum(hex),
         [b'b' | b'B' | b't' | b'l' | b'L', ..]
-            if (26..=90).contains(&bytes.len()) && segwit(word) =>
+            if (SEGWIT_LEAST..=90).contains(&bytes.len()) && segwit(word) =>
         {
             true
         }
@@ -76,6 +79,7 @@ mod tests {
             "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
             "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy",
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+            "bc1sw50qgdz25j",
             "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
             "TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGR",
             "t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNW",
@@ -89,6 +93,7 @@ mod tests {
         for bad in [
             "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdp",
+            "bc1sw50qgdz25k",
             "TRwRnzx8PxzxNCesXSm1QC2JBV2goPzqGS",
             "t1ZqpoGzYDZfbofe8sbvR1rS5XMUTKd6gNX",
             "rGyD8A2QENtrDpbNABfHtsLwG6H4YMvEmx",

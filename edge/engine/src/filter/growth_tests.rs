@@ -126,6 +126,19 @@ fn no_text_is_slow() {
         "1482,",
         "q3 ",
         "电话",
+        "a1!",
+        "a1,",
+        "a!a!a!a1 ",
+        "VAT RO 1 ",
+        "-p a1b2c3 ",
+        "(\"password\", \"a1b2c3\"",
+        "password is a1b2c3 ",
+        "a1b2c3\n",
+        ";P:a1b2c3;",
+        "| token | a1b2c3 ",
+        "default=",
+        "name='x' where name='token'",
+        "{ get; } = ",
     ] {
         let whole = unit.repeat(LENGTH * TIMES / unit.len());
         let linear = is_linear(|length| {

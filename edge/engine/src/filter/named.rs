@@ -48,7 +48,7 @@ static HARMLESS: Words = LazyLock::new(|| {
      secretname secretarn secretref secretsmanager authors authored authorname authorid \
      authority authurl hash sha1 sha256 sha512 md5 etag checksum digest integrity fingerprint \
      thumbprint commit revision algorithm signingalg keytype keyexchange authservice \
-     authclass authprovider authmethod ciphersuite keyid",
+     authclass authprovider authmethod ciphersuite keyid credentialid csrf xsrf length size",
     )
 });
 
@@ -79,6 +79,8 @@ enum Name {
     /// `key`, which much is called.
     Bare,
     Secret,
+    /// What is called so is a key whatever its form; of tokens that look like ids, many are ids.
+    Proof,
     /// Of a service that is known.
     Vendor,
 }
@@ -164,6 +166,12 @@ fn name_of(name: &str) -> Option<Name> {
     Some(match plain.as_str() {
         "key" => Name::Bare,
         _ if has(&VENDORS, &plain) => Name::Vendor,
+        _ if ["apikey", "authorization", "secret"]
+            .iter()
+            .any(|end| plain.ends_with(end)) =>
+        {
+            Name::Proof
+        }
         _ => Name::Secret,
     })
 }
@@ -182,7 +190,7 @@ fn judge(value: &str, name: Name) -> Option<Confidence> {
         && bytes.iter().filter(|b| **b == b'-').count() == 4
         && bytes.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-');
     if uuid {
-        return vendor.then_some(Confidence::Medium);
+        return (vendor || name == Name::Proof).then_some(Confidence::Medium);
     }
     let file = name == Name::Bare && is_file(value);
     if bytes.len() < least || file || !is_disorderly(bytes) {
@@ -280,6 +288,14 @@ mod tests {
                 "cn5nqr1g2iqcvmlyfbdc9x35ezhfquof",
             ),
             (
+                "apiKey: c4ed6c21-9e51-48f1-90dc-66425a6c63e4",
+                "c4ed6c21-9e51-48f1-90dc-66425a6c63e4",
+            ),
+            (
+                "client_secret=\"c4ed6c21-9e51-48f1-90dc-66425a6c63e4\"",
+                "c4ed6c21-9e51-48f1-90dc-66425a6c63e4",
+            ),
+            (
                 "heroku_key=418ddb07-9e51-28f1-d0dc-66425a6c63e4",
                 "418ddb07-9e51-28f1-d0dc-66425a6c63e4",
             ),
@@ -300,7 +316,14 @@ mod tests {
             "cache_key=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
             "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",
             "request_key: 550e8400-e29b-41d4-a716-446655440000",
+            "token: 550e8400-e29b-41d4-a716-446655440000",
+            "secret_id: 550e8400-e29b-41d4-a716-446655440000",
             "public_key: Zx81qLmP09aBcD77tR4w",
+            "credentialId: Zx81qLmP09aBcD77tR4w",
+            "publicToken: Zx81qLmP09aBcD77tR4w",
+            "csrf-token: Zx81qLmP09aBcD77tR4w",
+            "key_length: Zx81qLmP09aBcD77tR4w",
+            "tokenSize: Zx81qLmP09aBcD77tR4w",
             "pageToken: Zx81qLmP09aBcD77tR4w",
             "auth_handler: AuthenticationServiceImplementation",
             "integrity: sha512-Zx81qLmP09aBcD77tR4wZx81qLmP09aBcD77tR4w",

@@ -96,7 +96,7 @@ impl Numbers<'_> {
             16 => it(word).then_some((Class::ItCodiceFiscale, Confidence::High)),
             15 if national::fr_nir_corsican(bytes) => Some((Class::FrNir, Confidence::High)),
             9 => self.nino(bytes, from, to).map(|sure| (Class::UkNino, sure)),
-            26..=crypto::WORD_MAX if crypto::address(word) => {
+            14 | 17..=crypto::WORD_MAX if crypto::address(word) => {
                 Some((Class::CryptoAddress, Confidence::High))
             }
             12 if network::mac(&dashes(word), '-')

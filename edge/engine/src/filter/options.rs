@@ -1,5 +1,5 @@
 //! Secrets that are handed over without a sign between name and value: `--password x`, `curl -u a:b`, `<password>x</…>`,
-//! `define('DB_PASSWORD', 'x')`, `{"name": "DB_PASSWORD", "value": "x"}`.
+//! `define('DB_PASSWORD', 'x')`.
 
 use super::assigned::{Site, bare, placeholder, value};
 use super::names::{Kind, kind_of, name_before};
@@ -52,7 +52,7 @@ fn is_name(b: u8) -> bool {
 fn option(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
     let name_start = at.saturating_add(2);
     let begins = !alnum(text.before(at)) && text.before(at) != b'-';
-    if !begins || !text.at(name_start).is_ascii_lowercase() {
+    if !begins || !text.at(name_start).is_ascii_alphabetic() {
         return None;
     }
     let name_end = text.run(name_start, NAME_BYTES_MAX, is_name);
@@ -195,47 +195,17 @@ fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
     let name_end = text.run(user, 64, |b| {
         !b.is_ascii_whitespace() && b != b':' && !is_quote(b)
     });
-    if text.at(name_end) != b':' {
+    // `<user:password>` says what to put there.
+    let shown = matches!(text.at(user), b'<' | b'[' | b'{');
+    if text.at(name_end) != b':' || shown {
         return None;
     }
-    let start = name_end.saturating_add(1);
+    let start = text.run(name_end.saturating_add(1), 1, is_quote);
     let end = text.run(start, ELEMENT_BYTES_MAX, |b| {
         !b.is_ascii_whitespace() && !is_quote(b) && b != 0
     });
     let password = text.slice(start, end);
     (password.len() >= 3 && !placeholder(password)).then_some((start, end))
-}
-
-/// The value of an entry whose name is its neighbour's value: `"name": "DB_PASSWORD", "value": "x"`, or `key`, or the
-/// same in YAML; `at` is where the second colon stands.
-pub(super) fn entry(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)> {
-    let quote = usize::from(is_quote(text.before(at)));
-    let value_end = at.saturating_sub(quote);
-    let value_start = value_end.saturating_sub(5);
-    if !text
-        .bytes(value_start, value_end)
-        .eq_ignore_ascii_case(b"value")
-    {
-        return None;
-    }
-    let between = |b: u8| b.is_ascii_whitespace() || is_quote(b) || b == b',';
-    let name_end = text.run_back(value_start, 48, between);
-    let name_start = text.run_back(name_end, NAME_BYTES_MAX, is_name);
-    let colon = |b: u8| is_quote(b) || matches!(b, b' ' | b':');
-    let label_end = text.run_back(name_start, 5, colon);
-    let label = |label: &[u8]| {
-        let from = label_end.saturating_sub(label.len());
-        text.bytes(from, label_end).eq_ignore_ascii_case(label)
-    };
-    // `{"key": …, "value": …}`, but not `"apiKey": …`.
-    let key = || label(b"key") && !is_name(text.before(label_end.saturating_sub(3)));
-    let parted = name_end < value_start && label_end < name_start;
-    if !parted || !(label(b"name") || key()) {
-        return None;
-    }
-    let kind = kind_of(text.slice(name_start, name_end))?;
-    let next = text.run(at.saturating_add(1), 8, |b| b == b' ');
-    value(text, next, kind, Site::Code)
 }
 
 #[cfg(test)]
@@ -246,9 +216,6 @@ mod tests {
         let whole = Text { text, key: "" };
         let mut found = Vec::new();
         options(whole, &mut |a, b, _, _| found.push((a, b)));
-        for at in memchr::memchr_iter(b':', text.as_bytes()) {
-            found.extend(entry(whole, at).map(|(a, b, ..)| (a, b)));
-        }
         found.into_iter().map(|(a, b)| &text[a..b]).collect()
     }
 
@@ -257,12 +224,14 @@ mod tests {
         for (text, value) in [
             ("mysql --password s3cr3t-Pa55 db", "s3cr3t-Pa55"),
             ("tool --db-password 'hunter22'", "hunter22"),
+            ("tool --API_KEY Zx81qLmP09aBcD77", "Zx81qLmP09aBcD77"),
             (
                 "[\"--api-token\", \"Zx81qLmP09aBcD77\"]",
                 "Zx81qLmP09aBcD77",
             ),
             ("curl -s -u bob:s3cr3t https://x.example", "s3cr3t"),
             ("curl --user \"bob:s3cr3t\" https://x.example", "s3cr3t"),
+            ("curl --user bob:'s3cr3t' https://x.example", "s3cr3t"),
             ("curl --user bob:s3cr3t https://x; sort -u file", "s3cr3t"),
             ("curl https://x?a=1&&b=2;c|d -u bob:s3cr3t", "s3cr3t"),
             ("curl -d 'a | b; \\' -u bob:s3cr3t https://x", "s3cr3t"),
@@ -276,16 +245,6 @@ mod tests {
             ("tool --db-password CorrectHorse", "CorrectHorse"),
             ("<db:password>hunter22</db:password>", "hunter22"),
             ("<Password> x1!y2 </Password>", "x1!y2"),
-            (
-                "{\"name\":\"DB_PASSWORD\",\"value\":\"hunter22\"}",
-                "hunter22",
-            ),
-            (
-                "{\"Name\":\"DB_PASSWORD\",\"Value\":\"hunter22\"}",
-                "hunter22",
-            ),
-            ("{\"key\":\"password\",\"value\":\"hunter22\"}", "hunter22"),
-            ("- name: DB_PASSWORD\n  value: s3cr3t-Pa55", "s3cr3t-Pa55"),
         ] {
             assert_eq!(secrets(text), [value], "{text}");
         }
@@ -311,9 +270,9 @@ mod tests {
             "<password></password>",
             "<password>${DB_PASSWORD}</password>",
             "<label>Password</label><th>password</th>",
-            "{\"name\":\"color\",\"value\":\"hunter22\"}",
-            "{\"name\":\"DB_PASSWORD\",\"type\":\"hunter22\"}",
-            "{\"sortKey\":\"password\",\"value\":\"hunter22\"}",
+            "curl -u <user:password> https://x.example",
+            "curl -u [user:password] https://x.example",
+            "--PASSWORD --host x1y2z3w4",
         ] {
             assert!(secrets(text).is_empty(), "{text}: {:?}", secrets(text));
         }

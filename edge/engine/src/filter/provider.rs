@@ -1,7 +1,7 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use super::{azure, vendor};
+use super::{azure, parted, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
@@ -329,7 +329,7 @@ const WORK_LEAST: usize = 64 * 1024;
 static ALL: LazyLock<Vec<&'static Form>> = LazyLock::new(|| {
     let vendors = vendor::KEYS
         .iter()
-        .chain(vendor::SHAPED)
+        .chain(parted::FORMS)
         .chain(azure::MARKED);
     FORMS.iter().chain(vendors).collect()
 });

@@ -7,7 +7,9 @@ use super::numbers::Numbers;
 use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::Text;
-use super::{assigned, email, jwk, mrz, named, network, options, pairs, provider, url};
+use super::{
+    assigned, email, entries, jwk, mrz, named, network, options, pairs, parted, provider, told, url,
+};
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
 use proctor_model::content::{Confidence, ContentClass as Class};
@@ -91,7 +93,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
         if at >= after
             && let Some((start, end, class, sure)) = assigned::assigned(text, at)
                 .or_else(|| named::named(text, at))
-                .or_else(|| options::entry(text, at))
+                .or_else(|| entries::entry(text, at))
                 .or_else(|| jwk::member(text, at))
                 .or_else(|| pairs::pair(text, at))
         {
@@ -130,6 +132,9 @@ fn words(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
     runs(text.text.as_bytes(), |start, end| {
         let run = text.bytes(start, end);
         if run.len() >= LONG && run.iter().any(u8::is_ascii_alphabetic) {
+            if let Some((from, to, class, sure)) = parted::hexes(text, start, end) {
+                found(from, to, class, sure);
+            }
             let mut after = 0;
             provider::keys(text, start, end, &mut |from, to, class, sure| {
                 found(from, to, class, sure);
@@ -138,6 +143,9 @@ fn words(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
             numbers.after = numbers.after.max(after);
         }
         if run.iter().any(u8::is_ascii_digit) {
+            if let Some((from, to, class, sure)) = told::told(text, start, end) {
+                found(from, to, class, sure);
+            }
             numbers.in_run(start, end, found);
         }
     });

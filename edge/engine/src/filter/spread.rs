@@ -1,9 +1,10 @@
 //! Ids that are written with blanks, dots or dashes between their parts, some of which are letters: `DE 136 695 976`,
-//! `12.345.678-Z`, `AB-12-34-56-C`, `RSS MRA 85T10 A562S`, `1 85 05 2A 004 123 56`; and those in small letters.
+//! `12.345.678-Z`, `AB-12-34-56-C`, `RSS MRA 85T10 A562S`, `1 85 05 2A 004 123 56`, `NO 9386011117947`; and those in small
+//! letters.
 
 use super::context::Said;
 use super::text::{Text, alnum};
-use super::{national, vat};
+use super::{account, national, vat};
 use proctor_model::content::{Confidence, ContentClass as Class};
 
 /// Letters and digits of the longest of them, with one to spare.
@@ -23,13 +24,21 @@ struct Compact {
 
 impl Compact {
     fn read(text: Text<'_>, start: usize) -> Self {
+        Self::parted(text, start, start, start)
+    }
+
+    /// What stands in `start..end`, and what begins at `body`.
+    fn parted(text: Text<'_>, start: usize, end: usize, body: usize) -> Self {
         let mut compact = Self {
             chars: [0; MOST],
             ends: [0; MOST],
             length: 0,
             closed: 0,
         };
-        let mut at = start;
+        for at in start..end {
+            compact.push(text, at);
+        }
+        let mut at = body;
         loop {
             if alnum(text.at(at)) {
                 if !compact.push(text, at) {
@@ -38,7 +47,13 @@ impl Compact {
                 at = at.saturating_add(1);
                 continue;
             }
-            let next = at.saturating_add(separator(text, at));
+            // `BE (0)468…`
+            let bracketed = text.at(at) == b')' && compact.chars.starts_with(b"BE");
+            let sign = match bracketed && compact.length == 3 {
+                true => 1,
+                false => separator(text, at),
+            };
+            let next = at.saturating_add(sign);
             if next == at || !alnum(text.at(next)) {
                 return compact;
             }
@@ -104,15 +119,21 @@ pub(super) fn spread(
     from: usize,
     said: &mut dyn FnMut(usize, usize) -> Said,
 ) -> Option<Hit> {
+    if let Some(hit) = account::account(text, from, said) {
+        return Some(hit);
+    }
     if let Some(start) = letters_before(text, from, 3) {
         let hit = match letters(text, start) {
-            1 => dni(text, start, from),
+            1 => dni(text, start, from).or_else(|| nie(text, start, said)),
             2 => nino(text, start, said).or_else(|| vat_number(text, start, said)),
             _ => fiscal_code(text, start).or_else(|| vat_number(text, start, said)),
         };
         if hit.is_some() {
             return hit;
         }
+    }
+    if let Some(hit) = vat_apart(text, from, said) {
+        return Some(hit);
     }
     if text.at(from).is_ascii_alphabetic() {
         let country = text.at(from.saturating_add(1)).is_ascii_alphabetic()
@@ -139,6 +160,23 @@ fn dni(text: Text<'_>, start: usize, digits: usize) -> Option<Hit> {
     let compact = Compact::read(text, start);
     let (id, end) = compact.first(9)?;
     national::es_dni(id).then_some((start, end, Class::EsDni, Confidence::High))
+}
+
+/// `X-1234567L`: a foreigner's. In small letters only where its name stands by it.
+fn nie(text: Text<'_>, start: usize, said: &mut dyn FnMut(usize, usize) -> Said) -> Option<Hit> {
+    if !matches!(text.at(start) | 0x20, b'x' | b'y' | b'z') {
+        return None;
+    }
+    let compact = Compact::read(text, start);
+    let (_, end) = compact.first(9).filter(|(id, _)| national::es_dni(id))?;
+    let capitals = text.at(start).is_ascii_uppercase();
+    let said = said(start, end);
+    let sure = match said.speaks_for(Class::EsDni) {
+        true => Confidence::High,
+        false if capitals && !said.speaks_against(Class::EsDni) => Confidence::Medium,
+        false => return None,
+    };
+    Some((start, end, Class::EsDni, sure))
 }
 
 /// A man or a woman, born on the island: `1` or `2`, and blanks from there on.
@@ -185,27 +223,80 @@ fn fiscal_code(text: Text<'_>, second: usize) -> Option<Hit> {
     ))
 }
 
-/// With its country before it. In small letters, or behind a dash, only where its name stands by it: `de` is a word.
+/// Where a VAT number ends, and how sure its form is: by check digits, else by its length. Digits in groups make several
+/// lengths; of what has no check digits, the shortest that is nearly as long as such numbers are.
+fn vat_end(compact: &Compact) -> Option<(usize, Confidence)> {
+    let fits = |length: usize| {
+        let (id, end) = compact.first(length)?;
+        Some((end, vat::vat(id)?))
+    };
+    let checked = |length: usize| fits(length).filter(|(_, sure)| *sure == Confidence::Medium);
+    (10..=14)
+        .find_map(checked)
+        .or_else(|| (9..=14).find_map(fits))
+        .or_else(|| fits(8))
+}
+
+/// With its country before it. In small letters, or behind a dash, only where its name stands by it: `de` is a word. So
+/// also where no check digits are known.
 fn vat_number(
     text: Text<'_>,
     start: usize,
     said: &mut dyn FnMut(usize, usize) -> Said,
 ) -> Option<Hit> {
-    let compact = Compact::read(text, start);
-    let end = (10..=14).find_map(|length| {
-        let (id, end) = compact.first(length)?;
-        (vat::vat(id) == Some(Confidence::Medium)).then_some(end)
-    })?;
+    let (end, form) = vat_end(&Compact::read(text, start))?;
     let country = text.bytes(start, start.saturating_add(2));
-    let plain =
-        country.iter().all(u8::is_ascii_uppercase) && !text.bytes(start, end).contains(&b'-');
+    let capitals = country.iter().all(u8::is_ascii_uppercase);
+    let plain = capitals && !text.bytes(start, end).contains(&b'-');
+    let checked = form == Confidence::Medium;
+    if !checked && !capitals {
+        return None;
+    }
     let said = said(start, end);
     let sure = match said.speaks_for(Class::EuVat) {
-        true => Confidence::High,
-        false if plain && !said.speaks_against(Class::EuVat) => Confidence::Medium,
+        true if checked => Confidence::High,
+        true => Confidence::Medium,
+        false if checked && plain && !said.speaks_against(Class::EuVat) => Confidence::Medium,
         false => return None,
     };
     Some((start, end, Class::EuVat, sure))
+}
+
+/// With signs between the country and the number, or in front of its last letters: `DE - 113866163`, `IT: 00743110157`,
+/// `BE (0)468.561.072`, `ES B-58378431`. Only where its name stands by it.
+fn vat_apart(
+    text: Text<'_>,
+    from: usize,
+    said: &mut dyn FnMut(usize, usize) -> Said,
+) -> Option<Hit> {
+    let gap = |b: u8| matches!(b, b' ' | b'-' | b'.' | b':' | b'(');
+    if !gap(text.before(from)) {
+        return None;
+    }
+    // Letters of the number, which may stand apart from its digits.
+    let own = text.run_back(from, 1, |b| matches!(b, b' ' | b'-'));
+    let own = text.run_back(own, 2, |b| b.is_ascii_uppercase());
+    for body in [from, own] {
+        let country_end = text.run_back(body, 3, gap);
+        let start = text.run_back(country_end, 3, |b| b.is_ascii_uppercase());
+        let country = country_end.saturating_sub(start) == 2 && country_end < body;
+        if !country || alnum(text.before(start)) {
+            continue;
+        }
+        let compact = Compact::parted(text, start, country_end, body);
+        if let Some((end, form)) = vat_end(&compact)
+            && said(start, end).speaks_for(Class::EuVat)
+        {
+            let checked = form == Confidence::Medium;
+            let sure = if checked {
+                Confidence::High
+            } else {
+                Confidence::Medium
+            };
+            return Some((start, end, Class::EuVat, sure));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -235,6 +326,20 @@ mod tests {
             ("from BE 0428.759.497 on", "BE 0428.759.497", Class::EuVat),
             ("VAT no de136695976 on", "de136695976", Class::EuVat),
             ("from ATU 1358 5627 on", "ATU 1358 5627", Class::EuVat),
+            ("VAT: RO 21996566 on", "RO 21996566", Class::EuVat),
+            ("VAT: RO 185 472 90 on", "RO 185 472 90", Class::EuVat),
+            ("VAT: IE 6433435F on", "IE 6433435F", Class::EuVat),
+            ("VAT: ES B-58378431 on", "ES B-58378431", Class::EuVat),
+            ("VAT: CZ 25123891 on", "CZ 25123891", Class::EuVat),
+            ("VAT: DE - 136695976 on", "DE - 136695976", Class::EuVat),
+            ("VAT IT: 00743110157 on", "IT: 00743110157", Class::EuVat),
+            (
+                "VAT: BE (0)428.759.497 on",
+                "BE (0)428.759.497",
+                Class::EuVat,
+            ),
+            ("NIE x-1234567l on", "x-1234567l", Class::EsDni),
+            ("is X-1234567L on", "X-1234567L", Class::EsDni),
             ("is AB-12-34-56-C on", "AB-12-34-56-C", Class::UkNino),
             (
                 "is AB\u{a0}12\u{a0}34\u{a0}56\u{a0}C on",
@@ -270,6 +375,14 @@ mod tests {
             "invoice DE 136 695 976 on",
             "le prix de 136 695 976 euros",
             "order ab123456c on",
+            "from RO 21996566 on",
+            "from DE - 136695976 on",
+            "from IT: 00743110157 on",
+            "VAT of 21 996 566 on",
+            "VAT ro 21996566 on",
+            "VAT: US 21996566 on",
+            "is x-1234567l on",
+            "NIE x-1234567a on",
             "is AB-12-34-56-E on",
             "is 12.345.678-A on",
             "is RSS MRA 85T10 A562T on",

@@ -15,8 +15,9 @@ pub(super) fn vat(id: &[u8]) -> Option<Confidence> {
             at(rest),
         ),
         b"BE" => (
-            digits(10) && rest.first().is_some_and(|b| b"01".contains(b)),
-            mod_97(rest, 8),
+            // Once without the nought before it.
+            digits(9) || digits(10) && rest.first().is_some_and(|b| b"01".contains(b)),
+            mod_97(rest, rest.len().saturating_sub(2)),
         ),
         b"DE" => (digits(9) && rest.first() != Some(&b'0'), mod_11_10(rest)),
         b"DK" => (
@@ -30,10 +31,7 @@ pub(super) fn vat(id: &[u8]) -> Option<Confidence> {
         b"FR" => (rest.len() == 11 && numeric(rest, 2, 11), fr(rest)),
         b"IT" => (digits(11), luhn(rest)),
         b"LU" => (digits(8), lu(rest)),
-        b"NL" => (
-            rest.len() == 12 && rest.get(9) == Some(&b'B') && numeric(rest, 10, 12),
-            nl(id),
-        ),
+        b"NL" => (nl_form(rest), nl(id)),
         b"PL" => (digits(10), mod_11_last(rest, &[6, 5, 7, 2, 3, 4, 5, 6, 7])),
         b"PT" => (digits(9), pt(rest)),
         b"SE" => (
@@ -70,7 +68,12 @@ pub(super) fn vat(id: &[u8]) -> Option<Confidence> {
         b"IE" => (
             (8..=9).contains(&rest.len())
                 && numeric(rest, 0, 7)
-                && rest.last().is_some_and(u8::is_ascii_uppercase),
+                && rest.last().is_some_and(u8::is_ascii_uppercase)
+                // The old form.
+                || rest.len() == 8
+                    && rest.first().is_some_and(u8::is_ascii_digit)
+                    && numeric(rest, 2, 7)
+                    && rest.last().is_some_and(u8::is_ascii_uppercase),
             false,
         ),
         b"LT" => (digits(9) || digits(12), false),
@@ -143,10 +146,20 @@ fn lu(rest: &[u8]) -> bool {
     value(body) % 89 == value(check)
 }
 
+/// Nine digits, `B` and two more; noughts before them are sometimes left out.
+fn nl_form(rest: &[u8]) -> bool {
+    let body = rest.len().saturating_sub(3);
+    let short = body == 9 || (7..9).contains(&body) && numeric(rest, 0, body);
+    short && rest.get(body) == Some(&b'B') && numeric(rest, body.saturating_add(1), rest.len())
+}
+
 /// The old form checks by eleven, the one of sole traders by 97 over all of it.
 fn nl(id: &[u8]) -> bool {
     let rest = id.get(2..).unwrap_or_default();
-    let old = mod_11_last(rest.get(..9).unwrap_or_default(), &[9, 8, 7, 6, 5, 4, 3, 2]);
+    let body = rest.get(..rest.len().saturating_sub(3)).unwrap_or_default();
+    let weights: &[u32] = &[9, 8, 7, 6, 5, 4, 3, 2];
+    let weights = weights.get(9_usize.saturating_sub(body.len())..);
+    let old = mod_11_last(body, weights.unwrap_or_default());
     let over_all = id.iter().fold(0_u64, |rest, b| match b {
         b'0'..=b'9' => {
             rest.saturating_mul(10)
@@ -199,6 +212,7 @@ mod tests {
         for id in [
             "ATU13585627",
             "BE0428759497",
+            "BE428759497",
             "DE136695976",
             "DK13585628",
             "FI20774740",
@@ -206,6 +220,7 @@ mod tests {
             "IT00743110157",
             "LU15027442",
             "NL004495445B01",
+            "NL4495445B01",
             "PL8567346215",
             "PT501964843",
             "SE123456789701",
@@ -222,5 +237,8 @@ mod tests {
         assert_eq!(vat(b"DE136695975"), Some(Confidence::Low));
         assert_eq!(vat(b"US136695976"), None);
         assert_eq!(vat(b"DE1366959"), None);
+        assert_eq!(vat(b"IE8Z49289F"), Some(Confidence::Low));
+        assert_eq!(vat(b"NL495445B01"), None);
+        assert_eq!(vat(b"BE42875949"), None);
     }
 }

@@ -3,16 +3,19 @@
 //! One line a form. A beginning that nothing else has stands for itself; a short one counts only before what looks
 //! random, so that names and paths are none.
 
-use super::provider::{
-    Form, alnum_or_dot, base64, dashed, dotted, form, lower, lower_hex, upper, word,
-};
+use super::provider::{Form, base64, dashed, dotted, form, lower, lower_hex, upper, word};
 use super::text::{Text, alnum, entropy};
 use proctor_model::content::ContentClass as Class;
 
 /// Longer than any limit: as long as it goes on.
-const ANY: usize = 512;
+pub(super) const ANY: usize = 512;
 
-const fn key(literal: &'static str, of: fn(u8) -> bool, least: usize, most: usize) -> Form {
+pub(super) const fn key(
+    literal: &'static str,
+    of: fn(u8) -> bool,
+    least: usize,
+    most: usize,
+) -> Form {
     form(literal, Class::GenericSecret, of, least, most)
 }
 
@@ -24,7 +27,7 @@ const fn weak(literal: &'static str, of: fn(u8) -> bool, least: usize, most: usi
     }
 }
 
-fn hex(b: u8) -> bool {
+pub(super) fn hex(b: u8) -> bool {
     b.is_ascii_hexdigit()
 }
 
@@ -36,20 +39,16 @@ fn hex_dashed(b: u8) -> bool {
     hex(b) || b == b'-'
 }
 
-fn hex_dotted(b: u8) -> bool {
-    hex(b) || b == b'.'
-}
-
 fn upper_dashed(b: u8) -> bool {
     upper(b) || b == b'-'
 }
 
-fn digit(b: u8) -> bool {
-    b.is_ascii_digit()
+fn base32(b: u8) -> bool {
+    b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b)
 }
 
 /// Base64 of either alphabet, in parts.
-fn any(b: u8) -> bool {
+pub(super) fn any(b: u8) -> bool {
     base64(b) || dotted(b)
 }
 
@@ -61,6 +60,8 @@ pub(super) const KEYS: &[Form] = &[
     key("AIK_CI_", alnum, 20, ANY),
     key("AIK_SECRET_", alnum, 40, ANY),
     weak("LTAI", alnum, 12, 30),
+    key("akab-", dashed, 33, 33),
+    key("amzn.mws.", hex_dashed, 36, 36),
     key("apify_api_", alnum, 30, ANY),
     key("cmVmd", alnum, 59, 59),
     key("aact_", any, 40, ANY),
@@ -82,10 +83,12 @@ pub(super) const KEYS: &[Form] = &[
     key("cfk_", word, 40, ANY),
     key("v1.0-", hex_dashed, 160, 180),
     weak("csa_", alnum, 36, 44),
+    key("cosmo_", lower_hex, 32, 32),
     key("CCDB1_", word, 40, ANY),
     key("configcat-sdk-1/", any, 40, ANY),
     weak("cio", alnum, 32, 32),
     weak("db-", alnum, 29, 29),
+    weak("da2-", lower, 26, 26),
     weak("dapi", lower_hex, 32, 32),
     key("dnkey-", any, 60, ANY),
     weak("ddp_", alnum, 36, 36),
@@ -102,6 +105,7 @@ pub(super) const KEYS: &[Form] = &[
     key("dckr_oat_", dashed, 27, 40),
     weak("dp.", dotted, 40, 80),
     weak("sl.", any, 120, ANY),
+    key("sl.u.", dashed, 60, ANY),
     weak("duffel_test_", any, 40, ANY),
     weak("duffel_live_", any, 40, ANY),
     key("dt0c01.", dotted, 80, ANY),
@@ -114,7 +118,7 @@ pub(super) const KEYS: &[Form] = &[
     weak("sk_", lower_hex, 48, 48),
     weak("endr+", alnum, 16, 40),
     weak("EXO", alnum, 24, 32),
-    weak("EAA", alnum, 100, ANY),
+    weak("EAA", alnum, 80, ANY),
     key("figd_", dashed, 36, ANY),
     key("FLWSECK_TEST-", dashed, 12, ANY),
     key("FLWSECK-", dashed, 12, ANY),
@@ -138,6 +142,7 @@ pub(super) const KEYS: &[Form] = &[
     key("pat-na2-", hex_dashed, 36, 36),
     key("pat-eu1-", hex_dashed, 36, 36),
     weak("ico-", alnum, 32, 32),
+    key("IGQV", dashed, 100, ANY),
     key("s-s4t2", dashed, 60, 80),
     weak("ion_", alnum, 42, 42),
     key("lsv2_pt_", hex_word, 40, 50),
@@ -159,6 +164,7 @@ pub(super) const KEYS: &[Form] = &[
     weak("nfp_", alnum, 36, 44),
     key("NRJS-", lower_hex, 19, 19),
     key("NRII-", dashed, 32, 32),
+    key("NRBR-", lower_hex, 19, 19),
     key("ntn_", alnum, 40, 60),
     weak("secret_", alnum, 43, 43),
     key("nvapi-", dashed, 60, ANY),
@@ -199,6 +205,8 @@ pub(super) const KEYS: &[Form] = &[
     weak("r8_", dashed, 37, 40),
     key("rootly_", lower_hex, 64, 64),
     key("rubygems_", lower_hex, 48, 48),
+    key("RGAPI-", hex_dashed, 36, 36),
+    key("3MVG", any, 80, ANY),
     key("samsara_api_", alnum, 26, ANY),
     key("tk-us-", dashed, 48, 48),
     weak("sgp_", word, 40, 80),
@@ -217,6 +225,7 @@ pub(super) const KEYS: &[Form] = &[
     key("shpca_", hex, 32, 32),
     key("shppa_", hex, 32, 32),
     key("shpss_", hex, 32, 32),
+    key("shptka_", hex, 32, 32),
     weak("squ_", lower_hex, 40, 40),
     weak("sqp_", lower_hex, 40, 40),
     weak("sqa_", lower_hex, 40, 40),
@@ -227,6 +236,8 @@ pub(super) const KEYS: &[Form] = &[
     weak("tss_", word, 26, ANY),
     key("tgp_v1_", dashed, 40, 60),
     weak("tfp_", any, 40, 80),
+    key("tvly-", dashed, 30, 60),
+    weak("uak_", dashed, 20, 40),
     weak("unkey_", alnum, 20, 60),
     weak("ucat_", alnum, 26, 30),
     weak("vtwn_", dashed, 21, ANY),
@@ -253,95 +264,31 @@ pub(super) const KEYS: &[Form] = &[
     weak("AKID", alnum, 32, 40),
     weak("s.", lower, 24, 24),
     weak("KEY", dashed, 55, 55),
-];
-
-/// Where more than the alphabet has to fit.
-pub(super) const SHAPED: &[Form] = &[
-    Form {
-        also: Some(airtable),
-        ..key("pat", alnum_or_dot, 79, 79)
-    },
-    Form {
-        also: Some(harness),
-        ..key("pat.", dotted, 66, 70)
-    },
-    Form {
-        also: Some(harness),
-        ..key("sat.", dotted, 66, 70)
-    },
-    Form {
-        also: Some(authress),
-        ..key("authress_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("scauth_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("sc_", any, 40, 256)
-    },
-    Form {
-        also: Some(authress),
-        ..key("ext_", any, 40, 256)
-    },
-    // What stands before it is the address of the office.
-    Form {
-        head: 1,
-        ..key("/IncomingWebhook/", any, 60, ANY)
-    },
-    Form {
-        also: Some(mapbox),
-        ..key("pk.", dotted, 70, 256)
-    },
-    Form {
-        also: Some(mapbox),
-        ..key("sk.", dotted, 70, 256)
-    },
-    Form {
-        also: Some(apart),
-        ..key("key-", lower_hex, 32, 32)
-    },
-    Form {
-        also: Some(apart),
-        ..key("pubkey-", lower_hex, 32, 32)
-    },
-    Form {
-        also: Some(apart),
-        ..key("EAAA", dashed, 60, 60)
-    },
-    Form {
-        also: Some(resend),
-        ..key("re_", word, 33, 33)
-    },
-    Form {
-        also: Some(zoho),
-        ..key("1000.", hex_dotted, 65, 65)
-    },
-    Form {
-        also: Some(zoho),
-        ..key("1001.", hex_dotted, 65, 65)
-    },
-    Form {
-        head: 14,
-        also: Some(terraform),
-        ..key(".atlasv1.", any, 60, 80)
-    },
-    Form {
-        head: 36,
-        also: Some(maxmind),
-        ..key("_mmk", word, 0, 0)
-    },
-    Form {
-        head: 36,
-        also: Some(new_relic),
-        ..key("NRAL", alnum, 0, 0)
-    },
-    Form {
-        head: 32,
-        also: Some(mailchimp),
-        ..key("-us", digit, 1, 2)
-    },
+    // PASETO, and keys of its own (PASERK).
+    weak("v1.local.", dotted, 64, ANY),
+    weak("v2.local.", dotted, 64, ANY),
+    weak("v3.local.", dotted, 64, ANY),
+    weak("v4.local.", dotted, 64, ANY),
+    weak("v1.public.", dotted, 86, ANY),
+    weak("v2.public.", dotted, 86, ANY),
+    weak("v3.public.", dotted, 86, ANY),
+    weak("v4.public.", dotted, 86, ANY),
+    key("k1.local.", dashed, 43, 43),
+    key("k2.local.", dashed, 43, 43),
+    key("k3.local.", dashed, 43, 43),
+    key("k4.local.", dashed, 43, 43),
+    key("k1.secret.", dashed, 64, ANY),
+    key("k2.secret.", dashed, 64, ANY),
+    key("k3.secret.", dashed, 64, ANY),
+    key("k4.secret.", dashed, 64, ANY),
+    // Seeds of NATS, by what they are the keys of.
+    key("SA", base32, 56, 56),
+    key("SC", base32, 56, 56),
+    key("SN", base32, 56, 56),
+    key("SO", base32, 56, 56),
+    key("SP", base32, 56, 56),
+    key("SU", base32, 56, 56),
+    key("SX", base32, 56, 56),
 ];
 
 /// Bytes at the end of a key that have to look random.
@@ -349,7 +296,7 @@ const TAIL: usize = 16;
 
 /// Whether the end is of letters and digits without order: names have few digits, words between dashes, and capitals
 /// only where a word begins.
-fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+pub(super) fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let tail = text.bytes(end.saturating_sub(TAIL).max(start), end);
     let count = |is: fn(&u8) -> bool| tail.iter().filter(|b| is(b)).count();
     let digits = count(u8::is_ascii_digit);
@@ -359,81 +306,6 @@ fn random(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
     let numbered = joints <= 2 && digits >= joints.max(1) && capitals.max(small) > 0;
     let mixed = joints == 0 && capitals >= 5 && small >= 3;
     ((numbered || mixed) && entropy(tail) >= 2.5).then_some((start, end))
-}
-
-/// The random end of a longer name, as of an entry in a cache, is none.
-fn apart(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let joined = matches!(text.before(start), b'-' | b'_' | b'.' | b'/' | b'+');
-    random(text, start, end).filter(|_| !joined)
-}
-
-/// Lengths of the parts between dots, the literal's among them.
-fn parts(text: Text<'_>, start: usize, end: usize, lens: &[usize]) -> Option<(usize, usize)> {
-    let found = text.slice(start, end).split('.').map(str::len);
-    found.eq(lens.iter().copied()).then_some((start, end))
-}
-
-fn airtable(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let secret = text.bytes(end.saturating_sub(64), end);
-    let fits = secret.iter().all(|b| lower_hex(*b));
-    parts(text, start, end, &[17, 64]).filter(|_| fits)
-}
-
-fn harness(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    parts(text, start, end, &[3, 22, 24, 20])
-}
-
-fn authress(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let account = text.slice(start, end).contains(".acc_");
-    account.then_some((start, end))
-}
-
-/// A token's public part and its signature.
-fn mapbox(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let (_, signature) = text.slice(start, end).rsplit_once('.')?;
-    let dots = text.slice(start, end).matches('.').count();
-    (dots == 2 && (20..=24).contains(&signature.len())).then_some((start, end))
-}
-
-fn resend(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    let parted = text.at(start.saturating_add(11)) == b'_';
-    random(text, start, end).filter(|_| parted)
-}
-
-fn zoho(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
-    parts(text, start, end, &[4, 32, 32])
-}
-
-/// The range from `head` such bytes before the literal on, if no more of them stand there.
-pub(super) fn behind(
-    text: Text<'_>,
-    literal: usize,
-    end: usize,
-    head: usize,
-    is: fn(u8) -> bool,
-) -> Option<(usize, usize)> {
-    let start = text.run_back(literal, head.saturating_add(1), is);
-    let exact = literal.saturating_sub(start) == head;
-    (exact && !alnum(text.before(start))).then_some((start, end))
-}
-
-fn terraform(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 14, alnum)
-}
-
-fn maxmind(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    let start = literal.checked_sub(36)?;
-    let parted = text.at(start.saturating_add(6)) == b'_';
-    let random = random(text, start, literal).is_some();
-    behind(text, literal, end, 36, word).filter(|_| parted && random)
-}
-
-fn new_relic(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 36, lower_hex)
-}
-
-fn mailchimp(text: Text<'_>, literal: usize, end: usize) -> Option<(usize, usize)> {
-    behind(text, literal, end, 32, lower_hex)
 }
 
 #[cfg(test)]
@@ -486,44 +358,6 @@ mod tests {
             assert_eq!(found(&glued), other(&glued), "{glued}");
             let short = format!("{}{}", form.literal, body(form, form.least - 1));
             assert_eq!(found(&short), other(&short), "{short}");
-        }
-    }
-
-    #[test]
-    fn forms_with_parts() {
-        let hex = |n: usize| "9f8e7d6c5b4a39281706e5d4c3b2a1f0".repeat(3)[..n].to_owned();
-        let tail = |n: usize| {
-            "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2"[..n].to_owned()
-        };
-        for yes in [
-            format!("pat{}.{}", tail(14), hex(64)),
-            format!("pat.{}.{}.{}", tail(22), hex(24), tail(20)),
-            format!("pk.{}.{}", tail(60), tail(22)),
-            format!("key-{}", hex(32)),
-            format!("re_{}_{}", tail(8), tail(24)),
-            format!("1000.{}.{}", hex(32), hex(32)),
-            format!("{}.atlasv1.{}", tail(14), tail(62)),
-            format!("{}_{}_mmk", tail(6), tail(29)),
-            format!("{}NRAL", hex(36)),
-            format!("{}-us12", hex(32)),
-        ] {
-            assert_eq!(found(&yes), [yes.as_str()], "{yes}");
-        }
-        for no in [
-            format!("pat{}.{}", tail(13), hex(64)),
-            format!("cache-key-{}", hex(32)),
-            format!("re_{}", "x".repeat(33)),
-            format!("{}-us123", hex(32)),
-            format!("{}-us12", hex(40)),
-            "live_stream_connection_timeout_in_ms_2024".to_owned(),
-            "s.someMethodWithALongName1".to_owned(),
-            "secret_name_of_the_database_in_the_cluster_v2".to_owned(),
-            "dp.example.com/a/path/to/a/page/of/the/site/2".to_owned(),
-            "test_pub_sub_connection_is_closed_twice".to_owned(),
-            "sha512-z3eMkzqUCLIAaYBzzuNtbGqYYmP3sP1Ckzqn3WjfKKPRe0L9cDSiqNkz".to_owned(),
-            "550e8400-e29b-41d4-a716-446655440000".to_owned(),
-        ] {
-            assert!(found(&no).is_empty(), "{no}: {:?}", found(&no));
         }
     }
 }
