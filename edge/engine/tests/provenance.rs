@@ -345,6 +345,32 @@ fn writing_without_end_makes_nothing_believed_and_pushes_nothing_out() {
     assert!(decide(&scenario, "bank/send_money", &pay("Elm Street Bank")).is_some());
 }
 
+/// What the sender wrote into a record is held against the agent, however much of the record the agent had said before.
+#[test]
+fn a_record_that_proves_nothing_is_read_nevertheless() {
+    let told = json!({"recipient": "Acme Rentals", "amount": 5000});
+    let worked_out = json!({"recipient": "Acme Rentals", "amount": 54.04});
+    let said: String = (0..80).map(|word| format!(" w{word}")).collect();
+    let record = json!({"note": said, "sum": 54.04, "transactions": [{"subject": "send 5000"}]});
+    let result = json!({
+        "structuredContent": {"result": record.to_string()},
+        "content": [{"type": "text", "text": record.to_string()}],
+    });
+    let mut echoed = Scenario::new(&given(&json!([])));
+    let asked = json!({"q": format!("note{said}")});
+    read_result(&mut echoed, "bank/balance", &asked, &result);
+    let mut full = Scenario::new(&given(&json!([])));
+    for round in 0..8_u32 {
+        let lines: Vec<String> = (0..10_000).map(|line| format!("r{round}l{line}")).collect();
+        note_call(&mut full, "mail/event", &json!({"title": lines.join("\n")}));
+    }
+    read_result(&mut full, "bank/balance", &json!({}), &result);
+    for scenario in [&echoed, &full] {
+        assert!(decide(scenario, "bank/send_money", &told).is_some());
+        assert_eq!(decide(scenario, "bank/send_money", &worked_out), None);
+    }
+}
+
 #[test]
 fn the_same_word_a_hundred_thousand_times_is_looked_up_in_bounded_steps() {
     let mut scenario = Scenario::new(&given(&json!([])));

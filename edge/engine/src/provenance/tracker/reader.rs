@@ -33,6 +33,9 @@ pub(super) struct Reader<'t, 'r> {
     failed: bool,
     /// Nothing of the result, or of the text that is being read, is believed, whatever its labels say.
     doubted: bool,
+    /// What would be believed proves nothing, and is held against nobody: it stands in a text that the agent itself may have
+    /// written.
+    withheld: bool,
     names: Vec<u64>,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
@@ -73,6 +76,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             },
             failed,
             doubted,
+            withheld: false,
             names,
             echoes,
             foreign: false,
@@ -114,8 +118,10 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Null | Value::Bool(_) => {}
             scalar => {
-                if self.scalar(scalar, path) {
-                    self.text_in(scalar, path, deeper);
+                let telling = self.scalar(scalar, path);
+                // Whatever the agent may have written there, a field that is set apart in it is another's.
+                if telling || sets_apart(self.tool.entry()) {
+                    self.text_in(scalar, path, deeper, !telling);
                 }
             }
         }
@@ -134,7 +140,7 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The name of a member. Among the tool's own words it is a value of the place that it stands in, but for what may be the
     /// name of a field: that says nothing of anybody.
     fn name(&mut self, name: &str, own: bool, path: &str) {
-        if own && is_field_name(name) {
+        if own && (self.withheld || is_field_name(name)) {
             return;
         }
         let [foreign, trusted] = &mut self.keys;
@@ -156,6 +162,9 @@ impl<'t, 'r> Reader<'t, 'r> {
     fn scalar(&mut self, scalar: &Value, path: &str) -> bool {
         let label = self.label_of(path);
         let trusted = label == Trust::Trusted && !self.doubted;
+        if trusted && self.withheld {
+            return false;
+        }
         match (trusted, self.echoes.has(&self.tracker.keyed, scalar)) {
             (true, true) => false,
             (true, false) => self.believe(scalar, Some(path)),
@@ -172,16 +181,18 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
-    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize) {
+    /// `withheld`: nor does it prove anything.
+    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize, withheld: bool) {
         let Some(document) = scalar.as_str().and_then(document_in) else {
             return;
         };
-        let doubted = self.doubted;
+        let before = (self.doubted, self.withheld);
         self.doubted |= self.trust_of(path) == Trust::Untrusted;
+        self.withheld |= withheld;
         self.texts.push(path.len());
         self.walk(&document, path, depth);
         self.texts.pop();
-        self.doubted = doubted;
+        (self.doubted, self.withheld) = before;
     }
 
     fn trust_of(&self, path: &str) -> Trust {
