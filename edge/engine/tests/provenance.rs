@@ -246,6 +246,11 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             json!({"x": "Mallory"}),
             "Mallory",
         ),
+        (
+            json!({"title": "x", "Mallory": 1}),
+            json!({"x": "Mallory"}),
+            "Mallory",
+        ),
     ] {
         let mut scenario = Scenario::new(&given(&json!([])));
         call_tool(&mut scenario, "mail/event", &written);
@@ -369,6 +374,37 @@ fn a_record_that_proves_nothing_is_read_nevertheless() {
         assert!(decide(scenario, "bank/send_money", &told).is_some());
         assert_eq!(decide(scenario, "bank/send_money", &worked_out), None);
     }
+}
+
+/// What the agent had said in a JSON text is its own, however many texts stand around it.
+#[test]
+fn what_was_said_deep_in_texts_is_not_believed() {
+    let iban = "DE89370400440532013000";
+    let pay = json!({"recipient": iban, "amount": 98.7});
+    let result = json!({"structuredContent": {"iban": iban}});
+    let mut text = r#"{"iban": "DE8937040044\u0030532013000"}"#.to_owned();
+    for depth in 1..8 {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        read_result(
+            &mut scenario,
+            "bank/payees",
+            &json!({"data": text}),
+            &result,
+        );
+        assert!(
+            decide(&scenario, "bank/send_money", &pay).is_some(),
+            "{depth}"
+        );
+        text = json!({"in": text}).to_string();
+    }
+    // Nor is it where the agent wrote it into a store before.
+    let text = json!({"in": r#"{"n": "M\u0061llory"}"#}).to_string();
+    let mut scenario = Scenario::new(&given(&json!([])));
+    note_call(&mut scenario, "mail/event", &json!({"title": text}));
+    let shown = json!({"structuredContent": {"name": "Mallory"}});
+    read_result(&mut scenario, "bank/payees", &json!({}), &shown);
+    let pay = json!({"recipient": "Mallory", "amount": 98.7});
+    assert!(decide(&scenario, "bank/send_money", &pay).is_some());
 }
 
 #[test]

@@ -4,19 +4,21 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+/// Most texts in one another that are opened.
+pub(super) const TEXTS_MAX: usize = 4;
+
+/// Whether a text is to be looked at: an object or a list.
+pub(super) fn may_be_document(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
 /// The object or the list that a text is as a whole. None where two members have one name: the first would be lost.
 pub(super) fn document_in(text: &str) -> Option<Value> {
-    if !text.trim_start().starts_with(['{', '[']) {
+    if !may_be_document(text) {
         return None;
     }
     let document = serde_json::from_str(text).ok()?;
     (members_of(&document) == colons_in(text)).then_some(document)
-}
-
-/// The documents that stand as texts among scalars.
-pub(super) fn documents_in(scalars: &[&Value]) -> Vec<Value> {
-    let texts = scalars.iter().filter_map(|scalar| scalar.as_str());
-    texts.filter_map(document_in).collect()
 }
 
 fn members_of(value: &Value) -> usize {

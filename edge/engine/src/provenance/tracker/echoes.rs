@@ -1,7 +1,7 @@
 //! What the agent itself put into a call: a tool that gives it back vouches for nothing.
 
-use super::{Reading, Tracker};
-use crate::intent::CompiledIntent;
+use super::Tracker;
+use super::arguments::Arguments;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::account::DIGITS;
 use crate::provenance::decode::decoded_parts;
@@ -61,19 +61,18 @@ fn sayings(value: &Value) -> impl Iterator<Item = Cow<'_, Value>> {
 }
 
 impl Echoes {
-    /// Of the arguments of a call, whose scalars these are.
-    pub(super) fn new(tracker: &Tracker, reading: &Reading<'_>, scalars: &[&Value]) -> Self {
-        let goal = reading.intent.map(CompiledIntent::passage);
-        let mut keys = Vec::new();
-        for value in reading.arguments.values() {
-            keys_of(value, &mut keys);
-        }
+    /// Of the arguments of a call.
+    pub(super) fn new(
+        tracker: &Tracker,
+        goal: Option<&Passage>,
+        arguments: &Arguments<'_>,
+    ) -> Self {
         let mut echoes = Self {
             forms: HashSet::new(),
             words: Index::new(PROVENANCE_UNTRUSTED_MAX),
             pieces: Vec::new(),
         };
-        for scalar in scalars {
+        for scalar in arguments.scalars() {
             let own = !proved(tracker, goal, scalar);
             for said in sayings(scalar) {
                 if own {
@@ -84,7 +83,7 @@ impl Echoes {
                 }
             }
         }
-        for said in keys.iter().flat_map(sayings) {
+        for said in arguments.names().iter().flat_map(sayings) {
             echoes.note(&tracker.keyed, &said);
         }
         echoes
@@ -187,20 +186,6 @@ pub(super) fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -
             canonical_number(&number.to_string()).is_some_and(|text| has(&text))
         }
         _ => false,
-    }
-}
-
-/// Names of members at any depth.
-pub(super) fn keys_of(value: &Value, keys: &mut Vec<Value>) {
-    match value {
-        Value::Array(elements) => elements.iter().for_each(|v| keys_of(v, keys)),
-        Value::Object(members) => {
-            for (key, member) in members {
-                keys.push(Value::String(key.clone()));
-                keys_of(member, keys);
-            }
-        }
-        _ => {}
     }
 }
 

@@ -1,11 +1,13 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
-use super::document::{Said, document_in, documents_in};
+use super::arguments::Arguments;
+use super::document::{Said, document_in};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::names_of;
 use super::{OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
+use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
@@ -52,20 +54,16 @@ pub(super) struct Reader<'t, 'r> {
 impl<'t, 'r> Reader<'t, 'r> {
     pub(super) fn new(tracker: &'t mut Tracker, reading: &Reading<'r>) -> Self {
         let entry = reading.tool.entry();
-        let mut scalars = Vec::new();
-        for value in reading.arguments.values() {
-            scalars_of(value, &mut scalars);
-        }
-        let documents = documents_in(&scalars);
-        for document in &documents {
-            scalars_of(document, &mut scalars);
-        }
-        let echoes = Echoes::new(tracker, reading, &scalars);
+        let goal = reading.intent.map(CompiledIntent::passage);
+        let arguments = Arguments::new(reading.tool, reading.arguments);
+        let echoes = Echoes::new(tracker, goal, &arguments);
         let names = names_of(tracker, reading);
         let failed = is_failed(reading);
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
-        let doubted = failed || memory || (entry.reflects && !echoes.is_empty());
+        // Of what nobody has opened nobody knows what comes back.
+        let reflected = entry.reflects && !echoes.is_empty();
+        let doubted = failed || memory || reflected || !arguments.opened;
         Self {
             tracker,
             tool: reading.tool,
