@@ -420,6 +420,17 @@ fn the_same_word_a_hundred_thousand_times_is_looked_up_in_bounded_steps() {
     let _ = decide(&scenario, "mail/event", &args);
 }
 
+/// As many texts as a call may have, each with a name in it.
+#[test]
+fn names_in_many_texts_are_looked_up_in_bounded_steps() {
+    let scenario = Scenario::new(&given(&json!([])));
+    let texts: Vec<Value> = (0..16_000)
+        .map(|at| json!(format!("{{\"n{at}\": 1}}")))
+        .collect();
+    let args = json!({"title": "x", "lists": texts});
+    let _ = decide(&scenario, "mail/event", &args);
+}
+
 #[test]
 fn a_phrase_is_not_hidden_among_its_own_words() {
     let event = json!({"title": "anyone with link", "guests": ["bob@partner.example"]});
