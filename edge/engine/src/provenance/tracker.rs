@@ -227,8 +227,7 @@ impl Tracker {
         let structured = result.get("structuredContent");
         let said = structured.map(Said::new);
         if let (Some(structured), Some(said)) = (structured, &said) {
-            reader.value(structured);
-            reader.wrapped(said, result.get("content"));
+            reader.structured(structured, said, result.get("content"));
         }
         for (key, value) in result {
             match key.as_str() {

@@ -76,12 +76,17 @@ impl<'d> Said<'d> {
         if document == Some(self.document) {
             return true;
         }
-        let parts = self.parts.get_or_init(|| parts_of(self.document));
-        parts.contains(&Value::String(text.to_owned()))
+        self.has_part(&Value::String(text.to_owned()))
             || match document {
-                Some(document) => parts.contains(document),
-                None => scalar_in(text).is_some_and(|scalar| parts.contains(&scalar)),
+                Some(document) => self.has_part(document),
+                None => scalar_in(text).is_some_and(|scalar| self.has_part(&scalar)),
             }
+    }
+
+    /// Whether a value stands there as less than the whole.
+    pub(super) fn has_part(&self, value: &Value) -> bool {
+        let parts = self.parts.get_or_init(|| parts_of(self.document));
+        parts.contains(value)
     }
 
     /// The member and the text of structured content that is nothing but one.

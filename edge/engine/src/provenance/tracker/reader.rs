@@ -49,6 +49,8 @@ pub(super) struct Reader<'t, 'r> {
     keys: [HashSet<String>; 2],
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
+    /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
+    wrapped: bool,
 }
 
 impl<'t, 'r> Reader<'t, 'r> {
@@ -81,6 +83,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             fields: HashMap::new(),
             keys: Default::default(),
             texts: Vec::new(),
+            wrapped: false,
         }
     }
 
@@ -211,11 +214,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         labelled(entry, path).unwrap_or(entry.output)
     }
 
-    /// The pointers by which an operator may speak of a place: from the root of the result, and from that of each JSON text
-    /// around it.
+    /// The pointers by which an operator may speak of a place: from the root of the result, from that of each JSON text around
+    /// it, and from what a text may have without the wrapping.
     fn pointers<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
         let texts = self.texts.iter();
-        std::iter::once(path).chain(texts.filter_map(move |begin| path.get(*begin..)))
+        let texts = texts.filter_map(move |begin| path.get(*begin..));
+        let parts = self.wrapped.then(|| parts_around(path));
+        std::iter::once(path)
+            .chain(texts)
+            .chain(parts.into_iter().flatten())
     }
 
     /// Whether the result may have another's words in it, by the operator's labels.
@@ -287,14 +294,28 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
+    /// Structured content. Where a text has a part of it as a document of its own, an operator's pointers may begin with that
+    /// part: what he sets apart there is not believed either.
+    pub(super) fn structured(
+        &mut self,
+        structured: &Value,
+        said: &Said<'_>,
+        content: Option<&Value>,
+    ) {
+        let part = |text: &str| document_in(text).is_some_and(|document| said.has_part(&document));
+        self.wrapped = sets_apart(self.tool.entry()) && texts_of(content).any(part);
+        self.value(structured);
+        self.wrapped = false;
+        self.only_text(said, content);
+    }
+
     /// Structured content that is nothing but a text which the result has as a block too: plain text, as some servers wrap it. It
     /// is read as such, by the label of the member that it stands in.
-    pub(super) fn wrapped(&mut self, said: &Said<'_>, content: Option<&Value>) {
+    fn only_text(&mut self, said: &Said<'_>, content: Option<&Value>) {
         let Some((name, text)) = said.only_text() else {
             return;
         };
-        let blocks = content.and_then(Value::as_array).into_iter().flatten();
-        let mut texts = blocks.filter_map(|block| block.get("text")?.as_str());
+        let mut texts = texts_of(content);
         let mut path = String::new();
         push_step(&mut path, name);
         let believed = self.trust_of(&path) == Trust::Trusted && !sets_apart(self.tool.entry());
@@ -406,6 +427,28 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
+}
+
+/// The texts of content blocks, and of resources embedded in them.
+fn texts_of(content: Option<&Value>) -> impl Iterator<Item = &str> {
+    let blocks = content.and_then(Value::as_array).into_iter().flatten();
+    let holders = blocks.flat_map(|block| [Some(block), block.get("resource")]);
+    let holders = holders.flatten();
+    holders.filter_map(|holder| holder.get("text")?.as_str())
+}
+
+/// What of a path stands behind a member of the whole, and behind an element of that member: see [`Said`].
+fn parts_around(path: &str) -> impl Iterator<Item = &str> {
+    let member = behind_step(path);
+    let element = member.filter(|path| *path == "/*" || path.starts_with("/*/"));
+    member.into_iter().chain(element.and_then(behind_step))
+}
+
+/// A path without its first step.
+fn behind_step(path: &str) -> Option<&str> {
+    let steps = path.strip_prefix('/')?;
+    let next = steps.find('/').unwrap_or(steps.len());
+    steps.get(next..)
 }
 
 /// One step more of a JSON Pointer.
