@@ -278,6 +278,14 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
         // Nor is it held against the agent.
         call_tool(&mut scenario, "mail/event", &written);
     }
+    // With a name before it.
+    let mut scenario = Scenario::new(&given(&json!([])));
+    let written = json!({"title": "eve@evil.example"});
+    note_call(&mut scenario, "mail/event", &written);
+    let shown = json!({"structuredContent": {"from": "Eve <eve@evil.example>"}});
+    read_result(&mut scenario, "bank/payees", &json!({}), &shown);
+    let named = pay("Eve <eve@evil.example>");
+    assert!(decide(&scenario, "bank/send_money", &named).is_some());
     // Text of lines, as of fields.
     let mut scenario = Scenario::new(&given(&json!([])));
     call_tool(&mut scenario, "mail/event", &json!({"title": evil}));

@@ -343,15 +343,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
             return false;
         }
-        if let Some(source) = self.source(path, Trust::Trusted) {
-            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-            put_spelled(&mut trusted.index, &spelled, source, keyed);
-        }
+        let mut told = true;
         for part in parts_of(&spelled) {
             let part = Value::String(part);
-            if !self.echoes.has(&self.tracker.keyed, &part) {
-                self.believe(&part, path);
-            }
+            told &= !self.echoes.has(&self.tracker.keyed, &part) && self.believe(&part, path);
+        }
+        // With a name before it, the agent's own address leads where it led.
+        if told && let Some(source) = self.source(path, Trust::Trusted) {
+            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
+            put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
         true
     }
