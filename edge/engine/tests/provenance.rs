@@ -247,6 +247,11 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             "Mallory",
         ),
         (
+            json!({"title": "16 May 2024"}),
+            json!({"day": "May 16, 2024"}),
+            "2024-05-16",
+        ),
+        (
             json!({"title": "x", "Mallory": 1}),
             json!({"x": "Mallory"}),
             "Mallory",

@@ -7,10 +7,10 @@ use crate::provenance::account::DIGITS;
 use crate::provenance::decode::decoded_parts;
 use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
 use crate::provenance::join::LIST_SIGNS;
-use crate::provenance::quantity::canonical_number;
+use crate::provenance::quantity::{canonical_number, whole_date};
 use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
-use crate::provenance::value::{recognise, whole};
+use crate::provenance::value::{Kind, recognise, whole};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -199,9 +199,12 @@ fn forms_of(value: &Value) -> Vec<String> {
             let digits = digits.flatten();
             let digits = digits.iter().filter_map(Spelled::digits);
             let digits = digits.map(str::to_owned);
-            std::iter::once(normal(text))
+            let normal = normal(text);
+            let date = whole_date(&normal);
+            std::iter::once(normal)
                 .chain(typed)
                 .chain(digits)
+                .chain(date)
                 .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),
@@ -214,7 +217,18 @@ fn echoes_of(value: &Value) -> Vec<String> {
     let mut echoes = forms_of(value);
     if let Value::String(text) = value {
         echoes.extend(text.split(LIST_SIGNS).map(normal));
-        recognise(text, &mut |_, canonical| echoes.push(canonical.to_owned()));
+        recognise(text, &mut |kind, canonical| {
+            echoes.push(match kind {
+                Kind::Date => padded(canonical),
+                _ => canonical.to_owned(),
+            });
+        });
     }
     echoes
+}
+
+/// A day as [`whole_date`] writes it.
+fn padded(date: &str) -> String {
+    let figures = date.split('-').map(|part| format!("{part:0>2}"));
+    figures.collect::<Vec<_>>().join("-")
 }

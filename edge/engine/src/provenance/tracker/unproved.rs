@@ -6,7 +6,7 @@ use super::echoes::proved;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
 use crate::provenance::index::{AsIs, Fingerprinter, Passage, Spelled};
 use crate::provenance::join::LIST_SIGNS;
-use crate::provenance::quantity::canonical_number;
+use crate::provenance::quantity::{canonical_number, whole_date};
 use crate::provenance::script::is_telling;
 use crate::provenance::text::{lines, normal};
 use crate::provenance::value::Kind;
@@ -114,14 +114,14 @@ impl Marks<'_> {
         };
         if text.len() <= VALUE_BYTES_MAX {
             let spelled = Spelled::text(text.clone());
-            self.form(spelled.normal());
+            self.text(spelled.normal());
             self.leads(&spelled);
         } else {
-            self.form(&normal(text));
+            self.text(&normal(text));
         }
         for piece in lines(text).chain(text.split(LIST_SIGNS)) {
             if piece.len() < text.len() {
-                self.form(&normal(piece));
+                self.text(&normal(piece));
             }
         }
     }
@@ -152,6 +152,14 @@ impl Marks<'_> {
             let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
             self.form(&texts.concat());
             self.form(&texts.join(" "));
+        }
+    }
+
+    /// Of a text, and of the day that it names in whatever writing.
+    fn text(&mut self, normal: &str) {
+        self.form(normal);
+        if let Some(date) = whole_date(normal) {
+            self.form(&date);
         }
     }
 
