@@ -11,7 +11,7 @@ use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::{GuardMode, LiteralOrRegister, LoopMode, LoopStartParams};
 use regorus::rvm::program::{Program, RuleInfo, RuleType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -319,17 +319,17 @@ impl<'a> Dead<'a> {
         known.set(result_reg, Some(Value::Bool(false)));
         for (key, value) in turns {
             // What is known is copied.
-            if steps.nth(known.0.len()).is_none() {
+            if steps.nth(known.values.len()).is_none() {
                 return Step::Uncertain;
             }
-            let mut turn = known.clone();
+            let mut turn = known.turn();
             turn.set(key_reg, Some(key));
             turn.set(value_reg, Some(value));
             if !self.fails_from(rule, body_start.into(), &mut turn, steps) {
                 return Step::Uncertain;
             }
             // What a turn leaves behind is not known to be there after others.
-            known.keep_common(&turn);
+            known.forget_written(&turn);
         }
         Step::Jump(loop_end.into())
     }
@@ -416,23 +416,38 @@ fn look_up(container: Option<&Value>, key: Option<&Value>) -> Option<Value> {
 }
 
 /// The registers whose values are known, whatever the input.
-#[derive(Clone, Default)]
-struct Known(BTreeMap<u8, Value>);
+#[derive(Default)]
+struct Known {
+    values: BTreeMap<u8, Value>,
+    /// Those that were written, with a known value or another.
+    written: BTreeSet<u8>,
+}
 
 impl Known {
-    fn keep_common(&mut self, other: &Self) {
-        self.0
-            .retain(|register, value| other.get(*register) == Some(value));
+    /// What is known where a turn of a loop begins.
+    fn turn(&self) -> Self {
+        Self {
+            values: self.values.clone(),
+            written: BTreeSet::new(),
+        }
+    }
+
+    /// Of what a turn wrote nothing is known behind it.
+    fn forget_written(&mut self, turn: &Self) {
+        for register in &turn.written {
+            self.set(*register, None);
+        }
     }
 
     fn get(&self, register: u8) -> Option<&Value> {
-        self.0.get(&register)
+        self.values.get(&register)
     }
 
     fn set(&mut self, register: u8, value: Option<Value>) -> Step {
+        self.written.insert(register);
         match value {
-            Some(value) => self.0.insert(register, value),
-            None => self.0.remove(&register),
+            Some(value) => self.values.insert(register, value),
+            None => self.values.remove(&register),
         };
         Step::Next
     }

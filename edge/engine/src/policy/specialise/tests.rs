@@ -1,4 +1,4 @@
-use super::{ALL_STEPS_MAX, Dead};
+use super::{ALL_STEPS_MAX, Dead, Known};
 use crate::policy::{CompiledPolicy, Evaluator, stdlib};
 use proctor_model::config::{Policy, PolicyMode, RegoModule};
 use proptest::prelude::*;
@@ -80,6 +80,24 @@ fn looking_comes_to_an_end() {
         let mut found = (0..12).map(|most| dead_within(&policy, 1 << most));
         assert!(found.any(|some| (1..all).contains(&some)), "{all}");
     }
+}
+
+#[test]
+fn what_a_turn_wrote_is_not_known_behind_it() {
+    let value = |number: u64| Some(Value::from(number));
+    let mut known = Known::default();
+    known.set(1, value(1));
+    known.set(2, value(2));
+    let mut turn = known.turn();
+    // A turn of a loop within it, and what is as it was in the end.
+    let mut inner = turn.turn();
+    inner.set(1, value(3));
+    inner.set(1, value(1));
+    turn.forget_written(&inner);
+    turn.set(1, value(1));
+    known.forget_written(&turn);
+    assert_eq!(known.get(1), None);
+    assert_eq!(known.get(2), value(2).as_ref());
 }
 
 #[test]
