@@ -44,9 +44,9 @@ pub(super) struct Reader<'t, 'r> {
     pub(super) foreign: bool,
     /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
     fields: HashMap<String, [Option<Option<u16>>; 2]>,
-    /// Names of members that were noted, in places of others and in trusted ones: in a list of records they come again and
-    /// again.
-    keys: [HashSet<String>; 2],
+    /// Names of members that were noted, in places of others and by the source of each trusted one: in a list of records they
+    /// come again and again.
+    keys: HashMap<Option<Option<u16>>, HashSet<String>>,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
     /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
@@ -81,7 +81,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             echoes,
             foreign: false,
             fields: HashMap::new(),
-            keys: Default::default(),
+            keys: HashMap::new(),
             texts: Vec::new(),
             wrapped: false,
         }
@@ -144,8 +144,8 @@ impl<'t, 'r> Reader<'t, 'r> {
         if own && (self.withheld || is_field_name(name)) {
             return;
         }
-        let [foreign, trusted] = &mut self.keys;
-        let noted = if own { trusted } else { foreign };
+        let source = own.then(|| self.source(Some(path), Trust::Trusted));
+        let noted = self.keys.entry(source).or_default();
         if noted.contains(name) {
             return;
         }
