@@ -1,7 +1,7 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
 use super::arguments::Arguments;
-use super::document::{Said, document_in};
+use super::document::{Said, TEXTS_MAX, document_in, may_be_document};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::names_of;
@@ -184,7 +184,14 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
     /// `withheld`: nor does it prove anything.
     fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize, withheld: bool) {
-        let Some(document) = scalar.as_str().and_then(document_in) else {
+        let text = scalar.as_str().filter(|text| may_be_document(text));
+        let Some(text) = text else {
+            return;
+        };
+        if self.texts.len() >= TEXTS_MAX {
+            return self.unopened(text, path);
+        }
+        let Some(document) = document_in(text) else {
             return;
         };
         let before = (self.doubted, self.withheld);
@@ -194,6 +201,14 @@ impl<'t, 'r> Reader<'t, 'r> {
         self.walk(&document, path, depth);
         self.texts.pop();
         (self.doubted, self.withheld) = before;
+    }
+
+    /// A text below as many others as are opened. Where fields are set apart, one of them may be in it.
+    fn unopened(&mut self, text: &str, path: &str) {
+        if sets_apart(self.tool.entry()) {
+            self.foreign = true;
+            self.suspect_text(text, Some(path));
+        }
     }
 
     fn trust_of(&self, path: &str) -> Trust {
