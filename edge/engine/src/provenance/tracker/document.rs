@@ -97,6 +97,28 @@ impl<'d> Said<'d> {
     }
 }
 
+/// The texts of content blocks, and of resources embedded in them.
+pub(super) fn texts_of(content: Option<&Value>) -> impl Iterator<Item = &str> {
+    let blocks = content.and_then(Value::as_array).into_iter().flatten();
+    let holders = blocks.flat_map(|block| [Some(block), block.get("resource")]);
+    let holders = holders.flatten();
+    holders.filter_map(|holder| holder.get("text")?.as_str())
+}
+
+/// What of a path stands behind a member of the whole, and behind an element of that member: see [`Said`].
+pub(super) fn parts_around(path: &str) -> impl Iterator<Item = &str> {
+    let member = behind_step(path);
+    let element = member.filter(|path| *path == "/*" || path.starts_with("/*/"));
+    member.into_iter().chain(element.and_then(behind_step))
+}
+
+/// A path without its first step.
+fn behind_step(path: &str) -> Option<&str> {
+    let steps = path.strip_prefix('/')?;
+    let next = steps.find('/').unwrap_or(steps.len());
+    steps.get(next..)
+}
+
 /// The number, or the like, that a text is as a whole.
 fn scalar_in(text: &str) -> Option<Value> {
     let scalar: Value = serde_json::from_str(text).ok()?;
@@ -147,6 +169,21 @@ mod tests {
             r#"[{"b": {"a": ":", "a": ":"}}]"#,
         ] {
             assert!(document_in(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_wrapping() {
+        for (path, parts) in [
+            ("/result", &[""][..]),
+            ("", &[]),
+            ("/result/name", &["/name"]),
+            ("/result/*", &["/*", ""]),
+            ("/result/*/name", &["/*/name", "/name"]),
+            ("/*/name", &["/name"]),
+            ("/result/*name/x", &["/*name/x"]),
+        ] {
+            assert_eq!(parts_around(path).collect::<Vec<_>>(), parts, "{path}");
         }
     }
 

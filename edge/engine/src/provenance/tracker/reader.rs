@@ -1,7 +1,7 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
 use super::arguments::Arguments;
-use super::document::{Said, TEXTS_MAX, document_in, may_be_document};
+use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::names_of;
@@ -26,6 +26,17 @@ const EMBEDDED: [&str; 2] = ["data", "blob"];
 /// Longest text of such a member that may be a value itself, in bytes: a longer one that decodes to a text is base64.
 const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
 
+/// What becomes of what the labels trust; the least belief last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Belief {
+    /// It is believed.
+    Labelled,
+    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written.
+    Withheld,
+    /// It is not believed, whatever its labels say.
+    Doubted,
+}
+
 /// Goes through one result.
 pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -33,11 +44,8 @@ pub(super) struct Reader<'t, 'r> {
     trust: Trust,
     /// An error, which no label speaks of.
     failed: bool,
-    /// Nothing of the result, or of the text that is being read, is believed, whatever its labels say.
-    doubted: bool,
-    /// What would be believed proves nothing, and is held against nobody: it stands in a text that the agent itself may have
-    /// written.
-    withheld: bool,
+    /// Of the result, or of the text that is being read.
+    belief: Belief,
     names: Vec<u64>,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
@@ -75,8 +83,10 @@ impl<'t, 'r> Reader<'t, 'r> {
                 entry.output
             },
             failed,
-            doubted,
-            withheld: false,
+            belief: match doubted {
+                true => Belief::Doubted,
+                false => Belief::Labelled,
+            },
             names,
             echoes,
             foreign: false,
@@ -122,7 +132,7 @@ impl<'t, 'r> Reader<'t, 'r> {
                 let telling = self.scalar(scalar, path);
                 // Whatever the agent may have written there, a field that is set apart in it is another's.
                 if telling || sets_apart(self.tool.entry()) {
-                    self.text_in(scalar, path, deeper, !telling);
+                    self.text_in(scalar, path, deeper, telling);
                 }
             }
         }
@@ -141,7 +151,7 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The name of a member. Among the tool's own words it is a value of the place that it stands in, but for what may be the
     /// name of a field: that says nothing of anybody.
     fn name(&mut self, name: &str, own: bool, path: &str) {
-        if own && (self.withheld || is_field_name(name)) {
+        if own && (self.belief == Belief::Withheld || is_field_name(name)) {
             return;
         }
         let source = own.then(|| self.source(Some(path), Trust::Trusted));
@@ -162,8 +172,8 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// had put there proves nothing where it would be believed, and is nobody else's word either.
     fn scalar(&mut self, scalar: &Value, path: &str) -> bool {
         let label = self.label_of(path);
-        let trusted = label == Trust::Trusted && !self.doubted;
-        if trusted && self.withheld {
+        let trusted = label == Trust::Trusted && self.belief != Belief::Doubted;
+        if trusted && self.belief == Belief::Withheld {
             return false;
         }
         match (trusted, self.echoes.has(&self.tracker.keyed, scalar)) {
@@ -182,8 +192,8 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
-    /// `withheld`: nor does it prove anything.
-    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize, withheld: bool) {
+    /// Where it tells nothing, as it is the agent's own, nothing in it is a proof either.
+    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize, telling: bool) {
         let text = scalar.as_str().filter(|text| may_be_document(text));
         let Some(text) = text else {
             return;
@@ -194,13 +204,16 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Some(document) = document_in(text) else {
             return;
         };
-        let before = (self.doubted, self.withheld);
-        self.doubted |= self.trust_of(path) == Trust::Untrusted;
-        self.withheld |= withheld;
+        let before = self.belief;
+        self.belief = before.max(match (self.trust_of(path), telling) {
+            (Trust::Untrusted, _) => Belief::Doubted,
+            (Trust::Trusted, false) => Belief::Withheld,
+            (Trust::Trusted, true) => Belief::Labelled,
+        });
         self.texts.push(path.len());
         self.walk(&document, path, depth);
         self.texts.pop();
-        (self.doubted, self.withheld) = before;
+        self.belief = before;
     }
 
     /// A text below as many others as are opened. Where fields are set apart, one of them may be in it.
@@ -212,9 +225,9 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     fn trust_of(&self, path: &str) -> Trust {
-        match self.doubted {
-            true => Trust::Untrusted,
-            false => self.label_of(path),
+        match self.belief {
+            Belief::Doubted => Trust::Untrusted,
+            Belief::Labelled | Belief::Withheld => self.label_of(path),
         }
     }
 
@@ -442,28 +455,6 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
-}
-
-/// The texts of content blocks, and of resources embedded in them.
-fn texts_of(content: Option<&Value>) -> impl Iterator<Item = &str> {
-    let blocks = content.and_then(Value::as_array).into_iter().flatten();
-    let holders = blocks.flat_map(|block| [Some(block), block.get("resource")]);
-    let holders = holders.flatten();
-    holders.filter_map(|holder| holder.get("text")?.as_str())
-}
-
-/// What of a path stands behind a member of the whole, and behind an element of that member: see [`Said`].
-fn parts_around(path: &str) -> impl Iterator<Item = &str> {
-    let member = behind_step(path);
-    let element = member.filter(|path| *path == "/*" || path.starts_with("/*/"));
-    member.into_iter().chain(element.and_then(behind_step))
-}
-
-/// A path without its first step.
-fn behind_step(path: &str) -> Option<&str> {
-    let steps = path.strip_prefix('/')?;
-    let next = steps.find('/').unwrap_or(steps.len());
-    steps.get(next..)
 }
 
 /// One step more of a JSON Pointer.
