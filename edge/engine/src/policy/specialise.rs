@@ -11,17 +11,20 @@ use regorus::Value;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::{GuardMode, LiteralOrRegister, LoopMode, LoopStartParams};
 use regorus::rvm::program::{Program, RuleInfo, RuleType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Most turns of a loop over settings that are gone through, and most instructions that one body is followed for.
 const TURNS_MAX: usize = 64;
 const STEPS_MAX: u32 = 4096;
+/// Most instructions that are followed for one program, however many passes it takes: some tenths of a second. What is not looked
+/// at any more stays, which is always right.
+const ALL_STEPS_MAX: u32 = 1 << 21;
 
 /// Leaves out what can't hold with this `data`.
 pub(super) fn specialise(program: &mut Program, data: &Value) {
-    let dead = Dead::find(program, data).definitions;
+    let dead = Dead::find(program, data, ALL_STEPS_MAX).definitions;
     for (rule, dead) in program.rule_infos.iter_mut().zip(dead) {
         leave_out(rule, &dead);
         lighten(rule);
@@ -72,11 +75,13 @@ struct Dead<'a> {
     definitions: Vec<Vec<bool>>,
     /// What a rule gives that has no other definitions than dead ones.
     results: Vec<Option<Value>>,
+    /// Instructions that may still be followed.
+    left: u32,
 }
 
 impl<'a> Dead<'a> {
-    /// Looks until nothing new is found: a rule that gives nothing may decide another.
-    fn find(program: &'a Program, data: &'a Value) -> Self {
+    /// Looks until nothing new is found, in so many steps at most: a rule that gives nothing may decide another.
+    fn find(program: &'a Program, data: &'a Value, most: u32) -> Self {
         let rules = &program.rule_infos;
         let definitions = |rule: &RuleInfo| vec![false; rule.definitions.len()];
         let mut found = Self {
@@ -84,6 +89,7 @@ impl<'a> Dead<'a> {
             data,
             definitions: rules.iter().map(definitions).collect(),
             results: vec![None; rules.len()],
+            left: most,
         };
         while found.pass() {}
         found
@@ -92,17 +98,18 @@ impl<'a> Dead<'a> {
     /// Looks at each definition that isn't known to be dead; `true` if one more is.
     fn pass(&mut self) -> bool {
         let mut found = false;
-        for (index, rule) in self.program.rule_infos.iter().enumerate() {
-            let Some(known) = self.definitions.get(index) else {
+        let program = self.program;
+        for (index, rule) in program.rule_infos.iter().enumerate() {
+            let Some(known) = self.definitions.get(index).cloned() else {
                 continue;
             };
-            let bodies = rule.definitions.iter().zip(known);
+            let bodies = rule.definitions.iter().zip(&known);
             let dead: Vec<bool> = bodies
                 .map(|(bodies, known)| {
                     *known || bodies.iter().all(|entry| self.fails(rule, *entry))
                 })
                 .collect();
-            found |= dead != *known;
+            found |= dead != known;
             if dead.iter().all(|dead| *dead) && rule.function_info.is_none() {
                 let result = self.without_definitions(rule);
                 if let Some(slot) = self.results.get_mut(index) {
@@ -129,10 +136,12 @@ impl<'a> Dead<'a> {
     }
 
     /// Whether a body is certain to contribute nothing.
-    fn fails(&self, rule: &RuleInfo, entry: u32) -> bool {
+    fn fails(&mut self, rule: &RuleInfo, entry: u32) -> bool {
         let entry = usize::try_from(entry).unwrap_or(usize::MAX);
-        let mut steps = 0..STEPS_MAX;
-        self.fails_from(rule, entry, &mut Known::default(), &mut steps)
+        let mut steps = 0..STEPS_MAX.min(self.left);
+        let fails = self.fails_from(rule, entry, &mut Known::default(), &mut steps);
+        self.left = self.left.saturating_sub(steps.start);
+        fails
     }
 
     /// The same from an instruction on: to the end of the body, or of one turn of a loop.
@@ -309,14 +318,18 @@ impl<'a> Dead<'a> {
         };
         known.set(result_reg, Some(Value::Bool(false)));
         for (key, value) in turns {
-            let mut turn = known.clone();
+            // What is known is copied.
+            if steps.nth(known.values.len()).is_none() {
+                return Step::Uncertain;
+            }
+            let mut turn = known.turn();
             turn.set(key_reg, Some(key));
             turn.set(value_reg, Some(value));
             if !self.fails_from(rule, body_start.into(), &mut turn, steps) {
                 return Step::Uncertain;
             }
             // What a turn leaves behind is not known to be there after others.
-            known.keep_common(&turn);
+            known.forget_written(&turn);
         }
         Step::Jump(loop_end.into())
     }
@@ -403,23 +416,38 @@ fn look_up(container: Option<&Value>, key: Option<&Value>) -> Option<Value> {
 }
 
 /// The registers whose values are known, whatever the input.
-#[derive(Clone, Default)]
-struct Known(BTreeMap<u8, Value>);
+#[derive(Default)]
+struct Known {
+    values: BTreeMap<u8, Value>,
+    /// Those that were written, with a known value or another.
+    written: BTreeSet<u8>,
+}
 
 impl Known {
-    fn keep_common(&mut self, other: &Self) {
-        self.0
-            .retain(|register, value| other.get(*register) == Some(value));
+    /// What is known where a turn of a loop begins.
+    fn turn(&self) -> Self {
+        Self {
+            values: self.values.clone(),
+            written: BTreeSet::new(),
+        }
+    }
+
+    /// Of what a turn wrote nothing is known behind it.
+    fn forget_written(&mut self, turn: &Self) {
+        for register in &turn.written {
+            self.set(*register, None);
+        }
     }
 
     fn get(&self, register: u8) -> Option<&Value> {
-        self.0.get(&register)
+        self.values.get(&register)
     }
 
     fn set(&mut self, register: u8, value: Option<Value>) -> Step {
+        self.written.insert(register);
         match value {
-            Some(value) => self.0.insert(register, value),
-            None => self.0.remove(&register),
+            Some(value) => self.values.insert(register, value),
+            None => self.values.remove(&register),
         };
         Step::Next
     }

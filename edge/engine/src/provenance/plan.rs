@@ -227,6 +227,12 @@ impl Plan {
         open && !self.names.contains(name)
     }
 
+    /// Whether the tool or its labels have an argument of this name: any other may be a value.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        let labelled = |rule: &Rule| rule.at.steps.first().is_some_and(|step| step == name);
+        self.names.contains(name) || self.rules.iter().any(labelled)
+    }
+
     /// Whether the tool's descriptions have a name: for members of a text that is JSON, of which no schema speaks.
     pub(super) fn describes(&self, name: &str) -> bool {
         self.names.contains(name) || self.described.contains(name)

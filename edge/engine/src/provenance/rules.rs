@@ -16,7 +16,8 @@ use neighbours::Tail;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::MemoryTrust;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) use seen::{Written, origins, written};
 
@@ -96,10 +97,12 @@ struct Judged<'v> {
     broken: Vec<Broken>,
     /// The steps to where the walk is, `*` for each index of an array.
     path: Vec<&'v str>,
-    /// The index for each step that is one.
-    indices: Vec<Option<usize>>,
+    /// The same as a JSON Pointer, with the indices.
+    way: String,
     /// Pointers to arguments that are JSON in a text.
-    texts: &'v [String],
+    texts: HashSet<&'v str>,
+    /// Where in `way` the pointer to the outermost of them ends that the walk is in.
+    text: Option<usize>,
     /// What the texts at one place of a list ended with.
     tails: HashMap<Vec<&'v str>, Tail>,
 }
@@ -107,41 +110,35 @@ struct Judged<'v> {
 impl<'v> Judged<'v> {
     /// Goes one step down, and up again.
     fn below(&mut self, step: &'v str, index: Option<usize>, walk: impl FnOnce(&mut Self)) {
+        let (length, text) = (self.way.len(), self.text);
         self.path.push(step);
-        self.indices.push(index);
+        let name: Cow<'_, str> = match index {
+            Some(index) => Cow::Owned(index.to_string()),
+            None if step.contains(['~', '/']) => {
+                Cow::Owned(step.replace('~', "~0").replace('/', "~1"))
+            }
+            None => Cow::Borrowed(step),
+        };
+        self.way.push('/');
+        self.way.push_str(&name);
+        if self.text.is_none() && self.texts.contains(self.way.as_str()) {
+            self.text = Some(self.way.len());
+        }
         walk(self);
         self.path.pop();
-        self.indices.pop();
+        self.way.truncate(length);
+        self.text = text;
     }
 
     /// Which argument the walk is at: in a text that is JSON, the text.
     fn pointer(&self) -> String {
-        let pointer = self.way();
-        self.text_around(&pointer).unwrap_or(pointer)
+        let end = self.text.unwrap_or(self.way.len());
+        self.way.get(..end).unwrap_or_default().to_owned()
     }
 
     /// Whether the walk is in a text that is JSON.
     fn is_in_text(&self) -> bool {
-        // Hardly any call has one.
-        !self.texts.is_empty() && self.text_around(&self.way()).is_some()
-    }
-
-    fn text_around(&self, way: &str) -> Option<String> {
-        let around = |text: &&String| {
-            let below = way.strip_prefix(text.as_str());
-            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
-        };
-        self.texts.iter().find(around).cloned()
-    }
-
-    /// The steps, as a JSON Pointer.
-    fn way(&self) -> String {
-        let steps = self.path.iter().zip(&self.indices);
-        let step = |(step, index): (&&str, &Option<usize>)| match index {
-            Some(index) => format!("/{index}"),
-            None => format!("/{}", step.replace('~', "~0").replace('/', "~1")),
-        };
-        steps.map(step).collect()
+        self.text.is_some()
     }
 
     fn note(&mut self, judged: Result<(), Broken>) {
@@ -167,12 +164,13 @@ impl Evidence<'_> {
     /// Holds each argument against the tool's plan and the action's own origins; returns what does not hold.
     pub(crate) fn check(&self, plan: &Plan, origins: &Origins, arguments: &Value) -> Vec<Broken> {
         let opened = self.opened(plan, origins, arguments);
-        let (arguments, texts) = match &opened {
-            Some(opened) => (&opened.arguments, opened.texts.as_slice()),
-            None => (arguments, Default::default()),
+        let arguments = match &opened {
+            Some(opened) => &opened.arguments,
+            None => arguments,
         };
+        let texts = opened.iter().flat_map(|opened| &opened.texts);
         let mut judged = Judged {
-            texts,
+            texts: texts.map(String::as_str).collect(),
             ..Judged::default()
         };
         let declared = origins.0.iter().map(|(at, _)| (at, false));
@@ -445,4 +443,29 @@ fn broken(path: &[&str], what: &str, seen: Option<&ToolRef>) -> Broken {
         None => format!("{pointer}: {what} was not seen in the goal or in a trusted result"),
     };
     Broken { text, place: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_text_that_is_json_the_text_is_meant() {
+        let mut judged = Judged {
+            texts: HashSet::from(["/a~1b/1", "/a~1b/1/c~0"]),
+            ..Judged::default()
+        };
+        judged.below("a/b", None, |judged| {
+            assert!(!judged.is_in_text());
+            judged.below("*", Some(1), |judged| {
+                judged.below("c~", None, |judged| assert_eq!(judged.pointer(), "/a~1b/1"));
+                assert!(judged.is_in_text());
+            });
+            judged.below("*", Some(11), |judged| {
+                assert!(!judged.is_in_text());
+                assert_eq!(judged.pointer(), "/a~1b/11");
+            });
+        });
+        assert_eq!(judged.pointer(), "");
+    }
 }

@@ -1,8 +1,9 @@
 //! What one session has read, and what of it may be believed.
 //!
 //! Reading order: [`Tracker`], `reader` (one result) with `labels` and `document` (JSON in its texts), `echoes` (what of it the
-//! agent itself had said), `unproved` (what of it the agent itself had written earlier).
+//! agent itself had said, by the call's `arguments`), `unproved` (what of it the agent itself had written earlier).
 
+mod arguments;
 mod document;
 mod echoes;
 mod labels;
@@ -21,6 +22,7 @@ use crate::limits::{
     PROVENANCE_TRUSTED_MAX, PROVENANCE_UNTRUSTED_MAX,
 };
 use crate::memory::{Direct, Examined, META};
+use arguments::Arguments;
 use document::Said;
 use proctor_model::catalogue::{MemoryTrust, MemoryUse, Trust, Verb};
 use proctor_model::limits::MEMORY_PARENTS_MAX;
@@ -190,7 +192,7 @@ impl Tracker {
         // A reader keeps nothing, nor does a model; what memory says of where its facts come from is signed.
         if tool.verb() != Verb::Read && tool.model().is_none() && tool.entry().memory.is_none() {
             let goal = intent.map(CompiledIntent::passage);
-            let marks = unproved::marks_of(self, goal, arguments);
+            let marks = unproved::marks_of(self, goal, &Arguments::new(tool, arguments));
             self.unproved.note(marks);
         }
     }
@@ -225,8 +227,7 @@ impl Tracker {
         let structured = result.get("structuredContent");
         let said = structured.map(Said::new);
         if let (Some(structured), Some(said)) = (structured, &said) {
-            reader.value(structured);
-            reader.wrapped(said, result.get("content"));
+            reader.structured(structured, said, result.get("content"));
         }
         for (key, value) in result {
             match key.as_str() {

@@ -1,3 +1,4 @@
+use super::{ALL_STEPS_MAX, Dead, Known};
 use crate::policy::{CompiledPolicy, Evaluator, stdlib};
 use proctor_model::config::{Policy, PolicyMode, RegoModule};
 use proptest::prelude::*;
@@ -51,6 +52,52 @@ fn what_has_no_settings_is_left_out() {
     assert!(after < 8, "{after} of {before}");
     // Still a set, an empty one.
     assert_eq!(definitions(&stdlib::baseline(), "memory_rules")[1], 1);
+}
+
+/// How many definitions are found to be dead in so many steps.
+fn dead_within(policy: &Policy, most: u32) -> usize {
+    let whole = CompiledPolicy::whole(policy).unwrap();
+    let found = Dead::find(&whole.program, &whole.data, most);
+    let definitions = found.definitions.iter().flatten();
+    definitions.filter(|dead| **dead).count()
+}
+
+/// Whoever writes a policy may have each pass find one definition more.
+#[test]
+fn looking_comes_to_an_end() {
+    // Each rule hangs on one that comes behind it.
+    let link = |at: u32| format!("r{at} if r{}\n", at + 1);
+    let chain: String = (100..150).map(link).collect();
+    let source = format!(
+        "decision := {{\"effect\": \"deny\", \"reasons\": deny}} if count(deny) > 0\n\
+        deny contains \"x\" if r100\n{chain}r150 if data.settings.nothing"
+    );
+    let chain = own(&source, json!({}));
+    for policy in [stdlib::baseline(), chain] {
+        let all = dead_within(&policy, ALL_STEPS_MAX);
+        assert!(all > 15, "{all}");
+        assert_eq!(dead_within(&policy, 0), 0);
+        let mut found = (0..12).map(|most| dead_within(&policy, 1 << most));
+        assert!(found.any(|some| (1..all).contains(&some)), "{all}");
+    }
+}
+
+#[test]
+fn what_a_turn_wrote_is_not_known_behind_it() {
+    let value = |number: u64| Some(Value::from(number));
+    let mut known = Known::default();
+    known.set(1, value(1));
+    known.set(2, value(2));
+    let mut turn = known.turn();
+    // A turn of a loop within it, and what is as it was in the end.
+    let mut inner = turn.turn();
+    inner.set(1, value(3));
+    inner.set(1, value(1));
+    turn.forget_written(&inner);
+    turn.set(1, value(1));
+    known.forget_written(&turn);
+    assert_eq!(known.get(1), None);
+    assert_eq!(known.get(2), value(2).as_ref());
 }
 
 #[test]

@@ -4,19 +4,21 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+/// Most texts in one another that are opened.
+pub(super) const TEXTS_MAX: usize = 4;
+
+/// Whether a text is to be looked at: an object or a list.
+pub(super) fn may_be_document(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
 /// The object or the list that a text is as a whole. None where two members have one name: the first would be lost.
 pub(super) fn document_in(text: &str) -> Option<Value> {
-    if !text.trim_start().starts_with(['{', '[']) {
+    if !may_be_document(text) {
         return None;
     }
     let document = serde_json::from_str(text).ok()?;
     (members_of(&document) == colons_in(text)).then_some(document)
-}
-
-/// The documents that stand as texts among scalars.
-pub(super) fn documents_in(scalars: &[&Value]) -> Vec<Value> {
-    let texts = scalars.iter().filter_map(|scalar| scalar.as_str());
-    texts.filter_map(document_in).collect()
 }
 
 fn members_of(value: &Value) -> usize {
@@ -74,12 +76,17 @@ impl<'d> Said<'d> {
         if document == Some(self.document) {
             return true;
         }
-        let parts = self.parts.get_or_init(|| parts_of(self.document));
-        parts.contains(&Value::String(text.to_owned()))
+        self.has_part(&Value::String(text.to_owned()))
             || match document {
-                Some(document) => parts.contains(document),
-                None => scalar_in(text).is_some_and(|scalar| parts.contains(&scalar)),
+                Some(document) => self.has_part(document),
+                None => scalar_in(text).is_some_and(|scalar| self.has_part(&scalar)),
             }
+    }
+
+    /// Whether a value stands there as less than the whole.
+    pub(super) fn has_part(&self, value: &Value) -> bool {
+        let parts = self.parts.get_or_init(|| parts_of(self.document));
+        parts.contains(value)
     }
 
     /// The member and the text of structured content that is nothing but one.
@@ -88,6 +95,28 @@ impl<'d> Said<'d> {
         let (name, value) = members.iter().next().filter(|_| members.len() == 1)?;
         Some((name.as_str(), value.as_str()?))
     }
+}
+
+/// The texts of content blocks, and of resources embedded in them.
+pub(super) fn texts_of(content: Option<&Value>) -> impl Iterator<Item = &str> {
+    let blocks = content.and_then(Value::as_array).into_iter().flatten();
+    let holders = blocks.flat_map(|block| [Some(block), block.get("resource")]);
+    let holders = holders.flatten();
+    holders.filter_map(|holder| holder.get("text")?.as_str())
+}
+
+/// What of a path stands behind a member of the whole, and behind an element of that member: see [`Said`].
+pub(super) fn parts_around(path: &str) -> impl Iterator<Item = &str> {
+    let member = behind_step(path);
+    let element = member.filter(|path| *path == "/*" || path.starts_with("/*/"));
+    member.into_iter().chain(element.and_then(behind_step))
+}
+
+/// A path without its first step.
+fn behind_step(path: &str) -> Option<&str> {
+    let steps = path.strip_prefix('/')?;
+    let next = steps.find('/').unwrap_or(steps.len());
+    steps.get(next..)
 }
 
 /// The number, or the like, that a text is as a whole.
@@ -140,6 +169,21 @@ mod tests {
             r#"[{"b": {"a": ":", "a": ":"}}]"#,
         ] {
             assert!(document_in(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_wrapping() {
+        for (path, parts) in [
+            ("/result", &[""][..]),
+            ("", &[]),
+            ("/result/name", &["/name"]),
+            ("/result/*", &["/*", ""]),
+            ("/result/*/name", &["/*/name", "/name"]),
+            ("/*/name", &["/name"]),
+            ("/result/*name/x", &["/*name/x"]),
+        ] {
+            assert_eq!(parts_around(path).collect::<Vec<_>>(), parts, "{path}");
         }
     }
 

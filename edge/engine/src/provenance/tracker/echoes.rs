@@ -1,16 +1,16 @@
 //! What the agent itself put into a call: a tool that gives it back vouches for nothing.
 
-use super::{Reading, Tracker};
-use crate::intent::CompiledIntent;
+use super::Tracker;
+use super::arguments::Arguments;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::account::DIGITS;
 use crate::provenance::decode::decoded_parts;
 use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
 use crate::provenance::join::LIST_SIGNS;
-use crate::provenance::quantity::canonical_number;
+use crate::provenance::quantity::{canonical_number, whole_date};
 use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
-use crate::provenance::value::{recognise, whole};
+use crate::provenance::value::{Kind, recognise, whole};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -61,19 +61,18 @@ fn sayings(value: &Value) -> impl Iterator<Item = Cow<'_, Value>> {
 }
 
 impl Echoes {
-    /// Of the arguments of a call, whose scalars these are.
-    pub(super) fn new(tracker: &Tracker, reading: &Reading<'_>, scalars: &[&Value]) -> Self {
-        let goal = reading.intent.map(CompiledIntent::passage);
-        let mut keys = Vec::new();
-        for value in reading.arguments.values() {
-            keys_of(value, &mut keys);
-        }
+    /// Of the arguments of a call.
+    pub(super) fn new(
+        tracker: &Tracker,
+        goal: Option<&Passage>,
+        arguments: &Arguments<'_>,
+    ) -> Self {
         let mut echoes = Self {
             forms: HashSet::new(),
             words: Index::new(PROVENANCE_UNTRUSTED_MAX),
             pieces: Vec::new(),
         };
-        for scalar in scalars {
+        for scalar in arguments.scalars() {
             let own = !proved(tracker, goal, scalar);
             for said in sayings(scalar) {
                 if own {
@@ -84,7 +83,7 @@ impl Echoes {
                 }
             }
         }
-        for said in keys.iter().flat_map(sayings) {
+        for said in arguments.names().iter().flat_map(sayings) {
             echoes.note(&tracker.keyed, &said);
         }
         echoes
@@ -190,20 +189,6 @@ pub(super) fn proved(tracker: &Tracker, goal: Option<&Passage>, value: &Value) -
     }
 }
 
-/// Names of members at any depth.
-pub(super) fn keys_of(value: &Value, keys: &mut Vec<Value>) {
-    match value {
-        Value::Array(elements) => elements.iter().for_each(|v| keys_of(v, keys)),
-        Value::Object(members) => {
-            for (key, member) in members {
-                keys.push(Value::String(key.clone()));
-                keys_of(member, keys);
-            }
-        }
-        _ => {}
-    }
-}
-
 /// A scalar in the forms in which it is believed.
 fn forms_of(value: &Value) -> Vec<String> {
     match value {
@@ -214,9 +199,12 @@ fn forms_of(value: &Value) -> Vec<String> {
             let digits = digits.flatten();
             let digits = digits.iter().filter_map(Spelled::digits);
             let digits = digits.map(str::to_owned);
-            std::iter::once(normal(text))
+            let normal = normal(text);
+            let date = whole_date(&normal);
+            std::iter::once(normal)
                 .chain(typed)
                 .chain(digits)
+                .chain(date)
                 .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),
@@ -229,7 +217,18 @@ fn echoes_of(value: &Value) -> Vec<String> {
     let mut echoes = forms_of(value);
     if let Value::String(text) = value {
         echoes.extend(text.split(LIST_SIGNS).map(normal));
-        recognise(text, &mut |_, canonical| echoes.push(canonical.to_owned()));
+        recognise(text, &mut |kind, canonical| {
+            echoes.push(match kind {
+                Kind::Date => padded(canonical),
+                _ => canonical.to_owned(),
+            });
+        });
     }
     echoes
+}
+
+/// A day as [`whole_date`] writes it.
+fn padded(date: &str) -> String {
+    let figures = date.split('-').map(|part| format!("{part:0>2}"));
+    figures.collect::<Vec<_>>().join("-")
 }

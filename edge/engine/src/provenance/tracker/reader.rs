@@ -1,11 +1,13 @@
 //! Goes through one result, and notes its values by the labels of its fields.
 
-use super::document::{Said, document_in, documents_in};
+use super::arguments::Arguments;
+use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::names_of;
 use super::{OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
+use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
@@ -24,6 +26,17 @@ const EMBEDDED: [&str; 2] = ["data", "blob"];
 /// Longest text of such a member that may be a value itself, in bytes: a longer one that decodes to a text is base64.
 const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
 
+/// What becomes of what the labels trust; the least belief last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Belief {
+    /// It is believed.
+    Labelled,
+    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written.
+    Withheld,
+    /// It is not believed, whatever its labels say.
+    Doubted,
+}
+
 /// Goes through one result.
 pub(super) struct Reader<'t, 'r> {
     tracker: &'t mut Tracker,
@@ -31,38 +44,36 @@ pub(super) struct Reader<'t, 'r> {
     trust: Trust,
     /// An error, which no label speaks of.
     failed: bool,
-    /// Nothing of the result, or of the text that is being read, is believed, whatever its labels say.
-    doubted: bool,
+    /// Of the result, or of the text that is being read.
+    belief: Belief,
     names: Vec<u64>,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
     pub(super) foreign: bool,
     /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
     fields: HashMap<String, [Option<Option<u16>>; 2]>,
-    /// Names of members that were noted, in places of others and in trusted ones: in a list of records they come again and
-    /// again.
-    keys: [HashSet<String>; 2],
+    /// Names of members that were noted, in places of others and by the source of each trusted one: in a list of records they
+    /// come again and again.
+    keys: HashMap<Option<Option<u16>>, HashSet<String>>,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
+    /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
+    wrapped: bool,
 }
 
 impl<'t, 'r> Reader<'t, 'r> {
     pub(super) fn new(tracker: &'t mut Tracker, reading: &Reading<'r>) -> Self {
         let entry = reading.tool.entry();
-        let mut scalars = Vec::new();
-        for value in reading.arguments.values() {
-            scalars_of(value, &mut scalars);
-        }
-        let documents = documents_in(&scalars);
-        for document in &documents {
-            scalars_of(document, &mut scalars);
-        }
-        let echoes = Echoes::new(tracker, reading, &scalars);
+        let goal = reading.intent.map(CompiledIntent::passage);
+        let arguments = Arguments::new(reading.tool, reading.arguments);
+        let echoes = Echoes::new(tracker, goal, &arguments);
         let names = names_of(tracker, reading);
         let failed = is_failed(reading);
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
-        let doubted = failed || memory || (entry.reflects && !echoes.is_empty());
+        // Of what nobody has opened nobody knows what comes back.
+        let reflected = entry.reflects && !echoes.is_empty();
+        let doubted = failed || memory || reflected || !arguments.opened;
         Self {
             tracker,
             tool: reading.tool,
@@ -72,13 +83,17 @@ impl<'t, 'r> Reader<'t, 'r> {
                 entry.output
             },
             failed,
-            doubted,
+            belief: match doubted {
+                true => Belief::Doubted,
+                false => Belief::Labelled,
+            },
             names,
             echoes,
             foreign: false,
             fields: HashMap::new(),
-            keys: Default::default(),
+            keys: HashMap::new(),
             texts: Vec::new(),
+            wrapped: false,
         }
     }
 
@@ -114,8 +129,10 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Null | Value::Bool(_) => {}
             scalar => {
-                if self.scalar(scalar, path) {
-                    self.text_in(scalar, path, deeper);
+                let telling = self.scalar(scalar, path);
+                // Whatever the agent may have written there, a field that is set apart in it is another's.
+                if telling || sets_apart(self.tool.entry()) {
+                    self.text_in(scalar, path, deeper, telling);
                 }
             }
         }
@@ -134,11 +151,11 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The name of a member. Among the tool's own words it is a value of the place that it stands in, but for what may be the
     /// name of a field: that says nothing of anybody.
     fn name(&mut self, name: &str, own: bool, path: &str) {
-        if own && is_field_name(name) {
+        if own && (self.belief == Belief::Withheld || is_field_name(name)) {
             return;
         }
-        let [foreign, trusted] = &mut self.keys;
-        let noted = if own { trusted } else { foreign };
+        let source = own.then(|| self.source(Some(path), Trust::Trusted));
+        let noted = self.keys.entry(source).or_default();
         if noted.contains(name) {
             return;
         }
@@ -155,7 +172,10 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// had put there proves nothing where it would be believed, and is nobody else's word either.
     fn scalar(&mut self, scalar: &Value, path: &str) -> bool {
         let label = self.label_of(path);
-        let trusted = label == Trust::Trusted && !self.doubted;
+        let trusted = label == Trust::Trusted && self.belief != Belief::Doubted;
+        if trusted && self.belief == Belief::Withheld {
+            return false;
+        }
         match (trusted, self.echoes.has(&self.tracker.keyed, scalar)) {
             (true, true) => false,
             (true, false) => self.believe(scalar, Some(path)),
@@ -172,22 +192,42 @@ impl<'t, 'r> Reader<'t, 'r> {
     }
 
     /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
-    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize) {
-        let Some(document) = scalar.as_str().and_then(document_in) else {
+    /// Where it tells nothing, as it is the agent's own, nothing in it is a proof either.
+    fn text_in(&mut self, scalar: &Value, path: &mut String, depth: usize, telling: bool) {
+        let text = scalar.as_str().filter(|text| may_be_document(text));
+        let Some(text) = text else {
             return;
         };
-        let doubted = self.doubted;
-        self.doubted |= self.trust_of(path) == Trust::Untrusted;
+        if self.texts.len() >= TEXTS_MAX {
+            return self.unopened(text, path);
+        }
+        let Some(document) = document_in(text) else {
+            return;
+        };
+        let before = self.belief;
+        self.belief = before.max(match (self.trust_of(path), telling) {
+            (Trust::Untrusted, _) => Belief::Doubted,
+            (Trust::Trusted, false) => Belief::Withheld,
+            (Trust::Trusted, true) => Belief::Labelled,
+        });
         self.texts.push(path.len());
         self.walk(&document, path, depth);
         self.texts.pop();
-        self.doubted = doubted;
+        self.belief = before;
+    }
+
+    /// A text below as many others as are opened. Where fields are set apart, one of them may be in it.
+    fn unopened(&mut self, text: &str, path: &str) {
+        if sets_apart(self.tool.entry()) {
+            self.foreign = true;
+            self.suspect_text(text, Some(path));
+        }
     }
 
     fn trust_of(&self, path: &str) -> Trust {
-        match self.doubted {
-            true => Trust::Untrusted,
-            false => self.label_of(path),
+        match self.belief {
+            Belief::Doubted => Trust::Untrusted,
+            Belief::Labelled | Belief::Withheld => self.label_of(path),
         }
     }
 
@@ -202,11 +242,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         labelled(entry, path).unwrap_or(entry.output)
     }
 
-    /// The pointers by which an operator may speak of a place: from the root of the result, and from that of each JSON text
-    /// around it.
+    /// The pointers by which an operator may speak of a place: from the root of the result, from that of each JSON text around
+    /// it, and from what a text may have without the wrapping.
     fn pointers<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
         let texts = self.texts.iter();
-        std::iter::once(path).chain(texts.filter_map(move |begin| path.get(*begin..)))
+        let texts = texts.filter_map(move |begin| path.get(*begin..));
+        let parts = self.wrapped.then(|| parts_around(path));
+        std::iter::once(path)
+            .chain(texts)
+            .chain(parts.into_iter().flatten())
     }
 
     /// Whether the result may have another's words in it, by the operator's labels.
@@ -278,14 +322,28 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
+    /// Structured content. Where a text has a part of it as a document of its own, an operator's pointers may begin with that
+    /// part: what he sets apart there is not believed either.
+    pub(super) fn structured(
+        &mut self,
+        structured: &Value,
+        said: &Said<'_>,
+        content: Option<&Value>,
+    ) {
+        let part = |text: &str| document_in(text).is_some_and(|document| said.has_part(&document));
+        self.wrapped = sets_apart(self.tool.entry()) && texts_of(content).any(part);
+        self.value(structured);
+        self.wrapped = false;
+        self.only_text(said, content);
+    }
+
     /// Structured content that is nothing but a text which the result has as a block too: plain text, as some servers wrap it. It
     /// is read as such, by the label of the member that it stands in.
-    pub(super) fn wrapped(&mut self, said: &Said<'_>, content: Option<&Value>) {
+    fn only_text(&mut self, said: &Said<'_>, content: Option<&Value>) {
         let Some((name, text)) = said.only_text() else {
             return;
         };
-        let blocks = content.and_then(Value::as_array).into_iter().flatten();
-        let mut texts = blocks.filter_map(|block| block.get("text")?.as_str());
+        let mut texts = texts_of(content);
         let mut path = String::new();
         push_step(&mut path, name);
         let believed = self.trust_of(&path) == Trust::Trusted && !sets_apart(self.tool.entry());
@@ -313,15 +371,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         if self.tracker.unproved.has(&spelled, &self.tracker.keyed) {
             return false;
         }
-        if let Some(source) = self.source(path, Trust::Trusted) {
-            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
-            put_spelled(&mut trusted.index, &spelled, source, keyed);
-        }
+        let mut told = true;
         for part in parts_of(&spelled) {
             let part = Value::String(part);
-            if !self.echoes.has(&self.tracker.keyed, &part) {
-                self.believe(&part, path);
-            }
+            told &= !self.echoes.has(&self.tracker.keyed, &part) && self.believe(&part, path);
+        }
+        // With a name before it, the agent's own address leads where it led.
+        if told && let Some(source) = self.source(path, Trust::Trusted) {
+            let Tracker { keyed, trusted, .. } = &mut *self.tracker;
+            put_spelled(&mut trusted.index, &spelled, source, keyed);
         }
         true
     }

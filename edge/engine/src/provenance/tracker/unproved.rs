@@ -1,17 +1,16 @@
 //! What the agent wrote into a store without proof: a trusted tool that shows it in a later call vouches for nothing.
 
 use super::Tracker;
-use super::document::documents_in;
-use super::echoes::{keys_of, proved};
-use super::scalars_of;
+use super::arguments::Arguments;
+use super::echoes::proved;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
 use crate::provenance::index::{AsIs, Fingerprinter, Passage, Spelled};
 use crate::provenance::join::LIST_SIGNS;
-use crate::provenance::quantity::canonical_number;
+use crate::provenance::quantity::{canonical_number, whole_date};
 use crate::provenance::script::is_telling;
 use crate::provenance::text::{lines, normal};
 use crate::provenance::value::Kind;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
@@ -59,26 +58,15 @@ impl Unproved {
 pub(super) fn marks_of(
     tracker: &Tracker,
     goal: Option<&Passage>,
-    arguments: &Map<String, Value>,
+    arguments: &Arguments<'_>,
 ) -> Vec<u64> {
-    let mut scalars = Vec::new();
-    let mut names = Vec::new();
-    for value in arguments.values() {
-        scalars_of(value, &mut scalars);
-        keys_of(value, &mut names);
-    }
-    // A tool may show what a JSON text says field by field.
-    let documents = documents_in(&scalars);
-    for document in &documents {
-        scalars_of(document, &mut scalars);
-        keys_of(document, &mut names);
-    }
     let mut marks = Marks {
         keyed: &tracker.keyed,
         found: Vec::new(),
     };
     let mut parts = Vec::new();
-    for scalar in scalars {
+    // A tool may show what a JSON text says field by field.
+    for scalar in arguments.scalars() {
         let own = !proved(tracker, goal, scalar);
         if own {
             marks.value(scalar);
@@ -86,7 +74,7 @@ pub(super) fn marks_of(
         parts.extend(part(scalar, own));
     }
     let unproved = |name: &&Value| !proved(tracker, goal, name);
-    for name in names.iter().filter(unproved) {
+    for name in arguments.names().iter().filter(unproved) {
         marks.value(name);
     }
     marks.joined(parts.get(..PARTS_MAX).unwrap_or(&parts));
@@ -126,14 +114,14 @@ impl Marks<'_> {
         };
         if text.len() <= VALUE_BYTES_MAX {
             let spelled = Spelled::text(text.clone());
-            self.form(spelled.normal());
+            self.text(spelled.normal());
             self.leads(&spelled);
         } else {
-            self.form(&normal(text));
+            self.text(&normal(text));
         }
         for piece in lines(text).chain(text.split(LIST_SIGNS)) {
             if piece.len() < text.len() {
-                self.form(&normal(piece));
+                self.text(&normal(piece));
             }
         }
     }
@@ -164,6 +152,14 @@ impl Marks<'_> {
             let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
             self.form(&texts.concat());
             self.form(&texts.join(" "));
+        }
+    }
+
+    /// Of a text, and of the day that it names in whatever writing.
+    fn text(&mut self, normal: &str) {
+        self.form(normal);
+        if let Some(date) = whole_date(normal) {
+            self.form(&date);
         }
     }
 
