@@ -27,7 +27,11 @@ const fn ends_encoded(c: char) -> bool {
 
 /// What the parts of a text say that are percent- or base64-encoded.
 pub(super) fn decoded_parts(text: &str) -> impl Iterator<Item = String> {
-    ENCODED.split(text).flat_map(decoded)
+    // Hardly any chunk is: most are passed by before anything is made for them.
+    ENCODED
+        .split(text)
+        .filter(|chunk| may_be_encoded(chunk))
+        .flat_map(spellings)
 }
 
 /// Fewest letters of an encoded chunk that may lead somewhere: `a.tk` has eight in base64, and nine as `a%2Etk%2F`.
@@ -132,10 +136,13 @@ fn runs_of_lines(text: &str) -> Vec<String> {
 /// What a chunk says that is percent- or base64-encoded as a whole or behind its last colon or equals sign, or that has
 /// escapes.
 fn decoded(chunk: &str) -> impl Iterator<Item = String> {
-    let signs = memchr::memchr3(b'%', b':', b'=', chunk.as_bytes()).is_some()
-        || memchr::memchr(b'\\', chunk.as_bytes()).is_some();
-    let chunk = Some(chunk).filter(|chunk| signs || may_be_base64(chunk));
+    let chunk = Some(chunk).filter(|chunk| may_be_encoded(chunk));
     chunk.into_iter().flat_map(spellings)
+}
+
+fn may_be_encoded(chunk: &str) -> bool {
+    let sign = |b: &u8| matches!(b, b'%' | b':' | b'=' | b'\\');
+    chunk.as_bytes().iter().any(sign) || may_be_base64(chunk)
 }
 
 /// Whether a chunk of letters, digits and the like may be a text in base64, by its length and by what it begins with: hardly
