@@ -406,15 +406,7 @@ impl Follower {
             News::Listed(kind) if wanted.kinds.contains(kind) => {
                 self.tell(changed(*kind), json!({}), None).await
             }
-            News::Updated(uri) if wanted.watches(uri) => {
-                let about = About::Resource(server.clone(), uri.to_string());
-                if !self.may_read(&about) {
-                    return Ok(());
-                }
-                let params = json!({ "uri": &**uri });
-                self.tell("notifications/resources/updated", params, Some(about))
-                    .await
-            }
+            News::Updated(uri) => self.updated(wanted, server, uri).await,
             News::Elicited(id) if self.was_sent(server, id) => {
                 let done = json!({ "elicitationId": &**id });
                 let about = Some(About::Server(server.clone()));
@@ -422,8 +414,24 @@ impl Follower {
                     .await
             }
             // Of tasks is told elsewhere, to those who listen for them.
-            News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => Ok(()),
+            News::Listed(_) | News::Task(_) | News::Elicited(_) => Ok(()),
         }
+    }
+
+    /// Tells of a resource that changed, by the address that the client watches: what it may read, and in its own words. The
+    /// server's may be any text, which no rule has seen.
+    async fn updated(&self, wanted: &Wanted, server: &ServerId, uri: &str) -> Result<(), Reason> {
+        let Some(watched) = wanted.watched(uri) else {
+            return Ok(());
+        };
+        let about = |uri: &str| About::Resource(server.clone(), uri.to_owned());
+        let told = about(watched);
+        if !self.may_read(&told) || !self.may_read(&about(uri)) {
+            return Ok(());
+        }
+        let params = json!({ "uri": watched });
+        self.tell("notifications/resources/updated", params, Some(told))
+            .await
     }
 
     /// Whether this server sent this client to a page under this name.
