@@ -30,16 +30,17 @@ impl Document<'_> {
         let kind = content
             .and_then(offered)
             .ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
+        let is_form = kind.body == HttpBody::Form;
+        if is_form && !is_plain_form(kind.media) {
+            return Err(Unfit::LeaveOut(
+                "fields of its form are encoded in a way that is not offered",
+            ));
+        }
         let mut schema = match kind.media.get("schema") {
             Some(schema) => self.schema(schema, 0)?,
             None => json!({}),
         };
-        if kind.body == HttpBody::Form {
-            if !is_plain_form(kind.media) {
-                return Err(Unfit::LeaveOut(
-                    "fields of its form are encoded in a way that is not offered",
-                ));
-            }
+        if is_form {
             form_fence(&mut schema);
         }
         arguments.properties.insert(BODY_ARGUMENT.into(), schema);

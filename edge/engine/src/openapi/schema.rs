@@ -20,6 +20,7 @@ impl Document<'_> {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
                 return Ok(value);
             };
+            self.take(reference.len())?;
             value = self.at(&pointer(reference)?)?;
         }
         Err(Unfit::Wrong("references in a circle"))
@@ -37,12 +38,39 @@ impl Document<'_> {
         }
         match schema {
             Value::Object(members) => self.object_schema(members, depth).map(Value::Object),
-            Value::Array(items) => items
-                .iter()
-                .map(|item| self.schema(item, depth.saturating_add(1)))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            plain => Ok(plain.clone()),
+            Value::Array(items) => {
+                self.take(0)?;
+                items
+                    .iter()
+                    .map(|item| self.schema(item, depth.saturating_add(1)))
+                    .collect::<Result<_, _>>()
+                    .map(Value::Array)
+            }
+            plain => self.copied(plain),
+        }
+    }
+
+    /// A value as it is.
+    fn copied(&self, value: &Value) -> Result<Value, Unfit> {
+        self.weigh(value)?;
+        Ok(value.clone())
+    }
+
+    fn weigh(&self, value: &Value) -> Result<(), Unfit> {
+        match value {
+            Value::String(text) => self.take(text.len()),
+            Value::Array(items) => {
+                self.take(0)?;
+                items.iter().try_for_each(|item| self.weigh(item))
+            }
+            Value::Object(members) => {
+                self.take(0)?;
+                members.iter().try_for_each(|(name, value)| {
+                    self.take(name.len())?;
+                    self.weigh(value)
+                })
+            }
+            _ => self.take(0),
         }
     }
 
@@ -52,12 +80,15 @@ impl Document<'_> {
         depth: usize,
     ) -> Result<Map<String, Value>, Unfit> {
         let below = |value: &Value| self.schema(value, depth.saturating_add(1));
-        let read_only = self.read_only(members);
+        self.take(0)?;
+        let read_only = self.read_only(members)?;
         let mut out = Map::new();
         for (key, value) in members {
+            self.take(key.len())?;
             let value: Value = match (key.as_str(), value) {
                 ("$ref", value) => {
                     let reference = value.as_str().unwrap_or_default();
+                    self.take(reference.len())?;
                     let name = definition_name(&pointer(reference)?);
                     format!("#/$defs/{name}").into()
                 }
@@ -68,16 +99,23 @@ impl Document<'_> {
                     let named =
                         named.filter(|(name, _)| !own || !read_only.contains(name.as_str()));
                     let named: Result<Map<_, _>, _> = named
-                        .map(|(name, value)| Ok((name.clone(), below(value)?)))
+                        .map(|(name, value)| {
+                            self.take(name.len())?;
+                            Ok((name.clone(), below(value)?))
+                        })
                         .collect();
                     Value::Object(named?)
                 }
                 ("required", Value::Array(names)) => {
                     let unsaid =
                         |name: &Value| name.as_str().is_some_and(|name| read_only.contains(name));
-                    names.iter().filter(|name| !unsaid(name)).cloned().collect()
+                    let said = names.iter().filter(|name| !unsaid(name));
+                    Value::Array(
+                        said.map(|name| self.copied(name))
+                            .collect::<Result<_, _>>()?,
+                    )
                 }
-                ("enum" | "const" | "default", value) => value.clone(),
+                ("enum" | "const" | "default", value) => self.copied(value)?,
                 // Examples, and OpenAPI's own words, say nothing about what is valid.
                 ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
                 (_, value) => below(value)?,
@@ -91,14 +129,24 @@ impl Document<'_> {
     }
 
     /// The properties that only answers have.
-    fn read_only<'v>(&self, members: &'v Map<String, Value>) -> BTreeSet<&'v str> {
+    fn read_only<'v>(&self, members: &'v Map<String, Value>) -> Result<BTreeSet<&'v str>, Unfit> {
         let is = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
         let properties = members.get("properties").and_then(Value::as_object);
-        let properties = properties.into_iter().flatten();
-        properties
-            .filter(|(_, schema)| is(schema) || self.resolved(schema).is_ok_and(is))
-            .map(|(name, _)| name.as_str())
-            .collect()
+        let mut names = BTreeSet::new();
+        for (name, schema) in properties.into_iter().flatten() {
+            self.take(name.len())?;
+            let is_one = is(schema)
+                || match self.resolved(schema) {
+                    Err(Unfit::TooMuch) => return Err(Unfit::TooMuch),
+                    // That it leads nowhere is found where it is copied.
+                    Err(_) => false,
+                    Ok(schema) => is(schema),
+                };
+            if is_one {
+                names.insert(name.as_str());
+            }
+        }
+        Ok(names)
     }
 
     /// Puts all schemas that are referred to, directly or not, into `$defs`.

@@ -136,6 +136,29 @@ fn what_a_document_may_cost_is_bounded() {
     assert!(read(&document(9, &large, &schemas)).is_ok());
     let refused = read(&document(10, &large, &schemas)).unwrap_err();
     assert!(matches!(refused, OpenApiError::ToolsTooLarge), "{refused}");
+    // So have operations that are left out in the end.
+    let large = json!({ "description": "x".repeat(100_000) });
+    let out = json!({ "$ref": "other.yaml#/Pet" });
+    let schema = json!({ "allOf": [large, out] });
+    let body = json!({ "content": { "application/json": { "schema": schema } } });
+    let schemas = json!({ "Body": body });
+    let refers = json!({ "requestBody": { "$ref": "#/components/schemas/Body" } });
+    let left_out = |paths| read(&document(paths, &refers, &schemas)).unwrap_err();
+    let refused = left_out(100);
+    assert!(matches!(refused, OpenApiError::Empty), "{refused}");
+    let refused = left_out(200);
+    assert!(
+        matches!(refused, OpenApiError::TooMuchReferredTo),
+        "{refused}"
+    );
+    // And each name that all of them refer to.
+    let cookie = json!({ "name": "c".repeat(100_000), "in": "cookie" });
+    let named = json!({ "parameters": [{ "$ref": "#/components/schemas/Cookie" }] });
+    let refused = read(&document(200, &named, &json!({ "Cookie": cookie }))).unwrap_err();
+    assert!(
+        matches!(refused, OpenApiError::TooMuchReferredTo),
+        "{refused}"
+    );
     let refused = read(&"x".repeat(DOCUMENT_BYTES_MAX + 1)).unwrap_err();
     assert!(matches!(refused, OpenApiError::TooLarge), "{refused}");
 }
