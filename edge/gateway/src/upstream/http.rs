@@ -189,7 +189,8 @@ impl Http {
         deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
         if let Some(level) = session.level_to_tell(request.talk) {
-            Box::pin(self.set_level(session, level)).await;
+            let told = Box::pin(self.set_level(session, level));
+            deadline.within(told).await?;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (words, said) = mpsc::channel(WORDS_WAITING);

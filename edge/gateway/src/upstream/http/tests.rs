@@ -308,8 +308,8 @@ async fn what_is_watched_is_asked_for_until_it_is_answered_and_in_each_session()
     assert_eq!(telling.asked(), 3, "where it had one");
 }
 
-/// The levels that a server of the older revisions is told, one call after the other.
-async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String> {
+/// The levels that a server of the older revisions is told, one call after the other. Whether it takes them is another thing.
+async fn told_levels(capabilities: Value, takes: bool, wanted: &[Option<&str>]) -> Vec<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = http(format!("http://{}/", listener.local_addr().unwrap()));
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -322,7 +322,10 @@ async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String
             Some("logging/setLevel") => {
                 let level = request["params"]["level"].as_str().unwrap().to_owned();
                 levels.lock().unwrap().push(level);
-                json!({})
+                match takes {
+                    true => json!({}),
+                    false => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                }
             }
             Some("tools/call") => json!({}),
             _ => return StatusCode::ACCEPTED.into_response(),
@@ -345,9 +348,47 @@ async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String
 #[tokio::test]
 async fn a_server_is_told_the_level_of_its_client_once_if_it_takes_one() {
     let wanted = [None, Some("error"), Some("error"), None, Some("debug")];
-    let takes = json!({ "logging": {} });
-    assert_eq!(told_levels(takes, &wanted).await, ["error", "debug"]);
-    assert!(told_levels(json!({}), &wanted).await.is_empty());
+    for takes in [true, false] {
+        let logging = json!({ "logging": {} });
+        let told = told_levels(logging, takes, &wanted).await;
+        assert_eq!(told, ["error", "debug"], "{takes}");
+    }
+    assert!(told_levels(json!({}), true, &wanted).await.is_empty());
+}
+
+/// Opens a session, and never takes a level for its log lines.
+async fn takes_no_level(Json(request): Json<Value>) -> axum::response::Response {
+    let result = match request["method"].as_str() {
+        Some("initialize") => {
+            json!({ "protocolVersion": "2025-11-25", "capabilities": { "logging": {} } })
+        }
+        Some("logging/setLevel") => std::future::pending().await,
+        Some("tools/call") => json!({}),
+        _ => return StatusCode::ACCEPTED.into_response(),
+    };
+    Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+}
+
+#[tokio::test]
+async fn the_time_that_a_level_takes_is_that_of_the_call() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(takes_no_level));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let talk = Talk {
+        log_level: Some("debug".to_owned()),
+        ..Talk::silent("root/")
+    };
+    http.session(&talk).await.unwrap();
+    let call = || Request::own("tools/call", Map::new(), &talk);
+    let mut short = call();
+    short.limit = Duration::from_millis(200);
+    let answer = Box::pin(http.request(short)).await;
+    assert_eq!(answer.unwrap_err(), Failure::Timeout);
+    // The next one does not wait for it.
+    let mut next = call();
+    next.limit = Duration::from_millis(1_500);
+    assert!(Box::pin(http.request(next)).await.is_ok());
 }
 
 /// Refuses the version that it names as its own, so many times.
