@@ -254,7 +254,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         Ended::Failed(failure) => {
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
-                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
+                Failure::Invalid | Failure::Refused | Failure::TooLarge => Kind::Withheld,
                 Failure::Unreachable
                 | Failure::Overloaded
                 | Failure::Open

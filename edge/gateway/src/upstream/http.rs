@@ -397,9 +397,10 @@ fn under_way(_: Failure) -> Failure {
 
 /// What a response without an answer comes to.
 fn refused(response: &Response) -> Failure {
-    match response.status().is_server_error() {
-        true => Failure::ServerError,
-        false => Failure::Invalid,
+    match response.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Failure::Refused,
+        status if status.is_server_error() => Failure::ServerError,
+        _ => Failure::Invalid,
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Timeout,
     /// What it sent is no answer.
     Invalid,
+    /// A 401 or 429 and no answer: it may have nothing against the request itself.
+    Refused,
     /// More than the limit.
     TooLarge,
     /// We gave up because the client did.
@@ -52,7 +54,8 @@ impl Failure {
             Self::ServerError => "server_error",
             Self::SessionLost => "session_lost",
             Self::Timeout => "timeout",
-            Self::Invalid => "invalid",
+            // To whoever called it is the same.
+            Self::Invalid | Self::Refused => "invalid",
             Self::TooLarge => "too_large",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
@@ -78,7 +81,7 @@ impl Failure {
             | Self::SessionLost
             | Self::Cancelled => Reason::UpstreamUnavailable,
             Self::Timeout => Reason::OutputTimeout,
-            Self::Invalid => Reason::OutputInvalid,
+            Self::Invalid | Self::Refused => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
             Self::Overloaded => Reason::Overloaded,
             Self::Open => Reason::CircuitOpen,

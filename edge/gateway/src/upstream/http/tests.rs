@@ -420,6 +420,24 @@ async fn a_server_that_refuses_its_own_version_is_asked_once_more() {
     assert_eq!(discovered(2).await, None);
 }
 
+#[tokio::test]
+async fn a_server_that_has_too_much_to_do_has_nothing_against_a_request() {
+    for (status, failure) in [
+        (StatusCode::TOO_MANY_REQUESTS, Failure::Refused),
+        (StatusCode::UNAUTHORIZED, Failure::Refused),
+        (StatusCode::BAD_REQUEST, Failure::Invalid),
+        (StatusCode::BAD_GATEWAY, Failure::ServerError),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        let router = axum::Router::new().fallback(async move || status);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let talk = Talk::silent("root/");
+        let call = Box::pin(http.request(Request::own("tools/list", Map::new(), &talk)));
+        assert_eq!(call.await.unwrap_err(), failure, "{status}");
+    }
+}
+
 /// A server that takes the first request and never answers.
 #[tokio::test]
 async fn a_server_that_does_not_begin_locks_nobody_out() {
