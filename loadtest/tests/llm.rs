@@ -305,7 +305,7 @@ async fn official_clients_chat_stream_call_tools_and_raise_their_own_errors() {
         .filter(|(name, _)| name == "anthropic-beta")
         .map(|(_, value)| value.as_str())
         .collect();
-    assert_eq!(betas, ["context-1m-2025-08-07"]);
+    assert_eq!(betas, ["effort-2025-11-24"]);
     let mut node = Command::new("node");
     let out = succeeds(node.arg(here().join("client.mjs")).args([&edge, &token])).await;
     check_openai(
