@@ -262,6 +262,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
                 | Failure::Unsendable => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
                 Failure::Broken
+                | Failure::Stranded
                 | Failure::ServerError
                 | Failure::SessionLost
                 | Failure::Timeout => Kind::Unknown,

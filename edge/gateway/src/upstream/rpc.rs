@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Unreachable,
     /// It broke off, or refused in HTTP, after the request was sent.
     Broken,
+    /// We could not go on with it, for a reason of our own, after the request was sent.
+    Stranded,
     /// A 5xx and no answer, after the request was sent.
     ServerError,
     /// It says that it does not know the session, after it may have done what was asked.
@@ -51,6 +53,7 @@ impl Failure {
         match self {
             Self::Unreachable => "unreachable",
             Self::Broken => "broken",
+            Self::Stranded => "stranded",
             Self::ServerError => "server_error",
             Self::SessionLost => "session_lost",
             Self::Timeout => "timeout",
@@ -77,6 +80,7 @@ impl Failure {
         match self {
             Self::Unreachable
             | Self::Broken
+            | Self::Stranded
             | Self::ServerError
             | Self::SessionLost
             | Self::Cancelled => Reason::UpstreamUnavailable,

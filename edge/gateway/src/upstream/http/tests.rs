@@ -166,6 +166,72 @@ async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not()
     assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
 }
 
+/// Opens a session, and asks something before it answers a call, which it never does: on a stream that can be taken up again.
+async fn asks_on_a_stream(Json(request): Json<Value>) -> axum::response::Response {
+    match request["method"].as_str() {
+        Some("initialize") => {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+        }
+        Some("tools/call") => {
+            let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+            let event = format!("retry: 1\nid: 0\ndata: {question}\n\n");
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(event)]);
+            let events = futures::StreamExt::chain(first, futures::stream::pending());
+            let body = axum::body::Body::from_stream(events);
+            ([("content-type", "text/event-stream")], body).into_response()
+        }
+        _ => StatusCode::ACCEPTED.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_question_gets_no_reply_is_not_taken_up_again() {
+    let vault = Arc::new(Vault::default());
+    let secret = json!({ "name": "key", "hosts": ["127.0.0.1"], "value": "x" });
+    vault.set(vec![serde_json::from_value(secret).unwrap()]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let auth = json!({ "kind": "header", "name": "x-key", "secret": "key" });
+    let spec = Spec {
+        auth: Some(serde_json::from_value(auth).unwrap()),
+        tls: None,
+        reach: Reach::Neighbours,
+    };
+    let plain = builder(Reach::Neighbours).build().unwrap();
+    let client = Client::new(plain, spec, Arc::clone(&vault));
+    let http = Arc::new(Http::new(client, url, broadcast::channel(1).0));
+    let taken_up = Arc::new(AtomicU64::new(0));
+    let taken = Arc::clone(&taken_up);
+    let take_up = async move || {
+        taken.fetch_add(1, Ordering::SeqCst);
+        StatusCode::METHOD_NOT_ALLOWED
+    };
+    let router = axum::Router::new().route("/", get(take_up).post(asks_on_a_stream));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, mut heard) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let replying = async {
+        let Some(Word::Question(_, reply)) = heard.recv().await else {
+            panic!("no question")
+        };
+        // The key for it is gone.
+        vault.set(Vec::new());
+        assert!(reply.send(Reply::Result(Map::new())).is_ok());
+    };
+    let asking = http.request(Request::own("tools/call", Map::new(), &talk));
+    let both = async { tokio::join!(Box::pin(asking), replying).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let failure = answer.unwrap().unwrap_err();
+    assert_eq!(failure, Failure::Stranded);
+    assert!(!failure.is_fault(), "of the server");
+    assert_eq!(taken_up.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test]
 async fn while_a_client_thinks_its_call_keeps_nobody_else_from_a_server_that_is_back() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
