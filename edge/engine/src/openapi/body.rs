@@ -2,7 +2,7 @@
 
 use super::parameter::{Arguments, form_fence};
 use super::{Document, Unfit};
-use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody};
+use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind};
 use serde_json::{Map, Value, json};
 
 /// A kind of body that is offered.
@@ -59,8 +59,7 @@ fn offered(content: &Map<String, Value>) -> Option<Kind<'_>> {
     };
     let json = kind(&|name| name == "application/json").map(|(_, media)| (media, None));
     let json = json.or_else(|| {
-        // RFC 6839, section 3.1.
-        let (name, media) = kind(&|name| name.ends_with("+json"))?;
+        let (name, media) = kind(&is_json_kind)?;
         Some((media, Some(name)))
     });
     if let Some((media, content_type)) = json {

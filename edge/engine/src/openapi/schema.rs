@@ -33,11 +33,23 @@ impl Document<'_> {
 
     /// A schema of a request as JSON Schema 2020-12, its references turned to `$defs`.
     pub(super) fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
+        self.part(schema, depth, &BTreeSet::new())
+    }
+
+    /// The same of one that is part of another (`allOf`), which knows of properties that only answers have.
+    fn part(
+        &self,
+        schema: &Value,
+        depth: usize,
+        read_only: &BTreeSet<&str>,
+    ) -> Result<Value, Unfit> {
         if depth > DEPTH_MAX {
             return Err(Unfit::Wrong("a schema that is nested too deeply"));
         }
         match schema {
-            Value::Object(members) => self.object_schema(members, depth).map(Value::Object),
+            Value::Object(members) => self
+                .object_schema(members, depth, read_only)
+                .map(Value::Object),
             Value::Array(items) => {
                 self.take(0)?;
                 items
@@ -78,10 +90,12 @@ impl Document<'_> {
         &self,
         members: &Map<String, Value>,
         depth: usize,
+        read_only_above: &BTreeSet<&str>,
     ) -> Result<Map<String, Value>, Unfit> {
         let below = |value: &Value| self.schema(value, depth.saturating_add(1));
         self.take(0)?;
-        let read_only = self.read_only(members)?;
+        let mut read_only = self.read_only(members)?;
+        read_only.extend(read_only_above);
         let mut out = Map::new();
         for (key, value) in members {
             self.take(key.len())?;
@@ -115,6 +129,11 @@ impl Document<'_> {
                             .collect::<Result<_, _>>()?,
                     )
                 }
+                ("allOf", Value::Array(parts)) => {
+                    self.take(0)?;
+                    let part = |part| self.part(part, depth.saturating_add(2), &read_only);
+                    Value::Array(parts.iter().map(part).collect::<Result<_, _>>()?)
+                }
                 ("enum" | "const" | "default", value) => self.copied(value)?,
                 // Examples, and OpenAPI's own words, say nothing about what is valid.
                 ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
@@ -128,25 +147,42 @@ impl Document<'_> {
         Ok(out)
     }
 
-    /// The properties that only answers have.
-    fn read_only<'v>(&self, members: &'v Map<String, Value>) -> Result<BTreeSet<&'v str>, Unfit> {
-        let is = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
-        let properties = members.get("properties").and_then(Value::as_object);
+    /// The properties that only answers have: its own, and those of the schemas that it is made of (`allOf`), which may say so
+    /// of what is required here.
+    fn read_only<'v>(
+        &'v self,
+        members: &'v Map<String, Value>,
+    ) -> Result<BTreeSet<&'v str>, Unfit> {
         let mut names = BTreeSet::new();
-        for (name, schema) in properties.into_iter().flatten() {
-            self.take(name.len())?;
-            let is_one = is(schema)
-                || match self.resolved(schema) {
-                    Err(Unfit::TooMuch) => return Err(Unfit::TooMuch),
-                    // That it leads nowhere is found where it is copied.
-                    Err(_) => false,
-                    Ok(schema) => is(schema),
-                };
-            if is_one {
-                names.insert(name.as_str());
+        let (mut parts, mut seen) = (vec![members], BTreeSet::new());
+        while let Some(members) = parts.pop() {
+            // One may be a part of itself.
+            if !seen.insert(std::ptr::from_ref(members)) {
+                continue;
+            }
+            let properties = members.get("properties").and_then(Value::as_object);
+            for (name, schema) in properties.into_iter().flatten() {
+                self.take(name.len())?;
+                if is_read_only(schema) || self.led_to(schema)?.is_some_and(is_read_only) {
+                    names.insert(name.as_str());
+                }
+            }
+            let all = members.get("allOf").and_then(Value::as_array);
+            for part in all.into_iter().flatten() {
+                self.take(0)?;
+                parts.extend(self.led_to(part)?.and_then(Value::as_object));
             }
         }
         Ok(names)
+    }
+
+    /// The same as [`Self::resolved`], and nothing where a reference leads nowhere: that is found where it is copied.
+    fn led_to<'v>(&'v self, schema: &'v Value) -> Result<Option<&'v Value>, Unfit> {
+        match self.resolved(schema) {
+            Ok(schema) => Ok(Some(schema)),
+            Err(Unfit::TooMuch) => Err(Unfit::TooMuch),
+            Err(Unfit::LeaveOut(_) | Unfit::Wrong(_)) => Ok(None),
+        }
     }
 
     /// Puts all schemas that are referred to, directly or not, into `$defs`.
@@ -168,6 +204,10 @@ impl Document<'_> {
         }
         Ok(())
     }
+}
+
+fn is_read_only(schema: &Value) -> bool {
+    schema.get("readOnly") == Some(&Value::Bool(true))
 }
 
 /// Where a reference leads within the document (RFC 6901, section 6).
