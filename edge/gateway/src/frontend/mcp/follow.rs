@@ -4,7 +4,7 @@
 mod task;
 mod wanted;
 
-use super::about::{About, Hearer};
+use super::about::{About, Hearer, List};
 use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
@@ -41,7 +41,7 @@ struct Follower {
     subscription: Option<Value>,
     /// In whose name servers speak to the client of a session.
     who: Option<String>,
-    seen: Vec<(EntryKind, [u8; 32])>,
+    seen: Vec<List>,
 }
 
 type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
@@ -66,7 +66,7 @@ pub(super) async fn session(
         let session = weak.upgrade()?;
         let uris = locked(&session.watched).keys().cloned().collect();
         Some(Wanted {
-            kinds: vec![EntryKind::Tool, EntryKind::Resource, EntryKind::Prompt],
+            kinds: KINDS.to_vec(),
             uris,
         })
     };
@@ -392,7 +392,8 @@ impl Follower {
         if tell == Tell::Changes {
             for (kind, digest) in &now {
                 if !self.seen.contains(&(*kind, *digest)) {
-                    let about = About::Lists(self.caller.token.id().cloned());
+                    let mine = self.caller.token.id().cloned();
+                    let about = About::Changed(mine, (*kind, *digest));
                     self.tell(changed(*kind), json!({}), Some(about)).await?;
                 }
             }
@@ -448,7 +449,7 @@ impl Follower {
 
     /// Whether the reader may be told of this now.
     fn may_read(&self, about: &About) -> bool {
-        let hearer = Hearer::of(&self.gateway, &self.caller);
+        let hearer = Hearer::of(&self.gateway, &self.caller, &self.scope);
         hearer.may_read(&[Some(about)]) == [true]
     }
 
@@ -498,7 +499,10 @@ enum Tell {
     Nothing,
 }
 
-fn of_kind(kind: EntryKind) -> &'static [Listed] {
+/// What there are lists of.
+pub(super) const KINDS: [EntryKind; 3] = [EntryKind::Tool, EntryKind::Resource, EntryKind::Prompt];
+
+pub(super) fn of_kind(kind: EntryKind) -> &'static [Listed] {
     match kind {
         EntryKind::Tool => &[Listed::Tool],
         EntryKind::Resource => &[Listed::Resource, Listed::Template],
