@@ -18,6 +18,7 @@ use proctor_model::catalogue::{
 };
 use proctor_model::limits::{CATALOGUE_TOOLS_MAX, SIGNED_BYTES_MAX};
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest document, in bytes of its text: with what stands around it, it fits one gRPC message (4 MiB).
@@ -28,6 +29,11 @@ const OPERATIONS_MAX: usize = 2_048;
 const PARAMETERS_MAX: usize = 1_000;
 /// Most of what is left out: a person is to read it.
 const LEFT_OUT_MAX: usize = 10_000;
+/// What may be copied of a document, in bytes of its texts and [`VALUE_BYTES`] for each value: for operations that are left out,
+/// too, each of which may refer to all of it. Many times what tools may have.
+const COPIED_MAX: usize = 16 * SIGNED_BYTES_MAX;
+/// What a value counts for, beside its text.
+const VALUE_BYTES: usize = 8;
 /// Longest address of a server, in bytes.
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
@@ -58,6 +64,9 @@ pub enum OpenApiError {
     /// More than fits a tenant's configuration. References make them larger than the document.
     #[error("the definitions of the tools are larger than {SIGNED_BYTES_MAX} bytes together")]
     ToolsTooLarge,
+    /// More than can be copied. Operations that are no tools refer to it, too.
+    #[error("what its operations refer to is larger than {COPIED_MAX} bytes together")]
+    TooMuchReferredTo,
     /// Two operations of one name.
     #[error("two operations would both be the tool {0}")]
     Twice(ToolName),
@@ -109,6 +118,7 @@ pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
     let document = Document {
         root: &root,
         nullable: version.starts_with("3.0"),
+        room: Cell::new(COPIED_MAX),
     };
     let mut reading = Reading::default();
     let paths = root.get("paths").and_then(Value::as_object);
@@ -145,9 +155,10 @@ impl Reading {
     ) -> Result<(), OpenApiError> {
         let item = match document.resolved(item) {
             Ok(item) => item,
-            Err(unfit) => {
+            Err(Unfit::TooMuch) => return Err(OpenApiError::TooMuchReferredTo),
+            Err(Unfit::LeaveOut(why) | Unfit::Wrong(why)) => {
                 self.count()?;
-                return self.leave_out([format!("{path}: {}", unfit.why())]);
+                return self.leave_out([format!("{path}: {why}")]);
             }
         };
         for (key, method, verb) in METHODS {
@@ -158,6 +169,7 @@ impl Reading {
             let named = format!("{} {path}", method.as_str());
             match document.tool(path, item, method, verb, operation) {
                 Ok(tool) => self.take(&named, tool)?,
+                Err(Unfit::TooMuch) => return Err(OpenApiError::TooMuchReferredTo),
                 Err(Unfit::LeaveOut(why)) => self.leave_out([format!("{named}: {why}")])?,
                 Err(Unfit::Wrong(why)) => {
                     return Err(OpenApiError::Operation {
@@ -212,13 +224,8 @@ enum Unfit {
     LeaveOut(&'static str),
     /// The document is not sound.
     Wrong(&'static str),
-}
-
-impl Unfit {
-    fn why(&self) -> &'static str {
-        let (Self::LeaveOut(why) | Self::Wrong(why)) = *self;
-        why
-    }
+    /// There is no room left for what it refers to.
+    TooMuch,
 }
 
 /// A tool, and what it does without: parameters by name, and why.
@@ -228,9 +235,19 @@ struct Document<'a> {
     root: &'a Value,
     /// Schemas are OpenAPI 3.0's own dialect.
     nullable: bool,
+    /// What may still be copied ([`COPIED_MAX`]).
+    room: Cell<usize>,
 }
 
 impl Document<'_> {
+    /// Takes the room for a value with a text of so many bytes.
+    fn take(&self, bytes: usize) -> Result<(), Unfit> {
+        let left = self.room.get().checked_sub(VALUE_BYTES);
+        let left = left.and_then(|left| left.checked_sub(bytes));
+        self.room.set(left.ok_or(Unfit::TooMuch)?);
+        Ok(())
+    }
+
     fn server(&self) -> Option<String> {
         let server = self.root.pointer("/servers/0").and_then(address);
         server.filter(|url| url.starts_with("http"))
@@ -285,6 +302,9 @@ impl Document<'_> {
         self.add_definitions(&mut schema)?;
         let text = |key: &str| operation.get(key).and_then(Value::as_str);
         let summary = [text("summary"), text("description")];
+        for text in summary.into_iter().flatten() {
+            self.take(text.len())?;
+        }
         let description: Vec<_> = summary.into_iter().flatten().collect();
         let definition = ToolDefinition {
             name: tool_name(text("operationId"), method, path)?,
@@ -313,6 +333,7 @@ impl Document<'_> {
                 let (Some(name), Some(place)) = (text("name"), text("in")) else {
                     return Err(Unfit::Wrong("a parameter without name or place"));
                 };
+                self.take(name.len().saturating_add(place.len()))?;
                 found.insert((place.to_owned(), name.to_owned()), parameter);
                 if found.len() > PARAMETERS_MAX {
                     return Err(Unfit::Wrong("it has more parameters than a tool may have"));

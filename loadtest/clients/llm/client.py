@@ -125,7 +125,7 @@ def played_anthropic():
 
     out["models"] = [model.id for model in client.models.list()]
     beta = client.beta.messages.create
-    out["beta"] = beta(model="echo", max_tokens=512, messages=USER, betas=["context-1m-2025-08-07"]).content[0].text
+    out["beta"] = beta(model="echo", max_tokens=512, messages=USER, betas=["effort-2025-11-24"]).content[0].text
     out["beta_refused"] = failed(lambda _: beta(model="echo", max_tokens=9, messages=USER, betas=["mcp-client-2025-04-04"]))
 
     def runaway(read):

@@ -213,6 +213,16 @@ async fn what_was_kept_is_read_again_by_who_may_read_it() {
     assert!(more.is_err(), "{more:?}");
     drop(read);
 
+    // One that sees the same, as one does that was renewed, reads of what it sees.
+    let renewed = proctor_loadtest::load::attenuate(&wide, "tool in s/*");
+    let same = system.client("s", &renewed.await.unwrap());
+    let mut read = again(&same, &session).await;
+    let streams = std::slice::from_mut(&mut read);
+    updated(streams, "docs://other").await;
+    updated(streams, "docs://open").await;
+    told_of(streams, PROMPTS, "a prompt").await;
+    drop(read);
+
     // The one that it was written for reads all of it.
     let mut read = again(&all, &session).await;
     let streams = std::slice::from_mut(&mut read);

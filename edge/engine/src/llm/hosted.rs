@@ -202,7 +202,7 @@ fn fetches(api: Api, value: &Value) -> bool {
             is_by_reference(members)
                 || members
                     .iter()
-                    .filter(|(name, _)| !is_argument(api, members, name))
+                    .filter(|(name, _)| api != Api::Messages || !is_argument(members, name))
                     .any(|(_, member)| fetches(api, member))
         }
         _ => false,
@@ -224,9 +224,9 @@ fn is_by_reference(part: &Map<String, Value>) -> bool {
 }
 
 /// The arguments of a tool call in a conversation are data, whatever their names.
-fn is_argument(api: Api, part: &Map<String, Value>, name: &str) -> bool {
+pub(super) fn is_argument(part: &Map<String, Value>, name: &str) -> bool {
     let kind = part.get("type").and_then(Value::as_str);
-    api == Api::Messages && kind == Some("tool_use") && name == "input"
+    kind == Some("tool_use") && name == "input"
 }
 
 #[cfg(test)]

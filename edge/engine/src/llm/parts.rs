@@ -44,7 +44,16 @@ struct Piece<'t> {
     part: usize,
     /// Where in its text the piece begins.
     from: usize,
+    /// Where in the text of the row it begins.
+    start: usize,
     text: &'t str,
+}
+
+impl Piece<'_> {
+    /// Where in the text of the row it ends.
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.text.len())
+    }
 }
 
 /// What is to stand in place of a range of a part's text.
@@ -124,8 +133,11 @@ impl<'a> Walk<'a> {
         let mut edits = Edits::new();
         let joined: String = row.iter().map(|piece| piece.text).collect();
         for hit in self.content.explain(&joined, "") {
+            if hit.action <= ContentAction::Count {
+                continue;
+            }
             let touched = touched(row, &hit.range);
-            if touched.len() < 2 || hit.action <= ContentAction::Count {
+            if touched.len() < 2 {
                 continue;
             }
             let (action, goes) = match hit.action {
@@ -162,28 +174,14 @@ fn rows(parts: &[Value]) -> Vec<Vec<Piece<'_>>> {
     for (part, text) in parts.iter().map(text_of).enumerate() {
         match text {
             None => rows.push(std::mem::take(&mut row)),
-            Some(text) if text.len() <= REACH.saturating_mul(2) => {
-                row.push(Piece {
-                    part,
-                    from: 0,
-                    text,
-                });
-            }
+            Some(text) if text.len() <= REACH.saturating_mul(2) => append(&mut row, part, 0, text),
             // Nothing goes from its one end to the other.
             Some(text) => {
                 let head = text.get(..text.floor_char_boundary(REACH));
-                row.push(Piece {
-                    part,
-                    from: 0,
-                    text: head.unwrap_or_default(),
-                });
+                append(&mut row, part, 0, head.unwrap_or_default());
                 rows.push(std::mem::take(&mut row));
                 let from = text.ceil_char_boundary(text.len().saturating_sub(REACH));
-                row.push(Piece {
-                    part,
-                    from,
-                    text: text.get(from..).unwrap_or_default(),
-                });
+                append(&mut row, part, from, text.get(from..).unwrap_or_default());
             }
         }
     }
@@ -192,20 +190,31 @@ fn rows(parts: &[Value]) -> Vec<Vec<Piece<'_>>> {
     rows
 }
 
-/// Which parts a range of a row is in, and where in their texts.
+/// Adds a piece at the end of a row.
+fn append<'t>(row: &mut Vec<Piece<'t>>, part: usize, from: usize, text: &'t str) {
+    let start = row.last().map_or(0, Piece::end);
+    row.push(Piece {
+        part,
+        from,
+        start,
+        text,
+    });
+}
+
+/// Which parts a range of a row is in, and where in their texts. Only those are looked at, as a row may have as many ranges
+/// as pieces.
 fn touched(row: &[Piece<'_>], range: &Range<usize>) -> Vec<(usize, Range<usize>)> {
-    let mut touched = Vec::new();
-    let mut start = 0_usize;
-    for piece in row {
-        let end = start.saturating_add(piece.text.len());
-        let (from, to) = (range.start.max(start), range.end.min(end));
-        if from < to {
-            let within = |at: usize| at.saturating_sub(start).saturating_add(piece.from);
-            touched.push((piece.part, within(from)..within(to)));
-        }
-        start = end;
-    }
-    touched
+    let first = row.partition_point(|piece| piece.end() <= range.start);
+    let pieces = row.get(first..).unwrap_or_default().iter();
+    pieces
+        .take_while(|piece| piece.start < range.end)
+        .filter(|piece| !piece.text.is_empty())
+        .map(|piece| {
+            let (from, to) = (range.start.max(piece.start), range.end.min(piece.end()));
+            let within = |at: usize| at.saturating_sub(piece.start).saturating_add(piece.from);
+            (piece.part, within(from)..within(to))
+        })
+        .collect()
 }
 
 /// A text with these ranges replaced.
@@ -243,6 +252,7 @@ fn label(class: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::{Duration, Instant};
 
     fn part(text: &str) -> Value {
         json!({"type": "text", "text": text})
@@ -281,7 +291,29 @@ mod tests {
             [(0, 1..2), (2, 0..2), (3, 0..1)]
         );
         assert_eq!(touched(&rows[0], &(2..4)), [(2, 0..2)]);
+        assert_eq!(touched(&rows[0], &(5..6)), [(3, 1..2)]);
         let edits = [(4..5, String::new()), (0..1, "[X]".to_owned())];
         assert_eq!(edited("abcdef", &edits), "[X]bcdf");
+    }
+
+    /// As many ranges as parts take time in proportion. Measured by growth: load only makes a time longer, so the shortest
+    /// of some is near the truth.
+    #[test]
+    fn many_ranges_in_many_parts_take_time_in_proportion() {
+        let time = |count: usize| -> Duration {
+            let parts = vec![part("ab"); count];
+            let rows = rows(&parts);
+            let begun = Instant::now();
+            for at in 0..count - 1 {
+                let over = 2 * at + 1..2 * at + 3;
+                assert_eq!(touched(&rows[0], &over).len(), 2);
+            }
+            begun.elapsed()
+        };
+        let in_proportion = (0..20).any(|_| {
+            let best = |count| (0..3).map(|_| time(count)).min().unwrap_or_default();
+            best(8_000) < 8 * best(2_000)
+        });
+        assert!(in_proportion);
     }
 }

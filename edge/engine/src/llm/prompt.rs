@@ -10,8 +10,14 @@ pub const API_ARGUMENT: &str = "api";
 
 /// Members that say how long an answer may be, in tokens.
 const LENGTHS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+/// The member of a messages model that says whether it is to think, and in there how many tokens.
+const THINKING: &str = "thinking";
+const THOUGHT: &str = "budget_tokens";
 /// The member that says how many answers are wanted.
 const ANSWERS: &str = "n";
+
+/// Least of a messages model's tokens for thinking that is taken, by the public description of the API.
+const THINKING_LEAST: u64 = 1_024;
 
 /// How many answers a prompt asks for.
 pub(crate) fn answers(arguments: &Map<String, Value>) -> u64 {
@@ -159,6 +165,21 @@ impl Prompt {
         hosted::check(self.api, forwarded).is_ok() && beta::check(&self.betas).is_ok()
     }
 
+    /// Whether the ceiling leaves a model no room to think as it was asked to ([`Prompt::forwarded`]): a provider refuses that.
+    #[must_use]
+    pub fn is_kept_from_thinking(&self, forwarded: &Map<String, Value>) -> bool {
+        let lacks_room = |body: &Map<String, Value>| {
+            let most = body.get("max_tokens").and_then(Value::as_u64);
+            let thought = body
+                .get(THINKING)
+                .and_then(|said| said.get(THOUGHT)?.as_u64());
+            thought
+                .zip(most)
+                .is_some_and(|(thought, most)| thought >= most)
+        };
+        self.api == Api::Messages && lacks_room(forwarded) && !lacks_room(&self.arguments)
+    }
+
     fn limit(&self, body: &mut Map<String, Value>, most: u64) {
         let names: &[&str] = match self.api {
             Api::ChatCompletions => &["max_completion_tokens", "max_tokens"],
@@ -166,18 +187,34 @@ impl Prompt {
             Api::Messages => &["max_tokens"],
             Api::Embeddings => return,
         };
-        let mut known = false;
+        let (mut known, mut lowered) = (false, false);
         for name in names {
             if let Some(asked) = body.get_mut(*name).filter(|asked| !asked.is_null()) {
                 known = true;
                 if asked.as_u64().is_none_or(|asked| asked > most) {
                     *asked = most.into();
+                    lowered = true;
                 }
             }
+        }
+        if lowered && self.api == Api::Messages {
+            limit_thinking(body, most);
         }
         if let Some(name) = names.first().filter(|_| !known) {
             body.insert((*name).to_owned(), most.into());
         }
+    }
+}
+
+/// What a model may think is part of its answer, and has to be less than that.
+fn limit_thinking(body: &mut Map<String, Value>, most: u64) {
+    let thinking = body.get_mut(THINKING);
+    let Some(thought) = thinking.and_then(|said| said.get_mut(THOUGHT)) else {
+        return;
+    };
+    let too_much = thought.as_u64().is_some_and(|thought| thought >= most);
+    if too_much && most > THINKING_LEAST {
+        *thought = most.saturating_sub(1).into();
     }
 }
 
@@ -300,6 +337,28 @@ mod tests {
             assert_eq!(sent(Some(1_000), Some(9_000))[member], 1_001, "{api:?}");
             assert_eq!(sent(Some(1_000), Some(1_000))[member], 1_000, "{api:?}");
             assert_eq!(sent(None, Some(9_000)).get(member), None, "{api:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_model_may_think_is_less_than_it_may_answer() {
+        for (asked, ceiling, sent, fits) in [
+            ((8_000, 4_000), 9_000, 4_000, true),
+            ((8_000, 4_000), 5_000, 4_000, true),
+            ((8_000, 4_000), 4_000, 3_999, true),
+            ((8_000, 4_000), 1_025, 1_024, true),
+            // A provider would take no less.
+            ((8_000, 4_000), 1_024, 4_000, false),
+            // The agent's own doing, which some take.
+            ((8_000, 9_000), 9_000, 9_000, true),
+        ] {
+            let (most, thought) = asked;
+            let body = json!({"model": "m", "messages": [{}], "max_tokens": most,
+                "thinking": {"type": "enabled", "budget_tokens": thought}});
+            let prompt = read(Api::Messages, &body).unwrap();
+            let body = prompt.forwarded(&prompt.arguments, "m", Some(ceiling), None);
+            assert_eq!(body["thinking"]["budget_tokens"], sent, "{ceiling}");
+            assert_eq!(prompt.is_kept_from_thinking(&body), !fits, "{ceiling}");
         }
     }
 

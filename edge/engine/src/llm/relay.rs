@@ -307,6 +307,10 @@ impl Flow {
     /// Takes note of a part of a tool call that waits.
     fn hold(&mut self, part: &str, gate: &Gate<'_, '_>) -> Result<(), Stop> {
         self.grow(part, gate)?;
+        self.spend(part)
+    }
+
+    fn spend(&mut self, part: &str) -> Result<(), Stop> {
         match self.meter.spend(part).reached {
             Some(why) => Err(self.reached(why)),
             None => Ok(()),

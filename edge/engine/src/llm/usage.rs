@@ -1,31 +1,16 @@
 //! Tokens of a completion: as the provider says, or as a tokenizer counts them while it is silent.
 
+mod texts;
+
 use super::Api;
 use bpe_openai::{Tokenizer, o200k_base};
 use serde_json::{Map, Value};
+use texts::{conversed, sum};
 
 /// Largest number of tokens that is believed.
 const TOKENS_MAX: u64 = 1 << 40;
 /// Bytes of a token, in English text.
 const BYTES_PER_TOKEN: u64 = 4;
-/// What a message costs beside its text, in tokens.
-const PER_MESSAGE: u64 = 4;
-
-/// Tokens of a picture, whatever its size: of a large one in full detail, as providers describe it. A few bytes may be one.
-const PICTURE: u64 = 2_000;
-/// Bytes of a file (a document, sound) in base64 to a token: a page of three thousand tokens has a hundred thousand.
-const FILE_BYTES_PER_TOKEN: u64 = 32;
-
-/// Members of a request that no model reads.
-const UNREAD: [&str; 4] = ["api", "model", "user", "metadata"];
-/// Members whose own members have the names that the API gives them: those are not the agent's words.
-const FORM: [&str; 5] = [
-    "messages",
-    "input",
-    "system",
-    "instructions",
-    "stream_options",
-];
 
 /// Tokens of one completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -198,9 +183,9 @@ pub(super) fn of_whole(api: Api, prompt: &Map<String, Value>, body: &Map<String,
         .unwrap_or_default();
     let answer = || match api {
         Api::Embeddings => 0,
-        Api::ChatCompletions => texts(body.get("choices"), count),
-        Api::Responses => texts(body.get("output"), count),
-        Api::Messages => texts(body.get("content"), count),
+        Api::ChatCompletions => conversed(body.get("choices"), count),
+        Api::Responses => conversed(body.get("output"), count),
+        Api::Messages => conversed(body.get("content"), count),
     };
     Usage {
         input_tokens: told.input.unwrap_or_else(|| of_prompt(prompt)),
@@ -223,75 +208,6 @@ pub(crate) fn roughly(prompt: &Map<String, Value>) -> u64 {
             .unwrap_or(u64::MAX)
             .div_ceil(BYTES_PER_TOKEN)
     })
-}
-
-fn sum(prompt: &Map<String, Value>, count: fn(&str) -> u64) -> u64 {
-    let messages = ["messages", "input"]
-        .iter()
-        .filter_map(|name| prompt.get(*name)?.as_array())
-        .map(|messages| u64::try_from(messages.len()).unwrap_or(u64::MAX))
-        .fold(1_u64, u64::saturating_add);
-    let members = prompt
-        .iter()
-        .filter(|(name, _)| !UNREAD.contains(&name.as_str()));
-    let texts = members.map(|(name, member)| match FORM.contains(&name.as_str()) {
-        true => texts(Some(member), count),
-        false => texts(Some(member), count).saturating_add(names(member, count)),
-    });
-    texts
-        .fold(0_u64, u64::saturating_add)
-        .saturating_add(messages.saturating_mul(PER_MESSAGE))
-}
-
-/// Names of members, at any depth.
-fn names(value: &Value, count: fn(&str) -> u64) -> u64 {
-    match value {
-        Value::Array(elements) => elements
-            .iter()
-            .map(|element| names(element, count))
-            .fold(0, u64::saturating_add),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, member)| count(name).saturating_add(names(member, count)))
-            .fold(0, u64::saturating_add),
-        _ => 0,
-    }
-}
-
-fn texts(value: Option<&Value>, count: fn(&str) -> u64) -> u64 {
-    match value {
-        Some(Value::String(text)) => count(text),
-        Some(Value::Array(elements)) => elements
-            .iter()
-            .map(|element| texts(Some(element), count))
-            .fold(0, u64::saturating_add),
-        Some(Value::Object(members)) => members
-            .iter()
-            .map(|(name, member)| {
-                carried(members, name, member).unwrap_or_else(|| texts(Some(member), count))
-            })
-            .fold(0, u64::saturating_add),
-        _ => 0,
-    }
-}
-
-/// Tokens of a picture or a file that is in a prompt as base64: none of its letters is read as a text. None for what is no
-/// such thing.
-fn carried(part: &Map<String, Value>, name: &str, member: &Value) -> Option<u64> {
-    let text = member.as_str()?;
-    let says = |name: &str, what: &str| part.get(name).and_then(Value::as_str) == Some(what);
-    let media = match name {
-        "image_url" | "url" | "file_data" => text.trim_start().strip_prefix("data:")?,
-        "data" if says("type", "base64") => part.get("media_type")?.as_str()?,
-        "data" if says("format", "wav") || says("format", "mp3") => "audio/",
-        _ => return None,
-    };
-    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    match media.split('/').next() {
-        Some("image") => Some(PICTURE),
-        Some("application" | "audio" | "video") => Some(bytes.div_ceil(FILE_BYTES_PER_TOKEN)),
-        _ => None,
-    }
 }
 
 fn tokenizer() -> &'static Tokenizer {
@@ -430,74 +346,5 @@ mod tests {
             (usage.input_tokens, usage.output_tokens, usage.estimated),
             (8, 2, false)
         );
-    }
-
-    #[test]
-    fn a_picture_is_no_text() {
-        let data = "AAAA".repeat(1 << 18);
-        let url = |media: &str| format!("data:{media};base64,{data}");
-        let inline =
-            |media: &str| json!({"type": "base64", "media_type": media, "data": data.as_str()});
-        let file = (1 << 20) / FILE_BYTES_PER_TOKEN;
-        for (part, least) in [
-            (json!({"image_url": {"url": url("image/png")}}), PICTURE),
-            (
-                json!({"type": "input_image", "image_url": url("image/png")}),
-                PICTURE,
-            ),
-            (
-                json!({"type": "image", "source": inline("image/jpeg")}),
-                PICTURE,
-            ),
-            (
-                json!({"type": "document", "source": inline("application/pdf")}),
-                file,
-            ),
-            (json!({"file": {"file_data": url("application/pdf")}}), file),
-            (
-                json!({"input_audio": {"format": "wav", "data": data.as_str()}}),
-                file,
-            ),
-            // A text is one, whatever it is said to be.
-            (json!({"type": "text", "text": data.as_str()}), 1 << 18),
-            (
-                json!({"source": {"type": "text", "media_type": "text/plain", "data": data.as_str()}}),
-                1 << 18,
-            ),
-            (json!({"image_url": data.as_str()}), 1 << 18),
-            (json!({"file": {"file_data": url("text/plain")}}), 1 << 18),
-        ] {
-            let prompt = map(json!({"messages": [{"role": "user", "content": [part]}]}));
-            let tokens = roughly(&prompt);
-            assert!((least..least + 50).contains(&tokens), "{least}: {tokens}");
-        }
-    }
-
-    #[test]
-    fn a_text_costs_wherever_it_stands() {
-        let long = "one two three four ".repeat(50);
-        let message = json!([{"role": "user", "content": "hi"}]);
-        let bare = map(json!({"messages": message}));
-        for (name, member) in [
-            ("prediction", json!({"type": "content", "content": long})),
-            ("functions", json!([{"name": "f", "description": long}])),
-            (
-                "response_format",
-                json!({"json_schema": {"schema": {"description": long}}}),
-            ),
-            (
-                "tools",
-                json!([{"input_schema": {"properties": {long.as_str(): {}}}}]),
-            ),
-            ("system", json!([{"type": "text", "text": long}])),
-        ] {
-            let mut with = bare.clone();
-            with.insert(name.to_owned(), member);
-            assert!(of_prompt(&with) > of_prompt(&bare) + 190, "{name}");
-            assert!(roughly(&with) > roughly(&bare) + 190, "{name}");
-        }
-        let mut named = bare.clone();
-        named.insert("user".to_owned(), long.into());
-        assert_eq!(of_prompt(&named), of_prompt(&bare));
     }
 }

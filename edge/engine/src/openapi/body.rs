@@ -2,7 +2,7 @@
 
 use super::parameter::{Arguments, form_fence};
 use super::{Document, Unfit};
-use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody};
+use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind};
 use serde_json::{Map, Value, json};
 
 /// A kind of body that is offered.
@@ -30,16 +30,17 @@ impl Document<'_> {
         let kind = content
             .and_then(offered)
             .ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
+        let is_form = kind.body == HttpBody::Form;
+        if is_form && !is_plain_form(kind.media) {
+            return Err(Unfit::LeaveOut(
+                "fields of its form are encoded in a way that is not offered",
+            ));
+        }
         let mut schema = match kind.media.get("schema") {
             Some(schema) => self.schema(schema, 0)?,
             None => json!({}),
         };
-        if kind.body == HttpBody::Form {
-            if !is_plain_form(kind.media) {
-                return Err(Unfit::LeaveOut(
-                    "fields of its form are encoded in a way that is not offered",
-                ));
-            }
+        if is_form {
             form_fence(&mut schema);
         }
         arguments.properties.insert(BODY_ARGUMENT.into(), schema);
@@ -58,8 +59,7 @@ fn offered(content: &Map<String, Value>) -> Option<Kind<'_>> {
     };
     let json = kind(&|name| name == "application/json").map(|(_, media)| (media, None));
     let json = json.or_else(|| {
-        // RFC 6839, section 3.1.
-        let (name, media) = kind(&|name| name.ends_with("+json"))?;
+        let (name, media) = kind(&is_json_kind)?;
         Some((media, Some(name)))
     });
     if let Some((media, content_type)) = json {

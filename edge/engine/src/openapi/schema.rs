@@ -20,6 +20,7 @@ impl Document<'_> {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
                 return Ok(value);
             };
+            self.take(reference.len())?;
             value = self.at(&pointer(reference)?)?;
         }
         Err(Unfit::Wrong("references in a circle"))
@@ -32,17 +33,56 @@ impl Document<'_> {
 
     /// A schema of a request as JSON Schema 2020-12, its references turned to `$defs`.
     pub(super) fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
+        self.part(schema, depth, &BTreeSet::new())
+    }
+
+    /// The same of one that is part of another (`allOf`), which knows of properties that only answers have.
+    fn part(
+        &self,
+        schema: &Value,
+        depth: usize,
+        read_only: &BTreeSet<&str>,
+    ) -> Result<Value, Unfit> {
         if depth > DEPTH_MAX {
             return Err(Unfit::Wrong("a schema that is nested too deeply"));
         }
         match schema {
-            Value::Object(members) => self.object_schema(members, depth).map(Value::Object),
-            Value::Array(items) => items
-                .iter()
-                .map(|item| self.schema(item, depth.saturating_add(1)))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            plain => Ok(plain.clone()),
+            Value::Object(members) => self
+                .object_schema(members, depth, read_only)
+                .map(Value::Object),
+            Value::Array(items) => {
+                self.take(0)?;
+                items
+                    .iter()
+                    .map(|item| self.schema(item, depth.saturating_add(1)))
+                    .collect::<Result<_, _>>()
+                    .map(Value::Array)
+            }
+            plain => self.copied(plain),
+        }
+    }
+
+    /// A value as it is.
+    fn copied(&self, value: &Value) -> Result<Value, Unfit> {
+        self.weigh(value)?;
+        Ok(value.clone())
+    }
+
+    fn weigh(&self, value: &Value) -> Result<(), Unfit> {
+        match value {
+            Value::String(text) => self.take(text.len()),
+            Value::Array(items) => {
+                self.take(0)?;
+                items.iter().try_for_each(|item| self.weigh(item))
+            }
+            Value::Object(members) => {
+                self.take(0)?;
+                members.iter().try_for_each(|(name, value)| {
+                    self.take(name.len())?;
+                    self.weigh(value)
+                })
+            }
+            _ => self.take(0),
         }
     }
 
@@ -50,14 +90,19 @@ impl Document<'_> {
         &self,
         members: &Map<String, Value>,
         depth: usize,
+        read_only_above: &BTreeSet<&str>,
     ) -> Result<Map<String, Value>, Unfit> {
         let below = |value: &Value| self.schema(value, depth.saturating_add(1));
-        let read_only = self.read_only(members);
+        self.take(0)?;
+        let mut read_only = self.read_only(members)?;
+        read_only.extend(read_only_above);
         let mut out = Map::new();
         for (key, value) in members {
+            self.take(key.len())?;
             let value: Value = match (key.as_str(), value) {
                 ("$ref", value) => {
                     let reference = value.as_str().unwrap_or_default();
+                    self.take(reference.len())?;
                     let name = definition_name(&pointer(reference)?);
                     format!("#/$defs/{name}").into()
                 }
@@ -68,16 +113,28 @@ impl Document<'_> {
                     let named =
                         named.filter(|(name, _)| !own || !read_only.contains(name.as_str()));
                     let named: Result<Map<_, _>, _> = named
-                        .map(|(name, value)| Ok((name.clone(), below(value)?)))
+                        .map(|(name, value)| {
+                            self.take(name.len())?;
+                            Ok((name.clone(), below(value)?))
+                        })
                         .collect();
                     Value::Object(named?)
                 }
                 ("required", Value::Array(names)) => {
                     let unsaid =
                         |name: &Value| name.as_str().is_some_and(|name| read_only.contains(name));
-                    names.iter().filter(|name| !unsaid(name)).cloned().collect()
+                    let said = names.iter().filter(|name| !unsaid(name));
+                    Value::Array(
+                        said.map(|name| self.copied(name))
+                            .collect::<Result<_, _>>()?,
+                    )
                 }
-                ("enum" | "const" | "default", value) => value.clone(),
+                ("allOf", Value::Array(parts)) => {
+                    self.take(0)?;
+                    let part = |part| self.part(part, depth.saturating_add(2), &read_only);
+                    Value::Array(parts.iter().map(part).collect::<Result<_, _>>()?)
+                }
+                ("enum" | "const" | "default", value) => self.copied(value)?,
                 // Examples, and OpenAPI's own words, say nothing about what is valid.
                 ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
                 (_, value) => below(value)?,
@@ -90,15 +147,42 @@ impl Document<'_> {
         Ok(out)
     }
 
-    /// The properties that only answers have.
-    fn read_only<'v>(&self, members: &'v Map<String, Value>) -> BTreeSet<&'v str> {
-        let is = |schema: &Value| schema.get("readOnly") == Some(&Value::Bool(true));
-        let properties = members.get("properties").and_then(Value::as_object);
-        let properties = properties.into_iter().flatten();
-        properties
-            .filter(|(_, schema)| is(schema) || self.resolved(schema).is_ok_and(is))
-            .map(|(name, _)| name.as_str())
-            .collect()
+    /// The properties that only answers have: its own, and those of the schemas that it is made of (`allOf`), which may say so
+    /// of what is required here.
+    fn read_only<'v>(
+        &'v self,
+        members: &'v Map<String, Value>,
+    ) -> Result<BTreeSet<&'v str>, Unfit> {
+        let mut names = BTreeSet::new();
+        let (mut parts, mut seen) = (vec![members], BTreeSet::new());
+        while let Some(members) = parts.pop() {
+            // One may be a part of itself.
+            if !seen.insert(std::ptr::from_ref(members)) {
+                continue;
+            }
+            let properties = members.get("properties").and_then(Value::as_object);
+            for (name, schema) in properties.into_iter().flatten() {
+                self.take(name.len())?;
+                if is_read_only(schema) || self.led_to(schema)?.is_some_and(is_read_only) {
+                    names.insert(name.as_str());
+                }
+            }
+            let all = members.get("allOf").and_then(Value::as_array);
+            for part in all.into_iter().flatten() {
+                self.take(0)?;
+                parts.extend(self.led_to(part)?.and_then(Value::as_object));
+            }
+        }
+        Ok(names)
+    }
+
+    /// The same as [`Self::resolved`], and nothing where a reference leads nowhere: that is found where it is copied.
+    fn led_to<'v>(&'v self, schema: &'v Value) -> Result<Option<&'v Value>, Unfit> {
+        match self.resolved(schema) {
+            Ok(schema) => Ok(Some(schema)),
+            Err(Unfit::TooMuch) => Err(Unfit::TooMuch),
+            Err(Unfit::LeaveOut(_) | Unfit::Wrong(_)) => Ok(None),
+        }
     }
 
     /// Puts all schemas that are referred to, directly or not, into `$defs`.
@@ -120,6 +204,10 @@ impl Document<'_> {
         }
         Ok(())
     }
+}
+
+fn is_read_only(schema: &Value) -> bool {
+    schema.get("readOnly") == Some(&Value::Bool(true))
 }
 
 /// Where a reference leads within the document (RFC 6901, section 6).

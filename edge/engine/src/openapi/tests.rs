@@ -136,6 +136,29 @@ fn what_a_document_may_cost_is_bounded() {
     assert!(read(&document(9, &large, &schemas)).is_ok());
     let refused = read(&document(10, &large, &schemas)).unwrap_err();
     assert!(matches!(refused, OpenApiError::ToolsTooLarge), "{refused}");
+    // So have operations that are left out in the end.
+    let large = json!({ "description": "x".repeat(100_000) });
+    let out = json!({ "$ref": "other.yaml#/Pet" });
+    let schema = json!({ "allOf": [large, out] });
+    let body = json!({ "content": { "application/json": { "schema": schema } } });
+    let schemas = json!({ "Body": body });
+    let refers = json!({ "requestBody": { "$ref": "#/components/schemas/Body" } });
+    let left_out = |paths| read(&document(paths, &refers, &schemas)).unwrap_err();
+    let refused = left_out(100);
+    assert!(matches!(refused, OpenApiError::Empty), "{refused}");
+    let refused = left_out(200);
+    assert!(
+        matches!(refused, OpenApiError::TooMuchReferredTo),
+        "{refused}"
+    );
+    // And each name that all of them refer to.
+    let cookie = json!({ "name": "c".repeat(100_000), "in": "cookie" });
+    let named = json!({ "parameters": [{ "$ref": "#/components/schemas/Cookie" }] });
+    let refused = read(&document(200, &named, &json!({ "Cookie": cookie }))).unwrap_err();
+    assert!(
+        matches!(refused, OpenApiError::TooMuchReferredTo),
+        "{refused}"
+    );
     let refused = read(&"x".repeat(DOCUMENT_BYTES_MAX + 1)).unwrap_err();
     assert!(matches!(refused, OpenApiError::TooLarge), "{refused}");
 }
@@ -188,7 +211,18 @@ fn posts(operations: &[(&str, Value)]) -> ReadDocument {
             "friend": { "$ref": "#/paths/~1all/post/requestBody/content/application~1json/schema" },
         },
     });
-    let schemas = json!({ "Pet": pet, "Owner": { "type": "string", "readOnly": true } });
+    let known = json!({
+        "required": ["id", "owner", "since", "name"],
+        "allOf": [
+            { "$ref": "#/components/schemas/Pet" },
+            { "properties": { "since": { "readOnly": true } } },
+            { "required": ["id", "name", "since"] },
+            { "$ref": "#/components/schemas/Known" },
+        ],
+    });
+    let schemas = json!({
+        "Pet": pet, "Known": known, "Owner": { "type": "string", "readOnly": true },
+    });
     let document = json!({
         "openapi": "3.1.0", "paths": paths, "components": { "schemas": schemas },
     });
@@ -211,6 +245,11 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
         ("upload", body_of("multipart/form-data", any())),
         ("raw", body_of("application/octet-stream", any())),
         ("nothing", json!({ "content": {} })),
+        ("range", body_of("application/*+json", any())),
+        (
+            "ranges",
+            json!({ "content": { "application/*+json": {}, "application/hal+json": {} } }),
+        ),
     ]);
     let sent = |name: &str| {
         let binding = tool(&read, name).http.clone().unwrap();
@@ -219,12 +258,14 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
     assert_eq!(sent("all"), (Some(HttpBody::Json), None));
     let merge_patch = Some("application/merge-patch+json".to_owned());
     assert_eq!(sent("patch"), (Some(HttpBody::Json), merge_patch));
+    let hal = Some("application/hal+json".to_owned());
+    assert_eq!(sent("ranges"), (Some(HttpBody::Json), hal));
     let mut left_out = read.left_out.clone();
     left_out.sort_unstable();
     let why = "its body is neither JSON nor a form";
     assert_eq!(
         left_out,
-        ["nothing", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
+        ["nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
     );
 }
 
@@ -252,8 +293,12 @@ fn references_lead_anywhere_in_the_document_and_not_out_of_it() {
 
 #[test]
 fn what_only_answers_have_is_no_part_of_a_request() {
-    let pet = json!({ "$ref": "#/components/schemas/Pet" });
-    let read = posts(&[("all", body_of("application/json", pet))]);
+    let known = json!({ "$ref": "#/components/schemas/Known" });
+    let read = posts(&[("all", body_of("application/json", known))]);
+    // What is required beside what has it, too.
+    let known = &tool(&read, "all").definition.input_schema["$defs"]["Known"];
+    assert_eq!(known["required"], json!(["name"]), "{known}");
+    assert_eq!(known["allOf"][2]["required"], json!(["name"]), "{known}");
     let pet = &tool(&read, "all").definition.input_schema["$defs"]["Pet"];
     assert_eq!(pet["required"], json!(["name"]), "{pet}");
     let properties = pet["properties"].as_object().unwrap();

@@ -16,19 +16,39 @@ const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[error(transparent)]
 pub struct TextError(#[from] serde_yaml_ng::Error);
 
-/// The value of a text. JSON is YAML.
+/// The value of a text. JSON is YAML, but for texts in it with characters beyond U+FFFF, which it may write as two halves: what
+/// looks like JSON is read as that first.
 pub(super) fn parse(text: &str) -> Result<Value, TextError> {
-    let room = Room {
-        values: Cell::new(VALUES_MAX),
-        bytes: Cell::new(TEXT_BYTES_MAX),
-    };
+    if text.trim_start().starts_with('{')
+        && let Some(value) = json(text)
+    {
+        return Ok(value);
+    }
+    let room = Room::default();
     Ok(Bounded(&room).deserialize(serde_yaml_ng::Deserializer::from_str(text))?)
+}
+
+/// The value of a text in JSON. What is wrong with one that is none, the other reader says.
+fn json(text: &str) -> Option<Value> {
+    let (room, mut json) = (Room::default(), serde_json::Deserializer::from_str(text));
+    let value = Bounded(&room).deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    Some(value)
 }
 
 /// What may still come.
 struct Room {
     values: Cell<usize>,
     bytes: Cell<usize>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            values: Cell::new(VALUES_MAX),
+            bytes: Cell::new(TEXT_BYTES_MAX),
+        }
+    }
 }
 
 impl Room {
@@ -131,9 +151,19 @@ mod tests {
         let yaml = "a: [1, -2, 3.5, true, null, x]\n200: &one\n  b: é\n";
         assert_eq!(parse(yaml).unwrap(), same);
         assert_eq!(parse(&same.to_string()).unwrap(), same);
+        // A character as JSON may write it, and not YAML.
+        assert_eq!(parse(r#"{"a": "\ud83d\ude80"}"#).unwrap()["a"], "🚀");
+        assert_eq!(parse("{a: 1}").unwrap(), json!({ "a": 1 }));
         let alias = parse("a: &one { b: 1 }\nc: *one\n").unwrap();
         assert_eq!(alias["c"], json!({ "b": 1 }));
-        for bad in ["a: 1\na: 2\n", "{", "a: .inf\n", "a: 1\n---\nb: 2\n", ""] {
+        for bad in [
+            "a: 1\na: 2\n",
+            "{",
+            r#"{"a": 1, "a": 2}"#,
+            "a: .inf\n",
+            "a: 1\n---\nb: 2\n",
+            "",
+        ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -113,6 +113,35 @@ fn a_call_without_a_name_is_judged_before_it_goes_on() {
 }
 
 #[test]
+fn a_call_without_a_name_has_tokens() {
+    let limit = "package proctor.policy\ndecision := {\"effect\": \"allow\", \"limits\": {\"tokens\": 7}}\n";
+    let scenario = scenario(&[limit], json!({}));
+    let prompt = prompt(Api::Responses, json!({"stream": true}));
+    let through = |kind: &str, said: &str| {
+        let item = json!({"type": kind, "id": "an id of many words that nobody chose", "call_id": "c",
+            "status": "completed", "result": said});
+        let at = |kind: &str| json!({"type": kind, "output_index": 0, "item": item});
+        let events = [
+            ("", at("response.output_item.added")),
+            ("", at("response.output_item.done")),
+            (
+                "",
+                json!({"type": "response.completed", "response": {"output": []}}),
+            ),
+        ];
+        relayed(&scenario, &prompt, &events).1
+    };
+    assert_eq!(through("local_shell_call", "one two three"), Ending::Done);
+    let long = " one two three".repeat(50);
+    assert_eq!(
+        through("local_shell_call", &long),
+        Ending::Stopped(Reason::TokensExhausted.into())
+    );
+    let picture = "iVBORw0KGgo".repeat(100);
+    assert_eq!(through("image_generation_call", &picture), Ending::Done);
+}
+
+#[test]
 fn calls_that_a_provider_does_not_number_stay_apart() {
     let scenario = scenario(&[], json!({}));
     let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));

@@ -254,7 +254,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         Ended::Failed(failure) => {
             event.kind = match failure {
                 Failure::Cancelled => Kind::Cancelled,
-                Failure::Invalid | Failure::TooLarge => Kind::Withheld,
+                Failure::Invalid | Failure::Refused | Failure::TooLarge => Kind::Withheld,
                 Failure::Unreachable
                 | Failure::Overloaded
                 | Failure::Open
@@ -262,6 +262,7 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
                 | Failure::Unsendable => Kind::Failed,
                 // It was sent: whether the tool did it is not known.
                 Failure::Broken
+                | Failure::Stranded
                 | Failure::ServerError
                 | Failure::SessionLost
                 | Failure::Timeout => Kind::Unknown,

@@ -272,7 +272,8 @@ impl Turn<'_> {
             .prompt
             .forwarded(permit.arguments(), name, tokens_max, takes);
         // It was read for the provider that the agent named.
-        if !provider.spec().hosted && !self.prompt.is_plain(&body) {
+        let plain = provider.spec().hosted || self.prompt.is_plain(&body);
+        if !plain || self.prompt.is_kept_from_thinking(&body) {
             return Err(Failure::Unsendable.into());
         }
         let sent = Sent {

@@ -116,7 +116,12 @@ fn listed(gateway: &Gateway, caller: &Caller, provider: &str, path: &str) -> Res
         let names = models.into_iter().filter_map(|tool| asked_as(tool, &id));
         Ok::<Vec<String>, Reason>(names.collect())
     })?;
-    Ok(provider_list(dialect, provider, &names?))
+    let names = names?;
+    // Of a provider that it may ask nothing an agent knows no more than of one that there is not.
+    match names.is_empty() {
+        true => Err(Reason::UnknownTool),
+        false => Ok(provider_list(dialect, provider, &names)),
+    }
 }
 
 /// What an agent calls a model of this provider.

@@ -190,9 +190,13 @@ impl Client {
         Ok(made)
     }
 
-    /// The client for the endpoint that gives tokens, which may be anybody's: it has the authorities that everybody has, and the
-    /// upstream's own. The client certificate is for the upstream alone.
-    fn token_client(&self) -> Result<reqwest::Client, Failure> {
+    /// The client for the endpoint that gives tokens for an upstream. It may be anybody's: it has the authorities that everybody
+    /// has, and the upstream's own, as the client certificate is for the upstream alone. An endpoint that is at the upstream
+    /// itself is spoken to as that is.
+    fn token_client(&self, url: &Url, upstream: &Url) -> Result<reqwest::Client, Failure> {
+        if url.origin() == upstream.origin() {
+            return self.client(url);
+        }
         let Some(ca) = self.0.spec.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else {
             return Ok(self.0.plain.clone());
         };
@@ -223,7 +227,7 @@ impl Client {
             Some(UpstreamAuth::OauthClientCredentials { secret, .. }) => {
                 // Who may register an upstream must not get the token sent to a host of their own.
                 self.secret(secret, request.url())?;
-                (AUTHORIZATION, self.access_token().await?)
+                (AUTHORIZATION, self.access_token(request.url()).await?)
             }
             Some(UpstreamAuth::OauthTokenExchange {
                 secret,
@@ -233,7 +237,7 @@ impl Client {
                 for name in [Some(subject_token), secret.as_ref()].into_iter().flatten() {
                     self.secret(name, request.url())?;
                 }
-                (AUTHORIZATION, self.access_token().await?)
+                (AUTHORIZATION, self.access_token(request.url()).await?)
             }
         };
         request.headers_mut().insert(name, value);
@@ -241,12 +245,12 @@ impl Client {
     }
 
     /// The access token that is held, or a new one; who comes in the meantime waits for it.
-    async fn access_token(&self) -> Result<HeaderValue, Failure> {
+    async fn access_token(&self, upstream: &Url) -> Result<HeaderValue, Failure> {
         let mut held = self.0.token.lock().await;
         if let Some(token) = held.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(token.value.clone());
         }
-        let token = tokio::time::timeout(TOKEN_TIMEOUT, self.fetch_token())
+        let token = tokio::time::timeout(TOKEN_TIMEOUT, self.fetch_token(upstream))
             .await
             .map_err(|_| Failure::NoCredential)??;
         let value = token.value.clone();
@@ -254,7 +258,7 @@ impl Client {
         Ok(value)
     }
 
-    async fn fetch_token(&self) -> Result<AccessToken, Failure> {
+    async fn fetch_token(&self, upstream: &Url) -> Result<AccessToken, Failure> {
         let url = match &self.0.spec.auth {
             Some(
                 UpstreamAuth::OauthClientCredentials { token_url, .. }
@@ -268,7 +272,7 @@ impl Client {
         }
         let Asking { client_id, form } = self.asking(&url)?;
         let mut request = self
-            .token_client()?
+            .token_client(&url, upstream)?
             .post(url)
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
@@ -419,6 +423,32 @@ mod tests {
         }
         assert!(granted("3600") > Instant::now());
         assert!(granted("0") <= Instant::now());
+    }
+
+    #[test]
+    fn only_at_the_upstream_itself_a_token_endpoint_gets_its_certificate() {
+        let tls = UpstreamTls {
+            ca: None,
+            client_certificate: Some("client".parse().unwrap()),
+        };
+        let spec = Spec {
+            auth: None,
+            tls: Some(tls),
+            reach: Reach::Neighbours,
+        };
+        let plain = builder(Reach::Neighbours).build().unwrap();
+        // There is none: who asks for it fails.
+        let client = Client::new(plain, spec, Arc::new(Vault::default()));
+        let upstream: Url = "https://crm.example/mcp".parse().unwrap();
+        for (endpoint, gets) in [
+            ("https://crm.example/token", true),
+            ("https://crm.example:443/token", true),
+            ("https://crm.example:8443/token", false),
+            ("https://login.example/token", false),
+        ] {
+            let made = client.token_client(&endpoint.parse().unwrap(), &upstream);
+            assert_eq!(made.is_err(), gets, "{endpoint}");
+        }
     }
 
     /// An upstream that takes connections and never answers.

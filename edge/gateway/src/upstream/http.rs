@@ -189,7 +189,8 @@ impl Http {
         deadline: &mut Deadline,
     ) -> Result<Answer, Trouble> {
         if let Some(level) = session.level_to_tell(request.talk) {
-            Box::pin(self.set_level(session, level)).await;
+            let told = Box::pin(self.set_level(session, level));
+            deadline.within(told).await?;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (words, said) = mpsc::channel(WORDS_WAITING);
@@ -274,13 +275,14 @@ impl Http {
             return Err(Failure::Invalid);
         }
         let mut events = events::Events::new(response, request.bytes_max);
-        let mut questions = 0_usize;
+        let mut asked = Asked::default();
         let (mut left_at, mut in_vain) = (None, 0_usize);
         loop {
             let ended = self
-                .stream(session, &mut events, id, request, deadline, &mut questions)
+                .stream(session, &mut events, id, request, deadline, &mut asked)
                 .await;
-            if !matches!(ended, Err(Failure::Broken)) || session.era == Era::Modern {
+            let broke_off = matches!(ended, Err(Failure::Broken)) && !asked.in_vain;
+            if !broke_off || session.era == Era::Modern {
                 return ended;
             }
             let last = events.last_id.clone();
@@ -330,7 +332,7 @@ impl Http {
         id: u64,
         request: &Request<'_>,
         deadline: &mut Deadline,
-        questions: &mut usize,
+        questions: &mut Asked,
     ) -> Result<Answer, Failure> {
         let mut kept = VecDeque::new();
         loop {
@@ -351,11 +353,11 @@ impl Http {
                 Incoming::Ping(question) => {
                     let pong = pong(&question);
                     let said = deadline.within(self.say(session, &pong)).await?;
-                    said.map_err(under_way)?;
+                    said.map_err(|failure| questions.lost(failure))?;
                 }
                 Incoming::Question(question, said) => {
-                    *questions = questions.saturating_add(1);
-                    if *questions > QUESTIONS_MAX || session.era == Era::Modern {
+                    questions.count = questions.count.saturating_add(1);
+                    if questions.count > QUESTIONS_MAX || session.era == Era::Modern {
                         return Err(Failure::Invalid);
                     }
                     let asking = (&question, said);
@@ -363,7 +365,7 @@ impl Http {
                     if let Some(reply) = reply {
                         let reply = rpc::reply(&question, reply);
                         let said = deadline.within(self.say(session, &reply)).await?;
-                        said.map_err(under_way)?;
+                        said.map_err(|failure| questions.lost(failure))?;
                     }
                 }
                 Incoming::Note(said) => {
@@ -388,17 +390,36 @@ impl Drop for Unanswered {
     }
 }
 
+/// What a server asked on the streams of one request.
+#[derive(Default)]
+struct Asked {
+    count: usize,
+    /// A reply did not get there. The server waits for it: nothing comes of its stream any more.
+    in_vain: bool,
+}
+
+impl Asked {
+    fn lost(&mut self, failure: Failure) -> Failure {
+        self.in_vain = true;
+        under_way(failure)
+    }
+}
+
 /// What it comes to if something fails that is sent about a request that the server has: by itself it may say that nothing
-/// was sent.
-fn under_way(_: Failure) -> Failure {
-    Failure::Broken
+/// was sent. What we could not even send is no fault of the server.
+fn under_way(failure: Failure) -> Failure {
+    match failure {
+        Failure::NoCredential | Failure::Unsendable => Failure::Stranded,
+        _ => Failure::Broken,
+    }
 }
 
 /// What a response without an answer comes to.
 fn refused(response: &Response) -> Failure {
-    match response.status().is_server_error() {
-        true => Failure::ServerError,
-        false => Failure::Invalid,
+    match response.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Failure::Refused,
+        status if status.is_server_error() => Failure::ServerError,
+        _ => Failure::Invalid,
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Unreachable,
     /// It broke off, or refused in HTTP, after the request was sent.
     Broken,
+    /// We could not go on with it, for a reason of our own, after the request was sent.
+    Stranded,
     /// A 5xx and no answer, after the request was sent.
     ServerError,
     /// It says that it does not know the session, after it may have done what was asked.
@@ -29,6 +31,8 @@ pub(crate) enum Failure {
     Timeout,
     /// What it sent is no answer.
     Invalid,
+    /// A 401 or 429 and no answer: it may have nothing against the request itself.
+    Refused,
     /// More than the limit.
     TooLarge,
     /// We gave up because the client did.
@@ -49,10 +53,12 @@ impl Failure {
         match self {
             Self::Unreachable => "unreachable",
             Self::Broken => "broken",
+            Self::Stranded => "stranded",
             Self::ServerError => "server_error",
             Self::SessionLost => "session_lost",
             Self::Timeout => "timeout",
-            Self::Invalid => "invalid",
+            // To whoever called it is the same.
+            Self::Invalid | Self::Refused => "invalid",
             Self::TooLarge => "too_large",
             Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
@@ -74,11 +80,12 @@ impl Failure {
         match self {
             Self::Unreachable
             | Self::Broken
+            | Self::Stranded
             | Self::ServerError
             | Self::SessionLost
             | Self::Cancelled => Reason::UpstreamUnavailable,
             Self::Timeout => Reason::OutputTimeout,
-            Self::Invalid => Reason::OutputInvalid,
+            Self::Invalid | Self::Refused => Reason::OutputInvalid,
             Self::TooLarge => Reason::OutputTooLarge,
             Self::Overloaded => Reason::Overloaded,
             Self::Open => Reason::CircuitOpen,

@@ -52,10 +52,11 @@ impl Subscribed {
     /// Whether a request for this was answered: it is not made again then. One that it refuses is never told of; one that it
     /// does not answer it may not have got.
     pub(super) fn settle(&self, change: &Change, answer: &Result<Answer, Failure>) -> bool {
-        let unanswered = answer.as_ref().is_err_and(|failure| failure.is_fault());
+        // It may have got one that it answered in no way that can be read.
+        let answered = matches!(answer, Ok(_) | Err(Failure::Invalid | Failure::TooLarge));
         let mut uris = self.uris();
         match change.wanted {
-            true if unanswered => return false,
+            true if !answered => return false,
             true => uris.insert(Arc::clone(&change.uri)),
             // What it tells of without being asked for it does no harm.
             false => uris.remove(&change.uri),
@@ -107,6 +108,19 @@ mod tests {
             assert_eq!(subscribed.settle(change, &answer), &*change.uri == "b");
         }
         assert_eq!(asked(&both).1, [of("subscribe", "a")]);
+        // Nor is it one that was never sent, or that it had no time for.
+        for (failure, settled) in [
+            (Failure::NoCredential, false),
+            (Failure::Overloaded, false),
+            (Failure::Refused, false),
+            (Failure::ServerError, false),
+            (Failure::Invalid, true),
+            (Failure::TooLarge, true),
+        ] {
+            let another = Subscribed::default();
+            let change = &another.changes(&uris(&["a"]))[0];
+            assert_eq!(another.settle(change, &Err(failure)), settled);
+        }
         assert_eq!(asked(&uris(&[])).1, [of("unsubscribe", "b")]);
         subscribed.clear();
         assert_eq!(asked(&both).1.len(), 2, "another one knows of none");

@@ -230,8 +230,9 @@ impl HttpBinding {
     }
 }
 
-/// RFC 6839, section 3.1, without parameters.
-fn is_json_kind(kind: &str) -> bool {
+/// Whether a body in JSON may be sent as this: RFC 6839, section 3.1, without parameters.
+#[must_use]
+pub fn is_json_kind(kind: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-._".contains(&byte);
     kind.bytes().all(plain) && kind.matches('/').count() == 1 && kind.ends_with("+json")
 }

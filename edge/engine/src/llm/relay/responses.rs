@@ -45,6 +45,11 @@ const TEXTS: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// Members of an item that are no part of what the model says.
+const UNSAID: [&str; 4] = ["id", "call_id", "type", "status"];
+/// Shortest text that may be a picture, in bytes: no word is so long.
+const PICTURE_BYTES_MIN: usize = 512;
+
 impl Responses {
     pub(super) fn take(&mut self, event: &Event, flow: &mut Flow, gate: &mut Gate<'_, '_>) -> Step {
         if event.data.trim() == "[DONE]" {
@@ -283,6 +288,7 @@ impl Responses {
     ) -> Result<(), Stop> {
         let item = data.get("item").cloned().unwrap_or_default();
         flow.grow(&item.to_string(), gate)?;
+        spend(&item, flow)?;
         flow.called(calls::of_item(&item).ok_or(Stop::from(Reason::OutputInvalid))?)?;
         flow.judge(gate)?;
         let item = flow.value(&item, gate)?;
@@ -352,6 +358,28 @@ fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
         }
     }
     data
+}
+
+/// Counts the tokens of an item that comes whole: of all that it says.
+fn spend(item: &Value, flow: &mut Flow) -> Result<(), Stop> {
+    match item {
+        Value::String(text) if !is_picture(text) => flow.spend(text),
+        Value::Array(elements) => elements.iter().try_for_each(|element| spend(element, flow)),
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| !UNSAID.contains(&name.as_str()))
+            .try_for_each(|(_, member)| spend(member, flow)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a text is a picture in base64, of which no letter is a token.
+fn is_picture(text: &str) -> bool {
+    let data = text.strip_prefix("data:");
+    let data = data.and_then(|rest| rest.split_once(";base64,"));
+    let data = data.map_or(text, |(_, data)| data);
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte);
+    data.len() >= PICTURE_BYTES_MIN && data.bytes().all(is_base64)
 }
 
 /// Where in the response an event's text stands. Nothing else of the event passes beside the text.

@@ -4,7 +4,7 @@
 mod task;
 mod wanted;
 
-use super::about::{About, Hearer};
+use super::about::{About, Hearer, List};
 use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
@@ -41,7 +41,7 @@ struct Follower {
     subscription: Option<Value>,
     /// In whose name servers speak to the client of a session.
     who: Option<String>,
-    seen: Vec<(EntryKind, [u8; 32])>,
+    seen: Vec<List>,
 }
 
 type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
@@ -66,7 +66,7 @@ pub(super) async fn session(
         let session = weak.upgrade()?;
         let uris = locked(&session.watched).keys().cloned().collect();
         Some(Wanted {
-            kinds: vec![EntryKind::Tool, EntryKind::Resource, EntryKind::Prompt],
+            kinds: KINDS.to_vec(),
             uris,
         })
     };
@@ -392,7 +392,8 @@ impl Follower {
         if tell == Tell::Changes {
             for (kind, digest) in &now {
                 if !self.seen.contains(&(*kind, *digest)) {
-                    let about = About::Lists(self.caller.token.id().cloned());
+                    let mine = self.caller.token.id().cloned();
+                    let about = About::Changed(mine, (*kind, *digest));
                     self.tell(changed(*kind), json!({}), Some(about)).await?;
                 }
             }
@@ -406,15 +407,7 @@ impl Follower {
             News::Listed(kind) if wanted.kinds.contains(kind) => {
                 self.tell(changed(*kind), json!({}), None).await
             }
-            News::Updated(uri) if wanted.watches(uri) => {
-                let about = About::Resource(server.clone(), uri.to_string());
-                if !self.may_read(&about) {
-                    return Ok(());
-                }
-                let params = json!({ "uri": &**uri });
-                self.tell("notifications/resources/updated", params, Some(about))
-                    .await
-            }
+            News::Updated(uri) => self.updated(wanted, server, uri).await,
             News::Elicited(id) if self.was_sent(server, id) => {
                 let done = json!({ "elicitationId": &**id });
                 let about = Some(About::Server(server.clone()));
@@ -422,8 +415,24 @@ impl Follower {
                     .await
             }
             // Of tasks is told elsewhere, to those who listen for them.
-            News::Listed(_) | News::Updated(_) | News::Task(_) | News::Elicited(_) => Ok(()),
+            News::Listed(_) | News::Task(_) | News::Elicited(_) => Ok(()),
         }
+    }
+
+    /// Tells of a resource that changed, by the address that the client watches: what it may read, and in its own words. The
+    /// server's may be any text, which no rule has seen.
+    async fn updated(&self, wanted: &Wanted, server: &ServerId, uri: &str) -> Result<(), Reason> {
+        let Some(watched) = wanted.watched(uri) else {
+            return Ok(());
+        };
+        let about = |uri: &str| About::Resource(server.clone(), uri.to_owned());
+        let told = about(watched);
+        if !self.may_read(&told) || !self.may_read(&about(uri)) {
+            return Ok(());
+        }
+        let params = json!({ "uri": watched });
+        self.tell("notifications/resources/updated", params, Some(told))
+            .await
     }
 
     /// Whether this server sent this client to a page under this name.
@@ -440,7 +449,7 @@ impl Follower {
 
     /// Whether the reader may be told of this now.
     fn may_read(&self, about: &About) -> bool {
-        let hearer = Hearer::of(&self.gateway, &self.caller);
+        let hearer = Hearer::of(&self.gateway, &self.caller, &self.scope);
         hearer.may_read(&[Some(about)]) == [true]
     }
 
@@ -490,7 +499,10 @@ enum Tell {
     Nothing,
 }
 
-fn of_kind(kind: EntryKind) -> &'static [Listed] {
+/// What there are lists of.
+pub(super) const KINDS: [EntryKind; 3] = [EntryKind::Tool, EntryKind::Resource, EntryKind::Prompt];
+
+pub(super) fn of_kind(kind: EntryKind) -> &'static [Listed] {
     match kind {
         EntryKind::Tool => &[Listed::Tool],
         EntryKind::Resource => &[Listed::Resource, Listed::Template],

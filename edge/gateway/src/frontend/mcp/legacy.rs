@@ -96,7 +96,8 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     // What belongs to no call is about several things: each is judged as it is read.
     let response = match &call {
         None => {
-            let hearer = Hearer::of(&context.endpoint.gateway, &context.caller);
+            let gateway = &context.endpoint.gateway;
+            let hearer = Hearer::of(gateway, &context.caller, context.scope);
             stream.respond_to(after, hearer)
         }
         Some(_) => stream.respond(after, None),

@@ -330,6 +330,10 @@ impl Reader {
                 self.guard.take().map(DropGuard::disarm);
                 return None;
             }
+            // There may be more.
+            if any {
+                continue;
+            }
             if tokio::time::timeout(KEEP_ALIVE, self.grown.changed())
                 .await
                 .is_err()
@@ -339,18 +343,22 @@ impl Reader {
         }
     }
 
-    /// All events that wait, as text. `None`: it was dismissed.
+    /// Events that wait, as text, and only so many at once, as nobody else gets at the stream while they are judged. `None`: it
+    /// was dismissed.
     fn take(&self) -> Option<Taken> {
         let mut events = self.stream.events();
         if !events.are_read_by(self.number) {
             return None;
         }
         let abouts: Vec<Option<&About>> = match &self.hearer {
-            Some(_) => events.untaken().map(|event| event.about.as_ref()).collect(),
+            Some(_) => {
+                let waiting = events.untaken().take(WAITING_MAX);
+                waiting.map(|event| event.about.as_ref()).collect()
+            }
             None => Vec::new(),
         };
         let may_read = self.hearer.as_ref().map(|hearer| hearer.may_read(&abouts));
-        let mut text = String::new();
+        let (mut text, mut taken) = (String::new(), events.taken);
         for (
             at,
             Event {
@@ -358,8 +366,9 @@ impl Reader {
                 text: message,
                 ..
             },
-        ) in events.untaken().enumerate()
+        ) in events.untaken().take(WAITING_MAX).enumerate()
         {
+            taken = *number;
             let may_read = may_read
                 .as_ref()
                 .is_none_or(|may| may.get(at) == Some(&true));
@@ -373,16 +382,21 @@ impl Reader {
             let _ = write!(text, "event: message\ndata: {message}\n\n");
         }
         let any = events.untaken().next().is_some();
-        events.taken = events.last;
+        // Where nothing waits the client may have named an event that there never was.
+        events.taken = if any { taken } else { events.last };
         if self.stream.keep == Keep::Nothing {
-            while !events.kept.is_empty() {
+            while events
+                .kept
+                .front()
+                .is_some_and(|event| event.number <= taken)
+            {
                 events.forget_oldest();
             }
         }
         Some(Taken {
             text,
             any,
-            done: events.done,
+            done: events.done && events.taken == events.last,
         })
     }
 }
@@ -408,6 +422,26 @@ mod tests {
     async fn text(response: Response) -> String {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn many_events_are_taken_some_at_a_time() {
+        for keep in [Keep::ForResuming(7), Keep::Nothing] {
+            let stream = Stream::new(keep);
+            for n in 0..3 * WAITING_MAX {
+                stream.push(&json!({ "n": n })).await;
+            }
+            stream.finish();
+            let mut body = stream.respond(0, None).unwrap().into_body();
+            let mut counts = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let data = frame.unwrap().into_data().unwrap();
+                let text = String::from_utf8(data.to_vec()).unwrap();
+                counts.push(text.matches("event: message").count());
+            }
+            counts.retain(|count| *count > 0);
+            assert_eq!(counts, [WAITING_MAX; 3], "{keep:?}");
+        }
     }
 
     #[tokio::test]

@@ -112,17 +112,15 @@ impl Http {
 
 impl Http {
     /// Tells a server of the older revisions from which level on its client wants log lines. What it says below that is not
-    /// passed on anyway.
+    /// passed on anyway, so that it is told once, whatever comes of it: no other request waits for that.
     pub(super) async fn set_level(&self, session: &Session, level: String) {
+        session.note_level(level.clone());
         let silent = Talk::silent("");
-        let params = Map::from_iter([("level".to_owned(), Value::from(&*level))]);
+        let params = Map::from_iter([("level".to_owned(), Value::from(level))]);
         let request = Request::own("logging/setLevel", params, &silent);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut deadline = Deadline::new(LEVEL_TIMEOUT);
-        let answer = self.exchange(session, &request, &mut deadline, id).await;
-        if answer.is_ok() {
-            session.note_level(level);
-        }
+        drop(self.exchange(session, &request, &mut deadline, id).await);
     }
 }
 

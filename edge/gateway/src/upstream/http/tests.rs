@@ -166,6 +166,72 @@ async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not()
     assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
 }
 
+/// Opens a session, and asks something before it answers a call, which it never does: on a stream that can be taken up again.
+async fn asks_on_a_stream(Json(request): Json<Value>) -> axum::response::Response {
+    match request["method"].as_str() {
+        Some("initialize") => {
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+            Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+        }
+        Some("tools/call") => {
+            let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+            let event = format!("retry: 1\nid: 0\ndata: {question}\n\n");
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(event)]);
+            let events = futures::StreamExt::chain(first, futures::stream::pending());
+            let body = axum::body::Body::from_stream(events);
+            ([("content-type", "text/event-stream")], body).into_response()
+        }
+        _ => StatusCode::ACCEPTED.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_question_gets_no_reply_is_not_taken_up_again() {
+    let vault = Arc::new(Vault::default());
+    let secret = json!({ "name": "key", "hosts": ["127.0.0.1"], "value": "x" });
+    vault.set(vec![serde_json::from_value(secret).unwrap()]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let auth = json!({ "kind": "header", "name": "x-key", "secret": "key" });
+    let spec = Spec {
+        auth: Some(serde_json::from_value(auth).unwrap()),
+        tls: None,
+        reach: Reach::Neighbours,
+    };
+    let plain = builder(Reach::Neighbours).build().unwrap();
+    let client = Client::new(plain, spec, Arc::clone(&vault));
+    let http = Arc::new(Http::new(client, url, broadcast::channel(1).0));
+    let taken_up = Arc::new(AtomicU64::new(0));
+    let taken = Arc::clone(&taken_up);
+    let take_up = async move || {
+        taken.fetch_add(1, Ordering::SeqCst);
+        StatusCode::METHOD_NOT_ALLOWED
+    };
+    let router = axum::Router::new().route("/", get(take_up).post(asks_on_a_stream));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let (words, mut heard) = mpsc::channel(4);
+    let talk = Talk {
+        words: Some(words),
+        capabilities: Talk::all_askable(),
+        ..Talk::silent("root/")
+    };
+    let replying = async {
+        let Some(Word::Question(_, reply)) = heard.recv().await else {
+            panic!("no question")
+        };
+        // The key for it is gone.
+        vault.set(Vec::new());
+        assert!(reply.send(Reply::Result(Map::new())).is_ok());
+    };
+    let asking = http.request(Request::own("tools/call", Map::new(), &talk));
+    let both = async { tokio::join!(Box::pin(asking), replying).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let failure = answer.unwrap().unwrap_err();
+    assert_eq!(failure, Failure::Stranded);
+    assert!(!failure.is_fault(), "of the server");
+    assert_eq!(taken_up.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test]
 async fn while_a_client_thinks_its_call_keeps_nobody_else_from_a_server_that_is_back() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,8 +374,8 @@ async fn what_is_watched_is_asked_for_until_it_is_answered_and_in_each_session()
     assert_eq!(telling.asked(), 3, "where it had one");
 }
 
-/// The levels that a server of the older revisions is told, one call after the other.
-async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String> {
+/// The levels that a server of the older revisions is told, one call after the other. Whether it takes them is another thing.
+async fn told_levels(capabilities: Value, takes: bool, wanted: &[Option<&str>]) -> Vec<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = http(format!("http://{}/", listener.local_addr().unwrap()));
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -322,7 +388,10 @@ async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String
             Some("logging/setLevel") => {
                 let level = request["params"]["level"].as_str().unwrap().to_owned();
                 levels.lock().unwrap().push(level);
-                json!({})
+                match takes {
+                    true => json!({}),
+                    false => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                }
             }
             Some("tools/call") => json!({}),
             _ => return StatusCode::ACCEPTED.into_response(),
@@ -345,9 +414,47 @@ async fn told_levels(capabilities: Value, wanted: &[Option<&str>]) -> Vec<String
 #[tokio::test]
 async fn a_server_is_told_the_level_of_its_client_once_if_it_takes_one() {
     let wanted = [None, Some("error"), Some("error"), None, Some("debug")];
-    let takes = json!({ "logging": {} });
-    assert_eq!(told_levels(takes, &wanted).await, ["error", "debug"]);
-    assert!(told_levels(json!({}), &wanted).await.is_empty());
+    for takes in [true, false] {
+        let logging = json!({ "logging": {} });
+        let told = told_levels(logging, takes, &wanted).await;
+        assert_eq!(told, ["error", "debug"], "{takes}");
+    }
+    assert!(told_levels(json!({}), true, &wanted).await.is_empty());
+}
+
+/// Opens a session, and never takes a level for its log lines.
+async fn takes_no_level(Json(request): Json<Value>) -> axum::response::Response {
+    let result = match request["method"].as_str() {
+        Some("initialize") => {
+            json!({ "protocolVersion": "2025-11-25", "capabilities": { "logging": {} } })
+        }
+        Some("logging/setLevel") => std::future::pending().await,
+        Some("tools/call") => json!({}),
+        _ => return StatusCode::ACCEPTED.into_response(),
+    };
+    Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
+}
+
+#[tokio::test]
+async fn the_time_that_a_level_takes_is_that_of_the_call() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(takes_no_level));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let talk = Talk {
+        log_level: Some("debug".to_owned()),
+        ..Talk::silent("root/")
+    };
+    http.session(&talk).await.unwrap();
+    let call = || Request::own("tools/call", Map::new(), &talk);
+    let mut short = call();
+    short.limit = Duration::from_millis(200);
+    let answer = Box::pin(http.request(short)).await;
+    assert_eq!(answer.unwrap_err(), Failure::Timeout);
+    // The next one does not wait for it.
+    let mut next = call();
+    next.limit = Duration::from_millis(1_500);
+    assert!(Box::pin(http.request(next)).await.is_ok());
 }
 
 /// Refuses the version that it names as its own, so many times.
@@ -377,6 +484,24 @@ async fn a_server_that_refuses_its_own_version_is_asked_once_more() {
     assert_eq!(discovered(0).await, Some(Era::Modern));
     assert_eq!(discovered(1).await, Some(Era::Modern));
     assert_eq!(discovered(2).await, None);
+}
+
+#[tokio::test]
+async fn a_server_that_has_too_much_to_do_has_nothing_against_a_request() {
+    for (status, failure) in [
+        (StatusCode::TOO_MANY_REQUESTS, Failure::Refused),
+        (StatusCode::UNAUTHORIZED, Failure::Refused),
+        (StatusCode::BAD_REQUEST, Failure::Invalid),
+        (StatusCode::BAD_GATEWAY, Failure::ServerError),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = http(format!("http://{}/", listener.local_addr().unwrap()));
+        let router = axum::Router::new().fallback(async move || status);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let talk = Talk::silent("root/");
+        let call = Box::pin(http.request(Request::own("tools/list", Map::new(), &talk)));
+        assert_eq!(call.await.unwrap_err(), failure, "{status}");
+    }
 }
 
 /// A server that takes the first request and never answers.

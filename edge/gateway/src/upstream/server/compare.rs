@@ -191,9 +191,9 @@ impl Link {
                 );
                 let lately = last_seen.is_some_and(|seen| seen.elapsed() < UNSEEN_MAX);
                 let called = away && lately;
-                self.seen.store(called, Ordering::Release);
-                // One that can't be reached for a moment may have kept its sessions: if not, it refuses ours.
-                if let (Transport::Http(http), false) = (&*self.transport, called) {
+                let failed_before = !self.seen.swap(called, Ordering::AcqRel);
+                let doubted = is_doubted(failure, lately, failed_before);
+                if let (Transport::Http(http), true) = (&*self.transport, doubted) {
                     http.doubt();
                 }
                 COMPARE_AGAIN
@@ -255,7 +255,8 @@ impl Link {
             match listing {
                 Ok(found) => definitions.extend(found),
                 // Only tools are always there to be listed; a server without prompts says so with an error.
-                Err(Failure::Invalid | Failure::ServerError) if listed != Listed::Tool => {}
+                Err(Failure::Invalid | Failure::Refused | Failure::ServerError)
+                    if listed != Listed::Tool => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -302,6 +303,17 @@ impl Link {
     }
 }
 
+/// Whether it may be another server now, that has none of our sessions: it says that it does not know ours, as many do with
+/// another error than they should, or nothing of it was seen for long. One that can't be reached for a moment, or that has
+/// too much to do, may have kept them: if not, it refuses ours.
+fn is_doubted(failure: Failure, lately: bool, failed_before: bool) -> bool {
+    match failure {
+        Failure::SessionLost | Failure::Invalid => true,
+        Failure::ServerError => failed_before || !lately,
+        _ => !lately,
+    }
+}
+
 /// Takes the room that a definition needs, if it is there.
 pub(super) fn takes(room: &mut usize, definition: &ToolDefinition) -> bool {
     let size = serde_json::to_vec(definition).map_or(usize::MAX, |json| json.len());
@@ -315,4 +327,27 @@ pub(in crate::upstream) async fn list(server: &Server) -> Result<Vec<ToolDefinit
     tokio::time::timeout(LIST_TIMEOUT, server.link.list(Look::All))
         .await
         .unwrap_or(Err(Failure::Timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_nothing_of_our_sessions_keeps_them() {
+        for (failure, at_once, soon) in [
+            (Failure::SessionLost, true, true),
+            (Failure::Invalid, true, true),
+            (Failure::ServerError, false, true),
+            (Failure::Refused, false, false),
+            (Failure::NoCredential, false, false),
+            (Failure::TooLarge, false, false),
+            (Failure::Unreachable, false, false),
+            (Failure::Timeout, false, false),
+        ] {
+            assert_eq!(is_doubted(failure, true, false), at_once, "{failure:?}");
+            assert_eq!(is_doubted(failure, true, true), soon, "{failure:?}");
+            assert!(is_doubted(failure, false, true), "{failure:?}");
+        }
+    }
 }

@@ -11,9 +11,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether a resource is watched, or lies below one that is: servers may tell of a part where all was asked for.
-    pub(super) fn watches(&self, uri: &str) -> bool {
-        self.uris.contains(uri) || self.uris.iter().any(|watched| lies_below(uri, watched))
+    /// What is watched of a resource: itself, or the nearest that it lies below, as servers may tell of a part where all was
+    /// asked for.
+    pub(super) fn watched(&self, uri: &str) -> Option<&str> {
+        let watched = self.uris.iter().map(String::as_str);
+        watched
+            .filter(|watched| *watched == uri || lies_below(uri, watched))
+            .max_by_key(|watched| watched.len())
     }
 }
 
@@ -27,16 +31,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_what_is_watched_is_watched() {
+    fn a_part_of_what_is_watched_is_told_in_the_words_of_who_watches() {
         let wanted = Wanted {
             kinds: Vec::new(),
-            uris: HashSet::from(["docs://a/b".to_owned(), "docs://all/".to_owned()]),
+            uris: ["docs://a/b", "docs://a/b/c", "docs://all/"]
+                .map(str::to_owned)
+                .into(),
         };
-        for uri in ["docs://a/b", "docs://a/b/c", "docs://all/x/y"] {
-            assert!(wanted.watches(uri), "{uri}");
+        for (uri, watched) in [
+            ("docs://a/b", "docs://a/b"),
+            ("docs://a/b/x", "docs://a/b"),
+            ("docs://a/b/c", "docs://a/b/c"),
+            ("docs://a/b/c/x", "docs://a/b/c"),
+            ("docs://all/x/y", "docs://all/"),
+        ] {
+            assert_eq!(wanted.watched(uri), Some(watched), "{uri}");
         }
         for uri in ["docs://a/bc", "docs://a", "docs://al", "other://a/b/c", ""] {
-            assert!(!wanted.watches(uri), "{uri}");
+            assert_eq!(wanted.watched(uri), None, "{uri}");
         }
     }
 }
