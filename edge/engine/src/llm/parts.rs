@@ -112,18 +112,23 @@ impl<'a> Walk<'a> {
                 put(&mut changed, elements, at, element);
             }
         }
+        // A long part is in two rows: what has to go of it is in its own text, and goes at once.
+        let mut all = Edits::new();
         for row in rows(elements) {
             for (at, edits) in self.row(&row) {
-                let now = changed.as_deref().unwrap_or(elements);
-                let Some(mut part) = now.get(at).cloned() else {
-                    continue;
-                };
-                let text = edited(text_of(&part).unwrap_or_default(), &edits);
-                if let Some(members) = part.as_object_mut() {
-                    members.insert(TEXT.to_owned(), text.into());
-                }
-                put(&mut changed, elements, at, part);
+                all.entry(at).or_default().extend(edits);
             }
+        }
+        for (at, edits) in all {
+            let now = changed.as_deref().unwrap_or(elements);
+            let Some(mut part) = now.get(at).cloned() else {
+                continue;
+            };
+            let text = edited(text_of(&part).unwrap_or_default(), &edits);
+            if let Some(members) = part.as_object_mut() {
+                members.insert(TEXT.to_owned(), text.into());
+            }
+            put(&mut changed, elements, at, part);
         }
         changed
     }
@@ -225,7 +230,7 @@ fn edited(text: &str, edits: &[(Range<usize>, String)]) -> String {
     for (range, with) in edits {
         new.push_str(text.get(from..range.start).unwrap_or_default());
         new.push_str(with);
-        from = range.end;
+        from = from.max(range.end);
     }
     new.push_str(text.get(from..).unwrap_or_default());
     new

@@ -48,6 +48,24 @@ fn a_secret_over_two_parts_of_a_prompt_does_not_go_out() {
 }
 
 #[test]
+fn a_long_part_may_end_one_secret_and_begin_another() {
+    let rules =
+        json!({"rules": [{"classes": ["aws_key"], "direction": "outbound", "action": "redact"}]});
+    let masked = scenario(&[], rules);
+    let between = "some words, ".repeat(1000);
+    let long = format!("UIOP234567 {between} AKIAQWERTY");
+    let texts = |texts: [&str; 3]| -> Value {
+        let parts = texts.map(|text| json!({"type": "text", "text": text}));
+        json!([{"role": "user", "content": parts}])
+    };
+    let asked = json!({"messages": texts(["it is AKIAQWERTY", &long, "UIOP234567 , so"])});
+    let permit = permit(&masked, &prompt(Api::Messages, asked));
+    let clean = format!(" {between} [AWS_KEY]");
+    let sent = permit.arguments().get("messages");
+    assert_eq!(sent, Some(&texts(["it is [AWS_KEY]", &clean, " , so"])));
+}
+
+#[test]
 fn a_secret_over_two_parts_of_an_answer_is_replaced() {
     let scenario = scenario(&[], json!({}));
     for (api, body, place) in [
