@@ -24,10 +24,41 @@ pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variabl
     // `@password`: a parameter of SQL, or what belongs to an object of Ruby's.
     let value = value.strip_prefix(b"@").unwrap_or(value);
     let opens = value.iter().position(|b| matches!(b, b'(' | b'['));
-    match opens.and_then(|opens| value.get(..opens)) {
-        Some(head) => head.iter().all(|b| is_path(*b)) && !(head.is_empty() && is_variable),
+    let parts = opens.and_then(|opens| value.split_at_checked(opens));
+    match parts {
+        Some((head, rest)) => {
+            let named = !is_variable && is_name(head);
+            let called = named || rest.len() == 1 || is_closed(text, end, rest);
+            let no_value = !(head.is_empty() && is_variable);
+            head.iter().all(|b| is_path(*b)) && called && no_value
+        }
         None => !is_variable && value.iter().all(|b| is_path(*b) && !b.is_ascii_digit()),
     }
+}
+
+/// Whether what stands before a bracket is called something in a program: passwords have digits.
+fn is_name(head: &[u8]) -> bool {
+    let plain = !head.iter().any(u8::is_ascii_digit);
+    let is_type = || std::str::from_utf8(head).is_ok_and(is_type);
+    !head.is_empty() && (plain || is_type())
+}
+
+/// Whether the brackets of what ends at `end` are closed in its line, or a text in quotation marks or another argument
+/// follows: `md5(salt + password)`. `opened`: from the first of them on.
+fn is_closed(text: Text<'_>, end: usize, opened: &[u8]) -> bool {
+    if is_quote(text.at(end)) || text.at(end) == b',' {
+        return true;
+    }
+    let line = text.bytes(end, text.run(end, FIRST_BYTES_MAX, |b| b != b'\n'));
+    let mut open = 0_usize;
+    opened.iter().chain(line).any(|b| {
+        match b {
+            b'(' | b'[' => open = open.saturating_add(1),
+            b')' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0
+    })
 }
 
 /// Most digits in the name of a type.
