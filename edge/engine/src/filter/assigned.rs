@@ -10,6 +10,8 @@ const VALUE_BYTES_MAX: usize = 2048;
 /// By so much of it a longer one without quotes is judged, in bytes. Where assignments follow each other without a blank
 /// (`token=token=…`), each of them reads what the next ones read again.
 const JUDGED_BYTES_MAX: usize = 128;
+/// Most blanks at the ends of a line, in bytes.
+const INDENT_BYTES_MAX: usize = 64;
 /// How far from a `sig` the other members of a shared access signature are looked for, in bytes.
 const SAS_BYTES_MAX: usize = 256;
 
@@ -22,6 +24,9 @@ pub(super) enum Site {
     Command,
     /// The name of a variable of the environment and an equals sign: `DB_PASSWORD=`.
     Variable,
+    /// Such a name at the beginning of its line, and a colon: `DB_PASSWORD: `, as settings in YAML have it. They have the
+    /// value alone in the rest of the line; a program has more there.
+    Setting,
 }
 
 /// The secret that is assigned at `at`, where a `:` or `=` stands.
@@ -43,17 +48,31 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
     let site = match joined {
         true if is_variable(name) => Site::Variable,
         true if name.starts_with("--") => Site::Command,
+        _ if name_end == at && is_variable(name) && begins_line(text, name_start) => Site::Setting,
         _ => Site::Code,
     };
+    let compared = text.bytes(at, at.saturating_add(2)) == b"==";
     // `:=`, `==`, `=>`
     if matches!(text.at(from), b'=' | b'>') {
         from = from.saturating_add(1);
     }
     let value_at = text.run(from, 8, |b| matches!(b, b' ' | b'\t' | b'*'));
     value(text, value_at, kind, site).or_else(|| {
-        let value_at = code::otherwise(text, value_at)?;
+        let value_at = code::otherwise(text, value_at).filter(|_| !compared)?;
         value(text, value_at, kind, Site::Code)
     })
+}
+
+/// Whether nothing stands before `at` in its line but what begins an element of a list.
+fn begins_line(text: Text<'_>, at: usize) -> bool {
+    let start = text.run_back(at, INDENT_BYTES_MAX, |b| matches!(b, b' ' | b'\t' | b'-'));
+    matches!(text.before(start), b'\n' | 0)
+}
+
+/// Whether nothing stands behind `at` in its line but a comment.
+fn ends_line(text: Text<'_>, at: usize) -> bool {
+    let next = text.run(at, INDENT_BYTES_MAX, |b| matches!(b, b' ' | b'\t'));
+    matches!(text.at(next), b'\r' | b'\n' | b'#' | 0)
 }
 
 /// The whole text as the value of the member that is named by its key.
@@ -109,7 +128,8 @@ pub(super) fn value(
     let is_password = matches!(kind, Kind::Password | Kind::Connection);
     let in_connection = |end: usize| is_password && in_connection_string(text, at, end);
     let is_code = |end: usize| {
-        let is_variable = site == Site::Variable;
+        let is_setting = site == Site::Setting && ends_line(text, end);
+        let is_variable = site == Site::Variable || is_setting;
         let is_type = || kind == Kind::Key && !is_variable && code::is_type(text.slice(start, end));
         !quoted
             && site != Site::Command
@@ -494,6 +514,17 @@ mod tests {
                 Some("Zx81qLmP09aBcD77"),
             ),
             ("DB_PASSWORD=correcthorse", Some("correcthorse")),
+            (
+                "env:\n  DB_PASSWORD: CorrectHorse\n  X: y",
+                Some("CorrectHorse"),
+            ),
+            ("- DB_PASSWORD: CorrectHorse # x", Some("CorrectHorse")),
+            ("DB_PASSWORD: correcthorse", None),
+            ("DB_PASSWORD: hashedPassword,", None),
+            ("DB_PASSWORD: hashedPassword + pepper", None),
+            ("{ DB_PASSWORD: hashedPassword", None),
+            ("DB_PASSWORD: get_password()", None),
+            ("dbPassword: hashedPassword\n", None),
             ("DB_PASSWORD=changethis", None),
             ("DB_PASSWORD=get_password()", None),
             ("DB_PASSWORD=xK9(mQ2vL7", Some("xK9(mQ2vL7")),
@@ -543,6 +574,11 @@ mod tests {
                 Some("Zx81qLmP09aBcD77"),
             ),
             ("token: undefined, name: a || 'Zx81qLmP09aBcD77'", None),
+            ("password = get(user) or \"hunter22\"", Some("hunter22")),
+            ("password = get(a + b)  or \"hunter22\"", Some("hunter22")),
+            ("Password: leave empty or \"anonymous\"", None),
+            ("if password == old or \"simple\" in rules:", None),
+            ("password === confirm || \"mismatch\"", None),
             ("version: 1.22.333-rc4", None),
             (
                 "//registry.npmjs.org/:_authToken=743b294a-cd03-11ec-9d64-0242ac120002",

@@ -155,16 +155,30 @@ fn behind_name(text: Text<'_>, end: usize) -> Option<Kind> {
     kind_of(name)
 }
 
-/// Where the value begins that is taken if what stands at `at` is missing: `process.env.X || "…"`.
+/// Where the value begins that is taken if what stands at `at` is missing: `process.env.X || "…"`. What has blanks outside
+/// of brackets before it is a sentence, or says something else of the two.
 pub(super) fn otherwise(text: Text<'_>, at: usize) -> Option<usize> {
     let inside = |b: u8| !matches!(b, b'\n' | b';' | b',' | b'{' | b'}');
     let end = text.run(at, FIRST_BYTES_MAX, inside);
     let first = text.bytes(at, end);
-    let sign = [&b" || "[..], b" ?? ", b" or "]
+    let (found, sign) = [&b" || "[..], b" ?? ", b" or "]
         .into_iter()
-        .find_map(|sign| {
-            memchr::memmem::find(first, sign).map(|found| found.saturating_add(sign.len()))
-        })?;
-    let value = text.run(at.saturating_add(sign), 4, |b| b == b' ');
-    (!is_quote(text.at(at)) && is_quote(text.at(value))).then_some(value)
+        .find_map(|sign| memchr::memmem::find(first, sign).map(|found| (found, sign)))?;
+    let is_one = first.get(..found).is_some_and(is_one);
+    let behind = at.saturating_add(found).saturating_add(sign.len());
+    let value = text.run(behind, 4, |b| b == b' ');
+    (is_one && !is_quote(text.at(at)) && is_quote(text.at(value))).then_some(value)
+}
+
+/// Whether an expression is one in itself: no blank stands in it outside of brackets.
+fn is_one(first: &[u8]) -> bool {
+    let mut open = 0_usize;
+    first.trim_ascii_end().iter().all(|b| {
+        match b {
+            b'(' | b'[' => open = open.saturating_add(1),
+            b')' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > 0 || *b != b' '
+    })
 }
