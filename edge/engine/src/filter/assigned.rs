@@ -125,7 +125,7 @@ pub(super) fn value(
     };
     let mut end = text.run(start, JUDGED_BYTES_MAX, |b| !stop(b));
     let is_long = end.saturating_sub(start) >= JUDGED_BYTES_MAX;
-    let is_password = matches!(kind, Kind::Password | Kind::Connection);
+    let is_password = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
     let in_connection = |end: usize| is_password && in_connection_string(text, at, end);
     let is_code = |end: usize| {
         let is_setting = site == Site::Setting && ends_line(text, end);
@@ -171,7 +171,7 @@ pub(super) fn value(
 
 fn class_of(kind: Kind) -> Class {
     match kind {
-        Kind::Password | Kind::Key => Class::GenericSecret,
+        Kind::Password | Kind::Pass | Kind::Key => Class::GenericSecret,
         Kind::Aws => Class::AwsKey,
         Kind::Azure => Class::AzureKey,
         Kind::Connection => Class::ConnectionString,
@@ -388,6 +388,7 @@ fn is_small(value: &str) -> bool {
 
 fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
     let bytes = value.as_bytes();
+    let words = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.');
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
     let others = bytes.len().saturating_sub(digits).saturating_sub(letters);
@@ -398,10 +399,11 @@ fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
         Kind::Aws => bytes.len() == 40 && entropy(bytes) >= 3.5,
         Kind::Npm => bytes.len() >= 20 && entropy(bytes) >= 2.9,
         Kind::Azure => bytes.len() >= 40 && entropy(bytes) >= 3.5,
-        Kind::Password | Kind::Connection if quoted => {
+        Kind::Pass if letters == 0 || bytes.iter().all(words) => false,
+        Kind::Password | Kind::Pass | Kind::Connection if quoted => {
             bytes.len() >= 4 && (mixed || bytes.len() >= 6) && !value.contains(' ')
         }
-        Kind::Password | Kind::Connection => {
+        Kind::Password | Kind::Pass | Kind::Connection => {
             bytes.len() >= 6 && mixed && plain_word(value).is_none()
         }
         Kind::Key => {
@@ -435,7 +437,7 @@ fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
     match kind {
         Kind::Password if !quoted && is_small(value) => Confidence::Medium,
         Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
-        Kind::Password if quoted || random() >= 2.8 => Confidence::High,
+        Kind::Password | Kind::Pass if quoted || random() >= 2.8 => Confidence::High,
         Kind::Key if value.len() >= 16 && random() >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
     }
@@ -543,6 +545,11 @@ mod tests {
             ("password = sha256(\n  word)", None),
             ("SMTP_PASS=s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             ("EMAIL_PASS=s3cr3t-Pa55", Some("s3cr3t-Pa55")),
+            ("\"emailPass\": \"hunter22\"", Some("hunter22")),
+            ("\"quality_gate_pass\": \"approved\"", None),
+            ("\"quality_gate_pass\": \"auto-approved\"", None),
+            ("\"low_pass\": \"butterworth4\"", None),
+            ("mainRenderPass = \"forward2\"", None),
             ("MYSQL_PASS: s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             (
                 "Server=db;User Id=sa;Password=CorrectHorse;",
