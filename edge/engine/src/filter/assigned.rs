@@ -108,9 +108,12 @@ pub(super) fn value(
     if quoted {
         start = opened.saturating_add(1);
     }
+    // Behind them a key stands as it is.
+    let mut proves = false;
     for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
         if text.from(start).starts_with(scheme) {
             start = start.saturating_add(scheme.len());
+            proves = kind == Kind::Key && !scheme.eq_ignore_ascii_case("token ");
         }
     }
     let stop = |b: u8| match quoted {
@@ -132,8 +135,9 @@ pub(super) fn value(
         let is_variable = site == Site::Variable || is_setting;
         let is_type = || kind == Kind::Key && !is_variable && code::is_type(text.slice(start, end));
         !quoted
+            && !proves
             && site != Site::Command
-            && (code::is_expression(text, start, end, is_variable) || is_type())
+            && (code::is_expression(text, start, end, kind, is_variable) || is_type())
             && !in_connection(end)
     };
     let is_secret = |end: usize| {
@@ -503,6 +507,20 @@ mod tests {
             ("token: OAuth2TokenResponse", None),
             ("token = oauth2Client.credentials.accessToken", None),
             ("token = Zx81qLmP09aBcD77tR4w", Some("Zx81qLmP09aBcD77tR4w")),
+            ("token = QwErTyUiOpAsDfGhJkLz", Some("QwErTyUiOpAsDfGhJkLz")),
+            ("api_secret: Supersecretkey123", Some("Supersecretkey123")),
+            (
+                "Authorization: Bearer CorrectHorseBatteryStaple",
+                Some("CorrectHorseBatteryStaple"),
+            ),
+            ("token = req.ctx.cfg.db.apiKeyId", None),
+            ("token = req.ctx2.cfg.db.apiKeyId", None),
+            ("token = correctHorseBatteryStaple", None),
+            ("password: Pa$$word", Some("Pa$$word")),
+            ("password: Sum!mer$Time", Some("Sum!mer$Time")),
+            ("password = user?.login!.password", None),
+            ("password = $user.password", None),
+            ("password: !GetAtt Db.Password", None),
             ("\"Authorization\": \"Bearer {access_token_v2}\"", None),
             ("url = f'/x?token={access_token_v2}'", None),
             ("'password' => 'required|string|min:8'", None),
@@ -531,6 +549,7 @@ mod tests {
             ("DB_PASSWORD=get_password()", None),
             ("DB_PASSWORD=xK9(mQ2vL7", Some("xK9(mQ2vL7")),
             ("DB_PASSWORD=Hunter(4821x", Some("Hunter(4821x")),
+            ("[\"DB_PASSWORD=xK9(mQ2vL7\"]", Some("xK9(mQ2vL7")),
             ("password: aB3[xY9!k", Some("aB3[xY9!k")),
             ("password = Tr0ub4dor(3x", Some("Tr0ub4dor(3x")),
             (

@@ -13,8 +13,16 @@ const FIRST_BYTES_MAX: usize = 96;
 const TYPES: [&str; 6] = ["string", "String", "*string", "[]byte", "str", "text"];
 
 /// Whether what stands in `start..end` without quotation marks is an expression: a call, an element, a field, a variable.
-/// `is_variable`: it is the value of a variable of the environment, where words are no variables.
-pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variable: bool) -> bool {
+/// `is_variable`: it is the value of a variable of the environment, where words are no variables. By its `kind` it may be
+/// a key that machines made, which has letters alone now and then.
+pub(super) fn is_expression(
+    text: Text<'_>,
+    start: usize,
+    end: usize,
+    kind: Kind,
+    is_variable: bool,
+) -> bool {
+    let chosen = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
     let value = text.bytes(start, end);
     // `user->password`: the value was taken to end at its sign.
     let value = match (text.at(end), value.split_last()) {
@@ -30,9 +38,12 @@ pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variabl
             let named = !is_variable && is_name(head);
             let called = named || rest.len() == 1 || is_closed(text, end, rest);
             let no_value = !(head.is_empty() && is_variable);
-            head.iter().all(|b| is_path(*b)) && called && no_value
+            is_path(head) && called && no_value
         }
-        None => !is_variable && value.iter().all(|b| is_path(*b) && !b.is_ascii_digit()),
+        None => {
+            let has_digit = value.iter().any(u8::is_ascii_digit);
+            !is_variable && !has_digit && is_path(value) && (chosen || is_orderly(value))
+        }
     }
 }
 
@@ -43,46 +54,49 @@ fn is_name(head: &[u8]) -> bool {
     !head.is_empty() && (plain || is_type())
 }
 
-/// Whether the brackets of what ends at `end` are closed in its line, or a text in quotation marks or another argument
-/// follows: `md5(salt + password)`. `opened`: from the first of them on.
+/// Whether the bracket that `opened` begins with is closed in the line of what ends at `end`, or another argument follows:
+/// `md5(salt + password)`.
 fn is_closed(text: Text<'_>, end: usize, opened: &[u8]) -> bool {
-    if is_quote(text.at(end)) || text.at(end) == b',' {
-        return true;
-    }
+    let round = opened.first() == Some(&b'(');
+    let (opens, closes) = if round { (b'(', b')') } else { (b'[', b']') };
     let line = text.bytes(end, text.run(end, FIRST_BYTES_MAX, |b| b != b'\n'));
     let mut open = 0_usize;
-    opened.iter().chain(line).any(|b| {
-        match b {
-            b'(' | b'[' => open = open.saturating_add(1),
-            b')' | b']' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open == 0
-    })
+    let mut all = opened.iter().chain(line);
+    text.at(end) == b','
+        || all.any(|b| {
+            open = open.saturating_add(usize::from(*b == opens));
+            open = open.saturating_sub(usize::from(*b == closes));
+            open == 0
+        })
 }
 
 /// Most digits in the name of a type.
 const TYPE_DIGITS_MAX: usize = 3;
 
 /// Whether a value without quotation marks is the name of a type or the path to a field that has a digit in it:
-/// `OAuth2TokenResponse`. A key that machines made turns from one kind of character to another far more often.
+/// `OAuth2TokenResponse`.
 pub(super) fn is_type(value: &str) -> bool {
     let bytes = value.as_bytes();
-    let next = bytes.iter().skip(1);
-    let turns = bytes
-        .iter()
-        .zip(next)
-        .filter(|(a, b)| kind(**a) != kind(**b))
-        .count();
     let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
-    let humps = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    let later = bytes.iter().skip(1).any(u8::is_ascii_uppercase);
+    let humps = later && count(u8::is_ascii_lowercase) > 0;
     let parts = humps || bytes.contains(&b'.');
     bytes.first().is_some_and(u8::is_ascii_alphabetic)
-        && bytes.iter().all(|b| is_path(*b))
+        && is_path(bytes)
         && !bytes.iter().all(u8::is_ascii_hexdigit)
         && count(u8::is_ascii_digit) <= TYPE_DIGITS_MAX
         && parts
-        && turns.saturating_mul(3) <= bytes.len()
+        && is_orderly(bytes)
+}
+
+/// Whether the letters and digits of a path are put together by people. A key that machines made turns from one kind of
+/// character to another far more often.
+fn is_orderly(path: &[u8]) -> bool {
+    let pairs = path.iter().zip(path.iter().skip(1));
+    let turns = pairs
+        .filter(|(a, b)| alnum(**a) && alnum(**b) && kind(**a) != kind(**b))
+        .count();
+    turns.saturating_mul(3) <= path.len()
 }
 
 /// Kinds of characters.
@@ -95,9 +109,18 @@ fn kind(b: u8) -> u8 {
     }
 }
 
-/// Of the path to a variable, a field or a function.
-fn is_path(b: u8) -> bool {
-    alnum(b) || matches!(b, b'_' | b'.' | b'$' | b':' | b'?' | b'!')
+/// Whether these are names with what leads from one to the next: the path to a variable, a field or a function. Signs that
+/// passwords have, too, stand in it where a program has them: `$user?.login!.name`, `!Ref`.
+fn is_path(bytes: &[u8]) -> bool {
+    let before = std::iter::once(b'.').chain(bytes.iter().copied());
+    let behind = bytes.iter().skip(1).copied().chain([b'.']);
+    let mut around = bytes.iter().zip(before.zip(behind)).enumerate();
+    around.all(|(at, (b, (before, behind)))| match b {
+        b'$' => matches!(before, b'.' | b':' | b'$'),
+        b'!' if at == 0 => true,
+        b'?' | b'!' => matches!(behind, b'.' | b'?' | b'!'),
+        b => alnum(*b) || matches!(b, b'_' | b'.' | b':'),
+    })
 }
 
 fn is_quote(b: u8) -> bool {
