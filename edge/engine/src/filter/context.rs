@@ -1,7 +1,7 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
 use super::text::Text;
-use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING};
+use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING, WHOLE};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -137,7 +137,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
             let spoken = move |word: &&'static str| Spoken {
                 word: word.as_bytes(),
-                whole: false,
+                whole: WHOLE.contains(word),
                 with_ids,
                 said: Said::of(bit(at)),
             };
