@@ -376,11 +376,16 @@ const TO_BE_FILLED: [&str; 11] = [
     "sample",
 ];
 
+/// How a password is asked for, and whether there is one.
+const HOW: [&str; 5] = ["always", "disabled", "enabled", "never", "prompt"];
+
 /// Whether a password in a file of settings is one of words: nobody has a word there that is not meant as it stands.
 fn is_words(value: &str, kind: Kind) -> bool {
     kind == Kind::Password
         && value.len() >= 6
         && is_small(value)
+        && !value.contains('.')
+        && !HOW.contains(&value)
         && !TO_BE_FILLED.iter().any(|word| value.contains(word))
 }
 
@@ -546,6 +551,8 @@ mod tests {
             ("DB_PASSWORD: get_password()", None),
             ("dbPassword: hashedPassword\n", None),
             ("DB_PASSWORD=changethis", None),
+            ("DB_PASSWORD=prompt", None),
+            ("DB_PASSWORD=vault.database.password", None),
             ("DB_PASSWORD=get_password()", None),
             ("DB_PASSWORD=xK9(mQ2vL7", Some("xK9(mQ2vL7")),
             ("DB_PASSWORD=Hunter(4821x", Some("Hunter(4821x")),
