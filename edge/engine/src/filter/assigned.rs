@@ -10,6 +10,8 @@ const VALUE_BYTES_MAX: usize = 2048;
 /// By so much of it a longer one without quotes is judged, in bytes. Where assignments follow each other without a blank
 /// (`token=token=…`), each of them reads what the next ones read again.
 const JUDGED_BYTES_MAX: usize = 128;
+/// Most blanks at the ends of a line, in bytes.
+const INDENT_BYTES_MAX: usize = 64;
 /// How far from a `sig` the other members of a shared access signature are looked for, in bytes.
 const SAS_BYTES_MAX: usize = 256;
 
@@ -22,6 +24,9 @@ pub(super) enum Site {
     Command,
     /// The name of a variable of the environment and an equals sign: `DB_PASSWORD=`.
     Variable,
+    /// Such a name at the beginning of its line, and a colon: `DB_PASSWORD: `, as settings in YAML have it. They have the
+    /// value alone in the rest of the line; a program has more there.
+    Setting,
 }
 
 /// The secret that is assigned at `at`, where a `:` or `=` stands.
@@ -43,17 +48,31 @@ pub(super) fn assigned(text: Text<'_>, at: usize) -> Option<(usize, usize, Class
     let site = match joined {
         true if is_variable(name) => Site::Variable,
         true if name.starts_with("--") => Site::Command,
+        _ if name_end == at && is_variable(name) && begins_line(text, name_start) => Site::Setting,
         _ => Site::Code,
     };
+    let compared = text.bytes(at, at.saturating_add(2)) == b"==";
     // `:=`, `==`, `=>`
     if matches!(text.at(from), b'=' | b'>') {
         from = from.saturating_add(1);
     }
     let value_at = text.run(from, 8, |b| matches!(b, b' ' | b'\t' | b'*'));
     value(text, value_at, kind, site).or_else(|| {
-        let value_at = code::otherwise(text, value_at)?;
+        let value_at = code::otherwise(text, value_at).filter(|_| !compared)?;
         value(text, value_at, kind, Site::Code)
     })
+}
+
+/// Whether nothing stands before `at` in its line but what begins an element of a list.
+fn begins_line(text: Text<'_>, at: usize) -> bool {
+    let start = text.run_back(at, INDENT_BYTES_MAX, |b| matches!(b, b' ' | b'\t' | b'-'));
+    matches!(text.before(start), b'\n' | 0)
+}
+
+/// Whether nothing stands behind `at` in its line but a comment.
+fn ends_line(text: Text<'_>, at: usize) -> bool {
+    let next = text.run(at, INDENT_BYTES_MAX, |b| matches!(b, b' ' | b'\t'));
+    matches!(text.at(next), b'\r' | b'\n' | b'#' | 0)
 }
 
 /// The whole text as the value of the member that is named by its key.
@@ -89,9 +108,12 @@ pub(super) fn value(
     if quoted {
         start = opened.saturating_add(1);
     }
+    // Behind them a key stands as it is.
+    let mut proves = false;
     for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
         if text.from(start).starts_with(scheme) {
             start = start.saturating_add(scheme.len());
+            proves = kind == Kind::Key && !scheme.eq_ignore_ascii_case("token ");
         }
     }
     let stop = |b: u8| match quoted {
@@ -106,14 +128,16 @@ pub(super) fn value(
     };
     let mut end = text.run(start, JUDGED_BYTES_MAX, |b| !stop(b));
     let is_long = end.saturating_sub(start) >= JUDGED_BYTES_MAX;
-    let is_password = matches!(kind, Kind::Password | Kind::Connection);
+    let is_password = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
     let in_connection = |end: usize| is_password && in_connection_string(text, at, end);
     let is_code = |end: usize| {
-        let is_variable = site == Site::Variable;
+        let is_setting = site == Site::Setting && ends_line(text, end);
+        let is_variable = site == Site::Variable || is_setting;
         let is_type = || kind == Kind::Key && !is_variable && code::is_type(text.slice(start, end));
         !quoted
+            && !proves
             && site != Site::Command
-            && (code::is_expression(text, start, end, is_variable) || is_type())
+            && (code::is_expression(text, start, end, kind, is_variable) || is_type())
             && !in_connection(end)
     };
     let is_secret = |end: usize| {
@@ -151,7 +175,7 @@ pub(super) fn value(
 
 fn class_of(kind: Kind) -> Class {
     match kind {
-        Kind::Password | Kind::Key => Class::GenericSecret,
+        Kind::Password | Kind::Pass | Kind::Key => Class::GenericSecret,
         Kind::Aws => Class::AwsKey,
         Kind::Azure => Class::AzureKey,
         Kind::Connection => Class::ConnectionString,
@@ -352,11 +376,16 @@ const TO_BE_FILLED: [&str; 11] = [
     "sample",
 ];
 
+/// How a password is asked for, and whether there is one.
+const HOW: [&str; 5] = ["always", "disabled", "enabled", "never", "prompt"];
+
 /// Whether a password in a file of settings is one of words: nobody has a word there that is not meant as it stands.
 fn is_words(value: &str, kind: Kind) -> bool {
     kind == Kind::Password
         && value.len() >= 6
         && is_small(value)
+        && !value.contains('.')
+        && !HOW.contains(&value)
         && !TO_BE_FILLED.iter().any(|word| value.contains(word))
 }
 
@@ -368,6 +397,7 @@ fn is_small(value: &str) -> bool {
 
 fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
     let bytes = value.as_bytes();
+    let words = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.');
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
     let others = bytes.len().saturating_sub(digits).saturating_sub(letters);
@@ -378,10 +408,11 @@ fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
         Kind::Aws => bytes.len() == 40 && entropy(bytes) >= 3.5,
         Kind::Npm => bytes.len() >= 20 && entropy(bytes) >= 2.9,
         Kind::Azure => bytes.len() >= 40 && entropy(bytes) >= 3.5,
-        Kind::Password | Kind::Connection if quoted => {
+        Kind::Pass if letters == 0 || bytes.iter().all(words) => false,
+        Kind::Password | Kind::Pass | Kind::Connection if quoted => {
             bytes.len() >= 4 && (mixed || bytes.len() >= 6) && !value.contains(' ')
         }
-        Kind::Password | Kind::Connection => {
+        Kind::Password | Kind::Pass | Kind::Connection => {
             bytes.len() >= 6 && mixed && plain_word(value).is_none()
         }
         Kind::Key => {
@@ -415,7 +446,7 @@ fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
     match kind {
         Kind::Password if !quoted && is_small(value) => Confidence::Medium,
         Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
-        Kind::Password if quoted || random() >= 2.8 => Confidence::High,
+        Kind::Password | Kind::Pass if quoted || random() >= 2.8 => Confidence::High,
         Kind::Key if value.len() >= 16 && random() >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
     }
@@ -481,6 +512,20 @@ mod tests {
             ("token: OAuth2TokenResponse", None),
             ("token = oauth2Client.credentials.accessToken", None),
             ("token = Zx81qLmP09aBcD77tR4w", Some("Zx81qLmP09aBcD77tR4w")),
+            ("token = QwErTyUiOpAsDfGhJkLz", Some("QwErTyUiOpAsDfGhJkLz")),
+            ("api_secret: Supersecretkey123", Some("Supersecretkey123")),
+            (
+                "Authorization: Bearer CorrectHorseBatteryStaple",
+                Some("CorrectHorseBatteryStaple"),
+            ),
+            ("token = req.ctx.cfg.db.apiKeyId", None),
+            ("token = req.ctx2.cfg.db.apiKeyId", None),
+            ("token = correctHorseBatteryStaple", None),
+            ("password: Pa$$word", Some("Pa$$word")),
+            ("password: Sum!mer$Time", Some("Sum!mer$Time")),
+            ("password = user?.login!.password", None),
+            ("password = $user.password", None),
+            ("password: !GetAtt Db.Password", None),
             ("\"Authorization\": \"Bearer {access_token_v2}\"", None),
             ("url = f'/x?token={access_token_v2}'", None),
             ("'password' => 'required|string|min:8'", None),
@@ -494,10 +539,43 @@ mod tests {
                 Some("Zx81qLmP09aBcD77"),
             ),
             ("DB_PASSWORD=correcthorse", Some("correcthorse")),
+            (
+                "env:\n  DB_PASSWORD: CorrectHorse\n  X: y",
+                Some("CorrectHorse"),
+            ),
+            ("- DB_PASSWORD: CorrectHorse # x", Some("CorrectHorse")),
+            ("DB_PASSWORD: correcthorse", None),
+            ("DB_PASSWORD: hashedPassword,", None),
+            ("DB_PASSWORD: hashedPassword + pepper", None),
+            ("{ DB_PASSWORD: hashedPassword", None),
+            ("DB_PASSWORD: get_password()", None),
+            ("dbPassword: hashedPassword\n", None),
             ("DB_PASSWORD=changethis", None),
+            ("DB_PASSWORD=prompt", None),
+            ("DB_PASSWORD=vault.database.password", None),
             ("DB_PASSWORD=get_password()", None),
+            ("DB_PASSWORD=xK9(mQ2vL7", Some("xK9(mQ2vL7")),
+            ("DB_PASSWORD=Hunter(4821x", Some("Hunter(4821x")),
+            ("[\"DB_PASSWORD=xK9(mQ2vL7\"]", Some("xK9(mQ2vL7")),
+            ("password: aB3[xY9!k", Some("aB3[xY9!k")),
+            ("password = Tr0ub4dor(3x", Some("Tr0ub4dor(3x")),
+            (
+                "password = Tr0ub4dor(3x (the new one)",
+                Some("Tr0ub4dor(3x"),
+            ),
+            ("password: (xK9mQ2v", Some("(xK9mQ2v")),
+            ("password: (optional)", None),
+            ("password = md5(salt + str(word))", None),
+            ("password = md5(salt2, word)", None),
+            ("password = base64Encode(user +\n  word)", None),
+            ("password = sha256(\n  word)", None),
             ("SMTP_PASS=s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             ("EMAIL_PASS=s3cr3t-Pa55", Some("s3cr3t-Pa55")),
+            ("\"emailPass\": \"hunter22\"", Some("hunter22")),
+            ("\"quality_gate_pass\": \"approved\"", None),
+            ("\"quality_gate_pass\": \"auto-approved\"", None),
+            ("\"low_pass\": \"butterworth4\"", None),
+            ("mainRenderPass = \"forward2\"", None),
             ("MYSQL_PASS: s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             (
                 "Server=db;User Id=sa;Password=CorrectHorse;",
@@ -529,6 +607,11 @@ mod tests {
                 Some("Zx81qLmP09aBcD77"),
             ),
             ("token: undefined, name: a || 'Zx81qLmP09aBcD77'", None),
+            ("password = get(user) or \"hunter22\"", Some("hunter22")),
+            ("password = get(a + b)  or \"hunter22\"", Some("hunter22")),
+            ("Password: leave empty or \"anonymous\"", None),
+            ("if password == old or \"simple\" in rules:", None),
+            ("password === confirm || \"mismatch\"", None),
             ("version: 1.22.333-rc4", None),
             (
                 "//registry.npmjs.org/:_authToken=743b294a-cd03-11ec-9d64-0242ac120002",

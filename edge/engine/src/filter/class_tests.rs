@@ -47,6 +47,15 @@ fn samples(class: ContentClass) -> Samples {
                 "contact_id: 4012345678",
                 "{\"mobile_app_id\": 4012345678}",
                 "see 138 1234 5678 now",
+                "Phys. Rev. E 73, 056101 (2006)",
+                "contact us, 2549 (2004) 12",
+                "PNAS 107, 10815-20 (2010)",
+                "Boston, MA  02110-1301 USA",
+                "an officer in 4155 2671",
+                "call 47.6205,-122.3493 now",
+                "contact: 2020-2023",
+                "call 4155. 2671 is",
+                "ABN 14 085 537 097",
             ],
         },
         ContentClass::Iban => Samples {
@@ -166,6 +175,7 @@ fn samples(class: ContentClass) -> Samples {
                 "the number 2341 2341 2347 on file",
                 "Aadhaar 2341 2341 234",
                 "uid: 100123456789",
+                "Aadhaar card, mobile +910361481106",
             ],
         },
         ContentClass::BrCpf => Samples {

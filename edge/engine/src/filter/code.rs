@@ -13,8 +13,16 @@ const FIRST_BYTES_MAX: usize = 96;
 const TYPES: [&str; 6] = ["string", "String", "*string", "[]byte", "str", "text"];
 
 /// Whether what stands in `start..end` without quotation marks is an expression: a call, an element, a field, a variable.
-/// `is_variable`: it is the value of a variable of the environment, where words are no variables.
-pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variable: bool) -> bool {
+/// `is_variable`: it is the value of a variable of the environment, where words are no variables. By its `kind` it may be
+/// a key that machines made, which has letters alone now and then.
+pub(super) fn is_expression(
+    text: Text<'_>,
+    start: usize,
+    end: usize,
+    kind: Kind,
+    is_variable: bool,
+) -> bool {
+    let chosen = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
     let value = text.bytes(start, end);
     // `user->password`: the value was taken to end at its sign.
     let value = match (text.at(end), value.split_last()) {
@@ -24,34 +32,71 @@ pub(super) fn is_expression(text: Text<'_>, start: usize, end: usize, is_variabl
     // `@password`: a parameter of SQL, or what belongs to an object of Ruby's.
     let value = value.strip_prefix(b"@").unwrap_or(value);
     let opens = value.iter().position(|b| matches!(b, b'(' | b'['));
-    match opens.and_then(|opens| value.get(..opens)) {
-        Some(head) => head.iter().all(|b| is_path(*b)) && !(head.is_empty() && is_variable),
-        None => !is_variable && value.iter().all(|b| is_path(*b) && !b.is_ascii_digit()),
+    let parts = opens.and_then(|opens| value.split_at_checked(opens));
+    match parts {
+        Some((head, rest)) => {
+            let named = !is_variable && is_name(head);
+            let called = named || rest.len() == 1 || is_closed(text, end, rest);
+            let no_value = !(head.is_empty() && is_variable);
+            is_path(head) && called && no_value
+        }
+        None => {
+            let has_digit = value.iter().any(u8::is_ascii_digit);
+            !is_variable && !has_digit && is_path(value) && (chosen || is_orderly(value))
+        }
     }
+}
+
+/// Whether what stands before a bracket is called something in a program: passwords have digits.
+fn is_name(head: &[u8]) -> bool {
+    let plain = !head.iter().any(u8::is_ascii_digit);
+    let is_type = || std::str::from_utf8(head).is_ok_and(is_type);
+    !head.is_empty() && (plain || is_type())
+}
+
+/// Whether the bracket that `opened` begins with is closed in the line of what ends at `end`, or another argument follows:
+/// `md5(salt + password)`.
+fn is_closed(text: Text<'_>, end: usize, opened: &[u8]) -> bool {
+    let round = opened.first() == Some(&b'(');
+    let (opens, closes) = if round { (b'(', b')') } else { (b'[', b']') };
+    let line = text.bytes(end, text.run(end, FIRST_BYTES_MAX, |b| b != b'\n'));
+    let mut open = 0_usize;
+    let mut all = opened.iter().chain(line);
+    text.at(end) == b','
+        || all.any(|b| {
+            open = open.saturating_add(usize::from(*b == opens));
+            open = open.saturating_sub(usize::from(*b == closes));
+            open == 0
+        })
 }
 
 /// Most digits in the name of a type.
 const TYPE_DIGITS_MAX: usize = 3;
 
 /// Whether a value without quotation marks is the name of a type or the path to a field that has a digit in it:
-/// `OAuth2TokenResponse`. A key that machines made turns from one kind of character to another far more often.
+/// `OAuth2TokenResponse`.
 pub(super) fn is_type(value: &str) -> bool {
     let bytes = value.as_bytes();
-    let next = bytes.iter().skip(1);
-    let turns = bytes
-        .iter()
-        .zip(next)
-        .filter(|(a, b)| kind(**a) != kind(**b))
-        .count();
     let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
-    let humps = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    let later = bytes.iter().skip(1).any(u8::is_ascii_uppercase);
+    let humps = later && count(u8::is_ascii_lowercase) > 0;
     let parts = humps || bytes.contains(&b'.');
     bytes.first().is_some_and(u8::is_ascii_alphabetic)
-        && bytes.iter().all(|b| is_path(*b))
+        && is_path(bytes)
         && !bytes.iter().all(u8::is_ascii_hexdigit)
         && count(u8::is_ascii_digit) <= TYPE_DIGITS_MAX
         && parts
-        && turns.saturating_mul(3) <= bytes.len()
+        && is_orderly(bytes)
+}
+
+/// Whether the letters and digits of a path are put together by people. A key that machines made turns from one kind of
+/// character to another far more often.
+fn is_orderly(path: &[u8]) -> bool {
+    let pairs = path.iter().zip(path.iter().skip(1));
+    let turns = pairs
+        .filter(|(a, b)| alnum(**a) && alnum(**b) && kind(**a) != kind(**b))
+        .count();
+    turns.saturating_mul(3) <= path.len()
 }
 
 /// Kinds of characters.
@@ -64,9 +109,18 @@ fn kind(b: u8) -> u8 {
     }
 }
 
-/// Of the path to a variable, a field or a function.
-fn is_path(b: u8) -> bool {
-    alnum(b) || matches!(b, b'_' | b'.' | b'$' | b':' | b'?' | b'!')
+/// Whether these are names with what leads from one to the next: the path to a variable, a field or a function. Signs that
+/// passwords have, too, stand in it where a program has them: `$user?.login!.name`, `!Ref`.
+fn is_path(bytes: &[u8]) -> bool {
+    let before = std::iter::once(b'.').chain(bytes.iter().copied());
+    let behind = bytes.iter().skip(1).copied().chain([b'.']);
+    let mut around = bytes.iter().zip(before.zip(behind)).enumerate();
+    around.all(|(at, (b, (before, behind)))| match b {
+        b'$' => matches!(before, b'.' | b':' | b'$'),
+        b'!' if at == 0 => true,
+        b'?' | b'!' => matches!(behind, b'.' | b'?' | b'!'),
+        b => alnum(*b) || matches!(b, b'_' | b'.' | b':'),
+    })
 }
 
 fn is_quote(b: u8) -> bool {
@@ -124,16 +178,30 @@ fn behind_name(text: Text<'_>, end: usize) -> Option<Kind> {
     kind_of(name)
 }
 
-/// Where the value begins that is taken if what stands at `at` is missing: `process.env.X || "…"`.
+/// Where the value begins that is taken if what stands at `at` is missing: `process.env.X || "…"`. What has blanks outside
+/// of brackets before it is a sentence, or says something else of the two.
 pub(super) fn otherwise(text: Text<'_>, at: usize) -> Option<usize> {
     let inside = |b: u8| !matches!(b, b'\n' | b';' | b',' | b'{' | b'}');
     let end = text.run(at, FIRST_BYTES_MAX, inside);
     let first = text.bytes(at, end);
-    let sign = [&b" || "[..], b" ?? ", b" or "]
+    let (found, sign) = [&b" || "[..], b" ?? ", b" or "]
         .into_iter()
-        .find_map(|sign| {
-            memchr::memmem::find(first, sign).map(|found| found.saturating_add(sign.len()))
-        })?;
-    let value = text.run(at.saturating_add(sign), 4, |b| b == b' ');
-    (!is_quote(text.at(at)) && is_quote(text.at(value))).then_some(value)
+        .find_map(|sign| memchr::memmem::find(first, sign).map(|found| (found, sign)))?;
+    let is_one = first.get(..found).is_some_and(is_one);
+    let behind = at.saturating_add(found).saturating_add(sign.len());
+    let value = text.run(behind, 4, |b| b == b' ');
+    (is_one && !is_quote(text.at(at)) && is_quote(text.at(value))).then_some(value)
+}
+
+/// Whether an expression is one in itself: no blank stands in it outside of brackets.
+fn is_one(first: &[u8]) -> bool {
+    let mut open = 0_usize;
+    first.trim_ascii_end().iter().all(|b| {
+        match b {
+            b'(' | b'[' => open = open.saturating_add(1),
+            b')' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > 0 || *b != b' '
+    })
 }

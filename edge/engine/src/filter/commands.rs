@@ -96,9 +96,11 @@ fn option(word: &Word<'_>, token_end: usize, spaced: bool) -> Option<Hit> {
         .filter(|(_, name, way)| *name == option && takes(*way))
         .peekable();
     fitting.peek()?;
+    // Asked first: most words are no passwords.
+    let hit = word.part(start, word.end, Kind::Password)?;
     let command = command(text, word.start);
-    let known = fitting.any(|(program, ..)| runs(command, program));
-    word.part(start, word.end, Kind::Password).filter(|_| known)
+    let known = fitting.any(|(program, ..)| takes_option(command, program));
+    known.then_some(hit)
 }
 
 /// What of a command stands before `at`.
@@ -117,13 +119,73 @@ fn command(text: Text<'_>, at: usize) -> &[u8] {
     before.get(start..).unwrap_or_default()
 }
 
-/// Whether a command calls this program.
-fn runs(command: &[u8], program: &str) -> bool {
-    memmem::find_iter(command, program.as_bytes()).any(|at| {
+/// Places where a command has the name of this program as a word.
+fn named<'c>(command: &'c [u8], program: &'c str) -> impl Iterator<Item = usize> + use<'c> {
+    memmem::find_iter(command, program.as_bytes()).filter(move |at| {
         let before = at.checked_sub(1).and_then(|at| command.get(at));
         let behind = command.get(at.saturating_add(program.len()));
         let begins = before.is_none_or(|b| !alnum(*b) && !matches!(b, b'-' | b'_' | b'.'));
         begins && behind.is_some_and(|b| is_blank(*b))
+    })
+}
+
+/// Whether a command calls this program.
+fn runs(command: &[u8], program: &str) -> bool {
+    named(command, program).next().is_some()
+}
+
+/// Whether the option at the end of a command is this program's: the command begins with it, or nothing but options and
+/// their values stands between. `docker exec mongo cp -p x`: that of `cp`.
+fn takes_option(command: &[u8], program: &str) -> bool {
+    let mut places = named(command, program);
+    let Some(first) = places.next() else {
+        return false;
+    };
+    let last = places.last().unwrap_or(first);
+    let before = command.get(..first).unwrap_or_default();
+    let behind = command.get(last.saturating_add(program.len())..);
+    program.contains(' ') || begins_command(before) || has_options(behind.unwrap_or_default())
+}
+
+/// Whether a command begins behind these bytes and the path they may end with: nothing stands before it, or what opens
+/// one, or words that run another.
+fn begins_command(before: &[u8]) -> bool {
+    let opens = |word: &&[u8]| word.last().is_some_and(|b| b":\"'`($#>%{".contains(b));
+    let runs_another = |word: &[u8]| {
+        let others = [
+            &b"sudo"[..],
+            b"exec",
+            b"env",
+            b"time",
+            b"nohup",
+            b"run",
+            b"do",
+            b"then",
+            b"-",
+        ];
+        let mut others = others.iter();
+        word.contains(&b'=') || others.any(|other| word.eq_ignore_ascii_case(other))
+    };
+    let is_path = before.last() == Some(&b'/');
+    let words = before
+        .rsplit(u8::is_ascii_whitespace)
+        .skip(usize::from(is_path));
+    words
+        .filter(|word| !word.is_empty())
+        .take_while(|word| !opens(word))
+        .all(runs_another)
+}
+
+/// Whether these words are options, and no more than one value behind each.
+fn has_options(words: &[u8]) -> bool {
+    let mut may_be_value = false;
+    let mut words = words.split(u8::is_ascii_whitespace);
+    words.all(|word| {
+        // A backslash: it goes on in the next line.
+        let (is_none, is_option) = (word.is_empty() || word == b"\\", word.starts_with(b"-"));
+        let fits = is_none || is_option || may_be_value;
+        may_be_value = is_option || (is_none && may_be_value);
+        fits
     })
 }
 
@@ -228,6 +290,10 @@ mod tests {
             "sshpass -p Hunter4821 ssh bob@host",
             "sshpass -p 'Hunter4821' ssh bob@host",
             "sshpass -pHunter4821 ssh bob@host",
+            "RUN sudo sshpass -p Hunter4821 ssh bob@host",
+            "command: LANG=C /usr/bin/7z x a.zip -pHunter4821",
+            "sh -c \"7z x a.zip -pHunter4821\"",
+            "docker exec -it db mysql -u root -pHunter4821 shop",
             "mysql -u root -pHunter4821 shop",
             "mysql -u root -p'Hunter4821' shop",
             "/usr/bin/mysqldump \\\n -u root -pHunter4821 shop",
@@ -269,6 +335,8 @@ mod tests {
             "time;P:Hunter4821;",
             "net user bob Hunter4821",
             "tool -w Hunter4821",
+            "docker exec mongo cp -p Hunter4821.gz /x",
+            "tar cf a.zip --exclude zip b -P Hunter4821",
         ] {
             assert!(found(text).is_empty(), "{text}: {:?}", found(text));
         }

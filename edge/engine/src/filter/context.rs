@@ -1,7 +1,7 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
 use super::text::Text;
-use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING};
+use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING, WHOLE};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -12,8 +12,9 @@ pub(super) const BEFORE: usize = 56;
 const BEHIND: usize = 24;
 
 /// What may be left of a word behind one that is a word of its own: a plural, or what is numbered.
-const TAILS: [&[u8]; 11] = [
-    b"", b"s", b"es", b"id", b"ids", b"no", b"nr", b"num", b"number", b"nummer", b"code",
+const TAILS: [&[u8]; 15] = [
+    b"", b"s", b"es", b"id", b"ids", b"no", b"nr", b"num", b"number", b"nummer", b"code", b"sum",
+    b"hash", b"date", b"ref",
 ];
 /// Longer than any of them, in bytes.
 const TAIL_MAX: usize = 7;
@@ -137,7 +138,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
             let spoken = move |word: &&'static str| Spoken {
                 word: word.as_bytes(),
-                whole: false,
+                whole: WHOLE.contains(word),
                 with_ids,
                 said: Said::of(bit(at)),
             };
@@ -380,6 +381,10 @@ mod tests {
             "my order, ",
             "hashes ",
             "SKUNumber ",
+            "commithash ",
+            "invoicedate ",
+            "orderref ",
+            "batchsum ",
             "Rechnungsnummer ",
         ] {
             assert!(said(text, "").speaks_against(Class::UsSsn), "{text}");

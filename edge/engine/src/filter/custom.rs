@@ -135,9 +135,12 @@ impl Custom {
         if let Some(words) = &self.words {
             let bytes = text.as_bytes();
             for hit in words.find_iter(text) {
-                let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
-                let behind = bytes.get(hit.end());
-                let inside = |b: Option<&u8>| b.is_some_and(|b| alnum(*b) || *b >= 0x80);
+                let before = text
+                    .get(..hit.start())
+                    .and_then(|text| text.chars().next_back());
+                let behind = text.get(hit.end()..).and_then(|text| text.chars().next());
+                // Quotation marks of most languages are no letters: `„Reiher“`.
+                let inside = |c: Option<char>| c.is_some_and(is_of_word);
                 let edge = |at: usize| bytes.get(at).is_some_and(|b| alnum(*b));
                 let begins_inside = inside(before) && edge(hit.start());
                 let ends_inside = inside(behind) && edge(hit.end().saturating_sub(1));
@@ -148,6 +151,11 @@ impl Custom {
             }
         }
     }
+}
+
+/// A letter, a digit, or a mark that stands on the letter before it.
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c)
 }
 
 /// Tells of each match that is not empty, in order. One that is longer than a window may be told in pieces.

@@ -112,7 +112,8 @@ fn property(text: Text<'_>, at: usize) -> Option<Hit> {
     behind(text, at, text.slice(name_start, name_end))
 }
 
-/// `SET value='x' WHERE name='api_key'`, where the sign behind `name` stands at `at`.
+/// `SET value='x' WHERE name='api_key'`, where the sign behind `name` stands at `at`. A value without a digit is none here:
+/// in a stream it went on before its name came.
 fn updated(text: Text<'_>, at: usize) -> Option<Hit> {
     let label_end = text.run_back(at, 2, |b| b == b' ');
     let label_start = text.run_back(label_end, NAME_BYTES_MAX, is_name);
@@ -135,7 +136,9 @@ fn updated(text: Text<'_>, at: usize) -> Option<Hit> {
     let start = text.run_back(close, VALUE_BYTES_MAX, inside);
     let quote = start.checked_sub(1).filter(|at| text.at(*at) == b'\'')?;
     let sign = text.run_back(quote, 2, |b| b == b' ');
-    let (_, length, class, sure) = bare(text.slice(start, close), kind)?;
+    let written = text.slice(start, close);
+    let has_digit = written.bytes().any(|b| b.is_ascii_digit());
+    let (_, length, class, sure) = bare(written, kind).filter(|_| has_digit)?;
     let assigned = text.before(sign) == b'=' && length == close.saturating_sub(start);
     assigned.then_some((start, close, class, sure))
 }
@@ -186,6 +189,7 @@ mod tests {
             "public string Theme { get; set; } = \"s3cr3t-Pa55\";",
             "DbPassword { s3t } = \"s3cr3t-Pa55\";",
             "UPDATE settings SET value='s3cr3t-Pa55' WHERE name='theme'",
+            "UPDATE settings SET value='correct-Horse' WHERE name='db_password'",
             "SELECT 's3cr3t-Pa55' WHERE name='db_password'",
             "UPDATE settings SET value='s3cr3t-Pa55', name='db_password'",
         ] {

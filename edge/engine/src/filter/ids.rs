@@ -103,6 +103,10 @@ impl Numbers<'_> {
         found: &mut Found<'_>,
     ) -> Option<usize> {
         let mut best: Option<(bool, Confidence, usize, Class)> = None;
+        // A telephone number.
+        if self.text.before(from) == b'+' {
+            return None;
+        }
         let joint = self.joint(from);
         if joint == Some(Joint::Digit) {
             return None;

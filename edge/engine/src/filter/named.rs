@@ -48,7 +48,8 @@ static HARMLESS: Words = LazyLock::new(|| {
      secretname secretarn secretref secretsmanager authors authored authorname authorid \
      authority authurl hash sha1 sha256 sha512 md5 etag checksum digest integrity fingerprint \
      thumbprint commit revision algorithm signingalg keytype keyexchange authservice \
-     authclass authprovider authmethod ciphersuite keyid credentialid csrf xsrf length size",
+     authclass authprovider authmethod ciphersuite keyid credentialid csrftoken csrfmiddleware \
+     xsrf keylength tokenlength keysize tokensize",
     )
 });
 
@@ -283,6 +284,14 @@ mod tests {
                 "Zx81qLmP09aBcD77tR4w",
             ),
             ("dropbox_key = tfczkxi47db45ex", "tfczkxi47db45ex"),
+            (
+                "CSRF_KEY=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
+                "9f8e7d6c5b4a39281706e5d4c3b2a1f0",
+            ),
+            (
+                "wavelength_key: Zx81qLmP09aBcD77tR4w",
+                "Zx81qLmP09aBcD77tR4w",
+            ),
             (
                 "algolia_key\"\"=cn5nqr1g2iqcvmlyfbdc9x35ezhfquof",
                 "cn5nqr1g2iqcvmlyfbdc9x35ezhfquof",

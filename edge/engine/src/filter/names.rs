@@ -11,6 +11,8 @@ const NAME_BYTES_MAX: usize = 64;
 pub(super) enum Kind {
     /// Chosen by people: may be short and of words.
     Password,
+    /// The same behind a name that only ends in "pass": much else is called so, and has words as its value.
+    Pass,
     /// Made by machines: long and random.
     Key,
     /// An AWS secret access key.
@@ -100,10 +102,12 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
         "dbpass",
         "pwd",
     ]) || plain == "pass"
-        || ends_in_pass(name)
         || is_numbered(plain)
     {
         return Some(Kind::Password);
+    }
+    if ends_in_pass(name) {
+        return Some(Kind::Pass);
     }
     let key = ends(&[
         "secret",
@@ -171,9 +175,9 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
 }
 
 /// What is called a pass and is none.
-const PASSES: [&str; 15] = [
-    "boarding", "depth", "first", "forward", "last", "light", "must", "one", "post", "pre",
-    "render", "season", "second", "shader", "shadow",
+const PASSES: [&str; 20] = [
+    "all", "band", "boarding", "by", "depth", "first", "forward", "high", "last", "light", "low",
+    "must", "one", "post", "pre", "render", "season", "second", "shader", "shadow",
 ];
 
 /// `SMTP_PASS`, `emailPass`: its last part is that word.
@@ -189,12 +193,15 @@ fn ends_in_pass(name: &str) -> bool {
     let front = front.trim_end_matches(['_', '-', '.']);
     let parted = front.len().saturating_add(4) < name.len();
     let of_what = front.rsplit(['_', '-', '.']).next().unwrap_or(front);
+    // `mainRender`: its last word.
+    let last_hump = of_what.rfind(|c: char| c.is_ascii_uppercase());
+    let last_word = last_hump.and_then(|at| of_what.get(at..));
+    let is_other = |word: &str| PASSES.iter().any(|other| word.eq_ignore_ascii_case(other));
     last.eq_ignore_ascii_case("pass")
         && (hump || parted)
         && !front.is_empty()
-        && !PASSES
-            .iter()
-            .any(|other| of_what.eq_ignore_ascii_case(other))
+        && !is_other(of_what)
+        && !last_word.is_some_and(is_other)
 }
 
 /// `password1`, `db_password_prod`: which of several it is.
@@ -283,6 +290,9 @@ mod tests {
             "bypass",
             "render_pass",
             "boardingPass",
+            "byPass",
+            "low_pass",
+            "mainRenderPass",
             "token_type",
             "public_key",
             "next_token",

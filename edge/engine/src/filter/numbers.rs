@@ -379,8 +379,13 @@ impl Numbers<'_> {
         };
         let outside = text.before(start);
         let decimal = start == from && text.bytes(from, from.saturating_add(2)) == b"0.";
+        // `47.6205,-122.3493`: the second of a place's two.
+        let coordinate = outside == b'-'
+            && text.before(start.saturating_sub(1)) == b','
+            && text.at(code) == b'.';
         // Part of a word, a decimal, a path, an amount.
         if decimal
+            || coordinate
             || alnum(outside)
             || matches!(outside, b'.' | b'/' | b'$' | b'_' | b'#')
             || (outside == b'-' && alnum(text.before(start.saturating_sub(1))))

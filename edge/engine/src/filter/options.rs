@@ -191,7 +191,8 @@ fn ends_command(bytes: &[u8], at: usize) -> bool {
 
 /// The password of `user:password`, which stands at `user`.
 fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
-    let user = text.run(user, 1, is_quote);
+    let opened = is_quote(text.at(user));
+    let user = user.saturating_add(usize::from(opened));
     let name_end = text.run(user, 64, |b| {
         !b.is_ascii_whitespace() && b != b':' && !is_quote(b)
     });
@@ -200,12 +201,18 @@ fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
     if text.at(name_end) != b':' || shown {
         return None;
     }
-    let start = text.run(name_end.saturating_add(1), 1, is_quote);
+    // `bob:"x"`; but the mark in `"curl -u bob:"` ends something else.
+    let mark = text.at(name_end.saturating_add(1));
+    let quoted = !opened && is_quote(mark);
+    let start = name_end
+        .saturating_add(1)
+        .saturating_add(usize::from(quoted));
     let end = text.run(start, ELEMENT_BYTES_MAX, |b| {
         !b.is_ascii_whitespace() && !is_quote(b) && b != 0
     });
+    let closed = !quoted || text.at(end) == mark;
     let password = text.slice(start, end);
-    (password.len() >= 3 && !placeholder(password)).then_some((start, end))
+    (closed && password.len() >= 3 && !placeholder(password)).then_some((start, end))
 }
 
 #[cfg(test)]
@@ -271,6 +278,8 @@ mod tests {
             "<password>${DB_PASSWORD}</password>",
             "<label>Password</label><th>password</th>",
             "curl -u <user:password> https://x.example",
+            "{\"cmd\":\"curl -u bob:\"}]}",
+            "curl -u \"bob:\" https://x.example",
             "curl -u [user:password] https://x.example",
             "--PASSWORD --host x1y2z3w4",
         ] {

@@ -267,6 +267,10 @@ pub(super) fn hexes(
     start: usize,
     end: usize,
 ) -> Option<(usize, usize, Class, Confidence)> {
+    // What ends a sentence or parts a path is of the run, too.
+    let outside = |b: u8| matches!(b, b'.' | b'/' | b'-');
+    let start = text.run(start, 3, outside);
+    let end = text.run_back(end, 3, outside);
     let run = text.bytes(start, end);
     let joint = |at: usize| matches!(at, 32 | 41);
     let fits = run.len() == 50
@@ -380,6 +384,7 @@ mod tests {
         let fits = |text: &str| hexes(Text { text, key: "" }, 0, text.len()).is_some();
         let first = "9f8e7d6c5b4a39281706e5d4c3b2a1f0";
         assert!(fits(&format!("{first}-1234abcd-5678ef01")));
+        assert!(fits(&format!("/{first}-1234abcd-5678ef01.")));
         assert!(!fits(&format!("{first}-1234abcd-5678ef0")));
         assert!(!fits(&format!("{first}-1234abcde5678ef01")));
         assert!(!fits(&format!("{first}-1234abcg-5678ef01")));

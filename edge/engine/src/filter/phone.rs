@@ -150,6 +150,8 @@ struct Written {
     ends: [usize; GROUPS_MAX],
     groups: usize,
     dates: bool,
+    /// A ZIP code of nine digits: `02110-1301`.
+    zip: bool,
 }
 
 impl Written {
@@ -203,6 +205,9 @@ impl Written {
             written.groups = written.groups.saturating_add(1);
             next = between(text, next);
             if text.at(next) == b'(' && written.groups < 3 {
+                if !written.may_open(text, next) {
+                    break;
+                }
                 open = true;
                 written.bracket = true;
                 next = next.saturating_add(1);
@@ -217,10 +222,27 @@ impl Written {
             written.abroad = true;
         }
         let lens = written.lens();
-        written.dates = matches!(lens, [4, 2, 2, ..] | [2, 2, 4, ..] | [1 | 2, 1 | 2, 4, ..])
-            && !written.plus
-            && !written.abroad;
+        let second = written.ends.first().copied().unwrap_or(first);
+        let dashed = text.at(second) == b'-';
+        let years = dashed
+            && matches!(lens, [4, 4, ..])
+            && is_year(text, first)
+            && is_year(text, second.saturating_add(1));
+        let dates = matches!(lens, [4, 2, 2, ..] | [2, 2, 4, ..] | [1 | 2, 1 | 2, 4, ..]);
+        let zip = dashed && matches!(lens, [5, 4, ..]);
+        written.dates = (dates || years) && !written.plus && !written.abroad;
+        written.zip = zip;
         (written.groups > 0).then_some(written)
+    }
+
+    /// Whether a bracket at `at`, behind the first group, belongs to the number: behind the code of a country, or one digit
+    /// that leads out of town. Behind others it has a year or the like: `056101 (2006)`.
+    fn may_open(&self, text: Text<'_>, at: usize) -> bool {
+        let from = at.saturating_add(1);
+        let length = text
+            .run(from, 4, |b| b.is_ascii_digit())
+            .saturating_sub(from);
+        self.plus || self.abroad || (self.lens() == [1] && length == 3)
     }
 
     fn lens(&self) -> &[usize] {
@@ -242,6 +264,7 @@ impl Written {
         }
         let longest = lens.iter().max().copied().unwrap_or(0);
         match lens {
+            [5, 4] if self.zip => Form::Vague,
             // North America.
             [3, 3, 4] | [1, 3, 3, 4] => Form::National,
             [3, 7] | [6, 4] if self.bracket => Form::National,
@@ -347,12 +370,18 @@ fn is_somewhere(number: &PhoneNumber) -> bool {
         .any(|region| number.is_valid_for_region(region))
 }
 
-/// Past what stands between two groups: at most two of blank, dash, dot, slash.
+/// Whether the four digits at `at` are a year of these days.
+fn is_year(text: Text<'_>, at: usize) -> bool {
+    matches!(text.bytes(at, at.saturating_add(2)), b"19" | b"20")
+}
+
+/// Past what stands between two groups: at most two of blank, dash, dot, slash. A dot and a blank end a sentence.
 fn between(text: Text<'_>, at: usize) -> usize {
     let separates = |b: u8| matches!(b, b' ' | b'-' | b'.' | b'/' | 0xc2 | 0xa0);
     let end = text.run(at, 2, separates);
     let next = text.at(end);
-    if next.is_ascii_digit() || next == b'(' {
+    let sentence = text.bytes(at, end) == b". ";
+    if !sentence && (next.is_ascii_digit() || next == b'(') {
         end
     } else {
         at

@@ -418,10 +418,13 @@ fn may_be_glued(text: Text<'_>, from: usize, form: &Form) -> bool {
 const ENCODED: usize = 100;
 
 /// Whether the sign before the beginning of a key is a letter of base64, and no boundary: in a picture every short
-/// beginning stands behind one somewhere.
+/// beginning stands behind one somewhere. Not where a picture would hardly go on as the key does: with the dots of a JSON
+/// Web Token, or in capitals or small letters alone. Those stand in long paths.
 fn is_encoded(text: Text<'_>, from: usize, form: &Form) -> bool {
     let sign = matches!(text.before(from), b'/' | b'+');
-    if !sign || form.head > 0 || !form.literal.bytes().all(base64) {
+    let any_letters = (form.of)(b'Z') && (form.of)(b'z');
+    let unlikely = form.class == Class::Jwt || !any_letters;
+    if !sign || unlikely || form.head > 0 || !form.literal.bytes().all(base64) {
         return false;
     }
     let start = text.run_back(from, ENCODED, base64);
@@ -568,6 +571,11 @@ mod tests {
         }
         let key = format!("{picture}ghp_{}", tail(36));
         assert_eq!(classes(&key), [Class::GithubToken]);
+        // What goes on as no picture does is found in long paths.
+        assert_eq!(classes(&format!("{picture}{token}")), [Class::Jwt]);
+        let account = "AC9f8e7d6c5b4a39281706e5d4c3b2a1f0/Messages";
+        let path = format!("{picture}Accounts/{account}");
+        assert_eq!(classes(&path), [Class::TwilioKey]);
         let mut sure = None;
         let text = "AKIAXXXXXXXXXXXXXXXX";
         keys(

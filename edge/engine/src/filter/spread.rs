@@ -4,7 +4,7 @@
 
 use super::context::Said;
 use super::text::{Text, alnum};
-use super::{account, national, vat};
+use super::{account, birth, national, vat};
 use proctor_model::content::{Confidence, ContentClass as Class};
 
 /// Letters and digits of the longest of them, with one to spare.
@@ -169,11 +169,12 @@ fn nie(text: Text<'_>, start: usize, said: &mut dyn FnMut(usize, usize) -> Said)
     }
     let compact = Compact::read(text, start);
     let (_, end) = compact.first(9).filter(|(id, _)| national::es_dni(id))?;
-    let capitals = text.at(start).is_ascii_uppercase();
+    // `X 1234567 L` is much else.
+    let likely = text.at(start).is_ascii_uppercase() && !text.bytes(start, end).contains(&b' ');
     let said = said(start, end);
     let sure = match said.speaks_for(Class::EsDni) {
         true => Confidence::High,
-        false if capitals && !said.speaks_against(Class::EsDni) => Confidence::Medium,
+        false if likely && !said.speaks_against(Class::EsDni) => Confidence::Medium,
         false => return None,
     };
     Some((start, end, Class::EsDni, sure))
@@ -237,6 +238,11 @@ fn vat_end(compact: &Compact) -> Option<(usize, Confidence)> {
         .or_else(|| fits(8))
 }
 
+/// Whether digits are written as a date is, or as nobody writes those of a VAT number: `HU 2024-03-31`.
+fn is_otherwise_written(text: Text<'_>, digits: usize, end: usize) -> bool {
+    text.bytes(digits, end).contains(&b'-') || birth::date(text, digits).is_some()
+}
+
 /// With its country before it. In small letters, or behind a dash, only where its name stands by it: `de` is a word. So
 /// also where no check digits are known.
 fn vat_number(
@@ -250,6 +256,10 @@ fn vat_number(
     let plain = capitals && !text.bytes(start, end).contains(&b'-');
     let checked = form == Confidence::Medium;
     if !checked && !capitals {
+        return None;
+    }
+    let digits = text.run(start, 4, |b| !b.is_ascii_digit());
+    if !checked && is_otherwise_written(text, digits, end) {
         return None;
     }
     let said = said(start, end);
@@ -288,6 +298,9 @@ fn vat_apart(
             && said(start, end).speaks_for(Class::EuVat)
         {
             let checked = form == Confidence::Medium;
+            if !checked && is_otherwise_written(text, from, end) {
+                continue;
+            }
             let sure = if checked {
                 Confidence::High
             } else {
@@ -379,6 +392,9 @@ mod tests {
             "from DE - 136695976 on",
             "from IT: 00743110157 on",
             "VAT of 21 996 566 on",
+            "VAT return HU 2024-03-31 on",
+            "VAT return HU 31.03.2024 on",
+            "size X 1234567 L on",
             "VAT ro 21996566 on",
             "VAT: US 21996566 on",
             "is x-1234567l on",

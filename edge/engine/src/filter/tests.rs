@@ -484,6 +484,11 @@ fn a_tenants_patterns_and_words_are_classes_and_are_bounded() {
         inbound(&own).treat_text(text).altered.as_deref(),
         Some("case [CASE_NO] of [PROJECTS], not kestrels")
     );
+    let quoted = inbound(&own).treat_text("the \u{201c}kestrel\u{201d} \u{2013}kestrel");
+    assert_eq!(
+        quoted.altered.as_deref(),
+        Some("the \u{201c}[PROJECTS]\u{201d} \u{2013}[PROJECTS]")
+    );
     let short = rules(json!({
         "rules": [{"classes": ["cvv", "banks"], "action": "redact"}],
         "patterns": [{"name": "cvv", "regex": "\\b[0-9]{3}\\b", "context": ["cvv"]}],

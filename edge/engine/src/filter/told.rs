@@ -92,8 +92,39 @@ const USERS: &[&str] = &[
 
 /// Letters of what is written with digits and is no secret: algorithms, encodings, standards.
 const TERMS: &[&str] = &[
-    "sha", "md", "aes", "des", "utf", "base", "hs", "rs", "es", "ps", "iso", "rfc", "hmacsha",
-    "pbkdf", "argon", "chacha", "cp", "latin", "ipv", "windows", "ed", "rsa",
+    "sha",
+    "md",
+    "aes",
+    "des",
+    "utf",
+    "base",
+    "hs",
+    "rs",
+    "es",
+    "ps",
+    "iso",
+    "rfc",
+    "hmacsha",
+    "varchar",
+    "nvarchar",
+    "char",
+    "int",
+    "uint",
+    "float",
+    "decimal",
+    "varbinary",
+    // Of a time: `2024-05-15T03:00Z`.
+    "t",
+    "z",
+    "pbkdf",
+    "argon",
+    "chacha",
+    "cp",
+    "latin",
+    "ipv",
+    "windows",
+    "ed",
+    "rsa",
 ];
 
 /// The secret that begins in the run of characters `start..end`, or goes on in it.
@@ -247,30 +278,40 @@ fn pair(word: &Word<'_>, comma: usize) -> Option<Hit> {
         return None;
     }
     let name = text.slice(name_start, name_end);
-    let kind = match kind_of(name).filter(|_| name.bytes().all(is_name)) {
-        Some(kind) => kind,
-        None if logs_in(text, bracket) => Kind::Password,
-        None => return None,
-    };
-    word.unlike_a_term(kind)
-}
-
-/// Whether the function whose arguments begin at `bracket` takes a user and a password.
-fn logs_in(text: Text<'_>, bracket: usize) -> bool {
     let start = text.run_back(bracket, 32, |b| is_name(b) || b == b'=');
     let function = text.slice(start, bracket).to_ascii_lowercase();
-    let ends = [
-        "login",
-        "logon",
+    let (kind, is_sure) = match kind_of(name).filter(|_| name.bytes().all(is_name)) {
+        Some(kind) => (kind, handles_settings(&function)),
+        None => (Kind::Password, logs_in(&function)?),
+    };
+    let (start, end, class, sure) = word.unlike_a_term(kind)?;
+    let most = if is_sure { sure } else { Confidence::Medium };
+    Some((start, end, class, sure.min(most)))
+}
+
+/// Whether a function reads or writes settings: what others do with two strings is not known.
+fn handles_settings(function: &str) -> bool {
+    let mut parts = function.rsplit('.');
+    let last = parts.clone().next().unwrap_or_default();
+    last.starts_with("get") || last.starts_with("set") || parts.any(|part| part.starts_with("env"))
+}
+
+/// Whether a function takes a user and a password; if so, whether it takes hardly anything else.
+fn logs_in(function: &str) -> Option<bool> {
+    let ends = |ends: &[&str]| ends.iter().any(|end| function.ends_with(end));
+    if ends(&["oauth", "oauth="]) {
+        return None;
+    }
+    let is_sure = ends(&["login", "logon", "basicauth", "basic_auth", "auth="]);
+    let others = [
         "signin",
         "sign_in",
         "auth",
-        "auth=",
         "authenticate",
         "credentials",
         "credential",
     ];
-    ends.iter().any(|end| function.ends_with(end))
+    (is_sure || ends(&others)).then_some(is_sure)
 }
 
 /// `dataSource.setPassword("x")`
@@ -284,7 +325,7 @@ fn setter(word: &Word<'_>, bracket: usize) -> Option<Hit> {
     let named = rest.starts_with(|c: char| c == '_' || c.is_ascii_uppercase());
     let kind = kind_of(rest).filter(|_| named)?;
     let behind = text.run(word.closed(), 4, is_blank);
-    word.secret(kind).filter(|_| text.at(behind) == b')')
+    word.unlike_a_term(kind).filter(|_| text.at(behind) == b')')
 }
 
 /// `| API_KEY | x |`, where the bar between the two stands at `bar`.
@@ -435,10 +476,14 @@ mod tests {
             "os.getenv(\"DB_PASSWORD\", \"${OTHER_4821}\")",
             "page.click(\"bob\", \"Hunter4821\")",
             "getPassword(\"Hunter4821\")",
+            "OAuth(\"github\", \"v3api2x\")",
+            "setPassword(\"SHA-256\")",
             "settle(\"Hunter4821\")",
             "setName(\"Hunter4821\")",
             "| name | Hunter4821 |",
             "| password | 8-character |",
+            "| password | varchar255 |",
+            "The password is 2024-05-15T03:00:00Z",
             "| password | Hunter4821",
             "ENV APP_NAME Hunter4821",
             "unset API_KEY Zx81qLmP09aBcD77",
@@ -452,6 +497,40 @@ mod tests {
             "a password Hunter4821",
         ] {
             assert!(found(text).is_empty(), "{text}: {:?}", found(text));
+        }
+    }
+
+    #[test]
+    fn two_strings_may_be_something_else() {
+        let sure = |text: &str| {
+            let mut sure = None;
+            runs(text.as_bytes(), |start, end| {
+                let hit = told(Text { text, key: "" }, start, end);
+                sure = sure.or(hit.map(|(.., sure)| sure));
+            });
+            sure
+        };
+        for (text, expected) in [
+            (
+                "os.getenv(\"DB_PASSWORD\", \"Hunter4821\")",
+                Confidence::High,
+            ),
+            (
+                "ENV.fetch(\"DB_PASSWORD\", \"Hunter4821\")",
+                Confidence::High,
+            ),
+            ("session.login(\"bob\", \"Hunter4821\")", Confidence::High),
+            (
+                "client.read(\"secret\", \"k8sClusterName\")",
+                Confidence::Medium,
+            ),
+            ("t(\"password\", \"Passw0rt\")", Confidence::Medium),
+            (
+                "authenticate(\"google\", \"oauth2Callback\")",
+                Confidence::Medium,
+            ),
+        ] {
+            assert_eq!(sure(text), Some(expected), "{text}");
         }
     }
 

@@ -4,6 +4,9 @@ use super::assigned::{placeholder, stands_in};
 use super::text::{Text, alnum, entropy};
 use proctor_model::content::Confidence;
 
+/// User and password of the examples that a database has come with for decades.
+const EXAMPLE: (&str, &str) = ("scott", "tiger");
+
 /// The password in `scheme://user:password@host`, if `at` is where `://` stands.
 pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence)> {
     let scheme_start = text.run_back(at, 24, |b| alnum(b) || matches!(b, b'+' | b'-' | b'.'));
@@ -28,14 +31,18 @@ pub(super) fn url(text: Text<'_>, at: usize) -> Option<(usize, usize, Confidence
         return Some((start, token, Confidence::High));
     }
     let from = start.saturating_add(name.len()).saturating_add(1);
-    let shown = stands_in(&password.to_ascii_lowercase()) || password.starts_with('$');
+    let starred = password.bytes().all(|b| b == b'*');
+    let shown = starred || stands_in(&password.to_ascii_lowercase()) || password.starts_with('$');
     if shown {
         return None;
     }
-    // `user:password@` is in documents, and sometimes it is one.
-    let sure = match placeholder(password) || password == name {
-        true => Confidence::Medium,
-        false => Confidence::High,
+    // `user:password@` is in documents, and a user's own name is one sometimes.
+    let sure = if placeholder(password) || (name, password) == EXAMPLE {
+        Confidence::Low
+    } else if password == name {
+        Confidence::Medium
+    } else {
+        Confidence::High
     };
     Some((from, from.saturating_add(password.len()), sure))
 }
@@ -112,5 +119,22 @@ mod tests {
         assert_eq!(find("https://host:8080/path@x"), None);
         assert_eq!(find("https://user:<password>@host/"), None);
         assert_eq!(find("https://example.com/a:b@c"), None);
+        assert_eq!(find("https://***:***@host/"), None);
+    }
+
+    #[test]
+    fn passwords_that_documents_have() {
+        let sure = |text: &str| {
+            let at = text.find("://").unwrap();
+            url(Text { text, key: "" }, at).map(|(_, _, sure)| sure)
+        };
+        for (text, expected) in [
+            ("https://user:password@example.com/", Confidence::Low),
+            ("oracle://scott:tiger@db/x", Confidence::Low),
+            ("postgres://scott:scott@db/x", Confidence::Medium),
+            ("postgres://scott:Gh7xQ9@db/x", Confidence::High),
+        ] {
+            assert_eq!(sure(text), Some(expected), "{text}");
+        }
     }
 }

@@ -273,6 +273,9 @@ pub(super) const FOR: &[(Class, &[&str])] = &[
 /// Words that speak for a class by which much else is called too.
 pub(super) const FOR_ALSO: &[(Class, &[&str])] = &[(Class::InAadhaar, &["uid"])];
 
+/// Of those that speak for a class, those that are whole words: others begin like them, as `officer` does.
+pub(super) const WHOLE: &[&str] = &["office"];
+
 /// Words that speak against any number's being personal. With a star, or with what is no letter in them, they are
 /// beginnings: `Rechnungsnummer`.
 pub(super) const AGAINST: &[&str] = &[
@@ -355,6 +358,8 @@ pub(super) const AGAINST: &[&str] = &[
     "order_id",
     "id_order",
     "barcode",
+    "abn",
+    "acn",
     "strichcode",
     "oid",
 ];
