@@ -9,6 +9,7 @@ use proctor_engine::{CompiledIntent, Tracker};
 use proctor_model::config::SessionRule;
 use proctor_model::{AgentId, IntentId, RevocationId, SessionId, UserId};
 use proctor_runtime::{Clock, Random};
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +20,8 @@ const SIGHTINGS_MAX: u64 = 4_000_000;
 const IDLE: Duration = Duration::from_secs(2 * 3600);
 /// What a session weighs beside its sightings.
 const SESSION_WEIGHT: u32 = 64;
+/// After so many more sightings it is weighed again.
+const WEIGHED_AGAIN: usize = 64;
 /// Declared sessions that were forgotten, so many are remembered as such.
 const FORGOTTEN_MAX: u64 = 65_536;
 /// For so long.
@@ -164,14 +167,19 @@ impl Sessions {
         }
     }
 
-    /// To be called when a session has read more: its weight is another now. One that was forgotten meanwhile stays so:
-    /// what came after it is not to be lost, and knows that it is incomplete.
+    /// To be called when a session has read more, with its sightings before and after: its weight is another now. (By so few
+    /// that it makes no odds, as with each of a thousand notes of one call, nothing is done.) One that was forgotten meanwhile stays
+    /// so: what came after it is not to be lost, and knows that it is incomplete.
     pub(crate) fn grown(
         &self,
         token: &VerifiedToken,
         intent: Option<&CompiledIntent>,
         session: &Session,
+        sightings: &Range<usize>,
     ) {
+        if sightings.start / WEIGHED_AGAIN == sightings.end / WEIGHED_AGAIN {
+            return;
+        }
         if let Some(key) = Self::key(token, intent) {
             self.cache.entry(key).and_compute_with(|known| match known {
                 Some(known) if Arc::ptr_eq(known.value(), session) => Op::Put(Arc::clone(session)),
@@ -343,9 +351,9 @@ mod tests {
         assert!(!Arc::ptr_eq(&before, &after));
         assert!(after.read().unwrap().is_incomplete(), "it began before");
         // The answer of that call comes: what was read meanwhile stays.
-        sessions.grown(&token, Some(&compiled), &before);
+        sessions.grown(&token, Some(&compiled), &before, &(0..WEIGHED_AGAIN));
         assert!(Arc::ptr_eq(&after, &of(&sessions, "copilot", &later)));
-        sessions.grown(&token, Some(&compiled), &after);
+        sessions.grown(&token, Some(&compiled), &after, &(0..WEIGHED_AGAIN));
         assert!(Arc::ptr_eq(&after, &of(&sessions, "copilot", &later)));
         // Others began after all that was lost.
         let other = intent("int_3", "copilot", &json!("bob"), 20, None);

@@ -34,8 +34,9 @@ impl Gateway {
             memory: release.memory(),
         };
         let session = &sitting.session;
-        {
+        let grown = {
             let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
+            let before = tracker.len();
             match release.channel() {
                 Channel::Result | Channel::Error => tracker.read(&reading),
                 Channel::Note | Channel::Question | Channel::Task => tracker.overhear(&reading),
@@ -50,8 +51,11 @@ impl Gateway {
                     }
                 }
             }
-        }
-        tenant.sessions.grown(&caller.token, intent, session);
+            before..tracker.len()
+        };
+        tenant
+            .sessions
+            .grown(&caller.token, intent, session, &grown);
     }
 }
 
