@@ -655,11 +655,7 @@ impl Passage {
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
         let query = value.query(&self.keyed);
-        let run = || match exact {
-            true => has_exact_run(&self.text, &value.text),
-            false => self.has_run(value, &query),
-        };
-        self.index.proofs(&query, exact).next().is_some() || run()
+        self.index.proofs(&query, exact).next().is_some() || (!exact && self.has_run(value, &query))
     }
 
     /// Whether the value is a run of whole words of the text.

@@ -10,8 +10,10 @@ use std::collections::HashSet;
 pub(super) enum Need {
     /// Each comes from an accepted origin.
     Proved,
-    /// The same, byte for byte.
+    /// The same, byte for byte: a word, or what stands in quotation marks in the goal, as a whole.
     Exact,
+    /// The same, or a run of whole words of the goal.
+    Credential,
     /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time), but for
     /// what leads out in it.
     NotSuspect,
@@ -179,7 +181,8 @@ impl Plan {
             .map(|pointer| Rule {
                 at: Pattern::new(pointer),
                 need: match entry.roles.get(pointer) {
-                    Some(Role::Credential | Role::Command) => Need::Exact,
+                    Some(Role::Credential) => Need::Credential,
+                    Some(Role::Command) => Need::Exact,
                     _ => Need::Proved,
                 },
                 required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
@@ -317,7 +320,8 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
 fn need_of(role: Role, verb: Verb) -> Need {
     match role {
         Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
-        Role::Credential | Role::Command => Need::Exact,
+        Role::Credential => Need::Credential,
+        Role::Command => Need::Exact,
         Role::Selector if verb == Verb::Read => Need::Links,
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency => Need::NotSuspect,

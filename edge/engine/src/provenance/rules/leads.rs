@@ -1,14 +1,19 @@
 //! What leads out in a text: links, addresses, accounts and the like need an accepted origin, whatever stands around them.
 
-use super::{Broken, Evidence, Origin, broken};
+use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
 use crate::provenance::address::canonical_url;
 use crate::provenance::decode::read_decoded;
 use crate::provenance::host::ends_as_file;
 use crate::provenance::index::{Query, Spelled};
-use crate::provenance::plan::words_of;
+use crate::provenance::plan::{Need, Plan, words_of};
 use crate::provenance::text::visible;
 use crate::provenance::value::{Kind, recognise};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// Longest beginning of a text that a telephone number is looked for in, in bytes.
+const PHONE_BYTES_MAX: usize = 64;
 
 impl Broken {
     /// Enough of its leads are known to tell that they are too many to be shown.
@@ -61,6 +66,38 @@ impl Evidence<'_> {
             None if !read => Err(broken(path, "what it says once decoded", None)),
             None => Ok(()),
         }
+    }
+
+    /// A telephone number that only the name before it tells, in a text that was read as JSON: `{"phone": "612 345 678"}`.
+    pub(super) fn named_phone(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        scalar: &Value,
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let (need, accepted) = self.rule(plan, origins, path);
+        let name = path.iter().rfind(|step| **step != "*");
+        let value = match scalar {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            Value::Number(number) => Cow::Owned(number.to_string()),
+            _ => return Ok(()),
+        };
+        let (Need::Leads, Some(name)) = (need, name) else {
+            return Ok(());
+        };
+        let start = value.floor_char_boundary(PHONE_BYTES_MAX);
+        let start = value.get(..start).unwrap_or_default();
+        let mut good = Ok(());
+        recognise(
+            &visible(&format!("{name}: {start}")),
+            &mut |kind, canonical| {
+                if kind == Kind::Phone && good.is_ok() {
+                    good = self.lead(kind, canonical, accepted, path);
+                }
+            },
+        );
+        good
     }
 
     /// One value that leads out.

@@ -3,6 +3,7 @@
 use super::{Broken, Evidence, Origin, broken};
 use crate::provenance::index::Spelled;
 use crate::provenance::join::Known;
+use crate::provenance::plan::Need;
 use crate::provenance::quantity::numeric_date;
 use serde_json::Value;
 
@@ -23,18 +24,24 @@ impl Evidence<'_> {
     pub(super) fn proved(
         &self,
         scalar: &Value,
-        exact: bool,
+        need: Need,
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Err(broken(path, "its value", None));
         };
-        let good = match (scalar, exact) {
-            (Value::String(text), false) => {
+        let good = match (scalar, need) {
+            (Value::String(text), Need::Proved) => {
                 self.says_known(text, &spelled, accepted, path) || self.joins(text, accepted, path)
             }
-            _ => self.has_origin(&spelled, exact, accepted, path),
+            // A part of a password is another one; a part of a command is worse.
+            (Value::String(text), Need::Credential)
+                if accepted.contains(&Origin::Goal) && self.goal.has_exactly(text) =>
+            {
+                true
+            }
+            _ => self.has_origin(&spelled, need != Need::Proved, accepted, path),
         };
         match good {
             true => Ok(()),
