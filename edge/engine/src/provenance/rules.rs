@@ -347,7 +347,9 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        if self.has_origin(&spelled, false, accepted, path) {
+        if self.has_origin(&spelled, false, accepted, path)
+            || self.is_part_of_date(&spelled, accepted, path)
+        {
             return Ok(());
         }
         match self.session.suspect(&self.session.query(&spelled)) {

@@ -1,10 +1,11 @@
 //! Whether a value has an accepted origin.
 
 use super::{Broken, Evidence, Origin, broken};
+use crate::provenance::calendar::{part_named, spelled_part};
 use crate::provenance::index::Spelled;
 use crate::provenance::join::Known;
 use crate::provenance::plan::Need;
-use crate::provenance::quantity::numeric_date;
+use crate::provenance::quantity::{canonical_number, numeric_date};
 use crate::provenance::text::with_ascii_digits;
 use crate::provenance::value::Kind;
 use serde_json::Value;
@@ -35,7 +36,9 @@ impl Evidence<'_> {
         };
         let good = match (scalar, need) {
             (Value::String(text), Need::Proved) => {
-                self.says_known(text, &spelled, accepted, path) || self.joins(text, accepted, path)
+                self.says_known(text, &spelled, accepted, path)
+                    || self.joins(text, accepted, path)
+                    || self.is_part_of_date(&spelled, accepted, path)
             }
             // A part of a password is another one; a part of a command is worse.
             (Value::String(text), Need::Credential)
@@ -43,12 +46,31 @@ impl Evidence<'_> {
             {
                 true
             }
-            _ => self.has_origin(&spelled, need != Need::Proved, accepted, path),
+            _ => {
+                self.has_origin(&spelled, need != Need::Proved, accepted, path)
+                    || (need == Need::Proved && self.is_part_of_date(&spelled, accepted, path))
+            }
         };
         match good {
             true => Ok(()),
             false => Err(self.unproved(&spelled, path)),
         }
+    }
+
+    /// Whether a figure is the part of one of the goal's dates or times that its argument is by its name.
+    pub(super) fn is_part_of_date(
+        &self,
+        scalar: &Spelled,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let name = path.iter().rfind(|step| **step != "*");
+        let Some(part) = name.and_then(|name| part_named(name)) else {
+            return false;
+        };
+        let part = || canonical_number(scalar.as_written()).map(|it| spelled_part(part, &it));
+        accepted.contains(&Origin::Goal)
+            && part().is_some_and(|part| self.goal.has_typed(Kind::PartOfDate, &part))
     }
 
     /// Put together of parts: good if each of them is.
