@@ -85,6 +85,10 @@ impl Evidence<'_> {
                 let seen = self.session.suspect(&self.session.query(&part));
                 seen.is_some() || !self.session.knows_all()
             },
+            named: &|part| {
+                accepted.contains(&Origin::Goal)
+                    && self.goal.has(&Spelled::text(part.to_owned()), false)
+            },
         };
         known.joins(text)
     }
