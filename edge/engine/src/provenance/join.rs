@@ -63,7 +63,7 @@ impl Known<'_> {
     /// the user's, though a listing of files has each of them.
     fn is_dictated(&self, text: &str) -> bool {
         let path = text.contains('/');
-        let mut parts = || text.split(['/', ' ']).filter(|part| !part.is_empty());
+        let parts = || text.split(['/', ' ']).filter(|part| !part.is_empty());
         (self.dictated)(text)
             || (path && (self.dictated)(&text.replace('/', " ")))
             || (parts().all(self.dictated) && !(path && parts().all(self.named)))

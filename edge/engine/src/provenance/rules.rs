@@ -7,6 +7,7 @@ mod proof;
 mod reply;
 mod seen;
 
+use super::choice::gives_right;
 use super::constants::Constants;
 use super::index::{Passage, Spelled};
 use super::plan::{Need, Pattern, Plan};
@@ -312,8 +313,10 @@ impl Evidence<'_> {
             (Need::Proved | Need::Credential | Need::Exact, Value::Bool(flag)) if covered => {
                 self.flag(*flag, accepted, path)
             }
-            (Need::GuardedChoice, Value::Bool(true)) if self.session.is_exposed() => {
-                self.flag(true, accepted, path)
+            (Need::GuardedChoice, Value::Bool(flag))
+                if self.session.is_exposed() && may_give_right(path, *flag) =>
+            {
+                self.flag(*flag, accepted, path)
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
@@ -385,6 +388,12 @@ impl Evidence<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
+fn may_give_right(path: &[&str], flag: bool) -> bool {
+    let name = path.iter().rfind(|step| **step != "*");
+    name.is_some_and(|name| gives_right(name, flag))
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.
