@@ -4,7 +4,7 @@ use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
 use crate::provenance::address::canonical_url;
 use crate::provenance::decode::read_decoded;
-use crate::provenance::host::ends_as_file;
+use crate::provenance::host::{ends_as_file, is_top_level};
 use crate::provenance::index::{Query, Spelled};
 use crate::provenance::plan::{Need, Plan, words_of};
 use crate::provenance::text::visible;
@@ -53,6 +53,9 @@ impl Evidence<'_> {
             }
         };
         recognise(&text, &mut judge);
+        if links_only && names_host(&text, path) && !self.has_text_origin(&text, accepted, path) {
+            judge(Kind::Url, text.trim());
+        }
         if links_only {
             // Who fetches an address takes it as it is.
             return first.map_or(Ok(()), Err);
@@ -162,6 +165,23 @@ const FILES: [&str; 8] = [
     "directory",
     "path",
 ];
+
+/// Words in the names of arguments that say where to fetch something.
+const LINKS: [&str; 6] = ["url", "uri", "link", "href", "webpage", "website"];
+
+/// Whether a name of two labels that ends like a file (`evil.sh`) stands alone where a link is asked for.
+fn names_host(text: &str, path: &[&str]) -> bool {
+    let text = text.trim();
+    let label = |label: &str| {
+        let part = |c: char| c.is_alphanumeric() || c == '-';
+        !label.is_empty() && label.chars().all(part)
+    };
+    let sound = text.split_once('.');
+    let sound = sound.is_some_and(|(name, ending)| label(name) && is_top_level(ending));
+    let argument = path.iter().rfind(|step| **step != "*");
+    let mut words = argument.into_iter().flat_map(|name| words_of(name));
+    sound && ends_as_file(text) && words.any(|word| LINKS.contains(&word.as_str()))
+}
 
 /// What a name that may be a host's is to a tool that reads: `x.evil.sh` alone is a host to whoever fetches it, unless the
 /// argument is for files.
