@@ -11,6 +11,7 @@
 
 mod account;
 mod address;
+mod calendar;
 mod choice;
 mod class;
 mod constants;

@@ -181,8 +181,8 @@ impl View {
                 shown.extend(more(others, self.elements_max).map(Value::from));
                 Value::Array(shown)
             }
-            // A secret in a text that is JSON: the label goes on into it.
-            Value::String(text) if self.has_credential_in(text, path) => {
+            // A secret in a text, in JSON or in whatever form: the label goes on into it.
+            Value::String(_) if self.has_credential_in(path) => {
                 return (!self.must.contains_key(pointer)).then(|| MASK.into());
             }
             Value::String(text) => self.text(text, pointer).into(),
@@ -208,9 +208,8 @@ impl View {
         (!self.labelled.contains(pointer)).then_some(hidden)
     }
 
-    fn has_credential_in(&self, text: &str, path: &[&str]) -> bool {
-        let json = text.trim_start().starts_with(['{', '[']);
-        json && self.credentials.iter().any(|it| it.leads_below(path))
+    fn has_credential_in(&self, path: &[&str]) -> bool {
+        self.credentials.iter().any(|it| it.leads_below(path))
     }
 
     /// Masked before it is cut: half a key is no key to the pattern, and half of it is given away.

@@ -100,6 +100,10 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
         let scheme = before.get(scheme_at..).unwrap_or_default();
         let rest = chunk.get(at.saturating_add(sign.len())..);
         let rest = trim_tail(rest.unwrap_or_default());
+        // A pattern for addresses, and none.
+        if scheme.is_empty() && rest.trim_matches('/').is_empty() {
+            continue;
+        }
         tell_address(&format!("{scheme}://{rest}"), found);
         first.get_or_insert(scheme_at);
     }

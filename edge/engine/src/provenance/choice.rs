@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 /// Words in the names of arguments that give somebody a right, or decide what is done. None by which things are merely
 /// described (`shipping_method`, the `state` of an address): their values stand in most mails.
-const WEIGHTY: [&str; 26] = [
+const WEIGHTY: [&str; 27] = [
     "access",
     "acl",
     "action",
@@ -23,6 +23,7 @@ const WEIGHTY: [&str; 26] = [
     "permission",
     "policy",
     "privacy",
+    "private",
     "privilege",
     "public",
     "right",
@@ -34,6 +35,22 @@ const WEIGHTY: [&str; 26] = [
     "status",
     "visibility",
 ];
+/// Those of them by which a yes gives somebody a right: `dark_mode` and `approval_required` give nobody any.
+const GIVEN_BY_YES: [&str; 11] = [
+    "access",
+    "acl",
+    "admin",
+    "grant",
+    "perm",
+    "permission",
+    "privilege",
+    "public",
+    "share",
+    "sharing",
+    "visibility",
+];
+/// And those by which a no does, as it takes a guard away.
+const GIVEN_BY_NO: [&str; 4] = ["approval", "privacy", "private", "security"];
 /// Words of a list that open something to others, or give them a right, whatever the argument is called.
 const OPENING: [&str; 14] = [
     "admin", "all", "anyone", "buy", "delete", "domain", "editor", "everyone", "external", "owner",
@@ -43,6 +60,15 @@ const OPENING: [&str; 14] = [
 const DEPTH_MAX: usize = 16;
 /// Most schemas that are looked at for one argument. Beyond that it is none of a closed list: the stricter need.
 const SCHEMAS_MAX: usize = 4096;
+
+/// Whether somebody gets a right by a yes, or by a no, for an argument of this name.
+pub(super) fn gives_right(name: &str, flag: bool) -> bool {
+    let giving: &[&str] = match flag {
+        true => &GIVEN_BY_YES,
+        false => &GIVEN_BY_NO,
+    };
+    words_of(name).any(|word| giving.contains(&word.as_str()))
+}
 
 /// What a control needs.
 pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
@@ -213,6 +239,21 @@ mod tests {
             need_of_control(&Pattern::new("/role"), &circle),
             Need::NotDictated
         );
+    }
+
+    #[test]
+    fn a_right_is_given_by_a_yes_or_by_a_no() {
+        for (name, yes, no) in [
+            ("is_admin", true, false),
+            ("public", true, false),
+            ("private", false, true),
+            ("approval_required", false, true),
+            ("securityAlerts", false, true),
+            ("dark_mode", false, false),
+        ] {
+            assert_eq!(gives_right(name, true), yes, "{name}");
+            assert_eq!(gives_right(name, false), no, "{name}");
+        }
     }
 
     #[test]

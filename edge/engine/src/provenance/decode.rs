@@ -71,27 +71,34 @@ pub(super) fn read_decoded(
 /// What a text says once decoded, chunk by chunk or, in lines, as a whole.
 fn decodings(text: &str, judged: &dyn Fn(&str, char) -> bool) -> Vec<String> {
     let mut found: Vec<String> = unfolded(text).collect();
-    let mut read = |text: &str| {
+    let mut read = |text: &str, soft_breaks: bool| {
         let chunks = ENCODED.split(text);
         for chunk in chunks.filter(|chunk| chunk.len() >= LEAD_BYTES_MIN) {
             if !(chunk.contains('%') && judged(chunk, '%')) {
                 found.extend(decoded(chunk));
             }
-            let quoted = quoted_printable(chunk).filter(|_| !judged(chunk, '='));
+            let quoted = quoted_printable(chunk, soft_breaks).filter(|_| !judged(chunk, '='));
             found.extend(quoted);
         }
     };
-    read(text);
+    read(text, false);
     if let Some(joined) = without_soft_breaks(text) {
-        read(&joined);
+        read(&joined, true);
         found.push(joined);
     }
     found
 }
 
-/// What a chunk says in quoted-printable: `evil=2Eexample`.
-fn quoted_printable(chunk: &str) -> Option<String> {
+/// What a chunk says in quoted-printable: `evil=2Eexample`. One code alone (`site=4chan.org`) is a value by its name, unless it
+/// is a sign that an address has or (`sure`) a line of the text was broken as that encoding does.
+fn quoted_printable(chunk: &str, sure: bool) -> Option<String> {
     memchr::memchr(b'=', chunk.as_bytes())?;
+    let behind = chunk.as_bytes().split(|byte| *byte == b'=').skip(1);
+    let codes = behind.filter_map(|behind| hex_byte(behind.get(..2)?));
+    let codes: Vec<u8> = codes.collect();
+    if !sure && codes.len() < 2 && !codes.iter().any(|code| b"./:@".contains(code)) {
+        return None;
+    }
     let decoded = hex_decoded(chunk, b'=');
     (decoded != chunk).then_some(decoded)
 }
@@ -489,5 +496,24 @@ mod tests {
         }
         assert_eq!(embedded("cGF5\r\nIDUw\nMDA").as_deref(), Some("pay 5000"));
         assert_eq!(embedded("no base64!"), None);
+    }
+
+    #[test]
+    fn a_value_behind_its_name_is_no_quoted_printable() {
+        for text in ["site=4chan.org", "colour=fade.to", "a=b"] {
+            assert_eq!(quoted_printable(text, false), None, "{text}");
+        }
+        for (text, decoded) in [
+            ("evil=2Eexample", "evil.example"),
+            ("eve=40evil.example", "eve@evil.example"),
+            ("=65vil=2eexample", "evil.example"),
+        ] {
+            assert_eq!(
+                quoted_printable(text, false).as_deref(),
+                Some(decoded),
+                "{text}"
+            );
+        }
+        assert_eq!(quoted_printable("ev=69l", true).as_deref(), Some("evil"));
     }
 }

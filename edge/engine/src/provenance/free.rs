@@ -1,5 +1,6 @@
 //! Numbers that stand free: figures inside a date, a time, an account, an address or an id are no numbers that anybody named.
 
+use super::account::{ibans, phones};
 use super::quantity::{day, month, numeric_date, year};
 use super::script::{separates, unspaced};
 use super::text::with_ascii_digits;
@@ -11,7 +12,7 @@ pub(super) fn free_figures(normal: &str) -> String {
     bind_dates(&mut tokens);
     bind_times(&mut tokens);
     bind_accounts(&mut tokens);
-    bind_digits(&mut tokens);
+    bind_digits(&normal, &mut tokens);
     let mut free = String::with_capacity(normal.len());
     let mut at = 0_usize;
     for token in tokens.iter().filter(|token| token.bound) {
@@ -37,6 +38,7 @@ struct Token<'t> {
 const SIGNS: [char; 16] = [
     '.', ',', ':', '!', '?', '*', '$', '€', '£', '¥', '%', '+', '-', '~', '#', '…',
 ];
+const MONEY: [char; 4] = ['$', '€', '£', '¥'];
 
 impl<'t> Token<'t> {
     /// Without the signs at its ends.
@@ -48,12 +50,12 @@ impl<'t> Token<'t> {
         self.text.bytes().any(|b| b.is_ascii_digit())
     }
 
-    /// How many digits it has, if nothing else but a hyphen.
-    fn digits(&self) -> Option<usize> {
+    /// Its digits, if it has nothing else but a hyphen and is no date.
+    fn digits(&self) -> Option<String> {
         let text = self.core();
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-        let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        (plain && digits > 0).then_some(digits)
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        (plain && !digits.is_empty() && numeric_date(text).is_none()).then_some(digits)
     }
 }
 
@@ -67,12 +69,16 @@ fn tokens(normal: &str) -> Vec<Token<'_>> {
         // An address or a path is one thing, but for `50/month`.
         let whole = chunk.contains("://") || chunk.contains(['@', '\\']);
         if whole || (chunk.contains('/') && !is_rate(chunk)) {
-            tokens.push(Token {
-                start: at,
-                text: chunk,
-                bound: true,
-                cut: false,
-            });
+            let (path, number) = split_number(chunk);
+            let parts = [(0, path, true), (path.len(), number, false)];
+            for (start, text, bound) in parts.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+                tokens.push(Token {
+                    start: at.saturating_add(start),
+                    text,
+                    bound,
+                    cut: true,
+                });
+            }
         } else {
             pieces(chunk, at, &mut tokens);
         }
@@ -81,20 +87,46 @@ fn tokens(normal: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// `50/month`
+/// The number that a path ends with, apart: of `acme/api#42` and `…/issues/42`. People name things by it.
+fn split_number(chunk: &str) -> (&str, &str) {
+    let cut = chunk.rfind(['/', '#']).map(|at| at.saturating_add(1));
+    let parts = cut.and_then(|cut| chunk.split_at_checked(cut));
+    let number = parts.filter(|(path, number)| {
+        let number = number.trim_end_matches(SIGNS);
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        digits && path.contains(char::is_alphabetic)
+    });
+    number.unwrap_or((chunk, ""))
+}
+
+/// `50/month`, `50€/month`, `500/-`
 fn is_rate(chunk: &str) -> bool {
     let (amount, unit) = chunk.split_once('/').unwrap_or_default();
-    let unit = unit.trim_end_matches(SIGNS);
-    let word = !unit.is_empty() && unit.chars().all(char::is_alphabetic);
-    word && amount.ends_with(|c: char| c.is_ascii_digit())
+    let word = unit.trim_end_matches(SIGNS);
+    let word = !word.is_empty() && word.chars().all(char::is_alphabetic);
+    let amount = amount.trim_end_matches(MONEY);
+    (word || unit.starts_with('-')) && amount.ends_with(|c: char| c.is_ascii_digit())
+}
+
+/// `2-3`, `$50-100`; but no month and day, and no telephone number.
+fn is_range(chunk: &str) -> bool {
+    let figure = |text: &str| {
+        (1..=3).contains(&text.len())
+            && !text.starts_with('0')
+            && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    let bare = chunk.trim_matches(|c: char| SIGNS.contains(&c) || "()".contains(c));
+    let ends = bare.split_once('-');
+    ends.is_some_and(|(from, to)| figure(from) && figure(to.trim_start_matches(MONEY)))
 }
 
 /// The pieces of a chunk without blanks.
 fn pieces<'t>(chunk: &'t str, at: usize, tokens: &mut Vec<Token<'t>>) {
     let mut rest = chunk;
     let mut start = at;
+    let range = is_range(chunk);
     while !rest.is_empty() {
-        let (length, border) = next_border(rest);
+        let (length, border) = next_border(rest, range);
         let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
         if !text.is_empty() {
             let of_time = behind.starts_with(|c: char| UNITS_OF_TIME.contains(c));
@@ -102,7 +134,7 @@ fn pieces<'t>(chunk: &'t str, at: usize, tokens: &mut Vec<Token<'t>>) {
                 start,
                 text,
                 bound: false,
-                cut: !(behind.is_empty() || behind.starts_with(['(', ')'])),
+                cut: !(behind.is_empty() || behind.starts_with(['(', ')', '-'])),
             };
             token.bound = token.has_digit() && (of_time || !is_figure(token.core()));
             tokens.push(token);
@@ -113,8 +145,8 @@ fn pieces<'t>(chunk: &'t str, at: usize, tokens: &mut Vec<Token<'t>>) {
     }
 }
 
-/// Where a piece ends, and how long the sign is that it ends at.
-fn next_border(text: &str) -> (usize, usize) {
+/// Where a piece ends, and how long the sign is that it ends at. `range`: figures stand on both sides of a hyphen.
+fn next_border(text: &str, range: bool) -> (usize, usize) {
     let mut before = None;
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
@@ -122,6 +154,7 @@ fn next_border(text: &str) -> (usize, usize) {
         let amid = digit(before) && digit(chars.peek().map(|(_, c)| *c));
         let border = match c {
             ',' | ':' | '\'' => !amid,
+            '-' => range && digit(before),
             '"' | '`' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '|' | ';' | '=' | '/' => {
                 true
             }
@@ -140,8 +173,8 @@ const CURRENCIES: [&str; 24] = [
     "eur", "usd", "gbp", "chf", "jpy", "cny", "inr", "aud", "cad", "nzd", "sek", "nok", "dkk",
     "pln", "czk", "huf", "brl", "mxn", "zar", "sgd", "hkd", "rs", "us", "kr",
 ];
-/// Most letters of a unit behind an amount: `10k`, `5min`, `1st`.
-const UNIT_MAX: usize = 3;
+/// Most letters of a unit behind an amount: `10k`, `45mins`, `1st`.
+const UNIT_MAX: usize = 8;
 
 /// Whether a piece is a number with its currency or its unit, and nothing else.
 fn is_figure(core: &str) -> bool {
@@ -149,8 +182,12 @@ fn is_figure(core: &str) -> bool {
     let Some((before, amount)) = core.find(digit).and_then(|at| core.split_at_checked(at)) else {
         return false;
     };
-    let before = before.trim_matches(SIGNS);
-    if !(before.is_empty() || CURRENCIES.contains(&before)) || numeric_date(amount).is_some() {
+    let code = before.trim_matches(SIGNS);
+    // `R$500`, `CA$500`
+    let dollars =
+        before.ends_with(MONEY) && code.len() <= 3 && code.chars().all(char::is_alphabetic);
+    let money = code.is_empty() || CURRENCIES.contains(&code) || dollars;
+    if !money || numeric_date(amount).is_some() {
         return false;
     }
     let part = |c: char| digit(c) || ".,'_".contains(c);
@@ -164,13 +201,14 @@ fn is_figure(core: &str) -> bool {
 /// The day and the year beside the name of a month.
 fn bind_dates(tokens: &mut [Token<'_>]) {
     let mut parts = Vec::new();
-    let word = |at: usize| tokens.get(at).map(Token::core);
-    for (at, token) in tokens.iter().enumerate() {
+    let all: &[Token<'_>] = tokens;
+    let word = |at: usize| all.get(at).map(Token::core);
+    for (at, token) in all.iter().enumerate() {
         if month(token.core()).is_none() {
             continue;
         }
         let behind = |offset: usize| at.checked_add(offset);
-        let is_day = |at: &usize| word(*at).and_then(day).is_some();
+        let is_day = |at: &usize| word(*at).and_then(day).is_some() && !is_amount(all, *at);
         let is_year = |at: &usize| word(*at).and_then(year).is_some();
         // `may 1st 2024`
         if let Some(day) = behind(1).filter(is_day) {
@@ -188,14 +226,39 @@ fn bind_dates(tokens: &mut [Token<'_>]) {
     bind(tokens, parts);
 }
 
+/// Whether a figure is an amount of money, by its sign or by what stands behind it: `jan $20`, `april 30 eur`.
+fn is_amount(tokens: &[Token<'_>], at: usize) -> bool {
+    const WORDS: [&str; 7] = [
+        "euro", "euros", "dollar", "dollars", "pounds", "yen", "percent",
+    ];
+    let sign = tokens
+        .get(at)
+        .is_some_and(|token| token.text.contains(MONEY));
+    let next = tokens
+        .get(at.saturating_add(1))
+        .map(|next| (next.text, next.core()));
+    sign || next.is_some_and(|(text, core)| {
+        let money = !text.is_empty() && text.chars().all(|c| MONEY.contains(&c));
+        money || CURRENCIES.contains(&core) || WORDS.contains(&core)
+    })
+}
+
 /// The hour before a word for the time of day.
 fn bind_times(tokens: &mut [Token<'_>]) {
     // `o'clock` is cut at its apostrophe.
     const WORDS: [&str; 6] = ["am", "pm", "a.m", "p.m", "uhr", "o"];
     let mut parts = Vec::new();
+    let is_hour = |at: &usize| {
+        let hour = tokens.get(*at).map(Token::core).unwrap_or_default();
+        let hour = hour
+            .split(['.', ':'])
+            .next()
+            .and_then(|hour| hour.parse::<u32>().ok());
+        hour.is_some_and(|hour| hour <= 24)
+    };
     for (at, token) in tokens.iter().enumerate() {
         if WORDS.contains(&token.core()) {
-            parts.extend(at.checked_sub(1));
+            parts.extend(at.checked_sub(1).filter(is_hour));
         }
     }
     bind(tokens, parts);
@@ -219,7 +282,26 @@ fn bind_accounts(tokens: &mut [Token<'_>]) {
         let behind = tokens.iter().enumerate().skip(at.saturating_add(1));
         let groups = behind.take(GROUPS_MAX);
         let groups = groups.take_while(|(_, token)| group(token.core()));
-        parts.extend(groups.map(|(at, _)| at));
+        let groups: Vec<(usize, &str)> = groups.map(|(at, token)| (at, token.core())).collect();
+        let mut printed = token.core().to_owned();
+        for (_, group) in &groups {
+            printed.push(' ');
+            printed.push_str(group);
+        }
+        // `flight lh45 for 2 pax` is none.
+        let mut left = 0_usize;
+        ibans(&printed, &mut |_, account| {
+            if account.starts_with(token.core()) {
+                left = left.max(account.len().saturating_sub(token.core().len()));
+            }
+        });
+        for (at, group) in groups {
+            if left == 0 {
+                break;
+            }
+            parts.push(at);
+            left = left.saturating_sub(group.len());
+        }
     }
     bind(tokens, parts);
 }
@@ -228,21 +310,26 @@ fn bind_accounts(tokens: &mut [Token<'_>]) {
 const GROUPED_MIN: usize = 9;
 
 /// The groups of telephone numbers and cards: figures one behind the other, without a comma between.
-fn bind_digits(tokens: &mut [Token<'_>]) {
+fn bind_digits(normal: &str, tokens: &mut [Token<'_>]) {
+    let mut known: Vec<String> = Vec::new();
+    phones(normal, &mut |_, number| {
+        known.push(number.trim_start_matches('+').to_owned());
+    });
     let mut parts = Vec::new();
-    let (mut run, mut digits) = (Vec::new(), 0_usize);
+    let (mut run, mut digits) = (Vec::new(), String::new());
     for (at, token) in tokens.iter().enumerate() {
         if let Some(more) = token.digits() {
             run.push(at);
-            digits = digits.saturating_add(more);
+            digits.push_str(&more);
         }
         let next = tokens.get(at.saturating_add(1)).filter(|_| !token.cut);
         if next.is_none_or(|next| next.digits().is_none()) {
-            if run.len() > 1 && digits >= GROUPED_MIN {
+            let grouped = run.len() > 1 && digits.len() >= GROUPED_MIN;
+            if grouped && known.iter().any(|number| digits.contains(number.as_str())) {
                 parts.append(&mut run);
             }
             run.clear();
-            digits = 0;
+            digits.clear();
         }
     }
     bind(tokens, parts);
@@ -292,6 +379,9 @@ mod tests {
             "bob15@acme.example",
             "docs/2024/15.pdf",
             "version v15",
+            "on 05-15",
+            "to DE89 3704 0044 0532 0130 00 now",
+            "call 555-123 4567",
             "2024年5月15日",
         ] {
             assert_eq!(numbers(text), [""; 0], "{text}");
@@ -322,6 +412,24 @@ mod tests {
             ("account 12345678901", "12345678901"),
             ("rooms 101, 102, 103 and 104", "102"),
             ("3 rooms on 2024-05-15", "3"),
+            ("flight LH45 for 2 pax at 300 EUR", "2"),
+            ("flight LH45 for 2 pax at 300 EUR", "300"),
+            ("Send Jan $20", "20"),
+            ("Pay April 30 EUR", "30"),
+            ("Zahle 500 am 15. Mai", "500"),
+            ("for 45mins or 100euros", "45"),
+            ("for 45mins or 100euros", "100"),
+            ("pay 50€/month", "50"),
+            ("pay 500/-", "500"),
+            ("for 2-3 nights", "2"),
+            ("for 2-3 nights", "3"),
+            ("pay $50-100", "100"),
+            ("pay R$500", "500"),
+            ("pay CA$500", "500"),
+            ("orders 48213 48214", "48214"),
+            ("pay 500 2024-05-15", "500"),
+            ("close https://acme.example/issues/42", "42"),
+            ("close acme/api#42.", "42"),
         ] {
             let numbers = numbers(text);
             assert!(numbers.contains(&number.to_owned()), "{text}: {numbers:?}");

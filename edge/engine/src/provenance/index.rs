@@ -2,6 +2,7 @@
 
 use super::account::DIGITS;
 use super::address::{ascii_addresses, host_of};
+use super::calendar::{parts_of_date, parts_of_times};
 use super::decode::decoded_parts;
 use super::file::{file_names, is_file_name};
 use super::free::free_figures;
@@ -628,16 +629,22 @@ impl Passage {
                 put_value(&mut index, kind, canonical, 0, &keyed);
             }
         });
+        let mut parts = Vec::new();
         let mut told = |kind: Kind, canonical: &str| {
             if kind != Kind::Number {
                 put_value(&mut index, kind, canonical, 0, &keyed);
             }
+            parts_of_date(kind, canonical, &mut |part| parts.push(part.to_owned()));
         };
         recognise_in(text, &normal_text, &cut, &mut told);
         ascii_addresses(text, &mut told);
+        parts_of_times(&normal_text, &mut |part| told(Kind::PartOfDate, part));
         let forms = forms_of(text, normal_text);
         for form in &forms {
             file_names(form, &mut told);
+        }
+        for part in parts {
+            index.put(keyed.of(Kind::PartOfDate, &part), 0);
         }
         for chunk in quoted_and_chunks(text) {
             index.put(keyed.of(Kind::Exact, chunk), 0);
@@ -655,11 +662,7 @@ impl Passage {
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
         let query = value.query(&self.keyed);
-        let run = || match exact {
-            true => has_exact_run(&self.text, &value.text),
-            false => self.has_run(value, &query),
-        };
-        self.index.proofs(&query, exact).next().is_some() || run()
+        self.index.proofs(&query, exact).next().is_some() || (!exact && self.has_run(value, &query))
     }
 
     /// Whether the value is a run of whole words of the text.

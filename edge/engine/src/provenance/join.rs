@@ -30,6 +30,8 @@ pub(super) struct Known<'a> {
     pub(super) recorded: &'a dyn Fn(&str) -> bool,
     /// Whether somebody else may have written a join in one piece. Then it is no work of the agent's.
     pub(super) dictated: &'a dyn Fn(&str) -> bool,
+    /// Whether the goal has a part.
+    pub(super) named: &'a dyn Fn(&str) -> bool,
 }
 
 impl Known<'_> {
@@ -57,12 +59,14 @@ impl Known<'_> {
     }
 
     /// Whether a join is somebody else's work: it stands there in one piece, or each of its parts does. Two words that are
-    /// known from elsewhere are put together in another order by whoever wants to.
+    /// known from elsewhere are put together in another order by whoever wants to; but a path of steps that the goal names is
+    /// the user's, though a listing of files has each of them.
     fn is_dictated(&self, text: &str) -> bool {
-        let mut parts = text.split(['/', ' ']).filter(|part| !part.is_empty());
+        let path = text.contains('/');
+        let parts = || text.split(['/', ' ']).filter(|part| !part.is_empty());
         (self.dictated)(text)
-            || (text.contains('/') && (self.dictated)(&text.replace('/', " ")))
-            || parts.all(self.dictated)
+            || (path && (self.dictated)(&text.replace('/', " ")))
+            || (parts().all(self.dictated) && !(path && parts().all(self.named)))
     }
 
     /// `NY 10001`: a few fields of records in one element of a list.
@@ -144,7 +148,8 @@ mod tests {
 
     fn joins_unless(text: &str, dictated: &dyn Fn(&str) -> bool) -> bool {
         const RECORDED: [&str; 6] = ["101 Highway", "New York", "NY", "10001", "Mary Ann", "Lee"];
-        const PROVED: [&str; 8] = [
+        const PROVED: [&str; 9] = [
+            "docs",
             "Alice",
             "Miller",
             "Bob",
@@ -158,8 +163,18 @@ mod tests {
             proved: &|part| PROVED.contains(&part) || RECORDED.contains(&part),
             recorded: &|part| RECORDED.contains(&part),
             dictated,
+            named: &|part| ["docs", "rent"].contains(&part),
         };
         known.joins(text)
+    }
+
+    #[test]
+    fn a_path_of_the_goals_steps_is_the_users_unless_it_was_read_in_one_piece() {
+        let words = |part: &str| ["docs", "rent", "may.pdf"].contains(&part);
+        assert!(joins_unless("docs/rent", &words));
+        assert!(!joins_unless("docs/may.pdf", &words));
+        let whole = |part: &str| words(part) || part == "docs/rent";
+        assert!(!joins_unless("docs/rent", &whole));
     }
 
     #[test]

@@ -10,16 +10,18 @@ use std::collections::HashSet;
 pub(super) enum Need {
     /// Each comes from an accepted origin.
     Proved,
-    /// The same, byte for byte.
+    /// The same, byte for byte: a word, or what stands in quotation marks in the goal, as a whole.
     Exact,
+    /// The same, or a run of whole words of the goal.
+    Credential,
     /// None is known from untrusted content alone. What was seen nowhere is the agent's own work (a sum, a time), but for
     /// what leads out in it.
     NotSuspect,
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
     /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
-    /// content has it among others. A yes is in no content, whoever asked for it: an action has it among its constants, or the
-    /// session has read nothing untrusted.
+    /// content has it among others. A yes or a no by which somebody gets one is in no content, whoever asked for it: an action
+    /// has it among its constants, or the session has read nothing untrusted.
     GuardedChoice,
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
@@ -179,7 +181,8 @@ impl Plan {
             .map(|pointer| Rule {
                 at: Pattern::new(pointer),
                 need: match entry.roles.get(pointer) {
-                    Some(Role::Credential | Role::Command) => Need::Exact,
+                    Some(Role::Credential) => Need::Credential,
+                    Some(Role::Command) => Need::Exact,
                     _ => Need::Proved,
                 },
                 required: matches!(entry.roles.get(pointer), Some(Role::Target | Role::Command)),
@@ -323,7 +326,8 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
 fn need_of(role: Role, verb: Verb) -> Need {
     match role {
         Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
-        Role::Credential | Role::Command => Need::Exact,
+        Role::Credential => Need::Credential,
+        Role::Command => Need::Exact,
         Role::Selector if verb == Verb::Read => Need::Links,
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency => Need::NotSuspect,

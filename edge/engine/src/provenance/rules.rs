@@ -7,12 +7,14 @@ mod proof;
 mod reply;
 mod seen;
 
+use super::choice::gives_right;
 use super::constants::Constants;
 use super::index::{Passage, Spelled};
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
 use super::tracker::Tracker;
 use neighbours::Tail;
+use opened::names_something;
 use proctor_model::ToolRef;
 use proctor_model::catalogue::MemoryTrust;
 use serde_json::Value;
@@ -173,9 +175,11 @@ impl Evidence<'_> {
             texts: texts.map(String::as_str).collect(),
             ..Judged::default()
         };
+        let unread = opened.iter().flat_map(|opened| &opened.broken);
+        judged.broken.extend(unread.cloned());
         let declared = origins.0.iter().map(|(at, _)| (at, false));
         let planned = plan.rules.iter().filter_map(|rule| {
-            let proved = matches!(rule.need, Need::Proved | Need::Exact);
+            let proved = matches!(rule.need, Need::Proved | Need::Credential | Need::Exact);
             proved.then_some((&rule.at, rule.required))
         });
         for (at, required) in declared.chain(planned) {
@@ -202,7 +206,8 @@ impl Evidence<'_> {
                     judged.below(key, None, |judged| {
                         // In a text no schema says what the names are; the tool's words for people may.
                         let in_text = judged.is_in_text();
-                        if !(in_text && plan.describes(key)) {
+                        let described = in_text && plan.describes(key) && names_something(member);
+                        if !described {
                             judged.note(self.key(plan, origins, key, in_text, &judged.path));
                         }
                         self.walk(plan, origins, member, judged);
@@ -210,7 +215,11 @@ impl Evidence<'_> {
                 }
             }
             scalar => {
-                judged.note(self.scalar(plan, origins, scalar, &judged.path));
+                let mut good = self.scalar(plan, origins, scalar, &judged.path);
+                if good.is_ok() && judged.is_in_text() {
+                    good = self.named_phone(plan, origins, scalar, &judged.path);
+                }
+                judged.note(good);
                 if let Value::String(text) = scalar {
                     let joined = self.joined(plan, origins, text, judged);
                     judged.note(joined);
@@ -231,7 +240,9 @@ impl Evidence<'_> {
         let declared = origins.0.iter().filter(|(at, _)| at.covers(path));
         let declared = declared.max_by_key(|(at, _)| at.steps.len());
         match (planned.map(|rule| rule.need), declared) {
-            (Some(need @ (Need::Exact | Need::Leads)), Some((_, origins))) => (need, origins),
+            (Some(need @ (Need::Credential | Need::Exact | Need::Leads)), Some((_, origins))) => {
+                (need, origins)
+            }
             (_, Some((_, origins))) => (Need::Proved, origins),
             (Some(need), None) => (need, &DEFAULT),
             (None, None) => (plan.rest, &DEFAULT),
@@ -253,8 +264,10 @@ impl Evidence<'_> {
         match need {
             Need::Nothing => Ok(()),
             _ if named() => Ok(()),
-            Need::Proved | Need::Exact if is_own_name(plan, origins, key, path) => {
-                self.name(key, need == Need::Exact, accepted, path)
+            Need::Proved | Need::Credential | Need::Exact
+                if is_own_name(plan, origins, key, path) =>
+            {
+                self.name(key, need != Need::Proved, accepted, path)
             }
             // What a text says is asked for as the text is.
             _ => self.leads(key, in_text && need == Need::Links, accepted, path),
@@ -295,19 +308,22 @@ impl Evidence<'_> {
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
             // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
-            (Need::Proved | Need::Exact, Value::Bool(flag)) if covered => {
+            (Need::Proved | Need::Credential | Need::Exact, Value::Bool(flag)) if covered => {
                 self.flag(*flag, accepted, path)
             }
-            (Need::GuardedChoice, Value::Bool(true)) if self.session.is_exposed() => {
-                self.flag(true, accepted, path)
+            (Need::GuardedChoice, Value::Bool(flag))
+                if self.session.is_exposed() && may_give_right(path, *flag) =>
+            {
+                self.flag(*flag, accepted, path)
             }
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
             (Need::Proved, Value::Number(number)) if !covered && has_few_digits(number) => {
                 self.not_suspect(plan, scalar, accepted, path)
             }
-            (Need::Proved, _) => self.proved(scalar, false, accepted, path),
-            (Need::Exact, _) => self.proved(scalar, true, accepted, path),
+            (Need::Proved | Need::Credential | Need::Exact, _) => {
+                self.proved(scalar, need, accepted, path)
+            }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
             (Need::NotSuspect | Need::NotDictated, _) => {
                 self.not_suspect(plan, scalar, accepted, path)
@@ -332,7 +348,9 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        if self.has_origin(&spelled, false, accepted, path) {
+        if self.has_origin(&spelled, false, accepted, path)
+            || self.is_part_of_date(&spelled, accepted, path)
+        {
             return Ok(());
         }
         match self.session.suspect(&self.session.query(&spelled)) {
@@ -368,6 +386,12 @@ impl Evidence<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
+fn may_give_right(path: &[&str], flag: bool) -> bool {
+    let name = path.iter().rfind(|step| **step != "*");
+    name.is_some_and(|name| gives_right(name, flag))
 }
 
 /// `1`, `en`: untrusted content has it sooner or later, whoever means it.

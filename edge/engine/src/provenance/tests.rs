@@ -1,3 +1,4 @@
+use super::index::{Passage, Spelled};
 use super::value::{Kind, recognise, whole};
 
 fn found(text: &str) -> Vec<(Kind, String)> {
@@ -452,4 +453,19 @@ fn amounts_in_other_notations() {
             "{text}: {numbers:?}"
         );
     }
+}
+
+#[test]
+fn a_part_of_a_command_is_no_command() {
+    let goal = Passage::new(
+        &[1; 16],
+        "Run `DELETE FROM users WHERE id = 5`, password open sesame 5.",
+    );
+    let has = |text: &str| goal.has(&Spelled::text(text.to_owned()), true);
+    assert!(has("DELETE FROM users WHERE id = 5"));
+    for part in ["DELETE FROM users", "users WHERE id = 5", "open sesame"] {
+        assert!(!has(part), "{part}");
+    }
+    // For a password a run of words is as good.
+    assert!(goal.has_exactly("open sesame 5"));
 }

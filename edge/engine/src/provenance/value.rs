@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Digits,
     /// The name of a file, without the path to it.
     File,
+    /// A part of a date or of a time, with its name: `month 5`.
+    PartOfDate,
     /// What stands between two words.
     Gap,
 }
@@ -83,7 +85,7 @@ impl Kind {
             Self::Phone => "a telephone number",
             Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
-            Self::Date | Self::MonthDay | Self::Yearless => "a date",
+            Self::Date | Self::MonthDay | Self::Yearless | Self::PartOfDate => "a date",
             Self::Exact | Self::Whole | Self::Word | Self::Digits | Self::File | Self::Gap => {
                 "a value"
             }

@@ -1,14 +1,19 @@
 //! What leads out in a text: links, addresses, accounts and the like need an accepted origin, whatever stands around them.
 
-use super::{Broken, Evidence, Origin, broken};
+use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
 use crate::provenance::address::canonical_url;
 use crate::provenance::decode::read_decoded;
-use crate::provenance::host::ends_as_file;
+use crate::provenance::host::{ends_as_file, is_top_level};
 use crate::provenance::index::{Query, Spelled};
-use crate::provenance::plan::words_of;
+use crate::provenance::plan::{Need, Plan, words_of};
 use crate::provenance::text::visible;
 use crate::provenance::value::{Kind, recognise};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// Longest beginning of a text that a telephone number is looked for in, in bytes.
+const PHONE_BYTES_MAX: usize = 64;
 
 impl Broken {
     /// Enough of its leads are known to tell that they are too many to be shown.
@@ -48,6 +53,9 @@ impl Evidence<'_> {
             }
         };
         recognise(&text, &mut judge);
+        if links_only && names_host(&text, path) && !self.has_text_origin(&text, accepted, path) {
+            judge(Kind::Url, text.trim());
+        }
         if links_only {
             // Who fetches an address takes it as it is.
             return first.map_or(Ok(()), Err);
@@ -61,6 +69,38 @@ impl Evidence<'_> {
             None if !read => Err(broken(path, "what it says once decoded", None)),
             None => Ok(()),
         }
+    }
+
+    /// A telephone number that only the name before it tells, in a text that was read as JSON: `{"phone": "612 345 678"}`.
+    pub(super) fn named_phone(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        scalar: &Value,
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let (need, accepted) = self.rule(plan, origins, path);
+        let name = path.iter().rfind(|step| **step != "*");
+        let value = match scalar {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            Value::Number(number) => Cow::Owned(number.to_string()),
+            _ => return Ok(()),
+        };
+        let (Need::Leads, Some(name)) = (need, name) else {
+            return Ok(());
+        };
+        let start = value.floor_char_boundary(PHONE_BYTES_MAX);
+        let start = value.get(..start).unwrap_or_default();
+        let mut good = Ok(());
+        recognise(
+            &visible(&format!("{name}: {start}")),
+            &mut |kind, canonical| {
+                if kind == Kind::Phone && good.is_ok() {
+                    good = self.lead(kind, canonical, accepted, path);
+                }
+            },
+        );
+        good
     }
 
     /// One value that leads out.
@@ -125,6 +165,23 @@ const FILES: [&str; 8] = [
     "directory",
     "path",
 ];
+
+/// Words in the names of arguments that say where to fetch something.
+const LINKS: [&str; 6] = ["url", "uri", "link", "href", "webpage", "website"];
+
+/// Whether a name of two labels that ends like a file (`evil.sh`) stands alone where a link is asked for.
+fn names_host(text: &str, path: &[&str]) -> bool {
+    let text = text.trim();
+    let label = |label: &str| {
+        let part = |c: char| c.is_alphanumeric() || c == '-';
+        !label.is_empty() && label.chars().all(part)
+    };
+    let sound = text.split_once('.');
+    let sound = sound.is_some_and(|(name, ending)| label(name) && is_top_level(ending));
+    let argument = path.iter().rfind(|step| **step != "*");
+    let mut words = argument.into_iter().flat_map(|name| words_of(name));
+    sound && ends_as_file(text) && words.any(|word| LINKS.contains(&word.as_str()))
+}
 
 /// What a name that may be a host's is to a tool that reads: `x.evil.sh` alone is a host to whoever fetches it, unless the
 /// argument is for files.

@@ -4,6 +4,7 @@
 use super::{Broken, Evidence, Judged, Origin, Origins};
 use crate::provenance::account::ibans;
 use crate::provenance::address::{addresses, ends_chunk};
+use crate::provenance::host::is_top_level;
 use crate::provenance::plan::{Need, Plan};
 use crate::provenance::text::{normal, visible};
 use crate::provenance::value::Kind;
@@ -27,6 +28,10 @@ impl Tail {
     /// Adds the next text; returns what leads out in what it makes together with those before, but in neither of them.
     fn add(&mut self, text: &str) -> Vec<Lead> {
         let text = visible(text);
+        // Nobody sees that it stands there.
+        if text.is_empty() {
+            return Vec::new();
+        }
         let mut joined = self.add_chunk(&text);
         let groups = format!("{} {}", self.groups, start(&text));
         let of_both = accounts(&groups);
@@ -47,9 +52,14 @@ impl Tail {
     fn add_chunk(&mut self, text: &str) -> Vec<Lead> {
         let first = start(text.split(ends_chunk).next().unwrap_or_default());
         let last = end(text.rsplit(ends_chunk).next().unwrap_or_default());
-        // In a list of addresses each is one by itself.
-        let goes_on = first.starts_with(['.', '@', '-']);
-        let alone = !leads(first).is_empty() || (!leads(&self.chunk).is_empty() && !goes_on);
+        // In a list of addresses each is one by itself, and `-` stands before each element of one.
+        let before = leads(&self.chunk);
+        let goes_on = || {
+            let rest = first.strip_prefix(['.', '@', '-']).unwrap_or_default();
+            let has_path = before.iter().any(|(_, canonical)| canonical.contains('/'));
+            rest.starts_with(char::is_alphanumeric) && !has_path
+        };
+        let alone = !leads(first).is_empty() || !(before.is_empty() || goes_on());
         let before = std::mem::take(&mut self.chunk);
         if alone || before.is_empty() || first.is_empty() {
             last.clone_into(&mut self.chunk);
@@ -59,14 +69,25 @@ impl Tail {
         let whole = !text.contains(ends_chunk);
         self.chunk = end(if whole { &glued } else { last }).to_owned();
         let mut joined = leads(&glued);
+        // Two names of files make no host.
+        let host = |canonical: &str| glued.contains(':') || is_host(canonical);
+        joined.retain(|(kind, canonical)| *kind != Kind::Url || host(canonical));
         // The end of a sentence, and the beginning of the next: a host to nobody, unless somebody else wrote one.
         for (kind, canonical) in &mut joined {
-            if before.ends_with('.') && *kind == Kind::Url && !canonical.contains('/') {
+            let sentence = !canonical.contains('/') || first.starts_with(char::is_uppercase);
+            if before.ends_with('.') && sentence && *kind == Kind::Url {
                 *kind = Kind::Name;
             }
         }
         joined
     }
+}
+
+/// Whether a link goes to a name of the Internet, or to an address in figures.
+fn is_host(canonical: &str) -> bool {
+    let host = canonical.split(['/', '?', '#']).next().unwrap_or_default();
+    let last = host.rsplit('.').next().unwrap_or_default();
+    is_top_level(last) || last.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What leads out in a chunk.
@@ -149,6 +170,10 @@ mod tests {
             (&["see evil", ".com/x now"][..], "evil.com/x"),
             (&["evil", ".com/x"], "evil.com/x"),
             (&["see ev", "il", ".co", "m"], "evil.co"),
+            (&["see evil", "", "\u{200b}", ".com/x"], "evil.com/x"),
+            (&["https://evil", ".intern/x"], "evil.intern/x"),
+            (&["10.1", ".2.3/x"], "10.1.2.3/x"),
+            (&["Fix the evil.", "com/x"], "evil.com/x"),
             (&["eve@evil", ".com"], "eve@evil.com"),
             (&["bob@acme.example", "evil.c", "om/x"], "evil.com/x"),
             (
@@ -179,6 +204,11 @@ mod tests {
             &["1.5", "2.5", "10"],
             &["docs/may", "2024.pdf"],
             &["evil ", ".com/x"],
+            &["package.json", "src/index.ts"],
+            &["Fix the tests.", "CI/CD must be green"],
+            &["- https://a.example/x", "- https://b.example/y"],
+            &["- https://a.example", "- https://b.example"],
+            &["https://a.example/x", "-v"],
             &["", "x"],
         ] {
             assert_eq!(joined(texts), [""; 0], "{texts:?}");

@@ -1,9 +1,13 @@
 //! Whether a value has an accepted origin.
 
 use super::{Broken, Evidence, Origin, broken};
+use crate::provenance::calendar::{part_named, spelled_part};
 use crate::provenance::index::Spelled;
 use crate::provenance::join::Known;
-use crate::provenance::quantity::numeric_date;
+use crate::provenance::plan::Need;
+use crate::provenance::quantity::{canonical_number, numeric_date};
+use crate::provenance::text::with_ascii_digits;
+use crate::provenance::value::Kind;
 use serde_json::Value;
 
 impl Evidence<'_> {
@@ -23,23 +27,50 @@ impl Evidence<'_> {
     pub(super) fn proved(
         &self,
         scalar: &Value,
-        exact: bool,
+        need: Need,
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Err(broken(path, "its value", None));
         };
-        let good = match (scalar, exact) {
-            (Value::String(text), false) => {
-                self.says_known(text, &spelled, accepted, path) || self.joins(text, accepted, path)
+        let good = match (scalar, need) {
+            (Value::String(text), Need::Proved) => {
+                self.says_known(text, &spelled, accepted, path)
+                    || self.joins(text, accepted, path)
+                    || self.is_part_of_date(&spelled, accepted, path)
             }
-            _ => self.has_origin(&spelled, exact, accepted, path),
+            // A part of a password is another one; a part of a command is worse.
+            (Value::String(text), Need::Credential)
+                if accepted.contains(&Origin::Goal) && self.goal.has_exactly(text) =>
+            {
+                true
+            }
+            _ => {
+                self.has_origin(&spelled, need != Need::Proved, accepted, path)
+                    || (need == Need::Proved && self.is_part_of_date(&spelled, accepted, path))
+            }
         };
         match good {
             true => Ok(()),
             false => Err(self.unproved(&spelled, path)),
         }
+    }
+
+    /// Whether a figure is the part of one of the goal's dates or times that its argument is by its name.
+    pub(super) fn is_part_of_date(
+        &self,
+        scalar: &Spelled,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let name = path.iter().rfind(|step| **step != "*");
+        let Some(part) = name.and_then(|name| part_named(name)) else {
+            return false;
+        };
+        let part = || canonical_number(scalar.as_written()).map(|it| spelled_part(part, &it));
+        accepted.contains(&Origin::Goal)
+            && part().is_some_and(|part| self.goal.has_typed(Kind::PartOfDate, &part))
     }
 
     /// Put together of parts: good if each of them is.
@@ -48,14 +79,15 @@ impl Evidence<'_> {
         let records: Vec<Origin> = others.cloned().collect();
         let known = Known {
             proved: &|part| self.has_text_origin(part, accepted, path),
-            recorded: &|part| {
-                let part = Spelled::text(part.to_owned());
-                self.has_origin(&part, false, &records, path)
-            },
+            recorded: &|part| self.has_text_origin(part, &records, path),
             dictated: &|part| {
                 let part = Spelled::text(part.to_owned());
                 let seen = self.session.suspect(&self.session.query(&part));
                 seen.is_some() || !self.session.knows_all()
+            },
+            named: &|part| {
+                accepted.contains(&Origin::Goal)
+                    && self.goal.has(&Spelled::text(part.to_owned()), false)
             },
         };
         known.joins(text)
@@ -75,7 +107,7 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> bool {
         if self.has_origin(spelled, false, accepted, path) {
-            return self.has_time(text, accepted, path);
+            return self.has_time(text, spelled, accepted, path);
         }
         let bare = without_sign(text).filter(|_| accepted.contains(&Origin::Goal));
         bare.is_some_and(|bare| self.goal.has(&Spelled::text(bare.to_owned()), false))
@@ -113,26 +145,25 @@ impl Evidence<'_> {
 
     /// Whether the time of day in a date comes from an accepted origin as well: together with the day, or for itself. The day
     /// alone is proof of its beginning at most.
-    fn has_time(&self, text: &str, accepted: &[Origin], path: &[&str]) -> bool {
-        let Some(moment) = Moment::of(text) else {
+    fn has_time(&self, text: &str, spelled: &Spelled, accepted: &[Origin], path: &[&str]) -> bool {
+        // As a day it was read in whatever writing, and so is its time.
+        let plain = with_ascii_digits(spelled.normal());
+        let Some(moment) = Moment::of(&plain) else {
             return true;
         };
-        let has = |text: &String, exact: bool, accepted: &[Origin]| {
-            self.has_origin(&Spelled::text(text.clone()), exact, accepted, path)
+        let has = |text: &str, exact: bool| {
+            self.has_origin(&Spelled::text(text.to_owned()), exact, accepted, path)
         };
-        let goal: &[Origin] = match accepted.contains(&Origin::Goal) {
-            true => &GOAL,
-            false => &[],
-        };
+        let goal = accepted.contains(&Origin::Goal);
         moment.is_midnight()
-            || moment.wholes().iter().any(|whole| has(whole, true, accepted))
-            || moment.clocks().iter().any(|clock| has(clock, false, accepted))
-            // A bare figure is an hour to whoever said it, and anything in a record.
-            || moment.hours().iter().any(|hour| has(hour, false, goal))
+            || has(text, true)
+            || (goal && self.goal.has_exactly(text))
+            || moment.wholes().iter().any(|whole| has(whole, true))
+            || moment.clocks().iter().any(|clock| has(clock, false))
+            // A bare figure is an hour to whoever said it, and anything in a record. One of a date or of another time is none.
+            || (goal && moment.hours().iter().any(|hour| self.goal.has_typed(Kind::Number, hour)))
     }
 }
-
-const GOAL: [Origin; 1] = [Origin::Goal];
 
 /// Fewest letters and digits of an id.
 const ID_MIN: usize = 4;
@@ -150,7 +181,6 @@ fn without_sign(text: &str) -> Option<&str> {
 
 /// A date with a time of day, as programs write it.
 struct Moment<'t> {
-    text: &'t str,
     day: &'t str,
     hour: u32,
     minute: u32,
@@ -176,7 +206,6 @@ impl<'t> Moment<'t> {
         };
         let (hour, minute, second) = (part()?, part()?, part().unwrap_or(0));
         Some(Self {
-            text,
             day,
             hour,
             minute,
@@ -191,7 +220,7 @@ impl<'t> Moment<'t> {
 
     /// Day and time together, in the ways in which programs write them.
     fn wholes(&self) -> Vec<String> {
-        let mut wholes = vec![self.text.to_owned()];
+        let mut wholes = Vec::new();
         let Self { day, second, .. } = self;
         let clock = format!("{:02}:{:02}", self.hour, self.minute);
         let mut clocks = vec![
@@ -233,6 +262,11 @@ impl<'t> Moment<'t> {
                 clocks.push(format!("{hour}{blank}{half}"));
             }
         }
+        let spoken = ["o'clock", "uhr"].map(|word| format!(" {word}"));
+        let signs = ["点", "點", "時", "时", "시"].map(str::to_owned);
+        for word in spoken.iter().chain(&signs).filter(|_| *minute == 0) {
+            clocks.extend([self.hour, hour].map(|hour| format!("{hour}{word}")));
+        }
         if (self.hour, *minute) == (12, 0) {
             clocks.push("noon".to_owned());
         }
@@ -242,11 +276,7 @@ impl<'t> Moment<'t> {
     /// A full hour as a bare figure: `from 10 to 11`.
     fn hours(&self) -> Vec<String> {
         let full = (self.minute, self.second) == (0, 0);
-        let hours = [
-            self.hour.to_string(),
-            format!("{:02}", self.hour),
-            self.hour_of_twelve().to_string(),
-        ];
+        let hours = [self.hour.to_string(), self.hour_of_twelve().to_string()];
         hours.into_iter().filter(|_| full).collect()
     }
 
@@ -266,7 +296,15 @@ mod tests {
     fn times_are_written_in_many_ways() {
         let moment = |text| Moment::of(text).unwrap();
         let three = moment("2024-05-15T15:00");
-        for clock in ["15:00", "3 pm", "3pm", "3:00 pm", "15:00:00"] {
+        for clock in [
+            "15:00",
+            "3 pm",
+            "3pm",
+            "3:00 pm",
+            "15:00:00",
+            "15 uhr",
+            "3 o'clock",
+        ] {
             assert!(three.clocks().iter().any(|known| known == clock), "{clock}");
         }
         assert!(three.hours().iter().any(|hour| hour == "3"));
@@ -276,7 +314,7 @@ mod tests {
         let half = moment("2024-05-15 09:30:00+02:00");
         assert!(half.clocks().iter().any(|known| known == "9:30"));
         assert_eq!(half.hours(), [""; 0]);
-        assert_eq!(half.wholes(), ["2024-05-15 09:30:00+02:00"]);
+        assert_eq!(half.wholes(), [""; 0]);
         assert!(moment("2024-05-15T00:00:00.000Z").is_midnight());
         for text in [
             "2024-05-15",
