@@ -67,10 +67,10 @@ fn dead_within(policy: &Policy, most: u32) -> usize {
 fn looking_comes_to_an_end() {
     // Each rule hangs on one that comes behind it.
     let link = |at: u32| format!("r{at} if r{}\n", at + 1);
-    let chain: String = (100..150).map(link).collect();
+    let chain: String = (100..125).map(link).collect();
     let source = format!(
         "decision := {{\"effect\": \"deny\", \"reasons\": deny}} if count(deny) > 0\n\
-        deny contains \"x\" if r100\n{chain}r150 if data.settings.nothing"
+        deny contains \"x\" if r100\n{chain}r125 if data.settings.nothing"
     );
     let chain = own(&source, json!({}));
     for policy in [stdlib::baseline(), chain] {

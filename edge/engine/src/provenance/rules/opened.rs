@@ -282,12 +282,12 @@ mod tests {
 
     #[test]
     fn all_texts_of_a_call_share_one_budget() {
-        let mut left = 3;
+        let mut left = 4;
         assert_eq!(parsed("[1, 2]", &mut left), Some(json!([1, 2])));
-        assert_eq!(left, 1);
-        assert_eq!(parsed("[1, 2]", &mut left), None);
+        assert_eq!(left, 2);
+        assert_eq!(parsed("[1, 2, 3]", &mut left), None);
         assert_eq!(parsed("{\"a\": 1}", &mut left), Some(json!({"a": 1})));
-        assert_eq!(left, 0);
+        assert_eq!(left, 1);
     }
 
     #[test]
