@@ -162,7 +162,7 @@ async fn a_call_that_was_sent_was_sent_though_the_reply_to_its_question_is_not()
     };
     let asking = http.request(Request::own("tools/call", Map::new(), &talk));
     let both = async { tokio::join!(Box::pin(asking), replying).0 };
-    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), Box::pin(both)).await;
     assert_eq!(answer.unwrap().unwrap_err(), Failure::Broken);
 }
 
@@ -225,7 +225,7 @@ async fn a_call_whose_question_gets_no_reply_is_not_taken_up_again() {
     };
     let asking = http.request(Request::own("tools/call", Map::new(), &talk));
     let both = async { tokio::join!(Box::pin(asking), replying).0 };
-    let answer = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), Box::pin(both)).await;
     let failure = answer.unwrap().unwrap_err();
     assert_eq!(failure, Failure::Stranded);
     assert!(!failure.is_fault(), "of the server");
