@@ -251,6 +251,8 @@ fn piped(word: &Word<'_>) -> Option<Hit> {
 /// `WIFI:S:home;T:WPA;P:x;;`
 fn wireless(word: &Word<'_>) -> Option<Hit> {
     let written = word.written();
+    // Looking for three letters costs more than for one, and hardly any word has that.
+    memchr::memchr(b':', written.as_bytes())?;
     let at = match written.find(";P:") {
         Some(at) => at.saturating_add(3),
         None if written.starts_with("P:") => 2,
