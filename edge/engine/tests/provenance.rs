@@ -389,6 +389,20 @@ fn a_record_that_proves_nothing_is_read_nevertheless() {
     }
 }
 
+/// A receipt tells back what the agent had said. An error says what its server thinks.
+#[test]
+fn an_error_is_no_receipt() {
+    let pay = json!({"recipient": "Acme Rentals", "amount": 54.04});
+    for (failed, refused) in [(false, false), (true, true)] {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let asked = json!({"title": "54.04"});
+        let result = json!({"isError": failed, "structuredContent": asked});
+        read_result(&mut scenario, "mail/event", &asked, &result);
+        let decided = decide(&scenario, "bank/send_money", &pay);
+        assert_eq!(decided.is_some(), refused, "{failed}");
+    }
+}
+
 /// What the agent had said in a JSON text is its own, however many texts stand around it.
 #[test]
 fn what_was_said_deep_in_texts_is_not_believed() {

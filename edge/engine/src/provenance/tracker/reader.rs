@@ -13,7 +13,7 @@ use crate::provenance::decode::embedded;
 use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
 use crate::provenance::text::lines;
-use proctor_model::catalogue::{MemoryUse, Trust};
+use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -180,7 +180,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             (true, true) => false,
             (true, false) => self.believe(scalar, Some(path)),
             (false, true) => {
-                self.suspect(scalar, Some(OWN_WORDS));
+                if !self.is_receipt() || self.was_suspect(scalar) {
+                    self.suspect(scalar, Some(OWN_WORDS));
+                }
                 true
             }
             (false, false) => {
@@ -189,6 +191,19 @@ impl<'t, 'r> Reader<'t, 'r> {
                 true
             }
         }
+    }
+
+    /// Whether the result is what a tool says of something that it did: it tells back what it was told.
+    fn is_receipt(&self) -> bool {
+        !self.failed && self.tool.verb() != Verb::Read
+    }
+
+    /// Whether untrusted content has it already. What the agent had said before anybody else did is its own still when it is
+    /// repeated: it could have been used without that.
+    fn was_suspect(&self, scalar: &Value) -> bool {
+        let query = Spelled::of(scalar).map(|spelled| self.tracker.query(&spelled));
+        query.is_none_or(|query| self.tracker.suspect(&query).is_some())
+            || !self.tracker.knows_all()
     }
 
     /// A JSON text in a field is read by the labels of its own fields; where the field is not believed, nothing in it is.
