@@ -112,7 +112,8 @@ async def main() -> None:
     mcp_servers.serve(port, served)
     for name in names:
         await proctor.register(admin, name, f"http://127.0.0.1:{port}/{name}/mcp", labelled[name])
-    with open(options.details, "w") as details:
+    # Line by line: a long run can be looked at while it goes on.
+    with open(options.details, "w", buffering=1) as details:
         replays = [Replay(admin, approver, options.edge, served[name], labelled[name]) for name in names]
         counts = await asyncio.gather(*(replay.all(details) for replay in replays))
     print(report.table(dict(zip(names, counts))))
