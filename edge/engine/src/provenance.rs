@@ -5,7 +5,8 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host` and others),
-//! `index` (keyed fingerprints), `tracker` (what one session has read) with `part` (what a value of a record stands for),
+//! `query` (a value in the forms in which it is looked up), `note` and `index` (where it was seen, by keyed `fingerprint`), `passage`
+//! (the goal), `tracker` (what one session has read) with `part` (what a value of a record stands for),
 //! `constants` (what an action has for its arguments), `plan` (which argument needs
 //! what), `rules` (whether it has it) with `join`.
 
@@ -17,14 +18,18 @@ mod class;
 mod constants;
 mod decode;
 mod file;
+mod fingerprint;
 mod free;
 mod host;
 mod ideographic;
 mod index;
 mod join;
+mod note;
 mod part;
+mod passage;
 mod plan;
 mod quantity;
+mod query;
 mod rules;
 mod script;
 mod spelled;
@@ -38,7 +43,7 @@ mod tests;
 
 pub(crate) use constants::Constants;
 pub(crate) use host::is_top_level;
-pub(crate) use index::Passage;
+pub(crate) use passage::Passage;
 pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;
 pub(crate) use rules::{Broken, Evidence, Origins, Place, Written, origins, written};
@@ -48,7 +53,7 @@ pub use tracker::{Reading, Tracker};
 /// look-up without making the value's forms.
 #[doc(hidden)]
 pub fn prepared_lookup(session: &Tracker, value: &serde_json::Value) -> impl Fn() -> bool {
-    let query = index::Spelled::of(value).map(|spelled| session.query(&spelled));
+    let query = query::Spelled::of(value).map(|spelled| session.query(&spelled));
     move || {
         query
             .as_ref()

@@ -4,6 +4,7 @@ use super::class::class;
 use super::host::{ends_as_file, host_kind};
 use super::script::{pieces, separates, unspaced};
 use super::value::Kind;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use unicode_normalization::UnicodeNormalization;
 
@@ -104,7 +105,9 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
         if scheme.is_empty() && rest.trim_matches('/').is_empty() {
             continue;
         }
-        tell_address(&format!("{scheme}://{rest}"), found);
+        // It stands there as it is.
+        let end = at.saturating_add(sign.len()).saturating_add(rest.len());
+        tell_address(chunk.get(scheme_at..end).unwrap_or_default(), found);
         first.get_or_insert(scheme_at);
     }
     if let Some(first) = first {
@@ -122,7 +125,7 @@ fn with_scheme<'c>(chunk: &'c str, found: &mut dyn FnMut(Kind, &str)) -> &'c str
         if let Some(rest) = colons.next() {
             let rest = trim_tail(rest).trim_start_matches('/');
             if !rest.is_empty() {
-                tell_address(&format!("http://{rest}"), found);
+                tell_host(Kind::Url, rest, found);
             }
         }
     }
@@ -193,8 +196,19 @@ fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
     tell(Kind::Url, address, found);
 }
 
+/// An address that begins with its host.
+fn tell_host(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
+    match plain_address(address) {
+        Some(canonical) => found(kind, canonical),
+        None => tell(kind, &format!("http://{address}"), found),
+    }
+}
+
 fn tell(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
-    match canonical_url(address) {
+    if let Some(canonical) = without_web_scheme(address).and_then(plain_address) {
+        return found(kind, canonical);
+    }
+    match parsed_url(address) {
         Some(canonical) => found(kind, &canonical),
         None => found(Kind::Url, &format!("unreadable {address}")),
     }
@@ -222,14 +236,25 @@ fn without_scheme(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
         let local_at = after_last(before, |c| c.is_alphanumeric() || "._%+-".contains(c));
         let local = local_part(before.get(local_at..).unwrap_or_default());
         let local_at = before.len().saturating_sub(local.len());
-        // A local part that can't be read (quoted, apart from its sign) is one all the same.
-        found(Kind::Email, &format!("{local}@{domain}").to_lowercase());
         let start = from.saturating_add(local_at);
+        let end = at.saturating_add(1).saturating_add(domain.len());
+        // A local part that can't be read (quoted, apart from its sign) is one all the same.
+        let address = chunk.get(start..end).unwrap_or_default();
+        found(Kind::Email, &lower(address));
         hosts.tell(from, start, found);
-        from = at.saturating_add(1).saturating_add(domain.len());
+        from = end;
         hosts.tell_with_user(start, from, found);
     }
     hosts.tell(from, chunk.len(), found);
+}
+
+/// In lower case; most are.
+fn lower(address: &str) -> Cow<'_, str> {
+    let is_lower = |b: u8| b.is_ascii() && !b.is_ascii_uppercase();
+    match address.bytes().all(is_lower) {
+        true => address.into(),
+        false => address.to_lowercase().into(),
+    }
 }
 
 /// What an e-mail address has behind its at sign: a name with a dot, or a number in brackets; behind a user's name also what
@@ -301,7 +326,7 @@ impl Hosts<'_> {
         }
         self.ended = true;
         let address = self.chunk.get(start..).unwrap_or_default();
-        tell_address(&format!("http://{address}"), found);
+        tell_host(Kind::Url, address, found);
     }
 
     fn tell(&mut self, from: usize, to: usize, found: &mut dyn FnMut(Kind, &str)) {
@@ -352,7 +377,7 @@ impl Hosts<'_> {
         let end = if goes_on { self.chunk.len() } else { end };
         self.ended = goes_on;
         let address = self.chunk.get(start..end).unwrap_or_default();
-        tell(kind, &format!("http://{address}"), found);
+        tell_host(kind, address, found);
     }
 }
 
@@ -386,6 +411,55 @@ pub(super) fn host_of(canonical: &str) -> Option<&str> {
 
 /// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
 pub(super) fn canonical_url(text: &str) -> Option<String> {
+    let rest = without_web_scheme(text).unwrap_or(text);
+    match plain_address(rest) {
+        Some(canonical) => Some(canonical.to_owned()),
+        None => parsed_url(text),
+    }
+}
+
+fn without_web_scheme(address: &str) -> Option<&str> {
+    let secure = address.strip_prefix("https://");
+    secure.or_else(|| address.strip_prefix("http://"))
+}
+
+/// The canonical form of an address without its scheme where it is the address itself, as of most: a host of plain labels
+/// and a path of plain steps, with which a parser has nothing to do.
+fn plain_address(address: &str) -> Option<&str> {
+    let host_end = memchr::memchr(b'/', address.as_bytes()).unwrap_or(address.len());
+    let (host, path) = address.split_at_checked(host_end)?;
+    let plain_label = |label: &[u8]| {
+        let sound = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        let ends = !label.starts_with(b"-") && !label.ends_with(b"-");
+        // Behind two hyphens in the third place stands a name in another script.
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && ends
+            && label.get(2..4) != Some(b"--")
+            && label.iter().all(sound)
+    };
+    let mut labels = host.as_bytes().split(|b| *b == b'.');
+    let last = host.bytes().rposition(|b| b == b'.');
+    let last = host
+        .as_bytes()
+        .get(last.map_or(0, |at| at.saturating_add(1))..)?;
+    // What ends in a number is an address of another kind.
+    let named = last.first().is_some_and(u8::is_ascii_lowercase);
+    let plain_step = |step: &[u8]| {
+        let sound = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        !step.starts_with(b".") && step.iter().all(sound)
+    };
+    let plain = named
+        && host.len() <= HOST_BYTES_MAX
+        && labels.all(plain_label)
+        && path.as_bytes().split(|b| *b == b'/').all(plain_step);
+    plain.then(|| address.trim_end_matches('/'))
+}
+
+/// Most bytes of a label and of a host (RFC 1035, section 2.3.4).
+const LABEL_BYTES_MAX: usize = 63;
+const HOST_BYTES_MAX: usize = 253;
+
+fn parsed_url(text: &str) -> Option<String> {
     let parsed = match text.contains("://") {
         true => url::Url::parse(text).ok()?,
         false => url::Url::parse(&format!("http://{text}")).ok()?,
@@ -424,7 +498,51 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn most_addresses_are_plain() {
+        for (address, canonical) in [
+            ("wiki.example/p12", "wiki.example/p12"),
+            ("wiki.example/a/B_c-1.html//", "wiki.example/a/B_c-1.html"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(plain_address(address), Some(canonical), "{address}");
+        }
+        for address in [
+            "",
+            "a..b",
+            "a.b.",
+            "A.example",
+            "1.2.3.4",
+            "0x7f.1",
+            "xn--a.example",
+            "-a.example",
+            "a.example:80",
+            "a.example/../b",
+            "a.example/.b",
+            "a.example/%41",
+            "a.example/a b",
+            "u@a.example",
+            "é.example",
+            "a.example?q",
+        ] {
+            assert_eq!(plain_address(address), None, "{address}");
+        }
+    }
+
     proptest! {
+        /// The short way says what the parser says.
+        #[test]
+        fn a_plain_address_is_its_canonical_form(
+            scheme in "(https?://)?",
+            host in "([a-z0-9-]{1,5}[.]|xn--[a-z0-9-]{0,8}[.]|[A-Zé0-9]{1,3}[.]){0,3}[a-z0-9x-]{0,6}[.]?",
+            path in "(/|/[a-zA-Z0-9._-]{1,4}|/[.]{1,2}|[?#:@%é ]){0,4}",
+        ) {
+            let address = format!("{host}{path}");
+            if let Some(plain) = plain_address(&address) {
+                prop_assert_eq!(parsed_url(&format!("{scheme}{address}")).as_deref(), Some(plain));
+            }
+        }
+
         /// Looking around the signs finds what looking at each chunk finds.
         #[test]
         fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x){0,16}") {

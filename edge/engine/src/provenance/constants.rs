@@ -1,6 +1,9 @@
 //! Constants in the schema of an action: words of the intent, each for the argument that it stands at.
 
-use super::index::{Fingerprinter, Index, Query, Spelled, put_whole};
+use super::fingerprint::Fingerprinter;
+use super::index::Index;
+use super::note::put_whole;
+use super::query::{Query, Spelled};
 use super::value::Kind;
 use crate::limits::{INTENT_SUBSCHEMAS_MAX, JSON_DEPTH_MAX, ORIGINS_TEXT_BYTES_MAX};
 use serde_json::{Map, Value};

@@ -1,6 +1,7 @@
 //! Names of hosts, and what looks like one.
 
 use super::value::Kind;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -71,31 +72,34 @@ pub(super) fn host_kind(host: &str, path: bool) -> Option<Kind> {
         return None;
     }
     let label = ascii_label(last)?;
-    if !TOP_LEVEL.contains(label.as_str()) {
+    if !TOP_LEVEL.contains(&*label) {
         return None;
     }
     if ends_as_file(host) {
         return names.contains('.').then_some(Kind::Name);
     }
     // A word as it stands there: `ASP.NET` is a product.
-    let common = COMMON.contains(&label.as_str());
-    let word = WORDS.contains(&label.as_str()) && last != label;
+    let common = COMMON.contains(&&*label);
+    let word = WORDS.contains(&&*label) && last != label;
     let sure = names.contains('.') || !last.is_ascii() || (common && !word);
     Some(if sure { Kind::Url } else { Kind::Name })
 }
 
 /// Whether names of the Internet end in this label, or those for use in documents.
 pub(crate) fn is_top_level(label: &str) -> bool {
-    ascii_label(label).is_some_and(|label| TOP_LEVEL.contains(label.as_str()))
+    ascii_label(label).is_some_and(|label| TOP_LEVEL.contains(&*label))
 }
 
 /// A label in lower case, and in the form in which it is registered.
-fn ascii_label(label: &str) -> Option<String> {
+fn ascii_label(label: &str) -> Option<Cow<'_, str>> {
+    if label.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Some(label.into());
+    }
     if label.is_ascii() {
-        return Some(label.to_ascii_lowercase());
+        return Some(label.to_ascii_lowercase().into());
     }
     match url::Host::parse(label).ok()? {
-        url::Host::Domain(domain) => Some(domain),
+        url::Host::Domain(domain) => Some(domain.into()),
         _ => None,
     }
 }

@@ -1,9 +1,9 @@
 //! What a value of a record stands for beside itself: the address of `Name <address>`, each element of a list of addresses, the day
 //! of a date in words. Nothing that stands amid other words.
 
-use super::index::Spelled;
 use super::join::LIST_SIGNS;
 use super::quantity::whole_date;
+use super::query::Spelled;
 use super::value::{Kind, whole};
 
 /// Longest value that is taken apart, in bytes.

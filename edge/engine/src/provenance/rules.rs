@@ -9,9 +9,10 @@ mod seen;
 
 use super::choice::gives_right;
 use super::constants::Constants;
-use super::index::{Passage, Spelled};
+use super::passage::Passage;
 use super::plan::{Need, Pattern, Plan};
 use super::quantity::canonical_number;
+use super::query::Spelled;
 use super::tracker::Tracker;
 use neighbours::Tail;
 use opened::names_something;

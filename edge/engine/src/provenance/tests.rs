@@ -1,4 +1,5 @@
-use super::index::{Passage, Spelled};
+use super::passage::Passage;
+use super::query::Spelled;
 use super::value::{Kind, recognise, whole};
 
 fn found(text: &str) -> Vec<(Kind, String)> {

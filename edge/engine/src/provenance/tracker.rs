@@ -11,7 +11,10 @@ mod names;
 mod reader;
 mod unproved;
 
-use super::index::{Fingerprinter, Index, Query, Spelled, put_whole};
+use super::fingerprint::Fingerprinter;
+use super::index::Index;
+use super::note::put_whole;
+use super::query::{Query, Spelled};
 use super::value::Kind;
 use crate::catalogue::Tool;
 use crate::filter::Vault;
@@ -263,7 +266,7 @@ impl Tracker {
             self.exposed = true;
             self.history.note_overheard();
         }
-        let mut reader = Reader::new(self, reading);
+        let mut reader = Reader::of_words(self, reading);
         for value in reading.result.values() {
             reader.suspect(value, None);
         }

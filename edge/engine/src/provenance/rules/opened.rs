@@ -2,8 +2,8 @@
 
 use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::json::{Limits, parse};
-use crate::provenance::index::Spelled;
 use crate::provenance::plan::{Need, Plan};
+use crate::provenance::query::Spelled;
 use crate::provenance::text::visible;
 use serde_json::Value;
 

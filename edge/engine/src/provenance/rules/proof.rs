@@ -2,10 +2,10 @@
 
 use super::{Broken, Evidence, Origin, broken};
 use crate::provenance::calendar::{part_named, spelled_part};
-use crate::provenance::index::Spelled;
 use crate::provenance::join::Known;
 use crate::provenance::plan::Need;
 use crate::provenance::quantity::{canonical_number, numeric_date};
+use crate::provenance::query::Spelled;
 use crate::provenance::text::with_ascii_digits;
 use crate::provenance::value::Kind;
 use serde_json::Value;

@@ -1,7 +1,8 @@
 //! Where values were seen, for policies and for what is written to memory.
 
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
-use crate::provenance::index::{Passage, Query, Spelled};
+use crate::provenance::passage::Passage;
+use crate::provenance::query::{Query, Spelled};
 use crate::provenance::tracker::Tracker;
 use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;

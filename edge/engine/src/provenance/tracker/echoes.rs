@@ -5,9 +5,12 @@ use super::arguments::Arguments;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::account::DIGITS;
 use crate::provenance::decode::decoded_parts;
-use crate::provenance::index::{Fingerprinter, Index, Passage, Spelled};
+use crate::provenance::fingerprint::Fingerprinter;
+use crate::provenance::index::Index;
 use crate::provenance::join::LIST_SIGNS;
+use crate::provenance::passage::Passage;
 use crate::provenance::quantity::{canonical_number, whole_date};
+use crate::provenance::query::Spelled;
 use crate::provenance::script::words_in;
 use crate::provenance::text::{Word, normal};
 use crate::provenance::value::{Kind, recognise, whole};
@@ -61,17 +64,21 @@ fn sayings(value: &Value) -> impl Iterator<Item = Cow<'_, Value>> {
 }
 
 impl Echoes {
+    pub(super) fn none() -> Self {
+        Self {
+            forms: HashSet::new(),
+            words: Index::new(PROVENANCE_UNTRUSTED_MAX),
+            pieces: Vec::new(),
+        }
+    }
+
     /// Of the arguments of a call.
     pub(super) fn new(
         tracker: &Tracker,
         goal: Option<&Passage>,
         arguments: &Arguments<'_>,
     ) -> Self {
-        let mut echoes = Self {
-            forms: HashSet::new(),
-            words: Index::new(PROVENANCE_UNTRUSTED_MAX),
-            pieces: Vec::new(),
-        };
+        let mut echoes = Self::none();
         for scalar in arguments.scalars() {
             let own = !proved(tracker, goal, scalar);
             for said in sayings(scalar) {

@@ -2,8 +2,8 @@
 
 use super::{Reading, Tracker};
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::index::Spelled;
 use crate::provenance::plan::Plan;
+use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
 use proctor_model::catalogue::Verb;
 use serde_json::Value;

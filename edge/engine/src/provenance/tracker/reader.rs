@@ -10,8 +10,9 @@ use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::decode::embedded;
-use crate::provenance::index::{Spelled, put_spelled, put_suspect, put_whole};
+use crate::provenance::note::{put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
+use crate::provenance::query::Spelled;
 use crate::provenance::text::lines;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
@@ -74,21 +75,37 @@ impl<'t, 'r> Reader<'t, 'r> {
         // Of what nobody has opened nobody knows what comes back.
         let reflected = entry.reflects && !echoes.is_empty();
         let doubted = failed || memory || reflected || !arguments.opened;
+        let (trust, belief) = match doubted {
+            true => (Trust::Untrusted, Belief::Doubted),
+            false => (entry.output, Belief::Labelled),
+        };
         Self {
             tracker,
             tool: reading.tool,
-            trust: if doubted {
-                Trust::Untrusted
-            } else {
-                entry.output
-            },
+            trust,
             failed,
-            belief: match doubted {
-                true => Belief::Doubted,
-                false => Belief::Labelled,
-            },
+            belief,
             names,
             echoes,
+            foreign: false,
+            fields: HashMap::new(),
+            keys: HashMap::new(),
+            texts: Vec::new(),
+            wrapped: false,
+        }
+    }
+
+    /// Of what is said beside the answers, nothing of which is believed: what the agent put into the call does not matter.
+    pub(super) fn of_words(tracker: &'t mut Tracker, reading: &Reading<'r>) -> Self {
+        let names = names_of(tracker, reading);
+        Self {
+            tracker,
+            tool: reading.tool,
+            trust: Trust::Untrusted,
+            failed: is_failed(reading),
+            belief: Belief::Doubted,
+            names,
+            echoes: Echoes::none(),
             foreign: false,
             fields: HashMap::new(),
             keys: HashMap::new(),

@@ -164,7 +164,7 @@ pub(super) async fn listen(
     }
     wanted.uris = watched.iter().map(|(uri, _)| uri.clone()).collect();
     let stream = Stream::new(Keep::Nothing);
-    let Some(response) = stream.respond(0, None) else {
+    let Some(response) = stream.respond(0) else {
         return context.refuse(id, Reason::Internal).await;
     };
     let (gateway, caller) = (

@@ -100,7 +100,7 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
             let hearer = Hearer::of(gateway, &context.caller, context.scope);
             stream.respond_to(after, hearer)
         }
-        Some(_) => stream.respond(after, None),
+        Some(_) => stream.respond(after),
     };
     let Some(response) = response else {
         return error::plain_status(StatusCode::CONFLICT, "this stream is read already");
@@ -458,7 +458,7 @@ impl Dialogue {
         let stream = self.session.open_stream(call);
         let tenant = &context.caller.tenant.id;
         context.endpoint.sessions.bound(tenant);
-        let Some(response) = stream.respond(0, None) else {
+        let Some(response) = stream.respond(0) else {
             return context.refuse(&self.id, Reason::Internal).await;
         };
         tokio::spawn(async move {

@@ -424,20 +424,18 @@ impl Dialogue {
                 return context.outcome(&self.id, outcome, self.form);
             }
         };
+        let id = self.id.clone();
         let stream = Stream::new(Keep::Nothing);
-        let gone = CancellationToken::new();
-        let Some(response) = stream.respond(0, Some(gone.clone().drop_guard())) else {
-            return context.refuse(&self.id, Reason::Internal).await;
+        let writer = Arc::clone(&stream);
+        // Dropped with its client, and with it all that it holds, the call is cancelled.
+        let writing = async move {
+            self.stream(&endpoint, &writer, first).await;
+            writer.finish();
         };
-        tokio::spawn(async move {
-            // Dropped with all that it holds, the call is cancelled.
-            tokio::select! {
-                () = self.stream(&endpoint, &stream, first) => {}
-                () = gone.cancelled() => {}
-            }
-            stream.finish();
-        });
-        response
+        match stream.respond_while(writing) {
+            Some(response) => response,
+            None => context.refuse(&id, Reason::Internal).await,
+        }
     }
 
     async fn stream(mut self, endpoint: &super::Endpoint, stream: &Stream, first: Said) {

@@ -8,12 +8,14 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio_util::sync::DropGuard;
 
 /// Events that may wait for a client that reads; then whoever writes waits.
 const WAITING_MAX: usize = 32;
@@ -99,13 +101,16 @@ impl Stream {
     }
 
     async fn push_within(&self, message: &Value, about: Option<About>, stall: Duration) {
-        let text = message.to_string();
+        let Err(mut event) = self.put(message.to_string(), about) else {
+            return;
+        };
         let mut taken = self.taken.subscribe();
         loop {
-            if self.put(&text, about.as_ref()) {
-                self.grown.send_replace(());
-                return;
-            }
+            // Once more before anything is waited for: it may have been taken meanwhile.
+            event = match self.put(event.0, event.1) {
+                Ok(()) => return,
+                Err(event) => event,
+            };
             let reader = self.reader();
             match tokio::time::timeout(stall, taken.changed()).await {
                 Ok(Ok(())) => {}
@@ -115,14 +120,15 @@ impl Stream {
         }
     }
 
-    fn put(&self, text: &str, about: Option<&About>) -> bool {
+    /// Writes an event, or gives it back while there is no room for it.
+    fn put(&self, text: String, about: Option<About>) -> Result<(), (String, Option<About>)> {
         let mut events = self.events();
         let waiting = events.waiting();
         let more = waiting.bytes.saturating_add(text.len());
         let full = waiting.events >= WAITING_MAX || more > KEPT_BYTES_MAX;
         // One always goes through, however large.
         if events.attached && waiting.events > 0 && full {
-            return false;
+            return Err((text, about));
         }
         events.last = events.last.saturating_add(1);
         let number = events.last;
@@ -130,8 +136,8 @@ impl Stream {
         events.account.fetch_add(text.len(), Ordering::Relaxed);
         events.kept.push_back(Event {
             number,
-            about: about.cloned(),
-            text: text.to_owned(),
+            about,
+            text,
         });
         // The newest is always kept: it may be the answer.
         while events.kept.len() > KEPT_MAX
@@ -139,7 +145,9 @@ impl Stream {
         {
             events.forget_oldest();
         }
-        true
+        drop(events);
+        self.grown.send_replace(());
+        Ok(())
     }
 
     /// Number of the newest event.
@@ -183,27 +191,39 @@ impl Stream {
         }
     }
 
-    /// The response that reads it, from after this event on; `None` if a client reads it already. With `guard` the work
-    /// behind it is given up when the client goes.
-    pub(super) fn respond(
-        self: &Arc<Self>,
-        after: u64,
-        guard: Option<DropGuard>,
-    ) -> Option<Response> {
-        self.read_by(after, guard, None)
+    /// The response that reads it, from after this event on; `None` if a client reads it already.
+    pub(super) fn respond(self: &Arc<Self>, after: u64) -> Option<Response> {
+        Some(response(Body::from_stream(self.read_by(after, None)?)))
     }
 
     /// The same for a client that may not read everything.
     pub(super) fn respond_to(self: &Arc<Self>, after: u64, hearer: Hearer) -> Option<Response> {
-        self.read_by(after, None, Some(hearer))
+        let read = self.read_by(after, Some(hearer))?;
+        Some(response(Body::from_stream(read)))
     }
 
-    fn read_by(
+    /// The response that reads what is being written, for as long as its client is there. Both go on in the connection's own
+    /// task: nobody is woken for an event, and those that come together leave together.
+    pub(super) fn respond_while(
         self: &Arc<Self>,
-        after: u64,
-        guard: Option<DropGuard>,
-        hearer: Option<Hearer>,
+        writing: impl Future<Output = ()> + Send + 'static,
     ) -> Option<Response> {
+        let mut read = self.read_by(0, None)?;
+        let mut writing = Some(Box::pin(writing));
+        let body = stream::poll_fn(move |context| {
+            let waiting = read.as_mut().poll_next(context);
+            if let (Poll::Pending, Some(going_on)) = (&waiting, &mut writing) {
+                if going_on.as_mut().poll(context).is_ready() {
+                    writing = None;
+                }
+                return read.as_mut().poll_next(context);
+            }
+            waiting
+        });
+        Some(response(Body::from_stream(body)))
+    }
+
+    fn read_by(self: &Arc<Self>, after: u64, hearer: Option<Hearer>) -> Option<Read> {
         let mut events = self.events();
         if events.attached {
             return None;
@@ -218,18 +238,23 @@ impl Stream {
             number,
             grown: self.grown.subscribe(),
             greeted: false,
-            guard,
             hearer,
         };
-        let body = Body::from_stream(stream::unfold(reader, Reader::next));
-        let headers = [
-            (header::CONTENT_TYPE, "text/event-stream"),
-            (header::CACHE_CONTROL, "no-store"),
-            // Some proxies hold back what they pass on until there is enough of it.
-            (HeaderName::from_static("x-accel-buffering"), "no"),
-        ];
-        Some((headers, body).into_response())
+        Some(Box::pin(stream::unfold(reader, Reader::next)))
     }
+}
+
+/// What a client reads.
+type Read = Pin<Box<dyn futures::Stream<Item = Result<Bytes, Infallible>> + Send>>;
+
+fn response(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Some proxies hold back what they pass on until there is enough of it.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
 }
 
 impl Events {
@@ -292,7 +317,6 @@ struct Reader {
     number: u64,
     grown: watch::Receiver<()>,
     greeted: bool,
-    guard: Option<DropGuard>,
     /// Who it is, where each event is judged for who reads it.
     hearer: Option<Hearer>,
 }
@@ -307,7 +331,7 @@ struct Taken {
 }
 
 impl Reader {
-    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         if !std::mem::replace(&mut self.greeted, true)
             && let Keep::ForResuming(stream) = self.stream.keep
         {
@@ -326,8 +350,6 @@ impl Reader {
                 return Some((Ok(text.into()), self));
             }
             if done {
-                // It ended by itself: nothing is to be given up.
-                self.guard.take().map(DropGuard::disarm);
                 return None;
             }
             // There may be more.
@@ -432,7 +454,7 @@ mod tests {
                 stream.push(&json!({ "n": n })).await;
             }
             stream.finish();
-            let mut body = stream.respond(0, None).unwrap().into_body();
+            let mut body = stream.respond(0).unwrap().into_body();
             let mut counts = Vec::new();
             while let Some(frame) = body.frame().await {
                 let data = frame.unwrap().into_data().unwrap();
@@ -451,12 +473,12 @@ mod tests {
             stream.push(&json!({ "n": n })).await;
         }
         stream.finish();
-        let all = text(stream.respond(0, None).unwrap()).await;
+        let all = text(stream.respond(0).unwrap()).await;
         assert!(
             all.starts_with("id: 7-0\nretry: 1000\ndata:\n\nid: 7-1\n"),
             "{all}"
         );
-        let rest = text(stream.respond(2, None).unwrap()).await;
+        let rest = text(stream.respond(2).unwrap()).await;
         assert!(
             !rest.contains("{\"n\":2}") && rest.contains("{\"n\":3}"),
             "{rest}"
@@ -466,8 +488,8 @@ mod tests {
     #[tokio::test]
     async fn one_client_reads_at_a_time_and_the_writer_waits_for_it() {
         let stream = Stream::new(Keep::Nothing);
-        let response = stream.respond(0, None).unwrap();
-        assert!(stream.respond(0, None).is_none(), "two readers");
+        let response = stream.respond(0).unwrap();
+        assert!(stream.respond(0).is_none(), "two readers");
         let writer = Arc::clone(&stream);
         let written = tokio::spawn(async move {
             for n in 0..1_000 {
@@ -487,7 +509,7 @@ mod tests {
     async fn nothing_is_dropped_that_a_client_is_about_to_read() {
         let account = Account::default();
         let stream = Stream::on(Keep::ForResuming(1), Arc::clone(&account));
-        let response = stream.respond(0, None).unwrap();
+        let response = stream.respond(0).unwrap();
         let writer = Arc::clone(&stream);
         let large = "x".repeat(KEPT_BYTES_MAX / 3);
         let written = tokio::spawn(async move {
@@ -512,15 +534,15 @@ mod tests {
     async fn who_is_dismissed_reads_nothing_more_and_keeps_nobody_out() {
         let stream = Stream::new(Keep::ForResuming(1));
         stream.push(&json!({ "n": 1 })).await;
-        let first = stream.respond(0, None).unwrap();
+        let first = stream.respond(0).unwrap();
         let reader = stream.reader();
         stream.dismiss(reader);
         stream.left_by(reader).await;
-        let second = stream.respond(0, None).unwrap();
+        let second = stream.respond(0).unwrap();
         // Of one that is gone already nothing is ended.
         stream.dismiss(reader);
         assert!(!text(first).await.contains("{\"n\":1}"));
-        assert!(stream.respond(0, None).is_none(), "the second reads");
+        assert!(stream.respond(0).is_none(), "the second reads");
         stream.finish();
         assert!(text(second).await.contains("{\"n\":1}"));
     }
@@ -528,11 +550,11 @@ mod tests {
     #[tokio::test]
     async fn who_comes_back_does_not_wait_until_its_loss_is_noticed() {
         let stream = Stream::new(Keep::ForResuming(1));
-        let lost = stream.respond(0, None).unwrap();
+        let lost = stream.respond(0).unwrap();
         assert_eq!(lost.headers()["x-accel-buffering"], "no");
         stream.push(&json!({ "n": 1 })).await;
         stream.dismiss(stream.reader());
-        let back = stream.respond(0, None).unwrap();
+        let back = stream.respond(0).unwrap();
         stream.finish();
         assert!(text(back).await.contains("{\"n\":1}"));
         assert!(!text(lost).await.contains("{\"n\":1}"));
@@ -541,7 +563,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_holds_who_writes_only_so_long() {
         let stream = Stream::new(Keep::ForResuming(1));
-        let idle = stream.respond(0, None).unwrap();
+        let idle = stream.respond(0).unwrap();
         let reader = stream.reader();
         let writing = async {
             for n in 0..=WAITING_MAX {
@@ -556,7 +578,7 @@ mod tests {
         // Who follows for it sees it gone, and another may read all of it.
         assert!(!stream.is_read_by(reader));
         stream.finish();
-        let all = text(stream.respond(0, None).unwrap()).await;
+        let all = text(stream.respond(0).unwrap()).await;
         assert_eq!(all.matches("\"n\":").count(), WAITING_MAX + 1);
         assert!(!text(idle).await.contains("\"n\":"));
     }
@@ -575,21 +597,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_goes_gives_the_work_up_and_one_that_stays_does_not() {
-        use tokio_util::sync::CancellationToken;
+    async fn what_is_written_in_the_connections_task_is_read_whole_and_given_up_with_its_client() {
         for stays in [true, false] {
-            let cancel = CancellationToken::new();
             let stream = Stream::new(Keep::Nothing);
-            let response = stream
-                .respond(0, Some(cancel.clone().drop_guard()))
-                .unwrap();
+            let writer = Arc::clone(&stream);
+            let (ended, given_up) = tokio::sync::oneshot::channel();
+            let writing = async move {
+                for n in 0..3 * WAITING_MAX {
+                    writer.push(&json!({ "n": n })).await;
+                }
+                writer.finish();
+                let _ = ended.send(());
+            };
+            let response = stream.respond_while(writing).unwrap();
             if stays {
-                stream.finish();
-                text(response).await;
+                let all = text(response).await;
+                assert_eq!(all.matches("\"n\":").count(), 3 * WAITING_MAX);
             } else {
                 drop(response);
             }
-            assert_eq!(cancel.is_cancelled(), !stays);
+            assert_eq!(given_up.await.is_ok(), stays);
         }
     }
 }

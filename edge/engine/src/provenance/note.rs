@@ -1,0 +1,106 @@
+//! Notes values in an index: as a whole where they are believed, all that is recognised in them where they are not.
+
+use super::address::{ascii_addresses, host_of};
+use super::decode::decoded_parts;
+use super::file::file_names;
+use super::fingerprint::Fingerprinter;
+use super::index::Index;
+use super::quantity::canonical_number;
+use super::query::Spelled;
+use super::text::{Cut, normal, visible, with_latin_letters, without_entities};
+use super::value::{Kind, recognise_in, whole_of};
+use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
+use serde_json::Value;
+
+/// Notes a scalar that is believed as a whole, and as nothing less.
+pub(super) fn put_whole(index: &mut Index, value: &Value, source: u16, keyed: &Fingerprinter) {
+    if let Some(spelled) = Spelled::of(value) {
+        put_spelled(index, &spelled, source, keyed);
+    }
+}
+
+/// The same, where its forms are at hand.
+pub(super) fn put_spelled(
+    index: &mut Index,
+    spelled: &Spelled,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    let text = &spelled.text;
+    index.put(keyed.of(Kind::Exact, text), source);
+    for form in spelled.proving() {
+        index.put(keyed.of(Kind::Whole, form), source);
+    }
+    if let Some((kind, canonical)) = whole_of(text, spelled.values()).filter(|_| !spelled.number) {
+        index.put(keyed.of(kind, canonical), source);
+    }
+    if let Some(digits) = spelled.digits() {
+        index.put(keyed.of(Kind::Digits, digits), source);
+    }
+    let dates = spelled
+        .values()
+        .filter(|(kind, _)| spelled.date && *kind == Kind::Date);
+    for (kind, canonical) in dates {
+        index.put(keyed.of(kind, canonical), source);
+    }
+    if spelled.number {
+        index.put(keyed.of(Kind::Number, text), source);
+    } else if text.len() <= 15
+        && let Some(number) = canonical_number(text)
+        && (number == *text || text.contains('.'))
+    {
+        // A number in quotes; but no bank account, no telephone number and no code with zeros in front.
+        index.put(keyed.of(Kind::Number, &number), source);
+    }
+}
+
+/// Notes everything in a text that is not believed, and in what it says once decoded.
+pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+    let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
+    index.full |= end < text.len();
+    let text = visible(text.get(..end).unwrap_or_default());
+    put_plain(index, &text, source, keyed);
+    if let Some(decoded) = without_entities(&text) {
+        put_plain(index, &visible(&decoded), source, keyed);
+    }
+    if let Some(latin) = with_latin_letters(&text) {
+        put_plain(index, &latin, source, keyed);
+    }
+    for once in decoded_parts(&text) {
+        for twice in decoded_parts(&once) {
+            put_plain(index, &twice, source, keyed);
+        }
+        put_plain(index, &once, source, keyed);
+    }
+}
+
+fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+    let normal = normal(text);
+    let cut = Cut::new(&normal);
+    index.put_words(cut.iter(), cut.len(), source, keyed);
+    let mut told = |kind: Kind, canonical: &str| {
+        // Whoever dictates an amount may write it as he likes.
+        let kind = match kind {
+            Kind::Meant => Kind::Number,
+            kind => kind,
+        };
+        put_value(index, kind, canonical, source, keyed);
+    };
+    recognise_in(text, &normal, &cut, &mut told);
+    ascii_addresses(text, &mut told);
+    file_names(&normal, &mut told);
+}
+
+/// Notes a value that was recognised in a text, and of a link its host.
+pub(super) fn put_value(
+    index: &mut Index,
+    kind: Kind,
+    canonical: &str,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    index.put(keyed.of(kind.noted(), canonical), source);
+    if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
+        index.put(keyed.of(Kind::Url, host), source);
+    }
+}

@@ -1,0 +1,259 @@
+//! Values in the forms in which they are noted and looked up.
+
+use super::account::DIGITS;
+use super::file::is_file_name;
+use super::fingerprint::Fingerprinter;
+use super::quantity::canonical_number;
+use super::script::is_telling;
+use super::text::{Cut, folded, normal, with_ids, words};
+use super::value::{Kind, recognise_in, whole_of};
+use regex::Regex;
+use serde_json::Value;
+use std::sync::LazyLock;
+
+/// Fewest letters and digits of a text that is suspect because untrusted content has it too: one letter (`r` for
+/// "read") stands everywhere.
+const TELLING_MIN: usize = 3;
+
+/// A value to look up, in the forms that it may have been seen in.
+pub(super) struct Query {
+    pub(super) exact: u64,
+    /// If the value is of one kind as a whole, only that counts.
+    pub(super) typed: Option<u64>,
+    /// Else: its normal form as a whole, or its words one after the other.
+    pub(super) whole: u64,
+    pub(super) phrase: Vec<(u64, u64)>,
+    /// Nothing stands around the first and the last word, and the normal form says all that the value says.
+    pub(super) clean: bool,
+    /// It has blanks at an end: to the letter, or not at all.
+    pub(super) ragged: bool,
+    /// Month and day, for a date that was given without a year.
+    pub(super) yearless: Option<u64>,
+    /// The same value in another form: digits in other groups, a file without its path.
+    pub(super) others: Vec<u64>,
+    /// Everything recognised in it.
+    pub(super) parts: Vec<u64>,
+    /// Long enough that the same words elsewhere are no accident.
+    pub(super) telling: bool,
+}
+
+/// A text or a number in the forms in which it is noted and looked up, before any key: made once, and fingerprinted for
+/// each index.
+pub(super) struct Spelled {
+    pub(super) text: String,
+    normal: String,
+    /// See [`folded`]: what proves the value has this form, or
+    folded: Option<String>,
+    /// the last of these, see [`with_ids`].
+    with_ids: Vec<String>,
+    /// A number, in its canonical form.
+    pub(super) number: bool,
+    /// Everything recognised in a text.
+    found: Vec<(Kind, String)>,
+    pub(super) date: bool,
+}
+
+impl Spelled {
+    /// `None`: neither a text nor a number.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::text(text.clone())),
+            Value::Number(number) => {
+                let text = canonical_number(&number.to_string())?;
+                Some(Self {
+                    normal: text.clone(),
+                    folded: None,
+                    with_ids: Vec::new(),
+                    text,
+                    number: true,
+                    found: Vec::new(),
+                    date: false,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(text: String) -> Self {
+        let normal = normal(&text);
+        let cut = Cut::new(&normal);
+        let mut found = Vec::new();
+        recognise_in(&text, &normal, &cut, &mut |kind, canonical| {
+            found.push((kind, canonical.to_owned()));
+        });
+        Self {
+            date: is_date(&normal),
+            folded: folded(&text, &normal),
+            with_ids: with_ids(&text),
+            text,
+            normal,
+            number: false,
+            found,
+        }
+    }
+
+    /// Of one kind as a whole: the value of that kind.
+    fn whole(&self) -> Option<(Kind, &str)> {
+        if self.number {
+            return Some((Kind::Number, &self.text));
+        }
+        let date = |found: &(Kind, &str)| self.date && found.0 == Kind::Date;
+        let last_date = self.values().filter(date).last();
+        last_date.or_else(|| whole_of(&self.text, self.values()))
+    }
+
+    /// The digits, if it has nothing else: of a card, an account or a telephone number.
+    pub(super) fn digits(&self) -> Option<&str> {
+        let text = self.text.trim();
+        let all = || text.bytes().filter(u8::is_ascii_digit);
+        let grouped = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b" -()./".contains(&b));
+        let mut known = self.values().filter(|(kind, _)| *kind == Kind::Digits);
+        let known = known.find(|(_, digits)| grouped && all().eq(digits.bytes()));
+        match self.number {
+            true => Some(text).filter(|text| {
+                DIGITS.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+            }),
+            false => known.map(|(_, digits)| digits),
+        }
+    }
+
+    /// The name of a file, if it is nothing else.
+    fn file(&self) -> Option<&str> {
+        let name = self.form();
+        (!self.number && !name.contains('/') && is_file_name(name)).then_some(name)
+    }
+
+    /// What the same value may look like elsewhere.
+    pub(super) fn form(&self) -> &str {
+        let folded = self.with_ids.last().or(self.folded.as_ref());
+        folded.unwrap_or(&self.normal)
+    }
+
+    /// What it proves as a whole.
+    pub(super) fn proving(&self) -> impl Iterator<Item = &String> {
+        let plain = Some(&self.normal).filter(|_| self.with_ids.is_empty());
+        let folded = self.folded.as_ref().filter(|_| self.with_ids.is_empty());
+        plain.into_iter().chain(folded).chain(&self.with_ids)
+    }
+
+    pub(super) fn as_written(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// Whether anything is recognised in it: a number is not looked at.
+    pub(super) fn is_recognised(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// Whether it is of one kind as a whole.
+    pub(super) fn is_typed(&self) -> bool {
+        self.whole().is_some()
+    }
+
+    /// What leads out in it, or may, and the digits of cards and accounts.
+    pub(super) fn leads(&self) -> impl Iterator<Item = (Kind, &str)> {
+        let noted = self.values().map(|(kind, text)| (kind.noted(), text));
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        noted
+            .filter(|(kind, _)| kind.leads_out() || *kind == Kind::Digits)
+            .chain(digits)
+    }
+
+    /// What the value is known by as a whole: its normal form, where it leads, and its digits in whatever groups.
+    pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
+        let leads = self.whole().filter(|(kind, _)| kind.leads_out());
+        let digits = self.digits().map(|digits| (Kind::Digits, digits));
+        let known = leads.into_iter().chain(digits);
+        let known = known.map(move |(kind, canonical)| keyed.of(kind, canonical));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(known)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.found.iter().map(|(kind, text)| (*kind, text.as_str()))
+    }
+
+    /// What to look for in an index with this key.
+    pub(super) fn query(&self, keyed: &Fingerprinter) -> Query {
+        let mut yearless = None;
+        let mut parts = Vec::new();
+        for (kind, canonical) in &self.found {
+            match kind {
+                Kind::Date => {}
+                Kind::MonthDay => {
+                    parts.push(keyed.of(*kind, canonical));
+                    yearless = Some(keyed.of(Kind::Yearless, canonical));
+                }
+                // The figures of a date are no numbers of their own.
+                Kind::Number | Kind::Meant if self.date => {}
+                Kind::Meant => parts.push(keyed.of(Kind::Number, canonical)),
+                _ => parts.push(keyed.of(kind.noted(), canonical)),
+            }
+        }
+        let whole = self.whole();
+        let typed = whole.map(|(kind, canonical)| keyed.of(kind, canonical));
+        parts.extend(typed.filter(|_| self.number));
+        let is_date = whole.is_some_and(|(kind, _)| kind == Kind::Date);
+        let digits = self.digits().map(|digits| keyed.of(Kind::Digits, digits));
+        let file = self.file().filter(|_| typed.is_none());
+        // Case is a matter of proof alone.
+        parts.extend(file.map(|_| keyed.of(Kind::File, &self.normal)));
+        let file = file.map(|name| keyed.of(Kind::File, name));
+        let mut cut = words(&self.normal);
+        let mut clean = !self.normal.is_empty() && self.folded.is_none();
+        let mut phrase = Vec::new();
+        for word in cut.by_ref() {
+            clean &= !phrase.is_empty() || word.gap.is_empty();
+            phrase.push(keyed.word(&word));
+        }
+        clean &= cut.rest().is_empty();
+        Query {
+            exact: keyed.of(Kind::Exact, &self.text),
+            typed,
+            whole: keyed.of(Kind::Whole, self.form()),
+            phrase,
+            clean,
+            ragged: self.text.trim().len() < self.text.len(),
+            yearless: yearless.filter(|_| is_date),
+            others: digits.into_iter().chain(file).collect(),
+            parts,
+            telling: is_telling(&self.normal, TELLING_MIN),
+        }
+    }
+}
+
+impl Query {
+    /// Of one recognised value.
+    pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
+        let key = keyed.of(kind, canonical);
+        let digits = (kind == Kind::Phone).then(|| keyed.of(Kind::Digits, canonical));
+        Self {
+            exact: 0,
+            typed: Some(key),
+            whole: 0,
+            phrase: Vec::new(),
+            clean: false,
+            ragged: false,
+            yearless: None,
+            others: digits.into_iter().collect(),
+            parts: vec![key],
+            telling: false,
+        }
+    }
+}
+
+/// An ISO date with or without a time of day, and nothing else.
+fn is_date(normal: &str) -> bool {
+    static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"^\d{4}-\d{2}-\d{2}([ t]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(z|[+-]\d{2}:\d{2})?)?$",
+        )
+        .ok()
+    });
+    (10..=40).contains(&normal.len()) && DATE.as_ref().is_some_and(|date| date.is_match(normal))
+}
