@@ -13,6 +13,7 @@ mod kill;
 mod llm;
 mod memory;
 mod refuse;
+mod relay;
 mod room;
 mod session;
 mod task;

@@ -64,6 +64,16 @@ impl Store {
         }
     }
 
+    /// The number of the newest source, if it is this one: what a server says while it works comes from where it came before.
+    fn newest_is(&self, tool: &ToolRef, field: Option<&str>, names: &[u64]) -> Option<u16> {
+        let newest = self.sources.last()?;
+        let same =
+            newest.tool == *tool && newest.field.as_deref() == field && newest.names == names;
+        u16::try_from(self.sources.len().checked_sub(1)?)
+            .ok()
+            .filter(|_| same)
+    }
+
     /// The number of a source. If there is no room for one more, nothing of it can be noted.
     fn source(&mut self, source: Source) -> Option<u16> {
         if let Some(number) = self.numbers.get(&source) {

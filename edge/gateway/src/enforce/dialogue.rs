@@ -7,20 +7,18 @@ use super::judge::Sitting;
 use super::{Caller, Gateway};
 use crate::spool::Recorded;
 use crate::tasks::Task;
-use crate::upstream::talk::{
-    Inputs, REPLY_TIMEOUT, Said, WORDS_WAITING, Word, declined, questions,
-};
-use crate::upstream::{self, Errand, Failure, Reply, Talk, task};
+use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, Word, declined, questions};
+use crate::upstream::{Errand, Failure, Reply, Talk, task};
 use crate::world::Loaded;
 use proctor_engine::budget::measure::Used;
 use proctor_engine::memory::MemoryView;
 use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
 use proctor_model::content::ContentFinding;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Rounds of questions that one call may need.
@@ -28,8 +26,6 @@ const ROUNDS_MAX: usize = 8;
 /// How long one call may take, whatever its server says or asks meanwhile: the longest limit of a server, the time for a
 /// person's reply, and some.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// How long a client may take to hear what was said before the answer; what it does not take is dropped.
-const HEAR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call on its way: permitted, recorded, not yet answered.
 pub(super) struct Exchange<'a> {
@@ -160,166 +156,8 @@ impl Gateway {
         (Ended::Failed(Failure::Invalid), used)
     }
 
-    /// One request to the server, up to its answer.
-    pub(super) async fn round(
-        &self,
-        exchange: &Exchange<'_>,
-        errand: Errand<'_>,
-        talk: &Talk,
-        cancel: &CancellationToken,
-    ) -> Result<Answer, Failure> {
-        let permit = exchange.recorded.permit();
-        let server = exchange.loaded.servers.get(&permit.tool().server);
-        let server = server.ok_or(Failure::Unreachable)?;
-        let (words, said) = mpsc::channel(WORDS_WAITING);
-        let inner = Talk {
-            words: talk.words.as_ref().map(|_| words),
-            ..talk.clone()
-        };
-        // A large future, and others hold it in theirs.
-        let mut calling = Box::pin(upstream::forward(
-            &exchange.recorded,
-            errand,
-            server,
-            &inner,
-            cancel,
-        ));
-        // Beside the request, not between its steps: its time runs on while a client is slow to listen.
-        let mut relaying = Box::pin(self.relay_all(exchange, talk, said, cancel));
-        let (answer, all_said) = tokio::select! {
-            biased;
-            answer = &mut calling => (answer, false),
-            () = &mut relaying => (calling.as_mut().await, true),
-        };
-        drop(calling);
-        drop(inner);
-        if !all_said {
-            tokio::select! {
-                biased;
-                // Of a call that is cut short nothing more is heard.
-                () = cancel.cancelled() => {}
-                // What was said before the answer comes before it.
-                _ = tokio::time::timeout(HEAR_TIMEOUT, relaying) => {}
-            }
-        }
-        answer
-    }
-
-    async fn relay_all(
-        &self,
-        exchange: &Exchange<'_>,
-        talk: &Talk,
-        mut said: mpsc::Receiver<Word>,
-        cancel: &CancellationToken,
-    ) {
-        while let Some(word) = said.recv().await {
-            self.relay(exchange, talk, word, cancel).await;
-        }
-    }
-
-    /// Passes a word of the server on, if it may be.
-    async fn relay(
-        &self,
-        exchange: &Exchange<'_>,
-        talk: &Talk,
-        word: Word,
-        cancel: &CancellationToken,
-    ) {
-        let Some(client) = &talk.words else { return };
-        match word {
-            Word::Note(said) if said.method == task::STATUS => {
-                if let Some(said) = self.status(exchange, said.params) {
-                    let _ = client.send(Word::Note(said)).await;
-                }
-            }
-            Word::Note(said) => {
-                if let Ok(params) = self.heard(exchange, Channel::Note, said.params) {
-                    let said = Said {
-                        method: said.method,
-                        params,
-                    };
-                    // A client that is gone hears nothing.
-                    let _ = client.send(Word::Note(said)).await;
-                }
-            }
-            // In the stateless revision a completion has no result that could ask: the server does without.
-            Word::Question(_, reply)
-                if exchange.purpose == Purpose::Complete && talk.takes_results() =>
-            {
-                let _ = reply.send(declined(-32601, "a completion asks nothing"));
-            }
-            Word::Question(said, mut reply) => {
-                let asking = self.question(exchange, talk, client, said);
-                let replied = tokio::select! {
-                    replied = asking => self.reply(exchange, replied),
-                    () = cancel.cancelled() => declined(-32603, "the call was cancelled"),
-                    // Nobody waits for it any more: the server took it back, or went on without.
-                    () = reply.closed() => {
-                        let _ = client.send(Word::Withdrawn).await;
-                        return;
-                    }
-                };
-                // The server does not wait any more.
-                let _ = reply.send(replied);
-            }
-            // A server's own is found out above.
-            Word::Withdrawn => {}
-        }
-    }
-
-    async fn question(
-        &self,
-        exchange: &Exchange<'_>,
-        talk: &Talk,
-        client: &mpsc::Sender<Word>,
-        mut said: Said,
-    ) -> Reply {
-        task::unrelate(&mut said.params);
-        without_progress(&mut said.params);
-        let wrapped = json!({ "inputRequests": { "question": { "method": said.method, "params": said.params } } });
-        let Value::Object(wrapped) = wrapped else {
-            return declined(-32603, "no question");
-        };
-        let Ok(mut body) = self.heard(exchange, Channel::Question, wrapped) else {
-            return declined(-32603, "this question is not passed on");
-        };
-        let mut params = body
-            .get_mut("inputRequests")
-            .and_then(|questions| questions.pointer_mut("/question/params"))
-            .and_then(Value::as_object_mut)
-            .map(std::mem::take)
-            .unwrap_or_default();
-        sent_away(exchange, &talk.who, &params);
-        if let Some((task, _)) = exchange.task {
-            task::relate(&mut params, &task.id);
-        }
-        let (reply, replied) = oneshot::channel();
-        let question = Word::Question(
-            Said {
-                method: said.method,
-                params,
-            },
-            reply,
-        );
-        if client.send(question).await.is_err() {
-            return declined(-32603, "nobody is there to answer");
-        }
-        match tokio::time::timeout(REPLY_TIMEOUT, replied).await {
-            Ok(Ok(Reply::Result(mut result))) => {
-                // What the client calls the task says nothing to the server.
-                task::unrelate(&mut result);
-                if let Some((task, _)) = exchange.task {
-                    task::relate(&mut result, &task.upstream_id);
-                }
-                Reply::Result(result)
-            }
-            Ok(Ok(reply)) => reply,
-            _ => declined(-32603, "there was no answer"),
-        }
-    }
-
     /// A client's reply as it may go to the server.
-    fn reply(&self, exchange: &Exchange<'_>, reply: Reply) -> Reply {
+    pub(super) fn reply(&self, exchange: &Exchange<'_>, reply: Reply) -> Reply {
         let passed = match reply {
             Reply::Result(result) => self.passed_on(exchange, result).map(Reply::Result),
             Reply::Error(mut error) => {
@@ -436,7 +274,7 @@ impl Gateway {
 }
 
 /// A client's progress with a question is not passed on: it is not to be asked for it.
-fn without_progress(params: &mut Map<String, Value>) {
+pub(super) fn without_progress(params: &mut Map<String, Value>) {
     let meta = params.get_mut("_meta").and_then(Value::as_object_mut);
     if let Some(meta) = meta {
         meta.remove("progressToken");
@@ -462,6 +300,7 @@ fn can_be_asked(talk: &Talk, body: &Map<String, Value>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_client_is_asked_for_no_progress_that_goes_nowhere() {

@@ -5,7 +5,9 @@ use super::rpc::{Failure, Incoming};
 use super::task::{self, Wish};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -346,6 +348,11 @@ impl Deadline {
         waiting: impl Future<Output = T>,
     ) -> Result<T, Failure> {
         let mut waiting = std::pin::pin!(waiting);
+        // Much is there already: it takes no time, and no clock is looked at.
+        let ready = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
+        if let Poll::Ready(done) = ready.await {
+            return Ok(done);
+        }
         let mut wait = self.left;
         loop {
             let started = Instant::now();

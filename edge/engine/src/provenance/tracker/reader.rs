@@ -471,16 +471,19 @@ impl<'t, 'r> Reader<'t, 'r> {
         if let Some(Some(number)) = noted {
             return *number;
         }
-        let source = Source {
-            tool: self.tool.reference().clone(),
-            field: field.map(str::to_owned),
-            names: self.names.clone(),
-        };
         let store = match trust {
             Trust::Trusted => &mut self.tracker.trusted,
             Trust::Untrusted => &mut self.tracker.untrusted,
         };
-        let number = store.source(source);
+        let tool = self.tool.reference();
+        let number = match store.newest_is(tool, field, &self.names) {
+            Some(number) => Some(number),
+            None => store.source(Source {
+                tool: tool.clone(),
+                field: field.map(str::to_owned),
+                names: self.names.clone(),
+            }),
+        };
         let numbers = self.fields.entry(known.to_owned()).or_default();
         if let Some(noted) = numbers.get_mut(at) {
             *noted = Some(number);

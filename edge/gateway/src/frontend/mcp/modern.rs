@@ -1,10 +1,11 @@
 //! MCP 2026-07-28: stateless; every request says all about itself.
 
+mod telling;
+
 use super::ask::{self, Request};
 use super::asker::Asker;
 use super::held::{HeldCall, Pending};
 use super::state::Subject;
-use super::stream::{Keep, Stream};
 use super::{
     Context, Form, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
     task,
@@ -381,8 +382,13 @@ struct Dialogue {
 /// What happens next in a call.
 enum Next {
     Note(Said),
+    Last(Last),
+}
+
+/// What nothing comes after.
+enum Last {
     Question(Said, oneshot::Sender<Reply>),
-    Ended(Outcome),
+    Outcome(Outcome),
 }
 
 impl Dialogue {
@@ -392,11 +398,11 @@ impl Dialogue {
                 biased;
                 Some(word) = self.said.recv() => match word {
                     Word::Note(said) => return Next::Note(said),
-                    Word::Question(said, reply) => return Next::Question(said, reply),
+                    Word::Question(said, reply) => return Next::Last(Last::Question(said, reply)),
                     // It was a result; who comes back with the reply gets what the call came to.
                     Word::Withdrawn => {}
                 },
-                ended = &mut self.running.outcome => return Next::Ended(gateway.outcome(ended)),
+                ended = &mut self.running.outcome => return Next::Last(Last::Outcome(gateway.outcome(ended))),
             }
         }
     }
@@ -406,12 +412,12 @@ impl Dialogue {
         let endpoint = Arc::clone(context.endpoint);
         let first = match self.next(&endpoint.gateway).await {
             Next::Note(said) => said,
-            Next::Question(said, reply) => {
+            Next::Last(Last::Question(said, reply)) => {
                 let (id, form) = (self.id.clone(), self.form);
                 let outcome = self.hold(&endpoint, said, reply).await;
                 return context.outcome(&id, outcome, form);
             }
-            Next::Ended(outcome) => {
+            Next::Last(Last::Outcome(outcome)) => {
                 self.guard.disarm();
                 if let (Outcome::Refused(refused), Some(uri)) = (&outcome, &self.uri)
                     && refused.reason == Reason::UnknownResource
@@ -424,39 +430,34 @@ impl Dialogue {
                 return context.outcome(&self.id, outcome, self.form);
             }
         };
-        let id = self.id.clone();
-        let stream = Stream::new(Keep::Nothing);
-        let writer = Arc::clone(&stream);
-        // Dropped with its client, and with it all that it holds, the call is cancelled.
-        let writing = async move {
-            self.stream(&endpoint, &writer, first).await;
-            writer.finish();
-        };
-        match stream.respond_while(writing) {
-            Some(response) => response,
-            None => context.refuse(&id, Reason::Internal).await,
+        telling::response(self, endpoint, first)
+    }
+
+    /// What was said meanwhile, if anything was.
+    fn said(&mut self) -> Option<Next> {
+        loop {
+            match self.said.try_recv().ok()? {
+                Word::Note(said) => return Some(Next::Note(said)),
+                Word::Question(said, reply) => {
+                    return Some(Next::Last(Last::Question(said, reply)));
+                }
+                Word::Withdrawn => {}
+            }
         }
     }
 
-    async fn stream(mut self, endpoint: &super::Endpoint, stream: &Stream, first: Said) {
-        let note =
-            |said: Said| json!({ "jsonrpc": "2.0", "method": said.method, "params": said.params });
-        stream.push(&note(first)).await;
+    /// The message that ends the stream.
+    async fn end(self, endpoint: &super::Endpoint, last: Last) -> Value {
         let (id, form) = (self.id.clone(), self.form);
-        let outcome = loop {
-            match self.next(&endpoint.gateway).await {
-                Next::Note(said) => stream.push(&note(said)).await,
-                Next::Question(said, reply) => break self.hold(endpoint, said, reply).await,
-                Next::Ended(outcome) => {
-                    self.guard.disarm();
-                    let granted = self.running.permitted.granted.get();
-                    break self.asker.sealed(endpoint, granted, outcome).await;
-                }
+        let outcome = match last {
+            Last::Question(said, reply) => self.hold(endpoint, said, reply).await,
+            Last::Outcome(outcome) => {
+                self.guard.disarm();
+                let granted = self.running.permitted.granted.get();
+                self.asker.sealed(endpoint, granted, outcome).await
             }
         };
-        stream
-            .push(&message(Dialect::Modern, &id, outcome, form))
-            .await;
+        message(Dialect::Modern, &id, outcome, form)
     }
 
     /// A server of the older revisions asks: the call is held, and the question is the result.

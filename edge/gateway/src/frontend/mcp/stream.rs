@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -23,7 +22,9 @@ const WAITING_MAX: usize = 32;
 const KEPT_MAX: usize = 256;
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// How often something is sent where nothing happens, so that a client that is gone is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// It says nothing.
+pub(super) const ALIVE: Bytes = Bytes::from_static(b": \n\n");
 /// How long whoever writes waits for a client that takes nothing at all.
 const STALL_MAX: Duration = Duration::from_secs(60);
 /// How long a client waits before it takes a stream up again, in milliseconds.
@@ -202,27 +203,6 @@ impl Stream {
         Some(response(Body::from_stream(read)))
     }
 
-    /// The response that reads what is being written, for as long as its client is there. Both go on in the connection's own
-    /// task: nobody is woken for an event, and those that come together leave together.
-    pub(super) fn respond_while(
-        self: &Arc<Self>,
-        writing: impl Future<Output = ()> + Send + 'static,
-    ) -> Option<Response> {
-        let mut read = self.read_by(0, None)?;
-        let mut writing = Some(Box::pin(writing));
-        let body = stream::poll_fn(move |context| {
-            let waiting = read.as_mut().poll_next(context);
-            if let (Poll::Pending, Some(going_on)) = (&waiting, &mut writing) {
-                if going_on.as_mut().poll(context).is_ready() {
-                    writing = None;
-                }
-                return read.as_mut().poll_next(context);
-            }
-            waiting
-        });
-        Some(response(Body::from_stream(body)))
-    }
-
     fn read_by(self: &Arc<Self>, after: u64, hearer: Option<Hearer>) -> Option<Read> {
         let mut events = self.events();
         if events.attached {
@@ -247,7 +227,8 @@ impl Stream {
 /// What a client reads.
 type Read = Pin<Box<dyn futures::Stream<Item = Result<Bytes, Infallible>> + Send>>;
 
-fn response(body: Body) -> Response {
+/// A response that is a stream of events.
+pub(super) fn response(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -360,7 +341,7 @@ impl Reader {
                 .await
                 .is_err()
             {
-                return Some((Ok(Bytes::from_static(b": \n\n")), self));
+                return Some((Ok(ALIVE), self));
             }
         }
     }
@@ -594,29 +575,5 @@ mod tests {
         let events = stream.events();
         assert!(events.kept.len() <= KEPT_MAX && events.bytes <= KEPT_BYTES_MAX);
         assert!(events.kept.back().unwrap().text.contains("9999"));
-    }
-
-    #[tokio::test]
-    async fn what_is_written_in_the_connections_task_is_read_whole_and_given_up_with_its_client() {
-        for stays in [true, false] {
-            let stream = Stream::new(Keep::Nothing);
-            let writer = Arc::clone(&stream);
-            let (ended, given_up) = tokio::sync::oneshot::channel();
-            let writing = async move {
-                for n in 0..3 * WAITING_MAX {
-                    writer.push(&json!({ "n": n })).await;
-                }
-                writer.finish();
-                let _ = ended.send(());
-            };
-            let response = stream.respond_while(writing).unwrap();
-            if stays {
-                let all = text(response).await;
-                assert_eq!(all.matches("\"n\":").count(), 3 * WAITING_MAX);
-            } else {
-                drop(response);
-            }
-            assert_eq!(given_up.await.is_ok(), stays);
-        }
     }
 }
