@@ -361,12 +361,7 @@ fn taken(part: &mut Map<String, Value>, member: &str) -> String {
 
 /// Probabilities have the text token by token: they don't pass in a stream.
 fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
-    data.shift_remove("logprobs");
-    for part in ["part", "item"] {
-        if let Some(Value::Object(part)) = data.get_mut(part) {
-            part.shift_remove("logprobs");
-        }
-    }
+    answer::drop_pieces(&mut data);
     data
 }
 
