@@ -92,9 +92,10 @@ fuzz: install ## Fuzz the content filter, its stream splitter and the parsers of
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 || exit 1; \
 	done
 
-regen: ## Renew generated files: gRPC bindings, openapi.json
+regen: ## Renew generated files: gRPC bindings, openapi.json, numbering plans
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-proto --test bootstrap
 	PROCTOR_REGEN=1 $(CARGO) test -p proctor-web-api openapi
+	PROCTOR_REGEN=1 $(CARGO) test -p proctor-engine --lib the_table_is_that_of_the_library
 
 fmt: ## Format
 	$(CARGO) fmt --all

@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names` and `code`, `url`, `entries`, `told` and `commands`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names`, `credible` and `code`, `url`, `entries`, `told` and `commands`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -20,6 +20,7 @@ mod birth;
 mod code;
 mod commands;
 mod context;
+mod credible;
 mod crypto;
 mod custom;
 mod email;
@@ -82,6 +83,13 @@ pub enum Class {
     Known(ContentClass),
     /// The tenant's, by its place in [`Filter::custom_name`].
     Custom(u16),
+}
+
+/// Makes ready what is built when a text first needs it (the forms of keys, the plans of telephone numbers), for a process
+/// whose calls are not to wait for that. Who looks through one text and ends is better off without.
+pub fn warm() {
+    phone::warm();
+    let _ = Filter::default().find("api_key=0123456789abcdef0123456789abcdef, phone 0", "");
 }
 
 /// Whether a word is an address of a crypto currency, by its checksum.

@@ -609,6 +609,7 @@ fn what_is_not_known_does_not_pass() {
         assert_eq!(text_of(api, &events), "hi", "{beside:?}");
         let all: String = events.iter().map(|event| event.data.as_str()).collect();
         assert!(!all.contains(KEY), "{all}");
+        assert!(!all.contains("UIOP234567"), "{all}");
     }
     let garbage = relayed(&scenario, &messages, &[("x", json!("no json"))]);
     assert_eq!(garbage.1, Ending::Stopped(Reason::OutputInvalid.into()));
@@ -635,7 +636,14 @@ fn beside_the_text() -> Vec<(Api, Vec<(&'static str, Value)>)> {
     let done =
         json!({"type": "response.output_item.done", "output_index": 1, "item": item, "note": KEY});
     calls.splice(0..0, [("", added), ("", done)]);
+    let mut probable = streamed(Api::Responses, &["hi"]);
+    let pieces = json!([{"token": "AKIAQWERTY"}, {"token": "UIOP234567"}]);
+    let content = json!([{"type": "output_text", "text": "hi", "logprobs": pieces, "note": KEY}]);
+    let item = json!({"type": "message", "id": "m", "role": "assistant", "content": content});
+    let done = json!({"type": "response.output_item.done", "output_index": 0, "item": item});
+    probable.insert(2, ("", done));
     vec![
+        (Api::Responses, probable),
         with(Api::Messages, 1, "/content_block", "citations", cited),
         (Api::Messages, thinks),
         with(Api::Responses, 0, "", "note", KEY.into()),

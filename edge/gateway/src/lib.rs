@@ -128,6 +128,8 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Handle, EdgeError> {
     let identity = Arc::new(identity::Identity::load(&config.data_dir)?);
+    // No call is to wait for what the content filter builds when it first needs it.
+    drop(std::thread::spawn(proctor_engine::filter::warm));
     let counter_tls = config.counter_tls.as_ref().map(ClientTls::load);
     let counter_tls = counter_tls.transpose().map_err(EdgeError::CounterTls)?;
     let spool_config = spool::SpoolConfig {

@@ -2,7 +2,7 @@
 //! value.
 
 use super::names::{Kind, kind_of, name_before};
-use super::text::{Text, alnum};
+use super::text::{Text, alnum, turns};
 
 /// Longest type between a name and its value, in bytes.
 const TYPE_BYTES_MAX: usize = 40;
@@ -92,21 +92,8 @@ pub(super) fn is_type(value: &str) -> bool {
 /// Whether the letters and digits of a path are put together by people. A key that machines made turns from one kind of
 /// character to another far more often.
 fn is_orderly(path: &[u8]) -> bool {
-    let pairs = path.iter().zip(path.iter().skip(1));
-    let turns = pairs
-        .filter(|(a, b)| alnum(**a) && alnum(**b) && kind(**a) != kind(**b))
-        .count();
-    turns.saturating_mul(3) <= path.len()
-}
-
-/// Kinds of characters.
-fn kind(b: u8) -> u8 {
-    match b {
-        b'0'..=b'9' => 0,
-        b'a'..=b'z' => 1,
-        b'A'..=b'Z' => 2,
-        _ => 3,
-    }
+    let inside = turns(path).filter(|(a, b)| alnum(*a) && alnum(*b));
+    inside.count().saturating_mul(3) <= path.len()
 }
 
 /// Whether these are names with what leads from one to the next: the path to a variable, a field or a function. Signs that

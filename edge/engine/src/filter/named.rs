@@ -3,7 +3,7 @@
 //! The names that [`assigned`](super::assigned) knows give short and simple values away too; these do not, for keys of
 //! caches, tables and pages are called so as well.
 
-use super::text::{Text, alnum, entropy};
+use super::text::{Text, alnum, entropy, turns};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
@@ -212,28 +212,13 @@ fn is_file(value: &str) -> bool {
     path.contains('/') && (2..=5).contains(&extension.len()) && extension.bytes().all(alnum)
 }
 
-/// Kinds of characters.
-fn kind(b: u8) -> u8 {
-    match b {
-        b'0'..=b'9' => 0,
-        b'a'..=b'z' => 1,
-        b'A'..=b'Z' => 2,
-        _ => 3,
-    }
-}
-
 /// Letters and digits by turns, and few dashes: not words, not a path, not a date.
 fn is_disorderly(bytes: &[u8]) -> bool {
     let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
     let digits = count(u8::is_ascii_digit);
     let letters = count(u8::is_ascii_alphabetic);
     let joints = count(|b| matches!(*b, b'_' | b'-' | b'.' | b'/'));
-    let next = bytes.iter().skip(1);
-    let turns = bytes
-        .iter()
-        .zip(next)
-        .filter(|(a, b)| kind(**a) != kind(**b))
-        .count();
+    let turns = turns(bytes).count();
     let length = bytes.len();
     let mixed = digits >= 2 && turns.saturating_mul(5) >= length;
     let wild = turns.saturating_mul(9) >= length.saturating_mul(4);

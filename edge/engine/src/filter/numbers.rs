@@ -113,18 +113,8 @@ impl Numbers<'_> {
             found(from, to, class, sure);
             return Some(to);
         }
-        if let Some(end) = self.mac_with_dashes(from) {
-            found(from, end, Class::MacAddress, Confidence::High);
-            return Some(end);
-        }
-        if let Some((start, end)) = network::dots(text, from) {
-            found(start, end, Class::MacAddress, Confidence::High);
-            return Some(end);
-        }
-        if let Some((start, end, class, sure)) =
-            spread::spread(text, from, &mut |start, end| self.said(start, end))
-        {
-            found(start, end, class, sure);
+        let taken = self.mac(from, found);
+        if let Some(end) = taken.or_else(|| self.spread(from, found)) {
             return Some(end);
         }
         if (8..=14).contains(&bytes.len())
@@ -211,10 +201,7 @@ impl Numbers<'_> {
                 return self.ipv4(from, end, found);
             }
         }
-        if let Some((start, end, class, sure)) =
-            spread::spread(text, from, &mut |start, end| self.said(start, end))
-        {
-            found(start, end, class, sure);
+        if let Some(end) = self.spread(from, found) {
             return Some(end);
         }
         if let Some(end) = self.birth(from, found) {
@@ -230,15 +217,7 @@ impl Numbers<'_> {
             found(start, end, class, sure);
             return Some(end);
         }
-        if let Some(end) = self.mac_with_dashes(from) {
-            found(from, end, Class::MacAddress, Confidence::High);
-            return Some(end);
-        }
-        if let Some((start, end)) = network::dots(text, from) {
-            found(start, end, Class::MacAddress, Confidence::High);
-            return Some(end);
-        }
-        self.phone(from, found)
+        self.mac(from, found).or_else(|| self.phone(from, found))
     }
 
     /// Whether so few digits stand here that they are nothing: not even an IPv4 address or a date. The commonest numbers.
@@ -405,6 +384,22 @@ impl Numbers<'_> {
         }
         found(start, end, Class::Phone, sure);
         (sure > Confidence::Low).then_some(end)
+    }
+
+    fn spread(&mut self, from: usize, found: &mut Found<'_>) -> Option<usize> {
+        let text = self.text;
+        let (start, end, class, sure) =
+            spread::spread(text, from, &mut |start, end| self.said(start, end))?;
+        found(start, end, class, sure);
+        Some(end)
+    }
+
+    /// The address of a network card that is not written with colons, one of whose parts begins at `from`.
+    fn mac(&self, from: usize, found: &mut Found<'_>) -> Option<usize> {
+        let dashed = self.mac_with_dashes(from).map(|end| (from, end));
+        let (start, end) = dashed.or_else(|| network::dots(self.text, from))?;
+        found(start, end, Class::MacAddress, Confidence::High);
+        Some(end)
     }
 
     /// `00-1B-44-11-3A-B7`

@@ -1,7 +1,8 @@
 //! Secrets that are handed over without a sign between name and value: `--password x`, `curl -u a:b`, `<password>x</…>`,
 //! `define('DB_PASSWORD', 'x')`.
 
-use super::assigned::{Site, bare, placeholder, value};
+use super::assigned::{Site, bare, value};
+use super::credible::placeholder;
 use super::names::{Kind, kind_of, name_before};
 use super::scan::Found;
 use super::text::{Text, alnum};

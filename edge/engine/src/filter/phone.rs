@@ -1,9 +1,11 @@
 //! Telephone numbers: how they are written, and whether there are such numbers (Google's metadata).
 
+mod plans;
+
 use super::context::Said;
 use super::text::{Text, alnum, digits_of};
 use proctor_model::content::{Confidence, ContentClass as Class};
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, Region};
+use rlibphonenumber::{PhoneNumber, Region};
 
 /// Most groups of digits in one number.
 const GROUPS_MAX: usize = 7;
@@ -28,9 +30,9 @@ pub(super) struct Regions {
 }
 
 impl Regions {
-    /// Those of a tenant that names none.
+    /// Those of a tenant that names none. Without a look at the plans: who has no number to compare does not wait for them.
     pub(super) fn usual() -> Self {
-        let regions = |names: &[&str]| names.iter().filter_map(|name| region(name)).collect();
+        let regions = |names: &[&str]| names.iter().filter_map(|name| name.parse().ok()).collect();
         Self {
             always: regions(&REGIONS),
             if_spoken: regions(&REGIONS_IF_SPOKEN),
@@ -55,12 +57,13 @@ impl Regions {
 
 /// A region that has telephone numbers.
 fn region(name: &str) -> Option<Region> {
-    let known = |region: &Region| {
-        PHONE_NUMBER_UTIL
-            .get_country_code_for_region(*region)
-            .is_some()
-    };
+    let known = |region: &Region| plans::util().get_country_code_for_region(*region).is_some();
     name.parse::<Region>().ok().filter(known)
+}
+
+/// Makes ready what else the first number of each usual region waits for.
+pub(super) fn warm() {
+    plans::warm(Regions::usual().tried(true));
 }
 
 /// Where a number that is written at `start` (its sign, bracket or first digit) ends, and how sure that is.
@@ -308,11 +311,11 @@ impl Written {
     }
 
     fn exists(&self, number: &str, form: Form, regions: &Regions, spoken_for: bool) -> Known {
-        let parse =
-            |region: Option<Region>, number: &str| PHONE_NUMBER_UTIL.parse(number, region).ok();
+        let util = plans::util();
+        let parse = |region: Option<Region>, number: &str| util.parse(number, region).ok();
         let abroad = |number: &str| match plain(number).or_else(|| parse(None, number)) {
             Some(parsed) if is_somewhere(&parsed) => Known::Exists,
-            Some(parsed) if PHONE_NUMBER_UTIL.is_possible_number(&parsed) => Known::Possible,
+            Some(parsed) if util.is_possible_number(&parsed) => Known::Possible,
             _ => Known::No,
         };
         if self.plus {
@@ -328,7 +331,9 @@ impl Written {
                 .trim_start_matches('0');
             return abroad(&format!("+{digits}"));
         }
-        let here = |region: &Region| parse(Some(*region), number).is_some_and(|n| n.is_valid());
+        let here = |region: &Region| {
+            parse(Some(*region), number).is_some_and(|parsed| util.is_valid_number(&parsed))
+        };
         match regions.tried(spoken_for).any(here) {
             true => Known::Exists,
             false => Known::No,
@@ -347,7 +352,7 @@ fn plain(number: &str) -> Option<PhoneNumber> {
     };
     let country = (1..=3).find_map(|length| {
         let code = i32::try_from(value(&mut digits(0).take(length))).ok()?;
-        let known = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code)?;
+        let known = plans::util().get_regions_for_country_calling_code(code)?;
         (known.len() > 0).then_some((length, code))
     });
     let (length, country_code) = country?;
@@ -363,11 +368,12 @@ fn plain(number: &str) -> Option<PhoneNumber> {
 
 /// Whether it is a number of one of its code's regions; the largest of them comes first.
 fn is_somewhere(number: &PhoneNumber) -> bool {
-    let regions = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(number.country_code);
+    let util = plans::util();
+    let regions = util.get_regions_for_country_calling_code(number.country_code);
     regions
         .into_iter()
         .flatten()
-        .any(|region| number.is_valid_for_region(region))
+        .any(|region| util.is_valid_number_for_region(number, region))
 }
 
 /// Whether the four digits at `at` are a year of these days.
@@ -407,5 +413,21 @@ fn extension(text: Text<'_>, end: usize) -> usize {
         to
     } else {
         end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_regions_have_numbers() {
+        for name in REGIONS.iter().chain(&REGIONS_IF_SPOKEN) {
+            assert!(region(name).is_some(), "{name}");
+        }
+        let usual = Regions::usual();
+        assert_eq!(usual.tried(true).count(), 27);
+        assert_eq!(region("XX"), None);
+        assert_eq!(region("001"), None);
     }
 }

@@ -3,15 +3,18 @@
 //! Waits only what could be the beginning of a match: the last run without a blank or quotation mark, and what stands
 //! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on. At most
 //! [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the middle, and a key that is longer than that is
-//! swallowed to its end. Words near a match count if they came before it.
+//! swallowed to its end. Words near a match count if they came before it. A text may come in several parts.
+
+mod parts;
 
 use super::apply::Content;
 use super::context;
 use super::options;
 use super::provider;
 use super::view::{self, View};
-use super::{Class, ESCAPES_MAX, Match, disjoint};
+use super::{Class, ESCAPES_MAX, Match};
 use crate::limits::STREAM_HELD_BYTES_MAX;
+use parts::{Parts, Row};
 use proctor_model::content::{ContentAction, ContentClass, ContentFinding, ContentGroup};
 use std::collections::BTreeMap;
 
@@ -28,6 +31,7 @@ pub struct Splitter {
     /// The end of what has gone on, for its words.
     passed: String,
     held: String,
+    parts: Parts,
     /// How much was held when it was last looked at in vain; 0 if it was not since something went on.
     looked: usize,
     swallowing: Option<Swallow>,
@@ -47,11 +51,30 @@ enum Swallow {
 pub struct Released {
     /// The text, with what had to go replaced.
     pub text: String,
+    /// Where in the text parts end of which nothing waits any more: what stands behind the first of them is of the next part.
+    pub ends: Vec<usize>,
     /// Whether the stream must end here: something in it is blocked, or waits for a person.
     pub stop: bool,
 }
 
+impl Released {
+    /// Adds what may go on after it.
+    pub(crate) fn append(&mut self, more: &Self) {
+        let before = self.text.len();
+        let ends = more.ends.iter().map(|end| end.saturating_add(before));
+        self.ends.extend(ends);
+        self.text.push_str(&more.text);
+        self.stop |= more.stop;
+    }
+}
+
 impl Splitter {
+    /// Ends a part of the text: what comes from now on is of another, which is read with it. Nothing goes on for that; what
+    /// waits may go on with what comes ([`Released::ends`]).
+    pub fn next_part(&mut self) {
+        self.parts.begin(self.held.len());
+    }
+
     /// Takes the next piece.
     pub fn push(&mut self, piece: &str, content: &Content<'_>) -> Released {
         let piece = self.swallow(piece);
@@ -126,8 +149,9 @@ impl Splitter {
         self.looked = 0;
         let before = self.passed.len();
         let whole = format!("{}{}", self.passed, self.held);
-        let found: Vec<Match> = self
-            .found(&whole, before, content)
+        let row = self.parts.row(&whole, before);
+        let found: Vec<Match> = row
+            .found(content)
             .into_iter()
             .filter(|hit| hit.range.end > before)
             .map(|mut hit| {
@@ -156,53 +180,29 @@ impl Splitter {
             .into_iter()
             .filter(|hit| hit.range.end <= end)
             .collect();
-        let (text, stop) = self.settle(&whole, before, end, &gone, content);
+        let (text, ends, stop) = self.settle(&row, end, &gone, content);
         // As far as words count, and as a command reaches from its name to its options.
         let kept = options::COMMAND_BYTES_MAX.max(context::BEFORE.saturating_mul(2));
-        let from = end.saturating_sub(kept);
-        let rest = whole.get(end..).unwrap_or_default().to_owned();
-        self.passed = whole
-            .get(whole.ceil_char_boundary(from)..end)
-            .unwrap_or_default()
-            .to_owned();
-        self.held = self.swallow(&rest).to_owned();
-        Released { text, stop }
+        let from = whole.ceil_char_boundary(end.saturating_sub(kept));
+        let rest = whole.get(end..).unwrap_or_default();
+        self.passed = whole.get(from..end).unwrap_or_default().to_owned();
+        self.held = self.swallow(rest).to_owned();
+        let swallowed = rest.len().saturating_sub(self.held.len());
+        self.parts.shift(&row, from, end, swallowed);
+        Released { text, ends, stop }
     }
 
-    /// What is in a text whose first part, up to `before`, has gone on.
-    fn found(&self, whole: &str, before: usize, content: &Content<'_>) -> Vec<Match> {
-        let filter = content.rules.filter();
-        let mut all = filter.find(whole, "");
-        let straddles = |hit: &Match| {
-            hit.carrier.is_run() && hit.range.start < before && hit.range.end > before
-        };
-        // Lines of base64 that were read together with some that are gone: they say what they say alone.
-        if all.iter().any(straddles) {
-            all.retain(|hit| !straddles(hit));
-            let alone = filter.find(&self.held, "").into_iter();
-            all.extend(alone.filter(|hit| hit.carrier.is_run()).map(|hit| {
-                let (start, end) = (hit.range.start, hit.range.end);
-                Match {
-                    range: start.saturating_add(before)..end.saturating_add(before),
-                    ..hit
-                }
-            }));
-            return disjoint(all);
-        }
-        all
-    }
-
+    /// Counts what has gone, and says what goes on and where parts end in it; whether it is the last.
     fn settle(
         &mut self,
-        whole: &str,
-        before: usize,
+        row: &Row<'_>,
         end: usize,
         gone: &[Match],
         content: &Content<'_>,
-    ) -> (String, bool) {
+    ) -> (String, Vec<usize>, bool) {
         let mut stop_at = None;
         for hit in gone {
-            let action = content.action_of(hit, whole);
+            let action = row.action(hit, content);
             if action == ContentAction::Allow {
                 continue;
             }
@@ -214,8 +214,8 @@ impl Splitter {
             }
         }
         let end = stop_at.unwrap_or(end);
-        let text = content.edited_between(whole, before, end, gone);
-        (text, stop_at.is_some())
+        let (text, ends) = row.edited(end, gone, content);
+        (text, ends, stop_at.is_some())
     }
 }
 

@@ -63,6 +63,23 @@ pub(super) fn alnum(b: u8) -> bool {
     b.is_ascii_alphanumeric()
 }
 
+/// Kinds of characters.
+fn kind(b: u8) -> u8 {
+    match b {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        _ => 3,
+    }
+}
+
+/// Neighbours of different kinds: a digit, a small letter, a capital, anything else. What machines make has many.
+pub(super) fn turns(bytes: &[u8]) -> impl Iterator<Item = (u8, u8)> + '_ {
+    let next = bytes.iter().skip(1).copied();
+    let pairs = bytes.iter().copied().zip(next);
+    pairs.filter(|(a, b)| kind(*a) != kind(*b))
+}
+
 /// The digits among some bytes, by value.
 pub(super) fn digits_of(bytes: &[u8]) -> impl DoubleEndedIterator<Item = u32> + Clone + '_ {
     bytes
@@ -95,4 +112,16 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
         .map(|count| f64::from(*count) * f64::from(*count).log2())
         .sum();
     total.log2() - repeated / total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_where_one_kind_of_character_follows_another() {
+        for (text, count) in [("", 0), ("a", 0), ("abc", 0), ("aB3-_x", 4), ("1a1a", 3)] {
+            assert_eq!(turns(text.as_bytes()).count(), count, "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Passwords and keys in URLs: `scheme://user:password@host`.
 
-use super::assigned::{placeholder, stands_in};
+use super::credible::{placeholder, stands_in};
 use super::text::{Text, alnum, entropy};
 use proctor_model::content::Confidence;
 

@@ -200,8 +200,8 @@ fn put_vectors(altered: &mut Map<String, Value>, body: &Map<String, Value>) {
     }
 }
 
-/// Probabilities repeat the text token by token: where the text was altered, they go.
-fn drop_pieces(members: &mut Map<String, Value>) {
+/// Takes probabilities out, at any depth. They repeat the text token by token: where that is altered, they have to go.
+pub(super) fn drop_pieces(members: &mut Map<String, Value>) {
     fn below(value: &mut Value) {
         match value {
             Value::Array(elements) => elements.iter_mut().for_each(below),

@@ -1,16 +1,18 @@
 //! A completion that comes as a stream of events: each is judged, changed and written anew as it passes.
 //!
-//! Text goes through the content filter's [`Splitter`]: what could be the beginning of a match waits. A tool call that the
-//! model asks for waits until it is whole, as a policy may refuse it. What is not known here does not pass.
+//! Text goes through the content filter's [`Splitter`]: what could be the beginning of a match waits, over the end of a text
+//! part too where another follows. A tool call that the model asks for waits until it is whole, as a policy may refuse it.
+//! What is not known here does not pass.
 
 mod chat;
 mod messages;
 mod responses;
+mod row;
 mod tail;
 
 use super::sse::{self, Event};
 use super::usage::{Meter, Reached, Told, told};
-use super::{Api, Prompt, Usage, calls};
+use super::{Api, Prompt, Usage, calls, parts};
 use crate::decision::Permit;
 use crate::filter::{Content, Outcome, Splitter};
 use crate::policy::{Evaluator, ResultView, Subject};
@@ -18,6 +20,7 @@ use crate::world::World;
 use proctor_model::Reason;
 use proctor_model::audit::EventPolicy;
 use proctor_model::content::{ContentAction, ContentFinding, Direction};
+use row::Passed;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -85,6 +88,8 @@ struct Flow {
     api: Api,
     out: Vec<u8>,
     texts: BTreeMap<String, Splitter>,
+    /// How many parts they have.
+    parts: usize,
     meter: Meter,
     /// The provider has said how many tokens the whole answer has.
     accounted: bool,
@@ -98,12 +103,6 @@ struct Flow {
     content: BTreeMap<(String, ContentAction), u32>,
     policies: Vec<EventPolicy>,
     monitored: bool,
-}
-
-/// A piece of text that may go on, and whether nothing may after it.
-struct Passed {
-    text: String,
-    stop: Option<Stop>,
 }
 
 type Step = Result<Option<Ending>, Stop>;
@@ -125,6 +124,7 @@ impl Relay {
                 api: prompt.api,
                 out: Vec::new(),
                 texts: BTreeMap::new(),
+                parts: 0,
                 meter: Meter::new(tokens_max),
                 accounted: false,
                 short: Reason::BudgetExhausted.into(),
@@ -266,42 +266,46 @@ impl Flow {
         let content = gate.content()?;
         self.grow(piece, gate)?;
         let spent = self.meter.spend(piece);
-        if !self.texts.contains_key(key) && self.texts.len() >= PARTS_MAX {
-            return Err(Reason::OutputTooLarge.into());
+        if !self.texts.contains_key(key) {
+            self.one_more_part()?;
         }
         let splitter = self.texts.entry(key.to_owned()).or_default();
         let mut released = splitter.push(spent.piece, &content);
         if spent.reached.is_some() && !released.stop {
-            let rest = splitter.finish(&content);
-            released.text.push_str(&rest.text);
-            released.stop = rest.stop;
+            released.append(&splitter.finish(&content));
         }
         let stop = match (released.stop, spent.reached) {
             (true, _) => Some(blocked(&splitter.findings(&content))),
             (false, Some(why)) => Some(self.reached(why)),
             (false, None) => None,
         };
-        Ok(Passed {
-            text: released.text,
-            stop,
-        })
+        Ok(Passed::new(released, stop))
+    }
+
+    /// What comes of one of the texts from now on is of another part.
+    fn next_part(&mut self, key: &str) -> Result<(), Stop> {
+        self.one_more_part()?;
+        self.texts.entry(key.to_owned()).or_default().next_part();
+        Ok(())
+    }
+
+    fn one_more_part(&mut self) -> Result<(), Stop> {
+        self.parts = self.parts.saturating_add(1);
+        match self.parts > PARTS_MAX {
+            true => Err(Reason::OutputTooLarge.into()),
+            false => Ok(()),
+        }
     }
 
     /// What waits of a text, now that no more comes.
     fn rest(&mut self, key: &str, gate: &Gate<'_, '_>) -> Result<Passed, Stop> {
         let content = gate.content()?;
         let Some(splitter) = self.texts.get_mut(key) else {
-            return Ok(Passed {
-                text: String::new(),
-                stop: None,
-            });
+            return Ok(Passed::default());
         };
         let released = splitter.finish(&content);
         let stop = released.stop.then(|| blocked(&splitter.findings(&content)));
-        Ok(Passed {
-            text: released.text,
-            stop,
-        })
+        Ok(Passed::new(released, stop))
     }
 
     /// Takes note of a part of a tool call that waits.
@@ -335,7 +339,8 @@ impl Flow {
 
     /// A value that stands by itself, as the content rules leave it, and counted.
     fn value(&mut self, value: &Value, gate: &Gate<'_, '_>) -> Result<Value, Stop> {
-        let found = gate.content()?.treat(value);
+        let content = gate.content()?;
+        let found = parts::treat(&content, value, content.treat(value));
         self.note(&found.findings);
         self.cleared(&found)?;
         Ok(found.altered.unwrap_or_else(|| value.clone()))
@@ -343,7 +348,8 @@ impl Flow {
 
     /// A value that repeats what has passed: as the rules leave it, not counted again.
     fn repeated(&mut self, value: &Value, gate: &Gate<'_, '_>) -> Result<Value, Stop> {
-        let found = gate.content()?.treat(value);
+        let content = gate.content()?;
+        let found = parts::treat(&content, value, content.treat(value));
         self.cleared(&found)?;
         Ok(found.altered.unwrap_or_else(|| value.clone()))
     }

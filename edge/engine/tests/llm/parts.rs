@@ -1,6 +1,7 @@
-//! Values that stand over the end of a text's part.
+//! Values that stand over the end of a text's part, in what comes whole and in streams.
 
 use super::*;
+use std::collections::BTreeMap;
 
 /// A key in two parts, between other words.
 const TEXTS: [&str; 2] = ["it is AKIAQWERTY", "UIOP234567 , so"];
@@ -95,4 +96,228 @@ fn a_secret_over_two_parts_of_an_answer_is_replaced() {
             Response::Withhold(withheld) => panic!("{:?}", withheld.reason),
         }
     }
+}
+
+/// Events of a stream of text parts, each in its pieces.
+fn events_of(api: Api, parts: &[Vec<&str>]) -> Vec<(&'static str, Value)> {
+    match api {
+        Api::Messages => messages_of(parts),
+        _ => responses_of(parts),
+    }
+}
+
+fn messages_of(parts: &[Vec<&str>]) -> Vec<(&'static str, Value)> {
+    let mut events = streamed(Api::Messages, &[]);
+    let last = events.split_off(3);
+    events.truncate(1);
+    for (index, pieces) in parts.iter().enumerate() {
+        let block = json!({"type": "text", "text": ""});
+        events.push((
+            "",
+            json!({"type": "content_block_start", "index": index, "content_block": block}),
+        ));
+        events.extend(pieces.iter().map(|piece| {
+            let delta = json!({"type": "text_delta", "text": piece});
+            (
+                "",
+                json!({"type": "content_block_delta", "index": index, "delta": delta}),
+            )
+        }));
+        events.push(("", json!({"type": "content_block_stop", "index": index})));
+    }
+    events.extend(last);
+    events
+}
+
+fn responses_of(parts: &[Vec<&str>]) -> Vec<(&'static str, Value)> {
+    let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": []});
+    let content: Value = parts.iter().map(|pieces| part(&pieces.concat())).collect();
+    let item = |content: Value| json!({"type": "message", "id": "m", "role": "assistant", "content": content});
+    let mut events = vec![
+        json!({"type": "response.output_item.added", "output_index": 0, "item": item(json!([]))}),
+    ];
+    for (index, pieces) in parts.iter().enumerate() {
+        let event = |kind: &str, name: &str, value: Value| json!({"type": kind, "item_id": "m", "output_index": 0, "content_index": index, name: value});
+        let whole = pieces.concat();
+        events.push(event("response.content_part.added", "part", part("")));
+        let piece = |piece: &&str| event("response.output_text.delta", "delta", json!(piece));
+        events.extend(pieces.iter().map(piece));
+        events.push(event("response.output_text.done", "text", json!(whole)));
+        events.push(event("response.content_part.done", "part", part(&whole)));
+    }
+    let whole = item(content);
+    events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": whole}));
+    events.push(
+        json!({"type": "response.completed", "response": {"id": "r", "output": [whole],
+        "usage": {"input_tokens": 3, "output_tokens": 5}}}),
+    );
+    events.into_iter().map(|event| ("", event)).collect()
+}
+
+/// What an agent makes of the parts of a stream, in which each has to begin before its text and to end behind it, one after
+/// the other.
+fn parts_of(api: Api, events: &[Event]) -> Vec<String> {
+    let (begins, piece, ends) = match api {
+        Api::Messages => (
+            "content_block_start",
+            ("content_block_delta", "/delta/text"),
+            "content_block_stop",
+        ),
+        _ => (
+            "response.content_part.added",
+            ("response.output_text.delta", "/delta"),
+            "response.content_part.done",
+        ),
+    };
+    let index_of = |data: &Value| data["index"].as_u64().or(data["content_index"].as_u64());
+    let (mut parts, mut open) = (BTreeMap::<u64, String>::new(), None);
+    for event in events {
+        let data: Value = serde_json::from_str(&event.data).unwrap();
+        let kind = data["type"].as_str().unwrap();
+        if kind == begins {
+            assert_eq!(open, None, "{data}");
+            open = index_of(&data);
+            assert_eq!(open, u64::try_from(parts.len()).ok(), "{data}");
+            parts.insert(open.unwrap(), String::new());
+        } else if kind == piece.0 {
+            assert_eq!(open, index_of(&data), "{data}");
+            let text = data.pointer(piece.1).unwrap().as_str().unwrap();
+            parts.get_mut(&open.unwrap()).unwrap().push_str(text);
+        } else if kind == ends {
+            assert_eq!(open, index_of(&data), "{data}");
+            open = None;
+        }
+        // Events that repeat a text say what came of it.
+        if kind == "response.output_text.done" {
+            assert_eq!(data["text"], parts[&open.unwrap()].as_str(), "{data}");
+        }
+        if kind == "response.content_part.done" {
+            let index = index_of(&data).unwrap();
+            assert_eq!(data["part"]["text"], parts[&index].as_str(), "{data}");
+        }
+    }
+    assert_eq!(open, None);
+    parts.into_values().collect()
+}
+
+/// A text cut into parts at these places, and those into pieces at others.
+fn cut<'t>(text: &'t str, ends: &[usize], cuts: &[usize]) -> Vec<Vec<&'t str>> {
+    let mut ends: Vec<usize> = ends.iter().map(|end| end % (text.len() + 1)).collect();
+    ends.extend([0, text.len()]);
+    ends.sort_unstable();
+    let part = |part: &[usize]| {
+        let inside = |cut: &usize| (part[0]..part[1]).contains(cut);
+        let mut cuts: Vec<usize> = cuts.iter().copied().filter(inside).collect();
+        cuts.extend(part);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|piece| &text[piece[0]..piece[1]]);
+        pieces.filter(|piece| !piece.is_empty()).collect()
+    };
+    ends.windows(2).map(part).collect()
+}
+
+/// The same parts as a whole answer of a model has them.
+fn whole(api: Api, parts: &[Vec<&str>]) -> Vec<String> {
+    let texts = parts.iter().map(|pieces| pieces.concat());
+    let (body, place) = match api {
+        Api::Messages => {
+            let content: Value = texts
+                .map(|text| json!({"type": "text", "text": text}))
+                .collect();
+            (json!({"content": content}), "/content")
+        }
+        _ => {
+            let content: Value = texts
+                .map(|text| json!({"type": "output_text", "text": text}))
+                .collect();
+            let output = json!([{"type": "message", "content": content}]);
+            (json!({"output": output}), "/output/0/content")
+        }
+    };
+    let Response::Release(release) = completed(&ASKED.scenario, api, body) else {
+        panic!("withheld")
+    };
+    let body = Value::Object(release.into_body());
+    let parts = body.pointer(place).unwrap().as_array().unwrap();
+    let texts = parts.iter().map(|part| part["text"].as_str().unwrap());
+    texts.map(str::to_owned).collect()
+}
+
+/// Streams of parts in pieces come out as the parts would in a whole answer.
+fn check(text: &str, ends: &[usize], cuts: &[usize]) {
+    for (at, api) in STREAMED.into_iter().enumerate() {
+        if api == Api::ChatCompletions {
+            continue;
+        }
+        let parts = cut(text, ends, cuts);
+        let (prompt, permit) = &ASKED.by_api[at];
+        let events = events_of(api, &parts);
+        let (events, ending) = relayed_by(&ASKED.scenario, prompt, permit, &events);
+        assert_eq!(ending, Ending::Done, "{api:?} {parts:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(!all.contains(KEY), "{api:?} {parts:?}");
+        let said = parts_of(api, &events);
+        assert!(!said.concat().contains(KEY), "{api:?} {parts:?}");
+        assert_eq!(said, whole(api, &parts), "{api:?} {parts:?}");
+    }
+}
+
+#[test]
+fn a_secret_split_anywhere_over_two_parts_of_a_stream_is_caught() {
+    let text = format!("it is {KEY} , so");
+    for end in 0..=text.len() {
+        let each: Vec<usize> = (0..text.len()).collect();
+        check(&text, &[end], &[]);
+        check(&text, &[end], &each);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn parts_of_a_stream_come_out_as_those_of_a_whole_answer(
+        words in prop::collection::vec("[bcdfghl]{1,8}", 0..5),
+        keys in 0_usize..3,
+        ends in prop::collection::vec(0_usize..200, 0..6),
+        cuts in prop::collection::vec(0_usize..200, 0..10),
+    ) {
+        let mut text = words.join(" ");
+        for _ in 0..keys {
+            text = format!("{text} {KEY} {text}");
+            text.truncate(200);
+        }
+        check(&text, &ends, &cuts);
+    }
+}
+
+#[test]
+fn what_stands_between_parts_of_a_stream_keeps_them_apart() {
+    let (prompt, permit) = &ASKED.by_api[2];
+    let halves = [vec!["it is AKIAQWERTY"], vec!["UIOP234567 , so"]];
+    let mut events = messages_of(&halves);
+    let block = json!({"type": "redacted_thinking", "data": "x"});
+    let start = json!({"type": "content_block_start", "index": 1, "content_block": block});
+    let stop = json!({"type": "content_block_stop", "index": 1});
+    for event in &mut events[4..7] {
+        event.1["index"] = 2.into();
+    }
+    events.splice(4..4, [("", start), ("", stop)]);
+    let (events, ending) = relayed_by(&ASKED.scenario, prompt, permit, &events);
+    assert_eq!(ending, Ending::Done);
+    assert_eq!(
+        parts_of(Api::Messages, &events),
+        [halves[0][0], "", halves[1][0]]
+    );
+}
+
+/// Of two text blocks at once nobody knows what is read behind what.
+#[test]
+fn text_blocks_at_the_same_time_do_not_pass() {
+    let (prompt, permit) = &ASKED.by_api[2];
+    let mut events = messages_of(&[vec!["it is AKIAQWERTY"], vec!["UIOP234567 , so"]]);
+    // The first block's end, behind the second's beginning.
+    events.swap(3, 4);
+    let (_, ending) = relayed_by(&ASKED.scenario, prompt, permit, &events);
+    assert_eq!(ending, Ending::Stopped(Reason::OutputInvalid.into()));
 }

@@ -1,17 +1,19 @@
 //! Events of OpenAI's responses.
 
+mod texts;
+
 use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
 use crate::llm::{answer, calls};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use texts::{Kind, Place, Texts, kind_of_annotation, kind_of_event, kind_of_part};
 
 #[derive(Debug, Default)]
 pub(super) struct Responses {
     /// Events are numbered anew: some wait, some are added.
     number: u64,
-    /// The last event of each text, to write its rest in.
-    texts: BTreeMap<String, Map<String, Value>>,
+    texts: Texts,
     /// Tool calls that wait, by their place in the output.
     calls: BTreeMap<u64, Call>,
     /// Items that have begun and not ended; none before the first.
@@ -24,26 +26,6 @@ struct Call {
     added: Map<String, Value>,
     arguments: String,
 }
-
-/// Texts that come in pieces: the event of a piece, that of its end, and the member that has it all.
-const TEXTS: [(&str, &str, &str); 4] = [
-    (
-        "response.output_text.delta",
-        "response.output_text.done",
-        "text",
-    ),
-    ("response.refusal.delta", "response.refusal.done", "refusal"),
-    (
-        "response.reasoning_text.delta",
-        "response.reasoning_text.done",
-        "text",
-    ),
-    (
-        "response.reasoning_summary_text.delta",
-        "response.reasoning_summary_text.done",
-        "text",
-    ),
-];
 
 /// Members of an item that are no part of what the model says.
 const UNSAID: [&str; 4] = ["id", "call_id", "type", "status"];
@@ -89,13 +71,26 @@ impl Responses {
             "response.content_part.added"
             | "response.content_part.done"
             | "response.reasoning_summary_part.added"
-            | "response.reasoning_summary_part.done"
-            | "response.output_text.annotation.added" => {
-                let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
-                let data = data.as_object().cloned().unwrap_or_default();
-                self.emit(&kind, data, flow);
+            | "response.reasoning_summary_part.done" => {
+                let done = self.part(&kind, data, flow, gate);
+                self.go_on(flow);
+                done?;
             }
-            _ => self.text(&kind, data, flow, gate)?,
+            "response.output_text.annotation.added" => {
+                let data = repeated(data, flow, gate)?;
+                let standing = standing(&data, flow, gate)?;
+                if let Some(text) = kind_of_annotation(&kind) {
+                    self.texts.beside(&Place::new(text, standing), &kind, data);
+                }
+                self.go_on(flow);
+            }
+            name => {
+                if let Some((text, is_end)) = kind_of_event(name) {
+                    let done = self.text(text, is_end, &data, flow, gate);
+                    self.go_on(flow);
+                    done?;
+                }
+            }
         }
         Ok(None)
     }
@@ -121,52 +116,57 @@ impl Responses {
         flow.emit(kind, &Value::Object(data));
     }
 
-    /// A piece of a text, or its end. Other kinds of events are not known here.
-    fn text(
-        &mut self,
-        kind: &str,
-        data: Map<String, Value>,
-        flow: &mut Flow,
-        gate: &Gate<'_, '_>,
-    ) -> Result<(), Stop> {
-        let known = TEXTS
-            .iter()
-            .find(|(delta, done, _)| *delta == kind || *done == kind);
-        let Some((delta, done, member)) = known else {
-            return Ok(());
-        };
-        let key = key(delta, &data);
-        let mut event = standing(&data, flow, gate)?;
-        if kind == *delta {
-            let passed = flow.text(&key, text_of(&data, "delta"), gate)?;
-            event.insert("delta".to_owned(), passed.text.as_str().into());
-            self.texts.insert(key, event.clone());
-            if !passed.text.is_empty() {
-                self.emit(delta, event, flow);
-            }
-            return passed.stop.map_or(Ok(()), Err);
+    /// What goes on of the texts.
+    fn go_on(&mut self, flow: &mut Flow) {
+        for (kind, data) in self.texts.drain() {
+            self.emit(&kind, data, flow);
         }
-        self.rest(delta, &key, flow, gate)?;
-        let text = data.get(*member).cloned().unwrap_or_default();
-        let text = flow.repeated(&text, gate)?;
-        event.insert((*member).to_owned(), text);
-        self.emit(done, event, flow);
-        Ok(())
     }
 
-    fn rest(
+    /// A piece of a text, or its end.
+    fn text(
         &mut self,
-        delta: &str,
-        key: &str,
+        text: &'static Kind,
+        is_end: bool,
+        data: &Map<String, Value>,
         flow: &mut Flow,
         gate: &Gate<'_, '_>,
     ) -> Result<(), Stop> {
-        let passed = flow.rest(key, gate)?;
-        if let Some(mut last) = self.texts.remove(key).filter(|_| !passed.text.is_empty()) {
-            last.insert("delta".to_owned(), passed.text.into());
-            self.emit(delta, last, flow);
+        let standing = standing(data, flow, gate)?;
+        let place = Place::new(text, standing.clone());
+        if !is_end {
+            return self.texts.push(&place, text_of(data, "delta"), flow, gate);
         }
-        passed.stop.map_or(Ok(()), Err)
+        let whole = text_of(data, text.member);
+        self.texts
+            .end(&place, (text_of(data, "type"), standing), whole, flow, gate)
+    }
+
+    /// A part of an item begins or ends.
+    fn part(
+        &mut self,
+        kind: &str,
+        mut data: Map<String, Value>,
+        flow: &mut Flow,
+        gate: &Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let output = place(&data)?;
+        let mut text = None;
+        if let Some(Value::Object(part)) = data.get_mut("part") {
+            text = kind_of_part(part).map(|text| (text, taken(part, text.member)));
+        }
+        let data = repeated(data, flow, gate)?;
+        let Some((text, whole)) = text else {
+            self.texts.settle(output, flow, gate)?;
+            self.texts.pass(kind, data);
+            return Ok(());
+        };
+        let place = Place::new(text, standing(&data, flow, gate)?);
+        if kind.ends_with(".done") {
+            return self.texts.end(&place, (kind, data), &whole, flow, gate);
+        }
+        self.texts.begin(&place, Some((kind, data)), flow, gate)?;
+        self.texts.push(&place, &whole, flow, gate)
     }
 
     /// Whether no item is open any more.
@@ -198,12 +198,8 @@ impl Responses {
             self.calls.insert(place(&data)?, call);
             return Ok(());
         }
-        let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
-        self.emit(
-            "response.output_item.added",
-            data.as_object().cloned().unwrap_or_default(),
-            flow,
-        );
+        let data = repeated(data, flow, gate)?;
+        self.emit("response.output_item.added", data, flow);
         Ok(())
     }
 
@@ -221,12 +217,11 @@ impl Responses {
             if unannounced.is_some() {
                 return Err(Reason::OutputInvalid.into());
             }
-            let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
-            self.emit(
-                "response.output_item.done",
-                data.as_object().cloned().unwrap_or_default(),
-                flow,
-            );
+            let done = self.texts.finish(place, flow, gate);
+            self.go_on(flow);
+            done?;
+            let data = repeated(data, flow, gate)?;
+            self.emit("response.output_item.done", data, flow);
             return Ok(());
         };
         let Some(Value::Object(item)) = data.get("item") else {
@@ -321,11 +316,9 @@ impl Responses {
         // Calls that the stream did not have one by one have been seen by nobody yet.
         flow.calls = calls::of_whole(flow.api, response);
         flow.judge(gate)?;
-        let open: Vec<String> = self.texts.keys().cloned().collect();
-        for key in open {
-            let delta = key.split('|').next().unwrap_or_default().to_owned();
-            self.rest(&delta, &key, flow, gate)?;
-        }
+        let done = self.texts.finish_all(flow, gate);
+        self.go_on(flow);
+        done?;
         let data = whole(data, flow, gate)?;
         self.emit(kind, data, flow);
         Ok(())
@@ -349,14 +342,26 @@ fn whole(
     Ok(event)
 }
 
+/// An event that repeats what has passed, as the rules leave it.
+fn repeated(
+    data: Map<String, Value>,
+    flow: &mut Flow,
+    gate: &Gate<'_, '_>,
+) -> Result<Map<String, Value>, Stop> {
+    let data = flow.repeated(&Value::Object(without_pieces(data)), gate)?;
+    Ok(data.as_object().cloned().unwrap_or_default())
+}
+
+/// A text that a part has with it: it goes through the filter as its pieces do.
+fn taken(part: &mut Map<String, Value>, member: &str) -> String {
+    let whole = part.insert(member.to_owned(), "".into());
+    let whole = whole.as_ref().and_then(Value::as_str);
+    whole.unwrap_or_default().to_owned()
+}
+
 /// Probabilities have the text token by token: they don't pass in a stream.
 fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
-    data.shift_remove("logprobs");
-    for part in ["part", "item"] {
-        if let Some(Value::Object(part)) = data.get_mut(part) {
-            part.shift_remove("logprobs");
-        }
-    }
+    answer::drop_pieces(&mut data);
     data
 }
 
@@ -403,10 +408,4 @@ fn standing(
 fn place(data: &Map<String, Value>) -> Result<u64, Stop> {
     let place = data.get("output_index").and_then(Value::as_u64);
     place.ok_or(Reason::OutputInvalid.into())
-}
-
-fn key(delta: &str, data: &Map<String, Value>) -> String {
-    let number = |name: &str| data.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let content = number("content_index").max(number("summary_index"));
-    format!("{delta}|{}|{content}", number("output_index"))
 }
