@@ -189,7 +189,9 @@ impl Server {
         if !self.link.looks.any() {
             return None;
         }
-        let health = if !self.link.seen.load(Ordering::Acquire) {
+        // One that nobody needs at the moment does as it should.
+        let unseen = !self.link.seen.load(Ordering::Acquire) && !self.link.looks.at_rest();
+        let health = if unseen {
             Health::Unseen
         } else if self.link.breaker.is_open() {
             Health::CircuitOpen
@@ -238,7 +240,7 @@ impl Server {
             ..
         } = &*self.link;
         // What is not called needs no look.
-        let away = looks.any() && !seen.load(Ordering::Acquire);
+        let away = looks.any() && !seen.load(Ordering::Acquire) && !looks.at_rest();
         if !away && !matches!(&**transport, Transport::Api(_)) {
             looks.lately(kind, transport).await;
         }

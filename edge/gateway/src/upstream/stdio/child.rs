@@ -6,7 +6,7 @@ use crate::upstream::rpc::{Era, Failure};
 use crate::upstream::subscribed::Subscribed;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use serde_json::Value;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -76,7 +76,7 @@ async fn ended_within_its_time(id: Option<u32>) -> bool {
 /// Waits until the process is over. It is not reaped: as long as it is not, the number of its group is nobody else's, and what
 /// it left behind can be ended by that number. So nobody may wait for it as one waits for a child; its end is heard of from a
 /// descriptor. Of what else is in its group nothing has to be known: it is killed when the process is over, or late.
-async fn over(id: Option<u32>) {
+pub(super) async fn over(id: Option<u32>) {
     if let Ok(told) = told_of(id)
         && told.readable().await.is_ok()
     {
@@ -96,8 +96,19 @@ fn told_of(id: Option<u32>) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 fn has_ended(id: Option<u32>) -> bool {
+    pid(id).is_none_or(|pid| !matches!(looked_at(pid), Ok(None)))
+}
+
+/// Whether the process has ended without an error; it is not reaped, either.
+fn has_ended_well(id: Option<u32>) -> bool {
+    let status = pid(id).and_then(|pid| looked_at(pid).ok().flatten());
+    status.and_then(|status| status.exit_status()) == Some(0)
+}
+
+/// How the process ended; none while it runs.
+fn looked_at(pid: rustix::process::Pid) -> rustix::io::Result<Option<WaitIdStatus>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    pid(id).is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+    waitid(WaitId::Pid(pid), options)
 }
 
 fn pid(id: Option<u32>) -> Option<rustix::process::Pid> {
@@ -106,6 +117,13 @@ fn pid(id: Option<u32>) -> Option<rustix::process::Pid> {
 }
 
 impl Running {
+    /// Whether it ended by itself and as it should while nobody waited for anything: as one does that is not needed.
+    pub(super) fn went_to_rest(&self) -> bool {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = child.as_ref().and_then(|child| child.0.id());
+        self.waiting.ended_unmissed() && has_ended_well(id)
+    }
+
     /// Takes note of a request that timed out. A child that answers none of them is ended, whoever still holds it.
     pub(super) fn was_late(&self) {
         let late = self.late.fetch_add(1, Ordering::AcqRel).saturating_add(1);
