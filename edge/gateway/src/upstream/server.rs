@@ -22,7 +22,7 @@ use elicited::Elicited;
 use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
-use proctor_model::catalogue::{HttpBinding, ToolServer, Upstream};
+use proctor_model::catalogue::{ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
@@ -84,7 +84,7 @@ pub(crate) struct Server {
     /// Arguments that go into headers.
     headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
     /// The requests that the tools of an HTTP API make.
-    bindings: HashMap<ToolName, HttpBinding>,
+    bindings: HashMap<ToolName, api::Bound>,
     link: Arc<Link>,
 }
 
@@ -387,8 +387,8 @@ impl Server {
             }
         };
         if let Transport::Api(api) = &*self.link.transport {
-            let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
-            let asked = api.request(binding, arguments, bytes_max, limit).await;
+            let bound = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
+            let asked = api.request(bound, arguments, bytes_max, limit).await;
             let (answer, status) = asked?;
             return Ok((answer, Fault(status.is_server_error())));
         }
