@@ -3,12 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proctor_engine::{Catalogue, openapi};
+use proctor_engine::Catalogue;
+use proctor_engine::openapi::{self, Answers};
+use proctor_engine::schema::Schema;
 use proctor_model::catalogue::{ParameterPlace, ToolServer};
 use serde_json::{Map, Value, json};
 
 fuzz_target!(|text: &str| {
-    let Ok(read) = openapi::read(text) else {
+    let Ok(read) = openapi::read(text, Answers::Declared) else {
         return;
     };
     for tool in &read.tools {
@@ -26,6 +28,9 @@ fuzz_target!(|text: &str| {
         ..server
     }]);
     for tool in catalogue.tools() {
+        // One that can't be compiled would take no answer at all.
+        let declared = tool.entry().definition.output_schema.as_ref();
+        assert!(declared.is_none_or(|schema| Schema::compile(schema).is_ok()));
         let binding = tool.entry().http.as_ref().expect("the request");
         let placed = binding.parameters.iter();
         for parameter in placed.filter(|parameter| parameter.place == ParameterPlace::Path) {

@@ -453,3 +453,69 @@ async fn a_document_is_uploaded_over_rest() {
     assert_eq!(put().await, 1);
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_that_declare_what_they_answer_are_held_to_it() {
+    let (seen, port) = start().await;
+    let cluster = Cluster::start(Options {
+        settings: json!({ "intent": "when_declared" }),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let host = format!("127.0.0.1:{port}");
+    let (good, said) = proctor(&cluster, &["secret", "put", "pets", "--host", &host], KEY).await;
+    assert!(good, "{said}");
+    let get = |id: &str, schema: &Value| {
+        let content = json!({ "application/json": { "schema": schema } });
+        let answer = json!({ "200": { "description": "", "content": content } });
+        json!({ "get": { "operationId": id, "responses": answer } })
+    };
+    let pet = json!({ "type": "object", "required": ["name"], "properties": { "name": { "type": "string" } } });
+    let owner = json!({ "type": "object", "required": ["owner"] });
+    let document = json!({ "openapi": "3.1.0", "paths": {
+        "/pets": get("listPets", &json!({ "type": "array", "items": pet })),
+        "/pets/rex": get("getPet", &pet),
+        "/owners": get("getOwner", &owner),
+    } });
+    let mut body = json!({
+        "document": document,
+        "url": format!("http://{host}/v1"),
+        "auth": { "kind": "header", "name": "x-api-key", "secret": "pets" },
+        "private_addresses": true,
+    });
+    let path = "tool-servers/pets/openapi?dry_run=true";
+    let tried = cluster.acme(Method::PUT, path, Some(body.clone())).await;
+    let tool = tried.unwrap()["tool_server"]["tools"][0].clone();
+    assert_eq!(tool["definition"]["output_schema"], Value::Null, "{tool}");
+    body["output_schemas"] = true.into();
+    let put = cluster.acme(Method::PUT, "tool-servers/pets/openapi", Some(body));
+    let put = put.await.unwrap();
+    assert_eq!(put["left_out"], json!([]));
+    let token = token(&cluster).await;
+    let allowed = cluster.wait_allowed(&token, AGENT, "pets/getOwner", json!({}));
+    allowed.await.unwrap();
+    let call = async |tool: &str| -> Value {
+        let body = json!({ "tool": format!("pets/{tool}"), "arguments": {} });
+        let request = http
+            .post(format!("{}/v1/tool-call", cluster.edge_url))
+            .bearer_auth(&token)
+            .json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let answer = call("getPet").await;
+    let content = &answer["result"]["structuredContent"];
+    assert_eq!(*content, json!({ "name": "Rex" }), "{answer}");
+    let answer = call("listPets").await;
+    let content = &answer["result"]["structuredContent"];
+    assert_eq!(content["result"][1]["name"], "Tom", "{answer}");
+    let answer = call("getOwner").await;
+    let reason = &answer["error"]["data"]["reason"];
+    assert_eq!(*reason, "output_invalid", "{answer}");
+    for asked in seen.0.lock().unwrap().iter() {
+        let accepted = asked.headers["accept"].to_str().unwrap();
+        assert!(accepted.starts_with("application/json"), "{asked:?}");
+    }
+    cluster.stop().await;
+}

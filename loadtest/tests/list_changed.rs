@@ -17,10 +17,10 @@ mod teller;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_loadtest::load::AGENT;
-use proctor_loadtest::mcp::{Client, Era, Stream};
+use proctor_loadtest::mcp::{Client, Era, LEGACY, Stream};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use system::{System, tool};
 
 const CHANGED: &str = "notifications/tools/list_changed";
@@ -110,6 +110,68 @@ async fn a_client_is_told_when_the_list_that_it_sees_changes() {
             "{rest:?}"
         );
     }
+    system.cluster.stop().await;
+}
+
+/// Waits until the edge lists these.
+async fn until_listed(client: &Client, wanted: &[&str]) {
+    let began = Instant::now();
+    while names(client, Era::Modern).await != wanted {
+        assert!(began.elapsed() < PATIENCE, "it does not list {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Reads the `GET` stream of a session, from now on, once the edge has noticed that nobody does any more.
+async fn read_again(client: &Client, session: &str) -> Stream {
+    let began = Instant::now();
+    loop {
+        match client.general(session).await {
+            Ok(stream) => return stream,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_while_nobody_read_is_told_to_who_reads_next() {
+    let system = System::start().await;
+    let (a, b) = (tool("a", "One"), tool("b", "Another"));
+    let (_shown, url) = system.server("s", vec![a.clone(), b]).await;
+    let token = system.token(3600, &["tool in s/*"], "s/b").await;
+    let client = system.client("s", &token);
+    let (session, _) = client.initialize(LEGACY).await.unwrap();
+    // As the session itself is shown it.
+    let shown = async || -> usize {
+        let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list" });
+        let shown = client.legacy(LEGACY, Some(&session), &list).send().await;
+        let shown: Value = shown.unwrap().json().await.unwrap();
+        shown["result"]["tools"].as_array().unwrap().len()
+    };
+    assert_eq!(shown().await, 2);
+
+    // Before anybody reads, and then between one who does and the next.
+    system.approve("s", &url, std::slice::from_ref(&a)).await;
+    until_listed(&client, &["a"]).await;
+    let mut stream = client.general(&session).await.unwrap();
+    told(std::slice::from_mut(&mut stream), "since it was shown").await;
+    drop(stream);
+    let kill = json!({ "scope": "tool", "object": "s/a" });
+    let killed = system
+        .cluster
+        .acme(Method::POST, "kill-switches", Some(kill));
+    killed.await.unwrap();
+    until_listed(&client, &[]).await;
+    let mut stream = read_again(&client, &session).await;
+    told(std::slice::from_mut(&mut stream), "since it was told").await;
+    drop(stream);
+
+    // Who has asked for it since knows.
+    assert_eq!(shown().await, 0);
+    let mut stream = read_again(&client, &session).await;
+    let more = stream.message(Duration::from_secs(2)).await;
+    assert!(more.is_err(), "{more:?}");
     system.cluster.stop().await;
 }
 

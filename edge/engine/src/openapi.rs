@@ -2,8 +2,10 @@
 //!
 //! Each operation becomes a tool whose arguments are its parameters, and `body`. What an argument may be where it goes is
 //! written into the tool's input schema, so that a value that would leave its place (a slash in a path, a line break in a
-//! header) is refused before anything is decided.
+//! header) is refused before anything is decided. What an operation answers is written into the output schema, where that is
+//! wanted.
 
+mod answer;
 mod body;
 mod parameter;
 mod schema;
@@ -34,6 +36,9 @@ const LEFT_OUT_MAX: usize = 10_000;
 const COPIED_MAX: usize = 16 * SIGNED_BYTES_MAX;
 /// What a value counts for, beside its text.
 const VALUE_BYTES: usize = 8;
+/// Room for the output schemas of all tools together, in bytes: less than there is, so that the tenant's other servers have
+/// some.
+const ANSWERS_BYTES_MAX: usize = SIGNED_BYTES_MAX / 4;
 /// Longest address of a server, in bytes.
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
@@ -87,9 +92,18 @@ pub struct ReadDocument {
     pub tools: Vec<CatalogueEntry>,
     /// The first of its `servers`, if that is an absolute address.
     pub server: Option<String>,
-    /// Operations that can't be tools (`METHOD /path: why`), and parameters that tools do without
-    /// (`METHOD /path, parameter name: why`).
+    /// Operations that can't be tools (`METHOD /path: why`), parameters that tools do without
+    /// (`METHOD /path, parameter name: why`), and answers that nothing is declared of (`METHOD /path, answer: why`).
     pub left_out: Vec<String>,
+}
+
+/// Whether tools declare what they answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// They do not, and whatever comes back passes.
+    Undeclared,
+    /// They do, where the document says it: what comes back otherwise is withheld.
+    Declared,
 }
 
 const METHODS: [(&str, HttpMethod, Verb); 6] = [
@@ -101,11 +115,12 @@ const METHODS: [(&str, HttpMethod, Verb); 6] = [
     ("delete", HttpMethod::Delete, Verb::Destructive),
 ];
 
-/// Reads a document, JSON or YAML. What it takes is bounded, whatever the document.
+/// Reads a document, JSON or YAML, and declares what its tools answer if that is wanted. What it takes is bounded, whatever the
+/// document.
 ///
 /// # Errors
 /// What is wrong with it; nothing of it is used then.
-pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
+pub fn read(text: &str, answers: Answers) -> Result<ReadDocument, OpenApiError> {
     if text.len() > DOCUMENT_BYTES_MAX {
         return Err(OpenApiError::TooLarge);
     }
@@ -115,10 +130,13 @@ pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
     if !version.starts_with("3.0") && !version.starts_with("3.1") {
         return Err(OpenApiError::Version);
     }
+    let rooms = [Cell::new(COPIED_MAX), Cell::new(COPIED_MAX)];
+    let [room, room_of_answers] = &rooms;
     let document = Document {
         root: &root,
         nullable: version.starts_with("3.0"),
-        room: Cell::new(COPIED_MAX),
+        room,
+        unsaid: "readOnly",
     };
     let mut reading = Reading::default();
     let paths = root.get("paths").and_then(Value::as_object);
@@ -127,6 +145,14 @@ pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
     }
     if reading.tools.is_empty() {
         return Err(OpenApiError::Empty);
+    }
+    if answers == Answers::Declared {
+        let of_answers = Document {
+            room: room_of_answers,
+            unsaid: "writeOnly",
+            ..document
+        };
+        reading.declare_answers(&of_answers)?;
     }
     Ok(ReadDocument {
         tools: reading.tools,
@@ -137,8 +163,10 @@ pub fn read(text: &str) -> Result<ReadDocument, OpenApiError> {
 
 /// What has been read so far.
 #[derive(Default)]
-struct Reading {
+struct Reading<'v> {
     tools: Vec<CatalogueEntry>,
+    /// The operation of each tool: method and path, and what the document says of it.
+    sources: Vec<(String, &'v Value)>,
     names: BTreeSet<ToolName>,
     left_out: Vec<String>,
     operations: usize,
@@ -146,12 +174,12 @@ struct Reading {
     bytes: usize,
 }
 
-impl Reading {
+impl<'v> Reading<'v> {
     fn path(
         &mut self,
-        document: &Document<'_>,
+        document: &'v Document<'_>,
         path: &str,
-        item: &Value,
+        item: &'v Value,
     ) -> Result<(), OpenApiError> {
         let item = match document.resolved(item) {
             Ok(item) => item,
@@ -168,7 +196,10 @@ impl Reading {
             self.count()?;
             let named = format!("{} {path}", method.as_str());
             match document.tool(path, item, method, verb, operation) {
-                Ok(tool) => self.take(&named, tool)?,
+                Ok(tool) => {
+                    self.take(&named, tool)?;
+                    self.sources.push((named, operation));
+                }
                 Err(Unfit::TooMuch) => return Err(OpenApiError::TooMuchReferredTo),
                 Err(Unfit::LeaveOut(why)) => self.leave_out([format!("{named}: {why}")])?,
                 Err(Unfit::Wrong(why)) => {
@@ -209,6 +240,23 @@ impl Reading {
         self.leave_out(without)
     }
 
+    /// Declares what the tools answer, as far as the document says it and there is room. No tool is left out for that.
+    fn declare_answers(&mut self, document: &Document<'_>) -> Result<(), OpenApiError> {
+        let left = SIGNED_BYTES_MAX.saturating_sub(self.bytes);
+        let mut room = left.min(ANSWERS_BYTES_MAX);
+        let mut without = Vec::new();
+        for (tool, (named, operation)) in self.tools.iter_mut().zip(&self.sources) {
+            match document.answer(tool, operation, &mut room) {
+                Ok(schema) => {
+                    tool.definition.output_schema = Some(schema);
+                    tool.definition_digest = Some(tool.definition.digest());
+                }
+                Err(why) => without.push(format!("{named}, answer: {why}")),
+            }
+        }
+        self.leave_out(without)
+    }
+
     fn leave_out(&mut self, lines: impl IntoIterator<Item = String>) -> Result<(), OpenApiError> {
         self.left_out.extend(lines);
         match self.left_out.len() > LEFT_OUT_MAX {
@@ -231,12 +279,15 @@ enum Unfit {
 /// A tool, and what it does without: parameters by name, and why.
 type Tool = (CatalogueEntry, Vec<(String, &'static str)>);
 
+#[derive(Clone, Copy)]
 struct Document<'a> {
     root: &'a Value,
     /// Schemas are OpenAPI 3.0's own dialect.
     nullable: bool,
     /// What may still be copied ([`COPIED_MAX`]).
-    room: Cell<usize>,
+    room: &'a Cell<usize>,
+    /// What marks properties that are not said here: in requests those that only answers have, and the reverse.
+    unsaid: &'static str,
 }
 
 impl Document<'_> {

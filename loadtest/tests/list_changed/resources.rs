@@ -233,8 +233,15 @@ async fn what_was_kept_is_read_again_by_who_may_read_it() {
     told_of(streams, RESOURCES, "it is stopped").await;
     drop(read);
 
-    // What is stopped by now is not told of any more, either: what comes is new.
+    // What is stopped by now is not told of any more, either. What comes is new: that its own list is not as it was when it
+    // read last.
     let mut read = again(&one, &session).await;
+    told_of(
+        std::slice::from_mut(&mut read),
+        RESOURCES,
+        "stopped meanwhile",
+    )
+    .await;
     let more = read.message(Duration::from_secs(2)).await;
     assert!(more.is_err(), "{more:?}");
     turn(&system, "kill-switches/release", "s/resource:docs://open").await;

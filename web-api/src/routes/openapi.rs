@@ -36,6 +36,9 @@ pub(crate) struct Imported {
     timeout_ms: Option<u32>,
     /// Largest answer, in bytes
     result_bytes_max: Option<u32>,
+    /// Tools declare what they answer, where the document says it; an answer that does not fit is withheld
+    #[serde(default)]
+    output_schemas: bool,
     /// Approve definitions too in which something stands out: text that is not seen as it is, orders to the model
     #[serde(default)]
     accept_findings: bool,
@@ -56,6 +59,11 @@ impl Imported {
             ("private_addresses", Some(self.private_addresses.into())),
             ("timeout_ms", self.timeout_ms.map(Value::from)),
             ("result_bytes_max", self.result_bytes_max.map(Value::from)),
+            // Only where it is wanted: a control that is older knows nothing of it.
+            (
+                "output_schemas",
+                self.output_schemas.then_some(Value::Bool(true)),
+            ),
         ];
         let said = settings
             .into_iter()
@@ -80,7 +88,7 @@ pub(crate) struct Import {
     /// The tool server as it is now; in a dry run, as it would be
     #[schema(value_type = Object)]
     tool_server: Value,
-    /// Operations that are no tools and parameters that tools do without, each with the reason
+    /// Operations that are no tools, parameters that tools do without and answers that nothing is declared of, each with the reason
     #[schema(example = json!(["POST /photos: its body is neither JSON nor a form"]))]
     left_out: Vec<String>,
     /// Tools that are not approved, as something stands out in their definitions

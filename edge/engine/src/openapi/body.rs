@@ -53,28 +53,37 @@ impl Document<'_> {
 
 /// The kind of a body that is written: JSON, by whatever name, before a form.
 fn offered(content: &Map<String, Value>) -> Option<Kind<'_>> {
-    let kind = |wanted: &dyn Fn(&str) -> bool| {
-        let mut kinds = content.iter().map(|(name, media)| (essence(name), media));
-        kinds.find(|(name, _)| wanted(name))
-    };
-    let json = kind(&|name| name == "application/json").map(|(_, media)| (media, None));
-    let json = json.or_else(|| {
-        let (name, media) = kind(&is_json_kind)?;
-        Some((media, Some(name)))
-    });
-    if let Some((media, content_type)) = json {
+    if let Some((media, content_type)) = as_json(content) {
         return Some(Kind {
             media,
             body: HttpBody::Json,
             content_type,
         });
     }
-    let (_, media) = kind(&|name| name == "application/x-www-form-urlencoded")?;
+    let (_, media) = of_kind(content, |name| name == "application/x-www-form-urlencoded")?;
     Some(Kind {
         media,
         body: HttpBody::Form,
         content_type: None,
     })
+}
+
+/// What is said of JSON, and its name where that is not the usual.
+pub(super) fn as_json(content: &Map<String, Value>) -> Option<(&Value, Option<String>)> {
+    let usual = of_kind(content, |name| name == "application/json");
+    let usual = usual.map(|(_, media)| (media, None));
+    usual.or_else(|| {
+        let (name, media) = of_kind(content, is_json_kind)?;
+        Some((media, Some(name)))
+    })
+}
+
+fn of_kind(
+    content: &Map<String, Value>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<(String, &Value)> {
+    let mut kinds = content.iter().map(|(name, media)| (essence(name), media));
+    kinds.find(|(name, _)| is_wanted(name))
 }
 
 /// A media type without its parameters.

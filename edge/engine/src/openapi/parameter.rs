@@ -131,7 +131,7 @@ impl Document<'_> {
 }
 
 /// Whether a schema is of this type, null aside.
-fn is_of(schema: &Value, kind: &str) -> bool {
+pub(super) fn is_of(schema: &Value, kind: &str) -> bool {
     match schema.get("type") {
         Some(Value::String(own)) => own == kind,
         Some(Value::Array(kinds)) => {

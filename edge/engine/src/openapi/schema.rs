@@ -31,24 +31,19 @@ impl Document<'_> {
         found.ok_or(Unfit::Wrong("a reference to nothing"))
     }
 
-    /// A schema of a request as JSON Schema 2020-12, its references turned to `$defs`.
+    /// A schema as JSON Schema 2020-12, its references turned to `$defs`.
     pub(super) fn schema(&self, schema: &Value, depth: usize) -> Result<Value, Unfit> {
         self.part(schema, depth, &BTreeSet::new())
     }
 
-    /// The same of one that is part of another (`allOf`), which knows of properties that only answers have.
-    fn part(
-        &self,
-        schema: &Value,
-        depth: usize,
-        read_only: &BTreeSet<&str>,
-    ) -> Result<Value, Unfit> {
+    /// The same of one that is part of another (`allOf`), which knows of properties that are not said here.
+    fn part(&self, schema: &Value, depth: usize, unsaid: &BTreeSet<&str>) -> Result<Value, Unfit> {
         if depth > DEPTH_MAX {
             return Err(Unfit::Wrong("a schema that is nested too deeply"));
         }
         match schema {
             Value::Object(members) => self
-                .object_schema(members, depth, read_only)
+                .object_schema(members, depth, unsaid)
                 .map(Value::Object),
             Value::Array(items) => {
                 self.take(0)?;
@@ -90,12 +85,12 @@ impl Document<'_> {
         &self,
         members: &Map<String, Value>,
         depth: usize,
-        read_only_above: &BTreeSet<&str>,
+        unsaid_above: &BTreeSet<&str>,
     ) -> Result<Map<String, Value>, Unfit> {
         let below = |value: &Value| self.schema(value, depth.saturating_add(1));
         self.take(0)?;
-        let mut read_only = self.read_only(members)?;
-        read_only.extend(read_only_above);
+        let mut unsaid = self.unsaid(members)?;
+        unsaid.extend(unsaid_above);
         let mut out = Map::new();
         for (key, value) in members {
             self.take(key.len())?;
@@ -110,8 +105,7 @@ impl Document<'_> {
                 ("properties" | "patternProperties" | "$defs" | "dependentSchemas", value) => {
                     let named = value.as_object().into_iter().flatten();
                     let own = key == "properties";
-                    let named =
-                        named.filter(|(name, _)| !own || !read_only.contains(name.as_str()));
+                    let named = named.filter(|(name, _)| !own || !unsaid.contains(name.as_str()));
                     let named: Result<Map<_, _>, _> = named
                         .map(|(name, value)| {
                             self.take(name.len())?;
@@ -121,9 +115,9 @@ impl Document<'_> {
                     Value::Object(named?)
                 }
                 ("required", Value::Array(names)) => {
-                    let unsaid =
-                        |name: &Value| name.as_str().is_some_and(|name| read_only.contains(name));
-                    let said = names.iter().filter(|name| !unsaid(name));
+                    let is_unsaid =
+                        |name: &Value| name.as_str().is_some_and(|name| unsaid.contains(name));
+                    let said = names.iter().filter(|name| !is_unsaid(name));
                     Value::Array(
                         said.map(|name| self.copied(name))
                             .collect::<Result<_, _>>()?,
@@ -131,7 +125,7 @@ impl Document<'_> {
                 }
                 ("allOf", Value::Array(parts)) => {
                     self.take(0)?;
-                    let part = |part| self.part(part, depth.saturating_add(2), &read_only);
+                    let part = |part| self.part(part, depth.saturating_add(2), &unsaid);
                     Value::Array(parts.iter().map(part).collect::<Result<_, _>>()?)
                 }
                 ("enum" | "const" | "default", value) => self.copied(value)?,
@@ -147,12 +141,9 @@ impl Document<'_> {
         Ok(out)
     }
 
-    /// The properties that only answers have: its own, and those of the schemas that it is made of (`allOf`), which may say so
-    /// of what is required here.
-    fn read_only<'v>(
-        &'v self,
-        members: &'v Map<String, Value>,
-    ) -> Result<BTreeSet<&'v str>, Unfit> {
+    /// The properties that are not said here, as only answers have them (or only requests): its own, and those of the schemas that
+    /// it is made of (`allOf`), which may say so of what is required here.
+    fn unsaid<'v>(&'v self, members: &'v Map<String, Value>) -> Result<BTreeSet<&'v str>, Unfit> {
         let mut names = BTreeSet::new();
         let (mut parts, mut seen) = (vec![members], BTreeSet::new());
         while let Some(members) = parts.pop() {
@@ -163,7 +154,9 @@ impl Document<'_> {
             let properties = members.get("properties").and_then(Value::as_object);
             for (name, schema) in properties.into_iter().flatten() {
                 self.take(name.len())?;
-                if is_read_only(schema) || self.led_to(schema)?.is_some_and(is_read_only) {
+                let is_unsaid =
+                    |schema: &Value| schema.get(self.unsaid) == Some(&Value::Bool(true));
+                if is_unsaid(schema) || self.led_to(schema)?.is_some_and(is_unsaid) {
                     names.insert(name.as_str());
                 }
             }
@@ -204,10 +197,6 @@ impl Document<'_> {
         }
         Ok(())
     }
-}
-
-fn is_read_only(schema: &Value) -> bool {
-    schema.get("readOnly") == Some(&Value::Bool(true))
 }
 
 /// Where a reference leads within the document (RFC 6901, section 6).

@@ -6,6 +6,7 @@ mod asker;
 mod follow;
 mod headers;
 mod held;
+mod known;
 mod legacy;
 mod listeners;
 mod lists;

@@ -5,9 +5,10 @@ use super::rpc::Failure;
 use super::{Answer, Reply};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
+    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace,
+    ToolServer,
 };
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -21,12 +22,34 @@ pub(super) struct Api {
     base: Option<Url>,
 }
 
+/// What a tool that declares its answers wants: there is no structured content but from JSON.
+const RATHER_JSON: &str = "application/json, application/*;q=0.9, */*;q=0.1";
+
+/// The request of a tool, and what it says of the answer.
+pub(super) struct Bound {
+    binding: HttpBinding,
+    answer: Kind,
+}
+
+/// What a tool says that comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Any,
+    /// Structured content.
+    Declared,
+}
+
 /// The bindings of a catalogue.
-pub(super) fn bindings(spec: &ToolServer) -> HashMap<ToolName, HttpBinding> {
-    let entries = spec.tools.iter();
-    entries
-        .filter_map(|entry| Some((entry.definition.name.clone(), entry.http.clone()?)))
-        .collect()
+pub(super) fn bindings(spec: &ToolServer) -> HashMap<ToolName, Bound> {
+    let bound = |entry: &CatalogueEntry| {
+        let answer = match entry.definition.output_schema {
+            None => Kind::Any,
+            Some(_) => Kind::Declared,
+        };
+        let binding = entry.http.clone()?;
+        Some((entry.definition.name.clone(), Bound { binding, answer }))
+    };
+    spec.tools.iter().filter_map(bound).collect()
 }
 
 impl Api {
@@ -38,12 +61,12 @@ impl Api {
     /// Makes the request of a tool and turns its answer into a tool's result; its status comes with it.
     pub(super) async fn request(
         &self,
-        binding: &HttpBinding,
+        bound: &Bound,
         arguments: &Map<String, Value>,
         bytes_max: u64,
         limit: Duration,
     ) -> Result<(Answer, StatusCode), Failure> {
-        let request = self.build(binding, arguments).ok_or(Failure::Unsendable)?;
+        let request = self.ask(bound, arguments).ok_or(Failure::Unsendable)?;
         let exchange = async {
             let response = self.client.send(request).await?;
             let status = response.status();
@@ -56,6 +79,14 @@ impl Api {
         tokio::time::timeout(limit, exchange)
             .await
             .map_err(|_| Failure::Timeout)?
+    }
+
+    fn ask(&self, bound: &Bound, arguments: &Map<String, Value>) -> Option<RequestBuilder> {
+        let request = self.build(&bound.binding, arguments)?;
+        match bound.answer {
+            Kind::Any => Some(request),
+            Kind::Declared => Some(request.header(ACCEPT, RATHER_JSON)),
+        }
     }
 
     /// None if an argument can't stand where it belongs. The input schema says so before; this is the second fence.
@@ -343,14 +374,20 @@ mod tests {
         sent_as(body, None, arguments)
     }
 
-    fn sent_as(body: HttpBody, name: Option<&str>, arguments: Value) -> Option<String> {
+    fn api() -> Api {
         let spec = Spec {
             auth: None,
             tls: None,
             reach: Reach::Public,
         };
         let plain = builder(Reach::Public).build().unwrap();
-        let client = Client::new(plain, spec, Arc::default());
+        Api::new(
+            Client::new(plain, spec, Arc::default()),
+            "https://api.example/v1",
+        )
+    }
+
+    fn sent_as(body: HttpBody, name: Option<&str>, arguments: Value) -> Option<String> {
         let binding = HttpBinding {
             method: HttpMethod::Post,
             path: "/pets".to_owned(),
@@ -358,8 +395,7 @@ mod tests {
             body: Some(body),
             content_type: name.map(str::to_owned),
         };
-        let api = Api::new(client, "https://api.example/v1");
-        let request = api.build(&binding, arguments.as_object().unwrap())?;
+        let request = api().build(&binding, arguments.as_object().unwrap())?;
         let request = request.build().unwrap();
         let body = request.body().and_then(reqwest::Body::as_bytes);
         let body = String::from_utf8(body.unwrap_or_default().to_vec()).unwrap();
@@ -367,6 +403,30 @@ mod tests {
             "{} {body}",
             request.headers()[CONTENT_TYPE].to_str().unwrap()
         ))
+    }
+
+    #[test]
+    fn json_is_asked_for_where_a_tool_declares_what_it_answers() {
+        let tool = |name: &str, output_schema: Value| {
+            let definition = json!({
+                "name": name, "input_schema": {}, "output_schema": output_schema,
+            });
+            let http = json!({ "method": "GET", "path": "/pets" });
+            json!({ "definition": definition, "http": http })
+        };
+        let server = json!({
+            "id": "pets", "upstream": { "kind": "http", "url": "https://api.example/v1" },
+            "tools": [tool("any", Value::Null), tool("declared", json!({ "type": "object" }))],
+        });
+        let bound = bindings(&serde_json::from_value(server).unwrap());
+        let api = api();
+        let accepted = |name: &str| {
+            let bound = &bound[&name.parse::<ToolName>().unwrap()];
+            let request = api.ask(bound, &Map::new()).unwrap().build().unwrap();
+            request.headers().get(ACCEPT).cloned()
+        };
+        assert_eq!(accepted("any"), None);
+        assert_eq!(accepted("declared").unwrap(), RATHER_JSON);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use elicited::Elicited;
 use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
-use proctor_model::catalogue::{HttpBinding, ToolServer, Upstream};
+use proctor_model::catalogue::{ToolServer, Upstream};
 use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
@@ -84,7 +84,7 @@ pub(crate) struct Server {
     /// Arguments that go into headers.
     headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
     /// The requests that the tools of an HTTP API make.
-    bindings: HashMap<ToolName, HttpBinding>,
+    bindings: HashMap<ToolName, api::Bound>,
     link: Arc<Link>,
 }
 
@@ -189,7 +189,9 @@ impl Server {
         if !self.link.looks.any() {
             return None;
         }
-        let health = if !self.link.seen.load(Ordering::Acquire) {
+        // One that nobody needs at the moment does as it should.
+        let unseen = !self.link.seen.load(Ordering::Acquire) && !self.link.looks.at_rest();
+        let health = if unseen {
             Health::Unseen
         } else if self.link.breaker.is_open() {
             Health::CircuitOpen
@@ -238,7 +240,7 @@ impl Server {
             ..
         } = &*self.link;
         // What is not called needs no look.
-        let away = looks.any() && !seen.load(Ordering::Acquire);
+        let away = looks.any() && !seen.load(Ordering::Acquire) && !looks.at_rest();
         if !away && !matches!(&**transport, Transport::Api(_)) {
             looks.lately(kind, transport).await;
         }
@@ -385,8 +387,8 @@ impl Server {
             }
         };
         if let Transport::Api(api) = &*self.link.transport {
-            let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
-            let asked = api.request(binding, arguments, bytes_max, limit).await;
+            let bound = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
+            let asked = api.request(bound, arguments, bytes_max, limit).await;
             let (answer, status) = asked?;
             return Ok((answer, Fault(status.is_server_error())));
         }

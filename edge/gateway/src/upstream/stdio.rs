@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::process::Child;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use waiting::{Told, Waiting};
 
@@ -62,6 +62,8 @@ pub(super) struct Stdio {
     news: broadcast::Sender<News>,
     /// The child speaks the stateless revision, and has the extension for tasks.
     tasks: AtomicBool,
+    /// The last child ended as one does that is not needed, and none was started since.
+    at_rest: watch::Sender<bool>,
 }
 
 struct Start {
@@ -70,6 +72,15 @@ struct Start {
     not_before: Instant,
     /// When the last one was started.
     since: Instant,
+}
+
+impl Start {
+    /// Lets go of a child that has ended. One that ran for long has nothing held against it.
+    fn let_go(&mut self) {
+        if self.running.take().is_some() && self.since.elapsed() > STEADY {
+            self.backoff.reset();
+        }
+    }
 }
 
 impl Stdio {
@@ -87,6 +98,7 @@ impl Stdio {
             next_id: AtomicU64::new(1),
             news,
             tasks: AtomicBool::new(false),
+            at_rest: watch::channel(false).0,
         }
     }
 
@@ -120,15 +132,15 @@ impl Stdio {
         {
             return Ok(Arc::clone(running));
         }
-        if start.running.take().is_some() && start.since.elapsed() > STEADY {
-            start.backoff.reset();
-        }
+        start.let_go();
         // A child that keeps ending is not started again for each call.
         if Instant::now() < start.not_before {
             return Err(Failure::Unreachable);
         }
         let pause = start.backoff.next_pause();
         start.not_before = Instant::now() + pause;
+        // Whatever comes of it: it is needed.
+        self.at_rest.send_replace(false);
         let started = tokio::time::timeout(START_TIMEOUT, self.start()).await;
         let running = match started.map_err(|_| Failure::Timeout)? {
             // Nothing was sent but our own greeting.
@@ -138,6 +150,26 @@ impl Stdio {
         start.running = Some(Arc::clone(&running));
         start.since = Instant::now();
         Ok(running)
+    }
+
+    /// Whether its child ended as one does that is not needed, and none was started since. What it left behind is ended.
+    pub(super) async fn rests(&self) -> bool {
+        let mut start = self.running.lock().await;
+        let running = start.running.as_ref();
+        if running.is_some_and(|running| running.went_to_rest()) {
+            start.let_go();
+            self.at_rest.send_replace(true);
+        }
+        *self.at_rest.borrow()
+    }
+
+    /// Waits while it is so. Nothing is started for that.
+    pub(super) async fn woken(&self) {
+        if self.rests().await {
+            let mut at_rest = self.at_rest.subscribe();
+            // Who tells is held by ourselves.
+            drop(at_rest.wait_for(|rests| !*rests).await);
+        }
     }
 
     async fn start(&self) -> Result<Arc<Running>, Failure> {

@@ -2792,7 +2792,7 @@ pub struct ImportOpenApiRequest {
     /// OpenAPI 3.0 or 3.1, JSON or YAML.
     #[prost(string, tag = "3")]
     pub openapi: ::prost::alloc::string::String,
-    /// How it is reached: `url`, `auth`, `tls`, `private_addresses`, `timeout_ms`, `result_bytes_max`.
+    /// How it is reached (`url`, `auth`, `tls`, `private_addresses`, `timeout_ms`, `result_bytes_max`); and `output_schemas`.
     #[prost(bytes = "vec", tag = "4")]
     pub settings: ::prost::alloc::vec::Vec<u8>,
     /// Approve definitions too in which something stands out.
@@ -2809,7 +2809,7 @@ pub struct ImportOpenApiResponse {
     /// As it is now; in a dry run: as it would be.
     #[prost(message, optional, tag = "1")]
     pub server: ::core::option::Option<Document>,
-    /// Operations that are no tools, and parameters that tools do without, and why.
+    /// Operations that are no tools, parameters that tools do without, answers that nothing is declared of, and why.
     #[prost(string, repeated, tag = "2")]
     pub left_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Tools that are not approved, as something stands out in their definitions.

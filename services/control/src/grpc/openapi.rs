@@ -7,7 +7,7 @@ use crate::error::ControlError;
 use crate::store::objects::{self, Kind};
 use crate::store::tenants::check_fits;
 use proctor_engine::definition::{Finding, hold_back};
-use proctor_engine::openapi::{self, OpenApiError};
+use proctor_engine::openapi::{self, Answers, OpenApiError};
 use proctor_model::catalogue::{ToolServer, Upstream, UpstreamAuth, UpstreamTls};
 use proctor_model::principal::Right;
 use proctor_model::{ServerId, TenantId, ToolName};
@@ -32,6 +32,18 @@ struct Settings {
     private_addresses: bool,
     timeout_ms: Option<u32>,
     result_bytes_max: Option<u32>,
+    /// Whether tools declare what they answer, and are held to it.
+    #[serde(default)]
+    output_schemas: bool,
+}
+
+impl Settings {
+    fn answers(&self) -> Answers {
+        match self.output_schemas {
+            true => Answers::Declared,
+            false => Answers::Undeclared,
+        }
+    }
 }
 
 pub(super) async fn import(
@@ -41,8 +53,9 @@ pub(super) async fn import(
 ) -> Result<v1::ImportOpenApiResponse, ControlError> {
     let tenant = caller.tenant(&request.tenant, Right::WriteServers)?;
     let settings: Settings = parse("the settings", &request.settings)?;
-    let text = request.openapi;
-    let mut read = compiling(move || openapi::read(&text).map_err(|error| refusal(&error))).await?;
+    let (text, answers) = (request.openapi, settings.answers());
+    let reading = move || openapi::read(&text, answers).map_err(|error| refusal(&error));
+    let mut read = compiling(reading).await?;
     for tool in &mut read.tools {
         tool.approved_by = Some(caller.id().to_owned());
     }

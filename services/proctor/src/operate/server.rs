@@ -60,12 +60,8 @@ pub(crate) struct ImportArgs {
     /// An argument of that program; once for each
     #[arg(long = "arg", requires = "command", allow_hyphen_values = true)]
     args: Vec<String>,
-    /// Or: an OpenAPI document (3.0 or 3.1, JSON or YAML) of an HTTP API
-    #[arg(long, value_name = "FILE")]
-    openapi: Option<PathBuf>,
-    /// Check the document and show the tools, but register nothing
-    #[arg(long, requires = "openapi")]
-    dry_run: bool,
+    #[command(flatten)]
+    document: DocumentArgs,
     /// The server stands in the edges' own network (needs a platform key; with one, an MCP server may without this)
     #[arg(long, conflicts_with = "command")]
     private_addresses: bool,
@@ -76,6 +72,20 @@ pub(crate) struct ImportArgs {
     credential: CredentialArgs,
     #[command(flatten)]
     api: ApiArgs,
+}
+
+/// Tools that are the operations of a plain HTTP API.
+#[derive(Args)]
+struct DocumentArgs {
+    /// Or: an OpenAPI document (3.0 or 3.1, JSON or YAML) of an HTTP API
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    /// Check the document and show the tools, but register nothing
+    #[arg(long, requires = "openapi")]
+    dry_run: bool,
+    /// The tools declare what they answer, where the document says it; an answer that does not fit is withheld
+    #[arg(long, requires = "openapi")]
+    output_schemas: bool,
 }
 
 /// What edges present to the server.
@@ -158,7 +168,7 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
             api,
         } => return approve(&id, &tool, &digest, &api).await,
     };
-    let (upstream, tools) = match (&args.openapi, &args.url, &args.command) {
+    let (upstream, tools) = match (&args.document.openapi, &args.url, &args.command) {
         (Some(file), ..) => return http_api(&args, file).await,
         (None, Some(url), _) => Box::pin(mcp_http(&args, url)).await?,
         (None, None, Some(command)) => Box::pin(mcp_stdio(command, &args.args)).await?,
@@ -209,7 +219,7 @@ fn held_back(tool: &ToolName, finding: &Finding) -> String {
 async fn http_api(args: &ImportArgs, file: &Path) -> anyhow::Result<()> {
     let document =
         std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let body = json!({
+    let mut body = json!({
         "document": document,
         "url": args.url,
         "auth": args.credential.auth()?,
@@ -217,7 +227,12 @@ async fn http_api(args: &ImportArgs, file: &Path) -> anyhow::Result<()> {
         "private_addresses": args.private_addresses,
         "accept_findings": args.accept_findings,
     });
-    let query = if args.dry_run { "?dry_run=true" } else { "" };
+    // Only where it is wanted: an API that is older knows nothing of it.
+    if let (true, Some(members)) = (args.document.output_schemas, body.as_object_mut()) {
+        members.insert("output_schemas".into(), true.into());
+    }
+    let dry_run = args.document.dry_run;
+    let query = if dry_run { "?dry_run=true" } else { "" };
     let path = format!("tool-servers/{}/openapi{query}", args.id);
     let done = Api::from_args(&args.api)?
         .tenant(Method::PUT, &path, Some(&body))
@@ -228,13 +243,13 @@ async fn http_api(args: &ImportArgs, file: &Path) -> anyhow::Result<()> {
     let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned();
     let tools = done.get("tool_server").and_then(|of| list(of, "tools"));
     let tools = tools.unwrap_or_default();
-    let done_so = if args.dry_run {
+    let done_so = if dry_run {
         "would register"
     } else {
         "registered"
     };
     println!("{done_so} {} with {} tools", args.id, tools.len());
-    if args.dry_run {
+    if dry_run {
         for tool in &tools {
             let name = tool.get("definition").map(|of| said(of, "name"));
             println!("  {}  {}", name.unwrap_or_default(), said(tool, "verb"));

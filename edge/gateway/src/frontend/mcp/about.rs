@@ -66,8 +66,8 @@ impl Hearer {
     }
 
     fn list(&self, kind: EntryKind, visible: &[&Tool]) -> List {
-        let listed = follow::of_kind(kind);
-        (kind, lists::digest(visible, &self.scope, listed))
+        let seen = lists::seen(visible, &self.scope, follow::of_kind(kind));
+        (kind, lists::together(&seen))
     }
 
     fn sees(&self, about: &About, visible: &[&Tool], shown: &[List]) -> bool {

@@ -5,6 +5,8 @@ mod task;
 mod wanted;
 
 use super::about::{About, Hearer, List};
+use super::known::{Begins, KnownLists};
+use super::lists::Seen;
 use super::modern::META_CAPABILITIES;
 use super::session::{Session, locked};
 use super::stream::{Keep, Stream};
@@ -41,7 +43,9 @@ struct Follower {
     subscription: Option<Value>,
     /// In whose name servers speak to the client of a session.
     who: Option<String>,
-    seen: Vec<List>,
+    /// What the client of a session knows of its lists. A client without one is told from now on: it lists anew by itself.
+    known: Option<Arc<KnownLists>>,
+    seen: Vec<Seen>,
 }
 
 type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
@@ -53,15 +57,17 @@ pub(super) async fn session(
     caller: Caller,
     scope: Scope,
     session: Arc<Session>,
-    reader: u64,
+    (reader, begins): (u64, Begins),
 ) {
     let stream = Arc::clone(&session.general);
     let over = session.over.clone();
     let weak = Arc::downgrade(&session);
-    let who = session.who(&caller);
+    let (who, known) = (session.who(&caller), Arc::clone(&session.known));
     drop(session);
     let mut follower = Follower::new(gateway, caller, scope, (stream, reader), None);
-    follower.who = Some(who);
+    // What changed while nobody followed is told at once.
+    follower.seen = known.of(&follower.caller.token, begins);
+    (follower.who, follower.known) = (Some(who), Some(known));
     let wanted = || {
         let session = weak.upgrade()?;
         let uris = locked(&session.watched).keys().cloned().collect();
@@ -288,6 +294,7 @@ impl Follower {
             reader,
             subscription,
             who: None,
+            known: None,
             seen: Vec::new(),
         }
     }
@@ -297,8 +304,7 @@ impl Follower {
         let stream = Arc::clone(&self.stream);
         let mut heard = self.servers();
         let mut version = self.generation();
-        self.compare(&wanted().unwrap_or_default(), Tell::Nothing)
-            .await?;
+        self.compare(&wanted().unwrap_or_default()).await?;
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -323,7 +329,7 @@ impl Follower {
                     if now != version {
                         version = now;
                         heard = self.servers();
-                        self.compare(&wanted, Tell::Changes).await?;
+                        self.compare(&wanted).await?;
                     }
                 }
             }
@@ -378,28 +384,34 @@ impl Follower {
         }))
     }
 
-    /// Compares the lists that the reader gets to see with what they were.
-    async fn compare(&mut self, wanted: &Wanted, tell: Tell) -> Result<(), Reason> {
+    /// Tells which of the lists that the reader gets to see are not as they were, as far as that is known.
+    async fn compare(&mut self, wanted: &Wanted) -> Result<(), Reason> {
         let judged = self.gateway.judge(&self.caller, |world, _| {
             let visible = visible_tools(&self.caller.token, world).unwrap_or_default();
-            wanted
-                .kinds
-                .iter()
-                .map(|kind| (*kind, lists::digest(&visible, &self.scope, of_kind(*kind))))
-                .collect::<Vec<_>>()
+            let kinds = wanted.kinds.iter().copied();
+            let seen = |kind| (kind, lists::seen(&visible, &self.scope, of_kind(kind)));
+            kinds.map(seen).collect::<Vec<(EntryKind, Vec<Seen>)>>()
         });
         let now = judged?.0;
-        if tell == Tell::Changes {
-            for (kind, digest) in &now {
-                if !self.seen.contains(&(*kind, *digest)) {
-                    let mine = self.caller.token.id().cloned();
-                    let about = About::Changed(mine, (*kind, *digest));
-                    self.tell(changed(*kind), json!({}), Some(about)).await?;
-                }
+        for (kind, seen) in &now {
+            if seen.iter().any(|list| self.is_news(list)) {
+                let list: List = (*kind, lists::together(seen));
+                let mine = self.caller.token.id().cloned();
+                let about = About::Changed(mine, list);
+                self.tell(changed(*kind), json!({}), Some(about)).await?;
             }
         }
-        self.seen = now;
+        self.seen = now.into_iter().flat_map(|(_, seen)| seen).collect();
+        if let Some(known) = &self.known {
+            known.told(&self.caller.token, &self.seen);
+        }
         Ok(())
+    }
+
+    /// Whether it is known how this list was, and that was otherwise.
+    fn is_news(&self, (listed, now): &Seen) -> bool {
+        let mut before = self.seen.iter().filter(|(seen, _)| seen == listed);
+        before.any(|(_, before)| before != now)
     }
 
     async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) -> Result<(), Reason> {
@@ -491,12 +503,6 @@ impl PartialEq for Generation {
         (self.definitions, self.in_force) == (other.definitions, other.in_force)
             && Arc::ptr_eq(&self.killed, &other.killed)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tell {
-    Changes,
-    Nothing,
 }
 
 /// What there are lists of.

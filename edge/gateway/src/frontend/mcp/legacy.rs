@@ -1,6 +1,7 @@
 //! MCP up to 2025-11-25: a session that begins with `initialize`.
 
 use super::about::Hearer;
+use super::known::Begins;
 use super::owner::Owner;
 use super::session::{Found, InWork, Session, WATCHED_MAX, locked};
 use super::stream::Stream;
@@ -89,8 +90,12 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     {
         return context.refuse(&Value::Null, reason).await;
     }
+    let begins = match context.headers.contains_key(LAST_EVENT_ID) {
+        true => Begins::GoesOn,
+        false => Begins::Anew,
+    };
     // Its connection is lost, whether that was noticed here or not.
-    if context.headers.contains_key(LAST_EVENT_ID) {
+    if begins == Begins::GoesOn {
         stream.dismiss(stream.reader());
     }
     // What belongs to no call is about several things: each is judged as it is read.
@@ -111,7 +116,8 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
     let reader = stream.reader();
     match call {
         None => {
-            tokio::spawn(follow::session(gateway, caller, scope, session, reader));
+            let reads = (reader, begins);
+            tokio::spawn(follow::session(gateway, caller, scope, session, reads));
         }
         Some(call) => {
             tokio::spawn(follow::resumed(gateway, caller, call, stream, reader));
@@ -168,7 +174,8 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         return ask_task(context, &session, &id, asked, params).await;
     }
     if let Some(listed) = lists::asked_by(&method) {
-        return match context.list(&id, listed, &params).await {
+        let known = Some(&*session.known);
+        return match context.list_to(known, &id, listed, &params).await {
             Ok(list) => context.result(&id, list.into()),
             Err(response) => response,
         };

@@ -1,13 +1,14 @@
 //! The lists of a tenant's catalogue: what token and intent allow, by the pinned definitions, in order of full name. A page
 //! is filtered as the whole is: a cursor is only the name after which to go on.
 
+use super::known::KnownLists;
 use super::{Context, Scope};
 use crate::enforce::may_be_shown;
 use crate::frontend::error::Dialect;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proctor_engine::{Tool, World, visible_tools};
+use proctor_engine::{Tool, visible_tools};
 use proctor_model::catalogue::Listed;
 use proctor_model::{Reason, ToolRef};
 use serde_json::{Map, Value, json};
@@ -31,18 +32,36 @@ impl Context<'_> {
         listed: Listed,
         params: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Response> {
+        self.list_to(None, id, listed, params).await
+    }
+
+    /// The same for the client of a session, which is told of what is another from then on.
+    pub(super) async fn list_to(
+        &self,
+        known: Option<&KnownLists>,
+        id: &Value,
+        listed: Listed,
+        params: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, Response> {
         let after = match params.get("cursor") {
             None => Ok(None),
             Some(cursor) => read_cursor(cursor).map(Some).ok_or(Reason::InvalidParams),
         };
         let judged = after.and_then(|after| {
             let judged = self.endpoint.gateway.judge(&self.caller, |world, _| {
-                page(self, world, listed, after.as_ref())
+                let visible = visible_tools(&self.caller.token, world)?;
+                // Of the first page: what changes before the last is told.
+                let known = known.filter(|_| after.is_none());
+                let shown = known.map(|known| (known, digest(&visible, self.scope, listed)));
+                Ok::<_, Reason>((page(self, visible, listed, after.as_ref()), shown))
             });
-            judged.and_then(|(page, _)| page)
+            judged.and_then(|(judged, _)| judged)
         });
         match judged {
-            Ok((elements, next)) => {
+            Ok(((elements, next), shown)) => {
+                if let Some((known, digest)) = shown {
+                    known.shown(&self.caller.token, (listed, digest));
+                }
                 let mut result = Map::new();
                 result.insert(listed.member().into(), elements.into());
                 result.extend(next.map(|next| ("nextCursor".to_owned(), next.into())));
@@ -55,11 +74,10 @@ impl Context<'_> {
 
 fn page(
     context: &Context<'_>,
-    world: &World<'_>,
+    visible: Vec<&Tool>,
     listed: Listed,
     after: Option<&ToolRef>,
-) -> Result<(Vec<Value>, Option<String>), Reason> {
-    let visible = visible_tools(&context.caller.token, world)?;
+) -> (Vec<Value>, Option<String>) {
     let mut here = visible.into_iter().filter(|tool| {
         is_here(tool, context.scope, listed) && after.is_none_or(|after| tool.reference() > after)
     });
@@ -89,7 +107,7 @@ fn page(
         }
         Some(shown)
     });
-    Ok((shown.collect(), next))
+    (shown.collect(), next)
 }
 
 fn is_here(tool: &Tool, scope: &Scope, listed: Listed) -> bool {
@@ -100,11 +118,30 @@ fn is_here(tool: &Tool, scope: &Scope, listed: Listed) -> bool {
     server && tool.entry().definition.listed() == listed
 }
 
-/// Changes when the list that this caller gets to see does.
-pub(super) fn digest(visible: &[&Tool], scope: &Scope, listed: &[Listed]) -> [u8; 32] {
+/// A list as a caller gets to see it, by a digest that changes when it does.
+pub(super) type Seen = (Listed, [u8; 32]);
+
+/// These lists as this caller gets to see them.
+pub(super) fn seen(visible: &[&Tool], scope: &Scope, lists: &[Listed]) -> Vec<Seen> {
+    let lists = lists.iter().copied();
+    lists
+        .map(|listed| (listed, digest(visible, scope, listed)))
+        .collect()
+}
+
+/// Changes when one of them does.
+pub(super) fn together(seen: &[Seen]) -> [u8; 32] {
+    let mut all = Sha256::new();
+    for (_, digest) in seen {
+        all.update(digest);
+    }
+    all.finalize().into()
+}
+
+fn digest(visible: &[&Tool], scope: &Scope, listed: Listed) -> [u8; 32] {
     let mut digest = Sha256::new();
     for tool in visible {
-        if listed.iter().any(|listed| is_here(tool, scope, *listed)) {
+        if is_here(tool, scope, listed) {
             digest.update(tool.reference().to_string());
             digest.update([0]);
             digest.update(

@@ -1,5 +1,6 @@
 //! Sessions of the revisions up to 2025-11-25, each bound to whom it was opened for.
 
+use super::known::KnownLists;
 use super::owner::Owner;
 use super::stream::{Account, Keep, Stream};
 use crate::enforce::Caller;
@@ -46,6 +47,8 @@ pub(super) struct Session {
     next: AtomicU64,
     /// For what belongs to no call; number 0.
     pub(super) general: Arc<Stream>,
+    /// What its client knows of its lists.
+    pub(super) known: Arc<KnownLists>,
     /// Resources that it watches.
     pub(super) watched: Mutex<HashMap<String, Watched>>,
     /// Cancelled when it is over.
@@ -94,6 +97,7 @@ impl Session {
             streams: Mutex::default(),
             next: AtomicU64::new(1),
             general: Stream::on(Keep::ForResuming(0), Arc::clone(&account)),
+            known: Arc::default(),
             watched: Mutex::default(),
             over: CancellationToken::new(),
             account,

@@ -11,7 +11,7 @@ use proctor_model::sighting::SEEN_BYTES_MAX;
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -62,6 +62,8 @@ pub(super) struct Looks {
     last: watch::Sender<Option<Instant>>,
     /// Somebody wants another one.
     wanted: Arc<Notify>,
+    /// There is none for now: the server has ended because nobody needs it.
+    at_rest: AtomicBool,
 }
 
 impl Default for Looks {
@@ -69,6 +71,7 @@ impl Default for Looks {
         Self {
             last: watch::channel(None).0,
             wanted: Arc::default(),
+            at_rest: AtomicBool::new(false),
         }
     }
 }
@@ -79,7 +82,13 @@ impl Looks {
         self.last.borrow().is_some()
     }
 
+    /// Whether the server has ended because nobody needs it, and was not looked at since.
+    pub(super) fn at_rest(&self) -> bool {
+        self.at_rest.load(Ordering::Acquire)
+    }
+
     fn note(&self) {
+        self.at_rest.store(false, Ordering::Release);
         self.last.send_replace(Some(Instant::now()));
     }
 
@@ -89,6 +98,11 @@ impl Looks {
         let Some(last) = last else {
             return self.within(LIST_TIMEOUT, |last| last.is_some()).await;
         };
+        // What is started now may be another program: for nothing of it is the last look good enough.
+        if self.at_rest() {
+            self.wanted.notify_one();
+            return self.within(LIST_TIMEOUT, |now| *now != Some(last)).await;
+        }
         // Tools alone: what else changes is seen a little later.
         if kind != EntryKind::Tool {
             return;
@@ -138,6 +152,12 @@ impl Look {
 pub(super) async fn compare(link: Weak<Link>, stop: CancellationToken) {
     let (mut last_seen, mut look, mut all_at) = (None, Look::All, Instant::now());
     loop {
+        if look == Look::All {
+            rest(&link, &stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+        }
         let Some(link) = link.upgrade() else { return };
         let mut news = link.news.subscribe();
         let shown = tokio::time::timeout(LIST_TIMEOUT, link.definitions(look)).await;
@@ -169,7 +189,36 @@ pub(super) async fn compare(link: Weak<Link>, stop: CancellationToken) {
     }
 }
 
+/// Waits while a server is at rest, until somebody wants it or has started it.
+async fn rest(link: &Weak<Link>, stop: &CancellationToken) {
+    let Some(link) = link.upgrade() else { return };
+    if !link.goes_to_rest().await {
+        return;
+    }
+    let (transport, wanted) = (Arc::clone(&link.transport), Arc::clone(&link.looks.wanted));
+    // The server is gone when nobody else holds it.
+    drop(link);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = wanted.notified() => {}
+        () = transport.woken() => {}
+    }
+}
+
 impl Link {
+    /// Whether it is at rest: all was well with it, nobody watches anything of it, and it has ended by itself. From now on it is
+    /// not called before it was looked at once more.
+    async fn goes_to_rest(&self) -> bool {
+        let watched = !self.watched_resources.borrow().is_empty();
+        let well = self.seen.load(Ordering::Acquire);
+        let rests = well && !watched && self.transport.rests().await;
+        if rests {
+            self.looks.at_rest.store(true, Ordering::Release);
+            self.seen.store(false, Ordering::Release);
+        }
+        rests
+    }
+
     /// Takes in what a server shows. One that shows nothing can't be compared with what was approved: it is not called,
     /// at once if it refuses to show, after a while if it can't be reached.
     fn compare(

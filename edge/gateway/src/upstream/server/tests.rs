@@ -212,6 +212,65 @@ async fn a_look_at_the_tools_leaves_what_else_is_shown_as_it_is() {
     assert!(shown.as_ref().unwrap().contains_key(&name));
 }
 
+/// Has one tool, and ends once it was asked for the last of its lists. Each start is a line in a file.
+const SHORT_LIVED: &str = r#"
+    echo started >> "$STARTS"
+    while read -r line; do
+        id=${line#*\"id\":}; id=${id%%[,\}]*}
+        case $line in
+            *'"initialize"'*) result='{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}';;
+            *'"tools/list"'*) result='{"tools":[{"name":"a","inputSchema":{"type":"object"}}]}';;
+            *'"resources/list"'*) result='{"resources":[]}';;
+            *'"resources/templates/list"'*) result='{"resourceTemplates":[]}';;
+            *'"prompts/list"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"prompts":[]}}\n' "$id"; exit 0;;
+            *) continue;;
+        esac
+        printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$result"
+    done"#;
+
+#[tokio::test]
+async fn a_server_at_rest_is_looked_at_when_somebody_needs_it() {
+    let kept = tempfile::tempdir().unwrap();
+    let starts = kept.path().join("starts");
+    let server = of(Upstream::McpStdio {
+        command: "sh".to_owned(),
+        args: vec!["-c".to_owned(), SHORT_LIVED.to_owned()],
+        env: [("STARTS".to_owned(), starts.display().to_string())].into(),
+        limits: proctor_model::catalogue::ChildLimits::default(),
+    });
+    let started = || std::fs::read_to_string(&starts).unwrap().lines().count();
+    server.watch();
+    server.known(EntryKind::Tool).await;
+    assert!(server.link.seen.load(Ordering::Acquire));
+    let rests = async {
+        while !server.link.looks.at_rest() {
+            // A reason to look, but not to start it.
+            let _ = server.link.news.send(News::Listed(EntryKind::Tool));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let rests = tokio::time::timeout(Duration::from_secs(60), rests).await;
+    assert!(rests.is_ok(), "it is started again and again");
+    let before = started();
+    assert!(
+        !server.link.seen.load(Ordering::Acquire),
+        "another one may come"
+    );
+    let sighted = server.sighted().map(|(health, ..)| health);
+    assert_eq!(sighted, Some(Health::Up));
+
+    // Whatever it is needed for.
+    server.known(EntryKind::Resource).await;
+    assert!(server.link.seen.load(Ordering::Acquire));
+    assert_eq!(started(), before + 1);
+    assert_eq!(digest_now(&server), {
+        let listed = json!({ "name": "a", "inputSchema": { "type": "object" } });
+        ToolDefinition::from_list(Listed::Tool, &listed)
+            .unwrap()
+            .digest()
+    });
+}
+
 #[tokio::test]
 async fn only_who_may_be_there_is_reached_in_the_edges_own_network() {
     let described = Described::default();

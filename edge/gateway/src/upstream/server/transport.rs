@@ -107,6 +107,21 @@ impl Transport {
         }
     }
 
+    /// Whether the server ended because nobody needs it: a child that did so by itself.
+    pub(super) async fn rests(&self) -> bool {
+        match self {
+            Self::Stdio(stdio) => stdio.rests().await,
+            Self::Http(_) | Self::Api(_) => false,
+        }
+    }
+
+    /// Waits while it is so.
+    pub(super) async fn woken(&self) {
+        if let Self::Stdio(stdio) = self {
+            stdio.woken().await;
+        }
+    }
+
     /// Asks a server of the older revisions for what is to be watched, and for no more than that; again where it gives no
     /// answer. It is over when somebody ends it.
     pub(super) async fn subscribe(&self, wanted: &HashSet<Arc<str>>, talk: &Talk) {

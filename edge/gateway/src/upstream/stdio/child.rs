@@ -6,19 +6,22 @@ use crate::upstream::rpc::{Era, Failure};
 use crate::upstream::subscribed::Subscribed;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use serde_json::Value;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::process::{Child, ChildStdin};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// How long a child may take to end once its input is closed, and again once it is asked to.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is looked at whether it has.
+/// How often it is looked at whether it has, where the kernel does not tell.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A child that runs.
@@ -67,23 +70,60 @@ async fn end(child: Group) {
 }
 
 async fn ended_within_its_time(id: Option<u32>) -> bool {
-    let ended = async {
-        while !has_ended(id) {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(ENDS_WITHIN, ended).await.is_ok()
+    tokio::time::timeout(ENDS_WITHIN, over(id)).await.is_ok()
 }
 
-/// Whether the process is over. It is not reaped: as long as it is not, the number of its group is nobody else's.
+/// Waits until the process is over. It is not reaped: as long as it is not, the number of its group is nobody else's, and what
+/// it left behind can be ended by that number. So nobody may wait for it as one waits for a child; its end is heard of from a
+/// descriptor. Of what else is in its group nothing has to be known: it is killed when the process is over, or late.
+pub(super) async fn over(id: Option<u32>) {
+    if let Ok(told) = told_of(id)
+        && told.readable().await.is_ok()
+    {
+        return;
+    }
+    // A kernel before 5.3, or a sandbox that does not let us ask: only looking is left.
+    while !has_ended(id) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Something that can be read once the process is over, reaped or not.
+fn told_of(id: Option<u32>) -> io::Result<AsyncFd<OwnedFd>> {
+    let pid = pid(id).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
 fn has_ended(id: Option<u32>) -> bool {
-    let pid = id.and_then(|id| i32::try_from(id).ok());
-    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    pid(id).is_none_or(|pid| !matches!(looked_at(pid), Ok(None)))
+}
+
+/// Whether the process has ended without an error; it is not reaped, either.
+fn has_ended_well(id: Option<u32>) -> bool {
+    let status = pid(id).and_then(|pid| looked_at(pid).ok().flatten());
+    status.and_then(|status| status.exit_status()) == Some(0)
+}
+
+/// How the process ended; none while it runs.
+fn looked_at(pid: rustix::process::Pid) -> rustix::io::Result<Option<WaitIdStatus>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+    waitid(WaitId::Pid(pid), options)
+}
+
+fn pid(id: Option<u32>) -> Option<rustix::process::Pid> {
+    let id = id.and_then(|id| i32::try_from(id).ok());
+    id.and_then(rustix::process::Pid::from_raw)
 }
 
 impl Running {
+    /// Whether it ended by itself and as it should while nobody waited for anything: as one does that is not needed.
+    pub(super) fn went_to_rest(&self) -> bool {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = child.as_ref().and_then(|child| child.0.id());
+        self.waiting.ended_unmissed() && has_ended_well(id)
+    }
+
     /// Takes note of a request that timed out. A child that answers none of them is ended, whoever still holds it.
     pub(super) fn was_late(&self) {
         let late = self.late.fetch_add(1, Ordering::AcqRel).saturating_add(1);
@@ -128,6 +168,40 @@ pub(super) async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u
     while let Some(line) = lines.recv().await {
         if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    /// How long something may take on a slow machine.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn the_end_of_a_child_is_told_and_leaves_its_number_its_own() {
+        let mut command = tokio::process::Command::new("cat");
+        command.stdin(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let id = child.id();
+        let told = told_of(id).expect("the kernel tells");
+        let early = tokio::time::timeout(3 * LOOK, told.readable()).await;
+        assert!(early.is_err(), "it runs");
+        drop(child.stdin.take());
+        let end = tokio::time::timeout(PATIENCE, told.readable()).await;
+        drop(end.expect("it is told").unwrap());
+        // Nothing has waited for it yet, and who comes later is told as well.
+        assert!(has_ended(id) && child.id() == id);
+        tokio::time::timeout(PATIENCE, over(id)).await.unwrap();
+        assert!(child.wait().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_gone_is_not_waited_for() {
+        for id in [None, Some(0), Some(u32::MAX)] {
+            tokio::time::timeout(PATIENCE, over(id)).await.unwrap();
         }
     }
 }

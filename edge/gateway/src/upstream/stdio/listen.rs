@@ -1,4 +1,7 @@
 //! What a child of the stateless revision tells by itself: it has to be asked to. One of the older revisions is not.
+//!
+//! For its news alone no child is started again that ended because nobody needed it: it has none while it does not run, and
+//! what it lists is compared when it is started next. Where a resource is watched, somebody does need it.
 
 use super::Stdio;
 use super::child::Running;
@@ -19,6 +22,9 @@ impl Stdio {
         wanted: &HashSet<Arc<str>>,
         talk: &Talk,
     ) -> bool {
+        if wanted.is_empty() && self.rests().await {
+            return true;
+        }
         let Ok(running) = self.running().await else {
             return false;
         };
@@ -42,6 +48,9 @@ impl Stdio {
         talk: &Talk,
         watched: &[Arc<str>],
     ) -> Result<(), Failure> {
+        if watched.is_empty() {
+            self.woken().await;
+        }
         let running = self.running().await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         if running.era == Era::Legacy {

@@ -298,6 +298,79 @@ async fn a_new_child_of_the_older_revisions_is_asked_for_what_is_watched() {
     }
 }
 
+/// Waits until the process of a child is over.
+async fn over(running: &Running) {
+    let id = running.child.lock().unwrap().as_ref().unwrap().0.id();
+    let over = child::over(id);
+    tokio::time::timeout(START_TIMEOUT, over).await.unwrap();
+    ended(running).await;
+}
+
+/// Ends when it is asked to: well after its answer, well without one, or not well.
+fn ending() -> Stdio {
+    legacy(
+        r#"
+        *'"rests"'*) answer '{}'; exit 0;;
+        *'"breaks"'*) exit 0;;
+        *'"fails"'*) answer '{}'; exit 3;;
+        "#,
+    )
+}
+
+#[tokio::test]
+async fn only_a_child_that_nobody_needed_is_at_rest() {
+    let talk = Talk::silent("");
+    for (ends, at_rest) in [("rests", true), ("breaks", false), ("fails", false)] {
+        let stdio = ending();
+        assert!(!stdio.rests().await, "{ends}: it never ran");
+        let running = stdio.running().await.unwrap();
+        assert!(!stdio.rests().await, "{ends}: it runs");
+        drop(stdio.request(Request::own(ends, Map::new(), &talk)).await);
+        over(&running).await;
+        assert_eq!(stdio.rests().await, at_rest, "{ends}");
+        stdio.running.lock().await.not_before = Instant::now();
+        drop(stdio.running().await.unwrap());
+        assert!(!stdio.rests().await, "{ends}: another one runs");
+    }
+}
+
+#[tokio::test]
+async fn a_child_at_rest_is_not_started_for_its_news() {
+    let (stdio, talk) = (Arc::new(ending()), Talk::silent(""));
+    let rests = async || {
+        stdio.running.lock().await.not_before = Instant::now();
+        let running = stdio.running().await.unwrap();
+        let request = Request::own("rests", Map::new(), &talk);
+        stdio.request(request).await.unwrap();
+        over(&running).await;
+        stdio.running.lock().await.not_before = Instant::now();
+    };
+    let listen = |watched: &'static [&'static str]| {
+        let listener = Arc::clone(&stdio);
+        tokio::spawn(async move {
+            let watched: Vec<Arc<str>> = watched.iter().map(|uri| Arc::from(*uri)).collect();
+            listener.listen(&Talk::watching(""), &watched).await
+        })
+    };
+    rests().await;
+    let listening = listen(&[]);
+    assert!(stdio.subscribe(&HashSet::new(), &talk).await);
+    tokio::task::yield_now().await;
+    // If it were being started, this would wait for it.
+    assert!(stdio.running.lock().await.running.is_none());
+    assert!(!listening.is_finished());
+    // It listens to the one that somebody else needs.
+    rests().await;
+    let over = tokio::time::timeout(START_TIMEOUT, listening).await;
+    assert_eq!(over.unwrap().unwrap(), Ok(()));
+
+    assert!(stdio.rests().await);
+    let listening = listen(&["docs://a"]);
+    let woken = tokio::time::timeout(START_TIMEOUT, stdio.woken()).await;
+    assert!(woken.is_ok(), "who watches a resource needs it");
+    listening.abort();
+}
+
 #[tokio::test]
 async fn a_child_of_the_stateless_revision_is_asked_to_tell_and_told_to_stop() {
     let script = r#"

@@ -57,6 +57,8 @@ struct Requests {
     given_up: GivenUp,
     /// The child is gone: it answers nothing any more.
     ended: bool,
+    /// Somebody waited for an answer when it went.
+    missed: bool,
 }
 
 /// Requests that nobody waits for any more, and that the child may still work on.
@@ -186,8 +188,15 @@ impl Waiting {
     pub(super) fn end(&self) {
         let mut requests = self.requests();
         requests.ended = true;
+        requests.missed |= !requests.waiting.is_empty();
         requests.waiting.clear();
         requests.listening.clear();
+    }
+
+    /// Whether the child is gone, and nobody waited for an answer of it then.
+    pub(super) fn ended_unmissed(&self) -> bool {
+        let requests = self.requests();
+        requests.ended && !requests.missed
     }
 }
 
@@ -257,6 +266,20 @@ mod tests {
         let _last = waiting.wait(many);
         assert!(waiting.by_at(None, now).is_none(), "there are others");
         assert!(waiting.by_at(None, now + IN_WORK).is_some());
+    }
+
+    #[test]
+    fn a_child_is_missed_by_who_waits_for_an_answer_alone() {
+        for waits in [false, true] {
+            let waiting = Waiting::default();
+            let _listening = waiting.listen(1);
+            let _asked = waits.then(|| waiting.wait(2));
+            assert!(!waiting.ended_unmissed(), "it is there");
+            waiting.end();
+            assert_eq!(waiting.ended_unmissed(), !waits);
+            waiting.end();
+            assert_eq!(waiting.ended_unmissed(), !waits, "once more");
+        }
     }
 
     #[tokio::test]
