@@ -191,7 +191,8 @@ fn filled(segment: &str, binding: &HttpBinding, arguments: &Map<String, Value>) 
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        // A model may well write an id as 5.0.
+        Value::Number(number) => Some(crate::wire_header::plain(number)),
         Value::Bool(bool) => Some(bool.to_string()),
         _ => None,
     }
@@ -292,6 +293,10 @@ mod tests {
             at("/pets/{id}", json!(7)).unwrap(),
             "https://api.example/v1/pets/7"
         );
+        for (number, written) in [(json!(5.0), "5"), (json!(-0.0), "0"), (json!(5.5), "5.5")] {
+            let written = format!("https://api.example/v1/pets/{written}");
+            assert_eq!(at("/pets/{id}", number).unwrap(), written);
+        }
         assert_eq!(
             at("/pets/a-{id}.json", json!("x y;z")).unwrap(),
             "https://api.example/v1/pets/a-x%20y;z.json"
@@ -331,6 +336,10 @@ mod tests {
         assert_eq!(
             query(&[("tags", tags), ("x y", json!(7))]).unwrap(),
             "tags=a+b,c%26d%3De,%C3%BC&x+y=7"
+        );
+        assert_eq!(
+            query(&[("limit", json!([5.0, 1.5]))]).unwrap(),
+            "limit=5,1.5"
         );
         assert_eq!(query(&[("tag", json!("a,b"))]).unwrap(), "tag=a%2Cb");
         assert_eq!(query(&[("tags", json!([]))]).unwrap(), "");
