@@ -27,9 +27,11 @@ impl Document<'_> {
         let body = self.resolved(body)?;
         let required = body.get("required") == Some(&Value::Bool(true));
         let content = body.get("content").and_then(Value::as_object);
-        let kind = content
-            .and_then(offered)
-            .ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
+        let kind = match content.and_then(offered) {
+            None => self.admitted(content)?,
+            named => named,
+        };
+        let kind = kind.ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
         let is_form = kind.body == HttpBody::Form;
         if is_form && !is_plain_form(kind.media) {
             return Err(Unfit::LeaveOut(
@@ -48,6 +50,28 @@ impl Document<'_> {
             arguments.required.push(BODY_ARGUMENT.into());
         }
         Ok(Some((kind.body, kind.content_type)))
+    }
+
+    /// JSON, where no kind that is written is named, but a range admits it; the narrower range says what it is
+    /// (OpenAPI 3.1, section 4.8.13.1). Where the body is a file's bytes, JSON is none.
+    fn admitted<'v>(
+        &self,
+        content: Option<&'v Map<String, Value>>,
+    ) -> Result<Option<Kind<'v>>, Unfit> {
+        let under = |range: &str| content?.iter().find(|(name, _)| essence(name) == range);
+        let Some((_, media)) = under("application/*").or_else(|| under("*/*")) else {
+            return Ok(None);
+        };
+        let format = match media.get("schema") {
+            Some(schema) => self.resolved(schema)?.get("format"),
+            None => None,
+        };
+        let is_file = format.is_some_and(|format| format == "binary");
+        Ok((!is_file).then_some(Kind {
+            media,
+            body: HttpBody::Json,
+            content_type: None,
+        }))
     }
 }
 

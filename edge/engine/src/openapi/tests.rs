@@ -250,6 +250,19 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
             "ranges",
             json!({ "content": { "application/*+json": {}, "application/hal+json": {} } }),
         ),
+        ("anything", body_of("*/*", any())),
+        (
+            "application",
+            json!({ "content": { "*/*": {}, "Application/*": { "schema": { "minProperties": 1 } } } }),
+        ),
+        (
+            "form",
+            json!({ "content": { "*/*": {}, "application/x-www-form-urlencoded": {} } }),
+        ),
+        (
+            "file",
+            body_of("*/*", json!({ "type": "string", "format": "binary" })),
+        ),
     ]);
     let sent = |name: &str| {
         let binding = tool(&read, name).http.clone().unwrap();
@@ -260,12 +273,17 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
     assert_eq!(sent("patch"), (Some(HttpBody::Json), merge_patch));
     let hal = Some("application/hal+json".to_owned());
     assert_eq!(sent("ranges"), (Some(HttpBody::Json), hal));
+    assert_eq!(sent("anything"), (Some(HttpBody::Json), None));
+    assert_eq!(sent("application"), (Some(HttpBody::Json), None));
+    let narrower = &tool(&read, "application").definition.input_schema["properties"]["body"];
+    assert_eq!(narrower["minProperties"], 1, "{narrower}");
+    assert_eq!(sent("form"), (Some(HttpBody::Form), None));
     let mut left_out = read.left_out.clone();
     left_out.sort_unstable();
     let why = "its body is neither JSON nor a form";
     assert_eq!(
         left_out,
-        ["nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
+        ["file", "nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
     );
 }
 
