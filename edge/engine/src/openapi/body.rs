@@ -1,8 +1,8 @@
 //! The body of an operation, as an argument.
 
-use super::parameter::{Arguments, form_fence};
+use super::parameter::{Arguments, form_fence, json_fence};
 use super::{Document, Unfit};
-use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind};
+use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind, is_method_field};
 use serde_json::{Map, Value, json};
 
 /// A kind of body that is offered.
@@ -39,11 +39,17 @@ impl Document<'_> {
             ));
         }
         let mut schema = match kind.media.get("schema") {
+            Some(schema) if needs_method(self.resolved(schema)?) => {
+                return Err(Unfit::LeaveOut(
+                    "its body needs a method that no argument sets",
+                ));
+            }
             Some(schema) => self.schema(schema, 0)?,
             None => json!({}),
         };
-        if is_form {
-            form_fence(&mut schema);
+        match kind.body {
+            HttpBody::Form => form_fence(&mut schema),
+            HttpBody::Json => json_fence(&mut schema),
         }
         arguments.properties.insert(BODY_ARGUMENT.into(), schema);
         if required {
@@ -99,6 +105,13 @@ fn offered(content: &Map<String, Value>) -> Option<Kind<'_>> {
         body: HttpBody::Form,
         content_type: None,
     })
+}
+
+/// Whether nothing fits without a field that stands for another method.
+fn needs_method(schema: &Value) -> bool {
+    let required = schema.get("required").and_then(Value::as_array);
+    let mut names = required.into_iter().flatten().filter_map(Value::as_str);
+    names.any(is_method_field)
 }
 
 /// A media type without its parameters.

@@ -1,5 +1,6 @@
 use super::*;
-use proctor_model::catalogue::{HttpBody, ListForm, ParameterPlace};
+use crate::schema::Schema;
+use proctor_model::catalogue::{HttpBody, ListForm, METHOD_FIELDS, ParameterPlace};
 
 const ORDERS: &str = include_str!("orders.yaml");
 
@@ -26,6 +27,7 @@ fn what_a_request_could_not_say_is_left_out_with_the_reason() {
         [
             "GET /orders, parameter X-HTTP-Method-Override: a header that no argument sets",
             "GET /orders, parameter X_Request_Id: a header that no argument sets",
+            "GET /orders, parameter _method: a method that no argument sets",
             "GET /orders, parameter filter: an object, or a list of more than values",
             "GET /orders, parameter ids: a style that is not offered",
             "GET /orders, parameter session: a cookie",
@@ -285,6 +287,31 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
         left_out,
         ["file", "nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
     );
+}
+
+#[test]
+fn no_body_says_that_another_method_is_meant() {
+    let form = "application/x-www-form-urlencoded";
+    let any = || json!({ "type": "object" });
+    let named = json!({ "propertyNames": { "maxLength": 10 } });
+    let needs =
+        json!({ "required": ["_method"], "properties": { "_method": { "const": "DELETE" } } });
+    let read = posts(&[
+        ("all", body_of("application/json", any())),
+        ("named", body_of("application/json", named)),
+        ("form", body_of(form, any())),
+        ("needs", body_of(form, needs)),
+    ]);
+    for name in ["all", "named", "form"] {
+        let schema = Schema::compile(&tool(&read, name).definition.input_schema).unwrap();
+        let fits = |field: &str| schema.fits(&json!({ "body": { "a": 1, field: "DELETE" } }));
+        assert!(fits("method"), "{name}");
+        for field in METHOD_FIELDS {
+            assert!(!fits(field), "{name}: {field}");
+        }
+    }
+    let needs = "POST /needs: its body needs a method that no argument sets";
+    assert_eq!(read.left_out, [needs]);
 }
 
 #[test]

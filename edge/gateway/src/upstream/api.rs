@@ -6,6 +6,7 @@ use super::{Answer, Reply};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
     BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
+    is_method_field,
 };
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -64,6 +65,9 @@ impl Api {
         binding: &HttpBinding,
         arguments: &Map<String, Value>,
     ) -> Option<RequestBuilder> {
+        if names_method(binding, arguments) {
+            return None;
+        }
         let mut url = address(self.base.as_ref()?, binding, arguments)?;
         let mut headers = Vec::new();
         for parameter in &binding.parameters {
@@ -117,6 +121,18 @@ impl Api {
             _ => Some(request),
         }
     }
+}
+
+/// Whether an argument tells the server that another method is meant than the tool's, which is the one that was decided on.
+fn names_method(binding: &HttpBinding, arguments: &Map<String, Value>) -> bool {
+    let queried = binding.parameters.iter().any(|parameter| {
+        parameter.place == ParameterPlace::Query
+            && is_method_field(&parameter.name)
+            && arguments.contains_key(&parameter.argument)
+    });
+    let body = binding.body.and_then(|_| arguments.get(BODY_ARGUMENT));
+    let fields = body.and_then(Value::as_object);
+    queried || fields.is_some_and(|fields| fields.keys().any(|name| is_method_field(name)))
 }
 
 /// One value of the query, the elements of a list with commas between them: those alone are commas.
@@ -391,6 +407,11 @@ mod tests {
             json!({ "body": "a=b" }),
         ] {
             assert_eq!(sent(HttpBody::Form, bad), None);
+        }
+        for name in ["_method", "_Method", "[_method]", ".method"] {
+            let body = json!({ "body": { "name": "Rex", name: "DELETE" } });
+            assert_eq!(sent(HttpBody::Form, body.clone()), None, "{name}");
+            assert_eq!(sent(HttpBody::Json, body), None, "{name}");
         }
         let nested = json!({ "body": { "a": { "b": 1 } } });
         assert_eq!(

@@ -125,6 +125,9 @@ pub enum BindingError {
     /// The name of a body.
     #[error("content_type: a media type that ends in +json, of a body in JSON")]
     ContentType,
+    /// Another method.
+    #[error("parameters: one of the query is where servers look for another method")]
+    Method,
     /// Two parameters in one place, or two for one argument.
     #[error("parameters: an argument, or a name in one place, is there twice")]
     Twice,
@@ -197,6 +200,9 @@ impl HttpBinding {
             if parameter.place == ParameterPlace::Header && !is_free_header(&parameter.name) {
                 return Err(BindingError::Header);
             }
+            if parameter.place == ParameterPlace::Query && is_method_field(&parameter.name) {
+                return Err(BindingError::Method);
+            }
             let clashes = |other: &HttpParameter| {
                 other.argument == parameter.argument
                     || (other.place == parameter.place
@@ -250,6 +256,27 @@ pub fn is_free_header(name: &str) -> bool {
         && !RESERVED_PREFIXES
             .iter()
             .any(|prefix| lower.starts_with(prefix))
+}
+
+/// Where servers look for the method that is meant, in a form, in an object in JSON or in the query, and forget the one that was
+/// sent: Rails, Laravel, Spring and many more; Slim; Salesforce; ASP.NET MVC. As each is usually written.
+pub const METHOD_FIELDS: [&str; 4] = [
+    "_method",
+    "_METHOD",
+    "_HttpMethod",
+    "X-HTTP-Method-Override",
+];
+
+/// Whether a server may take a field of this name for one of [`METHOD_FIELDS`]. Some look at no case; PHP takes a dot for `_`, and
+/// leaves out what is behind U+0000; PHP and Rack leave out blanks and brackets around a name.
+#[must_use]
+pub fn is_method_field(name: &str) -> bool {
+    let name = name.split('\0').next().unwrap_or_default();
+    let around = |char: char| char.is_whitespace() || "[]".contains(char);
+    let name = name.trim_matches(around).replace('.', "_");
+    METHOD_FIELDS
+        .iter()
+        .any(|field| field.eq_ignore_ascii_case(&name))
 }
 
 #[cfg(test)]
@@ -310,6 +337,34 @@ mod tests {
             {"argument": "b", "name": "Q", "place": "query"},
         ]);
         assert_eq!(checked("/pets", twice), Err(BindingError::Twice));
+    }
+
+    #[test]
+    fn a_method_is_not_named_in_the_query() {
+        for name in [
+            "_method",
+            "_Method",
+            ".method",
+            " _method",
+            "[_method]",
+            "_method\0x",
+            "_httpmethod",
+            "x-http-method-override",
+        ] {
+            assert!(is_method_field(name), "{name:?}");
+            let query = json!([{"argument": "m", "name": name, "place": "query"}]);
+            assert_eq!(checked("/pets", query), Err(BindingError::Method));
+        }
+        for name in [
+            "method",
+            "payment_method",
+            "_method_id",
+            "_methods",
+            "x",
+            "",
+        ] {
+            assert!(!is_method_field(name), "{name:?}");
+        }
     }
 
     #[test]
