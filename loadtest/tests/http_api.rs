@@ -196,6 +196,13 @@ async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
         "GET /v1/pets?limit=7&tag=a%26b%3Dc&tag=%C3%BC"
     );
     assert_eq!(asked[0].headers["x-request-id"], "r 1");
+    let agent = asked[0].headers["user-agent"].to_str().unwrap();
+    assert!(agent.starts_with("proctor/"), "{agent}");
+    assert_eq!(asked[0].headers["accept-encoding"], "identity");
+    assert_eq!(
+        asked[0].headers["accept"],
+        "application/json, text/csv;q=0.9, */*;q=0.1"
+    );
     assert!(
         asked[0].headers.get("authorization").is_none(),
         "the agent's token goes no further"

@@ -4,6 +4,7 @@
 //! written into the tool's input schema, so that a value that would leave its place (a slash in a path, a line break in a
 //! header) is refused before anything is decided.
 
+mod accept;
 mod body;
 mod parameter;
 mod schema;
@@ -289,6 +290,7 @@ impl Document<'_> {
             parameters: arguments.bound,
             body,
             content_type: content_type.flatten(),
+            accept: self.accepted(operation),
         };
         binding
             .check()

@@ -115,7 +115,7 @@ fn needs_method(schema: &Value) -> bool {
 }
 
 /// A media type without its parameters.
-fn essence(name: &str) -> String {
+pub(super) fn essence(name: &str) -> String {
     let essence = name.split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
 }

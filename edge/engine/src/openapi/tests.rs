@@ -1,6 +1,6 @@
 use super::*;
 use crate::schema::Schema;
-use proctor_model::catalogue::{HttpBody, ListForm, METHOD_FIELDS, ParameterPlace};
+use proctor_model::catalogue::{ACCEPT_MAX, HttpBody, ListForm, METHOD_FIELDS, ParameterPlace};
 
 const ORDERS: &str = include_str!("orders.yaml");
 
@@ -350,4 +350,62 @@ fn what_only_answers_have_is_no_part_of_a_request() {
     let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["friend", "name"], "{pet}");
+}
+
+/// The kinds of answers that the tool of an operation with these responses asks for.
+fn accepted(responses: &Value) -> Vec<String> {
+    let operation = json!({ "operationId": "look", "responses": responses });
+    let document = json!({
+        "openapi": "3.1.0", "paths": { "/a": { "get": operation } },
+        "components": { "responses": { "Csv": answering(&["text/csv"]) } },
+    });
+    let read = read(&document.to_string()).unwrap();
+    let binding = tool(&read, "look").http.clone().unwrap();
+    assert_eq!(binding.check(), Ok(()));
+    binding.accept
+}
+
+fn answering(kinds: &[&str]) -> Value {
+    let kinds = kinds.iter().map(|kind| ((*kind).to_owned(), json!({})));
+    json!({ "content": kinds.collect::<Map<_, _>>() })
+}
+
+#[test]
+fn what_is_asked_for_is_what_good_answers_are_json_first() {
+    let plain = ["text/csv", "application/xml", "application/json"];
+    let html = || answering(&["text/html"]);
+    let good = accepted(&json!({ "200": answering(&plain), "404": html() }));
+    assert_eq!(good, ["application/json", "text/csv", "application/xml"]);
+    let own = ["application/x-yaml", "Application/vnd.pets+json; v=1"];
+    let all = accepted(&json!({ "2XX": answering(&own), "default": html() }));
+    assert_eq!(all, ["application/vnd.pets+json", "application/x-yaml"]);
+    let refers = json!({ "$ref": "#/components/responses/Csv" });
+    let gone = json!({ "$ref": "#/components/responses/Gone" });
+    let referred = accepted(&json!({ "200": refers, "201": gone }));
+    assert_eq!(referred, ["text/csv"]);
+    let ranges = accepted(&json!({ "200": answering(&["image/*", "application/*"]) }));
+    assert_eq!(ranges, ["application/json", "image/*"]);
+    let many: Vec<_> = (0..20).map(|number| format!("text/x-{number}")).collect();
+    let mut many: Vec<_> = many.iter().map(String::as_str).collect();
+    many.push("application/json");
+    let named = accepted(&json!({ "200": answering(&many) }));
+    assert_eq!(named.len(), ACCEPT_MAX);
+    assert_eq!(named[0], "application/json");
+}
+
+#[test]
+fn nothing_is_said_of_answers_where_json_is_all() {
+    let json_alone = json!({
+        "200": answering(&["application/json; charset=utf-8"]),
+        "201": answering(&["application/json"]),
+    });
+    for responses in [
+        json!({}),
+        json!({ "204": {} }),
+        json!({ "200": answering(&["*/*"]) }),
+        json!({ "200": answering(&["no kind", "text/csv\r\nX-Admin: 1"]) }),
+        json_alone,
+    ] {
+        assert_eq!(accepted(&responses), [""; 0], "{responses}");
+    }
 }

@@ -8,7 +8,7 @@ use proctor_model::catalogue::{
     BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
     is_method_field,
 };
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -93,6 +93,10 @@ impl Api {
                 }
             }
         }
+        // One that was bound by hand says what is wanted.
+        if !headers.iter().any(|(name, _)| *name == ACCEPT) {
+            headers.push((ACCEPT, wanted(&binding.accept)?));
+        }
         let mut request = self.client.request(method(binding.method), url);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -121,6 +125,19 @@ impl Api {
             _ => Some(request),
         }
     }
+}
+
+/// The kinds of answers that a tool wants, and after them any other: an API that would answer with none of them, an error above
+/// all, is to say what it has to say.
+fn wanted(kinds: &[String]) -> Option<HeaderValue> {
+    let (first, others) = match kinds.split_first() {
+        Some((first, others)) => (first.as_str(), others),
+        None => ("application/json", kinds),
+    };
+    let mut wanted = vec![first.to_owned()];
+    wanted.extend(others.iter().map(|kind| format!("{kind};q=0.9")));
+    wanted.push("*/*;q=0.1".to_owned());
+    HeaderValue::from_str(&wanted.join(", ")).ok()
 }
 
 /// Whether an argument tells the server that another method is meant than the tool's, which is the one that was decided on.
@@ -363,28 +380,66 @@ mod tests {
         assert_eq!(query(&[("tags", json!({ "a": 1 }))]), None);
     }
 
+    #[test]
+    fn a_tool_says_which_answers_it_wants() {
+        let accept = |kinds: &[&str]| {
+            let kinds: Vec<_> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            wanted(&kinds).unwrap()
+        };
+        assert_eq!(accept(&[]), "application/json, */*;q=0.1");
+        assert_eq!(
+            accept(&["application/json", "text/csv", "image/*"]),
+            "application/json, text/csv;q=0.9, image/*;q=0.9, */*;q=0.1"
+        );
+        assert_eq!(accept(&["text/csv"]), "text/csv, */*;q=0.1");
+    }
+
+    #[test]
+    fn what_is_wanted_is_said_once() {
+        let parameter = json!({ "argument": "kind", "name": "Accept", "place": "header" });
+        let binding = json!({
+            "method": "GET", "path": "/pets", "accept": ["text/csv"], "parameters": [parameter],
+        });
+        let binding: HttpBinding = serde_json::from_value(binding).unwrap();
+        let said = |arguments: Value| {
+            let request = api().build(&binding, arguments.as_object().unwrap());
+            let request = request.unwrap().build().unwrap();
+            let accept = request.headers().get_all(ACCEPT).iter();
+            let accept: Vec<_> = accept.map(|value| value.to_str().unwrap()).collect();
+            accept.join(" and ")
+        };
+        assert_eq!(said(json!({})), "text/csv, */*;q=0.1");
+        assert_eq!(said(json!({ "kind": "text/html" })), "text/html");
+    }
+
     /// What is sent, as it would be.
     fn sent(body: HttpBody, arguments: Value) -> Option<String> {
         sent_as(body, None, arguments)
     }
 
-    fn sent_as(body: HttpBody, name: Option<&str>, arguments: Value) -> Option<String> {
+    fn api() -> Api {
         let spec = Spec {
             auth: None,
             tls: None,
             reach: Reach::Public,
         };
         let plain = builder(Reach::Public).build().unwrap();
-        let client = Client::new(plain, spec, Arc::default());
+        Api::new(
+            Client::new(plain, spec, Arc::default()),
+            "https://api.example/v1",
+        )
+    }
+
+    fn sent_as(body: HttpBody, name: Option<&str>, arguments: Value) -> Option<String> {
         let binding = HttpBinding {
             method: HttpMethod::Post,
             path: "/pets".to_owned(),
             parameters: Vec::new(),
             body: Some(body),
             content_type: name.map(str::to_owned),
+            accept: Vec::new(),
         };
-        let api = Api::new(client, "https://api.example/v1");
-        let request = api.build(&binding, arguments.as_object().unwrap())?;
+        let request = api().build(&binding, arguments.as_object().unwrap())?;
         let request = request.build().unwrap();
         let body = request.body().and_then(reqwest::Body::as_bytes);
         let body = String::from_utf8(body.unwrap_or_default().to_vec()).unwrap();
