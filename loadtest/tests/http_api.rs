@@ -363,6 +363,20 @@ async fn a_document_is_uploaded_over_rest() {
     assert_eq!(tried["left_out"], json!([photos]));
     assert!(uploads.server().await.is_none());
 
+    // A tool that no edge could use is none.
+    let query = json!({ "name": "q", "in": "query", "schema": { "pattern": "(a" } });
+    let paths = json!({
+        "/a": { "get": { "operationId": "a" } },
+        "/b": { "get": { "operationId": "b", "parameters": [query] } },
+    });
+    let unusable = with("document", json!({ "openapi": "3.1.0", "paths": paths }));
+    let (_, _, partly) = uploads.put(admin, "?dry_run=true", &unusable).await;
+    let usable = partly["tool_server"]["tools"].as_array().unwrap();
+    assert_eq!(usable.len(), 1, "{partly}");
+    let left_out = partly["left_out"][0].as_str().unwrap();
+    let why = "GET /b: not a valid JSON Schema: at ";
+    assert!(left_out.starts_with(why), "{left_out}");
+
     // A document that is wrong changes nothing, and it is told what is wrong.
     let document = |text: &str| with("document", text.into());
     let twice = "openapi: 3.1.0\npaths: { /a: { get: { operationId: x } }, /b: { get: { operationId: x } } }\n";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::Schema;
+use crate::limits::SCHEMA_BYTES_MAX;
 use proctor_model::catalogue::{ACCEPT_MAX, HttpBody, ListForm, METHOD_FIELDS, ParameterPlace};
 
 const ORDERS: &str = include_str!("orders.yaml");
@@ -219,7 +219,6 @@ fn posts(operations: &[(&str, Value)]) -> ReadDocument {
             { "$ref": "#/components/schemas/Pet" },
             { "properties": { "since": { "readOnly": true } } },
             { "required": ["id", "name", "since"] },
-            { "$ref": "#/components/schemas/Known" },
         ],
     });
     let schemas = json!({
@@ -350,6 +349,43 @@ fn what_only_answers_have_is_no_part_of_a_request() {
     let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["friend", "name"], "{pet}");
+}
+
+#[test]
+fn what_no_edge_could_use_is_left_out_with_the_reason() {
+    let old = json!({ "properties": { "name": { "type": "string", "required": true } } });
+    let own = "#/paths/~1circle/post/requestBody/content/application~1json/schema";
+    let circle =
+        json!({ "allOf": [{ "$ref": own }, { "properties": { "x": { "readOnly": true } } }] });
+    let deep = (0..25).fold(
+        json!({ "type": "string" }),
+        |inner, _| json!({ "properties": { "x": inner } }),
+    );
+    let wide = json!({ "description": "x".repeat(SCHEMA_BYTES_MAX) });
+    let read = posts(&[
+        ("all", body_of("application/json", old)),
+        ("circle", body_of("application/json", circle)),
+        ("deep", body_of("application/json", deep)),
+        ("wide", body_of("application/json", wide)),
+        (
+            "wrong",
+            body_of("application/json", json!({ "type": "objekt" })),
+        ),
+    ]);
+    let body = &tool(&read, "all").definition.input_schema["properties"]["body"];
+    assert_eq!(body["properties"]["name"], json!({ "type": "string" }));
+    let mut left_out = read.left_out.clone();
+    left_out.sort_unstable();
+    let whys = [
+        "POST /circle: $ref: within the document only",
+        "POST /deep: the schema is larger or deeper",
+        "POST /wide: the schema is larger or deeper",
+        "POST /wrong: not a valid JSON Schema: at \"/properties/body",
+    ];
+    assert_eq!(left_out.len(), whys.len(), "{left_out:?}");
+    for (said, why) in left_out.iter().zip(whys) {
+        assert!(said.starts_with(why), "{said}");
+    }
 }
 
 /// The kinds of answers that the tool of an operation with these responses asks for.
