@@ -196,6 +196,13 @@ async fn an_openapi_document_becomes_tools_that_stay_within_their_bounds() {
         "GET /v1/pets?limit=7&tag=a%26b%3Dc&tag=%C3%BC"
     );
     assert_eq!(asked[0].headers["x-request-id"], "r 1");
+    let agent = asked[0].headers["user-agent"].to_str().unwrap();
+    assert!(agent.starts_with("proctor/"), "{agent}");
+    assert_eq!(asked[0].headers["accept-encoding"], "identity");
+    assert_eq!(
+        asked[0].headers["accept"],
+        "application/json, text/csv;q=0.9, */*;q=0.1"
+    );
     assert!(
         asked[0].headers.get("authorization").is_none(),
         "the agent's token goes no further"
@@ -355,6 +362,20 @@ async fn a_document_is_uploaded_over_rest() {
     let photos = "POST /photos: its body is neither JSON nor a form";
     assert_eq!(tried["left_out"], json!([photos]));
     assert!(uploads.server().await.is_none());
+
+    // A tool that no edge could use is none.
+    let query = json!({ "name": "q", "in": "query", "schema": { "pattern": "(a" } });
+    let paths = json!({
+        "/a": { "get": { "operationId": "a" } },
+        "/b": { "get": { "operationId": "b", "parameters": [query] } },
+    });
+    let unusable = with("document", json!({ "openapi": "3.1.0", "paths": paths }));
+    let (_, _, partly) = uploads.put(admin, "?dry_run=true", &unusable).await;
+    let usable = partly["tool_server"]["tools"].as_array().unwrap();
+    assert_eq!(usable.len(), 1, "{partly}");
+    let left_out = partly["left_out"][0].as_str().unwrap();
+    let why = "GET /b: not a valid JSON Schema: at ";
+    assert!(left_out.starts_with(why), "{left_out}");
 
     // A document that is wrong changes nothing, and it is told what is wrong.
     let document = |text: &str| with("document", text.into());

@@ -6,6 +6,8 @@
 mod param_header;
 
 pub use param_header::ParamHeaders;
+
+use crate::schema::{Schema, SchemaError};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{CatalogueEntry, ToolDefinition};
 use serde::Serialize;
@@ -38,6 +40,8 @@ pub enum Oddity {
     Depth,
     /// An `x-mcp-header` that is none (MCP 2026-07-28): such a tool is not to be used. The argument gets no header.
     InvalidHeader,
+    /// A schema that edges can't compile: no call or no answer could be held to it, and such a tool is not found.
+    UnusableSchema,
 }
 
 /// Where something stands out.
@@ -70,6 +74,35 @@ pub fn hold_back(entries: &mut [CatalogueEntry]) -> Vec<(ToolName, Finding)> {
             entry.definition_digest = None;
             entry.approved_by = None;
             held.push((entry.definition.name.clone(), first));
+        }
+    }
+    held
+}
+
+/// The schema of a definition that edges can't compile, as a JSON Pointer into it as MCP spells it, and why; none if they can.
+#[must_use]
+pub fn unusable(definition: &ToolDefinition) -> Option<(&'static str, SchemaError)> {
+    let output = definition.output_schema.as_ref();
+    let output = output.map(|schema| ("/outputSchema", schema));
+    let mut schemas = [("/inputSchema", &definition.input_schema)]
+        .into_iter()
+        .chain(output);
+    schemas.find_map(|(at, schema)| Some((at, Schema::compile(schema).err()?)))
+}
+
+/// Takes the approval back from each entry that no edge could use, so that somebody hears of it: which, and its schema. It takes
+/// time: definitions of servers that nobody has approved are not to be looked at so among other work.
+pub fn hold_back_unusable(entries: &mut [CatalogueEntry]) -> Vec<(ToolName, Finding)> {
+    let mut held = Vec::new();
+    for entry in entries {
+        if let Some((at, _)) = unusable(&entry.definition) {
+            entry.definition_digest = None;
+            entry.approved_by = None;
+            let finding = Finding {
+                at: at.to_owned(),
+                oddity: Oddity::UnusableSchema,
+            };
+            held.push((entry.definition.name.clone(), finding));
         }
     }
     held
@@ -197,8 +230,8 @@ static INSTRUCTION: LazyLock<regex::Regex> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
-    use super::{Oddity, findings};
-    use proctor_model::catalogue::ToolDefinition;
+    use super::{Oddity, findings, hold_back_unusable};
+    use proctor_model::catalogue::{CatalogueEntry, ToolDefinition};
     use serde_json::{Value, json};
 
     fn told(tool: &Value) -> Vec<(String, Oddity)> {
@@ -285,6 +318,46 @@ mod tests {
         assert_eq!(told("Region"), []);
         let at = "/inputSchema/properties/region/x-mcp-header".to_owned();
         assert_eq!(told("My Region"), [(at, Oddity::InvalidHeader)]);
+    }
+
+    #[test]
+    fn what_no_edge_can_use_is_held_back() {
+        let entry = |name: &str, input: Value, output: Option<Value>| {
+            let mut tool = json!({ "name": name, "inputSchema": input });
+            if let Some(output) = output {
+                tool["outputSchema"] = output;
+            }
+            let definition = ToolDefinition::from_mcp(&tool).unwrap();
+            CatalogueEntry {
+                definition_digest: Some(definition.digest()),
+                approved_by: Some("import".to_owned()),
+                ..CatalogueEntry::unlabelled(definition)
+            }
+        };
+        let good = || json!({ "type": "object" });
+        let bad = || json!({ "type": "objekt" });
+        let mut entries = [
+            entry("good", good(), Some(good())),
+            entry("input", bad(), None),
+            entry("output", good(), Some(bad())),
+        ];
+        let held = hold_back_unusable(&mut entries);
+        let told: Vec<_> = held
+            .iter()
+            .map(|(name, finding)| (name.as_str(), finding.at.as_str(), finding.oddity))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("input", "/inputSchema", Oddity::UnusableSchema),
+                ("output", "/outputSchema", Oddity::UnusableSchema),
+            ]
+        );
+        let approved = entries.iter().filter(|entry| entry.is_approved());
+        let approved: Vec<_> = approved
+            .map(|entry| entry.definition.name.as_str())
+            .collect();
+        assert_eq!(approved, ["good"]);
     }
 
     #[test]

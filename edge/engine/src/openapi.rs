@@ -5,6 +5,7 @@
 //! header) is refused before anything is decided. What an operation answers is written into the output schema, where that is
 //! wanted.
 
+mod accept;
 mod answer;
 mod body;
 mod parameter;
@@ -13,6 +14,7 @@ mod text;
 
 pub use text::TextError;
 
+use crate::schema::{Schema, SchemaError};
 use parameter::Arguments;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
@@ -170,7 +172,7 @@ struct Reading<'v> {
     names: BTreeSet<ToolName>,
     left_out: Vec<String>,
     operations: usize,
-    /// Of the definitions of the tools.
+    /// Of the definitions of the tools, and of those that were compiled and can't be used.
     bytes: usize,
 }
 
@@ -196,10 +198,13 @@ impl<'v> Reading<'v> {
             self.count()?;
             let named = format!("{} {path}", method.as_str());
             match document.tool(path, item, method, verb, operation) {
-                Ok(tool) => {
-                    self.take(&named, tool)?;
-                    self.sources.push((named, operation));
-                }
+                Ok(tool) => match self.unusable(&tool.0)? {
+                    Some(why) => self.leave_out([format!("{named}: {why}")])?,
+                    None => {
+                        self.take(&named, tool)?;
+                        self.sources.push((named, operation));
+                    }
+                },
                 Err(Unfit::TooMuch) => return Err(OpenApiError::TooMuchReferredTo),
                 Err(Unfit::LeaveOut(why)) => self.leave_out([format!("{named}: {why}")])?,
                 Err(Unfit::Wrong(why)) => {
@@ -221,12 +226,22 @@ impl<'v> Reading<'v> {
         }
     }
 
-    fn take(&mut self, named: &str, (tool, without): Tool) -> Result<(), OpenApiError> {
-        let schema = tool.definition.input_schema.to_string();
-        self.bytes = self.bytes.saturating_add(schema.len());
-        if self.bytes > SIGNED_BYTES_MAX {
-            return Err(OpenApiError::ToolsTooLarge);
+    /// Why no edge can hold a call to the schema of this tool, if none can: it would be there and never be found. What is compiled
+    /// for that takes room, whatever comes of it, as it takes time.
+    fn unusable(&mut self, tool: &CatalogueEntry) -> Result<Option<SchemaError>, OpenApiError> {
+        let schema = &tool.definition.input_schema;
+        let error = match Schema::compile(schema) {
+            Err(SchemaError::TooLarge) => return Ok(Some(SchemaError::TooLarge)),
+            compiled => compiled.err(),
+        };
+        self.bytes = self.bytes.saturating_add(schema.to_string().len());
+        match self.bytes > SIGNED_BYTES_MAX {
+            true => Err(OpenApiError::ToolsTooLarge),
+            false => Ok(error),
         }
+    }
+
+    fn take(&mut self, named: &str, (tool, without): Tool) -> Result<(), OpenApiError> {
         if self.tools.len() >= CATALOGUE_TOOLS_MAX {
             return Err(OpenApiError::TooManyTools);
         }
@@ -340,6 +355,7 @@ impl Document<'_> {
             parameters: arguments.bound,
             body,
             content_type: content_type.flatten(),
+            accept: self.accepted(operation),
         };
         binding
             .check()

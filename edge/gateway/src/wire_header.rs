@@ -73,7 +73,7 @@ fn scalar<'a>(path: &[String], arguments: &'a Map<String, Value>) -> Option<&'a 
 }
 
 /// A number as most write it: one without a fraction has no point.
-fn plain(number: &Number) -> String {
+pub(crate) fn plain(number: &Number) -> String {
     match number.as_f64() {
         // No `-0`.
         Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {

@@ -9,8 +9,9 @@ mod llm;
 pub use auth::{UpstreamAuth, UpstreamTls};
 pub use child::ChildLimits;
 pub use http::{
-    BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter, ListForm,
-    ParameterPlace, is_free_header, is_json_kind,
+    ACCEPT_MAX, BODY_ARGUMENT, BindingError, HttpBinding, HttpBody, HttpMethod, HttpParameter,
+    ListForm, METHOD_FIELDS, ParameterPlace, is_free_header, is_json_kind, is_media_range,
+    is_method_field,
 };
 pub use listed::Listed;
 pub use llm::{LLM_SERVER, LlmDialect, LlmModel, LlmProvider, llm_tool_name};

@@ -9,6 +9,7 @@
 
 mod support;
 
+use proctor_model::catalogue::ToolDefinition;
 use proctor_proto::v1;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -100,6 +101,36 @@ async fn a_stored_policy_that_no_longer_compiles_is_not_activated() {
         .get_policy_version(admin.request(request))
         .await;
     assert_eq!(first.unwrap().into_inner().state, "active");
+}
+
+/// An entry of a catalogue whose definition is approved as it is.
+fn approved(definition: &Value) -> Value {
+    let read: ToolDefinition = serde_json::from_value(definition.clone()).unwrap();
+    json!({ "definition": definition, "definition_digest": read.digest() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_no_edge_could_use_is_not_approved() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let admin = &control.admin;
+    let put_server = async |tool: Value| {
+        let upstream = json!({ "kind": "mcp-http", "url": "https://crm.example/mcp" });
+        let server = json!({ "id": "crm", "upstream": upstream, "tools": [tool] });
+        let request = admin.request(put("acme", "crm", &server, 0));
+        admin.client.clone().put_server(request).await
+    };
+    let (good, bad) = (json!({ "type": "object" }), json!({ "type": "objekt" }));
+    let input = json!({ "name": "work", "input_schema": bad });
+    let output = json!({ "name": "work", "input_schema": good, "output_schema": bad });
+    for (definition, at) in [(&input, "/inputSchema"), (&output, "/outputSchema")] {
+        let names = format!("tools[0].definition: {at}: not a valid JSON Schema");
+        refused(put_server(approved(definition)).await, &names);
+    }
+    // What is held back may be there, to be looked at.
+    put_server(json!({ "definition": input })).await.unwrap();
+    let definition = json!({ "name": "work", "input_schema": good, "output_schema": good });
+    put_server(approved(&definition)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

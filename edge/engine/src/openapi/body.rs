@@ -1,8 +1,8 @@
 //! The body of an operation, as an argument.
 
-use super::parameter::{Arguments, form_fence};
+use super::parameter::{Arguments, form_fence, json_fence};
 use super::{Document, Unfit};
-use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind};
+use proctor_model::catalogue::{BODY_ARGUMENT, HttpBody, is_json_kind, is_method_field};
 use serde_json::{Map, Value, json};
 
 /// A kind of body that is offered.
@@ -27,9 +27,11 @@ impl Document<'_> {
         let body = self.resolved(body)?;
         let required = body.get("required") == Some(&Value::Bool(true));
         let content = body.get("content").and_then(Value::as_object);
-        let kind = content
-            .and_then(offered)
-            .ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
+        let kind = match content.and_then(offered) {
+            None => self.admitted(content)?,
+            named => named,
+        };
+        let kind = kind.ok_or(Unfit::LeaveOut("its body is neither JSON nor a form"))?;
         let is_form = kind.body == HttpBody::Form;
         if is_form && !is_plain_form(kind.media) {
             return Err(Unfit::LeaveOut(
@@ -37,17 +39,45 @@ impl Document<'_> {
             ));
         }
         let mut schema = match kind.media.get("schema") {
+            Some(schema) if needs_method(self.resolved(schema)?) => {
+                return Err(Unfit::LeaveOut(
+                    "its body needs a method that no argument sets",
+                ));
+            }
             Some(schema) => self.schema(schema, 0)?,
             None => json!({}),
         };
-        if is_form {
-            form_fence(&mut schema);
+        match kind.body {
+            HttpBody::Form => form_fence(&mut schema),
+            HttpBody::Json => json_fence(&mut schema),
         }
         arguments.properties.insert(BODY_ARGUMENT.into(), schema);
         if required {
             arguments.required.push(BODY_ARGUMENT.into());
         }
         Ok(Some((kind.body, kind.content_type)))
+    }
+
+    /// JSON, where no kind that is written is named, but a range admits it; the narrower range says what it is
+    /// (OpenAPI 3.1, section 4.8.13.1). Where the body is a file's bytes, JSON is none.
+    fn admitted<'v>(
+        &self,
+        content: Option<&'v Map<String, Value>>,
+    ) -> Result<Option<Kind<'v>>, Unfit> {
+        let under = |range: &str| content?.iter().find(|(name, _)| essence(name) == range);
+        let Some((_, media)) = under("application/*").or_else(|| under("*/*")) else {
+            return Ok(None);
+        };
+        let format = match media.get("schema") {
+            Some(schema) => self.resolved(schema)?.get("format"),
+            None => None,
+        };
+        let is_file = format.is_some_and(|format| format == "binary");
+        Ok((!is_file).then_some(Kind {
+            media,
+            body: HttpBody::Json,
+            content_type: None,
+        }))
     }
 }
 
@@ -86,8 +116,15 @@ fn of_kind(
     kinds.find(|(name, _)| is_wanted(name))
 }
 
+/// Whether nothing fits without a field that stands for another method.
+fn needs_method(schema: &Value) -> bool {
+    let required = schema.get("required").and_then(Value::as_array);
+    let mut names = required.into_iter().flatten().filter_map(Value::as_str);
+    names.any(is_method_field)
+}
+
 /// A media type without its parameters.
-fn essence(name: &str) -> String {
+pub(super) fn essence(name: &str) -> String {
     let essence = name.split(';').next().unwrap_or_default();
     essence.trim().to_ascii_lowercase()
 }

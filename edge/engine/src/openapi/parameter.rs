@@ -2,7 +2,8 @@
 
 use super::{Document, Unfit};
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, HttpParameter, ListForm, ParameterPlace, is_free_header,
+    BODY_ARGUMENT, HttpParameter, ListForm, METHOD_FIELDS, ParameterPlace, is_free_header,
+    is_method_field,
 };
 use serde_json::{Map, Value, json};
 
@@ -78,6 +79,9 @@ impl Document<'_> {
         let name = text(parameter, "name");
         let place = match text(parameter, "in") {
             "path" => ParameterPlace::Path,
+            "query" if is_method_field(name) => {
+                return Err(Unfit::LeaveOut("a method that no argument sets"));
+            }
             "query" => ParameterPlace::Query,
             "header" if is_free_header(name) => ParameterPlace::Header,
             "header" => return Err(Unfit::LeaveOut("a header that no argument sets")),
@@ -180,9 +184,24 @@ pub(super) fn form_fence(schema: &mut Value) {
         { "type": "array", "items": { "type": ["string", "integer", "number", "boolean"] } },
     ] });
     enclose(
-        json!({ "type": "object", "additionalProperties": fields }),
+        json!({ "type": "object", "propertyNames": no_method(), "additionalProperties": fields }),
         schema,
     );
+}
+
+/// What a body in JSON may be: it is not said in it that another method is meant.
+pub(super) fn json_fence(schema: &mut Value) {
+    match schema {
+        Value::Object(members) if !members.contains_key("propertyNames") => {
+            members.insert("propertyNames".into(), no_method());
+        }
+        _ => enclose(json!({ "propertyNames": no_method() }), schema),
+    }
+}
+
+/// The usual writings alone, as a model is to read it; whatever the writing, the edge does not send it.
+fn no_method() -> Value {
+    json!({ "not": { "enum": METHOD_FIELDS } })
 }
 
 fn enclose(fence: Value, schema: &mut Value) {

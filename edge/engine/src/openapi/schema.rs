@@ -131,6 +131,8 @@ impl Document<'_> {
                 ("enum" | "const" | "default", value) => self.copied(value)?,
                 // Examples, and OpenAPI's own words, say nothing about what is valid.
                 ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
+                // As draft 3 said it of one property. It is nothing now.
+                ("required", Value::Bool(_)) => continue,
                 (_, value) => below(value)?,
             };
             out.insert(key.clone(), value);

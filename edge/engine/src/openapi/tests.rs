@@ -1,5 +1,6 @@
 use super::*;
-use proctor_model::catalogue::{HttpBody, ListForm, ParameterPlace};
+use crate::limits::SCHEMA_BYTES_MAX;
+use proctor_model::catalogue::{ACCEPT_MAX, HttpBody, ListForm, METHOD_FIELDS, ParameterPlace};
 
 const ORDERS: &str = include_str!("orders.yaml");
 
@@ -31,6 +32,7 @@ fn what_a_request_could_not_say_is_left_out_with_the_reason() {
         [
             "GET /orders, parameter X-HTTP-Method-Override: a header that no argument sets",
             "GET /orders, parameter X_Request_Id: a header that no argument sets",
+            "GET /orders, parameter _method: a method that no argument sets",
             "GET /orders, parameter filter: an object, or a list of more than values",
             "GET /orders, parameter ids: a style that is not offered",
             "GET /orders, parameter session: a cookie",
@@ -222,7 +224,6 @@ fn posts(operations: &[(&str, Value)]) -> ReadDocument {
             { "$ref": "#/components/schemas/Pet" },
             { "properties": { "since": { "readOnly": true } } },
             { "required": ["id", "name", "since"] },
-            { "$ref": "#/components/schemas/Known" },
         ],
     });
     let schemas = json!({
@@ -255,6 +256,19 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
             "ranges",
             json!({ "content": { "application/*+json": {}, "application/hal+json": {} } }),
         ),
+        ("anything", body_of("*/*", any())),
+        (
+            "application",
+            json!({ "content": { "*/*": {}, "Application/*": { "schema": { "minProperties": 1 } } } }),
+        ),
+        (
+            "form",
+            json!({ "content": { "*/*": {}, "application/x-www-form-urlencoded": {} } }),
+        ),
+        (
+            "file",
+            body_of("*/*", json!({ "type": "string", "format": "binary" })),
+        ),
     ]);
     let sent = |name: &str| {
         let binding = tool(&read, name).http.clone().unwrap();
@@ -265,13 +279,43 @@ fn a_body_is_written_as_its_kind_or_its_operation_left_out() {
     assert_eq!(sent("patch"), (Some(HttpBody::Json), merge_patch));
     let hal = Some("application/hal+json".to_owned());
     assert_eq!(sent("ranges"), (Some(HttpBody::Json), hal));
+    assert_eq!(sent("anything"), (Some(HttpBody::Json), None));
+    assert_eq!(sent("application"), (Some(HttpBody::Json), None));
+    let narrower = &tool(&read, "application").definition.input_schema["properties"]["body"];
+    assert_eq!(narrower["minProperties"], 1, "{narrower}");
+    assert_eq!(sent("form"), (Some(HttpBody::Form), None));
     let mut left_out = read.left_out.clone();
     left_out.sort_unstable();
     let why = "its body is neither JSON nor a form";
     assert_eq!(
         left_out,
-        ["nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
+        ["file", "nothing", "range", "raw", "upload"].map(|name| format!("POST /{name}: {why}"))
     );
+}
+
+#[test]
+fn no_body_says_that_another_method_is_meant() {
+    let form = "application/x-www-form-urlencoded";
+    let any = || json!({ "type": "object" });
+    let named = json!({ "propertyNames": { "maxLength": 10 } });
+    let needs =
+        json!({ "required": ["_method"], "properties": { "_method": { "const": "DELETE" } } });
+    let read = posts(&[
+        ("all", body_of("application/json", any())),
+        ("named", body_of("application/json", named)),
+        ("form", body_of(form, any())),
+        ("needs", body_of(form, needs)),
+    ]);
+    for name in ["all", "named", "form"] {
+        let schema = Schema::compile(&tool(&read, name).definition.input_schema).unwrap();
+        let fits = |field: &str| schema.fits(&json!({ "body": { "a": 1, field: "DELETE" } }));
+        assert!(fits("method"), "{name}");
+        for field in METHOD_FIELDS {
+            assert!(!fits(field), "{name}: {field}");
+        }
+    }
+    let needs = "POST /needs: its body needs a method that no argument sets";
+    assert_eq!(read.left_out, [needs]);
 }
 
 #[test]
@@ -310,4 +354,99 @@ fn what_only_answers_have_is_no_part_of_a_request() {
     let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["friend", "name"], "{pet}");
+}
+
+#[test]
+fn what_no_edge_could_use_is_left_out_with_the_reason() {
+    let old = json!({ "properties": { "name": { "type": "string", "required": true } } });
+    let own = "#/paths/~1circle/post/requestBody/content/application~1json/schema";
+    let circle =
+        json!({ "allOf": [{ "$ref": own }, { "properties": { "x": { "readOnly": true } } }] });
+    let deep = (0..25).fold(
+        json!({ "type": "string" }),
+        |inner, _| json!({ "properties": { "x": inner } }),
+    );
+    let wide = json!({ "description": "x".repeat(SCHEMA_BYTES_MAX) });
+    let read = posts(&[
+        ("all", body_of("application/json", old)),
+        ("circle", body_of("application/json", circle)),
+        ("deep", body_of("application/json", deep)),
+        ("wide", body_of("application/json", wide)),
+        (
+            "wrong",
+            body_of("application/json", json!({ "type": "objekt" })),
+        ),
+    ]);
+    let body = &tool(&read, "all").definition.input_schema["properties"]["body"];
+    assert_eq!(body["properties"]["name"], json!({ "type": "string" }));
+    let mut left_out = read.left_out.clone();
+    left_out.sort_unstable();
+    let whys = [
+        "POST /circle: $ref: within the document only",
+        "POST /deep: the schema is larger or deeper",
+        "POST /wide: the schema is larger or deeper",
+        "POST /wrong: not a valid JSON Schema: at \"/properties/body",
+    ];
+    assert_eq!(left_out.len(), whys.len(), "{left_out:?}");
+    for (said, why) in left_out.iter().zip(whys) {
+        assert!(said.starts_with(why), "{said}");
+    }
+}
+
+/// The kinds of answers that the tool of an operation with these responses asks for.
+fn accepted(responses: &Value) -> Vec<String> {
+    let operation = json!({ "operationId": "look", "responses": responses });
+    let document = json!({
+        "openapi": "3.1.0", "paths": { "/a": { "get": operation } },
+        "components": { "responses": { "Csv": answering(&["text/csv"]) } },
+    });
+    let read = read(&document.to_string()).unwrap();
+    let binding = tool(&read, "look").http.clone().unwrap();
+    assert_eq!(binding.check(), Ok(()));
+    binding.accept
+}
+
+fn answering(kinds: &[&str]) -> Value {
+    let kinds = kinds.iter().map(|kind| ((*kind).to_owned(), json!({})));
+    json!({ "content": kinds.collect::<Map<_, _>>() })
+}
+
+#[test]
+fn what_is_asked_for_is_what_good_answers_are_json_first() {
+    let plain = ["text/csv", "application/xml", "application/json"];
+    let html = || answering(&["text/html"]);
+    let good = accepted(&json!({ "200": answering(&plain), "404": html() }));
+    assert_eq!(good, ["application/json", "text/csv", "application/xml"]);
+    let own = ["application/x-yaml", "Application/vnd.pets+json; v=1"];
+    let all = accepted(&json!({ "2XX": answering(&own), "default": html() }));
+    assert_eq!(all, ["application/vnd.pets+json", "application/x-yaml"]);
+    let refers = json!({ "$ref": "#/components/responses/Csv" });
+    let gone = json!({ "$ref": "#/components/responses/Gone" });
+    let referred = accepted(&json!({ "200": refers, "201": gone }));
+    assert_eq!(referred, ["text/csv"]);
+    let ranges = accepted(&json!({ "200": answering(&["image/*", "application/*"]) }));
+    assert_eq!(ranges, ["application/json", "image/*"]);
+    let many: Vec<_> = (0..20).map(|number| format!("text/x-{number}")).collect();
+    let mut many: Vec<_> = many.iter().map(String::as_str).collect();
+    many.push("application/json");
+    let named = accepted(&json!({ "200": answering(&many) }));
+    assert_eq!(named.len(), ACCEPT_MAX);
+    assert_eq!(named[0], "application/json");
+}
+
+#[test]
+fn nothing_is_said_of_answers_where_json_is_all() {
+    let json_alone = json!({
+        "200": answering(&["application/json; charset=utf-8"]),
+        "201": answering(&["application/json"]),
+    });
+    for responses in [
+        json!({}),
+        json!({ "204": {} }),
+        json!({ "200": answering(&["*/*"]) }),
+        json!({ "200": answering(&["no kind", "text/csv\r\nX-Admin: 1"]) }),
+        json_alone,
+    ] {
+        assert_eq!(accepted(&responses), [""; 0], "{responses}");
+    }
 }

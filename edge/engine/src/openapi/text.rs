@@ -103,6 +103,14 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         Ok(value.into())
     }
 
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        self.visit_f64(near(&value)?)
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        self.visit_f64(near(&value)?)
+    }
+
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         self.0.take(0)?;
         Number::from_f64(value)
@@ -140,6 +148,11 @@ impl<'de> Visitor<'de> for Bounded<'_> {
     }
 }
 
+/// An integer of more than 64 bits, as near as a number in JSON comes to it here.
+fn near<E: Error>(integer: &impl ToString) -> Result<f64, E> {
+    integer.to_string().parse().map_err(E::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +169,12 @@ mod tests {
         assert_eq!(parse("{a: 1}").unwrap(), json!({ "a": 1 }));
         let alias = parse("a: &one { b: 1 }\nc: *one\n").unwrap();
         assert_eq!(alias["c"], json!({ "b": 1 }));
+        // Neither has integers of more than 64 bits.
+        for wide in ["20000000000000000000", "-9223372036854775809"] {
+            let value = parse(&format!("a: {wide}\n")).unwrap();
+            assert_eq!(value["a"].as_f64(), wide.parse().ok(), "{wide}");
+            assert_eq!(parse(&format!("{{\"a\": {wide}}}")).unwrap(), value);
+        }
         for bad in [
             "a: 1\na: 2\n",
             "{",

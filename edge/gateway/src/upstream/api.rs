@@ -5,8 +5,8 @@ use super::rpc::Failure;
 use super::{Answer, Reply};
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
-    BODY_ARGUMENT, CatalogueEntry, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace,
-    ToolServer,
+    BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
+    is_method_field,
 };
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -22,34 +22,12 @@ pub(super) struct Api {
     base: Option<Url>,
 }
 
-/// What a tool that declares its answers wants: there is no structured content but from JSON.
-const RATHER_JSON: &str = "application/json, application/*;q=0.9, */*;q=0.1";
-
-/// The request of a tool, and what it says of the answer.
-pub(super) struct Bound {
-    binding: HttpBinding,
-    answer: Kind,
-}
-
-/// What a tool says that comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Any,
-    /// Structured content.
-    Declared,
-}
-
 /// The bindings of a catalogue.
-pub(super) fn bindings(spec: &ToolServer) -> HashMap<ToolName, Bound> {
-    let bound = |entry: &CatalogueEntry| {
-        let answer = match entry.definition.output_schema {
-            None => Kind::Any,
-            Some(_) => Kind::Declared,
-        };
-        let binding = entry.http.clone()?;
-        Some((entry.definition.name.clone(), Bound { binding, answer }))
-    };
-    spec.tools.iter().filter_map(bound).collect()
+pub(super) fn bindings(spec: &ToolServer) -> HashMap<ToolName, HttpBinding> {
+    let entries = spec.tools.iter();
+    entries
+        .filter_map(|entry| Some((entry.definition.name.clone(), entry.http.clone()?)))
+        .collect()
 }
 
 impl Api {
@@ -61,12 +39,12 @@ impl Api {
     /// Makes the request of a tool and turns its answer into a tool's result; its status comes with it.
     pub(super) async fn request(
         &self,
-        bound: &Bound,
+        binding: &HttpBinding,
         arguments: &Map<String, Value>,
         bytes_max: u64,
         limit: Duration,
     ) -> Result<(Answer, StatusCode), Failure> {
-        let request = self.ask(bound, arguments).ok_or(Failure::Unsendable)?;
+        let request = self.build(binding, arguments).ok_or(Failure::Unsendable)?;
         let exchange = async {
             let response = self.client.send(request).await?;
             let status = response.status();
@@ -81,20 +59,15 @@ impl Api {
             .map_err(|_| Failure::Timeout)?
     }
 
-    fn ask(&self, bound: &Bound, arguments: &Map<String, Value>) -> Option<RequestBuilder> {
-        let request = self.build(&bound.binding, arguments)?;
-        match bound.answer {
-            Kind::Any => Some(request),
-            Kind::Declared => Some(request.header(ACCEPT, RATHER_JSON)),
-        }
-    }
-
     /// None if an argument can't stand where it belongs. The input schema says so before; this is the second fence.
     fn build(
         &self,
         binding: &HttpBinding,
         arguments: &Map<String, Value>,
     ) -> Option<RequestBuilder> {
+        if names_method(binding, arguments) {
+            return None;
+        }
         let mut url = address(self.base.as_ref()?, binding, arguments)?;
         let mut headers = Vec::new();
         for parameter in &binding.parameters {
@@ -119,6 +92,10 @@ impl Api {
                     headers.push((name, HeaderValue::from_str(&texts(value)?.join(",")).ok()?));
                 }
             }
+        }
+        // One that was bound by hand says what is wanted.
+        if !headers.iter().any(|(name, _)| *name == ACCEPT) {
+            headers.push((ACCEPT, wanted(&binding.accept)?));
         }
         let mut request = self.client.request(method(binding.method), url);
         for (name, value) in headers {
@@ -148,6 +125,31 @@ impl Api {
             _ => Some(request),
         }
     }
+}
+
+/// The kinds of answers that a tool wants, and after them any other: an API that would answer with none of them, an error above
+/// all, is to say what it has to say.
+fn wanted(kinds: &[String]) -> Option<HeaderValue> {
+    let (first, others) = match kinds.split_first() {
+        Some((first, others)) => (first.as_str(), others),
+        None => ("application/json", kinds),
+    };
+    let mut wanted = vec![first.to_owned()];
+    wanted.extend(others.iter().map(|kind| format!("{kind};q=0.9")));
+    wanted.push("*/*;q=0.1".to_owned());
+    HeaderValue::from_str(&wanted.join(", ")).ok()
+}
+
+/// Whether an argument tells the server that another method is meant than the tool's, which is the one that was decided on.
+fn names_method(binding: &HttpBinding, arguments: &Map<String, Value>) -> bool {
+    let queried = binding.parameters.iter().any(|parameter| {
+        parameter.place == ParameterPlace::Query
+            && is_method_field(&parameter.name)
+            && arguments.contains_key(&parameter.argument)
+    });
+    let body = binding.body.and_then(|_| arguments.get(BODY_ARGUMENT));
+    let fields = body.and_then(Value::as_object);
+    queried || fields.is_some_and(|fields| fields.keys().any(|name| is_method_field(name)))
 }
 
 /// One value of the query, the elements of a list with commas between them: those alone are commas.
@@ -222,7 +224,8 @@ fn filled(segment: &str, binding: &HttpBinding, arguments: &Map<String, Value>) 
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        // A model may well write an id as 5.0.
+        Value::Number(number) => Some(crate::wire_header::plain(number)),
         Value::Bool(bool) => Some(bool.to_string()),
         _ => None,
     }
@@ -323,6 +326,10 @@ mod tests {
             at("/pets/{id}", json!(7)).unwrap(),
             "https://api.example/v1/pets/7"
         );
+        for (number, written) in [(json!(5.0), "5"), (json!(-0.0), "0"), (json!(5.5), "5.5")] {
+            let written = format!("https://api.example/v1/pets/{written}");
+            assert_eq!(at("/pets/{id}", number).unwrap(), written);
+        }
         assert_eq!(
             at("/pets/a-{id}.json", json!("x y;z")).unwrap(),
             "https://api.example/v1/pets/a-x%20y;z.json"
@@ -363,10 +370,46 @@ mod tests {
             query(&[("tags", tags), ("x y", json!(7))]).unwrap(),
             "tags=a+b,c%26d%3De,%C3%BC&x+y=7"
         );
+        assert_eq!(
+            query(&[("limit", json!([5.0, 1.5]))]).unwrap(),
+            "limit=5,1.5"
+        );
         assert_eq!(query(&[("tag", json!("a,b"))]).unwrap(), "tag=a%2Cb");
         assert_eq!(query(&[("tags", json!([]))]).unwrap(), "");
         assert_eq!(query(&[("tags", json!(["a,b"]))]), None);
         assert_eq!(query(&[("tags", json!({ "a": 1 }))]), None);
+    }
+
+    #[test]
+    fn a_tool_says_which_answers_it_wants() {
+        let accept = |kinds: &[&str]| {
+            let kinds: Vec<_> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            wanted(&kinds).unwrap()
+        };
+        assert_eq!(accept(&[]), "application/json, */*;q=0.1");
+        assert_eq!(
+            accept(&["application/json", "text/csv", "image/*"]),
+            "application/json, text/csv;q=0.9, image/*;q=0.9, */*;q=0.1"
+        );
+        assert_eq!(accept(&["text/csv"]), "text/csv, */*;q=0.1");
+    }
+
+    #[test]
+    fn what_is_wanted_is_said_once() {
+        let parameter = json!({ "argument": "kind", "name": "Accept", "place": "header" });
+        let binding = json!({
+            "method": "GET", "path": "/pets", "accept": ["text/csv"], "parameters": [parameter],
+        });
+        let binding: HttpBinding = serde_json::from_value(binding).unwrap();
+        let said = |arguments: Value| {
+            let request = api().build(&binding, arguments.as_object().unwrap());
+            let request = request.unwrap().build().unwrap();
+            let accept = request.headers().get_all(ACCEPT).iter();
+            let accept: Vec<_> = accept.map(|value| value.to_str().unwrap()).collect();
+            accept.join(" and ")
+        };
+        assert_eq!(said(json!({})), "text/csv, */*;q=0.1");
+        assert_eq!(said(json!({ "kind": "text/html" })), "text/html");
     }
 
     /// What is sent, as it would be.
@@ -394,6 +437,7 @@ mod tests {
             parameters: Vec::new(),
             body: Some(body),
             content_type: name.map(str::to_owned),
+            accept: Vec::new(),
         };
         let request = api().build(&binding, arguments.as_object().unwrap())?;
         let request = request.build().unwrap();
@@ -403,30 +447,6 @@ mod tests {
             "{} {body}",
             request.headers()[CONTENT_TYPE].to_str().unwrap()
         ))
-    }
-
-    #[test]
-    fn json_is_asked_for_where_a_tool_declares_what_it_answers() {
-        let tool = |name: &str, output_schema: Value| {
-            let definition = json!({
-                "name": name, "input_schema": {}, "output_schema": output_schema,
-            });
-            let http = json!({ "method": "GET", "path": "/pets" });
-            json!({ "definition": definition, "http": http })
-        };
-        let server = json!({
-            "id": "pets", "upstream": { "kind": "http", "url": "https://api.example/v1" },
-            "tools": [tool("any", Value::Null), tool("declared", json!({ "type": "object" }))],
-        });
-        let bound = bindings(&serde_json::from_value(server).unwrap());
-        let api = api();
-        let accepted = |name: &str| {
-            let bound = &bound[&name.parse::<ToolName>().unwrap()];
-            let request = api.ask(bound, &Map::new()).unwrap().build().unwrap();
-            request.headers().get(ACCEPT).cloned()
-        };
-        assert_eq!(accepted("any"), None);
-        assert_eq!(accepted("declared").unwrap(), RATHER_JSON);
     }
 
     #[test]
@@ -442,6 +462,11 @@ mod tests {
             json!({ "body": "a=b" }),
         ] {
             assert_eq!(sent(HttpBody::Form, bad), None);
+        }
+        for name in ["_method", "_Method", "[_method]", ".method"] {
+            let body = json!({ "body": { "name": "Rex", name: "DELETE" } });
+            assert_eq!(sent(HttpBody::Form, body.clone()), None, "{name}");
+            assert_eq!(sent(HttpBody::Json, body), None, "{name}");
         }
         let nested = json!({ "body": { "a": { "b": 1 } } });
         assert_eq!(

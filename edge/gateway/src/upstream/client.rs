@@ -6,7 +6,7 @@ use super::vault::Vault;
 use arc_swap::ArcSwapOption;
 use proctor_model::SecretName;
 use proctor_model::catalogue::{UpstreamAuth, UpstreamTls};
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Identity, Method, Request, RequestBuilder, Response, StatusCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 use zeroize::Zeroizing;
 
+/// Who asks. Some APIs answer nobody who does not say.
+const AGENT: &str = concat!("proctor/", env!("CARGO_PKG_VERSION"));
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
@@ -84,7 +86,11 @@ struct AccessToken {
 /// A client as every upstream's begins: no redirect, which would lead a permitted call elsewhere; no proxy of the
 /// environment, which would see it.
 pub(super) fn builder(reach: Reach) -> reqwest::ClientBuilder {
+    // Without it any coding may come (RFC 9110, section 12.5.3), and none is undone here.
+    let as_it_is = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     reqwest::Client::builder()
+        .user_agent(AGENT)
+        .default_headers(HeaderMap::from_iter([as_it_is]))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
         .redirect(reqwest::redirect::Policy::none())
@@ -409,6 +415,17 @@ pub(super) fn failure(error: &reqwest::Error) -> Failure {
 mod tests {
     use super::*;
 
+    /// A client without a credential. Its vault is empty: who asks for a secret fails.
+    fn client(tls: Option<UpstreamTls>) -> Client {
+        let spec = Spec {
+            auth: None,
+            tls,
+            reach: Reach::Neighbours,
+        };
+        let plain = builder(Reach::Neighbours).build().unwrap();
+        Client::new(plain, spec, Arc::new(Vault::default()))
+    }
+
     #[test]
     fn no_token_is_believed_to_live_for_ever() {
         let granted = |expires_in: &str| {
@@ -431,14 +448,7 @@ mod tests {
             ca: None,
             client_certificate: Some("client".parse().unwrap()),
         };
-        let spec = Spec {
-            auth: None,
-            tls: Some(tls),
-            reach: Reach::Neighbours,
-        };
-        let plain = builder(Reach::Neighbours).build().unwrap();
-        // There is none: who asks for it fails.
-        let client = Client::new(plain, spec, Arc::new(Vault::default()));
+        let client = client(Some(tls));
         let upstream: Url = "https://crm.example/mcp".parse().unwrap();
         for (endpoint, gets) in [
             ("https://crm.example/token", true),
@@ -451,18 +461,24 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_upstream_hears_who_asks_and_that_nothing_is_decoded() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let echo = axum::Router::new().fallback(async |headers: HeaderMap| headers);
+        tokio::spawn(async move { axum::serve(listener, echo).await });
+        let client = client(None);
+        let answer = client.send(client.get(&url)).await.unwrap();
+        assert_eq!(answer.headers()["user-agent"], AGENT);
+        assert_eq!(answer.headers()["accept-encoding"], "identity");
+    }
+
     /// An upstream that takes connections and never answers.
     #[tokio::test]
     async fn what_nobody_waits_for_is_bounded() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let spec = Spec {
-            auth: None,
-            tls: None,
-            reach: Reach::Neighbours,
-        };
-        let plain = builder(Reach::Neighbours).build().unwrap();
-        let client = Client::new(plain, spec, Arc::new(Vault::default()));
+        let client = client(None);
         for _ in 0..10 * PARTINGS_MAX {
             client.part(client.delete(&url));
         }

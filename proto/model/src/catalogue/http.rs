@@ -104,7 +104,16 @@ pub struct HttpBinding {
     /// What a body in JSON is called, where that is not `application/json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// What its answers may be, the most wanted first: media types, or ranges of them. Absent: JSON. Whatever else there is is taken
+    /// as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
 }
+
+/// Most kinds of answers that are named, so that the header with them is short.
+pub const ACCEPT_MAX: usize = 8;
+/// Longest name of such a kind, in bytes: each tool has its own, and all of them are part of a tenant's configuration.
+const MEDIA_RANGE_BYTES_MAX: usize = 128;
 
 /// A binding that can't make a sound request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -125,6 +134,12 @@ pub enum BindingError {
     /// The name of a body.
     #[error("content_type: a media type that ends in +json, of a body in JSON")]
     ContentType,
+    /// The kinds of its answers.
+    #[error("accept: at most {ACCEPT_MAX} media types, without parameters")]
+    Accept,
+    /// Another method.
+    #[error("parameters: one of the query is where servers look for another method")]
+    Method,
     /// Two parameters in one place, or two for one argument.
     #[error("parameters: an argument, or a name in one place, is there twice")]
     Twice,
@@ -184,6 +199,9 @@ impl HttpBinding {
         if content_type.is_some_and(|kind| !json || !is_json_kind(kind)) {
             return Err(BindingError::ContentType);
         }
+        if self.accept.len() > ACCEPT_MAX || !self.accept.iter().all(|kind| is_media_range(kind)) {
+            return Err(BindingError::Accept);
+        }
         let placeholders: Vec<_> = self.placeholders().collect();
         let in_path = |parameter: &&HttpParameter| parameter.place == ParameterPlace::Path;
         let of_path: Vec<_> = self.parameters.iter().filter(in_path).collect();
@@ -196,6 +214,9 @@ impl HttpBinding {
         for (index, parameter) in self.parameters.iter().enumerate() {
             if parameter.place == ParameterPlace::Header && !is_free_header(&parameter.name) {
                 return Err(BindingError::Header);
+            }
+            if parameter.place == ParameterPlace::Query && is_method_field(&parameter.name) {
+                return Err(BindingError::Method);
             }
             let clashes = |other: &HttpParameter| {
                 other.argument == parameter.argument
@@ -237,6 +258,17 @@ pub fn is_json_kind(kind: &str) -> bool {
     kind.bytes().all(plain) && kind.matches('/').count() == 1 && kind.ends_with("+json")
 }
 
+/// Whether this is a media type or a range of them, without parameters (RFC 6838, section 4.2).
+#[must_use]
+pub fn is_media_range(kind: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+*".contains(&byte);
+    let named = |name: &str| !name.is_empty() && name.bytes().all(plain);
+    kind.len() <= MEDIA_RANGE_BYTES_MAX
+        && kind
+            .split_once('/')
+            .is_some_and(|(top, sub)| named(top) && named(sub))
+}
+
 /// Whether an argument may set this header. Not one with an underscore: many servers take it for the header with a `-` in
 /// its place, which may be reserved.
 #[must_use]
@@ -250,6 +282,27 @@ pub fn is_free_header(name: &str) -> bool {
         && !RESERVED_PREFIXES
             .iter()
             .any(|prefix| lower.starts_with(prefix))
+}
+
+/// Where servers look for the method that is meant, in a form, in an object in JSON or in the query, and forget the one that was
+/// sent: Rails, Laravel, Spring and many more; Slim; Salesforce; ASP.NET MVC. As each is usually written.
+pub const METHOD_FIELDS: [&str; 4] = [
+    "_method",
+    "_METHOD",
+    "_HttpMethod",
+    "X-HTTP-Method-Override",
+];
+
+/// Whether a server may take a field of this name for one of [`METHOD_FIELDS`]. Some look at no case; PHP takes a dot for `_`, and
+/// leaves out what is behind U+0000; PHP and Rack leave out blanks and brackets around a name.
+#[must_use]
+pub fn is_method_field(name: &str) -> bool {
+    let name = name.split('\0').next().unwrap_or_default();
+    let around = |char: char| char.is_whitespace() || "[]".contains(char);
+    let name = name.trim_matches(around).replace('.', "_");
+    METHOD_FIELDS
+        .iter()
+        .any(|field| field.eq_ignore_ascii_case(&name))
 }
 
 #[cfg(test)]
@@ -310,6 +363,63 @@ mod tests {
             {"argument": "b", "name": "Q", "place": "query"},
         ]);
         assert_eq!(checked("/pets", twice), Err(BindingError::Twice));
+    }
+
+    #[test]
+    fn kinds_of_answers_are_media_types() {
+        let checked = |accept: &[&str]| {
+            let binding = json!({ "method": "GET", "path": "/", "accept": accept });
+            serde_json::from_value::<HttpBinding>(binding)
+                .unwrap()
+                .check()
+        };
+        assert_eq!(checked(&["application/vnd.pets+json", "text/*"]), Ok(()));
+        assert_eq!(checked(&["text/csv"; ACCEPT_MAX]), Ok(()));
+        assert_eq!(
+            checked(&["text/csv"; ACCEPT_MAX + 1]),
+            Err(BindingError::Accept)
+        );
+        let long = format!("text/{}", "x".repeat(MEDIA_RANGE_BYTES_MAX));
+        for bad in [
+            "json",
+            "/json",
+            "text/",
+            "text/csv;q=1",
+            "text/csv, */*",
+            "a/b/c",
+            "text/csv\r\nX-Admin: 1",
+            long.as_str(),
+        ] {
+            assert_eq!(checked(&[bad]), Err(BindingError::Accept), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_is_not_named_in_the_query() {
+        for name in [
+            "_method",
+            "_Method",
+            ".method",
+            " _method",
+            "[_method]",
+            "_method\0x",
+            "_httpmethod",
+            "x-http-method-override",
+        ] {
+            assert!(is_method_field(name), "{name:?}");
+            let query = json!([{"argument": "m", "name": name, "place": "query"}]);
+            assert_eq!(checked("/pets", query), Err(BindingError::Method));
+        }
+        for name in [
+            "method",
+            "payment_method",
+            "_method_id",
+            "_methods",
+            "x",
+            "",
+        ] {
+            assert!(!is_method_field(name), "{name:?}");
+        }
     }
 
     #[test]

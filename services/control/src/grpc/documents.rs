@@ -6,6 +6,7 @@ use crate::error::ControlError;
 use crate::store::objects::{self, Kind};
 use crate::store::page;
 use crate::store::tenants::check_fits;
+use proctor_engine::definition::unusable;
 use proctor_engine::json::Limits;
 use proctor_model::catalogue::{CatalogueEntry, ToolServer, Upstream, UpstreamAuth, UpstreamTls};
 use proctor_model::config::Agent;
@@ -322,7 +323,28 @@ pub(super) async fn check_server(
             return Err(Status::invalid_argument(message).into());
         }
     }
+    check_schemas(server).await?;
     Ok(())
+}
+
+/// Whether edges can hold calls and answers to the schemas of what is approved. They would not list the rest, and nobody who
+/// asked for it would hear why.
+async fn check_schemas(server: &ToolServer) -> Result<(), Status> {
+    let entries = server.tools.iter().enumerate();
+    let approved = entries.filter(|(_, entry)| entry.is_approved());
+    let approved: Vec<_> = approved
+        .map(|(index, entry)| (index, entry.definition.clone()))
+        .collect();
+    compiling(move || {
+        let mut wrong = approved
+            .iter()
+            .filter_map(|(index, definition)| Some((index, unusable(definition)?)));
+        match wrong.next() {
+            None => Ok(()),
+            Some((index, (at, why))) => Err(format!("tools[{index}].definition: {at}: {why}")),
+        }
+    })
+    .await
 }
 
 pub(super) async fn get(

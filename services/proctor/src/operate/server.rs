@@ -4,7 +4,7 @@ use super::api::{Api, print_json};
 use super::settings::ApiArgs;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use proctor_engine::definition::{Finding, hold_back};
+use proctor_engine::definition::{Finding, hold_back, hold_back_unusable};
 use proctor_model::catalogue::{
     CatalogueEntry, ChildLimits, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls,
     Verb,
@@ -183,11 +183,12 @@ async fn mcp(
     mut tools: Vec<CatalogueEntry>,
 ) -> anyhow::Result<()> {
     let count = tools.len();
+    // Whoever accepts what stands out, control takes nothing as approved that no edge could use.
+    let mut held = hold_back_unusable(&mut tools);
     // What stands out is not approved in passing: `proctor server drift` shows it.
-    let held = match args.accept_findings {
-        true => Vec::new(),
-        false => hold_back(&mut tools),
-    };
+    if !args.accept_findings {
+        held.extend(hold_back(&mut tools));
+    }
     let mut server = ToolServer::new(args.id.parse()?, upstream);
     server.tools = tools;
     let path = format!("tool-servers/{}", args.id);
