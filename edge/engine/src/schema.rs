@@ -1,7 +1,12 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
+mod holds;
+mod pattern;
+
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX};
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
+use pattern::Beyond;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -24,11 +29,24 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// Compiles a schema; without `$schema` it is read as 2020-12.
+    /// Compiles the schema of a definition; without `$schema` it is read as 2020-12. A `pattern` that no linear time is enough for
+    /// (look-around inside of it, a reference back) is left to its server, which wrote it: all else still holds.
     ///
     /// # Errors
     /// See [`SchemaError`].
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        Self::build(schema, Beyond::Dropped)
+    }
+
+    /// Compiles a schema that bounds what an agent may do: every `pattern` of it holds, or it is not taken.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn compile_whole(schema: &Value) -> Result<Self, SchemaError> {
+        Self::build(schema, Beyond::Kept)
+    }
+
+    fn build(schema: &Value, beyond: Beyond) -> Result<Self, SchemaError> {
         if depth(schema) > SCHEMA_DEPTH_MAX || schema.to_string().len() > SCHEMA_BYTES_MAX {
             return Err(SchemaError::TooLarge);
         }
@@ -42,7 +60,9 @@ impl Schema {
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
         }
-        options.build(schema).map(Self).map_err(|error| {
+        let mut schema = schema.clone();
+        pattern::rewrite(&mut schema, beyond);
+        options.build(&schema).map(Self).map_err(|error| {
             SchemaError::Invalid(format!("at {:?}", error.instance_path().to_string()))
         })
     }
@@ -83,8 +103,12 @@ impl Misfit {
             shown.push('/');
         }
         let shown: String = shown.chars().take(96).collect();
+        let keyword = match error.kind() {
+            ValidationErrorKind::Not { schema } if pattern::is_part(schema) => "pattern",
+            kind => kind.keyword(),
+        };
         Self {
-            text: format!("{shown}: {}", error.kind().keyword()),
+            text: format!("{shown}: {keyword}"),
             pointer,
         }
     }
@@ -306,7 +330,7 @@ mod tests {
             json!({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]}),
             json!({"type": 5}),
             json!({"pattern": "(a"}),
-            json!({"pattern": "(?=a)b"}),
+            json!({"patternProperties": {"(?=a)b": {}}}),
             json!({"pattern": "(a{1000}){1000}"}),
             json!(7),
         ] {
