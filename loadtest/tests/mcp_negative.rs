@@ -166,6 +166,11 @@ fn attempts(good: &Value) -> Vec<(&'static str, String, Option<&'static str>)> {
             Some("invalid_params"),
         ),
         (
+            "a number that is not kept",
+            with("params", json!({ "user": 1_234_567_890_123_456_789_u64 })),
+            Some("unsafe_number"),
+        ),
+        (
             "two methods",
             before(r#""method":"ping""#),
             Some("duplicate_key"),
@@ -177,6 +182,16 @@ fn attempts(good: &Value) -> Vec<(&'static str, String, Option<&'static str>)> {
         ),
     ]
 }
+
+/// Of these, what can't be told from a batch, or has no id that an answer could have.
+const NAMELESS: [&str; 6] = [
+    "a batch",
+    "a batch of two",
+    "a batch of none",
+    "no id",
+    "an object as id",
+    "a fraction as id",
+];
 
 /// A good request and its text, in a session where there is one.
 fn request(
@@ -222,6 +237,18 @@ async fn only_a_request_does_anything() {
                 match reason {
                     None => assert_eq!(status, StatusCode::ACCEPTED, "{what}"),
                     Some(reason) => assert_eq!(told["error"]["data"]["reason"], reason, "{what}"),
+                }
+                // Who asked waits for an answer by this id.
+                let told = (told["id"].as_u64(), status);
+                match (reason, NAMELESS.contains(&attempt), era) {
+                    (None, ..) => {}
+                    (_, true, _) => assert_eq!(told, (None, StatusCode::BAD_REQUEST), "{what}"),
+                    (_, _, Era::Modern) => {
+                        assert_eq!(told, (Some(7), StatusCode::BAD_REQUEST), "{what}");
+                    }
+                    (_, _, Era::Legacy) => {
+                        assert_eq!(told, (Some(7), StatusCode::OK), "{what}");
+                    }
                 }
                 assert_eq!(system.did(), before + 1, "{what}");
             }

@@ -26,7 +26,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::ToolQuery;
-use proctor_engine::json::{Limits, parse};
+use proctor_engine::json::{JsonError, Limits, is_id, parse, request_id};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -94,6 +94,19 @@ enum Received {
     Reply(Value, Reply),
 }
 
+/// A message that is refused before anything is decided about it.
+struct Unread {
+    /// The request's id, so that who sent it hears of that; none where no request is to be seen.
+    id: Option<Value>,
+    reason: Reason,
+}
+
+impl From<Reason> for Unread {
+    fn from(reason: Reason) -> Self {
+        Self { id: None, reason }
+    }
+}
+
 /// A request in work: by whom, about what.
 struct Context<'a> {
     endpoint: &'a Arc<Endpoint>,
@@ -159,10 +172,8 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
             return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
         }
     }
-    let message = match request::body(headers, body)
-        .await
-        .and_then(|body| read(&body))
-    {
+    let body = request::body(headers, body).await;
+    let message = match body.map_err(Unread::from).and_then(|body| read(&body)) {
         Ok(Received::Message(message)) => message,
         Ok(Received::Reply(id, reply)) if dialect == Dialect::Legacy => {
             return legacy::replied(&context, &id, reply).await;
@@ -170,7 +181,9 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
         Ok(Received::Reply(..)) => {
             return context.refuse(&Value::Null, Reason::InvalidRequest).await;
         }
-        Err(reason) => return context.refuse(&Value::Null, reason).await,
+        Err(Unread { id, reason }) => {
+            return context.refuse(&id.unwrap_or_default(), reason).await;
+        }
     };
     if modern::is_meant(headers, &message) {
         context.dialect = Dialect::Modern;
@@ -181,10 +194,25 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
 }
 
 /// One JSON-RPC message.
-fn read(body: &[u8]) -> Result<Received, Reason> {
-    let Value::Object(mut members) = parse(body, &Limits::json_rpc())? else {
-        return Err(Reason::InvalidRequest);
+fn read(body: &[u8]) -> Result<Received, Unread> {
+    let members = match parse(body, &Limits::json_rpc()) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => return Err(Reason::InvalidRequest.into()),
+        Err(JsonError::Invalid) => return Err(Reason::InvalidJson.into()),
+        Err(error) => {
+            return Err(Unread {
+                id: request_id(body),
+                reason: error.into(),
+            });
+        }
     };
+    let asks = members.contains_key("method");
+    let id = members.get("id").filter(|id| asks && is_id(id));
+    let id = id.cloned();
+    understand(members).map_err(|reason| Unread { id, reason })
+}
+
+fn understand(mut members: Map<String, Value>) -> Result<Received, Reason> {
     if members
         .remove("jsonrpc")
         .is_none_or(|version| version != "2.0")
@@ -192,10 +220,7 @@ fn read(body: &[u8]) -> Result<Received, Reason> {
         return Err(Reason::InvalidRequest);
     }
     let id = members.remove("id");
-    if id
-        .as_ref()
-        .is_some_and(|id| !(id.is_string() || id.is_i64() || id.is_u64()))
-    {
+    if id.as_ref().is_some_and(|id| !is_id(id)) {
         return Err(Reason::InvalidRequest);
     }
     let Some(method) = members.remove("method") else {
@@ -363,6 +388,59 @@ mod tests {
             retry_after: None,
             lacks: None,
         })
+    }
+
+    #[test]
+    fn a_request_that_is_refused_is_told_so_by_its_id() {
+        for (text, told, reason) in [
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","arguments":{"user":1234567890123456789}}}"#,
+                json!(7),
+                Reason::UnsafeNumber,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{"a":1,"A":2}}"#,
+                json!("a"),
+                Reason::AmbiguousKey,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x","params":[]}"#,
+                json!(7),
+                Reason::InvalidParams,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x","more":1}"#,
+                json!(7),
+                Reason::InvalidRequest,
+            ),
+            (r#"{"id":7,"method":"x"}"#, json!(7), Reason::InvalidRequest),
+            (
+                r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
+                Value::Null,
+                Reason::InvalidRequest,
+            ),
+            // The id of a reply is that of a question of ours: the client may have a request of its own by the same.
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":[]}"#,
+                Value::Null,
+                Reason::InvalidRequest,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":{"a":1,"a":1}}"#,
+                Value::Null,
+                Reason::DuplicateKey,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x""#,
+                Value::Null,
+                Reason::InvalidJson,
+            ),
+            ("[]", Value::Null, Reason::InvalidRequest),
+        ] {
+            let unread = read(text.as_bytes()).err().unwrap();
+            let got = (unread.id.unwrap_or_default(), unread.reason);
+            assert_eq!(got, (told, reason), "{text}");
+        }
     }
 
     #[test]
