@@ -81,7 +81,8 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
         call,
     }) = found
     else {
-        return error::plain_status(StatusCode::NOT_FOUND, "there is no such event any more");
+        // A client takes 404 for the end of its session, which goes on.
+        return error::plain_status(StatusCode::BAD_REQUEST, "there is no such event any more");
     };
     // Who reads it again may be covered for less than who made the call, and its tool may be stopped by now.
     if let Some(call) = &call
