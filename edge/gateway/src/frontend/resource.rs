@@ -20,7 +20,7 @@ pub(super) const OF_ENDPOINT: &str = "/.well-known/oauth-protected-resource/{*en
 /// What is said of this edge. Without a public address it is none.
 pub(crate) struct Resource {
     public: Option<Url>,
-    authorization_servers: Vec<Url>,
+    authorization_servers: Vec<String>,
     tenants: Arc<Tenants>,
 }
 
@@ -55,7 +55,7 @@ fn is_scope(text: &str) -> bool {
 impl Resource {
     pub(crate) fn new(
         public: Option<Url>,
-        authorization_servers: Vec<Url>,
+        authorization_servers: Vec<String>,
         tenants: Arc<Tenants>,
     ) -> Self {
         Self {
@@ -86,8 +86,7 @@ impl Resource {
     /// several, whose customers they are is nobody's business.
     fn authorization_servers(&self) -> Vec<String> {
         if !self.authorization_servers.is_empty() {
-            let servers = self.authorization_servers.iter();
-            return servers.map(|url| url.as_str().to_owned()).collect();
+            return self.authorization_servers.clone();
         }
         let mut issuers = self.of_issuers(|issuer| issuer.issuer.clone());
         issuers.dedup();
