@@ -130,9 +130,15 @@ pub(super) fn not_logged_in(dialect: Dialect, refused: &Refused) -> Response {
 }
 
 /// A refusal that sends its client to ask for more, in either family of revisions.
-pub(super) fn step_up(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
-    let body = rpc_body(dialect, id, refused);
-    challenged(respond(StatusCode::FORBIDDEN, body), refused)
+pub(super) fn step_up(
+    dialect: Dialect,
+    id: &Value,
+    refused: &Refused,
+    challenge: Challenge,
+) -> Response {
+    let mut response = respond(StatusCode::FORBIDDEN, rpc_body(dialect, id, refused));
+    response.extensions_mut().insert(challenge);
+    response
 }
 
 /// The same as a message, for a stream that is open already.
@@ -239,7 +245,7 @@ mod tests {
             (Dialect::Legacy, StatusCode::OK),
         ] {
             assert_eq!(rpc(dialect, &id, &lacking).status(), status, "{dialect:?}");
-            let asked = step_up(dialect, &id, &lacking);
+            let asked = step_up(dialect, &id, &lacking, Challenge::Scope(None));
             assert_eq!(asked.status(), StatusCode::FORBIDDEN, "{dialect:?}");
             assert!(asked.extensions().get::<Challenge>().is_some());
         }

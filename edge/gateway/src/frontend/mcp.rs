@@ -18,6 +18,7 @@ mod task;
 
 use super::error::{self, Dialect};
 use super::request;
+use super::resource::Challenge;
 use crate::enforce::{Caller, Gateway, Outcome, Refused};
 use crate::jws;
 use crate::upstream::Reply;
@@ -262,7 +263,10 @@ impl Context<'_> {
     /// A refusal of what was decided on, in HTTP. Who logged in is sent to ask for more in both families of revisions.
     fn refused(&self, id: &Value, refused: &Refused) -> Response {
         match self.caller.token.is_of_login() && refused.reason == Reason::ToolNotInToken {
-            true => error::step_up(self.dialect, id, refused),
+            true => {
+                let challenge = Challenge::of_login(&self.caller.tenant);
+                error::step_up(self.dialect, id, refused, challenge)
+            }
             false => error::rpc(self.dialect, id, refused),
         }
     }
