@@ -4,11 +4,13 @@
 mod compare;
 mod elicited;
 mod listen;
+mod listing;
 mod transport;
 
 pub(crate) use super::rpc::Failure;
 pub(super) use compare::list;
 pub(crate) use listen::Watched;
+pub use listing::Listing;
 
 use super::api;
 use super::breaker::{Breaker, Pass};
@@ -23,7 +25,7 @@ use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
 use proctor_model::catalogue::{HttpBinding, ToolServer, Upstream};
-use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
+use proctor_model::sighting::{Health, LeftOut, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -63,6 +65,8 @@ struct Link {
     approved: RwLock<Arc<HashMap<ToolName, String>>>,
     /// What the server shows now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, Shown>>>,
+    /// What it lists beside.
+    left_out: RwLock<Vec<LeftOut>>,
     looks: Looks,
     /// Whether what the server shows is known well enough to call it.
     seen: AtomicBool,
@@ -130,6 +134,7 @@ impl Server {
             watched: AtomicBool::new(false),
             approved: RwLock::new(Arc::clone(&approved)),
             shown: RwLock::default(),
+            left_out: RwLock::default(),
             looks: Looks::default(),
             seen: AtomicBool::new(false),
             elicited: Elicited::default(),
@@ -226,6 +231,12 @@ impl Server {
             seen.collect(),
             u32::try_from(more).unwrap_or(u32::MAX),
         ))
+    }
+
+    /// What the server lists that can't be approved or called here.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        let left_out = self.link.left_out.read();
+        left_out.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until what the server shows was looked at lately, so that not even the first call goes to a tool that
