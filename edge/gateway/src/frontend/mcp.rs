@@ -24,7 +24,7 @@ use crate::jws;
 use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::ToolQuery;
 use proctor_engine::json::{JsonError, Limits, is_id, parse, request_id};
@@ -169,9 +169,7 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
         Method::POST => {}
         Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context).await,
         Method::GET if dialect == Dialect::Legacy => return legacy::stream(&context).await,
-        _ => {
-            return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
-        }
+        _ => return not_allowed(dialect),
     }
     let body = request::body(headers, body).await;
     let message = match body.map_err(Unread::from).and_then(|body| read(&body)) {
@@ -192,6 +190,22 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     }
     context.dialect = Dialect::Legacy;
     legacy::serve(&context, message).await
+}
+
+/// Another method of HTTP than this family of revisions has.
+fn not_allowed(dialect: Dialect) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let (allowed, sentence) = match dialect {
+        Dialect::Modern => ("POST", "this endpoint takes POST"),
+        Dialect::Legacy | Dialect::Plain => (
+            "POST, GET, DELETE",
+            "this endpoint takes POST, GET and DELETE",
+        ),
+    };
+    let mut response = error::plain_status(status, sentence);
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 /// One JSON-RPC message.
@@ -444,6 +458,18 @@ mod tests {
             let unread = read(text.as_bytes()).err().unwrap();
             let got = (unread.id.unwrap_or_default(), unread.reason);
             assert_eq!(got, (told, reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_uses_another_method_is_told_which_there_are() {
+        for (dialect, allowed) in [
+            (Dialect::Modern, "POST"),
+            (Dialect::Legacy, "POST, GET, DELETE"),
+        ] {
+            let answer = not_allowed(dialect);
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(answer.headers()[header::ALLOW], allowed, "{dialect:?}");
         }
     }
 
