@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use proctor_model::Reason;
 use proctor_model::login::{JwsAlgorithm, TrustedIssuer};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use url::Url;
 
@@ -147,19 +147,29 @@ impl Resource {
                 "this edge has no public address",
             );
         };
-        let mut document = json!({
-            "resource": resource.as_str(),
-            "authorization_servers": self.authorization_servers(),
-            "bearer_methods_supported": ["header"],
-            "dpop_signing_alg_values_supported": proof::ALGORITHMS,
-            "resource_name": "Proctor",
-        });
-        let scopes = self.scopes();
-        if let (false, Some(members)) = (scopes.is_empty(), document.as_object_mut()) {
-            members.insert("scopes_supported".into(), scopes.into());
-        }
+        let document = described(&resource, self.authorization_servers(), self.scopes());
         ([(header::CACHE_CONTROL, "max-age=300")], Json(document)).into_response()
     }
+}
+
+/// The document of a resource. A list with nothing in it is left out (RFC 9728, section 3.2): it would say that nobody gives
+/// tokens, where it is only not said here.
+fn described(resource: &Url, servers: Vec<String>, scopes: Vec<String>) -> Value {
+    let mut document = json!({
+        "resource": resource.as_str(),
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": proof::ALGORITHMS,
+        "resource_name": "Proctor",
+    });
+    for (name, list) in [
+        ("authorization_servers", servers),
+        ("scopes_supported", scopes),
+    ] {
+        if let (false, Some(members)) = (list.is_empty(), document.as_object_mut()) {
+            members.insert(name.into(), list.into());
+        }
+    }
+    document
 }
 
 /// Says with each answer for lack of a token where one comes from: `WWW-Authenticate` (RFC 6750, section 3; RFC 9728,
@@ -230,6 +240,21 @@ fn metadata(public: Option<&Url>, path: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_has_no_empty_lists() {
+        let resource: Url = "https://edge.example/v1/mcp".parse().unwrap();
+        let bare = described(&resource, Vec::new(), Vec::new());
+        assert_eq!(bare["resource"], resource.as_str());
+        for name in ["authorization_servers", "scopes_supported"] {
+            assert!(bare.get(name).is_none(), "{bare}");
+        }
+        let list = |one: &str| vec![one.to_owned()];
+        let whole = described(&resource, list("https://login.example"), list("mcp:tools"));
+        let servers = &whole["authorization_servers"];
+        assert_eq!(*servers, json!(["https://login.example"]));
+        assert_eq!(whole["scopes_supported"], json!(["mcp:tools"]));
+    }
 
     #[test]
     fn a_scope_is_named_where_a_header_can_name_it() {
