@@ -191,6 +191,16 @@ async fn a_session_is_its_principals_own() {
     );
     let rest = json!(stream.rest(PATIENCE).await.unwrap()).to_string();
     assert!(rest.contains("Ann") && !rest.contains("Eve"), "{rest}");
+    for (params, code) in [
+        (json!({}), Some(-32602)),
+        (json!({ "uri": 5 }), Some(-32602)),
+        (json!({ "uri": "docs://open" }), None),
+    ] {
+        let leaves = request(8, "resources/unsubscribe", params);
+        let answer = system.post(&narrower, &session, &leaves).send().await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        assert_eq!(answer["error"]["code"].as_i64(), code, "{answer}");
+    }
     let end = system.of_session(Method::DELETE, &narrower, &session);
     assert_eq!(end.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     system.cluster.stop().await;

@@ -183,14 +183,13 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         "ping" => context.result(&id, json!({})),
         "logging/setLevel" => set_level(context, &session, &id, params.get("level")).await,
         "resources/subscribe" => watch(context, &session, &id, params.get("uri")).await,
-        "resources/unsubscribe" => {
-            let uri = params
-                .get("uri")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            locked(&session.watched).remove(uri);
-            context.result(&id, json!({}))
-        }
+        "resources/unsubscribe" => match params.get("uri").and_then(Value::as_str) {
+            Some(uri) => {
+                locked(&session.watched).remove(uri);
+                context.result(&id, json!({}))
+            }
+            None => context.refuse(&id, Reason::InvalidParams).await,
+        },
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }
 }
