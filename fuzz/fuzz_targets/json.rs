@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proctor_engine::json::{Limits, parse};
+use proctor_engine::json::{Limits, parse, request_id};
 use proctor_model::audit::canonical;
 use serde_json::Value;
 
@@ -25,5 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
         let form = canonical(&value).expect("a value has a canonical form");
         let again = parse(&form, &limits).expect("the canonical form is strict JSON");
         assert_eq!(canonical(&again).expect("its canonical form"), form);
+    }
+    if let (Some(id), Ok(lenient)) = (request_id(bytes), serde_json::from_slice::<Value>(bytes)) {
+        assert_eq!(lenient["id"], id);
     }
 });

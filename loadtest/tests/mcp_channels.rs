@@ -493,16 +493,22 @@ async fn an_old_client_is_asked_on_its_stream_and_nobody_answers_for_it() {
         .filter_map(|line| line.strip_prefix("id: "))
         .next()
         .unwrap();
-    let resume = |who: &str| {
+    let resume_after = |who: &str, event: &str| {
         system
             .http
             .get(&url)
             .bearer_auth(who)
             .header("mcp-session-id", &mine)
-            .header("last-event-id", last)
+            .header("last-event-id", event)
             .header("accept", "text/event-stream")
             .send()
     };
+    let resume = |who: &str| resume_after(who, last);
+    // An event that is not there (any more) is not the end of the session.
+    for gone in ["99-1", "no event", "1"] {
+        let status = resume_after(&token, gone).await.unwrap().status();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{gone}");
+    }
     assert!(
         resume(&token)
             .await

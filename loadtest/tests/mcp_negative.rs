@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_loadtest::acme;
-use proctor_loadtest::cluster::{Cluster, Options};
+use proctor_loadtest::cluster::{Cluster, Options, proctor_binary};
 use proctor_loadtest::load::{AGENT, allow_all};
 use proctor_loadtest::mcp::{Client, Era, LEGACY, MODERN, meta};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -30,6 +30,9 @@ struct Server {
     /// How often it did something.
     did: Arc<AtomicUsize>,
 }
+
+/// A name that a prompt may have, and no entry of a catalogue.
+const UNNAMEABLE: &str = "Write a \u{1b}[31mreview";
 
 const TOOLS: [(&str, &str); 2] = [("plain", "Does a thing"), ("other", "Does another")];
 
@@ -52,7 +55,7 @@ async fn serve(State(server): State<Server>, Json(request): Json<Value>) -> Resp
         "resources/templates/list" => {
             json!({ "resourceTemplates": [{ "uriTemplate": "docs://pub/{id}", "name": "page" }] })
         }
-        "prompts/list" => json!({ "prompts": [{ "name": "review" }] }),
+        "prompts/list" => json!({ "prompts": [{ "name": "review" }, { "name": UNNAMEABLE }] }),
         "tools/call" => did(json!({ "content": [text] })),
         "resources/read" => {
             did(json!({ "contents": [{ "uri": request["params"]["uri"], "text": "done" }] }))
@@ -71,6 +74,7 @@ async fn serve(State(server): State<Server>, Json(request): Json<Value>) -> Resp
 struct System {
     cluster: Cluster,
     server: Server,
+    url: String,
 }
 
 impl System {
@@ -100,7 +104,11 @@ impl System {
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         acme::import(&cluster, "s", &url).await.unwrap();
-        Self { cluster, server }
+        Self {
+            cluster,
+            server,
+            url,
+        }
     }
 
     /// A client with a token for these tools.
@@ -166,6 +174,11 @@ fn attempts(good: &Value) -> Vec<(&'static str, String, Option<&'static str>)> {
             Some("invalid_params"),
         ),
         (
+            "a number that is not kept",
+            with("params", json!({ "user": 1_234_567_890_123_456_789_u64 })),
+            Some("unsafe_number"),
+        ),
+        (
             "two methods",
             before(r#""method":"ping""#),
             Some("duplicate_key"),
@@ -177,6 +190,16 @@ fn attempts(good: &Value) -> Vec<(&'static str, String, Option<&'static str>)> {
         ),
     ]
 }
+
+/// Of these, what can't be told from a batch, or has no id that an answer could have.
+const NAMELESS: [&str; 6] = [
+    "a batch",
+    "a batch of two",
+    "a batch of none",
+    "no id",
+    "an object as id",
+    "a fraction as id",
+];
 
 /// A good request and its text, in a session where there is one.
 fn request(
@@ -222,6 +245,18 @@ async fn only_a_request_does_anything() {
                 match reason {
                     None => assert_eq!(status, StatusCode::ACCEPTED, "{what}"),
                     Some(reason) => assert_eq!(told["error"]["data"]["reason"], reason, "{what}"),
+                }
+                // Who asked waits for an answer by this id.
+                let told = (told["id"].as_u64(), status);
+                match (reason, NAMELESS.contains(&attempt), era) {
+                    (None, ..) => {}
+                    (_, true, _) => assert_eq!(told, (None, StatusCode::BAD_REQUEST), "{what}"),
+                    (_, _, Era::Modern) => {
+                        assert_eq!(told, (Some(7), StatusCode::BAD_REQUEST), "{what}");
+                    }
+                    (_, _, Era::Legacy) => {
+                        assert_eq!(told, (Some(7), StatusCode::OK), "{what}");
+                    }
                 }
                 assert_eq!(system.did(), before + 1, "{what}");
             }
@@ -314,6 +349,46 @@ async fn no_page_of_a_list_shows_what_is_hidden() {
                 assert_eq!(shown.len(), count, "{era:?} {method}: {answer}");
             }
         }
+    }
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_have_no_name_here_is_told_to_operators() {
+    let system = System::start().await;
+    system.client("s/*").await;
+    let drift = async || {
+        let told = system
+            .cluster
+            .acme(Method::GET, "tool-servers/s/drift", None);
+        told.await.unwrap()
+    };
+    let started = Instant::now();
+    let left_out = loop {
+        let told = drift().await;
+        if told["left_out"][0].is_object() {
+            break told["left_out"].clone();
+        }
+        assert!(started.elapsed() < Duration::from_secs(40), "{told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(left_out.as_array().unwrap().len(), 1, "{left_out}");
+    assert_eq!(left_out[0]["list"], "prompts/list", "{left_out}");
+    assert_eq!(left_out[0]["name"], UNNAMEABLE, "{left_out}");
+    // The commands say it as well, and a terminal is not obeyed.
+    let line = "left out: \"Write a \\u{1b}[31mreview\" of prompts/list: not a valid tool name";
+    let import = ["server", "import", "again", "--url", &system.url];
+    for arguments in [&import[..], &["server", "drift", "s"]] {
+        let output = tokio::process::Command::new(proctor_binary().unwrap())
+            .args(arguments)
+            .env("PROCTOR_API_URL", &system.cluster.api_url)
+            .env("PROCTOR_ADMIN_KEY", system.cluster.admin_key())
+            .env("PROCTOR_TENANT", "acme")
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(line), "{arguments:?}: {said}");
     }
     system.cluster.stop().await;
 }

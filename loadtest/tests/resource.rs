@@ -23,7 +23,7 @@ impl Edge {
     async fn start() -> Self {
         let settings = "public_url = \"https://edge.example\"\n\
             allowed_origins = [\"https://console.example\"]\n\
-            authorization_servers = [\"https://login.example/realm\"]\n";
+            authorization_servers = [\"https://login.example/realm\", \"https://login.example\"]\n";
         let cluster = Cluster::start(Options {
             edge_settings: settings.to_owned(),
             ..Options::default()
@@ -75,7 +75,8 @@ async fn who_has_no_token_is_told_where_tokens_come_from() {
     for path in ["/v1/mcp", "/v1/mcp/files", "/v1/tool-call"] {
         let document = edge.document(&format!("{METADATA}{path}")).await;
         assert_eq!(document["resource"], format!("https://edge.example{path}"));
-        let servers = json!(["https://login.example/realm"]);
+        // As they are configured: a client compares them with what their own documents say.
+        let servers = json!(["https://login.example/realm", "https://login.example"]);
         assert_eq!(document["authorization_servers"], servers, "{document}");
         assert_eq!(document["bearer_methods_supported"], json!(["header"]));
     }

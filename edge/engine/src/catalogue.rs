@@ -155,7 +155,8 @@ pub enum Held {
     NotApproved,
     /// Its definition isn't the approved one (any more).
     Changed,
-    /// Its input schema can't be compiled.
+    /// The schema of its arguments or of its answers can't be compiled. Of an answer that can't be looked at nothing could be passed
+    /// on, so that nothing is called.
     Schema(SchemaError),
     /// Its URI template is none that can be compared with a URI.
     Template,
@@ -348,13 +349,14 @@ fn compile(reference: &ToolRef, entry: &CatalogueEntry, server: &ToolServer) -> 
     if !entry.is_approved() {
         return Err(Held::Changed);
     }
+    let output = entry.definition.output_schema.as_ref().map(Schema::compile);
     Ok(Tool {
         reference: reference.clone(),
         entry: entry.clone(),
         result_bytes_max: server.result_bytes_max,
         timeout_ms: server.timeout_ms,
         input: Schema::compile(&entry.definition.input_schema).map_err(Held::Schema)?,
-        output: output(entry).map_err(Held::Schema)?,
+        output: output.transpose().map_err(Held::Schema)?,
         template: match entry.definition.listed() {
             Listed::Template => {
                 Some(Template::compile(reference.name.own()).ok_or(Held::Template)?)
@@ -367,14 +369,4 @@ fn compile(reference: &ToolRef, entry: &CatalogueEntry, server: &ToolServer) -> 
         policy_view: crate::policy::tool_view(reference, entry),
         shown: Shown::AsItIs,
     })
-}
-
-/// One that does not compile holds its tool's answers to nothing less: the schema `false` takes no answer.
-fn output(entry: &CatalogueEntry) -> Result<Option<Schema>, SchemaError> {
-    let Some(schema) = &entry.definition.output_schema else {
-        return Ok(None);
-    };
-    Schema::compile(schema)
-        .or_else(|_| Schema::compile(&serde_json::Value::Bool(false)))
-        .map(Some)
 }

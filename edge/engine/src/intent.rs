@@ -157,7 +157,7 @@ impl CompiledIntent {
         let parent = compile_parent(&intent)?;
         let key = goal_key(&intent);
         let compile = |(index, action): (usize, &Action)| {
-            let args = action.args.as_ref().map(Schema::compile).transpose();
+            let args = action.args.as_ref().map(Schema::compile_whole).transpose();
             Ok(CompiledAction {
                 constants: Constants::of(&key, action.args.as_ref()),
                 origins: Origins::new(&action.origins),

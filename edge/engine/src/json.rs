@@ -5,6 +5,10 @@
 //! onto each other, no number that a double cannot hold, no lone surrogate, nothing after the end. What is
 //! forwarded is the parsed value, written anew.
 
+mod request_id;
+
+pub use request_id::{is_id, request_id};
+
 use crate::limits::{
     JSON_BYTES_MAX, JSON_DEPTH_MAX, JSON_DIGITS_MAX, JSON_FLOAT_END, JSON_NODES_MAX,
 };

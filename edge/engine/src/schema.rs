@@ -1,9 +1,15 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
+mod holds;
+mod pattern;
+
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX};
+use holds::Holds;
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
+use pattern::Beyond;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -24,11 +30,24 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// Compiles a schema; without `$schema` it is read as 2020-12.
+    /// Compiles the schema of a definition; without `$schema` it is read as 2020-12. A `pattern` that no linear time is enough for
+    /// (look-around inside of it, a reference back) is left to its server, which wrote it: all else still holds.
     ///
     /// # Errors
     /// See [`SchemaError`].
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        Self::build(schema, Beyond::Dropped)
+    }
+
+    /// Compiles a schema that bounds what an agent may do: every `pattern` of it holds, or it is not taken.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn compile_whole(schema: &Value) -> Result<Self, SchemaError> {
+        Self::build(schema, Beyond::Kept)
+    }
+
+    fn build(schema: &Value, beyond: Beyond) -> Result<Self, SchemaError> {
         if depth(schema) > SCHEMA_DEPTH_MAX || schema.to_string().len() > SCHEMA_BYTES_MAX {
             return Err(SchemaError::TooLarge);
         }
@@ -42,7 +61,9 @@ impl Schema {
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
         }
-        options.build(schema).map(Self).map_err(|error| {
+        let mut schema = schema.clone();
+        pattern::rewrite(&mut schema, beyond);
+        options.build(&schema).map(Self).map_err(|error| {
             SchemaError::Invalid(format!("at {:?}", error.instance_path().to_string()))
         })
     }
@@ -83,8 +104,12 @@ impl Misfit {
             shown.push('/');
         }
         let shown: String = shown.chars().take(96).collect();
+        let keyword = match error.kind() {
+            ValidationErrorKind::Not { schema } if pattern::is_part(schema) => "pattern",
+            kind => kind.keyword(),
+        };
         Self {
-            text: format!("{shown}: {}", error.kind().keyword()),
+            text: format!("{shown}: {keyword}"),
             pointer,
         }
     }
@@ -138,8 +163,8 @@ const WAY_MAX: usize = 512;
 struct References<'a> {
     root: &'a Value,
     spent: u64,
-    /// By a node's address: whether recursion can be reached from it. None while it is being found out.
-    recursive: HashMap<usize, Option<bool>>,
+    /// By a node's address, and what it is looked at as: whether recursion can be reached from it. None while it is being found out.
+    recursive: HashMap<(usize, Holds), Option<bool>>,
     /// How often one place of one value meets recursive subschemas: for elements, any member, each member.
     slots: HashMap<&'a str, u32>,
 }
@@ -150,36 +175,71 @@ fn address(node: &Value) -> usize {
 
 impl<'a> References<'a> {
     fn check(root: &'a Value) -> Result<(), SchemaError> {
-        let mut pending = vec![root];
-        let mut budget = Self {
+        let mut references = Self {
             root,
             spent: 0,
             recursive: HashMap::new(),
             slots: HashMap::new(),
         };
-        while let Some(schema) = pending.pop() {
-            budget.spent = 0;
-            budget.slots.clear();
-            let renamed = |key| schema.get(key).is_some_and(Value::is_string);
-            if !std::ptr::eq(schema, root) && (renamed("$id") || renamed("id")) {
-                return Err(SchemaError::Reference); // It would move what '#' means.
+        let renames: &[&str] = match is_of_draft_4(root) {
+            true => &["$id", "id"],
+            false => &["$id"],
+        };
+        let mut pending = vec![(root, Holds::Schema)];
+        let mut seen = HashSet::new();
+        while let Some((node, holds)) = pending.pop() {
+            if !seen.insert((address(node), holds)) {
+                continue;
             }
-            budget.follow(schema, 0)?;
-            let any = budget.slots.get(ANY).copied().unwrap_or(0);
-            let each = |(slot, count): (&&str, &u32)| match *slot {
-                ANY | ELEMENT => *count,
-                _ => count.saturating_add(any),
-            };
-            if budget.slots.iter().map(each).any(|count| count > 1) {
-                return Err(SchemaError::Reference);
+            if holds == Holds::Schema {
+                let renamed = |key: &&str| node.get(key).is_some_and(Value::is_string);
+                if !std::ptr::eq(node, root) && renames.iter().any(renamed) {
+                    return Err(SchemaError::Reference); // It would move what '#' means.
+                }
+                references.check_one(node)?;
             }
-            match schema {
-                Value::Array(elements) => pending.extend(elements),
-                Value::Object(members) => pending.extend(members.values()),
-                _ => {}
-            }
+            pending.extend(references.below(node, holds));
         }
         Ok(())
+    }
+
+    fn check_one(&mut self, schema: &'a Value) -> Result<(), SchemaError> {
+        self.spent = 0;
+        self.slots.clear();
+        self.follow(schema, 0)?;
+        let any = self.slots.get(ANY).copied().unwrap_or(0);
+        let each = |(slot, count): (&&str, &u32)| match *slot {
+            ANY | ELEMENT => *count,
+            _ => count.saturating_add(any),
+        };
+        match self.slots.iter().map(each).any(|count| count > 1) {
+            true => Err(SchemaError::Reference),
+            false => Ok(()),
+        }
+    }
+
+    /// What may be schemas right inside of a node, and what it refers to: that is one wherever it stands.
+    fn below(&self, node: &'a Value, holds: Holds) -> Vec<(&'a Value, Holds)> {
+        let mut below: Vec<_> = match node {
+            Value::Array(elements) => {
+                let elements = elements.iter();
+                elements.map(|inner| (inner, holds.element())).collect()
+            }
+            Value::Object(members) => {
+                let members = members.iter();
+                members
+                    .map(|(name, inner)| (inner, holds.member(name)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        below.retain(|(_, holds)| *holds != Holds::Data);
+        if holds == Holds::Schema {
+            let target = node.get("$ref").and_then(Value::as_str);
+            let target = target.and_then(|target| self.root.pointer(target.strip_prefix('#')?));
+            below.extend(target.map(|target| (target, Holds::Schema)));
+        }
+        below
     }
 
     fn follow(&mut self, schema: &'a Value, circle: usize) -> Result<(), SchemaError> {
@@ -218,21 +278,21 @@ impl<'a> References<'a> {
     /// Notes which parts of a value meet recursive subschemas of this one.
     fn note_slots(&mut self, members: &'a Map<String, Value>) -> Result<(), SchemaError> {
         let mut met = Vec::new();
-        for keyword in ELEMENTS {
-            met.extend(members.get(keyword).map(|inner| (ELEMENT, inner)));
-        }
-        for keyword in ANY_MEMBER {
-            met.extend(members.get(keyword).map(|inner| (ANY, inner)));
+        for (slot, keywords) in [(ELEMENT, ELEMENTS.as_slice()), (ANY, ANY_MEMBER.as_slice())] {
+            for keyword in keywords {
+                let inner = members.get(*keyword);
+                met.extend(inner.map(|inner| (slot, inner, Holds::of(keyword))));
+            }
         }
         if let Some(Value::Object(properties)) = members.get("properties") {
             met.extend(
                 properties
                     .iter()
-                    .map(|(name, inner)| (name.as_str(), inner)),
+                    .map(|(name, inner)| (name.as_str(), inner, Holds::Schema)),
             );
         }
-        for (slot, inner) in met {
-            if self.is_recursive(inner, 0)? {
+        for (slot, inner, holds) in met {
+            if self.is_recursive(inner, holds, 0)? {
                 let count = self.slots.entry(slot).or_default();
                 *count = count.saturating_add(1);
             }
@@ -241,31 +301,44 @@ impl<'a> References<'a> {
     }
 
     /// Whether following everything from here comes back to a node on the way.
-    fn is_recursive(&mut self, node: &'a Value, way: usize) -> Result<bool, SchemaError> {
+    fn is_recursive(
+        &mut self,
+        node: &'a Value,
+        holds: Holds,
+        way: usize,
+    ) -> Result<bool, SchemaError> {
         if way > WAY_MAX {
             return Err(SchemaError::Reference);
         }
-        match self.recursive.get(&address(node)) {
+        if !(node.is_array() || node.is_object()) {
+            return Ok(false);
+        }
+        let key = (address(node), holds);
+        match self.recursive.get(&key) {
             Some(Some(known)) => return Ok(*known),
             Some(None) => return Ok(true),
             None => {}
         }
-        let next: Vec<&Value> = match node {
-            Value::Array(elements) => elements.iter().collect(),
-            Value::Object(members) => {
-                let target = members.get("$ref").and_then(Value::as_str);
-                let target = target.and_then(|target| self.root.pointer(target.strip_prefix('#')?));
-                members.values().chain(target).collect()
-            }
-            _ => return Ok(false),
-        };
-        self.recursive.insert(address(node), None);
+        self.recursive.insert(key, None);
         let mut found = false;
-        for inner in next {
-            found |= self.is_recursive(inner, way.saturating_add(1))?;
+        for (inner, holds) in self.below(node, holds) {
+            found |= self.is_recursive(inner, holds, way.saturating_add(1))?;
         }
-        self.recursive.insert(address(node), Some(found));
+        self.recursive.insert(key, Some(found));
         Ok(found)
+    }
+}
+
+/// Whether a part of it is of draft 4, where `id` does what `$id` does later.
+fn is_of_draft_4(schema: &Value) -> bool {
+    let is = |uri: &str| Draft::from_schema_uri(uri) == Draft::Draft4;
+    match schema {
+        Value::Array(elements) => elements.iter().any(is_of_draft_4),
+        Value::Object(members) => {
+            let said = members.get("$schema").and_then(Value::as_str);
+            said.is_some_and(is) || members.values().any(is_of_draft_4)
+        }
+        _ => false,
     }
 }
 
@@ -299,19 +372,41 @@ mod tests {
             json!({"$ref": "#/nowhere"}),
             json!({"$dynamicRef": "#x"}),
             json!({"$defs": {"a": {"$id": "urn:x", "$ref": "#"}}, "properties": {}}),
+            json!({"$schema": "http://json-schema.org/draft-04/schema#", "properties": {"a": {"id": "http://x.example/y", "$ref": "#"}}}),
             json!({"$defs": laugh, "$ref": "#/$defs/d0"}),
+            json!({"$ref": "#/examples/0", "examples": [{"anyOf": [{"$ref": "#/examples/0"}]}]}),
+            json!({"$ref": "#/x-a", "x-a": {"properties": {"b": {"$ref": "#/const"}}}, "const": {"items": {"$ref": "https://example.com/x"}}}),
             json!({"$defs": {"a": {"items": {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}}, "$ref": "#/$defs/a"}),
             json!({"items": {"$ref": "#"}, "contains": {"$ref": "#"}}),
             json!({"properties": {"a": {"$ref": "#"}}, "additionalProperties": true, "patternProperties": {"a": {"$ref": "#"}}}),
             json!({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]}),
             json!({"type": 5}),
             json!({"pattern": "(a"}),
-            json!({"pattern": "(?=a)b"}),
+            json!({"patternProperties": {"(?=a)b": {}}}),
             json!({"pattern": "(a{1000}){1000}"}),
             json!(7),
         ] {
             assert!(Schema::compile(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn data_in_a_schema_is_no_schema() {
+        let record = json!({"id": "u1", "$id": "u2", "name": "Ann", "$ref": "https://example.com/ann", "allOf": [{"$ref": "#"}]});
+        let user = json!({
+            "type": "object", "examples": [record], "example": record, "default": record, "x-sample": record,
+            "properties": {"id": {"enum": ["u1", record]}, "$ref": {"const": record}, "default": {"type": "string"}},
+        });
+        let schema = Schema::compile(
+            &json!({"type": "object", "properties": {"user": user}, "id": "users"}),
+        );
+        let schema = schema.unwrap();
+        assert!(schema.fits(&json!({"user": {"id": "u1", "default": "x"}})));
+        assert!(!schema.fits(&json!({"user": {"id": "u2"}})));
+        assert!(!schema.fits(&json!({"user": {"default": 1}})));
+        // No keyword of this draft.
+        let inner = json!({"properties": {"a": {"id": "a", "$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}});
+        assert!(Schema::compile(&inner).is_ok());
     }
 
     #[test]

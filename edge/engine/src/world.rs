@@ -171,7 +171,7 @@ pub enum TenantProblem {
 }
 
 impl CompiledTenant {
-    /// Compiles a configuration. A tool whose input schema does not compile is held back by itself (see
+    /// Compiles a configuration. A tool with a schema that does not compile is held back by itself (see
     /// [`Catalogue::problems`]); a policy that does not compile refuses the whole; an issuer that does not is trusted by nobody.
     ///
     /// # Errors

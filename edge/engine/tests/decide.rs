@@ -195,8 +195,8 @@ fn the_listing_shows_what_token_and_intent_allow() {
     );
     let free = json!({"intent": null, "settings": {"intent": "when_declared"}});
     let shown = listing(free).unwrap();
-    assert_eq!(shown.len(), 27, "{shown:?}");
-    for hidden in ["new_tool", "altered_tool", "broken"] {
+    assert_eq!(shown.len(), 28, "{shown:?}");
+    for hidden in ["new_tool", "altered_tool", "broken", "mute"] {
         assert!(!shown.iter().any(|name| name.contains(hidden)));
     }
 }

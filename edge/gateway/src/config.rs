@@ -39,8 +39,9 @@ pub struct Face {
     pub public_url: Option<Url>,
     /// Web pages that may speak to this edge. Pages on loopback may, where the edge is there as well.
     pub allowed_origins: Vec<Url>,
-    /// Who gives tokens for this edge, as its resource metadata says (RFC 9728).
-    pub authorization_servers: Vec<Url>,
+    /// Who gives tokens for this edge, as its resource metadata says (RFC 9728): URLs, letter by letter as they name themselves, for
+    /// that is what clients compare (RFC 8414, section 3.3).
+    pub authorization_servers: Vec<String>,
 }
 
 impl EdgeConfig {

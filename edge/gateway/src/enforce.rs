@@ -86,7 +86,7 @@ pub(crate) struct Refused {
     pub(crate) approval: Option<ApprovalNote>,
     /// When it may help to ask again.
     pub(crate) retry_after: Option<Duration>,
-    /// The tool that the token would have to cover.
+    /// The tool that the capability token would have to cover.
     pub(crate) lacks: Option<String>,
 }
 

@@ -38,7 +38,7 @@ mod world;
 pub use config::{EdgeConfig, Face};
 pub use identity::{IdentityError, enrol};
 pub use spool::SpoolError;
-pub use upstream::{LIMITED, ListError, become_limited, list_tools};
+pub use upstream::{LIMITED, ListError, Listing, become_limited, list_tools};
 
 use crate::enforce::{Bearers, Gateway, Room};
 use proctor_model::EdgeId;

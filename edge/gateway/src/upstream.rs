@@ -28,13 +28,14 @@ pub(crate) use server::{Failure, Server, Watched};
 pub(crate) use talk::Talk;
 pub(crate) use vault::Vault;
 
+pub use server::Listing;
 pub use stdio::{LIMITED, become_limited};
 
 use crate::spool::Recorded;
 use client::{Client, Reach};
 use llm::Providers;
 use proctor_engine::{Channel, LiveDefinitions, Purpose};
-use proctor_model::catalogue::{LlmProvider, ToolDefinition, ToolServer, Upstream};
+use proctor_model::catalogue::{LlmProvider, ToolServer, Upstream};
 use proctor_model::config::UpstreamSecret;
 use proctor_model::{ServerId, TenantId, ToolRef};
 use serde_json::{Map, Value};
@@ -280,14 +281,14 @@ fn channel_of(errand: Errand<'_>, body: &Map<String, Value>) -> Channel {
 #[error("the tool server does not show its tools: {0}")]
 pub struct ListError(&'static str);
 
-/// The tools that a server shows to who has these credentials, read exactly as an edge reads them when it compares them with what was approved.
+/// What a server shows to who has these credentials, read exactly as an edge reads them when it compares them with what was approved.
 ///
 /// # Errors
 /// If the server can't be reached, or does not speak MCP.
 pub async fn list_tools(
     upstream: Upstream,
     secrets: Vec<UpstreamSecret>,
-) -> Result<Vec<ToolDefinition>, ListError> {
+) -> Result<Listing, ListError> {
     let stop = CancellationToken::new();
     let dialer = Dialer::new(None).map_err(|_| ListError("no HTTP client"))?;
     let vault = Arc::new(Vault::default());

@@ -191,6 +191,16 @@ async fn a_session_is_its_principals_own() {
     );
     let rest = json!(stream.rest(PATIENCE).await.unwrap()).to_string();
     assert!(rest.contains("Ann") && !rest.contains("Eve"), "{rest}");
+    for (params, code) in [
+        (json!({}), Some(-32602)),
+        (json!({ "uri": 5 }), Some(-32602)),
+        (json!({ "uri": "docs://open" }), None),
+    ] {
+        let leaves = request(8, "resources/unsubscribe", params);
+        let answer = system.post(&narrower, &session, &leaves).send().await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        assert_eq!(answer["error"]["code"].as_i64(), code, "{answer}");
+    }
     let end = system.of_session(Method::DELETE, &narrower, &session);
     assert_eq!(end.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     system.cluster.stop().await;
@@ -215,8 +225,12 @@ async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
         let less = attenuate(&token, caveat).await.unwrap();
         let eve = reply(&question, "Eve");
         for sent in [system.post(&less, &session, &eve), again(&less)] {
-            let answer: Value = sent.send().await.unwrap().json().await.unwrap();
+            let response = sent.send().await.unwrap();
+            let status = response.status();
+            let answer: Value = response.json().await.unwrap();
             assert_eq!(reason(&answer), wanted, "{caveat}: {answer}");
+            // It answers no request: only HTTP can say that it was not taken.
+            assert_eq!(status, StatusCode::FORBIDDEN, "{caveat}: {answer}");
         }
         let ping = system.post(&less, &session, &request(3, "ping", json!({})));
         assert_eq!(ping.send().await.unwrap().status(), StatusCode::OK);
@@ -248,5 +262,20 @@ async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
         .await
         .unwrap();
     system.refused(|| again(&token), "killed_tool").await;
+    let kill = Some(json!({ "scope": "agent", "object": AGENT }));
+    system
+        .cluster
+        .acme(Method::POST, "kill-switches", kill)
+        .await
+        .unwrap();
+    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    for message in [initialized, cancelled(7), reply(&question, "Eve")] {
+        let sent = || system.post(&token, &session, &message);
+        let status = system.refused(sent, "killed_agent").await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{message}");
+    }
+    let ping = || system.post(&token, &session, &request(9, "ping", json!({})));
+    let status = system.refused(ping, "killed_agent").await;
+    assert_eq!(status, StatusCode::OK, "a request is answered");
     system.cluster.stop().await;
 }

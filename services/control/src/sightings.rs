@@ -15,7 +15,7 @@ use proctor_model::ToolName;
 use proctor_model::catalogue::{CatalogueEntry, ToolServer};
 use proctor_model::limits::CATALOGUE_TOOLS_MAX;
 use proctor_model::principal::Right;
-use proctor_model::sighting::{Health, SEEN_MAX, Seen, Sighting};
+use proctor_model::sighting::{Health, LEFT_OUT_MAX, LeftOut, SEEN_MAX, Seen, Sighting};
 use proctor_proto::v1;
 use proctor_runtime::backoff::Backoff;
 use proctor_runtime::subjects;
@@ -79,7 +79,8 @@ async fn store(state: &State, message: &Message) -> Result<(), Unanswered> {
     let text = std::str::from_utf8(&message.payload).map_err(|_| Unanswered::Foreign)?;
     let sighting: Sighting = verified(state, &tenant, &edge, text).await?;
     let ours = sighting.tenant == tenant && sighting.edge == edge;
-    if !(ours && is_recent(state, sighting.at) && sighting.seen.len() <= SEEN_MAX) {
+    let bounded = sighting.seen.len() <= SEEN_MAX && sighting.left_out.len() <= LEFT_OUT_MAX;
+    if !(ours && is_recent(state, sighting.at) && bounded) {
         return Err(Unanswered::Foreign);
     }
     let mut tx = state.store.tenant(&tenant).await?;
@@ -93,10 +94,10 @@ async fn store(state: &State, message: &Message) -> Result<(), Unanswered> {
     let known: BTreeSet<_> = known.map(|seen| (seen.name, seen.digest)).collect();
     let new = |seen: &&Seen| !known.contains(&(seen.name.clone(), seen.digest.clone()));
     let put = sqlx::query(
-        "insert into control.sightings (tenant, server, edge, at, health, seen, more)
-         values ($1, $2, $3, $4, $5, $6, $7)
+        "insert into control.sightings (tenant, server, edge, at, health, seen, more, left_out)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (tenant, server, edge) do update
-         set at = excluded.at, health = excluded.health, seen = excluded.seen, more = excluded.more
+         set at = excluded.at, health = excluded.health, seen = excluded.seen, more = excluded.more, left_out = excluded.left_out
          where control.sightings.at < excluded.at",
     )
     .bind(tenant.as_str())
@@ -106,6 +107,7 @@ async fn store(state: &State, message: &Message) -> Result<(), Unanswered> {
     .bind(health(sighting.health))
     .bind(serde_json::to_vec(&sighting.seen).map_err(ControlError::from)?)
     .bind(i32::try_from(sighting.more).unwrap_or(i32::MAX))
+    .bind(serde_json::to_vec(&sighting.left_out).map_err(ControlError::from)?)
     .execute(&mut *tx)
     .await?;
     // Once per change, however many edges see it: what differs now is held back, and that is for the evidence.
@@ -152,7 +154,7 @@ pub(crate) async fn drift(
     let found = objects::get(&mut tx, Kind::Server, &request.id).await?;
     let server: ToolServer = serde_json::from_slice(&found.document)?;
     let rows = sqlx::query(
-        "select s.edge, s.at, s.health, s.seen, s.more from control.sightings s
+        "select s.edge, s.at, s.health, s.seen, s.more, s.left_out from control.sightings s
          join control.edges e on e.id = s.edge and s.tenant = any(e.tenants)
          where s.tenant = $1 and s.server = $2 order by s.edge",
     )
@@ -160,7 +162,7 @@ pub(crate) async fn drift(
     .bind(&request.id)
     .fetch_all(&mut *tx)
     .await?;
-    let (mut edges, mut shown) = (Vec::new(), Versions::new());
+    let (mut edges, mut shown, mut left_out) = (Vec::new(), Versions::new(), BTreeSet::new());
     for row in &rows {
         let edge: String = row.try_get("edge")?;
         edges.push(json!({
@@ -169,6 +171,8 @@ pub(crate) async fn drift(
             "health": row.try_get::<String, _>("health")?,
             "more": row.try_get::<i32, _>("more")?,
         }));
+        let beside = row.try_get::<Vec<u8>, _>("left_out")?;
+        left_out.extend(serde_json::from_slice::<Vec<LeftOut>>(&beside).unwrap_or_default());
         for seen in stored(&row.try_get::<Vec<u8>, _>("seen")?) {
             let key = (seen.name.clone(), seen.digest.clone());
             let (version, seen_by) = shown.entry(key).or_insert((seen.clone(), Vec::new()));
@@ -189,7 +193,8 @@ pub(crate) async fn drift(
             "findings": findings(&entry.definition), "definition": entry.definition,
         })
     }));
-    let document = json!({ "server": request.id, "edges": edges, "drift": told });
+    let document =
+        json!({ "server": request.id, "edges": edges, "drift": told, "left_out": left_out });
     Ok(v1::Document {
         document: serde_json::to_vec(&document)?,
         ..found

@@ -332,6 +332,7 @@ fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
         let urls = texts.iter().map(|text| web(member, text));
         urls.collect::<anyhow::Result<Vec<_>>>()
     };
+    all("authorization_servers", &file.authorization_servers)?;
     Ok(proctor_edge::Face {
         public_url: file
             .public_url
@@ -339,7 +340,7 @@ fn face(file: &EdgeFile) -> anyhow::Result<proctor_edge::Face> {
             .map(|text| web("public_url", text))
             .transpose()?,
         allowed_origins: all("allowed_origins", &file.allowed_origins)?,
-        authorization_servers: all("authorization_servers", &file.authorization_servers)?,
+        authorization_servers: file.authorization_servers.clone(),
     })
 }
 

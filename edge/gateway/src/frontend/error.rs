@@ -66,9 +66,12 @@ fn error(dialect: Dialect, refused: &Refused) -> Value {
     json!({ "code": code, "message": refused.message, "data": data })
 }
 
+fn exact(reason: Reason) -> StatusCode {
+    StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 fn status(dialect: Dialect, reason: Reason) -> StatusCode {
-    let exact =
-        StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let exact = exact(reason);
     // Whatever is wrong with a token: a client gets itself another one where HTTP says so (RFC 6750, section 3.1).
     let token = reason.http_status() == StatusCode::UNAUTHORIZED.as_u16();
     let http = matches!(
@@ -107,7 +110,11 @@ pub(super) fn plain(refused: &Refused) -> Response {
 
 /// A refusal of an MCP message.
 pub(super) fn rpc(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
-    let status = status(dialect, refused.reason);
+    let status = match id {
+        // No request is answered, so that no client waits for this: it hears of it from HTTP, or not at all.
+        Value::Null => exact(refused.reason),
+        _ => status(dialect, refused.reason),
+    };
     challenged(respond(status, rpc_body(dialect, id, refused)), refused)
 }
 
@@ -123,9 +130,15 @@ pub(super) fn not_logged_in(dialect: Dialect, refused: &Refused) -> Response {
 }
 
 /// A refusal that sends its client to ask for more, in either family of revisions.
-pub(super) fn step_up(dialect: Dialect, id: &Value, refused: &Refused) -> Response {
-    let body = rpc_body(dialect, id, refused);
-    challenged(respond(StatusCode::FORBIDDEN, body), refused)
+pub(super) fn step_up(
+    dialect: Dialect,
+    id: &Value,
+    refused: &Refused,
+    challenge: Challenge,
+) -> Response {
+    let mut response = respond(StatusCode::FORBIDDEN, rpc_body(dialect, id, refused));
+    response.extensions_mut().insert(challenge);
+    response
 }
 
 /// The same as a message, for a stream that is open already.
@@ -232,12 +245,37 @@ mod tests {
             (Dialect::Legacy, StatusCode::OK),
         ] {
             assert_eq!(rpc(dialect, &id, &lacking).status(), status, "{dialect:?}");
-            let asked = step_up(dialect, &id, &lacking);
+            let asked = step_up(dialect, &id, &lacking, Challenge::Scope(None));
             assert_eq!(asked.status(), StatusCode::FORBIDDEN, "{dialect:?}");
             assert!(asked.extensions().get::<Challenge>().is_some());
         }
         let denied = rpc(Dialect::Modern, &id, &refused(Reason::PolicyDenied));
         assert_eq!(denied.status(), StatusCode::OK, "nothing to ask for");
+    }
+
+    #[test]
+    fn what_answers_no_request_is_an_error_of_http() {
+        for dialect in [Dialect::Legacy, Dialect::Modern] {
+            for (reason, status) in [
+                (Reason::DuplicateKey, StatusCode::BAD_REQUEST),
+                (Reason::KilledAgent, StatusCode::FORBIDDEN),
+                (Reason::StaleConfig, StatusCode::SERVICE_UNAVAILABLE),
+                (Reason::TokenExpired, StatusCode::UNAUTHORIZED),
+            ] {
+                let answer = rpc(dialect, &Value::Null, &refused(reason));
+                assert_eq!(answer.status(), status, "{dialect:?} {reason:?}");
+            }
+        }
+        let answer = rpc(
+            Dialect::Legacy,
+            &Value::from(7),
+            &refused(Reason::DuplicateKey),
+        );
+        assert_eq!(
+            answer.status(),
+            StatusCode::OK,
+            "a client reads it by its id"
+        );
     }
 
     #[test]

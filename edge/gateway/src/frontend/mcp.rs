@@ -19,15 +19,16 @@ mod task;
 
 use super::error::{self, Dialect};
 use super::request;
+use super::resource::Challenge;
 use crate::enforce::{Caller, Gateway, Outcome, Refused};
 use crate::jws;
 use crate::upstream::Reply;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use proctor_engine::ToolQuery;
-use proctor_engine::json::{Limits, parse};
+use proctor_engine::json::{JsonError, Limits, is_id, parse, request_id};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -95,6 +96,19 @@ enum Received {
     Reply(Value, Reply),
 }
 
+/// A message that is refused before anything is decided about it.
+struct Unread {
+    /// The request's id, so that who sent it hears of that; none where no request is to be seen.
+    id: Option<Value>,
+    reason: Reason,
+}
+
+impl From<Reason> for Unread {
+    fn from(reason: Reason) -> Self {
+        Self { id: None, reason }
+    }
+}
+
 /// A request in work: by whom, about what.
 struct Context<'a> {
     endpoint: &'a Arc<Endpoint>,
@@ -156,14 +170,10 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
         Method::POST => {}
         Method::DELETE if dialect == Dialect::Legacy => return legacy::end(&context).await,
         Method::GET if dialect == Dialect::Legacy => return legacy::stream(&context).await,
-        _ => {
-            return error::plain_status(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes POST");
-        }
+        _ => return not_allowed(dialect),
     }
-    let message = match request::body(headers, body)
-        .await
-        .and_then(|body| read(&body))
-    {
+    let body = request::body(headers, body).await;
+    let message = match body.map_err(Unread::from).and_then(|body| read(&body)) {
         Ok(Received::Message(message)) => message,
         Ok(Received::Reply(id, reply)) if dialect == Dialect::Legacy => {
             return legacy::replied(&context, &id, reply).await;
@@ -171,7 +181,9 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
         Ok(Received::Reply(..)) => {
             return context.refuse(&Value::Null, Reason::InvalidRequest).await;
         }
-        Err(reason) => return context.refuse(&Value::Null, reason).await,
+        Err(Unread { id, reason }) => {
+            return context.refuse(&id.unwrap_or_default(), reason).await;
+        }
     };
     if modern::is_meant(headers, &message) {
         context.dialect = Dialect::Modern;
@@ -181,11 +193,42 @@ async fn serve(endpoint: &Arc<Endpoint>, scope: &Scope, request: Request) -> Res
     legacy::serve(&context, message).await
 }
 
-/// One JSON-RPC message.
-fn read(body: &[u8]) -> Result<Received, Reason> {
-    let Value::Object(mut members) = parse(body, &Limits::json_rpc())? else {
-        return Err(Reason::InvalidRequest);
+/// Another method of HTTP than this family of revisions has.
+fn not_allowed(dialect: Dialect) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let (allowed, sentence) = match dialect {
+        Dialect::Modern => ("POST", "this endpoint takes POST"),
+        Dialect::Legacy | Dialect::Plain => (
+            "POST, GET, DELETE",
+            "this endpoint takes POST, GET and DELETE",
+        ),
     };
+    let mut response = error::plain_status(status, sentence);
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
+/// One JSON-RPC message.
+fn read(body: &[u8]) -> Result<Received, Unread> {
+    let members = match parse(body, &Limits::json_rpc()) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => return Err(Reason::InvalidRequest.into()),
+        Err(JsonError::Invalid) => return Err(Reason::InvalidJson.into()),
+        Err(error) => {
+            return Err(Unread {
+                id: request_id(body),
+                reason: error.into(),
+            });
+        }
+    };
+    let asks = members.contains_key("method");
+    let id = members.get("id").filter(|id| asks && is_id(id));
+    let id = id.cloned();
+    understand(members).map_err(|reason| Unread { id, reason })
+}
+
+fn understand(mut members: Map<String, Value>) -> Result<Received, Reason> {
     if members
         .remove("jsonrpc")
         .is_none_or(|version| version != "2.0")
@@ -193,10 +236,7 @@ fn read(body: &[u8]) -> Result<Received, Reason> {
         return Err(Reason::InvalidRequest);
     }
     let id = members.remove("id");
-    if id
-        .as_ref()
-        .is_some_and(|id| !(id.is_string() || id.is_i64() || id.is_u64()))
-    {
+    if id.as_ref().is_some_and(|id| !is_id(id)) {
         return Err(Reason::InvalidRequest);
     }
     let Some(method) = members.remove("method") else {
@@ -238,7 +278,10 @@ impl Context<'_> {
     /// A refusal of what was decided on, in HTTP. Who logged in is sent to ask for more in both families of revisions.
     fn refused(&self, id: &Value, refused: &Refused) -> Response {
         match self.caller.token.is_of_login() && refused.reason == Reason::ToolNotInToken {
-            true => error::step_up(self.dialect, id, refused),
+            true => {
+                let challenge = Challenge::of_login(&self.caller.tenant);
+                error::step_up(self.dialect, id, refused, challenge)
+            }
             false => error::rpc(self.dialect, id, refused),
         }
     }
@@ -364,6 +407,71 @@ mod tests {
             retry_after: None,
             lacks: None,
         })
+    }
+
+    #[test]
+    fn a_request_that_is_refused_is_told_so_by_its_id() {
+        for (text, told, reason) in [
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t","arguments":{"user":1234567890123456789}}}"#,
+                json!(7),
+                Reason::UnsafeNumber,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{"a":1,"A":2}}"#,
+                json!("a"),
+                Reason::AmbiguousKey,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x","params":[]}"#,
+                json!(7),
+                Reason::InvalidParams,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x","more":1}"#,
+                json!(7),
+                Reason::InvalidRequest,
+            ),
+            (r#"{"id":7,"method":"x"}"#, json!(7), Reason::InvalidRequest),
+            (
+                r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
+                Value::Null,
+                Reason::InvalidRequest,
+            ),
+            // The id of a reply is that of a question of ours: the client may have a request of its own by the same.
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":[]}"#,
+                Value::Null,
+                Reason::InvalidRequest,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":{"a":1,"a":1}}"#,
+                Value::Null,
+                Reason::DuplicateKey,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x""#,
+                Value::Null,
+                Reason::InvalidJson,
+            ),
+            ("[]", Value::Null, Reason::InvalidRequest),
+        ] {
+            let unread = read(text.as_bytes()).err().unwrap();
+            let got = (unread.id.unwrap_or_default(), unread.reason);
+            assert_eq!(got, (told, reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_uses_another_method_is_told_which_there_are() {
+        for (dialect, allowed) in [
+            (Dialect::Modern, "POST"),
+            (Dialect::Legacy, "POST, GET, DELETE"),
+        ] {
+            let answer = not_allowed(dialect);
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(answer.headers()[header::ALLOW], allowed, "{dialect:?}");
+        }
     }
 
     #[test]

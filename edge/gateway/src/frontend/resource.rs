@@ -2,7 +2,7 @@
 
 use crate::enforce::Refused;
 use crate::proof;
-use crate::world::Tenants;
+use crate::world::{TenantState, Tenants};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use proctor_model::Reason;
 use proctor_model::login::{JwsAlgorithm, TrustedIssuer};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use url::Url;
 
@@ -20,14 +20,14 @@ pub(super) const OF_ENDPOINT: &str = "/.well-known/oauth-protected-resource/{*en
 /// What is said of this edge. Without a public address it is none.
 pub(crate) struct Resource {
     public: Option<Url>,
-    authorization_servers: Vec<Url>,
+    authorization_servers: Vec<String>,
     tenants: Arc<Tenants>,
 }
 
 /// What a request would have to show to get further than it did.
 #[derive(Clone, Debug)]
 pub(super) enum Challenge {
-    /// A token that covers this tool, if it can be named in a header.
+    /// A token with these scopes, if they can be named in a header.
     Scope(Option<String>),
     /// A proof of the key that the token is bound to.
     Proof,
@@ -36,26 +36,53 @@ pub(super) enum Challenge {
 impl Challenge {
     pub(super) fn of(refused: &Refused) -> Option<Self> {
         match refused.reason {
-            Reason::ToolNotInToken => {
-                let scope = refused.lacks.as_deref().filter(|scope| is_scope(scope));
-                Some(Self::Scope(scope.map(str::to_owned)))
-            }
+            // Of a capability token a tool is a scope: `POST /v1/token` takes it as one.
+            Reason::ToolNotInToken => Some(Self::of_scopes(refused.lacks.as_slice())),
             Reason::ProofMissing | Reason::ProofInvalid => Some(Self::Proof),
             _ => None,
         }
+    }
+
+    /// What another login has to ask for. An identity provider knows its own scopes and no tool: it refuses a client that asks for one,
+    /// and a client that asks for a tool alone comes back without what a login here needs.
+    pub(super) fn of_login(tenant: &TenantState) -> Self {
+        Self::of_scopes(&scopes_of(tenant))
+    }
+
+    fn of_scopes(scopes: &[String]) -> Self {
+        let named = !scopes.is_empty() && scopes.iter().all(|scope| is_scope(scope));
+        Self::Scope(named.then(|| scopes.join(" ")))
     }
 }
 
 /// RFC 6749, section 3.3.
 fn is_scope(text: &str) -> bool {
     let graphic = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    text.bytes().all(graphic)
+    !text.is_empty() && text.bytes().all(graphic)
+}
+
+/// Scopes to ask a tenant's issuers for, without which a login gives nothing here: where all of them agree, one can't be asked for
+/// another's.
+fn scopes_of(tenant: &TenantState) -> Vec<String> {
+    let mut scopes = of_issuers(tenant, |issuer| issuer.scopes.clone());
+    scopes.dedup();
+    match scopes.len() {
+        1 => scopes.swap_remove(0),
+        _ => Vec::new(),
+    }
+}
+
+/// Something of each issuer of a tenant.
+fn of_issuers<R>(tenant: &TenantState, what: impl Fn(&TrustedIssuer) -> R) -> Vec<R> {
+    let loaded = tenant.loaded();
+    let issuers = loaded.iter().flat_map(|loaded| loaded.tenant.issuers());
+    issuers.map(|issuer| what(issuer.spec())).collect()
 }
 
 impl Resource {
     pub(crate) fn new(
         public: Option<Url>,
-        authorization_servers: Vec<Url>,
+        authorization_servers: Vec<String>,
         tenants: Arc<Tenants>,
     ) -> Self {
         Self {
@@ -86,34 +113,27 @@ impl Resource {
     /// several, whose customers they are is nobody's business.
     fn authorization_servers(&self) -> Vec<String> {
         if !self.authorization_servers.is_empty() {
-            let servers = self.authorization_servers.iter();
-            return servers.map(|url| url.as_str().to_owned()).collect();
+            return self.authorization_servers.clone();
         }
-        let mut issuers = self.of_issuers(|issuer| issuer.issuer.clone());
+        let tenant = self.only_tenant();
+        let named = tenant.map(|tenant| of_issuers(&tenant, |issuer| issuer.issuer.clone()));
+        let mut issuers = named.unwrap_or_default();
         issuers.dedup();
         issuers
     }
 
-    /// Scopes to ask them for, without which a login gives nothing here: where all issuers agree on them, one can't be asked for
-    /// another's.
+    /// Scopes to ask them for.
     fn scopes(&self) -> Vec<String> {
-        let mut scopes = self.of_issuers(|issuer| issuer.scopes.clone());
-        scopes.dedup();
-        match scopes.len() {
-            1 => scopes.swap_remove(0),
-            _ => Vec::new(),
-        }
+        let tenant = self.only_tenant();
+        tenant.map(|tenant| scopes_of(&tenant)).unwrap_or_default()
     }
 
-    /// Something of each issuer, where this edge serves one tenant alone.
-    fn of_issuers<R>(&self, what: impl Fn(&TrustedIssuer) -> R) -> Vec<R> {
-        let tenants = self.tenants.all();
-        let [tenant] = tenants.as_slice() else {
-            return Vec::new();
-        };
-        let loaded = tenant.loaded();
-        let issuers = loaded.iter().flat_map(|loaded| loaded.tenant.issuers());
-        issuers.map(|issuer| what(issuer.spec())).collect()
+    /// The tenant of this edge, where it serves one alone.
+    fn only_tenant(&self) -> Option<Arc<TenantState>> {
+        match self.tenants.all().as_slice() {
+            [tenant] => Some(Arc::clone(tenant)),
+            _ => None,
+        }
     }
 
     fn document(&self, path: &str) -> Response {
@@ -127,19 +147,29 @@ impl Resource {
                 "this edge has no public address",
             );
         };
-        let mut document = json!({
-            "resource": resource.as_str(),
-            "authorization_servers": self.authorization_servers(),
-            "bearer_methods_supported": ["header"],
-            "dpop_signing_alg_values_supported": proof::ALGORITHMS,
-            "resource_name": "Proctor",
-        });
-        let scopes = self.scopes();
-        if let (false, Some(members)) = (scopes.is_empty(), document.as_object_mut()) {
-            members.insert("scopes_supported".into(), scopes.into());
-        }
+        let document = described(&resource, self.authorization_servers(), self.scopes());
         ([(header::CACHE_CONTROL, "max-age=300")], Json(document)).into_response()
     }
+}
+
+/// The document of a resource. A list with nothing in it is left out (RFC 9728, section 3.2): it would say that nobody gives
+/// tokens, where it is only not said here.
+fn described(resource: &Url, servers: Vec<String>, scopes: Vec<String>) -> Value {
+    let mut document = json!({
+        "resource": resource.as_str(),
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": proof::ALGORITHMS,
+        "resource_name": "Proctor",
+    });
+    for (name, list) in [
+        ("authorization_servers", servers),
+        ("scopes_supported", scopes),
+    ] {
+        if let (false, Some(members)) = (list.is_empty(), document.as_object_mut()) {
+            members.insert(name.into(), list.into());
+        }
+    }
+    document
 }
 
 /// Says with each answer for lack of a token where one comes from: `WWW-Authenticate` (RFC 6750, section 3; RFC 9728,
@@ -210,6 +240,46 @@ fn metadata(public: Option<&Url>, path: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_has_no_empty_lists() {
+        let resource: Url = "https://edge.example/v1/mcp".parse().unwrap();
+        let bare = described(&resource, Vec::new(), Vec::new());
+        assert_eq!(bare["resource"], resource.as_str());
+        for name in ["authorization_servers", "scopes_supported"] {
+            assert!(bare.get(name).is_none(), "{bare}");
+        }
+        let list = |one: &str| vec![one.to_owned()];
+        let whole = described(&resource, list("https://login.example"), list("mcp:tools"));
+        let servers = &whole["authorization_servers"];
+        assert_eq!(*servers, json!(["https://login.example"]));
+        assert_eq!(whole["scopes_supported"], json!(["mcp:tools"]));
+    }
+
+    #[test]
+    fn a_scope_is_named_where_a_header_can_name_it() {
+        let of = |scopes: &[&str]| {
+            let scopes: Vec<_> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            match Challenge::of_scopes(&scopes) {
+                Challenge::Scope(scope) => scope,
+                Challenge::Proof => panic!("no scope"),
+            }
+        };
+        assert_eq!(
+            of(&["openid", "mcp:tools"]).as_deref(),
+            Some("openid mcp:tools")
+        );
+        assert_eq!(of(&["crm/read"]).as_deref(), Some("crm/read"));
+        for unsaid in [
+            vec![],
+            vec![""],
+            vec!["a b"],
+            vec!["a", "\""],
+            vec!["prompt:\u{e9}"],
+        ] {
+            assert_eq!(of(&unsaid), None, "{unsaid:?}");
+        }
+    }
 
     #[test]
     fn no_challenge_points_to_a_document_that_is_not_there() {

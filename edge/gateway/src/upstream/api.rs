@@ -252,6 +252,7 @@ async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failur
         .and_then(|value| value.to_str().ok());
     let is_json = kind.is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.to_ascii_lowercase();
         kind == "application/json" || kind.ends_with("+json")
     });
     let mut body = Vec::new();
@@ -447,6 +448,25 @@ mod tests {
             "{} {body}",
             request.headers()[CONTENT_TYPE].to_str().unwrap()
         ))
+    }
+
+    #[tokio::test]
+    async fn json_is_json_however_its_kind_is_spelled() {
+        for kind in [
+            "application/json",
+            "Application/JSON; Charset=UTF-8",
+            "application/Problem+JSON",
+        ] {
+            let response = axum::http::Response::builder()
+                .header(CONTENT_TYPE, kind)
+                .body(r#"{"a":1}"#)
+                .unwrap();
+            let answer = result(Response::from(response), 1_000).await.unwrap();
+            let Reply::Result(result) = answer.reply else {
+                panic!("{kind}")
+            };
+            assert_eq!(result["structuredContent"], json!({ "a": 1 }), "{kind}");
+        }
     }
 
     #[test]

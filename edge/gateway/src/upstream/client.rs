@@ -8,6 +8,7 @@ use proctor_model::SecretName;
 use proctor_model::catalogue::{UpstreamAuth, UpstreamTls};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Identity, Method, Request, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -377,7 +378,21 @@ fn form(members: &[(&str, Option<&str>)]) -> String {
 struct Granted {
     access_token: String,
     token_type: String,
-    expires_in: Option<u64>,
+    expires_in: Option<Value>,
+}
+
+/// How long a token is good. Some endpoints write the seconds as a text, or with a fraction; the token is good all the same.
+fn life(expires_in: Option<&Value>) -> Duration {
+    let secs = match expires_in {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match secs {
+        Some(secs) if secs <= 0.0 => Duration::ZERO,
+        Some(secs) => Duration::try_from_secs_f64(secs).unwrap_or(TOKEN_LIFE),
+        None => TOKEN_LIFE,
+    }
 }
 
 fn access_token(body: &[u8]) -> Option<AccessToken> {
@@ -385,7 +400,7 @@ fn access_token(body: &[u8]) -> Option<AccessToken> {
     if !granted.token_type.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    let life = granted.expires_in.map_or(TOKEN_LIFE, Duration::from_secs);
+    let life = life(granted.expires_in.as_ref());
     let life = life.min(TOKEN_LIFE_MAX).saturating_sub(TOKEN_MARGIN);
     let token = Zeroizing::new(granted.access_token);
     let value = Zeroizing::new(format!("Bearer {}", *token));
@@ -440,6 +455,32 @@ mod tests {
         }
         assert!(granted("3600") > Instant::now());
         assert!(granted("0") <= Instant::now());
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_read_as_endpoints_write_it() {
+        use serde_json::json;
+        let (hour, unknown) = (Duration::from_secs(3_600), TOKEN_LIFE);
+        for (said, expected) in [
+            (json!(3600), hour),
+            (json!(3600.0), hour),
+            (json!("3600"), hour),
+            (json!(" 3600.0 "), hour),
+            (json!(0), Duration::ZERO),
+            (json!(-1), Duration::ZERO),
+            (json!("-1"), Duration::ZERO),
+            (json!(u64::MAX), unknown),
+            (json!("for ever"), unknown),
+            (json!("inf"), unknown),
+            (json!("NaN"), unknown),
+            (json!(true), unknown),
+            (json!(null), unknown),
+        ] {
+            assert_eq!(life(Some(&said)), expected, "{said}");
+        }
+        assert_eq!(life(None), unknown);
+        let body = br#"{"access_token":"t","token_type":"bearer","expires_in":"3599"}"#;
+        assert!(access_token(body).is_some());
     }
 
     #[test]

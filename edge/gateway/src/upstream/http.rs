@@ -442,12 +442,11 @@ fn nobody(id: &Value) -> Value {
     )
 }
 
-fn content_type(response: &Response) -> &str {
-    response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+/// In small letters: media types are the same in any (RFC 9110, section 8.3.1).
+fn content_type(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_ascii_lowercase()
 }
 
 fn json(response: &Response) -> bool {

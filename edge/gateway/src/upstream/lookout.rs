@@ -62,6 +62,7 @@ pub(crate) async fn lookout(
                 health,
                 seen,
                 more,
+                left_out: server.left_out(),
             };
             let known = told.get(&whose).is_some_and(|last| {
                 let same = Sighting {

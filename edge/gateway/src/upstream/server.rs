@@ -4,11 +4,13 @@
 mod compare;
 mod elicited;
 mod listen;
+mod listing;
 mod transport;
 
 pub(crate) use super::rpc::Failure;
 pub(super) use compare::list;
 pub(crate) use listen::Watched;
+pub use listing::Listing;
 
 use super::api;
 use super::breaker::{Breaker, Pass};
@@ -22,8 +24,8 @@ use elicited::Elicited;
 use http::{HeaderName, HeaderValue};
 use listen::{Watching, listen, listen_for_tasks};
 use proctor_engine::Permit;
-use proctor_model::catalogue::{ToolServer, Upstream};
-use proctor_model::sighting::{Health, SEEN_BYTES_MAX, SEEN_MAX, Seen};
+use proctor_model::catalogue::{HttpBinding, ToolServer, Upstream};
+use proctor_model::sighting::{Health, LeftOut, SEEN_BYTES_MAX, SEEN_MAX, Seen};
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -63,6 +65,8 @@ struct Link {
     approved: RwLock<Arc<HashMap<ToolName, String>>>,
     /// What the server shows now; none before it was ever asked.
     shown: RwLock<Option<HashMap<ToolName, Shown>>>,
+    /// What it lists beside.
+    left_out: RwLock<Vec<LeftOut>>,
     looks: Looks,
     /// Whether what the server shows is known well enough to call it.
     seen: AtomicBool,
@@ -84,7 +88,7 @@ pub(crate) struct Server {
     /// Arguments that go into headers.
     headers: HashMap<ToolName, Vec<(Vec<String>, HeaderName)>>,
     /// The requests that the tools of an HTTP API make.
-    bindings: HashMap<ToolName, api::Bound>,
+    bindings: HashMap<ToolName, HttpBinding>,
     link: Arc<Link>,
 }
 
@@ -130,6 +134,7 @@ impl Server {
             watched: AtomicBool::new(false),
             approved: RwLock::new(Arc::clone(&approved)),
             shown: RwLock::default(),
+            left_out: RwLock::default(),
             looks: Looks::default(),
             seen: AtomicBool::new(false),
             elicited: Elicited::default(),
@@ -228,6 +233,12 @@ impl Server {
             seen.collect(),
             u32::try_from(more).unwrap_or(u32::MAX),
         ))
+    }
+
+    /// What the server lists that can't be approved or called here.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        let left_out = self.link.left_out.read();
+        left_out.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until what the server shows was looked at lately, so that not even the first call goes to a tool that
@@ -387,8 +398,8 @@ impl Server {
             }
         };
         if let Transport::Api(api) = &*self.link.transport {
-            let bound = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
-            let asked = api.request(bound, arguments, bytes_max, limit).await;
+            let binding = self.bindings.get(tool).ok_or(Failure::Unsendable)?;
+            let asked = api.request(binding, arguments, bytes_max, limit).await;
             let (answer, status) = asked?;
             return Ok((answer, Fault(status.is_server_error())));
         }

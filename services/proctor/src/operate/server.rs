@@ -4,6 +4,7 @@ use super::api::{Api, print_json};
 use super::settings::ApiArgs;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use proctor_edge::Listing;
 use proctor_engine::definition::{Finding, hold_back, hold_back_unusable};
 use proctor_model::catalogue::{
     CatalogueEntry, ChildLimits, ToolDefinition, ToolServer, Upstream, UpstreamAuth, UpstreamTls,
@@ -168,20 +169,17 @@ pub(crate) async fn run(command: ServerCommand) -> anyhow::Result<()> {
             api,
         } => return approve(&id, &tool, &digest, &api).await,
     };
-    let (upstream, tools) = match (&args.document.openapi, &args.url, &args.command) {
+    let (upstream, listing) = match (&args.document.openapi, &args.url, &args.command) {
         (Some(file), ..) => return http_api(&args, file).await,
         (None, Some(url), _) => Box::pin(mcp_http(&args, url)).await?,
         (None, None, Some(command)) => Box::pin(mcp_stdio(command, &args.args)).await?,
         (None, None, None) => bail!("say where the server is: --url, --command or --openapi"),
     };
-    mcp(&args, upstream, tools).await
+    mcp(&args, upstream, listing).await
 }
 
-async fn mcp(
-    args: &ImportArgs,
-    upstream: Upstream,
-    mut tools: Vec<CatalogueEntry>,
-) -> anyhow::Result<()> {
+async fn mcp(args: &ImportArgs, upstream: Upstream, listing: Listing) -> anyhow::Result<()> {
+    let mut tools: Vec<_> = listing.definitions.into_iter().map(entry).collect();
     let count = tools.len();
     // Whoever accepts what stands out, control takes nothing as approved that no edge could use.
     let mut held = hold_back_unusable(&mut tools);
@@ -206,7 +204,16 @@ async fn mcp(
     for (tool, finding) in &held {
         println!("held back: {}", held_back(tool, finding));
     }
+    for left in &listing.left_out {
+        println!("{}", left_out(&json!(left)));
+    }
     Ok(())
+}
+
+/// What a server lists and nobody can approve or call, and why.
+fn left_out(left: &Value) -> String {
+    let (name, list, why) = (said(left, "name"), said(left, "list"), said(left, "why"));
+    format!("left out: \"{name}\" of {list}: {why}")
 }
 
 /// A tool, and why it is held back.
@@ -287,6 +294,9 @@ async fn drift(id: &str, api: &ApiArgs) -> anyhow::Result<()> {
             said(&edge, "at")
         );
     }
+    for left in list(&told, "left_out").into_iter().flatten() {
+        println!("{}", left_out(&left));
+    }
     let drift = list(&told, "drift").unwrap_or_default();
     if drift.is_empty() {
         println!("every definition that is seen is as it was approved");
@@ -344,7 +354,7 @@ fn visible(text: &str) -> String {
         .collect()
 }
 
-type Found = (Upstream, Vec<CatalogueEntry>);
+type Found = (Upstream, Listing);
 
 async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
     let (auth, tls) = (args.credential.auth()?, args.credential.tls()?);
@@ -355,12 +365,9 @@ async fn mcp_http(args: &ImportArgs, url: &str) -> anyhow::Result<Found> {
         private_addresses,
     };
     // From here it may be anywhere: whoever calls the command could ask it without us.
-    let definitions =
+    let listing =
         proctor_edge::list_tools(upstream(Some(true)), args.credential.secrets(url)?).await?;
-    Ok((
-        upstream(args.private_addresses.then_some(true)),
-        definitions.into_iter().map(entry).collect(),
-    ))
+    Ok((upstream(args.private_addresses.then_some(true)), listing))
 }
 
 async fn mcp_stdio(command: &str, args: &[String]) -> anyhow::Result<Found> {
@@ -370,8 +377,8 @@ async fn mcp_stdio(command: &str, args: &[String]) -> anyhow::Result<Found> {
         env: BTreeMap::new(),
         limits: ChildLimits::default(),
     };
-    let definitions = proctor_edge::list_tools(upstream.clone(), Vec::new()).await?;
-    Ok((upstream, definitions.into_iter().map(entry).collect()))
+    let listing = proctor_edge::list_tools(upstream.clone(), Vec::new()).await?;
+    Ok((upstream, listing))
 }
 
 fn entry(definition: ToolDefinition) -> CatalogueEntry {

@@ -82,7 +82,8 @@ pub(super) async fn stream(context: &Context<'_>) -> Response {
         call,
     }) = found
     else {
-        return error::plain_status(StatusCode::NOT_FOUND, "there is no such event any more");
+        // A client takes 404 for the end of its session, which goes on.
+        return error::plain_status(StatusCode::BAD_REQUEST, "there is no such event any more");
     };
     // Who reads it again may be covered for less than who made the call, and its tool may be stopped by now.
     if let Some(call) = &call
@@ -189,14 +190,13 @@ pub(super) async fn serve(context: &Context<'_>, message: Message) -> Response {
         "ping" => context.result(&id, json!({})),
         "logging/setLevel" => set_level(context, &session, &id, params.get("level")).await,
         "resources/subscribe" => watch(context, &session, &id, params.get("uri")).await,
-        "resources/unsubscribe" => {
-            let uri = params
-                .get("uri")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            locked(&session.watched).remove(uri);
-            context.result(&id, json!({}))
-        }
+        "resources/unsubscribe" => match params.get("uri").and_then(Value::as_str) {
+            Some(uri) => {
+                locked(&session.watched).remove(uri);
+                context.result(&id, json!({}))
+            }
+            None => context.refuse(&id, Reason::InvalidParams).await,
+        },
         _ => context.refuse(&id, Reason::UnknownMethod).await,
     }
 }

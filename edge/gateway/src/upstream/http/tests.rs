@@ -21,6 +21,19 @@ fn http(url: String) -> Arc<Http> {
     Arc::new(Http::new(client, url, broadcast::channel(1).0))
 }
 
+#[test]
+fn a_kind_of_content_is_the_same_however_it_is_spelled() {
+    let of = |kind: &str| {
+        let response = axum::http::Response::builder().header(CONTENT_TYPE, kind);
+        Response::from(response.body("").unwrap())
+    };
+    for kind in ["application/json", "Application/JSON;charset=utf-8"] {
+        assert!(json(&of(kind)), "{kind}");
+    }
+    assert!(!json(&of("text/html")));
+    assert_eq!(content_type(&of("Text/Event-Stream")), "text/event-stream");
+}
+
 /// Opens a session, says one thing after the other on its stream, and never answers a call.
 async fn babbles(Json(request): Json<Value>) -> axum::response::Response {
     let result = match request["method"].as_str() {

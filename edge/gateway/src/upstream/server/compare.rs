@@ -1,5 +1,6 @@
 //! Whether a server still shows what was approved: it is asked for its lists from time to time, and before it is called.
 
+use super::listing::Listing;
 use super::transport::Transport;
 use super::{Link, Server, WATCHER};
 use crate::upstream::Reply;
@@ -7,7 +8,7 @@ use crate::upstream::http::Request;
 use crate::upstream::rpc::{self, Failure, News};
 use crate::upstream::talk::Talk;
 use proctor_model::catalogue::{Listed, ToolDefinition};
-use proctor_model::sighting::SEEN_BYTES_MAX;
+use proctor_model::sighting::{LEFT_OUT_MAX, LeftOut, SEEN_BYTES_MAX};
 use proctor_model::{EntryKind, ToolName};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -271,7 +272,12 @@ impl Link {
     /// All that the server shows. Two definitions under one name are none: nobody can say which of them a call gets.
     async fn definitions(&self, look: Look) -> Result<HashMap<ToolName, Shown>, Failure> {
         let (mut shown, mut twice) = (HashMap::new(), HashSet::new());
-        for definition in self.list(look).await? {
+        let Listing {
+            definitions,
+            left_out,
+        } = self.list(look).await?;
+        self.note_left_out(look, left_out);
+        for definition in definitions {
             let name = definition.name.clone();
             let digest = definition.digest();
             let definition = Some(definition);
@@ -281,6 +287,19 @@ impl Link {
         shown.retain(|name, _| !twice.contains(name));
         self.keep_what_differs(&mut shown);
         Ok(shown)
+    }
+
+    /// What was not looked at is as it was.
+    fn note_left_out(&self, look: Look, left_out: Vec<LeftOut>) {
+        let mut held = self
+            .left_out
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let methods = look.lists().iter().map(|listed| listed.method());
+        let looked_at: Vec<_> = methods.collect();
+        held.retain(|known| !looked_at.contains(&known.list.as_str()));
+        held.extend(left_out);
+        held.truncate(LEFT_OUT_MAX);
     }
 
     /// Of the definitions only those that people may have to look at stay in memory, and no more than can be told.
@@ -297,28 +316,24 @@ impl Link {
     }
 
     /// All that the server lists: tools, resources, templates, prompts. What can't be read as a definition is left out.
-    async fn list(&self, look: Look) -> Result<Vec<ToolDefinition>, Failure> {
-        let (mut definitions, mut left) = (Vec::new(), LIST_BYTES_MAX);
+    async fn list(&self, look: Look) -> Result<Listing, Failure> {
+        let (mut all, mut left) = (Listing::default(), LIST_BYTES_MAX);
         for listed in look.lists().iter().copied() {
             let listing = self.one_list(listed, &mut left).await;
             match listing {
-                Ok(found) => definitions.extend(found),
+                Ok(found) => all.extend(found),
                 // Only tools are always there to be listed; a server without prompts says so with an error.
                 Err(Failure::Invalid | Failure::Refused | Failure::ServerError)
                     if listed != Listed::Tool => {}
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(definitions)
+        Ok(all)
     }
 
-    async fn one_list(
-        &self,
-        listed: Listed,
-        left: &mut u64,
-    ) -> Result<Vec<ToolDefinition>, Failure> {
+    async fn one_list(&self, listed: Listed, left: &mut u64) -> Result<Listing, Failure> {
         let talk = Talk::watching(WATCHER);
-        let (mut definitions, mut params) = (Vec::new(), Map::new());
+        let (mut all, mut params) = (Listing::default(), Map::new());
         for _ in 0..LIST_PAGES_MAX {
             let mut request = Request::own(listed.method(), params.clone(), &talk);
             request.bytes_max = *left;
@@ -328,7 +343,7 @@ impl Link {
             let page = match answer.reply {
                 // It has none of them.
                 Reply::Error(error) if error.get("code") == Some(&Value::from(-32601)) => {
-                    return Ok(definitions);
+                    return Ok(all);
                 }
                 _ => rpc::result(answer)?,
             };
@@ -336,16 +351,13 @@ impl Link {
                 .get(listed.member())
                 .and_then(Value::as_array)
                 .ok_or(Failure::Invalid)?;
-            let read = elements
-                .iter()
-                .map(|element| ToolDefinition::from_list(listed, element));
-            definitions.extend(read.filter_map(Result::ok));
-            if definitions.len() > DEFINITIONS_MAX {
+            all.read(listed, elements);
+            if all.definitions.len() > DEFINITIONS_MAX {
                 return Err(Failure::TooLarge);
             }
             match page.get("nextCursor").filter(|cursor| !cursor.is_null()) {
                 Some(cursor) => drop(params.insert("cursor".into(), cursor.clone())),
-                None => return Ok(definitions),
+                None => return Ok(all),
             }
         }
         Err(Failure::Invalid)
@@ -372,7 +384,7 @@ pub(super) fn takes(room: &mut usize, definition: &ToolDefinition) -> bool {
 }
 
 /// Asks a server for all that it lists, once.
-pub(in crate::upstream) async fn list(server: &Server) -> Result<Vec<ToolDefinition>, Failure> {
+pub(in crate::upstream) async fn list(server: &Server) -> Result<Listing, Failure> {
     tokio::time::timeout(LIST_TIMEOUT, server.link.list(Look::All))
         .await
         .unwrap_or(Err(Failure::Timeout))
