@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// `pending`, `approved`, `denied`, `used` or `expired`; absent: all
+    /// `pending`, `approved`, `denied`, `used`, `expired` or `superseded`; absent: all
     #[serde(default)]
     state: String,
     /// Approvals after this one: `next` of the page before
@@ -44,7 +44,7 @@ pub(crate) struct Vote {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Approval {
     id: String,
-    /// `pending`, `approved`, `denied`, `used` or `expired`
+    /// `pending`, `approved`, `denied`, `used`, `expired` or `superseded`
     state: String,
     /// What a person is asked
     question: String,
@@ -74,7 +74,7 @@ pub(crate) struct Approval {
     votes: Vec<Vote>,
     created_at: String,
     expires_at: String,
-    /// When it was denied or used, or expired
+    /// When it was denied, used or superseded, or expired
     #[serde(skip_serializing_if = "String::is_empty")]
     ended_at: String,
 }
