@@ -13,12 +13,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, ApprovalUse};
 use proctor_model::signed::{Document, Signer, Verifier};
-use proctor_model::{ApprovalId, EdgeId, Reason, RevocationId, TenantId};
+use proctor_model::{ApprovalId, EdgeId, IntentId, Reason, RevocationId, TenantId};
 use proctor_proto::v1::{self, enrolment_client::EnrolmentClient};
 use proctor_runtime::Clock;
 use proctor_runtime::nats::{NatsSettings, connect};
 use proctor_runtime::seal::{APPROVAL_VIEW_INFO, Opener, approval_view_aad, seal};
 use proctor_runtime::subjects;
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -76,7 +77,11 @@ impl Edge {
 
     /// A call that is escalated for these reasons.
     fn request(&self, covers: &[&str]) -> ApprovalRequest {
-        let binding = "sha256:00".to_owned();
+        self.request_of("sha256:00", covers)
+    }
+
+    fn request_of(&self, binding: &str, covers: &[&str]) -> ApprovalRequest {
+        let binding = binding.to_owned();
         let aad = approval_view_aad(&self.tenant, &self.id, &binding);
         let view = seal(&self.sealing_key, APPROVAL_VIEW_INFO, &aad, b"{}").unwrap();
         let now = Clock::system().now();
@@ -147,6 +152,48 @@ impl Edge {
 
 fn token() -> RevocationId {
     "0".repeat(64).parse().unwrap()
+}
+
+/// A new key with one role; its id, and a caller with it.
+async fn key(control: &Control, tenant: &str, role: &str, holder: &str) -> (String, Caller) {
+    let request = v1::CreateApiKeyRequest {
+        tenant: tenant.into(),
+        name: "k".into(),
+        roles: vec![role.into()],
+        holder: holder.into(),
+    };
+    let mut admin = control.admin.client.clone();
+    let made = admin.create_api_key(control.admin.request(request)).await;
+    let made = made.unwrap().into_inner();
+    let key = made.key.unwrap();
+    assert_eq!(key.holder, holder);
+    let caller = support::caller(&control.handle, &made.secret).await;
+    (key.id, caller.unwrap())
+}
+
+/// A token that was minted with this key.
+async fn minted(by: &Caller) -> RevocationId {
+    let until = Clock::system().now().plus_secs(600);
+    let request = v1::MintTokenRequest {
+        tenant: "acme".into(),
+        agent: "bot".into(),
+        caveats: vec![format!("time < {until}"), "tool in worker/*".into()],
+    };
+    let minted = by.client.clone().mint_token(by.request(request)).await;
+    minted.unwrap().into_inner().token_id.parse().unwrap()
+}
+
+/// An intent that was declared with this key.
+async fn declared(by: &Caller) -> IntentId {
+    let declaration = json!({
+        "agent": "bot", "goal": "Do the work", "actions": [{ "tool": "worker/work" }], "expires_in_s": 600,
+    });
+    let request = v1::DeclareIntentRequest {
+        tenant: "acme".into(),
+        declaration: declaration.to_string().into_bytes(),
+    };
+    let declared = by.client.clone().declare_intent(by.request(request)).await;
+    declared.unwrap().into_inner().id.parse().unwrap()
 }
 
 async fn decide(by: &Caller, id: &ApprovalId, verdict: &str) -> Result<String, Status> {
@@ -234,4 +281,131 @@ async fn an_approval_that_covers_too_little_gives_way() {
     let listed = listed.into_inner().approvals.into_iter();
     let listed: Vec<_> = listed.map(|one| one.id).collect();
     assert_eq!(listed, [first.to_string(), second.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_decides_on_his_own_call_with_another_key() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let bot = json!({ "id": "bot" });
+    control.admin.put_agent("acme", "bot", &bot).await.unwrap();
+    let edge = Edge::enrol(&control).await;
+    let (alice, carol) = ("alice@acme.example", "carol@acme.example");
+    let (asking, asker) = key(&control, "acme", "tenant-admin", carol).await;
+    let (_, backend) = key(&control, "acme", "tenant-admin", "").await;
+    let request = |binding: &str| edge.request_of(binding, &["policy:p:x"]);
+    let acted_for = ApprovalRequest {
+        user: Some(alice.parse().unwrap()),
+        ..request("sha256:0a")
+    };
+    let minted_for = ApprovalRequest {
+        token: vec![token(), minted(&asker).await],
+        ..request("sha256:0b")
+    };
+    let declared_for = ApprovalRequest {
+        intent: Some(declared(&asker).await),
+        ..request("sha256:0c")
+    };
+    let by_nobody = ApprovalRequest {
+        token: vec![minted(&backend).await],
+        ..request("sha256:0d")
+    };
+    // Who asked with it stays who asked.
+    let delete = control.admin.request(object("acme", &asking, 0));
+    let mut admin = control.admin.client.clone();
+    admin.delete_api_key(delete).await.unwrap();
+
+    let (_, bob) = key(&control, "acme", "approver", "bob@acme.example").await;
+    for (request, own) in [
+        (acted_for, alice),
+        (minted_for, carol),
+        (declared_for, carol),
+    ] {
+        let id = edge.open(&request).await;
+        for (tenant, role, holder) in [
+            ("acme", "approver", own.to_owned()),
+            ("acme", "tenant-admin", own.to_uppercase()),
+            ("", "platform-admin", own.to_owned()),
+        ] {
+            let (_, own) = key(&control, tenant, role, &holder).await;
+            for verdict in ["approve", "deny"] {
+                let refused = decide(&own, &id, verdict).await.unwrap_err();
+                assert_eq!(refused.code(), Code::PermissionDenied, "{holder} {role}");
+            }
+        }
+        assert_eq!(decide(&bob, &id, "approve").await.unwrap(), "approved");
+    }
+
+    // Where a key names no holder, it is the key that counts.
+    let id = edge.open(&by_nobody).await;
+    let refused = decide(&backend, &id, "approve").await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let (_, another) = key(&control, "acme", "approver", "").await;
+    assert_eq!(decide(&another, &id, "approve").await.unwrap(), "approved");
+    assert!(
+        events(&control)
+            .await
+            .contains(&format!("{asking} {carol}"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_approvers_are_two_people() {
+    let control = Control::start().await;
+    let mut admin = control.admin.client.clone();
+    let request = v1::CreateTenantRequest {
+        tenant: "acme".into(),
+        settings: br#"{"approvals": {"approvers": 2}}"#.to_vec(),
+        ..Default::default()
+    };
+    let request = control.admin.request(request);
+    admin.create_tenant(request).await.unwrap();
+    let edge = Edge::enrol(&control).await;
+    let (_, first) = key(&control, "acme", "approver", "dana@acme.example").await;
+    let (_, second) = key(&control, "acme", "approver", "Dana@acme.example").await;
+    let (_, bob) = key(&control, "acme", "approver", "bob@acme.example").await;
+    let (_, one) = key(&control, "acme", "approver", "").await;
+    let (_, other) = key(&control, "acme", "approver", "").await;
+    let asked = async |binding: &str| edge.open(&edge.request_of(binding, &["policy:p:x"])).await;
+
+    for (binding, then) in [("sha256:0a", &bob), ("sha256:0b", &one)] {
+        let id = asked(binding).await;
+        assert_eq!(decide(&first, &id, "approve").await.unwrap(), "pending");
+        for again in [&first, &second] {
+            let refused = decide(again, &id, "approve").await.unwrap_err();
+            assert_eq!(refused.code(), Code::AlreadyExists);
+        }
+        assert_eq!(decide(then, &id, "approve").await.unwrap(), "approved");
+    }
+    // Of keys that name no holder two are two.
+    let id = asked("sha256:0c").await;
+    assert_eq!(decide(&one, &id, "approve").await.unwrap(), "pending");
+    assert_eq!(decide(&other, &id, "approve").await.unwrap(), "approved");
+    // Who has approved may still deny, with whichever key.
+    let id = asked("sha256:0d").await;
+    assert_eq!(decide(&first, &id, "approve").await.unwrap(), "pending");
+    assert_eq!(decide(&second, &id, "deny").await.unwrap(), "denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_holder_is_a_user_id_and_is_listed() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let mut admin = control.admin.client.clone();
+    let request = v1::CreateApiKeyRequest {
+        tenant: "acme".into(),
+        name: "k".into(),
+        roles: vec!["approver".into()],
+        holder: "alice smith".into(),
+    };
+    let request = control.admin.request(request);
+    let refused = admin.create_api_key(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().starts_with("holder: "), "{refused:?}");
+    key(&control, "acme", "viewer", "").await;
+    key(&control, "acme", "viewer", "alice@acme.example").await;
+    let request = control.admin.request(support::list("acme"));
+    let listed = admin.list_api_keys(request).await.unwrap().into_inner();
+    let listed: Vec<_> = listed.keys.into_iter().map(|key| key.holder).collect();
+    assert_eq!(listed, ["", "alice@acme.example"]);
 }

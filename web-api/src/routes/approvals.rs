@@ -194,7 +194,7 @@ async fn decide(
 
 /// Approve an escalated call
 ///
-/// Not for who declared the intent, minted the token, or is acted for.
+/// Not for who declared the intent, minted the token, or is acted for, with whichever key that names its holder.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/approvals/{id}/approve", tag = "approvals", operation_id = "approve",
     request_body = Comment, responses((status = 200, description = "As it is now", body = Approval)))]
 pub(crate) async fn approve(

@@ -3210,6 +3210,9 @@ pub struct CreateApiKeyRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "3")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The person who holds it (user id); empty: it names none.
+    #[prost(string, tag = "4")]
+    pub holder: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApiKey {
@@ -3223,6 +3226,9 @@ pub struct ApiKey {
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "5")]
     pub created_at: ::prost::alloc::string::String,
+    /// The person who holds it (user id); empty: it names none.
+    #[prost(string, tag = "6")]
+    pub holder: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateApiKeyResponse {

@@ -289,7 +289,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: &str) -> Result<Option<PgRow>, C
     Ok(row)
 }
 
-/// Notes what somebody said. False: they have said so before.
+/// Notes what somebody said. False: they have said so before, with this key or, if both name their holder, with another.
 pub(crate) async fn vote(
     tx: &mut TenantTx,
     id: &str,
@@ -302,7 +302,14 @@ pub(crate) async fn vote(
     // Who has approved may still deny; not the reverse, as a denied one is over.
     let voted = sqlx::query(
         "insert into control.approval_votes (tenant, approval, principal, verdict, comment, voted_at)
-         values ($1, $2, $3, $4, $5, $6)
+         select $1, $2, $3, $4, $5, $6
+         where $4 <> 'approve' or not exists (
+             select from control.approval_votes v
+             join control.key_holders theirs on theirs.tenant in ($1, '_platform') and theirs.key = v.principal
+             join control.key_holders own on own.tenant in ($1, '_platform') and own.key = $3
+                 and lower(own.holder) = lower(theirs.holder)
+             where v.tenant = $1 and v.approval = $2 and v.verdict = 'approve' and v.principal <> $3
+         )
          on conflict (tenant, approval, principal) do update
          set verdict = excluded.verdict, comment = excluded.comment, voted_at = excluded.voted_at
          where control.approval_votes.verdict <> excluded.verdict",

@@ -93,6 +93,7 @@ impl Control {
             tenant: tenant.into(),
             name: role.into(),
             roles: vec![role.into()],
+            ..Default::default()
         };
         let made = self
             .admin
