@@ -13,6 +13,8 @@ mod command_line;
 mod forgery;
 #[path = "approvals/mcp.rs"]
 mod mcp;
+#[path = "approvals/reasons.rs"]
+mod reasons;
 #[path = "approvals/sub_intents.rs"]
 mod sub_intents;
 #[path = "approvals/system.rs"]

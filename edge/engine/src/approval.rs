@@ -17,6 +17,7 @@ use proctor_model::audit::digest_of;
 use proctor_model::signed::Verifier;
 use proctor_model::{ApprovalId, DecisionId, EdgeId, Reason, TenantId, Timestamp, ToolRef};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// One reason for which a control asks for a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -294,9 +295,9 @@ pub(crate) fn settle(
 
 /// What an approval has to cover, each once.
 fn covers(causes: &[Cause]) -> Vec<String> {
-    let mut keys: Vec<String> = causes.iter().map(|cause| cause.key.clone()).collect();
-    keys.dedup();
-    keys
+    let mut seen = BTreeSet::new();
+    let keys = causes.iter().map(|cause| &cause.key);
+    keys.filter(|key| seen.insert(*key)).cloned().collect()
 }
 
 /// None if a part of it is missing: then it would bind to less than it says.

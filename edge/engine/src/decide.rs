@@ -491,21 +491,32 @@ fn policy(
 fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
     let asks =
         |policy: &&EventPolicy| policy.mode == PolicyMode::Enforce && policy.effect == "escalate";
-    let cause = |policy: &EventPolicy| {
-        let rules = policy.rules.join(", ");
-        let key = format!("policy:{}:{rules}", policy.id);
-        let text = match rules.as_str() {
+    policies.iter().filter(asks).flat_map(asked_for).collect()
+}
+
+/// A cause for each of a policy's reasons: one of them may be gone by the time the call comes again.
+fn asked_for(policy: &EventPolicy) -> Vec<Cause> {
+    let cause = |rule: &str, before: usize| Cause {
+        // Several may read `(computed)`: one more of them than was approved is one that nobody approved.
+        key: match before {
+            0 => format!("policy:{}:{rule}", policy.id),
+            before => format!("policy:{}:{rule}#{before}", policy.id),
+        },
+        text: match rule {
             "" => format!("policy {} asks for a person", policy.id),
-            rules => rules.to_owned(),
-        };
-        Cause {
-            key,
-            text,
-            reason: Reason::PolicyDenied,
-            places: Vec::new(),
-        }
+            rule => rule.to_owned(),
+        },
+        reason: Reason::PolicyDenied,
+        places: Vec::new(),
     };
-    policies.iter().filter(asks).map(cause).collect()
+    if policy.rules.is_empty() {
+        return vec![cause("", 0)];
+    }
+    let numbered = policy.rules.iter().enumerate().map(|(at, rule)| {
+        let same = policy.rules.iter().take(at).filter(|one| *one == rule);
+        cause(rule, same.count())
+    });
+    numbered.collect()
 }
 
 /// What policies want done with a call, and of its answer.
@@ -599,12 +610,12 @@ fn clear(
     causes: &mut Vec<Cause>,
 ) -> Result<bool, No> {
     match found.refusal() {
-        Some(Reason::ApprovalRequired) => causes.push(Cause {
-            key: format!("content:{}", found.classes()),
-            text: format!("a content rule asks for a person: {}", found.classes()),
+        Some(Reason::ApprovalRequired) => causes.extend(found.named().map(|class| Cause {
+            key: format!("content:{class}"),
+            text: format!("a content rule asks for a person: {class}"),
             reason: Reason::ContentBlocked,
             places: Vec::new(),
-        }),
+        })),
         Some(reason) => return Err(No(reason, Some(found.classes()))),
         None => {}
     }

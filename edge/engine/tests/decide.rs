@@ -666,6 +666,28 @@ fn a_grant_is_good_for_exactly_the_call_that_was_approved() {
     }
 }
 
+/// Two payments were approved after something untrusted was read; when the first is made, the second is not the first any
+/// more. A reason that nobody was asked about stays in the way.
+#[test]
+fn a_grant_outlives_a_reason_and_is_good_for_none_that_is_new() {
+    let asked = |read: Value, past: Value| {
+        let guard = json!({"untrusted_then_outbound": true, "first_financial": true});
+        let given = json!({"policy_data": {"sequence": guard}, "read": read, "past": past});
+        let args = json!({"amount": 98.7, "recipient": "GB29NWBK60161331926819"});
+        let (scenario, escalation) = escalated(&serde_json::from_value(given).unwrap(), &args);
+        (args, scenario, escalation)
+    };
+    let read = json!([{"tool": "mail/inbox", "text": "hello"}]);
+    let (args, early, both) = asked(read.clone(), json!([]));
+    let (_, late, fewer) = asked(read, json!(["bank/send_money"]));
+    assert!(fewer.covers().len() < both.covers().len());
+    let allowed = granted(&late, &args, grant(&late, &both, |_| {}));
+    assert!(matches!(allowed, Decision::Permit(_)), "{allowed:?}");
+    let refused = granted(&early, &args, grant(&early, &fewer, |_| {}));
+    let refused = reason(&refused).map(|reason| reason.code());
+    assert_eq!(refused, Some("approval_mismatch"));
+}
+
 /// A placeholder and its value are one call: the approval is for the value, and its record has the value's digest.
 #[test]
 fn a_call_with_a_placeholder_can_be_approved() {

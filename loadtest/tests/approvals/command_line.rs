@@ -3,7 +3,8 @@
 use super::system::System;
 use proctor_loadtest::cluster::proctor_binary;
 use proctor_loadtest::load::AGENT;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// The binary's own words, and whether it was content.
 fn run(system: &System, key: &str, token: &str, arguments: &[&str]) -> (bool, String) {
@@ -75,5 +76,44 @@ async fn people_work_from_the_command_line() {
     let extract = ["intent", "extract", "--agent", AGENT, "Do the work"];
     let (done, said) = run(&system, admin, &token, &extract);
     assert!(!done && said.contains("no extractor"), "{said}");
+    system.stop().await;
+}
+
+/// A key names who holds it: Alice does not approve what her agent wants, whichever key she takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_a_holder() {
+    let system = System::start(json!({})).await;
+    let user = json!({ "user": "alice@acme.example" });
+    let token = system.token(user, &[]).await;
+    let admin = system.cluster.admin_key();
+    let make = |holder: &str| {
+        let new = ["key", "create", "--name", "k", "--role", "approver"];
+        let (done, said) = run(
+            &system,
+            admin,
+            &token,
+            &[&new[..], &["--holder", holder]].concat(),
+        );
+        assert!(done, "{said}");
+        said.trim().to_owned()
+    };
+    let (alice, bob) = (make("alice@acme.example"), make("bob@acme.example"));
+    let (done, said) = run(&system, admin, &token, &["key", "list"]);
+    assert!(done && said.contains("alice@acme.example"), "{said}");
+    assert!(!said.contains(&alice), "it is shown once");
+    let call = json!({ "id": "1", "amount": 900 });
+    let id = system.escalate(&system.urls[0], &token, call).await;
+    let approve = ["approval", "approve", &id];
+    let (done, said) = run(&system, &alice, &token, &approve);
+    assert!(!done && said.contains("403"), "{said}");
+    let (done, said) = run(&system, &bob, &token, &approve);
+    assert!(done && said.contains("is approved"), "{said}");
+
+    let listed = system.cluster.acme(Method::GET, "api-keys", None).await;
+    let keys = listed.unwrap()["api_keys"].as_array().unwrap().clone();
+    let held = |key: &&Value| key["holder"] == "alice@acme.example";
+    let key = keys.iter().find(held).unwrap()["id"].as_str().unwrap();
+    let (done, said) = run(&system, admin, &token, &["key", "delete", key]);
+    assert!(done && said.contains("is withdrawn"), "{said}");
     system.stop().await;
 }

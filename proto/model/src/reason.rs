@@ -303,8 +303,8 @@ reasons! {
     ApprovalExpired = "approval_expired", Approval, -32019, 403, "The approval has expired: make the call again without it to ask anew.";
     /// It was used before.
     ApprovalUsed = "approval_used", Approval, -32019, 403, "The approval was used before: it is good for one call.";
-    /// It is for another call.
-    ApprovalMismatch = "approval_mismatch", Approval, -32019, 403, "The approval is for another call: tool, arguments, token, intent, session and policies have to be the same.";
+    /// It is for another call, or for fewer reasons than stand in its way.
+    ApprovalMismatch = "approval_mismatch", Approval, -32019, 403, "The approval is for another call (tool, arguments, token, intent, session and policies have to be the same), or does not cover what stands in its way now: make the call again without it to ask anew.";
     /// No such approval of this tenant.
     ApprovalUnknown = "approval_unknown", Approval, -32019, 403, "There is no such approval.";
     /// Too many calls wait for a person.

@@ -11,6 +11,7 @@ use async_nats::Message;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
+use proctor_engine::limits::{POLICIES_MAX, POLICY_REASONS_MAX};
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, ApprovalUse};
 use proctor_model::config::PublicKey;
 use proctor_model::limits::{
@@ -42,8 +43,9 @@ const KEPT_S: i64 = 30 * 24 * 3600;
 const SKEW_US_MAX: i64 = 300_000_000;
 /// Longest question, in bytes.
 const QUESTION_BYTES_MAX: usize = 8 * 1024;
-/// Most reasons that one approval covers: one for each intent and policy.
-const COVERS_MAX: usize = 64;
+/// Most reasons that one approval covers: all that 16 policies may give, and as many of intents and content rules.
+const COVERS_MAX: usize = 512;
+const _: () = assert!(POLICIES_MAX * POLICY_REASONS_MAX * 2 <= COVERS_MAX);
 
 /// Why a question gets no answer.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +172,8 @@ pub(crate) async fn verified<D: Document>(
     Ok(Verifier::new([&key])?.verify(text)?)
 }
 
-/// Opens an approval, or names the live one of the same call.
+/// Opens an approval, or names the live one of the same call, if it covers all that stands in the way now. One that does not
+/// gives way: it can't be used, and the call could never be asked about while it lives.
 async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer, Unanswered> {
     let now = state.clock.now();
     let aad = approval_view_aad(&request.tenant, &request.edge, &request.binding);
@@ -203,7 +206,13 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
         )
     };
     if let Some(row) = approvals::live(&mut tx, &request.binding, now).await? {
-        return answer(ApprovalOutcome::Waiting, Some(&row));
+        if covers(&row, &request.covers)? {
+            return answer(ApprovalOutcome::Waiting, Some(&row));
+        }
+        let id: String = row.try_get("id")?;
+        approvals::supersede(&mut tx, &id, now).await?;
+        let (edge, action) = (request.edge.as_str(), "approval.supersede");
+        crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
     }
     if let Some(row) = approvals::denied(&mut tx, &request.binding, now).await? {
         let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
@@ -266,6 +275,12 @@ async fn use_up(state: &State, using: ApprovalUse) -> Result<ApprovalAnswer, Una
     answer(ApprovalOutcome::Refused(reason), shown)
 }
 
+/// Whether an approval is good for all of these reasons.
+fn covers(row: &PgRow, reasons: &[String]) -> Result<bool, ControlError> {
+    let covered: Vec<String> = row.try_get("covers")?;
+    Ok(reasons.iter().all(|reason| covered.contains(reason)))
+}
+
 /// Why an approval can't be used; none if it was used for this very decision, and the answer got lost.
 fn reason(
     row: &PgRow,
@@ -273,8 +288,7 @@ fn reason(
     now: Timestamp,
 ) -> Result<Option<Reason>, ControlError> {
     let same = row.try_get::<String, _>("binding")? == using.binding;
-    let covers: Vec<String> = row.try_get("covers")?;
-    if !same || !using.covers.iter().all(|reason| covers.contains(reason)) {
+    if !same || !covers(row, &using.covers)? {
         return Ok(Some(Reason::ApprovalMismatch));
     }
     let (edge, decision): (Option<String>, Option<String>) =
@@ -286,7 +300,7 @@ fn reason(
         "used" => Some(Reason::ApprovalUsed),
         "pending" => Some(Reason::ApprovalPending),
         "denied" => Some(Reason::ApprovalDenied),
-        "expired" => Some(Reason::ApprovalExpired),
+        "expired" | "superseded" => Some(Reason::ApprovalExpired),
         // Approved, and yet the update did not find it: it has become so since.
         _ => Some(Reason::ApprovalPending),
     })

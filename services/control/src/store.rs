@@ -3,6 +3,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod approvals;
+pub(crate) mod holders;
 pub(crate) mod intents;
 pub(crate) mod objects;
 pub(crate) mod policies;

@@ -300,6 +300,7 @@ async fn one_tenant_never_reaches_another() {
         tenant: "acme".to_owned(),
         name: "back end".to_owned(),
         roles: vec!["tenant-admin".to_owned()],
+        ..Default::default()
     };
     let key = world.by(key);
     let secret = world

@@ -175,6 +175,7 @@ async fn what_postgres_cannot_hold_is_the_callers_mistake() {
         tenant: "acme".into(),
         name: "a\0b".into(),
         roles: vec!["viewer".into()],
+        ..Default::default()
     };
     let made = admin
         .client

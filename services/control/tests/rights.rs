@@ -229,7 +229,8 @@ async fn another_tenant_looks_like_none_at_all() {
         create_api_key(v1::CreateApiKeyRequest {
             tenant: tenant(),
             name: "x".into(),
-            roles: vec!["viewer".into()]
+            roles: vec!["viewer".into()],
+            ..Default::default()
         }),
         list_api_keys(list("b")),
         delete_api_key(object("b", "x", 0)),
@@ -297,6 +298,7 @@ async fn each_role_does_what_it_is_for_and_no_more() {
             tenant: "acme".into(),
             name: "k".into(),
             roles: vec!["viewer".into()],
+            ..Default::default()
         };
         let update = v1::UpdateTenantRequest {
             tenant: "acme".into(),
@@ -346,6 +348,7 @@ async fn a_tenants_key_cannot_hold_a_platform_role() {
             tenant: "acme".into(),
             name: "k".into(),
             roles: vec![role.into()],
+            ..Default::default()
         };
         let request = caller.request(key);
         assert_eq!(
@@ -368,6 +371,7 @@ async fn nobody_makes_or_takes_away_a_key_that_can_do_more() {
         tenant: String::new(),
         name: "k".into(),
         roles: roles.iter().map(|role| (*role).into()).collect(),
+        ..Default::default()
     };
     let mut admin = control.admin.client.clone();
     let mut make = async |roles: &[&str]| {
@@ -413,6 +417,7 @@ async fn a_deleted_key_opens_nothing() {
         tenant: "acme".into(),
         name: "k".into(),
         roles: vec!["viewer".into()],
+        ..Default::default()
     };
     let mut admin = control.admin.client.clone();
     let made = admin

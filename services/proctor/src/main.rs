@@ -55,6 +55,9 @@ enum Command {
     /// Decide on calls that wait for a person
     #[command(subcommand)]
     Approval(operate::approval::ApprovalCommand),
+    /// Make, list and withdraw keys of the admin API
+    #[command(subcommand)]
+    Key(operate::key::KeyCommand),
     /// Stop agents, tools, a tenant or everything at once
     #[command(subcommand)]
     Kill(operate::kill::KillCommand),
@@ -131,6 +134,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Issuer(command) => operate::issuer::run(command).await?,
             Command::Intent(command) => operate::intent::run(command).await?,
             Command::Approval(command) => operate::approval::run(command).await?,
+            Command::Key(command) => operate::key::run(command).await?,
             Command::Kill(command) => operate::kill::run(command).await?,
             Command::Policy(command) => return operate::policy::run(command).await,
             Command::Server(command) => operate::server::run(command).await?,

@@ -9,6 +9,7 @@ pub(crate) mod content;
 mod document;
 pub(crate) mod intent;
 pub(crate) mod issuer;
+pub(crate) mod key;
 pub(crate) mod kill;
 pub(crate) mod llm;
 pub(crate) mod memory;

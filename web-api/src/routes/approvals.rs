@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// `pending`, `approved`, `denied`, `used` or `expired`; absent: all
+    /// `pending`, `approved`, `denied`, `used`, `expired` or `superseded`; absent: all
     #[serde(default)]
     state: String,
     /// Approvals after this one: `next` of the page before
@@ -44,7 +44,7 @@ pub(crate) struct Vote {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Approval {
     id: String,
-    /// `pending`, `approved`, `denied`, `used` or `expired`
+    /// `pending`, `approved`, `denied`, `used`, `expired` or `superseded`
     state: String,
     /// What a person is asked
     question: String,
@@ -74,7 +74,7 @@ pub(crate) struct Approval {
     votes: Vec<Vote>,
     created_at: String,
     expires_at: String,
-    /// When it was denied or used, or expired
+    /// When it was denied, used or superseded, or expired
     #[serde(skip_serializing_if = "String::is_empty")]
     ended_at: String,
 }
@@ -194,7 +194,7 @@ async fn decide(
 
 /// Approve an escalated call
 ///
-/// Not for who declared the intent, minted the token, or is acted for.
+/// Not for who declared the intent, minted the token, or is acted for, with whichever key that names its holder.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/approvals/{id}/approve", tag = "approvals", operation_id = "approve",
     request_body = Comment, responses((status = 200, description = "As it is now", body = Approval)))]
 pub(crate) async fn approve(

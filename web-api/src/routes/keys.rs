@@ -22,6 +22,10 @@ pub(crate) struct NewApiKey {
     /// What it may do
     #[schema(example = json!(["operator"]))]
     roles: Vec<String>,
+    /// The person who holds it, by user id: nobody decides with another key on a call that they asked for or that is made for them
+    #[schema(example = "alice@acme.example")]
+    #[serde(default)]
+    holder: String,
 }
 
 /// An API key, without the key.
@@ -31,6 +35,9 @@ pub(crate) struct ApiKey {
     name: String,
     roles: Vec<String>,
     created_at: String,
+    /// The person who holds it, if it names one
+    #[serde(skip_serializing_if = "String::is_empty")]
+    holder: String,
 }
 
 /// A new API key.
@@ -57,6 +64,7 @@ fn about(key: v1::ApiKey) -> ApiKey {
         name: key.name,
         roles: key.roles,
         created_at: key.created_at,
+        holder: key.holder,
     }
 }
 
@@ -89,6 +97,7 @@ async fn create_in(api: &Api, principal: &Principal, tenant: String, new: NewApi
         tenant,
         name: new.name,
         roles: new.roles,
+        holder: new.holder,
     };
     let made = api
         .control(principal)?

@@ -61,14 +61,16 @@ impl<T> Outcome<T> {
     /// The classes that stand in the way, for a message: names and counts, no values.
     #[must_use]
     pub fn classes(&self) -> String {
+        self.named().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same, each by itself.
+    pub(crate) fn named(&self) -> impl Iterator<Item = String> {
         let strict = self
             .findings
             .iter()
             .filter(|finding| finding.action == self.strictest);
-        let named: Vec<_> = strict
-            .map(|finding| format!("{}: {}", finding.class, finding.count))
-            .collect();
-        named.join(", ")
+        strict.map(|finding| format!("{}: {}", finding.class, finding.count))
     }
 }
 

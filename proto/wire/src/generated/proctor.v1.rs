@@ -3075,7 +3075,7 @@ pub struct ExtractIntentResponse {
 pub struct ListApprovalsRequest {
     #[prost(string, tag = "1")]
     pub tenant: ::prost::alloc::string::String,
-    /// `pending`, `approved`, `denied`, `used`, `expired`; empty: all.
+    /// `pending`, `approved`, `denied`, `used`, `expired`, `superseded`; empty: all.
     #[prost(string, tag = "2")]
     pub state: ::prost::alloc::string::String,
     /// Approvals after this id; empty: from the start.
@@ -3116,7 +3116,7 @@ pub struct Approval {
     pub tenant: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub id: ::prost::alloc::string::String,
-    /// `pending`, `approved`, `denied`, `used`, `expired`.
+    /// `pending`, `approved`, `denied`, `used`, `expired`, `superseded`.
     #[prost(string, tag = "3")]
     pub state: ::prost::alloc::string::String,
     /// What a person is asked, in one sentence.
@@ -3157,7 +3157,7 @@ pub struct Approval {
     pub created_at: ::prost::alloc::string::String,
     #[prost(string, tag = "20")]
     pub expires_at: ::prost::alloc::string::String,
-    /// When it was denied or used, or expired.
+    /// When it was denied, used or superseded, or expired.
     #[prost(string, tag = "21")]
     pub ended_at: ::prost::alloc::string::String,
 }
@@ -3210,6 +3210,9 @@ pub struct CreateApiKeyRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "3")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The person who holds it (user id); empty: it names none.
+    #[prost(string, tag = "4")]
+    pub holder: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApiKey {
@@ -3223,6 +3226,9 @@ pub struct ApiKey {
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "5")]
     pub created_at: ::prost::alloc::string::String,
+    /// The person who holds it (user id); empty: it names none.
+    #[prost(string, tag = "6")]
+    pub holder: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateApiKeyResponse {

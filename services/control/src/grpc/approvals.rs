@@ -4,10 +4,11 @@ use crate::State;
 use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::approvals::{self, STATES};
-use crate::store::page;
+use crate::store::{TenantTx, holders, page};
 use proctor_model::principal::Right;
 use proctor_proto::v1;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use tonic::Status;
 
 /// Longest comment, in bytes.
@@ -69,9 +70,7 @@ pub(super) async fn decide(
     let mut tx = state.store.tenant(&tenant).await?;
     let row = approvals::lock(&mut tx, &request.id).await?;
     let row = row.ok_or_else(no_such_approval)?;
-    let requesters: Vec<String> = row.try_get("requesters")?;
-    let user: Option<String> = row.try_get("user_id")?;
-    if requesters.iter().any(|one| one == caller.id()) || user.as_deref() == Some(caller.id()) {
+    if is_party(&mut tx, &row, caller).await? {
         return Err(Status::permission_denied(
             "who declared the intent, minted the token, or is acted for may not decide",
         )
@@ -102,6 +101,20 @@ pub(super) async fn decide(
     let decided = approvals::get(&mut tx, state, id).await?;
     tx.commit().await?;
     Ok(decided.ok_or_else(no_such_approval)?)
+}
+
+/// Whether the caller asked for the call, or it is made for the caller. A person is the same with each key that names its
+/// holder; a key that names none stands for itself alone.
+async fn is_party(tx: &mut TenantTx, row: &PgRow, caller: &Caller) -> Result<bool, ControlError> {
+    let requesters: Vec<String> = row.try_get("requesters")?;
+    let user: Option<String> = row.try_get("user_id")?;
+    let own = [caller.id().to_owned()];
+    let holders = holders::of(tx, &own).await?;
+    let theirs = holders::of(tx, &requesters).await?;
+    let mut parties = requesters.iter().chain(&theirs).chain(&user);
+    // Two spellings of one address are no two people.
+    let is = |one: &String, other: &String| one.eq_ignore_ascii_case(other);
+    Ok(parties.any(|party| own.iter().chain(&holders).any(|one| is(one, party))))
 }
 
 enum Verdict {

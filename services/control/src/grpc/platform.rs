@@ -4,9 +4,9 @@ use crate::State;
 use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::{api_keys, page, tenants};
-use proctor_model::TenantId;
 use proctor_model::config::TenantSettings;
 use proctor_model::principal::{INTERNAL_AUDIENCE, PRINCIPAL_LIFE_S, PrincipalClaims, Right, Role};
+use proctor_model::{TenantId, UserId};
 use proctor_proto::v1;
 use tonic::Status;
 
@@ -15,16 +15,16 @@ pub(super) async fn authenticate(
     request: v1::AuthenticateRequest,
 ) -> Result<v1::AuthenticateResponse, ControlError> {
     let mut tx = state.store.platform().await?;
-    let holder = api_keys::find(&mut tx, &request.api_key).await?;
-    let holder = holder.ok_or_else(|| Status::unauthenticated("the API key is unknown"))?;
+    let known = api_keys::find(&mut tx, &request.api_key).await?;
+    let known = known.ok_or_else(|| Status::unauthenticated("the API key is unknown"))?;
     let now = state.clock.now().as_secs();
     let claims = PrincipalClaims {
-        sub: holder.id,
+        sub: known.id,
         aud: INTERNAL_AUDIENCE.to_owned(),
         exp: now.saturating_add(PRINCIPAL_LIFE_S),
         iat: now,
-        tenant: Some(holder.tenant).filter(|tenant| !tenant.is_platform()),
-        roles: holder.roles,
+        tenant: Some(known.tenant).filter(|tenant| !tenant.is_platform()),
+        roles: known.roles,
     };
     Ok(v1::AuthenticateResponse {
         principal_token: state.principals.sign(&claims)?,
@@ -161,6 +161,15 @@ fn key_tenant(caller: &Caller, tenant: &str) -> Result<TenantId, Status> {
     caller.tenant(tenant, Right::WriteApiKeys)
 }
 
+/// The person who is to hold a key, if one is named.
+fn key_holder(holder: &str) -> Result<Option<UserId>, Status> {
+    if holder.is_empty() {
+        return Ok(None);
+    }
+    let holder = holder.parse::<UserId>().map(Some);
+    holder.map_err(|error| Status::invalid_argument(format!("holder: {error}")))
+}
+
 /// Refuses what would make, or take away, a key with a right that the caller's own lacks.
 fn mightier(caller: &Caller, roles: &[Role]) -> Result<(), Status> {
     match roles.iter().find(|role| !caller.claims().may_grant(**role)) {
@@ -181,6 +190,7 @@ pub(super) async fn create_api_key(
         tenant,
         name,
         roles,
+        holder,
     } = request;
     let tenant = key_tenant(caller, &tenant)?;
     let roles = roles
@@ -195,20 +205,20 @@ pub(super) async fn create_api_key(
         return Err(Status::invalid_argument("roles: platform-admin is for platform keys").into());
     }
     mightier(caller, &roles)?;
+    let holder = key_holder(&holder)?;
     let mut tx = state.store.tenant(&tenant).await?;
     if !tenant.is_platform() {
         tenants::get(&mut tx, &tenant).await?;
     }
-    let (key, secret) = api_keys::create(&mut tx, state, &tenant, &name, &roles).await?;
-    crate::audit::record(
-        &mut tx,
-        state,
-        &tenant,
-        caller.id(),
-        "api_key.create",
-        &key.id,
-    )
-    .await?;
+    let (key, secret) =
+        api_keys::create(&mut tx, state, &tenant, &name, &roles, holder.as_ref()).await?;
+    // Who may decide on whose calls hangs on it.
+    let object = match &holder {
+        Some(holder) => format!("{} {holder}", key.id),
+        None => key.id.clone(),
+    };
+    let (by, action) = (caller.id(), "api_key.create");
+    crate::audit::record(&mut tx, state, &tenant, by, action, &object).await?;
     tx.commit().await?;
     Ok(v1::CreateApiKeyResponse {
         key: Some(key),

@@ -1,11 +1,12 @@
 //! API keys: SHA-256 at rest.
 
+use super::holders;
 use super::tenants::timestamp;
 use crate::State;
 use crate::caller::b64;
 use crate::error::ControlError;
-use proctor_model::TenantId;
 use proctor_model::principal::Role;
+use proctor_model::{TenantId, UserId};
 use proctor_proto::v1;
 use proctor_runtime::Secret;
 use sha2::{Digest, Sha256};
@@ -15,8 +16,8 @@ use sqlx::{PgConnection, Row};
 /// What an API key begins with.
 const PREFIX: &str = "pak_";
 
-/// What a stored key says of its holder.
-pub(crate) struct Holder {
+/// What a stored key says.
+pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) tenant: TenantId,
     pub(crate) roles: Vec<Role>,
@@ -27,12 +28,14 @@ pub(crate) fn hash(secret: &str) -> Vec<u8> {
 }
 
 fn wire(row: &PgRow) -> Result<v1::ApiKey, ControlError> {
+    let holder: Option<String> = row.try_get("holder")?;
     Ok(v1::ApiKey {
         id: row.try_get("id")?,
         tenant: row.try_get("tenant")?,
         name: row.try_get("name")?,
         roles: row.try_get("roles")?,
         created_at: timestamp(row.try_get("created_at")?).to_string(),
+        holder: holder.unwrap_or_default(),
     })
 }
 
@@ -43,20 +46,26 @@ pub(crate) async fn create(
     tenant: &TenantId,
     name: &str,
     roles: &[Role],
+    holder: Option<&UserId>,
 ) -> Result<(v1::ApiKey, String), ControlError> {
     let secret = format!("{PREFIX}{}", b64(&state.random.array::<32>()?));
     let id = format!("key_{}", state.random.uuid_v7(state.clock.now())?.simple());
     let roles: Vec<_> = roles.iter().map(|role| role.as_str().to_owned()).collect();
     let row = sqlx::query(
-        "insert into control.api_keys (tenant, id, name, roles, secret_sha256) values ($1, $2, $3, $4, $5) returning *",
+        "insert into control.api_keys (tenant, id, name, roles, secret_sha256) values ($1, $2, $3, $4, $5)
+         returning *, $6::text as holder",
     )
     .bind(tenant.as_str())
-    .bind(id)
+    .bind(&id)
     .bind(name)
     .bind(roles)
     .bind(hash(&secret))
-    .fetch_one(tx)
+    .bind(holder.map(UserId::as_str))
+    .fetch_one(&mut *tx)
     .await?;
+    if let Some(holder) = holder {
+        holders::note(tx, tenant, &id, holder).await?;
+    }
     Ok((wire(&row)?, secret))
 }
 
@@ -64,21 +73,21 @@ pub(crate) async fn create(
 pub(crate) async fn find(
     tx: &mut PgConnection,
     secret: &str,
-) -> Result<Option<Holder>, ControlError> {
+) -> Result<Option<Known>, ControlError> {
     let row =
         sqlx::query("select id, tenant, roles from control.api_keys where secret_sha256 = $1")
             .bind(hash(secret))
             .fetch_optional(tx)
             .await?;
-    let holder = |row: PgRow| -> Result<Holder, ControlError> {
+    let known = |row: PgRow| -> Result<Known, ControlError> {
         let roles: Vec<String> = row.try_get("roles")?;
-        Ok(Holder {
+        Ok(Known {
             id: row.try_get("id")?,
             tenant: row.try_get::<String, _>("tenant")?.parse()?,
             roles: parse(&roles)?,
         })
     };
-    row.map(holder).transpose()
+    row.map(known).transpose()
 }
 
 pub(crate) async fn list(
@@ -88,7 +97,9 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<v1::ApiKey>, ControlError> {
     let rows = sqlx::query(
-        "select * from control.api_keys where tenant = $1 and id > $2 order by id limit $3",
+        "select k.*, h.holder from control.api_keys k
+         left join control.key_holders h on h.tenant = k.tenant and h.key = k.id
+         where k.tenant = $1 and k.id > $2 order by k.id limit $3",
     )
     .bind(tenant.as_str())
     .bind(after)
@@ -138,6 +149,7 @@ pub(crate) async fn bootstrap(state: &State) -> Result<Option<Secret>, ControlEr
         &platform,
         "first administrator",
         &[Role::PlatformAdmin],
+        None,
     )
     .await?;
     crate::audit::record(

@@ -1,7 +1,7 @@
 //! Approvals: opened by edges, decided by people, used once.
 //!
-//! `pending` → `approved` → `used`, or `denied`, or `expired`. A live one (`pending`, `approved`) past its time counts as
-//! expired from that moment on, whatever its row still says.
+//! `pending` → `approved` → `used`, or `denied`, or `expired`, or `superseded` by another for the same call. A live one
+//! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says.
 
 use super::TenantTx;
 use super::tenants::{counter, database_time, timestamp};
@@ -15,7 +15,14 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 /// All states.
-pub(crate) const STATES: [&str; 5] = ["pending", "approved", "denied", "used", "expired"];
+pub(crate) const STATES: [&str; 6] = [
+    "pending",
+    "approved",
+    "denied",
+    "used",
+    "expired",
+    "superseded",
+];
 
 fn view_of(tenant: &TenantId, id: &str) -> String {
     purpose(tenant, &format!("approval|{id}"))
@@ -102,6 +109,24 @@ pub(crate) async fn live(
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row)
+}
+
+/// Ends a live one that is locked: its call needs more than it covers.
+pub(crate) async fn supersede(
+    tx: &mut TenantTx,
+    id: &str,
+    now: Timestamp,
+) -> Result<(), ControlError> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(id)
+    .bind(database_time(now))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// The denied approval of this very call, until it would have expired: nobody is to be worn down by the same question.
@@ -264,7 +289,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: &str) -> Result<Option<PgRow>, C
     Ok(row)
 }
 
-/// Notes what somebody said. False: they have said so before.
+/// Notes what somebody said. False: they have said so before, with this key or, if both name their holder, with another.
 pub(crate) async fn vote(
     tx: &mut TenantTx,
     id: &str,
@@ -277,7 +302,14 @@ pub(crate) async fn vote(
     // Who has approved may still deny; not the reverse, as a denied one is over.
     let voted = sqlx::query(
         "insert into control.approval_votes (tenant, approval, principal, verdict, comment, voted_at)
-         values ($1, $2, $3, $4, $5, $6)
+         select $1, $2, $3, $4, $5, $6
+         where $4 <> 'approve' or not exists (
+             select from control.approval_votes v
+             join control.key_holders theirs on theirs.tenant in ($1, '_platform') and theirs.key = v.principal
+             join control.key_holders own on own.tenant in ($1, '_platform') and own.key = $3
+                 and lower(own.holder) = lower(theirs.holder)
+             where v.tenant = $1 and v.approval = $2 and v.verdict = 'approve' and v.principal <> $3
+         )
          on conflict (tenant, approval, principal) do update
          set verdict = excluded.verdict, comment = excluded.comment, voted_at = excluded.voted_at
          where control.approval_votes.verdict <> excluded.verdict",

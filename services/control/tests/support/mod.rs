@@ -65,6 +65,14 @@ impl Control {
         (handle, Caller { client, token }, stop.drop_guard())
     }
 
+    /// What edges seal to for approvers.
+    pub(crate) fn sealing_key(&self) -> [u8; 32] {
+        let path = self.data.path().join("sealing.key");
+        proctor_runtime::keyfile::load_or_create_opener(&path)
+            .unwrap()
+            .public_key()
+    }
+
     /// A new tenant.
     pub(crate) async fn tenant(&self, tenant: &str) {
         let request = v1::CreateTenantRequest {
@@ -85,6 +93,7 @@ impl Control {
             tenant: tenant.into(),
             name: role.into(),
             roles: vec![role.into()],
+            ..Default::default()
         };
         let made = self
             .admin

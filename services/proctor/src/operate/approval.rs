@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) enum ApprovalCommand {
     /// List escalated calls, oldest first
     List {
-        /// pending, approved, denied, used or expired; all: whatever its state
+        /// pending, approved, denied, used, expired or superseded; all: whatever its state
         #[arg(long, default_value = "pending")]
         state: String,
         /// Approvals after this one

@@ -1,0 +1,411 @@
+//! Calls that wait for a person, asked about as an edge asks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, ApprovalUse};
+use proctor_model::signed::{Document, Signer, Verifier};
+use proctor_model::{ApprovalId, EdgeId, IntentId, Reason, RevocationId, TenantId};
+use proctor_proto::v1::{self, enrolment_client::EnrolmentClient};
+use proctor_runtime::Clock;
+use proctor_runtime::nats::{NatsSettings, connect};
+use proctor_runtime::seal::{APPROVAL_VIEW_INFO, Opener, approval_view_aad, seal};
+use proctor_runtime::subjects;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use support::{Caller, Control, object};
+use tonic::{Code, Status};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// An edge, as far as control hears of one.
+struct Edge {
+    id: EdgeId,
+    tenant: TenantId,
+    signer: Signer,
+    platform: Verifier,
+    sealing_key: [u8; 32],
+    nats: async_nats::Client,
+    decisions: AtomicU64,
+}
+
+impl Edge {
+    async fn enrol(control: &Control) -> Self {
+        let join = v1::CreateJoinTokenRequest {
+            role: "edge".into(),
+            tenants: vec!["acme".into()],
+            region: "local".into(),
+        };
+        let mut admin = control.admin.client.clone();
+        let join = admin.create_join_token(control.admin.request(join)).await;
+        let signer = Signer::from_seed(&[3; 32]).unwrap();
+        let request = v1::EnrolRequest {
+            join_token: join.unwrap().into_inner().join_token,
+            signing_key: URL_SAFE_NO_PAD.decode(signer.public_key().key).unwrap(),
+            sealing_key: Opener::from_private_key(&[1; 32]).public_key().to_vec(),
+        };
+        let address = format!("http://{}", control.handle.grpc_addr);
+        let channel = proctor_runtime::grpc::channel(&address).unwrap();
+        let edge = EnrolmentClient::new(channel).enrol(request).await.unwrap();
+        let settings = NatsSettings::from_url(control.stack.nats_url().to_owned());
+        Self {
+            id: edge.into_inner().edge.parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            signer,
+            platform: Verifier::new(&control.handle.platform_keys).unwrap(),
+            sealing_key: control.sealing_key(),
+            nats: connect(&settings, "test").await.unwrap(),
+            decisions: AtomicU64::new(1),
+        }
+    }
+
+    fn decision(&self) -> proctor_model::DecisionId {
+        let number = self.decisions.fetch_add(1, Ordering::Relaxed);
+        uuid::Uuid::from_u128(number.into()).into()
+    }
+
+    /// A call that is escalated for these reasons.
+    fn request(&self, covers: &[&str]) -> ApprovalRequest {
+        self.request_of("sha256:00", covers)
+    }
+
+    fn request_of(&self, binding: &str, covers: &[&str]) -> ApprovalRequest {
+        let binding = binding.to_owned();
+        let aad = approval_view_aad(&self.tenant, &self.id, &binding);
+        let view = seal(&self.sealing_key, APPROVAL_VIEW_INFO, &aad, b"{}").unwrap();
+        let now = Clock::system().now();
+        ApprovalRequest {
+            tenant: self.tenant.clone(),
+            edge: self.id.clone(),
+            decision_id: self.decision(),
+            at: now,
+            binding,
+            covers: covers.iter().map(|&reason| reason.to_owned()).collect(),
+            agent: "bot".parse().unwrap(),
+            delegation: Vec::new(),
+            user: None,
+            session: None,
+            intent: None,
+            token: vec![token()],
+            tool: "worker/work".parse().unwrap(),
+            args_digest: "sha256:01".to_owned(),
+            until: now.plus_secs(600),
+            question: "bot wants worker/work".to_owned(),
+            sealed_view: URL_SAFE_NO_PAD.encode(view),
+        }
+    }
+
+    /// The approval that the call waits for.
+    async fn open(&self, request: &ApprovalRequest) -> ApprovalId {
+        let subject = subjects::approval_request(&self.tenant, &self.id);
+        let answer = self.ask(subject, request).await;
+        assert_eq!(answer.outcome, ApprovalOutcome::Waiting);
+        answer.approval.unwrap()
+    }
+
+    async fn use_up(&self, approval: &ApprovalId, covers: &[&str]) -> ApprovalOutcome {
+        let request = self.request(covers);
+        let using = ApprovalUse {
+            tenant: request.tenant,
+            edge: request.edge,
+            decision_id: request.decision_id,
+            at: request.at,
+            approval: approval.clone(),
+            binding: request.binding,
+            covers: request.covers,
+            agent: request.agent,
+            tool: request.tool,
+            token: request.token,
+        };
+        let subject = subjects::approval_use(&self.tenant, &self.id);
+        self.ask(subject, &using).await.outcome
+    }
+
+    async fn ask<D: Document>(&self, subject: String, question: &D) -> ApprovalAnswer {
+        let signed = self.signer.sign(question).unwrap();
+        let began = Instant::now();
+        loop {
+            let asked = self.nats.request(subject.clone(), signed.clone().into());
+            match asked.await {
+                Ok(answer) => {
+                    let text = std::str::from_utf8(&answer.payload).unwrap();
+                    return self.platform.verify(text).unwrap();
+                }
+                // It may not listen yet.
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+fn token() -> RevocationId {
+    "0".repeat(64).parse().unwrap()
+}
+
+/// A new key with one role; its id, and a caller with it.
+async fn key(control: &Control, tenant: &str, role: &str, holder: &str) -> (String, Caller) {
+    let request = v1::CreateApiKeyRequest {
+        tenant: tenant.into(),
+        name: "k".into(),
+        roles: vec![role.into()],
+        holder: holder.into(),
+    };
+    let mut admin = control.admin.client.clone();
+    let made = admin.create_api_key(control.admin.request(request)).await;
+    let made = made.unwrap().into_inner();
+    let key = made.key.unwrap();
+    assert_eq!(key.holder, holder);
+    let caller = support::caller(&control.handle, &made.secret).await;
+    (key.id, caller.unwrap())
+}
+
+/// A token that was minted with this key.
+async fn minted(by: &Caller) -> RevocationId {
+    let until = Clock::system().now().plus_secs(600);
+    let request = v1::MintTokenRequest {
+        tenant: "acme".into(),
+        agent: "bot".into(),
+        caveats: vec![format!("time < {until}"), "tool in worker/*".into()],
+    };
+    let minted = by.client.clone().mint_token(by.request(request)).await;
+    minted.unwrap().into_inner().token_id.parse().unwrap()
+}
+
+/// An intent that was declared with this key.
+async fn declared(by: &Caller) -> IntentId {
+    let declaration = json!({
+        "agent": "bot", "goal": "Do the work", "actions": [{ "tool": "worker/work" }], "expires_in_s": 600,
+    });
+    let request = v1::DeclareIntentRequest {
+        tenant: "acme".into(),
+        declaration: declaration.to_string().into_bytes(),
+    };
+    let declared = by.client.clone().declare_intent(by.request(request)).await;
+    declared.unwrap().into_inner().id.parse().unwrap()
+}
+
+async fn decide(by: &Caller, id: &ApprovalId, verdict: &str) -> Result<String, Status> {
+    let request = v1::DecideApprovalRequest {
+        tenant: "acme".into(),
+        id: id.to_string(),
+        verdict: verdict.into(),
+        comment: String::new(),
+    };
+    let decided = by.client.clone().decide_approval(by.request(request)).await;
+    Ok(decided?.into_inner().state)
+}
+
+/// The tenant's admin events so far, as text.
+async fn events(control: &Control) -> String {
+    let mut database = PgConnection::connect(control.stack.postgres_url())
+        .await
+        .unwrap();
+    let query = "select body from control.audit_outbox where tenant = 'acme' order by edge_seq";
+    let bodies: Vec<Vec<u8>> = sqlx::query_scalar(query)
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+    String::from_utf8(bodies.concat()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_covers_too_little_gives_way() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let state = async |id: &ApprovalId| {
+        let request = approver.request(object("acme", id.as_str(), 0));
+        let found = approver.client.clone().get_approval(request).await;
+        let found = found.unwrap().into_inner();
+        (found.state, found.view.is_empty())
+    };
+    let (two, one) = (["policy:p:first", "policy:p:leaving"], ["policy:p:leaving"]);
+    let three = ["policy:p:first", "policy:p:leaving", "policy:p:late"];
+
+    // A reason less: the same approval, while it waits and when it is approved.
+    let first = edge.open(&edge.request(&two)).await;
+    assert_eq!(edge.open(&edge.request(&one)).await, first);
+    assert_eq!(
+        decide(&approver, &first, "approve").await.unwrap(),
+        "approved"
+    );
+    assert_eq!(edge.open(&edge.request(&one)).await, first);
+
+    // A reason more: it is no good, and asked anew the agent is not sent back to it.
+    let mismatch = ApprovalOutcome::Refused(Reason::ApprovalMismatch);
+    assert_eq!(edge.use_up(&first, &three).await, mismatch);
+    let second = edge.open(&edge.request(&three)).await;
+    assert_ne!(second, first);
+    assert_eq!(state(&first).await, ("superseded".to_owned(), true));
+    let over = ApprovalOutcome::Refused(Reason::ApprovalExpired);
+    assert_eq!(edge.use_up(&first, &one).await, over);
+    for verdict in ["approve", "deny"] {
+        let late = decide(&approver, &first, verdict).await.unwrap_err();
+        assert_eq!(late.code(), Code::FailedPrecondition, "{late:?}");
+    }
+
+    // So does one that still waits.
+    let third = edge.open(&edge.request(&["policy:p:other"])).await;
+    assert_eq!(state(&second).await, ("superseded".to_owned(), true));
+    assert_eq!(
+        decide(&approver, &third, "approve").await.unwrap(),
+        "approved"
+    );
+    let used = edge.use_up(&third, &["policy:p:other"]).await;
+    assert_eq!(used, ApprovalOutcome::Granted);
+
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.request").count(), 3);
+    assert_eq!(events.matches("approval.supersede").count(), 2);
+    assert_eq!(events.matches("approval.expire").count(), 0);
+    let list = v1::ListApprovalsRequest {
+        tenant: "acme".into(),
+        state: "superseded".into(),
+        ..Default::default()
+    };
+    let mut client = approver.client.clone();
+    let listed = client.list_approvals(approver.request(list)).await.unwrap();
+    let listed = listed.into_inner().approvals.into_iter();
+    let listed: Vec<_> = listed.map(|one| one.id).collect();
+    assert_eq!(listed, [first.to_string(), second.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_decides_on_his_own_call_with_another_key() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let bot = json!({ "id": "bot" });
+    control.admin.put_agent("acme", "bot", &bot).await.unwrap();
+    let edge = Edge::enrol(&control).await;
+    let (alice, carol) = ("alice@acme.example", "carol@acme.example");
+    let (asking, asker) = key(&control, "acme", "tenant-admin", carol).await;
+    let (_, backend) = key(&control, "acme", "tenant-admin", "").await;
+    let request = |binding: &str| edge.request_of(binding, &["policy:p:x"]);
+    let acted_for = ApprovalRequest {
+        user: Some(alice.parse().unwrap()),
+        ..request("sha256:0a")
+    };
+    let minted_for = ApprovalRequest {
+        token: vec![token(), minted(&asker).await],
+        ..request("sha256:0b")
+    };
+    let declared_for = ApprovalRequest {
+        intent: Some(declared(&asker).await),
+        ..request("sha256:0c")
+    };
+    let by_nobody = ApprovalRequest {
+        token: vec![minted(&backend).await],
+        ..request("sha256:0d")
+    };
+    // Who asked with it stays who asked.
+    let delete = control.admin.request(object("acme", &asking, 0));
+    let mut admin = control.admin.client.clone();
+    admin.delete_api_key(delete).await.unwrap();
+
+    let (_, bob) = key(&control, "acme", "approver", "bob@acme.example").await;
+    for (request, own) in [
+        (acted_for, alice),
+        (minted_for, carol),
+        (declared_for, carol),
+    ] {
+        let id = edge.open(&request).await;
+        for (tenant, role, holder) in [
+            ("acme", "approver", own.to_owned()),
+            ("acme", "tenant-admin", own.to_uppercase()),
+            ("", "platform-admin", own.to_owned()),
+        ] {
+            let (_, own) = key(&control, tenant, role, &holder).await;
+            for verdict in ["approve", "deny"] {
+                let refused = decide(&own, &id, verdict).await.unwrap_err();
+                assert_eq!(refused.code(), Code::PermissionDenied, "{holder} {role}");
+            }
+        }
+        assert_eq!(decide(&bob, &id, "approve").await.unwrap(), "approved");
+    }
+
+    // Where a key names no holder, it is the key that counts.
+    let id = edge.open(&by_nobody).await;
+    let refused = decide(&backend, &id, "approve").await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let (_, another) = key(&control, "acme", "approver", "").await;
+    assert_eq!(decide(&another, &id, "approve").await.unwrap(), "approved");
+    assert!(
+        events(&control)
+            .await
+            .contains(&format!("{asking} {carol}"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_approvers_are_two_people() {
+    let control = Control::start().await;
+    let mut admin = control.admin.client.clone();
+    let request = v1::CreateTenantRequest {
+        tenant: "acme".into(),
+        settings: br#"{"approvals": {"approvers": 2}}"#.to_vec(),
+        ..Default::default()
+    };
+    let request = control.admin.request(request);
+    admin.create_tenant(request).await.unwrap();
+    let edge = Edge::enrol(&control).await;
+    let (_, first) = key(&control, "acme", "approver", "dana@acme.example").await;
+    let (_, second) = key(&control, "acme", "approver", "Dana@acme.example").await;
+    let (_, bob) = key(&control, "acme", "approver", "bob@acme.example").await;
+    let (_, one) = key(&control, "acme", "approver", "").await;
+    let (_, other) = key(&control, "acme", "approver", "").await;
+    let asked = async |binding: &str| edge.open(&edge.request_of(binding, &["policy:p:x"])).await;
+
+    for (binding, then) in [("sha256:0a", &bob), ("sha256:0b", &one)] {
+        let id = asked(binding).await;
+        assert_eq!(decide(&first, &id, "approve").await.unwrap(), "pending");
+        for again in [&first, &second] {
+            let refused = decide(again, &id, "approve").await.unwrap_err();
+            assert_eq!(refused.code(), Code::AlreadyExists);
+        }
+        assert_eq!(decide(then, &id, "approve").await.unwrap(), "approved");
+    }
+    // Of keys that name no holder two are two.
+    let id = asked("sha256:0c").await;
+    assert_eq!(decide(&one, &id, "approve").await.unwrap(), "pending");
+    assert_eq!(decide(&other, &id, "approve").await.unwrap(), "approved");
+    // Who has approved may still deny, with whichever key.
+    let id = asked("sha256:0d").await;
+    assert_eq!(decide(&first, &id, "approve").await.unwrap(), "pending");
+    assert_eq!(decide(&second, &id, "deny").await.unwrap(), "denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_holder_is_a_user_id_and_is_listed() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let mut admin = control.admin.client.clone();
+    let request = v1::CreateApiKeyRequest {
+        tenant: "acme".into(),
+        name: "k".into(),
+        roles: vec!["approver".into()],
+        holder: "alice smith".into(),
+    };
+    let request = control.admin.request(request);
+    let refused = admin.create_api_key(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().starts_with("holder: "), "{refused:?}");
+    key(&control, "acme", "viewer", "").await;
+    key(&control, "acme", "viewer", "alice@acme.example").await;
+    let request = control.admin.request(support::list("acme"));
+    let listed = admin.list_api_keys(request).await.unwrap().into_inner();
+    let listed: Vec<_> = listed.keys.into_iter().map(|key| key.holder).collect();
+    assert_eq!(listed, ["", "alice@acme.example"]);
+}
