@@ -56,6 +56,8 @@ const OPENING: [&str; 14] = [
     "admin", "all", "anyone", "buy", "delete", "domain", "editor", "everyone", "external", "owner",
     "public", "sell", "write", "writer",
 ];
+/// Names of members that hold the word of a choice: `{"status": {"name": "Done"}}`.
+const VALUE_NAMES: [&str; 2] = ["name", "value"];
 /// Most schemas on the way to what an argument may be, one below the other.
 const DEPTH_MAX: usize = 16;
 /// Most schemas that are looked at for one argument. Beyond that it is none of a closed list: the stricter need.
@@ -68,6 +70,21 @@ pub(super) fn gives_right(name: &str, flag: bool) -> bool {
         false => &GIVEN_BY_NO,
     };
     words_of(name).any(|word| giving.contains(&word.as_str()))
+}
+
+/// Whether an argument and a field of a record, by their names, say the same of a thing: `new_status` and
+/// `/tasks/*/status`, also `/tasks/*/status/name`.
+pub(super) fn is_same_choice(argument: &str, field: &str) -> bool {
+    let mut steps = field.rsplit('/').filter(|step| !is_index(step));
+    let last = steps.next().unwrap_or_default();
+    let name = match VALUE_NAMES.contains(&last) {
+        true => steps.next().unwrap_or(last),
+        false => last,
+    };
+    let field: Vec<String> = words_of(name).collect();
+    let mut words = words_of(argument);
+    let weighty = |word: String| WEIGHTY.contains(&word.as_str()) && field.contains(&word);
+    !name.is_empty() && (words_of(argument).eq(field.iter().cloned()) || words.any(weighty))
 }
 
 /// What a control needs.
@@ -239,6 +256,26 @@ mod tests {
             need_of_control(&Pattern::new("/role"), &circle),
             Need::NotDictated
         );
+    }
+
+    #[test]
+    fn fields_that_say_the_same_of_another_thing() {
+        for (argument, field, same) in [
+            ("status", "/tasks/*/status", true),
+            ("newStatus", "/tasks/*/status", true),
+            ("status", "/issues/*/fields/status/name", true),
+            ("access_level", "/members/*/access", true),
+            ("type", "/permissions/*/type", true),
+            ("roles", "/users/*/roles/*", true),
+            ("status", "/mails/*/subject", false),
+            ("type", "/mails/*/mime_type", false),
+            ("file_permission", "/files/*/file", false),
+            ("status", "/name", false),
+            ("status", "", false),
+            ("status", "#", false),
+        ] {
+            assert_eq!(is_same_choice(argument, field), same, "{argument} {field}");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(super) enum Need {
     NotSuspect,
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
-    /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
-    /// content has it among others. A yes or a no by which somebody gets one is in no content, whoever asked for it: an action
+    /// It is one word of a closed list by which somebody gets a right: untrusted content has it neither among other words nor in a
+    /// field, but for those of other records that say the same of them. A yes or a no by which somebody gets one is in no content, whoever asked for it: an action
     /// has it among its constants, or the session has read nothing untrusted.
     GuardedChoice,
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,

@@ -228,6 +228,11 @@ impl Spelled {
 }
 
 impl Query {
+    /// Whether the value is words and nothing that is known by more than them.
+    pub(super) fn is_words(&self) -> bool {
+        self.typed.is_none() && self.parts.is_empty() && self.others.is_empty()
+    }
+
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
         let key = keyed.of(kind, canonical);

@@ -366,11 +366,22 @@ impl Tracker {
         Some(&source.tool)
     }
 
-    /// The untrusted tool that showed the word among others, if one did.
-    pub(super) fn suspect_amid(&self, query: &Query) -> Option<&ToolRef> {
-        let number = self.untrusted.index.has_amid(query)?;
-        let source = self.untrusted.sources.get(usize::from(number))?;
-        Some(&source.tool)
+    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.
+    pub(super) fn suspect_amid(
+        &self,
+        query: &Query,
+        own: impl Fn(Option<&str>) -> bool,
+    ) -> Option<&ToolRef> {
+        let sources = &self.untrusted.sources;
+        let field = |number: u16| sources.get(usize::from(number))?.field.as_deref();
+        // In a list of records the same field has it again and again.
+        let mut known = None;
+        let own = |number: u16| match known {
+            Some((same, own)) if same == number => own,
+            _ => known.insert((number, own(field(number)))).1,
+        };
+        let number = self.untrusted.index.has_amid(query, own)?;
+        Some(&sources.get(usize::from(number))?.tool)
     }
 
     pub(super) fn query(&self, value: &Spelled) -> Query {
