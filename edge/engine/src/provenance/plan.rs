@@ -198,11 +198,11 @@ impl Plan {
         let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
         rules.extend(roles.map(|(pointer, role)| Rule {
             at: Pattern::new(pointer),
-            need: match role {
-                Role::Control => {
+            need: match (role, entry.verb) {
+                (Role::Control, verb) if verb != Verb::Read => {
                     need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
                 }
-                role => need_of(*role, entry.verb),
+                (role, verb) => need_of(*role, verb),
             },
             required: matches!(role, Role::Target | Role::Command),
         }));
@@ -328,7 +328,12 @@ fn need_of(role: Role, verb: Verb) -> Need {
         Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
         Role::Credential => Need::Credential,
         Role::Command => Need::Exact,
-        Role::Selector if verb == Verb::Read => Need::Links,
+        // What is looked for, how much of it and in which order changes nothing.
+        Role::Selector | Role::Amount | Role::Currency | Role::RowLimit | Role::Control
+            if verb == Verb::Read =>
+        {
+            Need::Links
+        }
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency => Need::NotSuspect,
         Role::RowLimit | Role::Control => Need::NotDictated,
@@ -340,6 +345,28 @@ fn need_of(role: Role, verb: Verb) -> Need {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// What a reader is asked for needs no more than that nothing is sent by it.
+    #[test]
+    fn how_much_is_read_is_the_agents_own_affair() {
+        let need = |verb: &str, role: &str| {
+            let entry = json!({
+                "definition": {"name": "list", "input_schema": {"properties": {"x": {"enum": ["open", "public"]}}}},
+                "verb": verb, "roles": {"/x": role},
+            });
+            let plan = Plan::of(&serde_json::from_value(entry).unwrap());
+            plan.rules.first().map(|rule| rule.need).unwrap()
+        };
+        for role in ["selector", "amount", "currency", "row_limit", "control"] {
+            assert_eq!(need("read", role), Need::Links, "{role}");
+            assert_ne!(need("write", role), Need::Links, "{role}");
+        }
+        for role in ["target", "tenant", "memory_key"] {
+            assert_eq!(need("read", role), Need::Proved, "{role}");
+        }
+        assert_eq!(need("read", "credential"), Need::Credential);
+        assert_eq!(need("read", "command"), Need::Exact);
+    }
 
     /// A label means the same whether it has a step for a list or not.
     #[test]

@@ -320,20 +320,17 @@ impl Evidence<'_> {
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
             (Need::Proved, Value::Number(number)) if !covered && has_few_digits(number) => {
-                self.not_suspect(plan, scalar, accepted, path)
+                self.not_suspect(scalar, accepted, path)
             }
             (Need::Proved | Need::Credential | Need::Exact, _) => {
                 self.proved(scalar, need, accepted, path)
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
-            (Need::NotSuspect | Need::NotDictated, _) => {
-                self.not_suspect(plan, scalar, accepted, path)
+            (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
+            (Need::GuardedChoice, _) => self.not_pressed(scalar, accepted, path),
+            (Need::Leads | Need::FreeChoice, Value::String(text)) => {
+                self.leads(text, false, accepted, path)
             }
-            (Need::FreeChoice, Value::String(text)) => {
-                self.leads(text, plan.rest == Need::Links, accepted, path)
-            }
-            (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
-            (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
             (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
         }

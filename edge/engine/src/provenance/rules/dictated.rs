@@ -2,7 +2,6 @@
 
 use super::{Broken, Evidence, Origin, broken};
 use crate::provenance::choice::{gives_right, is_same_choice};
-use crate::provenance::plan::{Need, Plan};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
 use serde_json::Value;
@@ -11,7 +10,6 @@ impl Evidence<'_> {
     /// Untrusted content does not have the value, in whatever spelling, unless it has an accepted origin.
     pub(super) fn not_suspect(
         &self,
-        plan: &Plan,
         scalar: &Value,
         accepted: &[Origin],
         path: &[&str],
@@ -30,7 +28,7 @@ impl Evidence<'_> {
             None => match scalar {
                 // A figure is no telephone number.
                 Value::String(text) if text.trim().parse::<f64>().is_err() => {
-                    self.leads(text, plan.rest == Need::Links, accepted, path)
+                    self.leads(text, false, accepted, path)
                 }
                 _ => Ok(()),
             },
@@ -42,7 +40,6 @@ impl Evidence<'_> {
     /// is held against it in whatever spelling, as [`Evidence::not_suspect`] does.
     pub(super) fn not_pressed(
         &self,
-        plan: &Plan,
         scalar: &Value,
         accepted: &[Origin],
         path: &[&str],
@@ -51,24 +48,22 @@ impl Evidence<'_> {
             return Ok(());
         };
         let query = self.session.query(&spelled);
-        if !query.is_words() {
-            self.not_suspect(plan, scalar, accepted, path)?;
+        let (words, short) = (query.is_words(), stands_everywhere(scalar));
+        if !words {
+            self.not_suspect(scalar, accepted, path)?;
         }
-        if self.has_origin(&spelled, false, accepted, path) {
+        if !(words || short) || self.has_origin(&spelled, false, accepted, path) {
             return Ok(());
         }
-        let short = stands_everywhere(scalar);
         let name = path.iter().rfind(|step| **step != "*");
         let own = |field: Option<&str>| {
             short || name.zip(field).is_some_and(|(name, field)| is_same_choice(name, field))
         };
-        match self.session.suspect_amid(&query, own) {
-            Some(tool) => Err(broken(path, "its value", Some(tool))),
-            None if !self.session.knows_all() => Err(broken(path, "its value", None)),
-            None => match scalar {
-                Value::String(text) => self.leads(text, plan.rest == Need::Links, accepted, path),
-                _ => Ok(()),
-            },
+        match (self.session.suspect_amid(&query, own), scalar) {
+            (Some(tool), _) => Err(broken(path, "its value", Some(tool))),
+            (None, _) if !self.session.knows_all() => Err(broken(path, "its value", None)),
+            (None, Value::String(text)) if words => self.leads(text, false, accepted, path),
+            _ => Ok(()),
         }
     }
 }
