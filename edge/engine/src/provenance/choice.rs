@@ -99,7 +99,8 @@ pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
     match (choice, weighty || opening) {
         (true, true) => Need::GuardedChoice,
         (true, false) => Need::FreeChoice,
-        (false, _) => Need::NotDictated,
+        (false, true) => Need::Guarded,
+        (false, false) => Need::NotDictated,
     }
 }
 
@@ -216,6 +217,8 @@ mod tests {
                 "grants": {"type": "array", "items": {"properties": {"access": {"const": "r"}}}},
                 "mode": {"type": "string"},
                 "level": {"anyOf": [{"enum": ["low"]}, {"type": "string"}]},
+                "kind": {"anyOf": [{"enum": ["anyone"]}, {"type": "string"}]},
+                "access_level": {"type": "integer"},
                 "colour": {"enum": ["red", "blue"]},
                 "type": {"enum": ["user", "anyone"]},
                 "newStatus": {"enum": ["open", "paid"]},
@@ -248,13 +251,17 @@ mod tests {
         for pointer in ["/colour", "/all_day", "/shipping_method", "/state"] {
             assert_eq!(need(pointer), Need::FreeChoice, "{pointer}");
         }
-        for pointer in ["/mode", "/level", "/access", "/grants", "/shared"] {
+        // Whatever a mail says may be one of these.
+        for pointer in ["/mode", "/access", "/access_level", "/grants", "/kind"] {
+            assert_eq!(need(pointer), Need::Guarded, "{pointer}");
+        }
+        for pointer in ["/level", "/shared", "/title"] {
             assert_eq!(need(pointer), Need::NotDictated, "{pointer}");
         }
         let circle = json!({"properties": {"role": {"$ref": "#/properties/role"}}});
         assert_eq!(
             need_of_control(&Pattern::new("/role"), &circle),
-            Need::NotDictated
+            Need::Guarded
         );
     }
 

@@ -173,11 +173,7 @@ impl Index {
 
     /// A source that has the words of the query among others, or by themselves where it does not say the same of another thing
     /// (`own`): a record has its word in a field of its own.
-    pub(super) fn has_amid(
-        &self,
-        query: &Query,
-        mut own: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
+    pub(super) fn has_amid(&self, query: &Query, mut own: impl FnMut(u16) -> bool) -> Option<u16> {
         let words = query.phrase.get(..PHRASE_WORDS_MAX);
         let words = words.unwrap_or(&query.phrase);
         let ((first, _), rest) = words.split_first()?;

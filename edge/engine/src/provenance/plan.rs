@@ -20,9 +20,12 @@ pub(super) enum Need {
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
     /// It is one word of a closed list by which somebody gets a right: untrusted content has it neither among other words nor in a
-    /// field, but for those of other records that say the same of them. A yes or a no by which somebody gets one is in no content, whoever asked for it: an action
-    /// has it among its constants, or the session has read nothing untrusted.
+    /// field, but for those of other records that say the same of them. A yes or a no by which somebody gets one is in no content,
+    /// whoever asked for it: an action has it among its constants, or the session has read nothing untrusted.
     GuardedChoice,
+    /// Somebody gets a right by it, and it is of no closed list: as [`Need::NotSuspect`], and untrusted content does not have it among
+    /// other words, however short it is. A yes or a no is as one of a closed list.
+    Guarded,
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,

@@ -312,7 +312,7 @@ impl Evidence<'_> {
             (Need::Proved | Need::Credential | Need::Exact, Value::Bool(flag)) if covered => {
                 self.flag(*flag, accepted, path)
             }
-            (Need::GuardedChoice, Value::Bool(flag))
+            (Need::GuardedChoice | Need::Guarded, Value::Bool(flag))
                 if self.session.is_exposed() && may_give_right(path, *flag) =>
             {
                 self.flag(*flag, accepted, path)
@@ -327,7 +327,9 @@ impl Evidence<'_> {
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
             (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
-            (Need::GuardedChoice, _) => self.not_pressed(scalar, accepted, path),
+            (Need::GuardedChoice | Need::Guarded, _) => {
+                self.not_pressed(scalar, need, accepted, path)
+            }
             (Need::Leads | Need::FreeChoice, Value::String(text)) => {
                 self.leads(text, false, accepted, path)
             }

@@ -2,6 +2,7 @@
 
 use super::{Broken, Evidence, Origin, broken};
 use crate::provenance::choice::{gives_right, is_same_choice};
+use crate::provenance::plan::Need;
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
 use serde_json::Value;
@@ -35,12 +36,13 @@ impl Evidence<'_> {
         }
     }
 
-    /// What one word of a closed list needs: untrusted content does not have it among other words, nor by itself, unless that is
-    /// what a field of the same name says of another thing (which of two letters every field may say). What is more than words
-    /// is held against it in whatever spelling, as [`Evidence::not_suspect`] does.
+    /// What gives somebody a right. Untrusted content does not have a word of a closed list among other words, nor by itself, unless
+    /// that is what a field of the same name says of another thing (which of two letters every field may say). What is more than
+    /// words, or of no such list, is held against it in whatever spelling as well, as [`Evidence::not_suspect`] does.
     pub(super) fn not_pressed(
         &self,
         scalar: &Value,
+        need: Need,
         accepted: &[Origin],
         path: &[&str],
     ) -> Result<(), Broken> {
@@ -48,7 +50,8 @@ impl Evidence<'_> {
             return Ok(());
         };
         let query = self.session.query(&spelled);
-        let (words, short) = (query.is_words(), stands_everywhere(scalar));
+        let words = need == Need::GuardedChoice && query.is_words();
+        let short = stands_everywhere(scalar);
         if !words {
             self.not_suspect(scalar, accepted, path)?;
         }
@@ -57,7 +60,10 @@ impl Evidence<'_> {
         }
         let name = path.iter().rfind(|step| **step != "*");
         let own = |field: Option<&str>| {
-            short || name.zip(field).is_some_and(|(name, field)| is_same_choice(name, field))
+            short
+                || name
+                    .zip(field)
+                    .is_some_and(|(name, field)| is_same_choice(name, field))
         };
         match (self.session.suspect_amid(&query, own), scalar) {
             (Some(tool), _) => Err(broken(path, "its value", Some(tool))),
