@@ -5,7 +5,7 @@
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
 //! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host` and others),
-//! `query` (a value in the forms in which it is looked up), `note` and `index` (where it was seen, by keyed `fingerprint`), `passage`
+//! `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was seen, by keyed `fingerprint`), `passage`
 //! (the goal), `tracker` (what one session has read) with `part` (what a value of a record stands for),
 //! `constants` (what an action has for its arguments), `plan` (which argument needs
 //! what), `rules` (whether it has it) with `join`.
@@ -15,6 +15,7 @@ mod address;
 mod calendar;
 mod choice;
 mod class;
+mod clock;
 mod constants;
 mod decode;
 mod file;

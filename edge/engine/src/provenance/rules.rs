@@ -2,6 +2,7 @@
 
 mod dictated;
 mod leads;
+mod moment;
 mod neighbours;
 mod opened;
 mod proof;

@@ -11,10 +11,12 @@ mod names;
 mod reader;
 mod unproved;
 
+use super::clock::Clock;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::note::put_whole;
 use super::query::{Query, Spelled};
+use super::text::words;
 use super::value::Kind;
 use crate::catalogue::Tool;
 use crate::filter::Vault;
@@ -364,6 +366,20 @@ impl Tracker {
         let number = self.untrusted.index.suspect(query)?;
         let source = self.untrusted.sources.get(usize::from(number))?;
         Some(&source.tool)
+    }
+
+    /// The untrusted tool that showed a time of day, in whatever writing, if one did.
+    pub(super) fn suspect_time(&self, clock: Clock) -> Option<&ToolRef> {
+        let index = &self.untrusted.index;
+        let written = |told: &String| {
+            let phrase: Vec<(u64, u64)> = words(told).map(|word| self.keyed.word(&word)).collect();
+            let known = phrase.iter().all(|(word, _)| index.has(*word));
+            known.then(|| index.has_words(&phrase)).flatten()
+        };
+        let told = clock.told();
+        let behind_date = || index.suspect(&self.typed_query(Kind::PartOfDate, &clock.part()));
+        let number = told.iter().find_map(written).or_else(behind_date)?;
+        Some(&self.untrusted.sources.get(usize::from(number))?.tool)
     }
 
     /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.

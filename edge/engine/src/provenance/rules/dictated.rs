@@ -5,6 +5,7 @@ use crate::provenance::choice::{gives_right, is_same_choice};
 use crate::provenance::plan::Need;
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
+use proctor_model::ToolRef;
 use serde_json::Value;
 
 impl Evidence<'_> {
@@ -19,11 +20,12 @@ impl Evidence<'_> {
             return Ok(());
         };
         if self.has_origin(&spelled, false, accepted, path)
+            || self.is_known_time(&spelled, accepted, path)
             || self.is_part_of_date(&spelled, accepted, path)
         {
             return Ok(());
         }
-        match self.session.suspect(&self.session.query(&spelled)) {
+        match self.seen(&spelled) {
             Some(tool) => Err(broken(path, "its value", Some(tool))),
             None if !self.session.knows_all() => Err(broken(path, "its value", None)),
             None => match scalar {
@@ -34,6 +36,12 @@ impl Evidence<'_> {
                 _ => Ok(()),
             },
         }
+    }
+
+    /// The untrusted tool that showed a value, if one did: a time of day in whatever words.
+    pub(super) fn seen(&self, value: &Spelled) -> Option<&ToolRef> {
+        let suspect = self.session.suspect(&self.session.query(value));
+        suspect.or_else(|| self.session.suspect_time(value.clock?))
     }
 
     /// What gives somebody a right. Untrusted content does not have a word of a closed list among other words, nor by itself, unless

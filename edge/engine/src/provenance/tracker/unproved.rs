@@ -4,6 +4,7 @@ use super::Tracker;
 use super::arguments::Arguments;
 use super::echoes::proved;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
+use crate::provenance::clock::Clock;
 use crate::provenance::fingerprint::{AsIs, Fingerprinter};
 use crate::provenance::join::LIST_SIGNS;
 use crate::provenance::passage::Passage;
@@ -157,11 +158,14 @@ impl Marks<'_> {
         }
     }
 
-    /// Of a text, and of the day that it names in whatever writing.
+    /// Of a text, and of the day or the time that it names in whatever writing.
     fn text(&mut self, normal: &str) {
         self.form(normal);
         if let Some(date) = whole_date(normal) {
             self.form(&date);
+        }
+        if let Some(clock) = Clock::of(normal) {
+            self.form(&clock.part());
         }
     }
 
