@@ -111,6 +111,12 @@ impl Spelled {
         last_date.or_else(|| whole_of(&self.text, self.values()))
     }
 
+    /// The day, if it is one as a whole, with or without a time.
+    pub(super) fn day(&self) -> Option<&str> {
+        let whole = self.whole().filter(|(kind, _)| *kind == Kind::Date);
+        whole.map(|(_, day)| day)
+    }
+
     /// The digits, if it has nothing else: of a card, an account or a telephone number.
     pub(super) fn digits(&self) -> Option<&str> {
         let text = self.text.trim();

@@ -368,18 +368,21 @@ impl Tracker {
         Some(&source.tool)
     }
 
+    /// The untrusted tool that showed the words of a normal text one after the other, if one did.
+    pub(super) fn suspect_words(&self, normal: &str) -> Option<&ToolRef> {
+        let index = &self.untrusted.index;
+        let phrase: Vec<(u64, u64)> = words(normal).map(|word| self.keyed.word(&word)).collect();
+        let known = phrase.iter().all(|(word, _)| index.has(*word));
+        let number = known.then(|| index.has_words(&phrase)).flatten()?;
+        Some(&self.untrusted.sources.get(usize::from(number))?.tool)
+    }
+
     /// The untrusted tool that showed a time of day, in whatever writing, if one did.
     pub(super) fn suspect_time(&self, clock: Clock) -> Option<&ToolRef> {
-        let index = &self.untrusted.index;
-        let written = |told: &String| {
-            let phrase: Vec<(u64, u64)> = words(told).map(|word| self.keyed.word(&word)).collect();
-            let known = phrase.iter().all(|(word, _)| index.has(*word));
-            known.then(|| index.has_words(&phrase)).flatten()
-        };
         let told = clock.told();
-        let behind_date = || index.suspect(&self.typed_query(Kind::PartOfDate, &clock.part()));
-        let number = told.iter().find_map(written).or_else(behind_date)?;
-        Some(&self.untrusted.sources.get(usize::from(number))?.tool)
+        let mut told = told.iter().filter_map(|told| self.suspect_words(told));
+        let behind_date = || self.suspect(&self.typed_query(Kind::PartOfDate, &clock.part()));
+        told.next().or_else(behind_date)
     }
 
     /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.

@@ -19,7 +19,8 @@ impl Evidence<'_> {
         let Some(spelled) = Spelled::of(scalar) else {
             return Ok(());
         };
-        if self.has_origin(&spelled, false, accepted, path)
+        let known = self.has_origin(&spelled, false, accepted, path);
+        if (known && !self.is_dictated_moment(&spelled, accepted, path))
             || self.is_known_time(&spelled, accepted, path)
             || self.is_part_of_date(&spelled, accepted, path)
         {

@@ -1,6 +1,7 @@
 //! Times of day, alone or behind a day: whatever writing they are known in.
 
 use super::{Evidence, Origin};
+use crate::provenance::calendar::spelled_part;
 use crate::provenance::clock::{Clock, two_digits};
 use crate::provenance::quantity::numeric_date;
 use crate::provenance::query::Spelled;
@@ -37,6 +38,12 @@ impl<'t> Moment<'t> {
             clock,
             plain: zone.is_empty() || zone.eq_ignore_ascii_case("z"),
         })
+    }
+
+    /// Day and time together, as they begin in whatever such writing.
+    fn begun(&self) -> [String; 2] {
+        let Self { day, clock, .. } = self;
+        ["t", " "].map(|sign| format!("{day}{sign}{:02}:{:02}", clock.hour, clock.minute))
     }
 
     /// Day and time together, in the ways in which programs write them.
@@ -100,6 +107,75 @@ impl Evidence<'_> {
             || self.has_clock(moment.clock, accepted, path)
     }
 
+    /// Whether untrusted content may have chosen the time of day in a date, or its year, where an accepted origin has no more
+    /// than the day: it has that day and the time, or the day in that year.
+    pub(super) fn is_dictated_moment(
+        &self,
+        spelled: &Spelled,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let timed = || self.has_time(spelled.as_written(), spelled, accepted, path);
+        (self.is_dictated_time(spelled) && !timed())
+            || self.is_dictated_year(spelled, accepted, path)
+    }
+
+    fn is_dictated_time(&self, spelled: &Spelled) -> bool {
+        let plain = with_ascii_digits(spelled.normal());
+        let Some(moment) = Moment::of(&plain) else {
+            return false;
+        };
+        let day = || self.session.suspect(&self.session.query(spelled));
+        let together = || {
+            let mut begun = moment.begun().into_iter();
+            begun.any(|begun| self.session.suspect_words(&begun).is_some())
+        };
+        let time = || self.session.suspect_time(moment.clock);
+        !self.session.knows_all() || (day().is_some() && (together() || time().is_some()))
+    }
+
+    /// Whether the year of a date is untrusted content's own: who says `May 20` means one near, unless he says which.
+    pub(super) fn is_dictated_year(
+        &self,
+        spelled: &Spelled,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let Some(date) = spelled.day() else {
+            return false;
+        };
+        let year = date.split('-').next().unwrap_or_default();
+        let seen = || {
+            let query = self.session.typed_query(Kind::Date, date);
+            self.session.suspect(&query).is_some()
+        };
+        let dictated = match self.is_near(year) {
+            Some(true) => false,
+            Some(false) => seen() || !self.session.knows_all(),
+            // Nothing was called here before.
+            None => seen(),
+        };
+        let named = || {
+            let part = spelled_part("year", year);
+            let mut named = [
+                (Kind::Date, date),
+                (Kind::Number, year),
+                (Kind::PartOfDate, part.as_str()),
+            ]
+            .into_iter();
+            named.any(|(kind, text)| self.has_typed_origin(kind, text, accepted, path))
+        };
+        dictated && !named()
+    }
+
+    /// Whether a year is that of the session's latest call, or one beside it.
+    fn is_near(&self, year: &str) -> Option<bool> {
+        let now = self.session.history.last.back()?.at.to_string();
+        let now: u32 = now.get(..4)?.parse().ok()?;
+        let year: u32 = year.parse().ok()?;
+        Some(now.abs_diff(year) <= 1)
+    }
+
     fn has_clock(&self, clock: Clock, accepted: &[Origin], path: &[&str]) -> bool {
         let has =
             |text: &String| self.has_origin(&Spelled::text(text.clone()), false, accepted, path);
@@ -126,6 +202,7 @@ mod tests {
         for whole in ["2024-05-15 15:00", "2024-05-15T15:00:00Z"] {
             assert!(three.wholes().iter().any(|known| known == whole), "{whole}");
         }
+        assert_eq!(three.begun(), ["2024-05-15t15:00", "2024-05-15 15:00"]);
         let half = moment("2024-05-15 09:30:00+02:00");
         assert_eq!((half.clock.hour, half.clock.minute), (9, 30));
         assert_eq!(half.wholes(), [""; 0]);

@@ -97,8 +97,8 @@ impl Evidence<'_> {
         self.says_known(text, &Spelled::text(text.to_owned()), accepted, path)
     }
 
-    /// Whether a text comes from an accepted origin, with all that it says: a date with its time of day. The sign in front of
-    /// an id (`#W2378156`) may be missing in the goal.
+    /// Whether a text comes from an accepted origin, with all that it says: a date with its time of day and its year. The sign
+    /// in front of an id (`#W2378156`) may be missing in the goal.
     fn says_known(
         &self,
         text: &str,
@@ -107,7 +107,8 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> bool {
         if self.has_origin(spelled, false, accepted, path) {
-            return self.has_time(text, spelled, accepted, path);
+            return self.has_time(text, spelled, accepted, path)
+                && !self.is_dictated_year(spelled, accepted, path);
         }
         let bare = without_sign(text).filter(|_| accepted.contains(&Origin::Goal));
         bare.is_some_and(|bare| self.goal.has(&Spelled::text(bare.to_owned()), false))
