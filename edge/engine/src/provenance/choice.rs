@@ -104,6 +104,14 @@ pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
     }
 }
 
+/// What a currency needs.
+pub(super) fn need_of_currency(at: &Pattern, schema: &Value) -> Need {
+    match is_choice(at, schema, &mut false) {
+        true => Need::ListedCurrency,
+        false => Need::NotSuspect,
+    }
+}
+
 /// Whether an argument, or each element of one, is one of the words that the tool's schema has for it; and whether one of
 /// them opens something.
 fn is_choice(at: &Pattern, root: &Value, opening: &mut bool) -> bool {

@@ -1,6 +1,7 @@
 //! Numbers that stand free: figures inside a date, a time, an account, an address or an id are no numbers that anybody named.
 
 use super::account::{ibans, phones};
+use super::currency::CODES;
 use super::quantity::{day, month, numeric_date, year};
 use super::script::{separates, unspaced};
 use super::text::with_ascii_digits;
@@ -168,13 +169,14 @@ fn next_border(text: &str, range: bool) -> (usize, usize) {
     (text.len(), 0)
 }
 
-/// Codes of currencies that stand before an amount without a blank.
-const CURRENCIES: [&str; 24] = [
-    "eur", "usd", "gbp", "chf", "jpy", "cny", "inr", "aud", "cad", "nzd", "sek", "nok", "dkk",
-    "pln", "czk", "huf", "brl", "mxn", "zar", "sgd", "hkd", "rs", "us", "kr",
-];
+/// Other words for currencies that stand before an amount without a blank.
+const CURRENCIES: [&str; 3] = ["rs", "us", "kr"];
 /// Most letters of a unit behind an amount: `10k`, `45mins`, `1st`.
 const UNIT_MAX: usize = 8;
+
+fn is_currency(word: &str) -> bool {
+    CODES.contains(&word) || CURRENCIES.contains(&word)
+}
 
 /// Whether a piece is a number with its currency or its unit, and nothing else.
 fn is_figure(core: &str) -> bool {
@@ -186,7 +188,7 @@ fn is_figure(core: &str) -> bool {
     // `R$500`, `CA$500`
     let dollars =
         before.ends_with(MONEY) && code.len() <= 3 && code.chars().all(char::is_alphabetic);
-    let money = code.is_empty() || CURRENCIES.contains(&code) || dollars;
+    let money = code.is_empty() || is_currency(code) || dollars;
     if !money || numeric_date(amount).is_some() {
         return false;
     }
@@ -239,7 +241,7 @@ fn is_amount(tokens: &[Token<'_>], at: usize) -> bool {
         .map(|next| (next.text, next.core()));
     sign || next.is_some_and(|(text, core)| {
         let money = !text.is_empty() && text.chars().all(|c| MONEY.contains(&c));
-        money || CURRENCIES.contains(&core) || WORDS.contains(&core)
+        money || is_currency(core) || WORDS.contains(&core)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::address::ascii_addresses;
 use super::calendar::{parts_of_date, parts_of_times};
+use super::currency::Currencies;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
 use super::free::free_figures;
@@ -20,6 +21,8 @@ pub(crate) struct Passage {
     forms: Vec<Form>,
     /// The text as it is.
     text: String,
+    /// Whether it names a currency.
+    currency: bool,
 }
 
 /// A text in which runs of whole words are looked for.
@@ -60,6 +63,10 @@ impl Passage {
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
         }
+        let currencies = Currencies::of(&normal_text, &cut);
+        for code in &currencies.codes {
+            index.put(keyed.of(Kind::Whole, code), 0);
+        }
         // Figures inside a date, an account or an id are no numbers that anybody named.
         let free = free_figures(&normal_text);
         recognise(&free, &mut |kind, canonical| {
@@ -95,7 +102,13 @@ impl Passage {
             index,
             forms: forms.into_iter().map(Form::new).collect(),
             text: text.to_owned(),
+            currency: currencies.any,
         }
+    }
+
+    /// Whether the text says in which currency an amount is meant.
+    pub(super) fn names_currency(&self) -> bool {
+        self.currency
     }
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {

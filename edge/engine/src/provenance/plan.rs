@@ -1,6 +1,6 @@
 //! What each argument of a tool needs by the operator's labels.
 
-use super::choice::need_of_control;
+use super::choice::{need_of_control, need_of_currency};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -29,6 +29,9 @@ pub(super) enum Need {
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,
+    /// It is a currency of a closed list: the same, unless the goal says in which one an amount is meant. Then as
+    /// [`Need::NotSuspect`]: fifty yen are not fifty dollars.
+    ListedCurrency,
     /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -204,6 +207,9 @@ impl Plan {
             need: match (role, entry.verb) {
                 (Role::Control, verb) if verb != Verb::Read => {
                     need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
+                }
+                (Role::Currency, verb) if verb != Verb::Read => {
+                    need_of_currency(&Pattern::new(pointer), &entry.definition.input_schema)
                 }
                 (role, verb) => need_of(*role, verb),
             },

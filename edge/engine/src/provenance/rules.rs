@@ -328,14 +328,17 @@ impl Evidence<'_> {
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
             (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
+            (Need::ListedCurrency, _) if self.goal.names_currency() => {
+                self.not_suspect(scalar, accepted, path)
+            }
             (Need::GuardedChoice | Need::Guarded, _) => {
                 self.not_pressed(scalar, need, accepted, path)
             }
-            (Need::Leads | Need::FreeChoice, Value::String(text)) => {
+            (Need::Leads | Need::FreeChoice | Need::ListedCurrency, Value::String(text)) => {
                 self.leads(text, false, accepted, path)
             }
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
-            (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
+            (Need::Leads | Need::Links | Need::FreeChoice | Need::ListedCurrency, _) => Ok(()),
         }
     }
 }
