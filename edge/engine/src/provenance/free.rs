@@ -174,12 +174,27 @@ const CURRENCIES: [&str; 3] = ["rs", "us", "kr"];
 /// Most letters of a unit behind an amount: `10k`, `45mins`, `1st`.
 const UNIT_MAX: usize = 8;
 
+/// The number behind a sign for one, which ends the word in front: of `pr#12`, `no.12`.
+pub(super) fn number_behind(word: &str) -> Option<&str> {
+    let at = word.find(|c: char| c.is_ascii_digit())?;
+    let (before, number) = word.split_at_checked(at)?;
+    let sign = match before.strip_suffix('#') {
+        Some(name) => name.chars().all(char::is_alphabetic),
+        // Without a point it may be an account in Norway.
+        None => matches!(before, "no." | "nr." | "n°"),
+    };
+    (sign && number.bytes().all(|b| b.is_ascii_digit())).then_some(number)
+}
+
 fn is_currency(word: &str) -> bool {
     CODES.contains(&word) || CURRENCIES.contains(&word)
 }
 
-/// Whether a piece is a number with its currency or its unit, and nothing else.
+/// Whether a piece is a number with its currency, its unit or the name of what it numbers, and nothing else.
 fn is_figure(core: &str) -> bool {
+    if number_behind(core).is_some() {
+        return true;
+    }
     let digit = |c: char| c.is_ascii_digit();
     let Some((before, amount)) = core.find(digit).and_then(|at| core.split_at_checked(at)) else {
         return false;
@@ -372,11 +387,14 @@ mod tests {
             "at 10:30",
             "at 10 am, 3pm, 11 Uhr",
             "to GB29NWBK60161331926819",
+            "to NO9386011117947",
             "to GB29 NWBK 6016 1331 9268 19",
             "call +44 20 7946 0958.",
             "call (555) 123-4567",
             "card 4111 1111 1111 1111",
             "order #W2378156",
+            "order#W2378156",
+            "room B#12a",
             "https://acme.example/15?a=5",
             "bob15@acme.example",
             "docs/2024/15.pdf",
@@ -432,6 +450,10 @@ mod tests {
             ("pay 500 2024-05-15", "500"),
             ("close https://acme.example/issues/42", "42"),
             ("close acme/api#42.", "42"),
+            ("merge PR#12, please", "12"),
+            ("close issue#42", "42"),
+            ("No.7 or nr.8", "7"),
+            ("No.7 or nr.8", "8"),
         ] {
             let numbers = numbers(text);
             assert!(numbers.contains(&number.to_owned()), "{text}: {numbers:?}");

@@ -5,7 +5,7 @@ use super::calendar::{parts_of_date, parts_of_times};
 use super::currency::Currencies;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
-use super::free::free_figures;
+use super::free::{free_figures, number_behind};
 use super::index::{Index, PHRASE_WORDS_MAX};
 use super::note::put_value;
 use super::query::{Query, Spelled};
@@ -62,6 +62,9 @@ impl Passage {
         let cut = Cut::new(&normal_text);
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
+            if let Some(number) = number_behind(word) {
+                index.put(keyed.of(Kind::Whole, number), 0);
+            }
         }
         let currencies = Currencies::of(&normal_text, &cut);
         for code in &currencies.codes {
