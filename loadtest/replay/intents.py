@@ -39,12 +39,28 @@ def sources(prompt: str, suite: str, tools: list[str], schemas: dict, labels: di
 
 
 def closed(schema: dict, pointer: str) -> bool:
-    """Whether an argument is one of a fixed set of words: nothing to delegate."""
+    """Whether an argument is one of a fixed set of words, or yes or no: nothing to delegate.
+
+    >>> recurring = {"anyOf": [{"type": "boolean"}, {"type": "null"}]}
+    >>> kind = {"$ref": "#/$defs/Kind"}
+    >>> schema = {
+    ...     "properties": {"recurring": recurring, "notify": {"type": ["boolean", "null"]}, "kind": kind, "note": {"type": "string"}},
+    ...     "$defs": {"Kind": {"enum": ["rent", "bill"]}},
+    ... }
+    >>> [closed(schema, pointer) for pointer in ("/recurring", "/notify", "/kind", "/note", "/other")]
+    [True, True, True, False, False]
+    """
     argument = schema.get("properties", {}).get(pointer.strip("/"), {})
     definitions = schema.get("$defs", {})
     forms = [argument, *argument.get("anyOf", []), *argument.get("allOf", [])]
     forms += [definitions.get(form.get("$ref", "").rpartition("/")[2], {}) for form in forms]
-    return any("enum" in form or "const" in form for form in forms)
+    return any("enum" in form or "const" in form or "boolean" in kinds(form) for form in forms)
+
+
+def kinds(form: dict) -> list[str]:
+    """The types that a schema names itself."""
+    named = form.get("type", [])
+    return [named] if isinstance(named, str) else named
 
 
 def declare(agent: str, session: str, prompt: str, suite: str, tools: list[str], schemas: dict, labels: dict) -> dict:

@@ -1,6 +1,7 @@
 # Where money and data may go: `settings.destinations.approved`, a list of exact targets and, beginning with "@",
-# of mail domains. It binds the arguments with role `target` of financial and outbound tools, and the texts in those that the catalogue
-# calls consequential and gives no role (`/cc`, `/bcc`), which may be missing. See pointers.rego for where these are.
+# of mail domains: any address with a plain name before it. It binds the arguments with role `target` of financial and outbound
+# tools, and the texts in those that the catalogue calls consequential and gives no role (`/cc`, `/bcc`), which may be missing. See
+# pointers.rego for where these are.
 package proctor.policy
 
 import rego.v1
@@ -65,8 +66,13 @@ approved(target) if {
 	parts := split(target, "@")
 	count(parts) == 2
 	parts[0] != ""
-	lower(parts[1]) == trim_prefix(domain, "@")
+	trim(parts[0], address_signs) == ""
+	lower(parts[1]) == lower(trim_prefix(domain, "@"))
 }
+
+# What stands before the at sign of an address of a domain: nothing but these. To whoever fetches `https://evil.example/?q=x@acme.example`
+# it is no address, and `%` and `!` have mail handed on to another host.
+address_signs := "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.$&'*+-=^_{|}~"
 
 deny contains "destination_not_approved" if {
 	bound_by_destinations

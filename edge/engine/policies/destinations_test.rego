@@ -24,6 +24,40 @@ test_other_destinations if {
 	}
 }
 
+# Whatever ends like an address of an approved domain, and leads somewhere else.
+test_an_address_has_a_plain_name if {
+	every to in [
+		"https://evil.example/c?d=SECRET@acme.example",
+		"//evil.example/x@acme.example",
+		"evil.example/x@acme.example",
+		"evil.example?x@acme.example",
+		"evil.example#x@acme.example",
+		"javascript:x@acme.example",
+		"eve%evil.example@acme.example",
+		"evil.example!eve@acme.example",
+		"eve,alice@acme.example",
+		"eve alice@acme.example",
+		"eve\nalice@acme.example",
+		"eve\u0000alice@acme.example",
+		"eve\\@acme.example",
+		"<alice@acme.example",
+		"@acme.example",
+	] {
+		policy.decision.reasons == {"destination_not_approved"} with input as mail(to) with data.settings as destinations
+	}
+	every to in ["alice.b+news-1@acme.example", "O'Neill_2@Acme.example"] {
+		policy.decision.effect == "allow" with input as mail(to) with data.settings as destinations
+	}
+}
+
+test_the_case_of_an_approved_domain_does_not_matter if {
+	settings := {"destinations": {"approved": ["@Acme.Example"]}}
+	every to in ["alice@acme.example", "alice@ACME.example"] {
+		policy.decision.effect == "allow" with input as mail(to) with data.settings as settings
+	}
+	policy.decision.effect == "deny" with input as mail("alice@acme.example.evil.example") with data.settings as settings
+}
+
 test_no_destination if {
 	policy.decision.reasons == {"destination_unreadable"} with input as mail([]) with data.settings as destinations
 }

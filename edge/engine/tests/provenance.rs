@@ -251,6 +251,7 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             json!({"day": "May 16, 2024"}),
             "2024-05-16",
         ),
+        (json!({"time": "7 pm"}), json!({"at": "19:00"}), "19:00"),
         (
             json!({"title": "x", "Mallory": 1}),
             json!({"x": "Mallory"}),
@@ -298,7 +299,7 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
         &mut scenario,
         "bank/payees",
         &json!({}),
-        &format!("- name: {evil}\n- Elm Street 5"),
+        &format!("- name: {evil}\n1. '{evil}',\n- Elm Street 5"),
     );
     assert!(decide(&scenario, "bank/send_money", &pay(evil)).is_some());
     assert_eq!(

@@ -56,6 +56,8 @@ const OPENING: [&str; 14] = [
     "admin", "all", "anyone", "buy", "delete", "domain", "editor", "everyone", "external", "owner",
     "public", "sell", "write", "writer",
 ];
+/// Names of members that hold the word of a choice: `{"status": {"name": "Done"}}`.
+const VALUE_NAMES: [&str; 2] = ["name", "value"];
 /// Most schemas on the way to what an argument may be, one below the other.
 const DEPTH_MAX: usize = 16;
 /// Most schemas that are looked at for one argument. Beyond that it is none of a closed list: the stricter need.
@@ -70,6 +72,21 @@ pub(super) fn gives_right(name: &str, flag: bool) -> bool {
     words_of(name).any(|word| giving.contains(&word.as_str()))
 }
 
+/// Whether an argument and a field of a record, by their names, say the same of a thing: `new_status` and
+/// `/tasks/*/status`, also `/tasks/*/status/name`.
+pub(super) fn is_same_choice(argument: &str, field: &str) -> bool {
+    let mut steps = field.rsplit('/').filter(|step| !is_index(step));
+    let last = steps.next().unwrap_or_default();
+    let name = match VALUE_NAMES.contains(&last) {
+        true => steps.next().unwrap_or(last),
+        false => last,
+    };
+    let field: Vec<String> = words_of(name).collect();
+    let mut words = words_of(argument);
+    let weighty = |word: String| WEIGHTY.contains(&word.as_str()) && field.contains(&word);
+    !name.is_empty() && (words_of(argument).eq(field.iter().cloned()) || words.any(weighty))
+}
+
 /// What a control needs.
 pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
     let mut names = at.steps.iter().filter(|step| !is_index(step));
@@ -82,7 +99,16 @@ pub(super) fn need_of_control(at: &Pattern, schema: &Value) -> Need {
     match (choice, weighty || opening) {
         (true, true) => Need::GuardedChoice,
         (true, false) => Need::FreeChoice,
-        (false, _) => Need::NotDictated,
+        (false, true) => Need::Guarded,
+        (false, false) => Need::NotDictated,
+    }
+}
+
+/// What a currency needs.
+pub(super) fn need_of_currency(at: &Pattern, schema: &Value) -> Need {
+    match is_choice(at, schema, &mut false) {
+        true => Need::ListedCurrency,
+        false => Need::NotSuspect,
     }
 }
 
@@ -199,6 +225,8 @@ mod tests {
                 "grants": {"type": "array", "items": {"properties": {"access": {"const": "r"}}}},
                 "mode": {"type": "string"},
                 "level": {"anyOf": [{"enum": ["low"]}, {"type": "string"}]},
+                "kind": {"anyOf": [{"enum": ["anyone"]}, {"type": "string"}]},
+                "access_level": {"type": "integer"},
                 "colour": {"enum": ["red", "blue"]},
                 "type": {"enum": ["user", "anyone"]},
                 "newStatus": {"enum": ["open", "paid"]},
@@ -231,14 +259,38 @@ mod tests {
         for pointer in ["/colour", "/all_day", "/shipping_method", "/state"] {
             assert_eq!(need(pointer), Need::FreeChoice, "{pointer}");
         }
-        for pointer in ["/mode", "/level", "/access", "/grants", "/shared"] {
+        // Whatever a mail says may be one of these.
+        for pointer in ["/mode", "/access", "/access_level", "/grants", "/kind"] {
+            assert_eq!(need(pointer), Need::Guarded, "{pointer}");
+        }
+        for pointer in ["/level", "/shared", "/title"] {
             assert_eq!(need(pointer), Need::NotDictated, "{pointer}");
         }
         let circle = json!({"properties": {"role": {"$ref": "#/properties/role"}}});
         assert_eq!(
             need_of_control(&Pattern::new("/role"), &circle),
-            Need::NotDictated
+            Need::Guarded
         );
+    }
+
+    #[test]
+    fn fields_that_say_the_same_of_another_thing() {
+        for (argument, field, same) in [
+            ("status", "/tasks/*/status", true),
+            ("newStatus", "/tasks/*/status", true),
+            ("status", "/issues/*/fields/status/name", true),
+            ("access_level", "/members/*/access", true),
+            ("type", "/permissions/*/type", true),
+            ("roles", "/users/*/roles/*", true),
+            ("status", "/mails/*/subject", false),
+            ("type", "/mails/*/mime_type", false),
+            ("file_permission", "/files/*/file", false),
+            ("status", "/name", false),
+            ("status", "", false),
+            ("status", "#", false),
+        ] {
+            assert_eq!(is_same_choice(argument, field), same, "{argument} {field}");
+        }
     }
 
     #[test]

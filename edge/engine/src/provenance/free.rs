@@ -1,6 +1,7 @@
 //! Numbers that stand free: figures inside a date, a time, an account, an address or an id are no numbers that anybody named.
 
 use super::account::{ibans, phones};
+use super::currency::CODES;
 use super::quantity::{day, month, numeric_date, year};
 use super::script::{separates, unspaced};
 use super::text::with_ascii_digits;
@@ -168,16 +169,32 @@ fn next_border(text: &str, range: bool) -> (usize, usize) {
     (text.len(), 0)
 }
 
-/// Codes of currencies that stand before an amount without a blank.
-const CURRENCIES: [&str; 24] = [
-    "eur", "usd", "gbp", "chf", "jpy", "cny", "inr", "aud", "cad", "nzd", "sek", "nok", "dkk",
-    "pln", "czk", "huf", "brl", "mxn", "zar", "sgd", "hkd", "rs", "us", "kr",
-];
+/// Other words for currencies that stand before an amount without a blank.
+const CURRENCIES: [&str; 3] = ["rs", "us", "kr"];
 /// Most letters of a unit behind an amount: `10k`, `45mins`, `1st`.
 const UNIT_MAX: usize = 8;
 
-/// Whether a piece is a number with its currency or its unit, and nothing else.
+/// The number behind a sign for one, which ends the word in front: of `pr#12`, `no.12`.
+pub(super) fn number_behind(word: &str) -> Option<&str> {
+    let at = word.find(|c: char| c.is_ascii_digit())?;
+    let (before, number) = word.split_at_checked(at)?;
+    let sign = match before.strip_suffix('#') {
+        Some(name) => name.chars().all(char::is_alphabetic),
+        // Without a point it may be an account in Norway.
+        None => matches!(before, "no." | "nr." | "n°"),
+    };
+    (sign && number.bytes().all(|b| b.is_ascii_digit())).then_some(number)
+}
+
+fn is_currency(word: &str) -> bool {
+    CODES.contains(&word) || CURRENCIES.contains(&word)
+}
+
+/// Whether a piece is a number with its currency, its unit or the name of what it numbers, and nothing else.
 fn is_figure(core: &str) -> bool {
+    if number_behind(core).is_some() {
+        return true;
+    }
     let digit = |c: char| c.is_ascii_digit();
     let Some((before, amount)) = core.find(digit).and_then(|at| core.split_at_checked(at)) else {
         return false;
@@ -186,7 +203,7 @@ fn is_figure(core: &str) -> bool {
     // `R$500`, `CA$500`
     let dollars =
         before.ends_with(MONEY) && code.len() <= 3 && code.chars().all(char::is_alphabetic);
-    let money = code.is_empty() || CURRENCIES.contains(&code) || dollars;
+    let money = code.is_empty() || is_currency(code) || dollars;
     if !money || numeric_date(amount).is_some() {
         return false;
     }
@@ -239,7 +256,7 @@ fn is_amount(tokens: &[Token<'_>], at: usize) -> bool {
         .map(|next| (next.text, next.core()));
     sign || next.is_some_and(|(text, core)| {
         let money = !text.is_empty() && text.chars().all(|c| MONEY.contains(&c));
-        money || CURRENCIES.contains(&core) || WORDS.contains(&core)
+        money || is_currency(core) || WORDS.contains(&core)
     })
 }
 
@@ -370,11 +387,14 @@ mod tests {
             "at 10:30",
             "at 10 am, 3pm, 11 Uhr",
             "to GB29NWBK60161331926819",
+            "to NO9386011117947",
             "to GB29 NWBK 6016 1331 9268 19",
             "call +44 20 7946 0958.",
             "call (555) 123-4567",
             "card 4111 1111 1111 1111",
             "order #W2378156",
+            "order#W2378156",
+            "room B#12a",
             "https://acme.example/15?a=5",
             "bob15@acme.example",
             "docs/2024/15.pdf",
@@ -430,6 +450,10 @@ mod tests {
             ("pay 500 2024-05-15", "500"),
             ("close https://acme.example/issues/42", "42"),
             ("close acme/api#42.", "42"),
+            ("merge PR#12, please", "12"),
+            ("close issue#42", "42"),
+            ("No.7 or nr.8", "7"),
+            ("No.7 or nr.8", "8"),
         ] {
             let numbers = numbers(text);
             assert!(numbers.contains(&number.to_owned()), "{text}: {numbers:?}");

@@ -171,22 +171,29 @@ impl Index {
         found.or_else(flooded).map(|(_, sighting)| sighting.source)
     }
 
-    /// A source that has the word of the query among others; as a value by itself a record has it in a field of its own.
-    pub(super) fn has_amid(&self, query: &Query) -> Option<u16> {
-        let [(word, _)] = query.phrase.as_slice() else {
-            return None;
-        };
+    /// A source that has the words of the query among others, or by themselves where it does not say the same of another thing
+    /// (`own`): a record has its word in a field of its own.
+    pub(super) fn has_amid(&self, query: &Query, mut own: impl FnMut(u16) -> bool) -> Option<u16> {
+        let words = query.phrase.get(..PHRASE_WORDS_MAX);
+        let words = words.unwrap_or(&query.phrase);
+        let ((first, _), rest) = words.split_first()?;
         // What is no word, and the end of a text, is joined to nothing.
         let is_word = |number: u32| self.at(number).is_some_and(|at| at.joined != 0);
         let mut seen = 0_usize;
-        for (number, sighting) in self.sightings(*word) {
-            if is_word(number.saturating_sub(1)) || is_word(number.saturating_add(1)) {
+        for (number, sighting) in self.sightings(*first) {
+            seen = seen.saturating_add(1);
+            let mut end = number;
+            let follows = rest.iter().all(|(word, _)| {
+                end = end.saturating_add(1);
+                self.at(end).is_some_and(|at| at.key == *word)
+            });
+            let amid = || is_word(number.saturating_sub(1)) || is_word(end.saturating_add(1));
+            if follows && (amid() || !own(sighting.source)) {
                 return Some(sighting.source);
             }
-            seen = seen.saturating_add(1);
         }
         // Nobody hides a sentence behind its own words.
-        let mut latest = self.keyed(*word);
+        let mut latest = self.keyed(*first);
         latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
     }
 

@@ -14,11 +14,16 @@ const NAME_WORDS_MAX: usize = 6;
 /// The values that a text is put together of, if it is made of nothing else, each as it would stand by itself.
 pub(super) fn parts_of(value: &Spelled) -> Vec<String> {
     let text = value.as_written().trim();
-    if text.len() > BYTES_MAX || !value.is_recognised() || value.is_typed() {
+    if text.len() > BYTES_MAX || !value.is_recognised() {
         return Vec::new();
     }
-    if let Some(date) = whole_date(value.normal()) {
+    // The agent may have asked for it in this writing.
+    let date = whole_date(value.normal()).filter(|date| date != value.normal());
+    if let Some(date) = date {
         return vec![date];
+    }
+    if value.is_typed() {
+        return Vec::new();
     }
     let elements = || text.split(LIST_SIGNS).map(str::trim);
     let parts = match address_of(text) {
@@ -106,6 +111,7 @@ mod tests {
     fn nothing_of_what_has_other_words_in_it() {
         for text in [
             "alice@acme.example",
+            "2024-05-16",
             "https://x.example/a?b=c,d",
             "write to a@x.example, or to b@x.example",
             "a@x.example, please",

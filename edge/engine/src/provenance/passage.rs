@@ -2,9 +2,10 @@
 
 use super::address::ascii_addresses;
 use super::calendar::{parts_of_date, parts_of_times};
+use super::currency::Currencies;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
-use super::free::free_figures;
+use super::free::{free_figures, number_behind};
 use super::index::{Index, PHRASE_WORDS_MAX};
 use super::note::put_value;
 use super::query::{Query, Spelled};
@@ -20,6 +21,8 @@ pub(crate) struct Passage {
     forms: Vec<Form>,
     /// The text as it is.
     text: String,
+    /// Whether it names a currency.
+    currency: bool,
 }
 
 /// A text in which runs of whole words are looked for.
@@ -59,6 +62,13 @@ impl Passage {
         let cut = Cut::new(&normal_text);
         for word in cut.words() {
             index.put(keyed.of(Kind::Word, word), 0);
+            if let Some(number) = number_behind(word) {
+                index.put(keyed.of(Kind::Whole, number), 0);
+            }
+        }
+        let currencies = Currencies::of(&normal_text, &cut);
+        for code in &currencies.codes {
+            index.put(keyed.of(Kind::Whole, code), 0);
         }
         // Figures inside a date, an account or an id are no numbers that anybody named.
         let free = free_figures(&normal_text);
@@ -95,7 +105,13 @@ impl Passage {
             index,
             forms: forms.into_iter().map(Form::new).collect(),
             text: text.to_owned(),
+            currency: currencies.any,
         }
+    }
+
+    /// Whether the text says in which currency an amount is meant.
+    pub(super) fn names_currency(&self) -> bool {
+        self.currency
     }
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {

@@ -1,6 +1,6 @@
 //! What each argument of a tool needs by the operator's labels.
 
-use super::choice::need_of_control;
+use super::choice::{need_of_control, need_of_currency};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -19,13 +19,19 @@ pub(super) enum Need {
     NotSuspect,
     /// The same, but for what has fewer than three letters or digits: it stands everywhere.
     NotDictated,
-    /// It is one word of a closed list by which somebody gets a right: the same, but however short the word is, if untrusted
-    /// content has it among others. A yes or a no by which somebody gets one is in no content, whoever asked for it: an action
-    /// has it among its constants, or the session has read nothing untrusted.
+    /// It is one word of a closed list by which somebody gets a right: untrusted content has it neither among other words nor in a
+    /// field, but for those of other records that say the same of them. A yes or a no by which somebody gets one is in no content,
+    /// whoever asked for it: an action has it among its constants, or the session has read nothing untrusted.
     GuardedChoice,
+    /// Somebody gets a right by it, and it is of no closed list: as [`Need::NotSuspect`], and untrusted content does not have it among
+    /// other words, however short it is. A yes or a no is as one of a closed list.
+    Guarded,
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,
+    /// It is a currency of a closed list: the same, unless the goal says in which one an amount is meant. Then as
+    /// [`Need::NotSuspect`]: fifty yen are not fifty dollars.
+    ListedCurrency,
     /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.
     Leads,
     /// Links in it do: to fetch one is to send something there.
@@ -198,11 +204,14 @@ impl Plan {
         let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
         rules.extend(roles.map(|(pointer, role)| Rule {
             at: Pattern::new(pointer),
-            need: match role {
-                Role::Control => {
+            need: match (role, entry.verb) {
+                (Role::Control, verb) if verb != Verb::Read => {
                     need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
                 }
-                role => need_of(*role, entry.verb),
+                (Role::Currency, verb) if verb != Verb::Read => {
+                    need_of_currency(&Pattern::new(pointer), &entry.definition.input_schema)
+                }
+                (role, verb) => need_of(*role, verb),
             },
             required: matches!(role, Role::Target | Role::Command),
         }));
@@ -328,7 +337,12 @@ fn need_of(role: Role, verb: Verb) -> Need {
         Role::Target | Role::Tenant | Role::MemoryKey => Need::Proved,
         Role::Credential => Need::Credential,
         Role::Command => Need::Exact,
-        Role::Selector if verb == Verb::Read => Need::Links,
+        // What is looked for, how much of it and in which order changes nothing.
+        Role::Selector | Role::Amount | Role::Currency | Role::RowLimit | Role::Control
+            if verb == Verb::Read =>
+        {
+            Need::Links
+        }
         Role::Selector => Need::Proved,
         Role::Amount | Role::Currency => Need::NotSuspect,
         Role::RowLimit | Role::Control => Need::NotDictated,
@@ -340,6 +354,28 @@ fn need_of(role: Role, verb: Verb) -> Need {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// What a reader is asked for needs no more than that nothing is sent by it.
+    #[test]
+    fn how_much_is_read_is_the_agents_own_affair() {
+        let need = |verb: &str, role: &str| {
+            let entry = json!({
+                "definition": {"name": "list", "input_schema": {"properties": {"x": {"enum": ["open", "public"]}}}},
+                "verb": verb, "roles": {"/x": role},
+            });
+            let plan = Plan::of(&serde_json::from_value(entry).unwrap());
+            plan.rules.first().map(|rule| rule.need).unwrap()
+        };
+        for role in ["selector", "amount", "currency", "row_limit", "control"] {
+            assert_eq!(need("read", role), Need::Links, "{role}");
+            assert_ne!(need("write", role), Need::Links, "{role}");
+        }
+        for role in ["target", "tenant", "memory_key"] {
+            assert_eq!(need("read", role), Need::Proved, "{role}");
+        }
+        assert_eq!(need("read", "credential"), Need::Credential);
+        assert_eq!(need("read", "command"), Need::Exact);
+    }
 
     /// A label means the same whether it has a step for a list or not.
     #[test]

@@ -1,5 +1,6 @@
 //! Numbers and dates inside text.
 
+use super::clock::{Clock, two_digits};
 use super::ideographic::sign_zeros;
 use super::script::unspaced;
 use super::text::Cut;
@@ -271,6 +272,11 @@ pub(super) fn dates(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
             && let Some(date) = numeric_date(word)
         {
             date.tell(found);
+            if words.len() > TIMESTAMP_WORDS_MAX
+                && let Some(clock) = clock_behind(word, get(at.saturating_add(1)))
+            {
+                found(Kind::PartOfDate, &clock.part());
+            }
         }
         let Some(month) = month(word) else { continue };
         let word_at = |offset: usize| get(at.saturating_add(offset));
@@ -288,6 +294,20 @@ pub(super) fn dates(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
             Date::new(word_at(1).and_then(year), month, day).tell(found);
         }
     }
+}
+
+/// Most words of a time stamp by itself, `2024-05-15T10:30:00+02:00`: records have them, and dictate no time by them.
+const TIMESTAMP_WORDS_MAX: usize = 4;
+
+/// The time behind a `t` in a date, which ends at the first colon, with the word behind that: `2024-05-15t10`, `30`.
+fn clock_behind(word: &str, next: Option<&str>) -> Option<Clock> {
+    let (_, hour) = word.split_once('t')?;
+    let (hour, minute) = (two_digits(hour)?, two_digits(next?.get(..2)?)?);
+    Some(Clock {
+        hour,
+        minute,
+        second: 0,
+    })
 }
 
 #[derive(Clone, Copy)]

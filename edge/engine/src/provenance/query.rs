@@ -1,9 +1,10 @@
 //! Values in the forms in which they are noted and looked up.
 
 use super::account::DIGITS;
+use super::clock::Clock;
 use super::file::is_file_name;
 use super::fingerprint::Fingerprinter;
-use super::quantity::canonical_number;
+use super::quantity::{canonical_number, whole_date};
 use super::script::is_telling;
 use super::text::{Cut, folded, normal, with_ids, words};
 use super::value::{Kind, recognise_in, whole_of};
@@ -50,7 +51,10 @@ pub(super) struct Spelled {
     pub(super) number: bool,
     /// Everything recognised in a text.
     found: Vec<(Kind, String)>,
+    /// It is a day, with or without a time of day, and nothing else.
     pub(super) date: bool,
+    /// It is a time of day, and nothing else.
+    pub(super) clock: Option<Clock>,
 }
 
 impl Spelled {
@@ -68,6 +72,7 @@ impl Spelled {
                     number: true,
                     found: Vec::new(),
                     date: false,
+                    clock: None,
                 })
             }
             _ => None,
@@ -82,7 +87,11 @@ impl Spelled {
             found.push((kind, canonical.to_owned()));
         });
         Self {
-            date: is_date(&normal),
+            date: is_date(&normal) || is_day(&normal, &found),
+            // What only looks like one is something else.
+            clock: Some(&normal)
+                .filter(|_| text.is_ascii())
+                .and_then(|it| Clock::of(it)),
             folded: folded(&text, &normal),
             with_ids: with_ids(&text),
             text,
@@ -100,6 +109,12 @@ impl Spelled {
         let date = |found: &(Kind, &str)| self.date && found.0 == Kind::Date;
         let last_date = self.values().filter(date).last();
         last_date.or_else(|| whole_of(&self.text, self.values()))
+    }
+
+    /// The day, if it is one as a whole, with or without a time.
+    pub(super) fn day(&self) -> Option<&str> {
+        let whole = self.whole().filter(|(kind, _)| *kind == Kind::Date);
+        whole.map(|(_, day)| day)
     }
 
     /// The digits, if it has nothing else: of a card, an account or a telephone number.
@@ -165,13 +180,16 @@ impl Spelled {
             .chain(digits)
     }
 
-    /// What the value is known by as a whole: its normal form, where it leads, and its digits in whatever groups.
+    /// What the value is known by as a whole: its normal form, where it leads, its digits in whatever groups, and its time of day.
     pub(super) fn marks(&self, keyed: &Fingerprinter) -> impl Iterator<Item = u64> {
         let leads = self.whole().filter(|(kind, _)| kind.leads_out());
         let digits = self.digits().map(|digits| (Kind::Digits, digits));
         let known = leads.into_iter().chain(digits);
         let known = known.map(move |(kind, canonical)| keyed.of(kind, canonical));
-        std::iter::once(keyed.of(Kind::Whole, &self.normal)).chain(known)
+        let time = self.clock.map(|clock| keyed.of(Kind::Whole, &clock.part()));
+        std::iter::once(keyed.of(Kind::Whole, &self.normal))
+            .chain(known)
+            .chain(time)
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = (Kind, &str)> {
@@ -189,8 +207,8 @@ impl Spelled {
                     parts.push(keyed.of(*kind, canonical));
                     yearless = Some(keyed.of(Kind::Yearless, canonical));
                 }
-                // The figures of a date are no numbers of their own.
-                Kind::Number | Kind::Meant if self.date => {}
+                // The figures of a date, or of a time, are no numbers of their own.
+                Kind::Number | Kind::Meant if self.date || self.clock.is_some() => {}
                 Kind::Meant => parts.push(keyed.of(Kind::Number, canonical)),
                 _ => parts.push(keyed.of(kind.noted(), canonical)),
             }
@@ -228,6 +246,11 @@ impl Spelled {
 }
 
 impl Query {
+    /// Whether the value is words and nothing that is known by more than them.
+    pub(super) fn is_words(&self) -> bool {
+        self.typed.is_none() && self.parts.is_empty() && self.others.is_empty()
+    }
+
     /// Of one recognised value.
     pub(super) fn typed(kind: Kind, canonical: &str, keyed: &Fingerprinter) -> Self {
         let key = keyed.of(kind, canonical);
@@ -245,6 +268,11 @@ impl Query {
             telling: false,
         }
     }
+}
+
+/// Whether a text is a day in whatever writing that can be read in one way, and nothing else.
+fn is_day(normal: &str, found: &[(Kind, String)]) -> bool {
+    found.iter().any(|(kind, _)| *kind == Kind::Date) && whole_date(normal).is_some()
 }
 
 /// An ISO date with or without a time of day, and nothing else.

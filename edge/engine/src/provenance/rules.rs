@@ -1,19 +1,20 @@
 //! Which argument needs what proof, from the tool's labels and the intent's own words.
 
+mod dictated;
 mod leads;
+mod moment;
 mod neighbours;
 mod opened;
 mod proof;
 mod reply;
 mod seen;
 
-use super::choice::gives_right;
 use super::constants::Constants;
 use super::passage::Passage;
 use super::plan::{Need, Pattern, Plan};
-use super::quantity::canonical_number;
 use super::query::Spelled;
 use super::tracker::Tracker;
+use dictated::{has_few_digits, may_give_right, stands_everywhere};
 use neighbours::Tail;
 use opened::names_something;
 use proctor_model::ToolRef;
@@ -312,7 +313,7 @@ impl Evidence<'_> {
             (Need::Proved | Need::Credential | Need::Exact, Value::Bool(flag)) if covered => {
                 self.flag(*flag, accepted, path)
             }
-            (Need::GuardedChoice, Value::Bool(flag))
+            (Need::GuardedChoice | Need::Guarded, Value::Bool(flag))
                 if self.session.is_exposed() && may_give_right(path, *flag) =>
             {
                 self.flag(*flag, accepted, path)
@@ -320,102 +321,26 @@ impl Evidence<'_> {
             (_, Value::Bool(_) | Value::Null) => Ok(()),
             // Which number is an account, nobody says of a tool without labels.
             (Need::Proved, Value::Number(number)) if !covered && has_few_digits(number) => {
-                self.not_suspect(plan, scalar, accepted, path)
+                self.not_suspect(scalar, accepted, path)
             }
             (Need::Proved | Need::Credential | Need::Exact, _) => {
                 self.proved(scalar, need, accepted, path)
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
-            (Need::NotSuspect | Need::NotDictated, _) => {
-                self.not_suspect(plan, scalar, accepted, path)
+            (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
+            (Need::ListedCurrency, _) if self.goal.names_currency() => {
+                self.not_suspect(scalar, accepted, path)
             }
-            (Need::FreeChoice, Value::String(text)) => {
-                self.leads(text, plan.rest == Need::Links, accepted, path)
+            (Need::GuardedChoice | Need::Guarded, _) => {
+                self.not_pressed(scalar, need, accepted, path)
             }
-            (Need::GuardedChoice, _) => self.not_pressed(plan, scalar, accepted, path),
-            (Need::Leads, Value::String(text)) => self.leads(text, false, accepted, path),
+            (Need::Leads | Need::FreeChoice | Need::ListedCurrency, Value::String(text)) => {
+                self.leads(text, false, accepted, path)
+            }
             (Need::Links, Value::String(text)) => self.leads(text, true, accepted, path),
-            (Need::Leads | Need::Links | Need::FreeChoice, _) => Ok(()),
+            (Need::Leads | Need::Links | Need::FreeChoice | Need::ListedCurrency, _) => Ok(()),
         }
     }
-
-    fn not_suspect(
-        &self,
-        plan: &Plan,
-        scalar: &Value,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        let Some(spelled) = Spelled::of(scalar) else {
-            return Ok(());
-        };
-        if self.has_origin(&spelled, false, accepted, path)
-            || self.is_part_of_date(&spelled, accepted, path)
-        {
-            return Ok(());
-        }
-        match self.session.suspect(&self.session.query(&spelled)) {
-            Some(tool) => Err(broken(path, "its value", Some(tool))),
-            None if !self.session.knows_all() => Err(broken(path, "its value", None)),
-            None => match scalar {
-                // A figure is no telephone number.
-                Value::String(text) if text.trim().parse::<f64>().is_err() => {
-                    self.leads(text, plan.rest == Need::Links, accepted, path)
-                }
-                _ => Ok(()),
-            },
-        }
-    }
-
-    /// As [`Evidence::not_suspect`], and untrusted content does not have it among other words, however short it is.
-    fn not_pressed(
-        &self,
-        plan: &Plan,
-        scalar: &Value,
-        accepted: &[Origin],
-        path: &[&str],
-    ) -> Result<(), Broken> {
-        self.not_suspect(plan, scalar, accepted, path)?;
-        let short = Spelled::of(scalar).filter(|_| stands_everywhere(scalar));
-        let Some(spelled) = short else {
-            return Ok(());
-        };
-        match self.session.suspect_amid(&self.session.query(&spelled)) {
-            Some(tool) if !self.has_origin(&spelled, false, accepted, path) => {
-                Err(broken(path, "its value", Some(tool)))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
-fn may_give_right(path: &[&str], flag: bool) -> bool {
-    let name = path.iter().rfind(|step| **step != "*");
-    name.is_some_and(|name| gives_right(name, flag))
-}
-
-/// `1`, `en`: untrusted content has it sooner or later, whoever means it.
-fn stands_everywhere(scalar: &Value) -> bool {
-    let few = |text: &str| {
-        text.chars()
-            .filter(|c| c.is_alphanumeric())
-            .nth(2)
-            .is_none()
-    };
-    match scalar {
-        Value::String(text) => few(text),
-        Value::Number(number) => few(&number.to_string()),
-        _ => false,
-    }
-}
-
-/// Most digits of a number that is no account, no telephone number and no id of somebody, in all likelihood.
-const FEW_DIGITS: usize = 3;
-
-fn has_few_digits(number: &serde_json::Number) -> bool {
-    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
-    canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
 }
 
 /// Whether a member's name is a word of the caller's: neither the tool nor the action has it.

@@ -451,16 +451,6 @@ impl<'t> Cut<'t> {
     }
 }
 
-/// The lines of a text without the signs of a list, and what stands behind a colon in each.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let parts = text.lines().flat_map(|line| {
-        let line = line.trim().trim_start_matches(['-', '*']).trim_start();
-        let behind = line.split_once(": ").map(|(_, behind)| behind.trim());
-        behind.into_iter().chain([line])
-    });
-    parts.filter(|part| !part.is_empty())
-}
-
 /// What stands in quotation marks, and each run of non-blank characters with and without the punctuation after it: how
 /// people write values into sentences.
 pub(super) fn quoted_and_chunks(text: &str) -> impl Iterator<Item = &str> {

@@ -11,10 +11,12 @@ mod names;
 mod reader;
 mod unproved;
 
+use super::clock::Clock;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::note::put_whole;
 use super::query::{Query, Spelled};
+use super::text::words;
 use super::value::Kind;
 use crate::catalogue::Tool;
 use crate::filter::Vault;
@@ -376,11 +378,39 @@ impl Tracker {
         Some(&source.tool)
     }
 
-    /// The untrusted tool that showed the word among others, if one did.
-    pub(super) fn suspect_amid(&self, query: &Query) -> Option<&ToolRef> {
-        let number = self.untrusted.index.has_amid(query)?;
-        let source = self.untrusted.sources.get(usize::from(number))?;
-        Some(&source.tool)
+    /// The untrusted tool that showed the words of a normal text one after the other, if one did.
+    pub(super) fn suspect_words(&self, normal: &str) -> Option<&ToolRef> {
+        let index = &self.untrusted.index;
+        let phrase: Vec<(u64, u64)> = words(normal).map(|word| self.keyed.word(&word)).collect();
+        let known = phrase.iter().all(|(word, _)| index.has(*word));
+        let number = known.then(|| index.has_words(&phrase)).flatten()?;
+        Some(&self.untrusted.sources.get(usize::from(number))?.tool)
+    }
+
+    /// The untrusted tool that showed a time of day, in whatever writing, if one did.
+    pub(super) fn suspect_time(&self, clock: Clock) -> Option<&ToolRef> {
+        let told = clock.told();
+        let mut told = told.iter().filter_map(|told| self.suspect_words(told));
+        let behind_date = || self.suspect(&self.typed_query(Kind::PartOfDate, &clock.part()));
+        told.next().or_else(behind_date)
+    }
+
+    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.
+    pub(super) fn suspect_amid(
+        &self,
+        query: &Query,
+        own: impl Fn(Option<&str>) -> bool,
+    ) -> Option<&ToolRef> {
+        let sources = &self.untrusted.sources;
+        let field = |number: u16| sources.get(usize::from(number))?.field.as_deref();
+        // In a list of records the same field has it again and again.
+        let mut known = None;
+        let own = |number: u16| match known {
+            Some((same, own)) if same == number => own,
+            _ => known.insert((number, own(field(number)))).1,
+        };
+        let number = self.untrusted.index.has_amid(query, own)?;
+        Some(&sources.get(usize::from(number))?.tool)
     }
 
     pub(super) fn query(&self, value: &Spelled) -> Query {

@@ -116,11 +116,27 @@ impl Evidence<'_> {
         if kind == Kind::Name && !self.may_be_dictated(canonical, &query) {
             return Ok(());
         }
-        let good = accepted.iter().any(|origin| match origin {
+        if self.has_typed_origin(noted, canonical, accepted, path) {
+            Ok(())
+        } else {
+            Err(broken(path, kind.name(), self.session.suspect(&query)))
+        }
+    }
+
+    /// Whether a value of a known kind comes from an accepted origin.
+    pub(super) fn has_typed_origin(
+        &self,
+        kind: Kind,
+        canonical: &str,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> bool {
+        let query = self.session.typed_query(kind, canonical);
+        accepted.iter().any(|origin| match origin {
             Origin::Any => true,
             Origin::Goal => {
-                self.goal.has_typed(noted, canonical)
-                    || self.constants.has_typed(path, noted, canonical)
+                self.goal.has_typed(kind, canonical)
+                    || self.constants.has_typed(path, kind, canonical)
             }
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
@@ -130,12 +146,7 @@ impl Evidence<'_> {
             }
             Origin::File(name) => self.session.proved_by_file(&query, false, name),
             Origin::Unprovable => false,
-        });
-        if good {
-            Ok(())
-        } else {
-            Err(broken(path, kind.name(), self.session.suspect(&query)))
-        }
+        })
     }
 
     /// Whether somebody else may have written a name that may be a host's: as it is, or a long part of it, put together by the agent.

@@ -164,7 +164,7 @@ impl Evidence<'_> {
             _ if free => false,
             // Nothing in it could be proved, so nothing would be asked.
             Need::Proved => !names_something(&said) || proved(),
-            Need::NotSuspect | Need::NotDictated | Need::GuardedChoice => {
+            Need::NotSuspect | Need::NotDictated | Need::GuardedChoice | Need::Guarded => {
                 self.is_dictated(text) || proved()
             }
             _ => false,

@@ -4,6 +4,7 @@ use super::Tracker;
 use super::arguments::Arguments;
 use crate::limits::PROVENANCE_UNTRUSTED_MAX;
 use crate::provenance::account::DIGITS;
+use crate::provenance::clock::Clock;
 use crate::provenance::decode::decoded_parts;
 use crate::provenance::fingerprint::Fingerprinter;
 use crate::provenance::index::Index;
@@ -208,10 +209,12 @@ fn forms_of(value: &Value) -> Vec<String> {
             let digits = digits.map(str::to_owned);
             let normal = normal(text);
             let date = whole_date(&normal);
+            let time = Clock::of(&normal).map(Clock::part);
             std::iter::once(normal)
                 .chain(typed)
                 .chain(digits)
                 .chain(date)
+                .chain(time)
                 .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),

@@ -4,13 +4,15 @@ use super::Tracker;
 use super::arguments::Arguments;
 use super::echoes::proved;
 use crate::limits::PROVENANCE_UNPROVED_MAX;
+use crate::provenance::clock::Clock;
 use crate::provenance::fingerprint::{AsIs, Fingerprinter};
 use crate::provenance::join::LIST_SIGNS;
+use crate::provenance::lines::lines;
 use crate::provenance::passage::Passage;
 use crate::provenance::quantity::{canonical_number, whole_date};
 use crate::provenance::query::Spelled;
 use crate::provenance::script::is_telling;
-use crate::provenance::text::{lines, normal};
+use crate::provenance::text::normal;
 use crate::provenance::value::Kind;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -157,11 +159,14 @@ impl Marks<'_> {
         }
     }
 
-    /// Of a text, and of the day that it names in whatever writing.
+    /// Of a text, and of the day or the time that it names in whatever writing.
     fn text(&mut self, normal: &str) {
         self.form(normal);
         if let Some(date) = whole_date(normal) {
             self.form(&date);
+        }
+        if let Some(clock) = Clock::of(normal) {
+            self.form(&clock.part());
         }
     }
 

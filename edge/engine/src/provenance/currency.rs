@@ -1,0 +1,190 @@
+//! Currencies as people write them beside an amount: by a sign, by a word, or by a code without a blank.
+
+use super::text::Cut;
+
+/// Codes of currencies, as they stand before or behind an amount.
+pub(super) const CODES: [&str; 21] = [
+    "eur", "usd", "gbp", "chf", "jpy", "cny", "inr", "aud", "cad", "nzd", "sek", "nok", "dkk",
+    "pln", "czk", "huf", "brl", "mxn", "zar", "sgd", "hkd",
+];
+/// Signs of one currency alone. That of the yen is the yuan's as well.
+const SIGNS: [(char, &str); 11] = [
+    ('€', "eur"),
+    ('£', "gbp"),
+    ('₹', "inr"),
+    ('₩', "krw"),
+    ('₽', "rub"),
+    ('₺', "try"),
+    ('₪', "ils"),
+    ('₫', "vnd"),
+    ('₴', "uah"),
+    ('₱', "php"),
+    ('฿', "thb"),
+];
+/// Dollars, by what stands before the sign.
+const DOLLARS: [(&str, &str); 12] = [
+    ("", "usd"),
+    ("us", "usd"),
+    ("a", "aud"),
+    ("au", "aud"),
+    ("c", "cad"),
+    ("ca", "cad"),
+    ("nz", "nzd"),
+    ("s", "sgd"),
+    ("sg", "sgd"),
+    ("hk", "hkd"),
+    ("mx", "mxn"),
+    ("r", "brl"),
+];
+/// Those that somebody may call dollars who has said which.
+const OTHER_DOLLARS: [&str; 5] = ["aud", "cad", "nzd", "sgd", "hkd"];
+
+/// Further codes and names, by which a text says that it means some currency.
+const OTHERS: [&str; 43] = [
+    "aed", "ars", "bdt", "bgn", "bhd", "clp", "egp", "ghs", "idr", "ils", "isk", "jod", "kes",
+    "krw", "kwd", "lkr", "myr", "ngn", "omr", "php", "pkr", "qar", "rub", "sar", "thb", "tnd",
+    "twd", "uah", "vnd", "btc", "usdt", "usdc", "bitcoin", "dollar", "dollars", "pound", "pounds",
+    "franc", "francs", "rupee", "rupees", "peso", "pesos",
+];
+
+/// The currencies that a text names.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Currencies {
+    /// The codes of those that it has signs or words for, and codes by themselves or right beside an amount.
+    pub(super) codes: Vec<&'static str>,
+    /// Whether it names any, be it one that could be several.
+    pub(super) any: bool,
+}
+
+impl Currencies {
+    /// Of a normal text with its words. Who says which dollars are meant means no others.
+    pub(super) fn of(normal: &str, words: &Cut<'_>) -> Self {
+        let mut codes = Vec::new();
+        for chunk in normal.split(' ') {
+            codes.extend(signs_in(chunk));
+            codes.extend(code_of(chunk.trim_matches(|c: char| !c.is_alphabetic())));
+        }
+        let mut before = "";
+        for word in words.words() {
+            codes.extend(named(word, before));
+            codes.extend(code_of(word));
+            before = word;
+        }
+        let said_which = codes.iter().any(|code| OTHER_DOLLARS.contains(code));
+        let any = !codes.is_empty()
+            || normal.contains(['$', '¥'])
+            || words.words().any(|word| OTHERS.contains(&word));
+        codes.retain(|code| !(said_which && *code == "usd"));
+        codes.sort_unstable();
+        codes.dedup();
+        Self { codes, any }
+    }
+}
+
+fn code_of(word: &str) -> Option<&'static str> {
+    CODES.into_iter().find(|code| *code == word)
+}
+
+/// Of `$50`, `ca$50` and `50€`; `$home` is no amount.
+fn signs_in(chunk: &str) -> impl Iterator<Item = &'static str> {
+    let amount =
+        !chunk.contains(char::is_alphabetic) || chunk.contains(|c: char| c.is_ascii_digit());
+    let signs = chunk.char_indices().filter(move |_| amount);
+    signs.filter_map(move |(at, sign)| {
+        if sign != '$' {
+            return SIGNS
+                .into_iter()
+                .find(|(of, _)| *of == sign)
+                .map(|(_, code)| code);
+        }
+        let before = chunk
+            .get(..at)?
+            .rsplit(|c: char| !c.is_ascii_alphabetic())
+            .next()?;
+        DOLLARS
+            .into_iter()
+            .find(|(of, _)| *of == before)
+            .map(|(_, code)| code)
+    })
+}
+
+/// By its name, with the word before that.
+fn named(word: &str, before: &str) -> Option<&'static str> {
+    Some(match (word, before) {
+        ("euro" | "euros", _) => "eur",
+        ("yen", _) => "jpy",
+        ("yuan" | "renminbi" | "rmb", _) => "cny",
+        ("zloty" | "zlotys", _) => "pln",
+        ("franc" | "francs", "swiss") => "chf",
+        ("dollar" | "dollars", "canadian") => "cad",
+        ("dollar" | "dollars", "australian") => "aud",
+        ("dollar" | "dollars", "singapore" | "singaporean") => "sgd",
+        ("dollar" | "dollars", "kong") => "hkd",
+        ("dollar" | "dollars", "zealand") => "nzd",
+        ("dollar" | "dollars", "american") => "usd",
+        ("pound" | "pounds", "british") => "gbp",
+        // Jamaican dollars, Lebanese pounds: others than those that are meant without a word.
+        ("dollar" | "dollars" | "pound" | "pounds", "taiwan") => return None,
+        ("dollar" | "dollars" | "pound" | "pounds", other)
+            if ["an", "ese", "ish"]
+                .iter()
+                .any(|ending| other.ends_with(ending)) =>
+        {
+            return None;
+        }
+        ("dollar" | "dollars", _) => "usd",
+        ("pound" | "pounds", _) => "gbp",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::normal;
+    use super::*;
+
+    fn named_in(text: &str) -> Currencies {
+        let text = normal(text);
+        Currencies::of(&text, &Cut::new(&text))
+    }
+
+    #[test]
+    fn signs_words_and_codes() {
+        for (text, codes) in [
+            ("Pay $50", &["usd"][..]),
+            ("Pay 50$.", &["usd"]),
+            ("Pay US$50/month", &["usd"]),
+            ("Pay CA$50", &["cad"]),
+            ("Pay $50 CAD", &["cad"]),
+            ("Pay 50 € and 3 £", &["eur", "gbp"]),
+            ("Pay 50€/month", &["eur"]),
+            ("Pay fifty dollars", &["usd"]),
+            ("Pay 50 Canadian dollars", &["cad"]),
+            ("Pay 50 pounds", &["gbp"]),
+            ("Pay 50 Swiss francs", &["chf"]),
+            ("Pay EUR1000", &["eur"]),
+            ("Pay 1000EUR now", &["eur"]),
+            ("Pay 1000 EUR", &["eur"]),
+        ] {
+            let named = named_in(text);
+            assert_eq!(named.codes, codes, "{text}");
+            assert!(named.any, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_several_is_none_of_them() {
+        for (text, any) in [
+            ("Pay ¥5000", true),
+            ("Pay 50 Jamaican dollars", true),
+            ("Pay 50 Egyptian pounds", true),
+            ("Pay 50 KWD", true),
+            ("Pay 50 to Bob", false),
+            ("Run home/x", false),
+        ] {
+            let named = named_in(text);
+            assert_eq!(named.codes, [""; 0], "{text}");
+            assert_eq!(named.any, any, "{text}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Whether untrusted content may have dictated a value that needs no proof.
+
+use super::{Broken, Evidence, Origin, broken};
+use crate::provenance::choice::{gives_right, is_same_choice};
+use crate::provenance::plan::Need;
+use crate::provenance::quantity::canonical_number;
+use crate::provenance::query::Spelled;
+use proctor_model::ToolRef;
+use serde_json::Value;
+
+impl Evidence<'_> {
+    /// Untrusted content does not have the value, in whatever spelling, unless it has an accepted origin.
+    pub(super) fn not_suspect(
+        &self,
+        scalar: &Value,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return Ok(());
+        };
+        let known = self.has_origin(&spelled, false, accepted, path);
+        if (known && !self.is_dictated_moment(&spelled, accepted, path))
+            || self.is_known_time(&spelled, accepted, path)
+            || self.is_part_of_date(&spelled, accepted, path)
+        {
+            return Ok(());
+        }
+        match self.seen(&spelled) {
+            Some(tool) => Err(broken(path, "its value", Some(tool))),
+            None if !self.session.knows_all() => Err(broken(path, "its value", None)),
+            None => match scalar {
+                // A figure is no telephone number.
+                Value::String(text) if text.trim().parse::<f64>().is_err() => {
+                    self.leads(text, false, accepted, path)
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The untrusted tool that showed a value, if one did: a time of day in whatever words.
+    pub(super) fn seen(&self, value: &Spelled) -> Option<&ToolRef> {
+        let suspect = self.session.suspect(&self.session.query(value));
+        suspect.or_else(|| self.session.suspect_time(value.clock?))
+    }
+
+    /// What gives somebody a right. Untrusted content does not have a word of a closed list among other words, nor by itself, unless
+    /// that is what a field of the same name says of another thing (which of two letters every field may say). What is more than
+    /// words, or of no such list, is held against it in whatever spelling as well, as [`Evidence::not_suspect`] does.
+    pub(super) fn not_pressed(
+        &self,
+        scalar: &Value,
+        need: Need,
+        accepted: &[Origin],
+        path: &[&str],
+    ) -> Result<(), Broken> {
+        let Some(spelled) = Spelled::of(scalar) else {
+            return Ok(());
+        };
+        let query = self.session.query(&spelled);
+        let words = need == Need::GuardedChoice && query.is_words();
+        let short = stands_everywhere(scalar);
+        if !words {
+            self.not_suspect(scalar, accepted, path)?;
+        }
+        if !(words || short) || self.has_origin(&spelled, false, accepted, path) {
+            return Ok(());
+        }
+        let name = path.iter().rfind(|step| **step != "*");
+        let own = |field: Option<&str>| {
+            short
+                || name
+                    .zip(field)
+                    .is_some_and(|(name, field)| is_same_choice(name, field))
+        };
+        match (self.session.suspect_amid(&query, own), scalar) {
+            (Some(tool), _) => Err(broken(path, "its value", Some(tool))),
+            (None, _) if !self.session.knows_all() => Err(broken(path, "its value", None)),
+            (None, Value::String(text)) if words => self.leads(text, false, accepted, path),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
+pub(super) fn may_give_right(path: &[&str], flag: bool) -> bool {
+    let name = path.iter().rfind(|step| **step != "*");
+    name.is_some_and(|name| gives_right(name, flag))
+}
+
+/// `1`, `en`: untrusted content has it sooner or later, whoever means it.
+pub(super) fn stands_everywhere(scalar: &Value) -> bool {
+    let few = |text: &str| {
+        text.chars()
+            .filter(|c| c.is_alphanumeric())
+            .nth(2)
+            .is_none()
+    };
+    match scalar {
+        Value::String(text) => few(text),
+        Value::Number(number) => few(&number.to_string()),
+        _ => false,
+    }
+}
+
+/// Most digits of a number that is no account, no telephone number and no id of somebody, in all likelihood.
+const FEW_DIGITS: usize = 3;
+
+pub(super) fn has_few_digits(number: &serde_json::Number) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    canonical_number(&number.to_string()).is_some_and(|text| digits(&text) <= FEW_DIGITS)
+}
