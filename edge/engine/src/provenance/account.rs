@@ -1,6 +1,6 @@
 //! Bank accounts and telephone numbers inside text.
 
-use super::quantity::numeric_date;
+use super::quantity::{numeric_date, year};
 use super::script::unspaced;
 use super::value::Kind;
 use crate::filter::is_card;
@@ -92,12 +92,17 @@ pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
             Some((first, rest)) => (first, Some(rest)),
             None => (run, None),
         };
-        let first = groups(first);
-        national(&first, found);
-        announced(before, run, &first, found);
-        digits(&first, found);
+        let all = groups(first, |_| false);
+        match first.contains('.') && !announces(before) {
+            // `0.00125000` is an amount.
+            true => national(&groups(first, is_decimal), found),
+            false => national(&all, found),
+        }
+        announced(before, run, &all, found);
+        digits(&all, found);
         for segment in international.into_iter().flat_map(|rest| rest.split('+')) {
-            let groups = groups(segment);
+            // No country's code begins with a zero; `+1.2125551234` is a number of a registry.
+            let groups = groups(segment, |word| word.starts_with("0.") && is_decimal(word));
             let rest = after_plus(&groups, found);
             national(rest, found);
         }
@@ -109,28 +114,75 @@ const WHOLE_DIGITS: usize = 10;
 /// Most digits of an international number (E.164).
 const PHONE_DIGITS_MAX: usize = 15;
 
-/// The groups of digits of a segment; a date in it is none.
-fn groups(segment: &str) -> Vec<&str> {
-    segment
-        .split(' ')
-        .filter(|word| numeric_date(word).is_none())
-        .flat_map(|word| word.split(|c: char| !c.is_ascii_digit()))
-        .filter(|group| !group.is_empty())
-        .collect()
+/// A run of digits, and what stands between it and the one before.
+#[derive(Clone, Copy)]
+struct Group<'t> {
+    gap: &'t str,
+    digits: &'t str,
+}
+
+impl<'t> Group<'t> {
+    fn length(&self) -> usize {
+        self.digits.len()
+    }
+
+    /// What stands before it, but for blanks and brackets.
+    fn sign(&self) -> &'t str {
+        self.gap.trim_matches([' ', '(', ')'])
+    }
+}
+
+fn joined(groups: &[Group<'_>]) -> String {
+    groups.iter().map(|group| group.digits).collect()
+}
+
+/// The groups of digits of a segment; a date in it is none, nor is what is left `out`.
+fn groups(segment: &str, out: impl Fn(&str) -> bool) -> Vec<Group<'_>> {
+    let mut groups = Vec::new();
+    let (mut start, mut last) = (0_usize, 0_usize);
+    for word in segment.split(' ') {
+        let next = start.saturating_add(word.len()).saturating_add(1);
+        if numeric_date(word).is_none() && !out(word) {
+            // All that stands between digits has one byte.
+            for digits in word.split(|c: char| !c.is_ascii_digit()) {
+                let end = start.saturating_add(digits.len());
+                if !digits.is_empty() {
+                    let gap = segment.get(last..start).unwrap_or_default();
+                    groups.push(Group { gap, digits });
+                    last = end;
+                }
+                start = end.saturating_add(1);
+            }
+        }
+        start = next;
+    }
+    groups
+}
+
+/// Whether a word is one number with a point: `0.84729183`. What has a zero before other digits there is an area code.
+fn is_decimal(word: &str) -> bool {
+    let word = word.trim_matches(['(', ')', '.', '-', '/']);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    word.split_once('.').is_some_and(|(whole, fraction)| {
+        (whole == "0" || !whole.starts_with('0')) && digits(whole) && digits(fraction)
+    })
 }
 
 /// One number behind a plus sign (or `00`); returns the groups that are not a part of it.
-fn after_plus<'g, 't>(groups: &'g [&'t str], found: &mut dyn FnMut(Kind, &str)) -> &'g [&'t str] {
+fn after_plus<'g, 't>(
+    groups: &'g [Group<'t>],
+    found: &mut dyn FnMut(Kind, &str),
+) -> &'g [Group<'t>] {
     let mut digits = String::new();
     let mut taken = 0_usize;
     for group in groups {
-        let length = digits.len().saturating_add(group.len());
+        let length = digits.len().saturating_add(group.length());
         if length > PHONE_DIGITS_MAX.saturating_add(2)
             || (taken == 1 && digits.len() >= WHOLE_DIGITS)
         {
             break;
         }
-        digits.push_str(group);
+        digits.push_str(group.digits);
         taken = taken.saturating_add(1);
     }
     let canonical = digits.trim_start_matches('0');
@@ -141,55 +193,75 @@ fn after_plus<'g, 't>(groups: &'g [&'t str], found: &mut dyn FnMut(Kind, &str)) 
 }
 
 /// Numbers without a plus sign: with a zero in front, or in groups of three, three and four.
-fn national(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
-    let length = groups.iter().map(|group| group.len()).sum::<usize>();
-    let starts = |zeros: &str| groups.first().is_some_and(|group| group.starts_with(zeros));
-    if starts("00") && length >= WHOLE_DIGITS {
+fn national(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let length = groups.iter().map(Group::length).sum::<usize>();
+    let first = groups.first().map_or("", |group| group.digits);
+    let whole = first.starts_with('0') && (9..=11).contains(&length);
+    if first.starts_with("00") && length >= WHOLE_DIGITS {
         after_plus(groups, found);
-    } else if starts("0") && (9..=11).contains(&length) {
-        found(Kind::Phone, &groups.concat());
+    } else if whole {
+        found(Kind::Phone, &joined(groups));
     } else {
         let lone = groups
             .iter()
-            .filter(|group| group.starts_with('0') && (9..=11).contains(&group.len()));
-        lone.for_each(|group| found(Kind::Phone, group));
+            .filter(|group| group.digits.starts_with('0') && (9..=11).contains(&group.length()));
+        lone.for_each(|group| found(Kind::Phone, group.digits));
         // An area code at the start and what follows it, whatever comes after: further inside it is a part of an account.
-        let code = groups.first().filter(|group| !group.starts_with("00"));
-        if code.is_some_and(|group| group.starts_with('0') && (3..=8).contains(&group.len())) {
+        let code = first.starts_with('0') && !first.starts_with("00");
+        if code && (3..=8).contains(&first.len()) {
             let mut digits = String::new();
             for next in groups {
-                if digits.len().saturating_add(next.len()) > 11 {
+                if digits.len().saturating_add(next.length()) > 11 {
                     break;
                 }
-                digits.push_str(next);
+                digits.push_str(next.digits);
             }
             if digits.len() >= 9 {
                 found(Kind::Phone, &digits);
             }
         }
     }
-    for grouped in groups.windows(3) {
-        if let [a, b, c] = grouped
-            && (a.len(), b.len(), c.len()) == (3, 3, 4)
-            && !(starts("0") && (9..=11).contains(&length))
-        {
-            found(Kind::Phone, &grouped.concat());
+    let grouped = groups.windows(3).filter(|_| !whole);
+    for grouped in grouped.filter(|grouped| is_american(grouped)) {
+        found(Kind::Phone, &joined(grouped));
+    }
+}
+
+/// Whether groups are of three, three and four digits, as North Americans write a number: with a hyphen or a dot in it, or the
+/// area code in brackets. Blanks alone are between the figures of a table, too: there the area has to be one that is given to
+/// people (none begins with 0 or 1), and the last is no year.
+fn is_american(groups: &[Group<'_>]) -> bool {
+    let [area, exchange, last] = groups else {
+        return false;
+    };
+    if (area.length(), exchange.length(), last.length()) != (3, 3, 4) {
+        return false;
+    }
+    let hyphen = |sign: &str| !sign.is_empty() && sign.chars().all(|c| matches!(c, '-' | '.'));
+    let given = !area.digits.starts_with(['0', '1']);
+    match (exchange.sign(), last.sign()) {
+        ("", "") => {
+            let bracket = exchange.gap.contains(')');
+            bracket || (given && year(last.digits).is_none())
         }
+        ("" | "/", second) => hyphen(second),
+        (first, second) => hyphen(first) && (second.is_empty() || hyphen(second)),
     }
 }
 
 /// Numbers as most countries without a zero in front write them: behind a word that says what they are, or with the area code in
 /// brackets. Any other digits may be anything.
-fn announced(before: &str, run: &str, groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
-    let length = groups.iter().map(|group| group.len()).sum::<usize>();
-    let Some(first) = groups.first().filter(|first| !first.starts_with('0')) else {
+fn announced(before: &str, run: &str, groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    let length = groups.iter().map(Group::length).sum::<usize>();
+    let first = groups.first().map(|group| group.digits);
+    let Some(first) = first.filter(|first| !first.starts_with('0')) else {
         return;
     };
-    let behind = run.strip_prefix(*first);
+    let behind = run.strip_prefix(first);
     let bracket = before.ends_with('(') && behind.is_some_and(|behind| behind.starts_with(')'));
     let area_code = bracket && (7..=12).contains(&length);
     if area_code || ((8..=12).contains(&length) && announces(before)) {
-        found(Kind::Phone, &groups.concat());
+        found(Kind::Phone, &joined(groups));
     }
 }
 
@@ -198,27 +270,27 @@ pub(super) const DIGITS: std::ops::RangeInclusive<usize> = 9..=19;
 
 /// Digits that are the same account, card or telephone number in other groups: in one piece, as North American numbers are
 /// written, or as a card's are.
-fn digits(groups: &[&str], found: &mut dyn FnMut(Kind, &str)) {
-    for group in groups.iter().filter(|group| DIGITS.contains(&group.len())) {
-        found(Kind::Digits, group);
+fn digits(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
+    for group in groups
+        .iter()
+        .filter(|group| DIGITS.contains(&group.length()))
+    {
+        found(Kind::Digits, group.digits);
     }
     for grouped in groups.windows(3) {
-        let joined = || grouped.concat();
-        match grouped {
-            [a, b, c] if (a.len(), b.len(), c.len()) == (3, 3, 4) => found(Kind::Digits, &joined()),
-            [a, b, c]
-                if (a.len(), b.len()) == (4, 6)
-                    && matches!(c.len(), 4 | 5)
-                    && is_card(&joined()) =>
-            {
-                found(Kind::Digits, &joined());
-            }
-            _ => {}
+        let [a, b, c] = grouped else { continue };
+        let one = match (a.length(), b.length(), c.length()) {
+            (3, 3, 4) => true,
+            (4, 6, 4 | 5) => is_card(&joined(grouped)),
+            _ => false,
+        };
+        if one {
+            found(Kind::Digits, &joined(grouped));
         }
     }
     for grouped in groups.windows(4) {
-        if grouped.iter().all(|group| group.len() == 4) && is_card(&grouped.concat()) {
-            found(Kind::Digits, &grouped.concat());
+        if grouped.iter().all(|group| group.length() == 4) && is_card(&joined(grouped)) {
+            found(Kind::Digits, &joined(grouped));
         }
     }
 }
@@ -264,6 +336,7 @@ fn announces(before: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::time::{Duration, Instant};
 
     /// What looks like the beginning of an account at every step is as much work as it is long. Measured by growth: load
@@ -282,6 +355,60 @@ mod tests {
                 best(40_000) < 10 * best(10_000)
             });
             assert!(grows, "{unit}");
+        }
+    }
+
+    fn all(of: Kind, text: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        phones(text, &mut |kind, number| {
+            if kind == of {
+                all.push(number.to_owned());
+            }
+        });
+        all
+    }
+
+    #[test]
+    fn figures_of_a_table_are_no_telephone_numbers() {
+        for text in [
+            "0.84729183",
+            "0.00125000 btc, or +0.84729183",
+            "(0.084729183)",
+            "1.0123456789",
+            "0.25 0.50 0.75",
+            "100/250/1000",
+            "101 250 2024",
+            "299 350 2024",
+            "101 250 4100",
+        ] {
+            assert_eq!(all(Kind::Phone, text), [""; 0], "{text}");
+        }
+        for (text, number) in [
+            ("0.5 030 1234567", "0301234567"),
+            ("030.12345678", "03012345678"),
+            ("tel 0.84729183", "084729183"),
+            ("+1.2125551234", "+12125551234"),
+            ("+49.30123456", "+4930123456"),
+            ("555-123-4567", "5551234567"),
+            ("555.123.4567", "5551234567"),
+            ("555/123-4567", "5551234567"),
+            ("555-123 4567", "5551234567"),
+            ("555 123 4567 24/7", "5551234567"),
+            ("101 - 250-2024", "1012502024"),
+            ("call 101 250 2024", "1012502024"),
+        ] {
+            assert_eq!(all(Kind::Phone, text), [number], "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_is_no_telephone_number(amount in "(0|[1-9][0-9]{0,3})\\.[0-9]{1,12}", sign in "[(+-]?") {
+            prop_assert_eq!(all(Kind::Phone, &format!("costs {amount} or {amount}.")), [""; 0]);
+            // Behind a plus sign only what no country has.
+            if amount.starts_with("0.") {
+                prop_assert_eq!(all(Kind::Phone, &format!("by {sign}{amount})")), [""; 0]);
+            }
         }
     }
 }
