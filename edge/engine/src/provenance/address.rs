@@ -1,6 +1,7 @@
 //! E-mail and web addresses inside text.
 
 use super::class::class;
+use super::disguise::undisguised;
 use super::host::{ends_as_file, host_kind};
 use super::script::{pieces, separates, unspaced};
 use super::value::Kind;
@@ -10,12 +11,20 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Addresses as they stand there, and as programs read them that take full-width signs for what they look like.
 pub(super) fn addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
-    scan(text, found);
+    read(text, found);
     if !text.is_ascii() {
         let plain = with_plain_dots(&text.nfkc().collect::<String>());
         if plain != text {
-            scan(&plain, found);
+            read(&plain, found);
         }
+    }
+}
+
+/// Addresses as they stand there, and as people read them.
+fn read(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    scan(text, found);
+    if let Some(plain) = undisguised(text) {
+        scan(&plain, found);
     }
 }
 
