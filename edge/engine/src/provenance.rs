@@ -4,7 +4,7 @@
 //! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
-//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host`, `disguise` and others),
+//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host`, `browser`, `disguise` and others),
 //! `query` (a value in the forms in which it is looked up), `note` and `index` (where it was seen, by keyed `fingerprint`), `passage`
 //! (the goal), `tracker` (what one session has read) with `part` (what a value of a record stands for),
 //! `constants` (what an action has for its arguments), `plan` (which argument needs
@@ -12,6 +12,7 @@
 
 mod account;
 mod address;
+mod browser;
 mod calendar;
 mod choice;
 mod class;

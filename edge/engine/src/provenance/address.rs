@@ -1,5 +1,6 @@
 //! E-mail and web addresses inside text.
 
+use super::browser::browsed;
 use super::class::class;
 use super::disguise::undisguised;
 use super::host::{ends_as_file, host_kind};
@@ -20,11 +21,13 @@ pub(super) fn addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
     }
 }
 
-/// Addresses as they stand there, and as people read them.
+/// Addresses as they stand there, as browsers read them and as people do.
 fn read(text: &str, found: &mut dyn FnMut(Kind, &str)) {
     scan(text, found);
+    browsed(text, found);
     if let Some(plain) = undisguised(text) {
         scan(&plain, found);
+        browsed(&plain, found);
     }
 }
 
@@ -206,7 +209,7 @@ fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// An address that begins with its host.
-fn tell_host(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
+pub(super) fn tell_host(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
     match plain_address(address) {
         Some(canonical) => found(kind, canonical),
         None => tell(kind, &format!("http://{address}"), found),
@@ -554,7 +557,7 @@ mod tests {
 
         /// Looking around the signs finds what looking at each chunk finds.
         #[test]
-        fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x){0,16}") {
+        fn no_chunk_is_missed(text in "(https?:|//|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x|\\\\|\t|\n|3232235777|\\[\\.\\]){0,16}") {
             let (mut near, mut all) = (Vec::new(), Vec::new());
             scan(&text, &mut |kind, value| near.push((kind, value.to_owned())));
             for chunk in text.split(ends_chunk).filter(|chunk| chunk.len() >= 4) {

@@ -2,7 +2,8 @@
 
 use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
-use crate::provenance::address::canonical_url;
+use crate::provenance::address::{addresses, canonical_url};
+use crate::provenance::browser::fetched;
 use crate::provenance::decode::read_decoded;
 use crate::provenance::host::{ends_as_file, is_top_level};
 use crate::provenance::plan::{Need, Plan, words_of};
@@ -55,6 +56,9 @@ impl Evidence<'_> {
             }
         };
         recognise(&text, &mut judge);
+        if links_only && let Some(link) = fetched(&text, asks_for_link(path)) {
+            addresses(&link, &mut judge);
+        }
         if links_only && names_host(&text, path) && !self.has_text_origin(&text, accepted, path) {
             judge(Kind::Url, text.trim());
         }
@@ -224,9 +228,14 @@ fn names_host(text: &str, path: &[&str]) -> bool {
     };
     let sound = text.split_once('.');
     let sound = sound.is_some_and(|(name, ending)| label(name) && is_top_level(ending));
+    sound && ends_as_file(text) && asks_for_link(path)
+}
+
+/// Whether an argument asks for a link by its name.
+fn asks_for_link(path: &[&str]) -> bool {
     let argument = path.iter().rfind(|step| **step != "*");
     let mut words = argument.into_iter().flat_map(|name| words_of(name));
-    sound && ends_as_file(text) && words.any(|word| LINKS.contains(&word.as_str()))
+    words.any(|word| LINKS.contains(&word.as_str()))
 }
 
 /// What a name that may be a host's is to a tool that reads: `x.evil.sh` alone is a host to whoever fetches it, unless the
