@@ -102,6 +102,11 @@ pub(crate) fn is_card(digits: &str) -> bool {
     payment::card(digits.as_bytes())
 }
 
+/// Whether capitals and digits are an IBAN in a form that some country has, by its check digits.
+pub(crate) fn is_iban(compact: &str) -> bool {
+    account::is_known(compact)
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {

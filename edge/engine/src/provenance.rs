@@ -4,14 +4,15 @@
 //! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
-//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host` and
-//! others), `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was
+//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host`,
+//! `browser` and `disguise`, and others), `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was
 //! seen, by keyed `fingerprint`), `passage` (the goal) with `free` and `currency`, `tracker` (what one session has read) with
 //! `lines` and `part` (what a text and a value of a record stand for), `constants` (what an action has for its arguments), `plan`
 //! (which argument needs what) with `choice`, `rules` (whether it has it) with `join`.
 
 mod account;
 mod address;
+mod browser;
 mod calendar;
 mod choice;
 mod class;
@@ -19,6 +20,7 @@ mod clock;
 mod constants;
 mod currency;
 mod decode;
+mod disguise;
 mod file;
 mod fingerprint;
 mod free;

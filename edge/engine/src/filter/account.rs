@@ -84,11 +84,20 @@ fn judge(compact: &str, spoken: impl FnOnce() -> bool) -> Option<Confidence> {
             false => (compact.len() >= TELLING).then_some(Confidence::Medium),
         };
     }
-    let known = UNREGISTERED.iter().any(|(countries, lens)| {
+    (is_unregistered(compact) && spoken()).then_some(Confidence::High)
+}
+
+/// Whether letters and digits are an IBAN in a form that some country has.
+pub(super) fn is_known(compact: &str) -> bool {
+    let checked = iban::BaseIban::from_str(compact).is_ok();
+    checked && (iban(compact) || is_pakistani(compact) || is_unregistered(compact))
+}
+
+fn is_unregistered(compact: &str) -> bool {
+    UNREGISTERED.iter().any(|(countries, lens)| {
         let country = compact.get(..2).unwrap_or_default();
         countries.contains(&country) && lens.contains(&compact.len())
-    });
-    (known && spoken()).then_some(Confidence::High)
+    })
 }
 
 /// Registered, with four letters for the bank.

@@ -1,6 +1,8 @@
 //! E-mail and web addresses inside text.
 
+use super::browser::browsed;
 use super::class::class;
+use super::disguise::undisguised;
 use super::host::{ends_as_file, host_kind};
 use super::script::{pieces, separates, unspaced};
 use super::value::Kind;
@@ -10,12 +12,22 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Addresses as they stand there, and as programs read them that take full-width signs for what they look like.
 pub(super) fn addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
-    scan(text, found);
+    read(text, found);
     if !text.is_ascii() {
         let plain = with_plain_dots(&text.nfkc().collect::<String>());
         if plain != text {
-            scan(&plain, found);
+            read(&plain, found);
         }
+    }
+}
+
+/// Addresses as they stand there, as browsers read them and as people do.
+fn read(text: &str, found: &mut dyn FnMut(Kind, &str)) {
+    scan(text, found);
+    browsed(text, found);
+    if let Some(plain) = undisguised(text) {
+        scan(&plain, found);
+        browsed(&plain, found);
     }
 }
 
@@ -197,7 +209,7 @@ fn tell_address(address: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// An address that begins with its host.
-fn tell_host(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
+pub(super) fn tell_host(kind: Kind, address: &str, found: &mut dyn FnMut(Kind, &str)) {
     match plain_address(address) {
         Some(canonical) => found(kind, canonical),
         None => tell(kind, &format!("http://{address}"), found),
@@ -546,7 +558,7 @@ mod tests {
 
         /// Looking around the signs finds what looking at each chunk finds.
         #[test]
-        fn no_chunk_is_missed(text in "(https?://|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x){0,16}") {
+        fn no_chunk_is_missed(text in "(https?:|//|www\\.|@|:|\\.|\\.com|[ab<>\"… é王、-]|/x|\\\\|\t|\n|3232235777|\\[\\.\\]){0,16}") {
             let (mut near, mut all) = (Vec::new(), Vec::new());
             scan(&text, &mut |kind, value| near.push((kind, value.to_owned())));
             for chunk in text.split(ends_chunk).filter(|chunk| chunk.len() >= 4) {

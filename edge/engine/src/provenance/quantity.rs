@@ -63,7 +63,7 @@ pub(super) fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 /// Where the first digit is. A text is looked through in pieces, without a branch for each byte: most have none for long.
-fn first_digit(text: &str) -> Option<usize> {
+pub(super) fn first_digit(text: &str) -> Option<usize> {
     const PIECE: usize = 16;
     let has_digit = |piece: &[u8]| piece.iter().fold(false, |any, b| any | b.is_ascii_digit());
     let mut pieces = text.as_bytes().chunks(PIECE);

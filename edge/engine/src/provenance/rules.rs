@@ -218,7 +218,7 @@ impl Evidence<'_> {
             }
             scalar => {
                 let mut good = self.scalar(plan, origins, scalar, &judged.path);
-                if good.is_ok() && judged.is_in_text() {
+                if good.is_ok() {
                     good = self.named_phone(plan, origins, scalar, &judged.path);
                 }
                 judged.note(good);

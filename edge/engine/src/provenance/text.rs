@@ -224,7 +224,10 @@ fn named(name: &str) -> Option<char> {
         "rbrace" | "rcub" => '}',
         "vert" | "verbar" | "VerticalLine" => '|',
         "grave" | "DiacriticalGrave" => '`',
-        "nbsp" | "NonBreakingSpace" | "ensp" | "emsp" | "thinsp" | "Tab" | "NewLine" => ' ',
+        "nbsp" | "NonBreakingSpace" | "ensp" | "emsp" | "thinsp" => ' ',
+        // A browser reads over these in a link.
+        "Tab" => '\t',
+        "NewLine" => '\n',
         "ZeroWidthSpace" | "zwnj" | "zwj" | "shy" | "NoBreak" | "ic" | "it" | "lrm" | "rlm" => {
             '\u{200b}'
         }

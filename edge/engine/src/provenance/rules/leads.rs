@@ -2,7 +2,8 @@
 
 use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
-use crate::provenance::address::canonical_url;
+use crate::provenance::address::{addresses, canonical_url};
+use crate::provenance::browser::fetched;
 use crate::provenance::decode::read_decoded;
 use crate::provenance::host::{ends_as_file, is_top_level};
 use crate::provenance::plan::{Need, Plan, words_of};
@@ -12,8 +13,10 @@ use crate::provenance::value::{Kind, recognise};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Longest beginning of a text that a telephone number is looked for in, in bytes.
+/// Longest beginning of a value that a telephone number is looked for in by the name of its argument, in bytes.
 const PHONE_BYTES_MAX: usize = 64;
+/// Fewest digits of one.
+const PHONE_DIGITS_MIN: usize = 8;
 
 impl Broken {
     /// Enough of its leads are known to tell that they are too many to be shown.
@@ -53,6 +56,9 @@ impl Evidence<'_> {
             }
         };
         recognise(&text, &mut judge);
+        if links_only && let Some(link) = fetched(&text, asks_for_link(path)) {
+            addresses(&link, &mut judge);
+        }
         if links_only && names_host(&text, path) && !self.has_text_origin(&text, accepted, path) {
             judge(Kind::Url, text.trim());
         }
@@ -71,7 +77,8 @@ impl Evidence<'_> {
         }
     }
 
-    /// A telephone number that only the name before it tells, in a text that was read as JSON: `{"phone": "612 345 678"}`.
+    /// A telephone number that only the name of its argument tells: `phone: "612 345 678"`. One that stands just so in the goal or
+    /// in a trusted record is known, whatever it is there.
     pub(super) fn named_phone(
         &self,
         plan: &Plan,
@@ -80,27 +87,34 @@ impl Evidence<'_> {
         path: &[&str],
     ) -> Result<(), Broken> {
         let (need, accepted) = self.rule(plan, origins, path);
-        let name = path.iter().rfind(|step| **step != "*");
         let value = match scalar {
             Value::String(text) => Cow::Borrowed(text.as_str()),
             Value::Number(number) => Cow::Owned(number.to_string()),
             _ => return Ok(()),
         };
-        let (Need::Leads, Some(name)) = (need, name) else {
-            return Ok(());
-        };
         let start = value.floor_char_boundary(PHONE_BYTES_MAX);
         let start = value.get(..start).unwrap_or_default();
+        if need != Need::Leads || !may_be_phone(start) || !names_phone(path) {
+            return Ok(());
+        }
         let mut good = Ok(());
-        recognise(
-            &visible(&format!("{name}: {start}")),
-            &mut |kind, canonical| {
-                if kind == Kind::Phone && good.is_ok() {
-                    good = self.lead(kind, canonical, accepted, path);
+        recognise(&visible(&format!("phone: {start}")), &mut |kind, phone| {
+            if kind == Kind::Phone && good.is_ok() {
+                good = self.lead(kind, phone, accepted, path);
+                if let Err(broken) = &mut good {
+                    let place = broken.place.get_or_insert_default();
+                    place.leads.push(phone.to_owned());
                 }
-            },
-        );
-        good
+            }
+        });
+        let known = || {
+            let whole = Spelled::of(scalar);
+            whole.is_some_and(|whole| self.has_origin(&whole, false, accepted, path))
+        };
+        match good {
+            Err(_) if known() => Ok(()),
+            good => good,
+        }
     }
 
     /// One value that leads out.
@@ -180,6 +194,42 @@ const FILES: [&str; 8] = [
 /// Words in the names of arguments that say where to fetch something.
 const LINKS: [&str; 6] = ["url", "uri", "link", "href", "webpage", "website"];
 
+/// Words in the names of arguments that hold a telephone number,
+const PHONES: [&str; 10] = [
+    "phone",
+    "telephone",
+    "cellphone",
+    "tel",
+    "telefon",
+    "telefono",
+    "mobile",
+    "handy",
+    "fax",
+    "whatsapp",
+];
+/// those beside them that make it a number of another kind,
+const NO_PHONES: [&str; 5] = ["id", "code", "version", "build", "model"];
+/// and names that are such words only where nothing else stands in them: a `text` is a text.
+const CALLS: [&str; 4] = ["call", "cell", "dial", "sms"];
+
+/// Whether a text has the digits of a telephone number.
+fn may_be_phone(text: &str) -> bool {
+    let mut digits = text.chars().filter(|c| c.is_numeric());
+    digits.nth(PHONE_DIGITS_MIN.saturating_sub(1)).is_some()
+}
+
+/// Whether an argument is for a telephone number, by its name: `phone`, `workPhone2`, `{"mobile": {"number": …}}`.
+fn names_phone(path: &[&str]) -> bool {
+    let mut names = path.iter().rev();
+    let name = names.find(|step| !matches!(**step, "*" | "number" | "value"));
+    let has = |words: &[&str]| {
+        let mut own = name.into_iter().flat_map(|name| words_of(name));
+        own.any(|word| words.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit())))
+    };
+    let alone = |call: &&str| name.is_some_and(|name| name.eq_ignore_ascii_case(call));
+    (has(&PHONES) && !has(&NO_PHONES)) || CALLS.iter().any(alone)
+}
+
 /// Whether a name of two labels that ends like a file (`evil.sh`) stands alone where a link is asked for.
 fn names_host(text: &str, path: &[&str]) -> bool {
     let text = text.trim();
@@ -189,9 +239,14 @@ fn names_host(text: &str, path: &[&str]) -> bool {
     };
     let sound = text.split_once('.');
     let sound = sound.is_some_and(|(name, ending)| label(name) && is_top_level(ending));
+    sound && ends_as_file(text) && asks_for_link(path)
+}
+
+/// Whether an argument asks for a link by its name.
+fn asks_for_link(path: &[&str]) -> bool {
     let argument = path.iter().rfind(|step| **step != "*");
     let mut words = argument.into_iter().flat_map(|name| words_of(name));
-    sound && ends_as_file(text) && words.any(|word| LINKS.contains(&word.as_str()))
+    words.any(|word| LINKS.contains(&word.as_str()))
 }
 
 /// What a name that may be a host's is to a tool that reads: `x.evil.sh` alone is a host to whoever fetches it, unless the
@@ -217,4 +272,36 @@ fn has_link_with(chunk: &str, sign: char) -> bool {
         found |= kind == Kind::Url && canonical.contains(sign);
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_telephones() {
+        for path in [
+            &["phone"][..],
+            &["phones", "*"],
+            &["workPhone2"],
+            &["contact", "mobile_number"],
+            &["phone", "number"],
+            &["whatsapp_number"],
+            &["sms"],
+        ] {
+            assert!(names_phone(path), "{path:?}");
+        }
+        for path in [
+            &["text"][..],
+            &["number"],
+            &["phone_number_id"],
+            &["mobileVersion"],
+            &["call_duration"],
+            &["headphones"],
+            &["phone", "model"],
+            &[],
+        ] {
+            assert!(!names_phone(path), "{path:?}");
+        }
+    }
 }
