@@ -209,7 +209,7 @@ mod tests {
             ("wide", json_of(&wide)),
             (
                 "pattern",
-                json_of(&json!({ "type": "object", "propertyNames": { "pattern": "(?=a)b" } })),
+                json_of(&json!({ "type": "object", "patternProperties": { "(?=a)b": {} } })),
             ),
         ];
         let read = answering("3.1.0", &operations, &json!({}));
