@@ -90,11 +90,11 @@ pub(super) fn ascii_addresses(text: &str, found: &mut dyn FnMut(Kind, &str)) {
 }
 
 fn address(chunk: &str, found: &mut dyn FnMut(Kind, &str)) {
-    let rest = match chunk.contains(':') {
-        true => with_scheme(chunk, found),
-        false => chunk,
+    let rest = match memchr::memchr(b':', chunk.as_bytes()) {
+        Some(_) => with_scheme(chunk, found),
+        None => chunk,
     };
-    if rest.contains(['.', '@']) {
+    if memchr::memchr2(b'.', b'@', rest.as_bytes()).is_some() {
         without_scheme(rest, found);
     }
 }
@@ -412,13 +412,25 @@ fn is_port(behind: &str) -> bool {
 
 /// The host of a canonical address that has more than that.
 pub(super) fn host_of(canonical: &str) -> Option<&str> {
-    let rest = canonical
-        .split_once("://")
-        .map_or(canonical, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
-    let other = host != canonical && host.contains('.') && !canonical.starts_with("unreadable ");
-    other.then_some(host)
+    let rest = without_scheme_of(canonical).unwrap_or(canonical);
+    let ends = |b: u8| matches!(b, b'/' | b'?' | b'#');
+    let end = rest.bytes().position(ends).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let host = match memchr::memrchr(b'@', authority.as_bytes()) {
+        Some(at) => authority.get(at.saturating_add(1)..)?,
+        None => authority,
+    };
+    let other = host.len() < canonical.len() && memchr::memchr(b'.', host.as_bytes()).is_some();
+    (other && !canonical.starts_with("unreadable ")).then_some(host)
+}
+
+/// What stands behind the scheme of an address that begins with one: another may be further on in it.
+fn without_scheme_of(address: &str) -> Option<&str> {
+    let colon = memchr::memchr(b':', address.as_bytes())?;
+    let (scheme, from) = address.split_at_checked(colon)?;
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    let rest = from.strip_prefix("://")?;
+    scheme.bytes().all(sound).then_some(rest)
 }
 
 /// Host in lower case (IDNA), default port and scheme dropped, no trailing slash. `None`: no address.
@@ -509,6 +521,23 @@ fn parsed_url(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_address_has_the_host_that_it_begins_with() {
+        for (canonical, host) in [
+            ("a.example/x", Some("a.example")),
+            ("a.example", None),
+            ("ftp://a.example", Some("a.example")),
+            ("ftp://u:p@a.example:21/x", Some("a.example:21")),
+            ("u:@a.example", Some("a.example")),
+            ("a.example/r?u=http://b.example/", Some("a.example")),
+            ("a.example:8080?u=http://b.example", Some("a.example:8080")),
+            ("localhost/x", None),
+            ("unreadable http://a.example", None),
+        ] {
+            assert_eq!(host_of(canonical), host, "{canonical}");
+        }
+    }
 
     #[test]
     fn most_addresses_are_plain() {

@@ -18,23 +18,27 @@ pub(super) fn numbers(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
         let end = from
             .bytes()
             .take(NUMBER_BYTES_MAX)
-            .position(|b| !b.is_ascii_digit() && !b".,'_e+-".contains(&b))
+            .position(|b| {
+                !matches!(
+                    b,
+                    b'0'..=b'9' | b'.' | b',' | b'\'' | b'_' | b'e' | b'+' | b'-'
+                )
+            })
             .unwrap_or(from.len().min(NUMBER_BYTES_MAX));
         let run = from.get(..end).unwrap_or_default();
         let minus = before.ends_with('-');
-        // A run such as `2024-05-10` or `98.70,` is cut at what no number has inside.
-        let exponent = |run: &str| run.contains('e') && run.parse::<f64>().is_ok();
-        let run = if exponent(run) {
-            run
-        } else {
-            let cut = run.find(['e', '+', '-']).unwrap_or(run.len());
-            run.get(..cut).unwrap_or_default()
+        // A run such as `2024-05-10` or `98.70,` is cut at what no number has inside, but for an exponent.
+        let ends = |b: u8| matches!(b, b'e' | b'+' | b'-');
+        let run = match run.bytes().position(ends) {
+            Some(_) if run.contains('e') && run.parse::<f64>().is_ok() => run,
+            Some(cut) => run.get(..cut).unwrap_or_default(),
+            None => run,
         };
         let skip = run.len().max(1);
         let run = run.trim_end_matches(['.', ',', '\'', '_']);
         rest = from.get(skip..).unwrap_or_default();
         let scale = scale(rest);
-        let halved = before.trim_end_matches(SIGNS).ends_with("half of");
+        let halved = is_halved(before);
         for canonical in canonical_numbers(run) {
             found(Kind::Number, &canonical);
             if minus {
@@ -71,6 +75,14 @@ pub(super) fn first_digit(text: &str) -> Option<usize> {
     let within = text.as_bytes().get(piece..)?;
     let at = within.iter().position(u8::is_ascii_digit)?;
     Some(piece.saturating_add(at))
+}
+
+/// Whether half of the number that follows is meant.
+fn is_halved(before: &str) -> bool {
+    // Hardly any is.
+    let last = before.bytes().rev().find(|b| !matches!(b, b' ' | b'$'));
+    let may_be = last.is_some_and(|b| b == b'f' || !b.is_ascii());
+    may_be && before.trim_end_matches(SIGNS).ends_with("half of")
 }
 
 /// What stands between words and an amount.

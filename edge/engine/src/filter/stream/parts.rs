@@ -365,7 +365,8 @@ mod tests {
         /// Wherever a text is cut into parts, and those into pieces, a key in it is gone, and everything else is in its part.
         #[test]
         fn a_key_is_gone_wherever_a_text_is_cut(
-            words in prop::collection::vec("[bcdfghl]{1,8}", 0..6),
+            // No letter that ends a British insurance number: the end of the key may look like the beginning of one.
+            words in prop::collection::vec("[fghjkl]{1,8}", 0..6),
             ends in prop::collection::vec(0_usize..120, 1..5),
             cuts in prop::collection::vec(0_usize..120, 0..6),
         ) {
