@@ -144,12 +144,18 @@ fn loadtest_binary() -> anyhow::Result<PathBuf> {
 
 /// A subcommand of this tool in a process of its own; the first line that it prints is its address.
 pub(crate) async fn own(arguments: &[&str]) -> anyhow::Result<(Child, SocketAddr)> {
-    let mut command = Command::new(loadtest_binary()?);
-    let mut child = command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    first_line(Command::new(loadtest_binary()?).args(arguments)).await
+}
+
+/// The same for one that stands for other machines: it gets what time the system under test leaves.
+pub(crate) async fn elsewhere(arguments: &[&str]) -> anyhow::Result<(Child, SocketAddr)> {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(loadtest_binary()?);
+    first_line(command.args(arguments)).await
+}
+
+async fn first_line(command: &mut Command) -> anyhow::Result<(Child, SocketAddr)> {
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let stdout = child.stdout.take().context("its output")?;
     let line = BufReader::new(stdout)
         .lines()

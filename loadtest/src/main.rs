@@ -178,6 +178,18 @@ enum Command {
         #[arg(long)]
         to: SocketAddr,
     },
+    /// (of D19) Attackers, until they are killed
+    #[command(hide = true)]
+    Flood {
+        /// With what
+        attack: frames::Attack,
+        /// Whom
+        #[arg(long)]
+        to: SocketAddr,
+        /// At once
+        #[arg(long)]
+        connections: usize,
+    },
 }
 
 /// Drills over raw sockets.
@@ -419,5 +431,13 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Echo => Ok(bench::echo(listener().await?).await?),
         Command::Proxy { to } => bench::proxy(listener().await?, to).await,
+        Command::Flood {
+            attack,
+            to,
+            connections,
+        } => {
+            println!("{to}");
+            frames::flood(to, attack, connections).await
+        }
     }
 }

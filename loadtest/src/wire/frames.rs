@@ -3,16 +3,18 @@
 //! HTTP/1.1; control takes HTTP/2 from edges, ledgers and the admin API, and is what is attacked here.
 
 use super::{System, Tail};
+use crate::bench;
 use crate::bench_mcp::resident_kb;
 use crate::cluster::Options;
 use anyhow::{Context, ensure};
+use clap::ValueEnum;
 use reqwest::Method;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Child;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// How much.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +39,7 @@ pub struct Report {
 }
 
 /// What is sent without end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Attack {
     /// A request, and its reset.
     RapidReset,
@@ -88,14 +90,9 @@ async fn all(system: &System, plan: Plan) -> anyhow::Result<Report> {
     let before = resident_kb(pid)?;
     let mut attacked = Vec::new();
     for attack in ATTACKS {
-        let stop = CancellationToken::new();
-        let mut attackers = JoinSet::new();
-        for _ in 0..plan.connections {
-            attackers.spawn(flood(control, attack, stop.clone()));
-        }
+        let attackers = attackers(control, attack, plan.connections).await?;
         let tail = good(system, plan).await;
-        stop.cancel();
-        while attackers.join_next().await.is_some() {}
+        drop(attackers);
         let tail = tail.with_context(|| format!("{attack:?}, {}", system.logs()))?;
         tail.judge(quiet, plan.jitter)
             .with_context(|| format!("{attack:?}"))?;
@@ -124,19 +121,44 @@ async fn good(system: &System, plan: Plan) -> anyhow::Result<Tail> {
     Tail::of(times)
 }
 
-/// Attacks, on a new connection whenever one is closed.
-async fn flood(to: SocketAddr, attack: Attack, stop: CancellationToken) {
-    let attacking = async {
-        loop {
-            // It is closed sooner or later: that is what is hoped for.
-            let _ = connection(to, attack).await;
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        () = attacking => {}
-        () = stop.cancelled() => {}
+/// A process that attacks until it is dropped: as whoever attacks it takes no time from the system but by what it sends.
+async fn attackers(to: SocketAddr, attack: Attack, connections: usize) -> anyhow::Result<Child> {
+    let attack = attack.to_possible_value().context("its name")?;
+    let connections = connections.to_string();
+    let to = to.to_string();
+    let arguments = ["flood", "--to", &to, "--connections", &connections];
+    let (attackers, _) = bench::elsewhere(&[&arguments[..], &[attack.get_name()]].concat()).await?;
+    Ok(attackers)
+}
+
+/// Attacks on so many connections at once, on a new one whenever one is closed.
+///
+/// # Errors
+/// None: it goes on until it is killed.
+pub async fn flood(to: SocketAddr, attack: Attack, connections: usize) -> anyhow::Result<()> {
+    let mut attacking = JoinSet::new();
+    for _ in 0..connections {
+        attacking.spawn(async move {
+            loop {
+                // It is closed sooner or later: that is what is hoped for.
+                let _ = connection(to, attack).await;
+                tokio::task::yield_now().await;
+            }
+        });
     }
+    attacking.join_all().await;
+    Ok(())
+}
+
+/// Where attackers come from: good clients have another address.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+async fn dial(to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    // Closed ones keep their ports for a while.
+    socket.set_reuseaddr(true)?;
+    socket.bind((ELSEWHERE, 0).into())?;
+    Ok(socket.connect(to).await?)
 }
 
 const DATA_END: u8 = 0x1;
@@ -155,7 +177,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const REQUEST: [u8; 6] = [0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
 
 async fn connection(to: SocketAddr, attack: Attack) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(to).await?;
+    let mut stream = dial(to).await?;
     let (mut reader, mut writer) = stream.split();
     let mut preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     preface.extend(frame(0x4, 0, 0, &[]));

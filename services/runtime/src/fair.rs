@@ -6,6 +6,7 @@
 //! from all else for as long as that takes, and a busy worker looks only after dozens of such turns whether anybody else has
 //! something to say.
 
+use crate::peers::Peer;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,24 +17,26 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// Bytes that are read in one turn: a call of ours, or a hundred of the smallest frames.
 const TURN_BYTES: usize = 2 * 1024;
 
-/// A stream that is read in turns.
+/// A stream that is read in turns, and the place that it takes meanwhile.
 #[derive(Debug)]
-pub(crate) struct Fair<S = TcpStream> {
+pub(crate) struct Fair<S = TcpStream, P = Peer> {
     stream: S,
     /// What of this turn is left.
     left: usize,
+    _place: P,
 }
 
-impl<S> Fair<S> {
-    pub(crate) fn new(stream: S) -> Self {
+impl<S, P> Fair<S, P> {
+    pub(crate) fn new(stream: S, place: P) -> Self {
         Self {
             stream,
             left: TURN_BYTES,
+            _place: place,
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Fair<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Fair<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -120,7 +123,10 @@ mod tests {
             }
         });
         let mut read = Vec::new();
-        let count = Fair::new(&flood[..]).read_to_end(&mut read).await.unwrap();
+        let count = Fair::new(&flood[..], ())
+            .read_to_end(&mut read)
+            .await
+            .unwrap();
         ended.store(1, Ordering::Relaxed);
         other.await.unwrap();
         assert_eq!((count, &read), (flood.len(), &flood));

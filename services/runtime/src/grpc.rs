@@ -9,9 +9,10 @@ mod tls;
 pub use tls::{ClientTls, ClientTlsFiles};
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
@@ -21,6 +22,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
 
 use crate::fair::Fair;
+use crate::peers::{Pace, Peers};
 use crate::secret::Secret;
 
 /// Time to establish a connection.
@@ -36,6 +38,15 @@ const STREAMS_MAX: u32 = 256;
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// How long calls under way are waited for at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections of one peer at once: a network of edges behind one address has as many edges.
+const PEER_CONNECTIONS_MAX: usize = 4_096;
+/// New connections of one peer. Who floods a connection with frames has it ended, and connects again: what that costs is
+/// bounded here. Roles keep theirs, and back off before they come again.
+const PEER_PACE: Pace = Pace {
+    burst: 256,
+    apart: Duration::from_millis(20),
+};
 
 /// Key of the bearer token in a call's metadata.
 const AUTHORIZATION: &str = "authorization";
@@ -135,7 +146,11 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), GrpcError> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let incoming = incoming.map(|accepted| accepted.map(Fair::new));
+    let peers = Peers::new(PEER_CONNECTIONS_MAX, Some(PEER_PACE));
+    let incoming = incoming.filter_map(move |accepted| match accepted {
+        Ok(stream) => admit(&peers, stream).map(Ok),
+        Err(error) => Some(Err(error)),
+    });
     let too_late = {
         let shutdown = shutdown.clone();
         async move {
@@ -152,6 +167,14 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// A new connection; none if its peer has too many, or too often new ones: it is closed.
+fn admit(peers: &Arc<Peers>, stream: TcpStream) -> Option<Fair> {
+    // Without an address it is gone already.
+    let from = stream.peer_addr().ok()?;
+    let peer = peers.enter(from.ip(), Instant::now())?;
+    Some(Fair::new(stream, peer))
 }
 
 /// A request that carries a bearer token, marked so that nothing logs it.

@@ -21,6 +21,7 @@ mod fair;
 pub mod grpc;
 pub mod keyfile;
 pub mod nats;
+pub mod peers;
 pub mod random;
 pub mod seal;
 pub mod secret;

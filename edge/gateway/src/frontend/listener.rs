@@ -8,11 +8,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use proctor_runtime::peers::{Peer, Peers};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -49,51 +48,6 @@ fn connections_max() -> usize {
         .min(CONNECTIONS_MAX)
 }
 
-/// Connections of each peer: of an address, of IPv6 of a network of them, for whoever has one has all.
-struct Peers {
-    most: usize,
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// A connection of a peer, until it is dropped.
-struct Peer {
-    peers: Arc<Peers>,
-    ip: IpAddr,
-}
-
-impl Peers {
-    /// None if it has as many as one may.
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Peer> {
-        let ip = match ip.to_canonical() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-            ip => ip,
-        };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(ip).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        Some(Peer {
-            peers: Arc::clone(self),
-            ip,
-        })
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let open = &self.peers.open;
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.ip) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.ip);
-            }
-        }
-    }
-}
-
 /// Serves until `shutdown`, then waits a while for the requests under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let graceful = GracefulShutdown::new();
@@ -101,10 +55,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
     let most = connections_max();
     let room = Arc::new(Semaphore::new(most));
     // Generous: a proxy that stands before this edge is one peer.
-    let peers = Arc::new(Peers {
-        most: most.saturating_sub(most / 4),
-        open: Mutex::default(),
-    });
+    let peers = Peers::new(most.saturating_sub(most / 4), None);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -113,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         match accepted {
             Ok((stream, from)) => {
                 // Where there is no room the connection is closed: nothing was asked yet.
-                if let Some(peer) = peers.enter(from.ip())
+                if let Some(peer) = peers.enter(from.ip(), Instant::now())
                     && let Ok(room) = Arc::clone(&room).try_acquire_owned()
                 {
                     connection(&builder, stream, &router, &graceful, (peer, room));
@@ -164,27 +115,4 @@ fn connection(
         }
         drop(room);
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_peer_leaves_room_for_others() {
-        let peers = Arc::new(Peers {
-            most: 2,
-            open: Mutex::default(),
-        });
-        let enter = |ip: &str| peers.enter(ip.parse().unwrap());
-        let first = enter("10.0.0.1");
-        let _second = enter("::ffff:10.0.0.1").unwrap();
-        assert!(enter("10.0.0.1").is_none());
-        assert!(enter("10.0.0.2").is_some());
-        drop(first);
-        assert!(enter("10.0.0.1").is_some());
-        let _v6 = [enter("2001:db8::1").unwrap(), enter("2001:db8::2").unwrap()];
-        assert!(enter("2001:db8::3").is_none(), "one network");
-        assert!(enter("2001:db8:0:1::1").is_some());
-    }
 }
