@@ -5,6 +5,7 @@ pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod budget;
 pub(crate) mod call;
+mod collection;
 pub(crate) mod content;
 mod document;
 pub(crate) mod intent;

@@ -92,22 +92,42 @@ pub(crate) async fn note_minted(
     Ok(())
 }
 
-/// The live approval of this very call.
+/// The live approval of this very call, locked.
 pub(crate) async fn live(
     tx: &mut TenantTx,
     binding: &str,
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
+    let sql = "select * from control.approvals where tenant = $1 and binding = $2 and state in ('pending', 'approved')
+         and expires_at > $3 for update";
+    of_call(tx, sql, binding, now).await
+}
+
+/// The denied approval of this very call, until it would have expired: nobody is to be worn down by the same question.
+pub(crate) async fn denied(
+    tx: &mut TenantTx,
+    binding: &str,
+    now: Timestamp,
+) -> Result<Option<PgRow>, ControlError> {
+    let sql = "select * from control.approvals where tenant = $1 and binding = $2 and state = 'denied' and expires_at > $3
+         order by id desc limit 1";
+    of_call(tx, sql, binding, now).await
+}
+
+/// The states stand in the statements, not in what is bound: there is an index for each of the two.
+async fn of_call(
+    tx: &mut TenantTx,
+    sql: &'static str,
+    binding: &str,
+    now: Timestamp,
+) -> Result<Option<PgRow>, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "select * from control.approvals where tenant = $1 and binding = $2 and state in ('pending', 'approved')
-         and expires_at > $3 for update",
-    )
-    .bind(tenant.as_str())
-    .bind(binding)
-    .bind(database_time(now))
-    .fetch_optional(&mut **tx)
-    .await?;
+    let row = sqlx::query(sql)
+        .bind(tenant.as_str())
+        .bind(binding)
+        .bind(database_time(now))
+        .fetch_optional(&mut **tx)
+        .await?;
     Ok(row)
 }
 
@@ -127,25 +147,6 @@ pub(crate) async fn supersede(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// The denied approval of this very call, until it would have expired: nobody is to be worn down by the same question.
-pub(crate) async fn denied(
-    tx: &mut TenantTx,
-    binding: &str,
-    now: Timestamp,
-) -> Result<Option<PgRow>, ControlError> {
-    let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "select * from control.approvals where tenant = $1 and binding = $2 and state = 'denied' and expires_at > $3
-         order by id desc limit 1",
-    )
-    .bind(tenant.as_str())
-    .bind(binding)
-    .bind(database_time(now))
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row)
 }
 
 /// How many calls of this agent, and of the tenant, wait for a person; approved ones are no burden to anybody, but they

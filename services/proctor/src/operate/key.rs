@@ -1,10 +1,16 @@
 //! `proctor key …`: keys of the admin API.
 
-use super::api::{Api, print_json};
+use super::collection::{Collection, text, texts};
 use super::settings::ApiArgs;
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::{Value, json};
+
+static KEYS: Collection = Collection {
+    path: "api-keys",
+    entries: "api_keys",
+    line,
+    deleted: "is withdrawn",
+};
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
@@ -50,47 +56,15 @@ pub(crate) async fn run(command: KeyCommand) -> anyhow::Result<()> {
             if let (Some(holder), Some(members)) = (holder, new.as_object_mut()) {
                 members.insert("holder".to_owned(), holder.into());
             }
-            let made = Api::from_args(&api)?
-                .tenant(Method::POST, "api-keys", Some(&new))
-                .await?;
-            if api.json {
-                return print_json(&made);
-            }
-            println!("{}", text(&made, "key"));
+            let key = |made: &Value| text(made, "key").to_owned();
+            KEYS.create(&new, key, &api).await
         }
-        KeyCommand::List { api } => {
-            let listed = Api::from_args(&api)?
-                .tenant(Method::GET, "api-keys?limit=500", None)
-                .await?;
-            if api.json {
-                return print_json(&listed);
-            }
-            let keys = listed.get("api_keys").and_then(Value::as_array);
-            for key in keys.into_iter().flatten() {
-                println!("{}", line(key));
-            }
-        }
-        KeyCommand::Delete { id, api } => {
-            Api::from_args(&api)?
-                .tenant(Method::DELETE, &format!("api-keys/{id}"), None)
-                .await?;
-            println!("{id} is withdrawn");
-        }
+        KeyCommand::List { api } => KEYS.list(&api).await,
+        KeyCommand::Delete { id, api } => KEYS.delete(&id, &api).await,
     }
-    Ok(())
 }
 
 fn line(key: &Value) -> String {
-    let roles = key.get("roles").and_then(Value::as_array);
-    let roles: Vec<_> = roles
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
     let (id, holder, name) = (text(key, "id"), text(key, "holder"), text(key, "name"));
-    format!("{id}\t{}\t{holder}\t{name}", roles.join(","))
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
+    format!("{id}\t{}\t{holder}\t{name}", texts(key, "roles"))
 }

@@ -1,12 +1,18 @@
 //! `proctor secret …`: credentials for tool servers and LLM providers.
 
-use super::api::{Api, print_json};
+use super::collection::{Collection, text, texts};
 use super::settings::ApiArgs;
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::Read as _;
+
+static SECRETS: Collection = Collection {
+    path: "secrets",
+    entries: "secrets",
+    line,
+    deleted: "is deleted",
+};
 
 #[derive(Subcommand)]
 pub(crate) enum SecretCommand {
@@ -46,45 +52,17 @@ pub(crate) async fn run(command: SecretCommand) -> anyhow::Result<()> {
             api,
         } => {
             let body = json!({ "hosts": hosts, "value": value(from_env.as_deref())? });
-            let put = Api::from_args(&api)?
-                .tenant(Method::PUT, &format!("secrets/{name}"), Some(&body))
-                .await?;
-            if api.json {
-                return print_json(&put);
-            }
-            println!("{name} is set, for {}", hosts.join(", "));
+            let set = |_: &Value| format!("{name} is set, for {}", hosts.join(", "));
+            SECRETS.put(&name, &body, set, &api).await
         }
-        SecretCommand::List { api } => {
-            let listed = Api::from_args(&api)?
-                .tenant(Method::GET, "secrets?limit=500", None)
-                .await?;
-            if api.json {
-                return print_json(&listed);
-            }
-            for secret in listed["secrets"].as_array().into_iter().flatten() {
-                let hosts: Vec<_> = secret["hosts"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .collect();
-                let text = |key: &str| secret[key].as_str().unwrap_or_default().to_owned();
-                println!(
-                    "{}\t{}\t{}",
-                    text("name"),
-                    hosts.join(","),
-                    text("updated_at")
-                );
-            }
-        }
-        SecretCommand::Delete { name, api } => {
-            Api::from_args(&api)?
-                .tenant(Method::DELETE, &format!("secrets/{name}"), None)
-                .await?;
-            println!("{name} is deleted");
-        }
+        SecretCommand::List { api } => SECRETS.list(&api).await,
+        SecretCommand::Delete { name, api } => SECRETS.delete(&name, &api).await,
     }
-    Ok(())
+}
+
+fn line(secret: &Value) -> String {
+    let (name, updated_at) = (text(secret, "name"), text(secret, "updated_at"));
+    format!("{name}\t{}\t{updated_at}", texts(secret, "hosts"))
 }
 
 /// Never from an argument: those stand in the list of processes and in the shell's history.
