@@ -93,12 +93,21 @@ const FORMS: &[Form] = &[
     form("AROA", Class::AwsKey, upper, 16, 17),
     form("AIDA", Class::AwsKey, upper, 16, 17),
     form("A3T", Class::AwsKey, upper, 17, 17),
-    form("ABSK", Class::AwsKey, base64, 100, LONG),
+    // Bedrock's, for long: `BedrockAPIKey-` in base64 behind the first four letters. Those alone are met in base64 of
+    // anything, so that without the rest of it nothing of the kind may stand before them.
+    form("ABSKQmVkcm9ja0FQSUtleS", Class::AwsKey, base64, 60, LONG),
+    Form {
+        also: Some(unglued),
+        ..form("ABSK", Class::AwsKey, base64, 100, LONG)
+    },
     form("bedrock-api-key-", Class::AwsKey, base64, 20, LONG),
     // Session tokens.
     form("IQoJb3JpZ2lu", Class::AwsKey, base64, 100, 4096),
     form("FwoGZXIvYXdz", Class::AwsKey, base64, 100, 4096),
-    form("1//0", Class::GcpKey, dashed, 35, LONG),
+    Form {
+        also: Some(unglued),
+        ..form("1//0", Class::GcpKey, dashed, 35, LONG)
+    },
     form("AQ.Ab", Class::GcpKey, dashed, 40, 80),
     form("AIza", Class::GcpKey, dashed, 35, 35),
     form("GOCSPX-", Class::GcpKey, dashed, 28, 28),
@@ -244,6 +253,11 @@ fn escaped(b: u8) -> bool {
 
 fn cookie(b: u8) -> bool {
     lower(b) || b == b'='
+}
+
+/// With no letter and no digit before it: amid base64 that is where its beginning is met by chance.
+fn unglued(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    (!alnum(text.before(start))).then_some((start, end))
 }
 
 /// `_gitlab_session=` and 32 characters.
@@ -568,6 +582,19 @@ mod tests {
             assert_eq!(classes(&format!("path/{key}")).len(), 1, "{key}");
             assert!(classes(&format!("{picture}{key}/")).is_empty(), "{key}");
             assert!(classes(&format!("aB/{key}/{picture}")).is_empty(), "{key}");
+        }
+        // Glued to letters, it is one by chance; the whole beginning of Bedrock's is none.
+        let random = tail(64) + &tail(50);
+        for key in [format!("ABSK{random}"), format!("1//0{}", tail(35))] {
+            for no in [format!("aB3d{key}"), format!("{picture}aB3{key}")] {
+                assert!(classes(&no).is_empty(), "{no}");
+            }
+            assert_eq!(classes(&format!("key={key}")).len(), 1, "{key}");
+        }
+        for key in [tail(62), random] {
+            let key = format!("ABSKQmVkcm9ja0FQSUtleS{key}==");
+            assert_eq!(classes(&key), [Class::AwsKey], "{key}");
+            assert_eq!(classes(&format!("x{key}")), [Class::AwsKey], "{key}");
         }
         let key = format!("{picture}ghp_{}", tail(36));
         assert_eq!(classes(&key), [Class::GithubToken]);
