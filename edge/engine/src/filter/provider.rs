@@ -456,44 +456,6 @@ fn is_random(body: &[u8]) -> bool {
         && entropy(body) >= 3.0
 }
 
-/// How far its end is looked for, in bytes: four times the longest RSA key.
-const PEM_BYTES_MAX: usize = 64 * 1024;
-
-/// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
-pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
-    let head = text.slice(
-        start,
-        text.from(start)
-            .floor_char_boundary(96)
-            .saturating_add(start),
-    );
-    let name = head.strip_prefix("-----BEGIN ")?;
-    let name = name.get(..name.find("-----")?)?;
-    if !name.ends_with("PRIVATE KEY") && name != "PGP PRIVATE KEY BLOCK" {
-        return None;
-    }
-    let near = text.from(start);
-    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
-    let end = near.find("-----END ").and_then(|at| {
-        let behind = near.get(at.saturating_add(9)..)?;
-        let dashes = behind.find("-----")?;
-        Some(
-            at.saturating_add(9)
-                .saturating_add(dashes)
-                .saturating_add(5),
-        )
-    });
-    let armour = |b: u8| {
-        alnum(b)
-            || b.is_ascii_whitespace()
-            || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b',' | b'\\')
-    };
-    Some(end.map_or_else(
-        || text.run(start, text.len(), armour),
-        |end| start.saturating_add(end),
-    ))
-}
-
 /// Where private keys of other programs begin, and what their last line begins with.
 pub(super) const ARMOURS: [(&str, &str); 2] = [
     (
