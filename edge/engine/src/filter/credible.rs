@@ -1,5 +1,6 @@
 //! Values behind names that speak of secrets: which are credible ones, and which only stand where one goes.
 
+use super::label::is_label;
 use super::names::Kind;
 use super::text::{alnum, entropy};
 use proctor_model::content::Confidence;
@@ -21,12 +22,15 @@ fn is_template(value: &str) -> bool {
 }
 
 /// What a password is called, as texts of a program say it in the language of who uses it.
-const PASSWORD_IN_WORDS: [&str; 30] = [
+const PASSWORD_IN_WORDS: [&str; 39] = [
     "adgangskode",
     "clave",
     "contrasena",
+    "contrasenya",
     "contraseña",
+    "contrasinal",
     "geheimnis",
+    "geslo",
     "haslo",
     "hasło",
     "heslo",
@@ -34,19 +38,25 @@ const PASSWORD_IN_WORDS: [&str; 30] = [
     "jelszó",
     "kennwort",
     "losenord",
+    "lozinka",
     "lösenord",
     "motdepasse",
+    "nenosiri",
     "palavra-passe",
+    "parol",
     "parola",
     "parole",
     "parool",
+    "pasahitza",
     "passcode",
     "passord",
     "passphrase",
     "passwort",
     "salasana",
     "senha",
+    "sifre",
     "wachtwoord",
+    "wagwoord",
     "şifre",
     "пароль",
     "密码",
@@ -180,6 +190,10 @@ fn is_small(value: &str) -> bool {
 /// all there is.
 pub(super) fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
     let bytes = value.as_bytes();
+    let chosen = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
+    if chosen && is_label(value) {
+        return false;
+    }
     let words = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.');
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
@@ -274,6 +288,9 @@ mod tests {
         assert!(!credible("hunter", Kind::Password, false));
         assert!(credible("hunter", Kind::Password, true));
         assert!(!credible("auto-approved", Kind::Pass, true));
+        assert!(!credible("hashed", Kind::Password, true));
+        assert!(!credible("/forgot-password", Kind::Password, false));
+        assert!(!credible("סיסמה", Kind::Connection, true));
         assert!(!credible(random, Kind::Aws, true));
         assert!(is_words("correcthorse", Kind::Password));
         assert!(!is_words("changethis", Kind::Password));
