@@ -419,6 +419,10 @@ mod tests {
             ("next_token=CAoQAA1b2c3D4e5F6g7H8", None),
             ("continuation-token: CAoQAA1b2c3D4e5F6g7H8", None),
             ("syncToken=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("/users?$skiptoken=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("/users?%24deltatoken=CAoQAA1b2c3D4e5F6g7H8", None),
+            (r#"{"nextForwardToken": "f/CAoQAA1b2c3D4e5F6g7H8"}"#, None),
+            (r#"{"nextBackwardToken": "b/CAoQAA1b2c3D4e5F6g7H8"}"#, None),
             ("progressToken: CAoQAA1b2c3D4e5F6g7H8", None),
             (
                 "access_token=CAoQAA1b2c3D4e5F6g7H8",
@@ -435,6 +439,7 @@ mod tests {
         for (key, expect) in [
             ("accessToken", true),
             ("nextToken", false),
+            ("nextBackwardToken", false),
             ("resume_token", false),
             ("cancel-token", false),
             ("signature", false),
