@@ -8,7 +8,7 @@ use proctor_model::content::Confidence;
 /// Begins as what is put in place of a secret.
 pub(super) fn stands_in(lower: &str) -> bool {
     let starts = [
-        "${", "$(", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
+        "${", "$(", "#{", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
     ];
     starts.iter().any(|start| lower.starts_with(start)) || is_template(lower)
 }
@@ -212,7 +212,7 @@ pub(super) fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
         Kind::Password | Kind::Pass | Kind::Connection => {
             bytes.len() >= 6 && mixed && plain_word(value).is_none()
         }
-        Kind::Key => {
+        Kind::Key | Kind::Header => {
             bytes.len() >= 10
                 && entropy(bytes) >= 2.9
                 && !value.contains(' ')
@@ -234,8 +234,12 @@ fn plain_word(value: &str) -> Option<()> {
     let number = bytes
         .iter()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'/' | b'T' | b'Z' | b'+'));
-    let uuid = bytes.len() == 36 && bytes.iter().filter(|b| **b == b'-').count() == 4;
-    (words || number || uuid).then_some(())
+    (words || number || is_uuid(value)).then_some(())
+}
+
+/// Has the length and the dashes of a UUID.
+pub(super) fn is_uuid(value: &str) -> bool {
+    value.len() == 36 && value.bytes().filter(|b| *b == b'-').count() == 4
 }
 
 /// How sure it is, of a credible value.
@@ -245,7 +249,7 @@ pub(super) fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
         Kind::Password if !quoted && is_small(value) => Confidence::Medium,
         Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
         Kind::Password | Kind::Pass if quoted || random() >= 2.8 => Confidence::High,
-        Kind::Key if value.len() >= 16 && random() >= 3.2 => Confidence::High,
+        Kind::Key | Kind::Header if value.len() >= 16 && random() >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
     }
 }
@@ -261,6 +265,7 @@ mod tests {
             "xxxxxxxx",
             "********",
             "${DB_PASSWORD}",
+            "#{api_key2}",
             "{token}",
             "$password",
             "YOUR-KEY",

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Pass,
     /// Made by machines: long and random.
     Key,
+    /// The same in a header of HTTP, where the name of a scheme may stand before it.
+    Header,
     /// An AWS secret access key.
     Aws,
     /// A key in an Azure connection string.
@@ -158,7 +160,11 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
             "secretsmanager",
         ])
     };
-    (key && plain.len() < 48 && !about() && !is_position(plain)).then_some(Kind::Key)
+    let kind = match plain.ends_with("authorization") {
+        true => Kind::Header,
+        false => Kind::Key,
+    };
+    (key && plain.len() < 48 && !about() && !is_position(plain)).then_some(kind)
 }
 
 /// What says where to go on in a list, a log or a task. Whoever has it can do nothing with it.
