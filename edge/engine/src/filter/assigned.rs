@@ -491,6 +491,10 @@ mod tests {
                 Some("Zx81qLmP09aBcD77%2BxyzQ%3D"),
             ),
             ("/c/b?sig=Zx81qLmP09aBcD77%2BxyzQ%3D&x=1", None),
+            (
+                "https://chat.googleapis.com/v1/spaces/AAAAx/messages?threadKey=1&token=Zx81qLmP09aBcD77%3D",
+                Some("Zx81qLmP09aBcD77%3D"),
+            ),
             ("signature: a8f5f167f44f4964e6c998dee827110c", None),
             (r#"{"nextPageToken": "CAoQAA1b2c3D4e5F6g7H8"}"#, None),
             ("next_token=CAoQAA1b2c3D4e5F6g7H8", None),

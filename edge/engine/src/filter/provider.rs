@@ -152,6 +152,10 @@ const FORMS: &[Form] = &[
         ..form("hooks.slack.com/", Class::SlackToken, path, 30, 256)
     },
     Form {
+        also: Some(webhook),
+        ..form("hooks.slack-gov.com/", Class::SlackToken, path, 30, 256)
+    },
+    Form {
         also: Some(stripe),
         ..form("sk_live_", Class::StripeKey, alnum, 10, 255)
     },
@@ -234,7 +238,7 @@ pub(super) fn base64(b: u8) -> bool {
     alnum(b) || matches!(b, b'+' | b'/' | b'=')
 }
 
-fn path(b: u8) -> bool {
+pub(super) fn path(b: u8) -> bool {
     dashed(b) || b == b'/'
 }
 
