@@ -77,7 +77,7 @@ fn unescaped<'t>(text: Text<'t>, start: usize, authority: &str) -> Option<(&'t s
 }
 
 /// The name of a user that is a key.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.len() >= 20
         && bytes.iter().all(|b| alnum(*b) || matches!(b, b'_' | b'-'))
