@@ -7,7 +7,9 @@ use super::text::{Text, alnum};
 
 /// What the first line begins with.
 const BEGIN: &str = "-----BEGIN ";
-/// What it ends with.
+/// What the last line begins with.
+const END: &str = "-----END ";
+/// What both end with.
 const DASHES: &str = "-----";
 /// Longest first line, in bytes.
 const FIRST_BYTES_MAX: usize = 96;
@@ -39,19 +41,24 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     if !has_key(text, body) {
         return None;
     }
-    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
-    let end = near.find("-----END ").and_then(|at| {
-        let behind = at.saturating_add("-----END ".len());
-        let dashes = near.get(behind..)?.find(DASHES)?;
-        let length = behind.saturating_add(dashes).saturating_add(DASHES.len());
-        Some(start.saturating_add(length))
-    });
     let armour = |b: u8| {
         alnum(b)
             || b.is_ascii_whitespace()
             || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b',' | b'\\')
     };
-    Some(end.unwrap_or_else(|| text.run(start, text.len(), armour)))
+    Some(last_line(text, body).unwrap_or_else(|| text.run(start, text.len(), armour)))
+}
+
+/// Where the last line ends of the key whose first line ends at `body`. Another first line before it is of another key.
+fn last_line(text: Text<'_>, body: usize) -> Option<usize> {
+    let near = text.from(body);
+    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
+    let at = near.find(DASHES)?;
+    let name = near.get(at..)?.strip_prefix(END)?;
+    let length = at
+        .saturating_add(END.len())
+        .saturating_add(name.find(DASHES)?);
+    Some(body.saturating_add(length).saturating_add(DASHES.len()))
 }
 
 /// Whether what stands behind the first line, which ends at `body`, is a key: base64, behind nothing but lines that say how
