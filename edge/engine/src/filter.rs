@@ -14,6 +14,7 @@ mod account;
 mod apply;
 mod armoured;
 mod assigned;
+mod aws;
 mod azure;
 mod back;
 mod birth;

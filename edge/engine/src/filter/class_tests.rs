@@ -476,10 +476,12 @@ fn samples(class: ContentClass) -> Samples {
             found: &[
                 "Server=db;User Id=sa;Password=«s3cr3t¦!Pw»;",
                 "Server=db;UID=sa;PWD=«q9!L¦m2#x»;",
+                "jdbc:oracle:thin:app/«Gh7¦xQ9»@db.example.com:1521/x",
             ],
             nearly: &[
                 "Server=db;User Id=sa;Password=required;",
                 "Server=db;User Id=sa;Password=a1!;",
+                "jdbc:oracle:thin:@db.example.com:1521/x",
                 "Password=s3cr3t¦!Pw",
             ],
         },

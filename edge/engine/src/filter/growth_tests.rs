@@ -67,6 +67,8 @@ fn no_text_is_slow() {
         "--password ",
         "curl -u a:",
         "curl - -u -su ",
+        "jdbc:oracle:thin:a/",
+        "AKIAQWERTYUIOP234567,",
         "Authorization: a b ",
         "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\"",
         "x</password>",

@@ -1,7 +1,7 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use super::{azure, parted, vendor};
+use super::{aws, azure, parted, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
@@ -414,6 +414,11 @@ pub(super) fn keys(
         if let Some((from, to)) = range {
             found(from, to, form.class, sure(text, from, to));
             after = to;
+            if matches!(form.literal, "AKIA" | "ASIA")
+                && let Some((from, to)) = aws::beside(text, to)
+            {
+                found(from, to, Class::AwsKey, Confidence::High);
+            }
         }
     }
 }

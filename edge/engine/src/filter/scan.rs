@@ -97,6 +97,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
                 .or_else(|| entries::entry(text, at))
                 .or_else(|| jwk::member(text, at))
                 .or_else(|| pairs::pair(text, at))
+                .or_else(|| url::oracle(text, at))
         {
             found(start, end, class, sure);
             after = end;
