@@ -108,7 +108,7 @@ fn is_name(value: &str) -> bool {
         return false;
     }
     let lower = name.to_ascii_lowercase();
-    let Some(noun) = NOUNS.iter().find(|noun| lower.contains(**noun)) else {
+    let Some(noun) = NOUNS.into_iter().find(|noun| lower.contains(*noun)) else {
         return false;
     };
     let marked = name.len() < value.len();

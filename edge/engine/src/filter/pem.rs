@@ -38,15 +38,13 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     let around = BEGIN.len().saturating_add(DASHES.len());
     let body = start.saturating_add(name.len()).saturating_add(around);
     // Asked first: the end may be far away.
-    if !has_key(text, body) {
-        return None;
-    }
+    let line = first_line(text, body)?;
     let armour = |b: u8| {
         alnum(b)
             || b.is_ascii_whitespace()
             || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b',' | b'\\')
     };
-    Some(last_line(text, body).unwrap_or_else(|| text.run(start, text.len(), armour)))
+    Some(last_line(text, body).unwrap_or_else(|| text.run(line, text.len(), armour)))
 }
 
 /// Where the last line ends of the key whose first line ends at `body`. Another first line before it is of another key.
@@ -61,9 +59,9 @@ fn last_line(text: Text<'_>, body: usize) -> Option<usize> {
     Some(body.saturating_add(length).saturating_add(DASHES.len()))
 }
 
-/// Whether what stands behind the first line, which ends at `body`, is a key: base64, behind nothing but lines that say how
-/// it is encrypted or who made it.
-fn has_key(text: Text<'_>, body: usize) -> bool {
+/// How far the key goes at least whose armour's first line ends at `body`: to the end of a line of base64, or amid a long
+/// one. Nothing stands before that but lines that say how it is encrypted or who made it.
+fn first_line(text: Text<'_>, body: usize) -> Option<usize> {
     // With blanks for the ends of lines.
     let is_one_line = text.at(body) == b' ';
     let mut at = body;
@@ -71,14 +69,11 @@ fn has_key(text: Text<'_>, body: usize) -> bool {
         at = gap(text, at);
         let end = text.run(at, LINE_BYTES.1, base64);
         if is_line(text.bytes(at, end)) {
-            return text.at(end) != b'(';
+            return (text.at(end) != b'(').then_some(end);
         }
-        match header(text, at, is_one_line) {
-            Some(next) => at = next,
-            None => return false,
-        }
+        at = header(text, at, is_one_line)?;
     }
-    false
+    None
 }
 
 /// Whether this is the beginning of a line of base64: names in programs are shorter, or have few capitals.
@@ -104,6 +99,8 @@ fn gap(text: Text<'_>, start: usize) -> usize {
             b'/' if matches!(next, b'/' | b' ') => 1,
             b'<' => line_break(text, at),
             b if b.is_ascii_digit() => number(text, at),
+            // `b"…"`: of what kind a text in a program is.
+            b if b.is_ascii_alphabetic() && matches!(next, b'"' | b'\'') => 1,
             b if b.is_ascii_whitespace() || b >= 0x80 => 1,
             b if b"\\\"'`+,.|>#*&".contains(&b) => 1,
             _ => 0,
@@ -135,10 +132,10 @@ fn number(text: Text<'_>, at: usize) -> usize {
 /// Behind the line `Name: value` that stands here.
 fn header(text: Text<'_>, at: usize, is_one_line: bool) -> Option<usize> {
     let name = text.run(at, 24, |b| b.is_ascii_alphabetic() || b == b'-');
-    let value = name.saturating_add(2);
-    if name == at || text.bytes(name, value) != b": " {
+    if name == at || text.at(name) != b':' {
         return None;
     }
+    let value = text.run(name.saturating_add(1), 2, |b| b == b' ');
     let inside = |b: u8| !matches!(b, b'\n' | b'\\' | b'"' | b'<') && !(is_one_line && b == b' ');
     Some(text.run(value, HEADER_BYTES_MAX, inside))
 }
@@ -177,6 +174,7 @@ mod tests {
             format!("BEGIN!EC PRIVATE KEY-----\n    {LINE}\n    END!EC PRIVATE KEY-----"),
             format!("BEGIN!PRIVATE KEY-----\\n\" +\n  \"{LINE}\\n\" +\n  \"END!PRIVATE KEY-----"),
             format!("BEGIN!PRIVATE KEY-----\", \"{LINE}\", \"END!PRIVATE KEY-----"),
+            format!("BEGIN!PRIVATE KEY-----\\n\"\n  b\"{LINE}\\n\"\n  b\"END!PRIVATE KEY-----"),
             format!("BEGIN!PRIVATE KEY-----\n> {LINE}\n> END!PRIVATE KEY-----"),
             format!("BEGIN!PRIVATE KEY-----\n+{LINE}\n+END!PRIVATE KEY-----"),
             format!("BEGIN!PRIVATE KEY-----\n  2\t{LINE}\n  3\tEND!PRIVATE KEY-----"),
@@ -206,6 +204,9 @@ mod tests {
             let whole = text.replace("BEGIN!", "-----BEGIN ");
             assert_eq!(found(&text), Some(whole), "{text}");
         }
+        let text = format!("BEGIN!PRIVATE KEY-----\\n\" +\n  \"{LINE}{LINE}\" and more");
+        let hit = found(&text).unwrap_or_default();
+        assert!(hit.ends_with(&format!("{LINE}{LINE}")), "{hit}");
     }
 
     #[test]
