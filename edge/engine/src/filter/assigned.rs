@@ -356,6 +356,7 @@ mod tests {
             ("\"password\": \"密碼\"", None),
             ("\"password\": \"Mot de passe oublié\"", None),
             ("password: पासवर्ड", None),
+            (r#"{"password": "\u5bc6\u7801"}"#, None),
             ("password = \"hunter2\"", Some("hunter2")),
             ("password = \"Summer2024!\"", Some("Summer2024!")),
             ("password = 'letmein'", Some("letmein")),

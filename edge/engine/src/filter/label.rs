@@ -8,8 +8,24 @@ pub(super) fn is_label(value: &str) -> bool {
     if is_kind(value) {
         return true;
     }
+    let decoded = decoded(value);
+    let value = decoded.as_deref().unwrap_or(value);
     let plain = !value.bytes().any(|b| b.is_ascii_digit());
     plain && (is_name(value) || is_constant(value) || is_place(value) || is_translated(value))
+}
+
+/// What JSON means by a value that has letters as their numbers in it: `\u5bc6\u7801`. Many programs write none of ASCII's
+/// otherwise.
+fn decoded(value: &str) -> Option<String> {
+    let (first, _) = value.split_once("\\u")?;
+    let mut decoded = first.to_owned();
+    for part in value.split("\\u").skip(1) {
+        let (code, rest) = part.split_at_checked(4)?;
+        let code = u32::from_str_radix(code, 16).ok()?;
+        decoded.push(char::from_u32(code)?);
+        decoded.push_str(rest);
+    }
+    Some(decoded)
 }
 
 /// How a password is kept and checked, of what type it is, what became of it: `'password' => 'hashed'`.
@@ -274,6 +290,8 @@ mod tests {
             "Contraseña*",
             "密码 (Password)",
             "Mot de passe oublié\u{a0}?",
+            r"\u5bc6\u7801",
+            r"Contrase\u00f1a:",
         ] {
             assert!(is_label(value), "{value}");
         }
@@ -284,6 +302,9 @@ mod tests {
             "grün+blau",
             "ключ_42",
             "●●●●●●",
+            r"Contrase\u00f1a1",
+            r"\u5bc",
+            r"\user",
         ] {
             assert!(!is_label(value), "{value}");
         }
