@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `assigned` with `names`, `credible` and `code`, `url`, `entries`, `told` and `commands`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `pem`, `assigned` with `names`, `scheme`, `credible`, `label` and `code`, `url`, `entries`, `told`, `commands`, `options` and `curl`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -14,6 +14,7 @@ mod account;
 mod apply;
 mod armoured;
 mod assigned;
+mod aws;
 mod azure;
 mod back;
 mod birth;
@@ -22,11 +23,13 @@ mod commands;
 mod context;
 mod credible;
 mod crypto;
+mod curl;
 mod custom;
 mod email;
 mod entries;
 mod ids;
 mod jwk;
+mod label;
 mod monero;
 mod mrz;
 mod named;
@@ -39,12 +42,14 @@ mod options;
 mod pairs;
 mod parted;
 mod payment;
+mod pem;
 mod phone;
 mod provider;
 mod rewrite;
 mod rules;
 mod runs;
 mod scan;
+mod scheme;
 mod spread;
 mod stream;
 mod text;

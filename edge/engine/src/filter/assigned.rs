@@ -1,9 +1,11 @@
 //! Secrets that only their name gives away: `password = …`, `api_key: …`, `Authorization: …`. Where the value behind a name
-//! begins and ends; whether it can be one [`credible`](super::credible) knows, by the value alone.
+//! begins and ends; whether it can be one [`credible`](super::credible) knows, by the value alone, and what a
+//! [`scheme`](super::scheme) is.
 
 use super::code;
 use super::credible::{credible, is_words, placeholder, sure};
 use super::names::{Kind, is_variable, kind_of, name_before};
+use super::scheme::{Scheme, behind_known, behind_other, is_scheme, may_follow};
 use super::text::Text;
 use proctor_model::content::{Confidence, ContentClass as Class};
 
@@ -87,6 +89,16 @@ pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)>
 /// A text that is a value and nothing else: where it begins behind blanks, and how long it is.
 pub(super) fn bare(whole: &str, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
     let start = whole.len().saturating_sub(whole.trim_start().len());
+    if kind == Kind::Header
+        && let Some(value) = behind_other(whole.get(start..)?)
+    {
+        let start = start.saturating_add(value);
+        let value = whole.get(start..)?.trim_end();
+        let one = value.len() <= VALUE_BYTES_MAX && !value.contains(char::is_whitespace);
+        let fits = one && !placeholder(value) && may_follow(value);
+        let sure = sure(value, kind, true);
+        return fits.then_some((start, value.len(), class_of(kind), sure));
+    }
     let value = whole.trim();
     let one = value.len() <= VALUE_BYTES_MAX && !value.contains(|c: char| c.is_whitespace());
     if !one || placeholder(value) || !credible(value, kind, true) {
@@ -101,6 +113,21 @@ pub(super) fn value(
     kind: Kind,
     site: Site,
 ) -> Option<(usize, usize, Class, Confidence)> {
+    let plain = value_behind(text, at, kind, site, Scheme::Known);
+    plain.or_else(|| match kind {
+        Kind::Header => value_behind(text, at, kind, site, Scheme::Other),
+        _ => None,
+    })
+}
+
+/// The value at `at`, perhaps behind the name of a scheme.
+fn value_behind(
+    text: Text<'_>,
+    at: usize,
+    kind: Kind,
+    site: Site,
+    scheme: Scheme,
+) -> Option<(usize, usize, Class, Confidence)> {
     let mut start = code::literal(text, at);
     // JSON inside of JSON has its quotes escaped.
     let slashes = text.run(start, 3, |b| b == b'\\').saturating_sub(start);
@@ -110,14 +137,13 @@ pub(super) fn value(
     if quoted {
         start = opened.saturating_add(1);
     }
-    // Behind them a key stands as it is.
-    let mut proves = false;
-    for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
-        if text.from(start).starts_with(scheme) {
-            start = start.saturating_add(scheme.len());
-            proves = kind == Kind::Key && !scheme.eq_ignore_ascii_case("token ");
-        }
-    }
+    let is_key = matches!(kind, Kind::Key | Kind::Header);
+    let (behind, proves) = match scheme {
+        Scheme::Known => behind_known(text.from(start)),
+        Scheme::Other => (behind_other(text.from(start))?, true),
+    };
+    start = start.saturating_add(behind);
+    let proves = proves && is_key;
     let stop = |b: u8| match quoted {
         true => b == quote || b == b'\n' || b == b'\\' && slashes > 0,
         false => {
@@ -135,7 +161,7 @@ pub(super) fn value(
     let is_code = |end: usize| {
         let is_setting = site == Site::Setting && ends_line(text, end);
         let is_variable = site == Site::Variable || is_setting;
-        let is_type = || kind == Kind::Key && !is_variable && code::is_type(text.slice(start, end));
+        let is_type = || is_key && !is_variable && code::is_type(text.slice(start, end));
         !quoted
             && !proves
             && site != Site::Command
@@ -146,7 +172,14 @@ pub(super) fn value(
         let end = text.text.floor_char_boundary(end);
         let value = text.slice(start, end);
         let words = !quoted && site == Site::Variable && is_words(value, kind);
-        !placeholder(value) && (words || credible(value, kind, quoted)) && !is_code(end)
+        let fits = match scheme {
+            Scheme::Known => {
+                let is_name = kind == Kind::Header && is_scheme(value);
+                words || credible(value, kind, quoted) && !is_name
+            }
+            Scheme::Other => may_follow(value),
+        };
+        !placeholder(value) && fits && !is_code(end)
     };
     if is_long {
         if !quoted && !is_secret(end) {
@@ -177,7 +210,7 @@ pub(super) fn value(
 
 fn class_of(kind: Kind) -> Class {
     match kind {
-        Kind::Password | Kind::Pass | Kind::Key => Class::GenericSecret,
+        Kind::Password | Kind::Pass | Kind::Key | Kind::Header => Class::GenericSecret,
         Kind::Aws => Class::AwsKey,
         Kind::Azure => Class::AzureKey,
         Kind::Connection => Class::ConnectionString,
@@ -257,6 +290,50 @@ mod tests {
                 "Authorization: Bearer abc123def456ghi789",
                 Some("abc123def456ghi789"),
             ),
+            (
+                "Authorization: ApiKey Zx81qLmP09aBcD77",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "Proxy-Authorization:  SSWS  00Zx81qLmP09aBcD77-tR4w",
+                Some("00Zx81qLmP09aBcD77-tR4w"),
+            ),
+            (
+                "authorization: GenieKey eb243592-faa2-4ba2-a551-1afdf565c889",
+                Some("eb243592-faa2-4ba2-a551-1afdf565c889"),
+            ),
+            (
+                "\"Authorization\": \"Splunk Zx81qLmP09aBcD77tR4w\",",
+                Some("Zx81qLmP09aBcD77tR4w"),
+            ),
+            (
+                "headers['Authorization'] = 'sso-key Zx81qLmP09:aBcD77tR4w'",
+                Some("Zx81qLmP09:aBcD77tR4w"),
+            ),
+            (
+                r#"{\"Authorization\": \"Bot Zx81qLmP09aBcD77\"}"#,
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "curl -H \"Authorization: Key Zx81qLmP09aBcD77\" https://x",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "Authorization: Zx81qLmP09aBcD77 is new",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            ("Authorization: ApiKey ${API_KEY_2}", None),
+            ("Authorization: ApiKey {api_key_v2}", None),
+            ("\"Authorization\": \"ApiKey #{api_key_v2}\"", None),
+            ("\"Authorization\": \"ApiKey \" + key2ForThis", None),
+            ("Authorization: Digest username=\"bob1848\"", None),
+            (
+                "Authorization: AWS4-HMAC-SHA256 SignedHeaders=host;x-amz-date",
+                None,
+            ),
+            ("Authorization: see RFC7235-section-4.2", None),
+            ("Authorization: the header is sent by 2 clients", None),
+            ("token: ApiKey Zx81qLmP09aBcD77", None),
             ("password_prod = s3cr3t-Pa55", Some("s3cr3t-Pa55")),
             ("password1: 'hunter22'", Some("hunter22")),
             ("password_policy: 'hunter22'", None),
@@ -269,6 +346,22 @@ mod tests {
             (r#"{"password": "Passwort"}"#, None),
             (r#"{"newPassword": "Contraseña:"}"#, None),
             (r#"{"password": "Passwort1"}"#, Some("Passwort1")),
+            ("'password' => 'hashed',", None),
+            ("RESET_PASSWORD = 'RESET_PASSWORD'", None),
+            ("forgot_password: '/forgot-password',", None),
+            ("forgot_password: /forgot-password", None),
+            ("\"password\": \"#password\"", None),
+            ("\"password\": \"auth.password.label\"", None),
+            ("\"password\": \"Enter your password\"", None),
+            ("\"password\": \"密碼\"", None),
+            ("\"password\": \"Mot de passe oublié\"", None),
+            ("password: पासवर्ड", None),
+            (r#"{"password": "\u5bc6\u7801"}"#, None),
+            ("password = \"hunter2\"", Some("hunter2")),
+            ("password = \"Summer2024!\"", Some("Summer2024!")),
+            ("password = 'letmein'", Some("letmein")),
+            ("password = 'mypassword'", Some("mypassword")),
+            ("password: \"Müller1848\"", Some("Müller1848")),
             ("api_key = get_key()", None),
             ("const token = localStorage.getItem(\"token\")", None),
             ("password: hashedPassword,", None),
@@ -399,11 +492,19 @@ mod tests {
                 Some("Zx81qLmP09aBcD77%2BxyzQ%3D"),
             ),
             ("/c/b?sig=Zx81qLmP09aBcD77%2BxyzQ%3D&x=1", None),
+            (
+                "https://chat.googleapis.com/v1/spaces/AAAAx/messages?threadKey=1&token=Zx81qLmP09aBcD77%3D",
+                Some("Zx81qLmP09aBcD77%3D"),
+            ),
             ("signature: a8f5f167f44f4964e6c998dee827110c", None),
             (r#"{"nextPageToken": "CAoQAA1b2c3D4e5F6g7H8"}"#, None),
             ("next_token=CAoQAA1b2c3D4e5F6g7H8", None),
             ("continuation-token: CAoQAA1b2c3D4e5F6g7H8", None),
             ("syncToken=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("/users?$skiptoken=CAoQAA1b2c3D4e5F6g7H8", None),
+            ("/users?%24deltatoken=CAoQAA1b2c3D4e5F6g7H8", None),
+            (r#"{"nextForwardToken": "f/CAoQAA1b2c3D4e5F6g7H8"}"#, None),
+            (r#"{"nextBackwardToken": "b/CAoQAA1b2c3D4e5F6g7H8"}"#, None),
             ("progressToken: CAoQAA1b2c3D4e5F6g7H8", None),
             (
                 "access_token=CAoQAA1b2c3D4e5F6g7H8",
@@ -420,6 +521,7 @@ mod tests {
         for (key, expect) in [
             ("accessToken", true),
             ("nextToken", false),
+            ("nextBackwardToken", false),
             ("resume_token", false),
             ("cancel-token", false),
             ("signature", false),
@@ -427,6 +529,28 @@ mod tests {
         ] {
             assert_eq!(keyed(Text { text, key }).is_some(), expect, "{key}");
         }
+    }
+
+    #[test]
+    fn the_member_of_a_header_has_a_scheme() {
+        let found = |key: &str, text: &str| {
+            let hit = keyed(Text { text, key });
+            hit.map(|(start, end, ..)| text[start..end].to_owned())
+        };
+        let key = "Zx81qLmP09aBcD77";
+        for scheme in ["", "Bearer ", "ApiKey ", "SSWS  ", " token "] {
+            let text = format!("{scheme}{key}");
+            let hit = found("Authorization", &text);
+            assert_eq!(hit.as_deref(), Some(key), "{text}");
+        }
+        for text in [
+            "ApiKey {key}",
+            "Bearer the-usual-one",
+            "the usual one of 2024",
+        ] {
+            assert_eq!(found("proxy_authorization", text), None, "{text}");
+        }
+        assert_eq!(found("token", "ApiKey Zx81qLmP09aBcD77"), None);
     }
 
     #[test]

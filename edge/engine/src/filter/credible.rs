@@ -1,5 +1,6 @@
 //! Values behind names that speak of secrets: which are credible ones, and which only stand where one goes.
 
+use super::label::is_label;
 use super::names::Kind;
 use super::text::{alnum, entropy};
 use proctor_model::content::Confidence;
@@ -7,7 +8,7 @@ use proctor_model::content::Confidence;
 /// Begins as what is put in place of a secret.
 pub(super) fn stands_in(lower: &str) -> bool {
     let starts = [
-        "${", "$(", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
+        "${", "$(", "#{", "{{", "<", "%(", "[", "****", "....", "xxxx", "your",
     ];
     starts.iter().any(|start| lower.starts_with(start)) || is_template(lower)
 }
@@ -21,12 +22,15 @@ fn is_template(value: &str) -> bool {
 }
 
 /// What a password is called, as texts of a program say it in the language of who uses it.
-const PASSWORD_IN_WORDS: [&str; 30] = [
+const PASSWORD_IN_WORDS: [&str; 39] = [
     "adgangskode",
     "clave",
     "contrasena",
+    "contrasenya",
     "contraseña",
+    "contrasinal",
     "geheimnis",
+    "geslo",
     "haslo",
     "hasło",
     "heslo",
@@ -34,19 +38,25 @@ const PASSWORD_IN_WORDS: [&str; 30] = [
     "jelszó",
     "kennwort",
     "losenord",
+    "lozinka",
     "lösenord",
     "motdepasse",
+    "nenosiri",
     "palavra-passe",
+    "parol",
     "parola",
     "parole",
     "parool",
+    "pasahitza",
     "passcode",
     "passord",
     "passphrase",
     "passwort",
     "salasana",
     "senha",
+    "sifre",
     "wachtwoord",
+    "wagwoord",
     "şifre",
     "пароль",
     "密码",
@@ -180,6 +190,10 @@ fn is_small(value: &str) -> bool {
 /// all there is.
 pub(super) fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
     let bytes = value.as_bytes();
+    let chosen = matches!(kind, Kind::Password | Kind::Pass | Kind::Connection);
+    if chosen && is_label(value) {
+        return false;
+    }
     let words = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.');
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = bytes.iter().filter(|b| b.is_ascii_alphabetic()).count();
@@ -198,7 +212,7 @@ pub(super) fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
         Kind::Password | Kind::Pass | Kind::Connection => {
             bytes.len() >= 6 && mixed && plain_word(value).is_none()
         }
-        Kind::Key => {
+        Kind::Key | Kind::Header => {
             bytes.len() >= 10
                 && entropy(bytes) >= 2.9
                 && !value.contains(' ')
@@ -220,8 +234,12 @@ fn plain_word(value: &str) -> Option<()> {
     let number = bytes
         .iter()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'/' | b'T' | b'Z' | b'+'));
-    let uuid = bytes.len() == 36 && bytes.iter().filter(|b| **b == b'-').count() == 4;
-    (words || number || uuid).then_some(())
+    (words || number || is_uuid(value)).then_some(())
+}
+
+/// Has the length and the dashes of a UUID.
+pub(super) fn is_uuid(value: &str) -> bool {
+    value.len() == 36 && value.bytes().filter(|b| *b == b'-').count() == 4
 }
 
 /// How sure it is, of a credible value.
@@ -231,7 +249,7 @@ pub(super) fn sure(value: &str, kind: Kind, quoted: bool) -> Confidence {
         Kind::Password if !quoted && is_small(value) => Confidence::Medium,
         Kind::Aws | Kind::Azure | Kind::Connection | Kind::Npm => Confidence::High,
         Kind::Password | Kind::Pass if quoted || random() >= 2.8 => Confidence::High,
-        Kind::Key if value.len() >= 16 && random() >= 3.2 => Confidence::High,
+        Kind::Key | Kind::Header if value.len() >= 16 && random() >= 3.2 => Confidence::High,
         _ => Confidence::Medium,
     }
 }
@@ -247,6 +265,7 @@ mod tests {
             "xxxxxxxx",
             "********",
             "${DB_PASSWORD}",
+            "#{api_key2}",
             "{token}",
             "$password",
             "YOUR-KEY",
@@ -274,6 +293,9 @@ mod tests {
         assert!(!credible("hunter", Kind::Password, false));
         assert!(credible("hunter", Kind::Password, true));
         assert!(!credible("auto-approved", Kind::Pass, true));
+        assert!(!credible("hashed", Kind::Password, true));
+        assert!(!credible("/forgot-password", Kind::Password, false));
+        assert!(!credible("סיסמה", Kind::Connection, true));
         assert!(!credible(random, Kind::Aws, true));
         assert!(is_words("correcthorse", Kind::Password));
         assert!(!is_words("changethis", Kind::Password));

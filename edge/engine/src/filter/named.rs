@@ -3,6 +3,7 @@
 //! The names that [`assigned`](super::assigned) knows give short and simple values away too; these do not, for keys of
 //! caches, tables and pages are called so as well.
 
+use super::names::is_position;
 use super::text::{Text, alnum, entropy, turns};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
@@ -44,7 +45,7 @@ static HARMLESS: Words = LazyLock::new(|| {
      indexkey routing objectkey s3key filekey blobkey imagekey mediakey issuekey projectkey \
      messagekey translationkey hotkey keyring keypair keyfile keypath keyname keyword \
      keyboard monkey hockey turkey keyvault keyurl keyarn tokens tokentype tokenid tokenizer \
-     tokenurl tokenfile nexttoken pagetoken nextpage continuation synctoken synckey \
+     tokenurl tokenfile nexttoken pagetoken nextpage continuation cursor synctoken synckey \
      secretname secretarn secretref secretsmanager authors authored authorname authorid \
      authority authurl hash sha1 sha256 sha512 md5 etag checksum digest integrity fingerprint \
      thumbprint commit revision algorithm signingalg keytype keyexchange authservice \
@@ -161,7 +162,7 @@ fn name_of(name: &str) -> Option<Name> {
     let plain: String = letters
         .map(|b| char::from(b.to_ascii_lowercase()))
         .collect();
-    if !has(&SECRET, &plain) || has(&HARMLESS, &plain) {
+    if !has(&SECRET, &plain) || has(&HARMLESS, &plain) || is_position(&plain) {
         return None;
     }
     Some(match plain.as_str() {
@@ -319,6 +320,14 @@ mod tests {
             "key_length: Zx81qLmP09aBcD77tR4w",
             "tokenSize: Zx81qLmP09aBcD77tR4w",
             "pageToken: Zx81qLmP09aBcD77tR4w",
+            "/users?$skiptoken=Zx81qLmP09aBcD77tR4w",
+            "/users/delta?$deltatoken=Zx81qLmP09aBcD77tR4w",
+            "\"nextForwardToken\": \"f/Zx81qLmP09aBcD77tR4w\"",
+            "\"nextBackwardToken\": \"b/Zx81qLmP09aBcD77tR4w\"",
+            "paginationToken: Zx81qLmP09aBcD77tR4w",
+            "resume_token: Zx81qLmP09aBcD77tR4w",
+            "nextSequenceToken: Zx81qLmP09aBcD77tR4w",
+            "cursor_key: Zx81qLmP09aBcD77tR4w",
             "auth_handler: AuthenticationServiceImplementation",
             "integrity: sha512-Zx81qLmP09aBcD77tR4wZx81qLmP09aBcD77tR4w",
             "key: 9f8e7d6c5b4a3928",

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Pass,
     /// Made by machines: long and random.
     Key,
+    /// The same in a header of HTTP, where the name of a scheme may stand before it.
+    Header,
     /// An AWS secret access key.
     Aws,
     /// A key in an Azure connection string.
@@ -158,20 +160,42 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
             "secretsmanager",
         ])
     };
-    // Says where to go on; whoever has it can do nothing with it.
-    let position = || {
-        ends(&[
-            "nexttoken",
-            "pagetoken",
-            "paginationtoken",
-            "continuationtoken",
-            "synctoken",
-            "resumetoken",
-            "canceltoken",
-            "progresstoken",
-        ])
+    let kind = match plain.ends_with("authorization") {
+        true => Kind::Header,
+        false => Kind::Key,
     };
-    (key && plain.len() < 48 && !about() && !position()).then_some(Kind::Key)
+    (key && plain.len() < 48 && !about() && !is_position(plain)).then_some(kind)
+}
+
+/// What says where to go on in a list, a log or a task. Whoever has it can do nothing with it.
+const POSITIONS: [&str; 22] = [
+    "backwardtoken",
+    "canceltoken",
+    "checkpointtoken",
+    "continuationtoken",
+    "continuetoken",
+    "cursortoken",
+    "deltatoken",
+    "forwardtoken",
+    "iteratortoken",
+    "nexttoken",
+    "offsettoken",
+    "pagetoken",
+    "paginationtoken",
+    "pagingtoken",
+    "previoustoken",
+    "progresstoken",
+    "resumetoken",
+    "scrolltoken",
+    "sequencetoken",
+    "skiptoken",
+    "startingtoken",
+    "synctoken",
+];
+
+/// Whether a name in small letters and digits alone ends in one of [`POSITIONS`].
+pub(super) fn is_position(plain: &str) -> bool {
+    POSITIONS.iter().any(|position| plain.ends_with(position))
 }
 
 /// What is called a pass and is none.
@@ -296,6 +320,12 @@ mod tests {
             "token_type",
             "public_key",
             "next_token",
+            "skiptoken",
+            "deltaToken",
+            "nextForwardToken",
+            "nextBackwardToken",
+            "uploadSequenceToken",
+            "starting-token",
             "keyboard",
         ] {
             assert!(kind_of(name).is_none(), "{name}");

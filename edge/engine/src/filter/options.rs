@@ -2,7 +2,7 @@
 //! `define('DB_PASSWORD', 'x')`.
 
 use super::assigned::{Site, bare, value};
-use super::credible::placeholder;
+use super::curl::curl;
 use super::names::{Kind, kind_of, name_before};
 use super::scan::Found;
 use super::text::{Text, alnum};
@@ -41,7 +41,7 @@ pub(super) fn options(text: Text<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn is_quote(b: u8) -> bool {
+pub(super) fn is_quote(b: u8) -> bool {
     matches!(b, b'"' | b'\'')
 }
 
@@ -136,84 +136,6 @@ fn in_sql(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Confidence)
         return None;
     }
     value(text, at, Kind::Password, Site::Code)
-}
-
-/// The password in `curl -u user:password`.
-fn curl(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
-    let command = command(text.bytes(at, at.saturating_add(COMMAND_BYTES_MAX)));
-    let mut users = [&b" -u "[..], b" --user "].into_iter().flat_map(|option| {
-        memchr::memmem::find_iter(command, option)
-            .map(move |found| at.saturating_add(found).saturating_add(option.len()))
-    });
-    // Not every `-u` has a password behind it, and another program's may stand before curl's own.
-    users.find_map(|user| password(text, user))
-}
-
-/// What belongs to the command that begins these bytes: other programs mean other things by `-u`.
-fn command(bytes: &[u8]) -> &[u8] {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, byte) in bytes.iter().copied().enumerate() {
-        if escaped {
-            escaped = false;
-            continue;
-        }
-        match quote {
-            Some(open) if byte == open => quote = None,
-            // Between single quotation marks a backslash is one.
-            Some(b'\'') => {}
-            _ if byte == b'\\' => escaped = true,
-            Some(_) => {}
-            None if is_quote(byte) => quote = Some(byte),
-            None if ends_command(bytes, at) => return bytes.get(..at).unwrap_or_default(),
-            None => {}
-        }
-    }
-    bytes
-}
-
-/// Whether a command ends at this byte, outside of quotation marks.
-fn ends_command(bytes: &[u8], at: usize) -> bool {
-    let (before, rest) = bytes.split_at(at.min(bytes.len()));
-    let length = match rest {
-        [b'\n', ..] => {
-            let line = before.strip_suffix(b"\r").unwrap_or(before);
-            // Goes on in the next line, in the ways of three shells.
-            return !(line.ends_with(b"\\") || line.ends_with(b" ^") || line.ends_with(b" `"));
-        }
-        [b'&', b'&', ..] => 2,
-        [b'|' | b';', ..] => 1,
-        _ => return false,
-    };
-    // In addresses that nobody quoted they have no blank beside them.
-    let blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-    blank(before.last()) || blank(rest.get(length))
-}
-
-/// The password of `user:password`, which stands at `user`.
-fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
-    let opened = is_quote(text.at(user));
-    let user = user.saturating_add(usize::from(opened));
-    let name_end = text.run(user, 64, |b| {
-        !b.is_ascii_whitespace() && b != b':' && !is_quote(b)
-    });
-    // `<user:password>` says what to put there.
-    let shown = matches!(text.at(user), b'<' | b'[' | b'{');
-    if text.at(name_end) != b':' || shown {
-        return None;
-    }
-    // `bob:"x"`; but the mark in `"curl -u bob:"` ends something else.
-    let mark = text.at(name_end.saturating_add(1));
-    let quoted = !opened && is_quote(mark);
-    let start = name_end
-        .saturating_add(1)
-        .saturating_add(usize::from(quoted));
-    let end = text.run(start, ELEMENT_BYTES_MAX, |b| {
-        !b.is_ascii_whitespace() && !is_quote(b) && b != 0
-    });
-    let closed = !quoted || text.at(end) == mark;
-    let password = text.slice(start, end);
-    (closed && password.len() >= 3 && !placeholder(password)).then_some((start, end))
 }
 
 #[cfg(test)]

@@ -74,7 +74,8 @@ pub(super) fn pair(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Co
         // Of 24 characters only base64 that was padded is an id.
         let id = first.len() != 24 || first.ends_with("==");
         let uuid = first.len() != 36 || first.matches('-').count() == 4;
-        let bounded = !alnum(text.before(start)) && !dashed(text.at(end));
+        let begins = !alnum(text.before(start)) || is_bot(text, start);
+        let bounded = begins && !dashed(text.at(end));
         let random = entropy(second.as_bytes()) >= 2.9;
         (fits && id && uuid && bounded && random).then_some((
             start,
@@ -83,6 +84,13 @@ pub(super) fn pair(text: Text<'_>, at: usize) -> Option<(usize, usize, Class, Co
             Confidence::High,
         ))
     })
+}
+
+/// Whether the word before a place is the one that Telegram's addresses have before a token:
+/// `https://api.telegram.org/bot…`.
+fn is_bot(text: Text<'_>, at: usize) -> bool {
+    let start = at.saturating_sub("bot".len());
+    text.bytes(start, at) == b"bot" && !alnum(text.before(start))
 }
 
 #[cfg(test)]
@@ -106,7 +114,14 @@ mod tests {
         ] {
             assert_eq!(found(&format!("have {yes} here")), Some(yes));
         }
+        let token = format!("1234567890:A{}", tail(34));
+        for before in ["https://api.telegram.org/bot", "/file/bot", "bot"] {
+            let address = format!("{before}{token}/getMe?x=1");
+            assert_eq!(found(&address).as_ref(), Some(&token), "{address}");
+        }
         for no in [
+            format!("robot{token}"),
+            format!("/bots{token}"),
             format!("1234567890:B{}", tail(34)),
             format!("1234567890:A{}", tail(36)),
             format!("sha256:{hex}{hex}"),

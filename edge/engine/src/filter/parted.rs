@@ -1,7 +1,9 @@
 //! Keys of which more has to fit than what they begin with and the alphabet: the lengths of their parts, a mark inside, what
 //! stands before it.
 
-use super::provider::{Form, alnum_or_dot, dashed, dotted, form, lower, lower_hex, upper, word};
+use super::provider::{
+    Form, alnum_or_dot, dashed, dotted, form, lower, lower_hex, path, upper, word,
+};
 use super::text::{Text, alnum};
 use super::vendor::{ANY, any, hex, key, random};
 use proctor_model::content::{Confidence, ContentClass as Class};
@@ -73,6 +75,14 @@ pub(super) const FORMS: &[Form] = &[
     Form {
         also: Some(authress),
         ..key("ext_", any, 40, 256)
+    },
+    Form {
+        also: Some(discord_webhook),
+        ..key("discord.com/api/", path, 80, 256)
+    },
+    Form {
+        also: Some(discord_webhook),
+        ..key("discordapp.com/api/", path, 80, 256)
     },
     // What stands before it is the address of the office.
     Form {
@@ -184,6 +194,19 @@ fn bot(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
         && made.len() == 6
         && (27..=38).contains(&signature.len());
     (digits && fits && parts.next().is_none()).then_some((start, end))
+}
+
+/// `webhooks/`, an id, a token; what stands behind them says what to do.
+fn discord_webhook(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    const FOLDER: &str = "/webhooks/";
+    let (api, rest) = text.slice(start, end).split_once(FOLDER)?;
+    let mut parts = rest.split('/');
+    let (id, token) = (parts.next()?, parts.next()?);
+    let fits =
+        (15..=21).contains(&id.len()) && id.bytes().all(digit) && (60..=80).contains(&token.len());
+    let length = api.len().saturating_add(FOLDER.len());
+    let length = length.saturating_add(id.len()).saturating_add(token.len());
+    fits.then_some((start, start.saturating_add(length).saturating_add(1)))
 }
 
 /// The random end of a longer name, as of an entry in a cache, is none.
@@ -321,6 +344,20 @@ mod tests {
                 format!("{id}.{}.{}", tail(6), tail(38)),
                 Class::GenericSecret,
             ),
+            (
+                format!(
+                    "discord.com/api/webhooks/123456789012345678/{}-x_y",
+                    tail(64)
+                ),
+                Class::GenericSecret,
+            ),
+            (
+                format!(
+                    "discordapp.com/api/v10/webhooks/123456789012345678/{}-x_y",
+                    tail(64)
+                ),
+                Class::GenericSecret,
+            ),
         ] {
             assert_eq!(found(&yes), [(yes.clone(), class)], "{yes}");
         }
@@ -335,8 +372,36 @@ mod tests {
             format!("{id}.{}.{}", tail(7), tail(38)),
             format!("{id}.{}.{}", tail(6), tail(26)),
             format!("MT{}.{}.{}", tail(24), tail(6), tail(38)),
+            format!(
+                "discord.com/api/webhooks/1234567890/{}{}",
+                tail(64),
+                tail(8)
+            ),
+            format!("discord.com/api/webhooks/123456789012345678/{}", tail(56)),
+            format!(
+                "discord.com/api/channels/123456789012345678/{}-x_y",
+                tail(64)
+            ),
         ] {
             assert!(found(&no).is_empty(), "{no}: {:?}", found(&no));
+        }
+    }
+
+    #[test]
+    fn what_is_done_with_a_webhook_is_no_part_of_it() {
+        let token = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2-x_y";
+        let hook = format!("discord.com/api/webhooks/123456789012345678/{token}");
+        for (before, behind) in [
+            ("https://", "/github"),
+            ("https://ptb.", "/messages/1"),
+            ("", "?wait=1"),
+        ] {
+            let address = format!("{before}{hook}{behind}");
+            assert_eq!(
+                found(&address),
+                [(hook.clone(), Class::GenericSecret)],
+                "{address}"
+            );
         }
     }
 

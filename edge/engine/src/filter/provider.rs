@@ -1,7 +1,7 @@
 //! Keys whose form says who issued them.
 
 use super::text::{Text, alnum, entropy};
-use super::{azure, parted, vendor};
+use super::{aws, azure, parted, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
@@ -93,12 +93,21 @@ const FORMS: &[Form] = &[
     form("AROA", Class::AwsKey, upper, 16, 17),
     form("AIDA", Class::AwsKey, upper, 16, 17),
     form("A3T", Class::AwsKey, upper, 17, 17),
-    form("ABSK", Class::AwsKey, base64, 100, LONG),
+    // Bedrock's, for long: `BedrockAPIKey-` in base64 behind the first four letters. Those alone are met in base64 of
+    // anything, so that without the rest of it nothing of the kind may stand before them.
+    form("ABSKQmVkcm9ja0FQSUtleS", Class::AwsKey, base64, 60, LONG),
+    Form {
+        also: Some(unglued),
+        ..form("ABSK", Class::AwsKey, base64, 100, LONG)
+    },
     form("bedrock-api-key-", Class::AwsKey, base64, 20, LONG),
     // Session tokens.
     form("IQoJb3JpZ2lu", Class::AwsKey, base64, 100, 4096),
     form("FwoGZXIvYXdz", Class::AwsKey, base64, 100, 4096),
-    form("1//0", Class::GcpKey, dashed, 35, LONG),
+    Form {
+        also: Some(unglued),
+        ..form("1//0", Class::GcpKey, dashed, 35, LONG)
+    },
     form("AQ.Ab", Class::GcpKey, dashed, 40, 80),
     form("AIza", Class::GcpKey, dashed, 35, 35),
     form("GOCSPX-", Class::GcpKey, dashed, 28, 28),
@@ -141,6 +150,10 @@ const FORMS: &[Form] = &[
     Form {
         also: Some(webhook),
         ..form("hooks.slack.com/", Class::SlackToken, path, 30, 256)
+    },
+    Form {
+        also: Some(webhook),
+        ..form("hooks.slack-gov.com/", Class::SlackToken, path, 30, 256)
     },
     Form {
         also: Some(stripe),
@@ -225,7 +238,7 @@ pub(super) fn base64(b: u8) -> bool {
     alnum(b) || matches!(b, b'+' | b'/' | b'=')
 }
 
-fn path(b: u8) -> bool {
+pub(super) fn path(b: u8) -> bool {
     dashed(b) || b == b'/'
 }
 
@@ -244,6 +257,11 @@ fn escaped(b: u8) -> bool {
 
 fn cookie(b: u8) -> bool {
     lower(b) || b == b'='
+}
+
+/// With no letter and no digit before it: amid base64 that is where its beginning is met by chance.
+fn unglued(text: Text<'_>, start: usize, end: usize) -> Option<(usize, usize)> {
+    (!alnum(text.before(start))).then_some((start, end))
 }
 
 /// `_gitlab_session=` and 32 characters.
@@ -396,6 +414,11 @@ pub(super) fn keys(
         if let Some((from, to)) = range {
             found(from, to, form.class, sure(text, from, to));
             after = to;
+            if matches!(form.literal, "AKIA" | "ASIA")
+                && let Some((from, to)) = aws::beside(text, to)
+            {
+                found(from, to, Class::AwsKey, Confidence::High);
+            }
         }
     }
 }
@@ -440,44 +463,6 @@ fn is_random(body: &[u8]) -> bool {
     body.iter().any(u8::is_ascii_digit)
         && body.iter().any(u8::is_ascii_alphabetic)
         && entropy(body) >= 3.0
-}
-
-/// How far its end is looked for, in bytes: four times the longest RSA key.
-const PEM_BYTES_MAX: usize = 64 * 1024;
-
-/// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
-pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
-    let head = text.slice(
-        start,
-        text.from(start)
-            .floor_char_boundary(96)
-            .saturating_add(start),
-    );
-    let name = head.strip_prefix("-----BEGIN ")?;
-    let name = name.get(..name.find("-----")?)?;
-    if !name.ends_with("PRIVATE KEY") && name != "PGP PRIVATE KEY BLOCK" {
-        return None;
-    }
-    let near = text.from(start);
-    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
-    let end = near.find("-----END ").and_then(|at| {
-        let behind = near.get(at.saturating_add(9)..)?;
-        let dashes = behind.find("-----")?;
-        Some(
-            at.saturating_add(9)
-                .saturating_add(dashes)
-                .saturating_add(5),
-        )
-    });
-    let armour = |b: u8| {
-        alnum(b)
-            || b.is_ascii_whitespace()
-            || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b',' | b'\\')
-    };
-    Some(end.map_or_else(
-        || text.run(start, text.len(), armour),
-        |end| start.saturating_add(end),
-    ))
 }
 
 /// Where private keys of other programs begin, and what their last line begins with.
@@ -568,6 +553,19 @@ mod tests {
             assert_eq!(classes(&format!("path/{key}")).len(), 1, "{key}");
             assert!(classes(&format!("{picture}{key}/")).is_empty(), "{key}");
             assert!(classes(&format!("aB/{key}/{picture}")).is_empty(), "{key}");
+        }
+        // Glued to letters, it is one by chance; the whole beginning of Bedrock's is none.
+        let random = tail(64) + &tail(50);
+        for key in [format!("ABSK{random}"), format!("1//0{}", tail(35))] {
+            for no in [format!("aB3d{key}"), format!("{picture}aB3{key}")] {
+                assert!(classes(&no).is_empty(), "{no}");
+            }
+            assert_eq!(classes(&format!("key={key}")).len(), 1, "{key}");
+        }
+        for key in [tail(62), random] {
+            let key = format!("ABSKQmVkcm9ja0FQSUtleS{key}==");
+            assert_eq!(classes(&key), [Class::AwsKey], "{key}");
+            assert_eq!(classes(&format!("x{key}")), [Class::AwsKey], "{key}");
         }
         let key = format!("{picture}ghp_{}", tail(36));
         assert_eq!(classes(&key), [Class::GithubToken]);

@@ -8,7 +8,8 @@ use super::phone::Regions;
 use super::runs::{LONG, runs};
 use super::text::Text;
 use super::{
-    assigned, email, entries, jwk, mrz, named, network, options, pairs, parted, provider, told, url,
+    assigned, email, entries, jwk, mrz, named, network, options, pairs, parted, pem, provider,
+    told, url,
 };
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2_iter};
@@ -43,7 +44,7 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
     let mut after = 0;
     for at in ARMOUR.find_iter(bytes) {
         if at >= after
-            && let Some(end) = provider::pem(text, at)
+            && let Some(end) = pem::pem(text, at)
         {
             found(at, end, Class::PrivateKey, Confidence::High);
             after = end;
@@ -96,6 +97,7 @@ fn signs(text: Text<'_>, found: &mut Found<'_>) {
                 .or_else(|| entries::entry(text, at))
                 .or_else(|| jwk::member(text, at))
                 .or_else(|| pairs::pair(text, at))
+                .or_else(|| url::oracle(text, at))
         {
             found(start, end, class, sure);
             after = end;

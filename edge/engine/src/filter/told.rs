@@ -233,7 +233,7 @@ fn is_name(b: u8) -> bool {
 }
 
 /// `8-character`, `SHA-256`, `base64`, `OAuth2`, `address1`, `90days`: words with digits that mean something.
-fn is_term(value: &str) -> bool {
+pub(super) fn is_term(value: &str) -> bool {
     let bytes = value.as_bytes();
     let inner = bytes.get(..bytes.len().saturating_sub(1));
     if inner.is_some_and(|inner| inner.iter().any(|b| b"!#$&*^".contains(b))) {

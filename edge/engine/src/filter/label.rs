@@ -1,0 +1,312 @@
+//! What stands under the name of a password and is none: the name of a field or a constant, a route, a selector, a word
+//! for how passwords are kept, the label of a field in some language.
+//!
+//! Nothing with a digit is one of these, but for what algorithms are called: people put digits into passwords.
+
+/// Whether a value only names something.
+pub(super) fn is_label(value: &str) -> bool {
+    if is_kind(value) {
+        return true;
+    }
+    let decoded = decoded(value);
+    let value = decoded.as_deref().unwrap_or(value);
+    let plain = !value.bytes().any(|b| b.is_ascii_digit());
+    plain && (is_name(value) || is_constant(value) || is_place(value) || is_translated(value))
+}
+
+/// What JSON means by a value that has letters as their numbers in it: `\u5bc6\u7801`. Many programs write none of ASCII's
+/// otherwise.
+fn decoded(value: &str) -> Option<String> {
+    let (first, _) = value.split_once("\\u")?;
+    let mut decoded = first.to_owned();
+    for part in value.split("\\u").skip(1) {
+        let (code, rest) = part.split_at_checked(4)?;
+        let code = u32::from_str_radix(code, 16).ok()?;
+        decoded.push(char::from_u32(code)?);
+        decoded.push_str(rest);
+    }
+    Some(decoded)
+}
+
+/// How a password is kept and checked, of what type it is, what became of it: `'password' => 'hashed'`.
+const KINDS: [&str; 36] = [
+    "argon2",
+    "argon2i",
+    "argon2id",
+    "bcrypt",
+    "binary",
+    "boolean",
+    "changed",
+    "cleartext",
+    "confirmed",
+    "digest",
+    "disabled",
+    "enabled",
+    "encrypt",
+    "encrypted",
+    "hashed",
+    "incorrect",
+    "integer",
+    "masked",
+    "mismatch",
+    "number",
+    "nullable",
+    "nvarchar",
+    "pbkdf2",
+    "plaintext",
+    "prompt",
+    "scram-sha-256",
+    "scrypt",
+    "secretstr",
+    "securestring",
+    "sha-256",
+    "sha1",
+    "sha256",
+    "sha512",
+    "unchanged",
+    "updated",
+    "varchar",
+];
+
+fn is_kind(value: &str) -> bool {
+    KINDS.iter().any(|kind| value.eq_ignore_ascii_case(kind))
+}
+
+/// What a name of a password has in it.
+const NOUNS: [&str; 9] = [
+    "contrasena",
+    "kennwort",
+    "motdepasse",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwort",
+    "pwd",
+];
+
+/// What stands before it or behind it in one word, where nobody would have it in a password.
+const BESIDE: [&str; 24] = [
+    "change",
+    "changed",
+    "confirm",
+    "confirmation",
+    "current",
+    "enter",
+    "error",
+    "field",
+    "forget",
+    "forgot",
+    "hash",
+    "hide",
+    "hint",
+    "incorrect",
+    "input",
+    "invalid",
+    "label",
+    "missing",
+    "repeat",
+    "required",
+    "reset",
+    "retype",
+    "update",
+    "wrong",
+];
+
+/// `reset_password`, `forgotPassword`, `auth/password.reset`, `:password`, `Password:`: letters and what joins words, one
+/// of which is that for a password. By itself it may be a password, and with words that are joined by nothing.
+fn is_name(value: &str) -> bool {
+    let joins = |b: u8| matches!(b, b'-' | b'_' | b'.' | b':' | b'/');
+    let bare = value.trim_end_matches([':', '*', '.', '?', '%']);
+    let name = bare.trim_start_matches(['@', ':', '%', '#', '.', '$']);
+    let bytes = name.as_bytes();
+    if !bytes.iter().all(|b| b.is_ascii_alphabetic() || joins(*b)) {
+        return false;
+    }
+    let lower = name.to_ascii_lowercase();
+    let Some(noun) = NOUNS.into_iter().find(|noun| lower.contains(*noun)) else {
+        return false;
+    };
+    let marked = name.len() < value.len();
+    let joined = bytes.iter().any(|b| joins(*b));
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    let mut humps = pairs.filter(|(a, b)| a.is_ascii_lowercase() && b.is_ascii_uppercase());
+    let beside = || {
+        let rest = lower
+            .strip_suffix(noun)
+            .or_else(|| lower.strip_prefix(noun));
+        rest.is_some_and(|rest| BESIDE.contains(&rest))
+    };
+    marked || joined || humps.next().is_some() || beside()
+}
+
+/// `LOGIN_FAILED`: words in capitals.
+fn is_constant(value: &str) -> bool {
+    let word = |word: &str| word.len() >= 2 && word.bytes().all(|b| b.is_ascii_uppercase());
+    value.contains('_') && value.split('_').all(word)
+}
+
+/// `/login`, `./auth/reset.html`, `#login-form`, `.field`, `input[type=password]`: where something is, in small letters.
+fn is_place(value: &str) -> bool {
+    let small = |b: u8| b.is_ascii_lowercase();
+    let all = |rest: &str, signs: &[u8]| {
+        rest.starts_with(|c: char| c.is_ascii_lowercase())
+            && rest.bytes().all(|b| small(b) || signs.contains(&b))
+    };
+    let path = value.strip_prefix(['.', '~']).unwrap_or(value);
+    let path = path.strip_prefix('.').unwrap_or(path);
+    let selected = value.strip_prefix(['#', '.']);
+    path.strip_prefix('/')
+        .is_some_and(|path| all(path, b"-_./:{}?=&#*"))
+        || selected.is_some_and(|name| all(name, b"-_"))
+        || (value.ends_with(']') && value.contains('=') && all(value, b"-_.#[]=\"'\\"))
+}
+
+/// `סיסמה`, `पासवर्ड`, `Пароль:`, `密码 (必填)`: letters of which some are none of ASCII's, and what stands between words.
+/// Who chooses a password of letters alone chooses those that every keyboard has.
+fn is_translated(value: &str) -> bool {
+    if value.is_ascii() {
+        return false;
+    }
+    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
+    let between = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '-' | '\'' | '’' | '(' | ')')
+            || matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}')
+    };
+    let fits = |c: char| c.is_alphabetic() || is_mark(c) || between(c);
+    bare.chars().all(fits) && bare.chars().any(|c| !c.is_ascii() && c.is_alphabetic())
+}
+
+/// What is written above, below or between letters, and counts as none of them: vowels of Hebrew, Arabic, Indic and Thai.
+fn is_mark(c: char) -> bool {
+    !c.is_numeric()
+        && matches!(c,
+            '\u{300}'..='\u{36f}'
+            | '\u{591}'..='\u{5c7}'
+            | '\u{610}'..='\u{61a}'
+            | '\u{64b}'..='\u{65f}'
+            | '\u{900}'..='\u{dff}'
+            | '\u{e31}'..='\u{e4e}'
+            | '\u{eb1}'..='\u{ecd}'
+            | '\u{f71}'..='\u{fbc}'
+            | '\u{102b}'..='\u{103e}'
+            | '\u{17b4}'..='\u{17d3}'
+            | '\u{200c}'..='\u{200d}'
+            | '\u{3099}'..='\u{309a}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_something_is_no_password() {
+        for value in [
+            "hashed",
+            "Encrypted",
+            "sha256",
+            "argon2id",
+            "RESET_PASSWORD",
+            "LOGIN_FAILED",
+            "reset_password",
+            "forgot-password",
+            "new-password",
+            "forgotPassword",
+            "NewPassword",
+            "confirmpassword",
+            "passwordhash",
+            "password_confirmation",
+            "auth.password.label",
+            "auth/reset-password",
+            "users/password:edit",
+            ":password",
+            "@Password",
+            "%password%",
+            "Password:",
+            "Password*",
+            "/forgot-password",
+            "/login",
+            "/reset/:token",
+            "./auth/reset.html",
+            "../login",
+            "#password",
+            "#txtPassword",
+            "#login-form",
+            ".password-field",
+            "input[type=password]",
+            "input[name=\"password\"]",
+        ] {
+            assert!(is_label(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_people_choose_is_none_of_these() {
+        for value in [
+            "hunter2",
+            "hunter",
+            "letmein",
+            "swordfish",
+            "Summer2024!",
+            "CorrectHorse",
+            "correct-horse-battery",
+            "admin/admin",
+            "mypassword",
+            "supersecretpassword",
+            "Password1",
+            "reset_password1",
+            "Password!",
+            "P@ssword",
+            "Pa$$word",
+            "Sum!mer$Time",
+            "/Summer",
+            "/hunter2",
+            "#Summer",
+            "#1fan",
+            "A_b_C",
+            "QWERTYUIOP",
+        ] {
+            assert!(!is_label(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn labels_in_other_languages() {
+        for value in [
+            "密碼",
+            "密码：",
+            "パスワードを入力",
+            "비밀번호",
+            "סיסמה",
+            "סִיסְמָה",
+            "Пароль",
+            "Новый пароль:",
+            "पासवर्ड",
+            "รหัสผ่าน",
+            "كلمة المرور",
+            "Mật khẩu",
+            "Κωδικός",
+            "Contraseña*",
+            "密码 (Password)",
+            "Mot de passe oublié\u{a0}?",
+            r"\u5bc6\u7801",
+            r"Contrase\u00f1a:",
+        ] {
+            assert!(is_label(value), "{value}");
+        }
+        for value in [
+            "Пароль1",
+            "schön2023",
+            "£uckyDay",
+            "grün+blau",
+            "ключ_42",
+            "●●●●●●",
+            r"Contrase\u00f1a1",
+            r"\u5bc",
+            r"\user",
+        ] {
+            assert!(!is_label(value), "{value}");
+        }
+    }
+}

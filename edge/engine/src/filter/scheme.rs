@@ -1,0 +1,116 @@
+//! Schemes in headers of HTTP: `Authorization: ApiKey x`.
+//!
+//! Any word may be one (RFC 9110, section 11.4), so that what stands behind one that is not known has to look like a key
+//! by itself.
+
+use super::credible::{credible, is_uuid};
+use super::names::Kind;
+use super::told::is_term;
+
+/// Longest name of a scheme, in bytes.
+const NAME_BYTES_MAX: usize = 32;
+/// Most blanks behind it, in bytes.
+const BLANKS_MAX: usize = 4;
+
+/// What may stand before a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Nothing, or a name that everybody uses, behind any name of a secret.
+    Known,
+    /// Any word, in a header.
+    Other,
+}
+
+/// Bytes of the names that begin a value, and whether what stands behind them is a key as it stands, and no expression.
+pub(super) fn behind_known(value: &str) -> (usize, bool) {
+    let (mut length, mut proves) = (0_usize, false);
+    for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
+        let rest = value.get(length..).unwrap_or_default();
+        if rest.starts_with(scheme) {
+            length = length.saturating_add(scheme.len());
+            proves = !scheme.eq_ignore_ascii_case("token ");
+        }
+    }
+    (length, proves)
+}
+
+/// Bytes of the word and the blanks that begin a value, if it goes on behind them.
+pub(super) fn behind_other(value: &str) -> Option<usize> {
+    let bytes = value.as_bytes();
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let name = bytes.iter().take(NAME_BYTES_MAX);
+    let name = name.take_while(|b| is_name(b)).count();
+    let behind = bytes.get(name..)?.iter().take(BLANKS_MAX);
+    let blanks = behind.take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let end = name.saturating_add(blanks);
+    let begins = bytes.first().is_some_and(u8::is_ascii_alphabetic);
+    let goes_on = bytes.get(end).is_some_and(u8::is_ascii_graphic);
+    (begins && blanks > 0 && goes_on).then_some(end)
+}
+
+/// Whether a value is the name of a scheme that has digits in it, `AWS4-HMAC-SHA256`, and no key.
+pub(super) fn is_scheme(value: &str) -> bool {
+    value.bytes().any(|b| b.is_ascii_digit()) && is_term(value)
+}
+
+/// Whether a value is a key behind whatever word: random, a UUID, and no parameter (`Digest username=…`) or term.
+pub(super) fn may_follow(value: &str) -> bool {
+    let name = value
+        .bytes()
+        .take_while(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_'));
+    let behind = value.as_bytes().get(name.count()..).unwrap_or_default();
+    let is_parameter = matches!(behind, [b'=', next, ..] if *next != b'=');
+    !is_parameter && (is_uuid(value) || credible(value, Kind::Key, true) && !is_term(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_word_is_a_scheme() {
+        for (value, length) in [
+            ("ApiKey x", Some(7)),
+            ("SSWS  x", Some(6)),
+            ("sso-key x:y", Some(8)),
+            ("AWS4-HMAC-SHA256 x", Some(17)),
+            ("ApiKey", None),
+            ("ApiKey ", None),
+            ("ApiKey \n", None),
+            ("x,y z", None),
+            ("4x y", None),
+            ("", None),
+            (" x", None),
+        ] {
+            assert_eq!(behind_other(value), length, "{value}");
+        }
+        assert_eq!(behind_known("Bearer token x"), (13, false));
+        assert_eq!(behind_known("Bearer x"), (7, true));
+        assert_eq!(behind_known("ApiKey x"), (0, false));
+        assert!(is_scheme("AWS4-HMAC-SHA256") && !is_scheme("Zx81qLmP09aBcD77"));
+        assert!(!is_scheme("CorrectHorseBatteryStaple"));
+    }
+
+    #[test]
+    fn a_key_is_no_parameter_and_no_term() {
+        for yes in [
+            "Zx81qLmP09aBcD77",
+            "Zx81qLmP09aBcD77==",
+            "abc-Zx81qLmP09aBcD77=",
+            "eb243592-faa2-4ba2-a551-1afdf565c889",
+        ] {
+            assert!(may_follow(yes), "{yes}");
+        }
+        for no in [
+            "token=Zx81qLmP09aBcD77",
+            "Credential=20241129/us-east-1/s3/aws4_request",
+            "RFC7235-section-4.2",
+            "base64-encoded",
+            "required",
+            "2024-11-29",
+            "",
+        ] {
+            assert!(!may_follow(no), "{no}");
+        }
+    }
+}
