@@ -381,4 +381,8 @@ pub(super) const NUMBERING: &[&str] = &[
     "upgrading",
     "downgrade",
     "downgraded",
+    "gem",
+    "gemfile",
+    "changelog",
+    "semver",
 ];
