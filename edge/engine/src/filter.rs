@@ -6,7 +6,7 @@
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
 //! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
-//! `phone`, `payment`, `national`, `vat`, `network`, `crypto`, `mrz`, `birth`, `provider`, `pem`, `assigned` with `names`, `scheme`, `credible`, `label` and `code`, `url`, `entries`, `told`, `commands`, `options` and `curl`, `custom`), `view`
+//! `phone`, `payment`, `national`, `vat`, `network` with `version`, `crypto`, `mrz`, `birth`, `provider`, `pem`, `assigned` with `names`, `scheme`, `credible`, `label` and `code`, `url`, `entries`, `told`, `commands`, `options` and `curl`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
@@ -58,6 +58,7 @@ mod url;
 mod vat;
 mod vault;
 mod vendor;
+mod version;
 mod view;
 mod words;
 

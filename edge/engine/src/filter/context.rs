@@ -1,7 +1,7 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
 use super::text::Text;
-use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING, WHOLE};
+use super::words::{AGAINST, ENDING_ALIKE, FOR, FOR_ALSO, NUMBERING, WHOLE};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -105,6 +105,8 @@ struct Spoken {
     word: &'static [u8],
     /// Not only the beginning of one.
     whole: bool,
+    /// Others end like it that say something else ([`ENDING_ALIKE`]).
+    ends_others: bool,
     /// In the name of an id it says what that is of: `contact_id`, `paymentId`.
     with_ids: bool,
     said: Said,
@@ -139,6 +141,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             let spoken = move |word: &&'static str| Spoken {
                 word: word.as_bytes(),
                 whole: WHOLE.contains(word),
+                ends_others: ENDING_ALIKE.iter().any(|other| other.ends_with(*word)),
                 with_ids,
                 said: Said::of(bit(at)),
             };
@@ -147,12 +150,14 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let against = AGAINST.iter().map(|word| Spoken {
         word: word.trim_end_matches('*').as_bytes(),
         whole: word.bytes().all(|b| b.is_ascii_alphanumeric()),
+        ends_others: false,
         with_ids: false,
         said: Said::AGAINST,
     });
     let numbering = NUMBERING.iter().map(|word| Spoken {
         word: word.as_bytes(),
         whole: true,
+        ends_others: false,
         with_ids: false,
         said: Said::NUMBERING,
     });
@@ -295,7 +300,7 @@ fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
             true => !is_whole(text, end),
             false => word.len() <= 4 && goes_on,
         };
-        if !cut {
+        if !cut && !(spoken.ends_others && is_other(text, end)) {
             let of_id = spoken.with_ids && begins_id(text, at);
             heard(end, if of_id { Said::ID } else { spoken.said });
         }
@@ -312,6 +317,14 @@ fn is_whole(text: &[u8], end: usize) -> bool {
     let hump = last.is_some_and(u8::is_ascii_lowercase)
         && tail.first().is_some_and(u8::is_ascii_uppercase);
     hump || TAILS.iter().any(|known| tail.eq_ignore_ascii_case(known))
+}
+
+/// Whether what ends at `end` is one of [`ENDING_ALIKE`].
+fn is_other(text: &[u8], end: usize) -> bool {
+    let read = text.get(..end).unwrap_or_default();
+    ENDING_ALIKE
+        .iter()
+        .any(|other| read.ends_with(other.as_bytes()))
 }
 
 /// Longest name of an id, from a word in it on, in bytes.
@@ -421,5 +434,60 @@ mod tests {
         assert!(!said("", "uid").names(Class::InAadhaar));
         assert!(said("お電話は", "").speaks_for(Class::Phone));
         assert!(said("Телефон: ", "").speaks_for(Class::Phone));
+    }
+
+    #[test]
+    fn words_for_births_are_heard_in_each_language() {
+        for text in [
+            "Narodený ",
+            "nar. ",
+            "Datum rođenja: ",
+            "datum rojstva ",
+            "ur. ",
+            "tempat, tanggal lahir: ",
+            "Ngày sinh: ",
+            "Doğum tarihi: ",
+            "data naşterii ",
+            "Data de naștere: ",
+            "дата рождения: ",
+            "Родилась ",
+            "Дата народження: ",
+            "народився ",
+            "Роден на ",
+            "Ημερομηνία γέννησης: ",
+            "γεννήθηκε στις ",
+            "تاريخ الميلاد: ",
+            "من مواليد ",
+            "תאריך לידה: ",
+            "נולדה ב-",
+            "जन्म तिथि: ",
+            "วันเกิด: ",
+            "วัน/เดือน/ปีเกิด ",
+            "出生日期:",
+            "我的生日是",
+            "她生于",
+            "生年月日:",
+            "생년월일: ",
+            "제 생일은 ",
+        ] {
+            assert!(said(text, "").speaks_for(Class::DateOfBirth), "{text}");
+        }
+        for text in [
+            "発生日: ",
+            "发生日期:",
+            "学生日常",
+            "발생일: ",
+            "Рождество ",
+            "народный ",
+            "narodowy ",
+            "事件产生于",
+            "วันเกิดเหตุ ",
+            "عيد الميلاد ",
+            "narrated ",
+            "NATO agreed on ",
+            "szülői értekezlet ",
+        ] {
+            assert!(!said(text, "").speaks_for(Class::DateOfBirth), "{text}");
+        }
     }
 }

@@ -34,9 +34,7 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     let domain = host(domain)?;
     let end = from.saturating_add(domain.len());
     let local = text.text.get(start..at)?;
-    // `git@github.com:acme/app.git`: a path follows.
-    let path = text.at(end) == b':' && text.at(end.saturating_add(1)) > b' ';
-    if local == "git" && path {
+    if is_remote(text, end, local) {
         return None;
     }
     let begins = |c: char| !c.is_alphanumeric() && !c.is_ascii();
@@ -49,7 +47,55 @@ pub(super) fn address(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
         start = start.saturating_add(skip).saturating_add(width);
     }
     let whole = start < at && !text.slice(start, at).ends_with('.');
-    (whole && !is_password(text, start) && !url::is_in_url(text, at)).then_some((start, end))
+    let of_url = is_password(text, start) || is_user(text, at) || url::is_in_url(text, at);
+    (whole && !of_url).then_some((start, end))
+}
+
+/// Longest path of a repository that is read, in bytes.
+const PATH_MAX: usize = 128;
+
+/// Whether a path on a machine follows, as `git@github.com:acme/app.git` has it: whoever the user is called, if it is the
+/// path of a repository.
+fn is_remote(text: Text<'_>, end: usize, local: &str) -> bool {
+    let path = end.saturating_add(1);
+    if text.at(end) != b':' || text.at(path) <= b' ' {
+        return false;
+    }
+    let part = |b: u8| alnum(b) || b"/._-~".contains(&b);
+    let last = text.run(path, PATH_MAX, part);
+    let path = text.bytes(path, last);
+    local == "git" || path.strip_suffix(b".").unwrap_or(path).ends_with(b".git")
+}
+
+/// Schemes behind which an address of a person stands, with or without slashes.
+const OF_PEOPLE: [&str; 8] = [
+    "acct", "email", "im", "mail", "mailto", "sip", "sips", "xmpp",
+];
+/// Longest part of a URL before its host that is read, in bytes.
+const USER_MAX: usize = 256;
+
+/// Whether what stands before the at sign at `at` is the user of a URL: `ssh://git@github.com/acme/app`. If another at sign
+/// stands before the host, then it is an address all the same, by which the user is called.
+fn is_user(text: Text<'_>, at: usize) -> bool {
+    let part = |b: u8| !b.is_ascii_whitespace() && !b"/?#\"'<>`,;|()\\".contains(&b);
+    let from = text.run_back(at, USER_MAX, part);
+    let written = text.bytes(from.saturating_sub(5), from);
+    let Some(front) = written
+        .strip_suffix(b"://")
+        // As JSON may have it.
+        .or_else(|| written.strip_suffix(br":\/\/"))
+    else {
+        return false;
+    };
+    let slashes = written.len().saturating_sub(front.len());
+    let colon = from.saturating_sub(slashes);
+    let scheme = text.run_back(colon, 24, |b| alnum(b) || b"+-.".contains(&b));
+    let host = at.saturating_add(1);
+    let authority = text.bytes(host, text.run(host, USER_MAX, part));
+    let of_people = OF_PEOPLE
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(text.slice(scheme, colon)));
+    scheme < colon && !of_people && !authority.contains(&b'@')
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.
@@ -85,8 +131,19 @@ fn host(domain: &str) -> Option<&str> {
     // `clip@2x.mov`: a picture for finer screens.
     let scale = |scale: &str| !scale.is_empty() && scale.bytes().all(|b| b.is_ascii_digit());
     let scaled = rest.strip_suffix('x').is_some_and(scale);
+    let other = scaled || is_version(domain);
     let end = rest.len().saturating_add(1).saturating_add(last.len());
-    domain.get(..end).filter(|_| labels && !scaled)
+    domain.get(..end).filter(|_| labels && !other)
+}
+
+/// Whether a domain begins as versions do: `18.3.0-canary.eu`, `1.2.3.zip`, `v2.0.sh`.
+fn is_version(domain: &str) -> bool {
+    let digits = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit());
+    let mut labels = domain.split('.');
+    let first = labels.next().unwrap_or_default();
+    let second = labels.next().unwrap_or_default();
+    let second = second.split('-').next().unwrap_or_default();
+    digits(first.strip_prefix('v').unwrap_or(first)) && digits(second)
 }
 
 /// The label that a domain ends in, without what follows it at once: letters of another script, a word with a capital.
@@ -135,6 +192,48 @@ mod tests {
             ("clip@2x.mov", None),
             ("clone git@github.com:acme/app.git", None),
             ("mail git@github.com: now", Some("git@github.com")),
+            ("clone gitea@git.example.org:acme/app.git.", None),
+            ("clone org-7@github.com:acme/app.git", None),
+            ("to bob@example.org:please", Some("bob@example.org")),
+            ("pip install git+ssh://git@github.com/o/r.git", None),
+            ("ssh://git@github.com:22/o/r", None),
+            ("ssh://deploy@example.org", None),
+            ("(sftp://bob.smith@example.org)", None),
+            ("https://$TOKEN@github.com/o/r.git", None),
+            ("https://${TOKEN}@github.com/o/r.git", None),
+            ("https://x-access-token@github.com/o/r.git", None),
+            (r"https:\/\/bob@github.com\/o", None),
+            // The user's name is an address.
+            (
+                "ftp://bob@example.org@ftp.example.com/",
+                Some("bob@example.org"),
+            ),
+            ("mailto://bob@example.org", Some("bob@example.org")),
+            ("MAILTO:bob@example.org", Some("bob@example.org")),
+            ("xmpp:bob@example.org", Some("bob@example.org")),
+            ("sip://bob@example.org", Some("bob@example.org")),
+            ("//bob@example.org", Some("bob@example.org")),
+            ("Contact: bob@example.org", Some("bob@example.org")),
+            (
+                "https://example.com/list/bob@example.org",
+                Some("bob@example.org"),
+            ),
+            (
+                "https://example.com?to=bob@example.org",
+                Some("bob@example.org"),
+            ),
+            (
+                "https://example.com,bob@example.org",
+                Some("bob@example.org"),
+            ),
+            ("npm install react@18.3.0-canary.eu", None),
+            ("npm install lodash@4.17.21", None),
+            ("get tool@1.2.3.zip", None),
+            ("get tool@v2.0.sh", None),
+            ("bob@163.com", Some("bob@163.com")),
+            ("bob@1.fm", Some("bob@1.fm")),
+            ("node@sha256:9f86d081884c7d659a2feaa0c55ad015", None),
+            ("ghcr.io/o/node.js@sha256:9f86d081884c7d65", None),
             ("getty@tty1.service", None),
             ("bob@db1.corp.internal", Some("bob@db1.corp.internal")),
             ("BOB@EXAMPLE.ORG", Some("BOB@EXAMPLE.ORG")),

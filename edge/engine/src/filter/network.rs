@@ -1,73 +1,31 @@
 //! Addresses of machines.
 
-use super::context;
-use super::text::{Text, alnum};
-use proctor_model::content::ContentClass as Class;
+use super::text::Text;
 use std::net::Ipv6Addr;
 
-/// Whether four groups of digits with dots between are an IPv4 address that may say where somebody is.
-pub(super) fn ipv4(written: &str) -> bool {
+/// Four groups of digits with dots between, each of which fits into a byte.
+pub(super) fn octets(written: &str) -> Option<[u8; 4]> {
     let mut octets = [0_u8; 4];
     let mut parts = written.split('.');
     for octet in &mut octets {
-        match parts.next().map(str::parse) {
-            Some(Ok(value)) => *octet = value,
-            _ => return false,
-        }
+        *octet = parts.next()?.parse().ok()?;
     }
+    parts.next().is_none().then_some(octets)
+}
+
+/// Whether four groups of digits with dots between are an IPv4 address that may say where somebody is.
+pub(super) fn ipv4(written: &str) -> bool {
     let padded = written
         .split('.')
         .any(|part| part.len() > 1 && part.starts_with('0'));
     // The own machine, no address, and masks are nobody's.
-    !padded && parts.next().is_none() && !matches!(octets, [0 | 127, ..] | [255, 255, ..])
+    let nobodys = |octets: [u8; 4]| matches!(octets, [0 | 127, ..] | [255, 255, ..]);
+    !padded && octets(written).is_some_and(|octets| !nobodys(octets))
 }
 
-/// Endings of files whose names have a version in them.
-const PACKAGES: [&[u8]; 20] = [
-    b"7z", b"apk", b"bz2", b"deb", b"dll", b"dmg", b"egg", b"exe", b"gem", b"gz", b"iso", b"jar",
-    b"msi", b"nupkg", b"rpm", b"so", b"tar", b"tgz", b"whl", b"zip",
-];
-
-/// Whether four numbers are a version by what stands around them, whatever the words near them say: `Chrome/120.0.0.0`,
-/// `pkg-1.2.3.4`, `1.2.3.4.tar.gz`.
-pub(super) fn is_version(text: Text<'_>, start: usize, end: usize) -> bool {
-    let ending = end.saturating_add(1);
-    let ending = text.bytes(ending, text.run(ending, 8, alnum));
-    (text.at(end) == b'.' && PACKAGES.contains(&ending)) || is_named(text, start, end)
-}
-
-/// Whether a word is joined to the numbers that names a product.
-fn is_named(text: Text<'_>, start: usize, end: usize) -> bool {
-    let Some(joint) = start.checked_sub(1) else {
-        return false;
-    };
-    let word = text.run_back(joint, 32, |b| alnum(b) || b == b'-' || b == b'_');
-    let last = text.run_back(joint, 32, alnum);
-    let address = |at: usize| context::at(text, at).speaks_for(Class::IpAddress);
-    if address(word) || address(last) {
-        return false;
-    }
-    match text.at(joint) {
-        b'-' => text.before(joint).is_ascii_alphabetic(),
-        // In a path, behind the name of a host, and before a port it is an address.
-        b'/' => {
-            let outside = text.before(word);
-            let begins =
-                outside == 0 || outside.is_ascii_whitespace() || b"\"'(,;".contains(&outside);
-            begins && text.at(word).is_ascii_uppercase() && text.at(end) != b':'
-        }
-        _ => false,
-    }
-}
-
-/// Whether four numbers are more likely something else than an address where no word calls them one: a version that is
-/// asked for (`==4.8.1.78`), an attribute or extension of X.509 (`2.5.4.3`).
-pub(super) fn is_other(text: Text<'_>, start: usize, end: usize) -> bool {
-    let sign = text.run_back(start, 2, |b| b == b' ');
-    let compared =
-        text.before(sign) == b'=' && b"=<>~!".contains(&text.before(sign.saturating_sub(1)));
-    let written = text.slice(start, end);
-    compared || written.starts_with("2.5.4.") || written.starts_with("2.5.29.")
+/// Whether four numbers are an attribute or an extension of X.509 (`2.5.4.3`), where no word calls them an address.
+pub(super) fn is_object_id(written: &str) -> bool {
+    written.starts_with("2.5.4.") || written.starts_with("2.5.29.")
 }
 
 /// The IPv6 or MAC address around a colon at `at`: its range, and whether it is a MAC address.

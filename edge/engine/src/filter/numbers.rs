@@ -5,7 +5,7 @@ use super::number::Number;
 use super::phone::Regions;
 use super::scan::Found;
 use super::text::{Text, alnum};
-use super::{birth, crypto, national, network, payment, phone, spread, vat};
+use super::{birth, crypto, national, network, payment, phone, spread, vat, version};
 use proctor_model::content::{Confidence, ContentClass as Class};
 
 /// What has no four digits within so many bytes is no number that is looked for; the longest way to write four is a date
@@ -195,7 +195,10 @@ impl Numbers<'_> {
             return None;
         }
         let number = Number::read(text, from);
-        if number.separator(4) == Some(b'.') && number.lens().len() == 4 {
+        // Digits that follow behind a dot are a part of it, behind another sign they are none: `10.0.0.0/24`.
+        let groups = number.lens().len();
+        let four = groups == 4 || (groups > 4 && number.separator_at(3) != b'.');
+        if number.separator(4) == Some(b'.') && four {
             let (_, end) = number.first(4)?;
             if network::ipv4(text.slice(from, end)) {
                 return self.ipv4(from, end, found);
@@ -266,8 +269,8 @@ impl Numbers<'_> {
             || (text.at(end) == b'.' && text.at(end.saturating_add(1)).is_ascii_digit());
         let said = self.said(from, end);
         let called = said.speaks_for(Class::IpAddress);
-        let other =
-            network::is_version(text, from, end) || (!called && network::is_other(text, from, end));
+        let other = version::is_version(text, from, end, called)
+            || (!called && network::is_object_id(text.slice(from, end)));
         if joined || other {
             return Some(end);
         }
