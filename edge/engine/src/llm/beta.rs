@@ -11,9 +11,10 @@ const NAME_BYTES_MAX: usize = 64;
 /// Those that say something about the one answer and its form, without their dates: with them a provider does nothing by
 /// itself that it would not do without, and asks the same price (budgets know one for each model). A list of what is known,
 /// as of members of a request.
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 14] = [
     "adaptive-thinking",
     "claude-code",
+    "computer-use",
     "context-management",
     "effort",
     "fine-grained-tool-streaming",
@@ -72,7 +73,12 @@ mod tests {
         let names = names.unwrap();
         assert_eq!(names, ["effort-2025-11-24", "pdfs-2024-09-25"]);
         assert!(check(&names).is_ok());
-        for name in ["claude-code-20250219", "effort", "output-128k-2025-02-19"] {
+        for name in [
+            "claude-code-20250219",
+            "computer-use-2025-01-24",
+            "effort",
+            "output-128k-2025-02-19",
+        ] {
             assert!(check(&[name.to_owned()]).is_ok(), "{name}");
         }
         for name in [

@@ -1,6 +1,8 @@
 //! What a provider would do by itself, out of sight of whoever decides: fetch, look up what it keeps, ask others. Only a
 //! provider that is registered for it is asked for such things.
 
+mod tools;
+
 use super::Api;
 use super::prompt::{Misfit, misfit};
 use serde_json::{Map, Value};
@@ -156,7 +158,7 @@ pub(super) fn check(api: Api, body: &Map<String, Value>) -> Result<(), Misfit> {
     if api == Api::Messages {
         check_edits(body.get("context_management"))?;
     }
-    check_tools(body.get("tools"))
+    tools::check(api, body.get("tools"))
 }
 
 fn foreign(name: &str) -> Misfit {
@@ -191,22 +193,6 @@ fn check_edits(management: Option<&Value>) -> Result<(), Misfit> {
             "context_management: {}: not through here ({SUMS_UP})",
             shown(&kind)
         ))),
-    }
-}
-
-fn check_tools(tools: Option<&Value>) -> Result<(), Misfit> {
-    let tools = match tools {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(misfit("tools: a list")),
-    };
-    let own = |tool: &Value| match tool.get("type") {
-        None => tool.get("name").is_some() || tool.get("function").is_some(),
-        Some(kind) => kind == "function" || kind == "custom",
-    };
-    match tools.iter().all(own) {
-        true => Ok(()),
-        false => Err(misfit("tools: one that the provider runs itself")),
     }
 }
 
@@ -453,24 +439,5 @@ mod tests {
         // Another API's member of that name.
         let other = json!([{"type": "compaction", "compact_threshold": 9}]);
         assert_eq!(with(Api::Responses, other), Ok(()));
-    }
-
-    #[test]
-    fn tools_that_the_provider_runs_are_refused() {
-        let with = |tool: Value| json!({"model": "m", "input": "x", "tools": [tool]});
-        for tool in [
-            json!({"type": "mcp", "server_url": "http://x"}),
-            json!({"type": "web_search_20250305", "name": "web_search"}),
-            json!({}),
-        ] {
-            assert!(checked(Api::Responses, &with(tool)).is_err());
-        }
-        for tool in [
-            json!({"type": "function", "name": "f"}),
-            json!({"type": "custom", "name": "g"}),
-            json!({"name": "f", "input_schema": {}}),
-        ] {
-            assert_eq!(checked(Api::Responses, &with(tool)), Ok(()));
-        }
     }
 }
