@@ -8,6 +8,8 @@
     reason = "this is a test"
 )]
 
+#[path = "llm/own_tools.rs"]
+mod own_tools;
 #[path = "llm/parts.rs"]
 mod parts;
 #[path = "fixture/scenario.rs"]

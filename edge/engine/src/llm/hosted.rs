@@ -1,6 +1,8 @@
 //! What a provider would do by itself, out of sight of whoever decides: fetch, look up what it keeps, ask others. Only a
 //! provider that is registered for it is asked for such things.
 
+mod tools;
+
 use super::Api;
 use super::prompt::{Misfit, misfit};
 use serde_json::{Map, Value};
@@ -17,6 +19,13 @@ const BY_ADDRESS: [&str; 6] = [
     "file_uri",
     "fileUri",
 ];
+
+/// Why a provider is not asked to make a conversation shorter by a summary of it.
+pub(super) const SUMS_UP: &str =
+    "the provider would sum the conversation up in an answer of its own, which no ceiling holds";
+
+/// What changes in a conversation that gets too long are called that leave things out of it, and do nothing else.
+const LEAVES_OUT: &str = "clear_";
 
 /// Members with schemas and labels: names in there are the agent's own, and nothing in there is a part of a message.
 const NO_PARTS: [&str; 6] = [
@@ -146,33 +155,44 @@ pub(super) fn check(api: Api, body: &Map<String, Value>) -> Result<(), Misfit> {
             ));
         }
     }
-    check_tools(body.get("tools"))
+    if api == Api::Messages {
+        check_edits(body.get("context_management"))?;
+    }
+    tools::check(api, body.get("tools"))
 }
 
 fn foreign(name: &str) -> Misfit {
-    // A name is the agent's own word, but not of any length.
-    let shown = name
-        .get(..name.floor_char_boundary(NAME_BYTES_MAX))
-        .unwrap_or_default();
-    let shown: String = shown.chars().filter(|char| !char.is_control()).collect();
+    let shown = shown(name);
     misfit(format!(
         "{shown}: not through here (a provider might search, ask another model or use what it keeps)"
     ))
 }
 
-fn check_tools(tools: Option<&Value>) -> Result<(), Misfit> {
-    let tools = match tools {
+/// A name in an error: it is the agent's own word, but not of any length.
+fn shown(name: &str) -> String {
+    let most = name.get(..name.floor_char_boundary(NAME_BYTES_MAX));
+    let shown = most.unwrap_or_default().chars();
+    shown.filter(|char| !char.is_control()).collect()
+}
+
+/// What a provider does about a conversation that gets too long, of its messages API: leave things out.
+fn check_edits(management: Option<&Value>) -> Result<(), Misfit> {
+    let edits = match management.and_then(|management| management.get("edits")) {
         None | Some(Value::Null) => return Ok(()),
-        Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(misfit("tools: a list")),
+        Some(Value::Array(edits)) => edits,
+        Some(_) => return Err(misfit("context_management: edits: a list")),
     };
-    let own = |tool: &Value| match tool.get("type") {
-        None => tool.get("name").is_some() || tool.get("function").is_some(),
-        Some(kind) => kind == "function" || kind == "custom",
+    let kind = |edit: &Value| {
+        let kind = edit.get("type").and_then(Value::as_str);
+        kind.unwrap_or_default().to_owned()
     };
-    match tools.iter().all(own) {
-        true => Ok(()),
-        false => Err(misfit("tools: one that the provider runs itself")),
+    let mut kinds = edits.iter().map(kind);
+    match kinds.find(|kind| !kind.starts_with(LEAVES_OUT)) {
+        None => Ok(()),
+        Some(kind) => Err(misfit(format!(
+            "context_management: {}: not through here ({SUMS_UP})",
+            shown(&kind)
+        ))),
     }
 }
 
@@ -385,21 +405,39 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_the_provider_runs_are_refused() {
-        let with = |tool: Value| json!({"model": "m", "input": "x", "tools": [tool]});
-        for tool in [
-            json!({"type": "mcp", "server_url": "http://x"}),
-            json!({"type": "web_search_20250305", "name": "web_search"}),
-            json!({}),
-        ] {
-            assert!(checked(Api::Responses, &with(tool)).is_err());
+    fn a_conversation_is_made_shorter_by_leaving_out_alone() {
+        let with = |api, management: Value| {
+            let said = json!([{"role": "user", "content": "x"}]);
+            let body = json!({"model": "m", "messages": said, "input": "x", "context_management": management});
+            let mut body = body.as_object().unwrap().clone();
+            body.retain(|name, _| known(api).contains(&name.as_str()));
+            check(api, &body).map_err(|misfit| misfit.detail.into_owned())
+        };
+        let edits = |kinds: &[&str]| {
+            let edits: Value = kinds.iter().map(|kind| json!({"type": kind})).collect();
+            with(Api::Messages, json!({"edits": edits}))
+        };
+        let clear = ["clear_tool_uses_20250919", "clear_thinking_20251015"];
+        assert_eq!(edits(&clear), Ok(()));
+        assert_eq!(edits(&[]), Ok(()));
+        for unset in [json!(null), json!({}), json!({"edits": null})] {
+            assert_eq!(with(Api::Messages, unset), Ok(()));
         }
-        for tool in [
-            json!({"type": "function", "name": "f"}),
-            json!({"type": "custom", "name": "g"}),
-            json!({"name": "f", "input_schema": {}}),
+        let why = edits(&["clear_thinking_20251015", "compact_20260112"]).unwrap_err();
+        assert!(
+            why.contains("compact_20260112") && why.contains(SUMS_UP),
+            "{why}"
+        );
+        for odd in [
+            json!({"edits": [{}]}),
+            json!({"edits": ["compact_20260112"]}),
+            json!({"edits": [{"type": "new_kind"}]}),
+            json!({"edits": {"type": "compact_20260112"}}),
         ] {
-            assert_eq!(checked(Api::Responses, &with(tool)), Ok(()));
+            assert!(with(Api::Messages, odd.clone()).is_err(), "{odd}");
         }
+        // Another API's member of that name.
+        let other = json!([{"type": "compaction", "compact_threshold": 9}]);
+        assert_eq!(with(Api::Responses, other), Ok(()));
     }
 }

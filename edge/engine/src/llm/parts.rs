@@ -1,25 +1,34 @@
 //! Texts that come in several parts (`content` of a message, of a result): whoever reads them reads one text, so a value may
 //! stand over the end of a part.
 //!
-//! Each part has been looked at by itself; here only what stands in more than one of them counts. What has to go is
-//! replaced by its label in the first part and by nothing in the others, whatever form the rules want: no other form could
-//! be told apart from its pieces.
+//! What stands in more than one of them has to go first: half of a value may look like a whole one (a private key whose end
+//! is in the next part), and where that half is gone, nobody knows the rest. It is replaced by its label in the first part
+//! and by nothing in the others, whatever form the rules want: no other form could be told apart from its pieces. Then each
+//! part is looked at by itself. A stream of parts is treated alike, by the filter's `Splitter`.
 
 use crate::filter::{Content, Outcome};
+use crate::limits::STREAM_HELD_BYTES_MAX;
 use proctor_model::content::{ContentAction, ContentClass, ContentFinding};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How much of a part is looked at with the part before it, and with the one behind it, in bytes: longer than any value
-/// that is looked for.
-const REACH: usize = 4096;
+/// How much of a part is looked at with the part before it, and with the one behind it, in bytes: as much as may wait of a
+/// stream. The longest key has less.
+const REACH: usize = STREAM_HELD_BYTES_MAX;
 
-/// Adds what stands over the ends of parts in a value to what was found in each of its texts.
+/// What the rules make of a value of which each text was looked at by itself (`found`), and now each row of parts, too.
 pub(crate) fn treat(content: &Content<'_>, value: &Value, found: Outcome<Value>) -> Outcome<Value> {
     let mut walk = Walk::new(content);
-    let altered = walk.value(found.altered.as_ref().unwrap_or(value));
-    walk.added_to(found, altered)
+    let found = match walk.value(value) {
+        None => found,
+        Some(cleared) => {
+            let mut found = content.treat(&cleared);
+            found.altered = found.altered.or(Some(cleared));
+            found
+        }
+    };
+    walk.added_to(found)
 }
 
 /// The same on the members of an object.
@@ -29,10 +38,18 @@ pub(crate) fn treat_members(
     found: Outcome<Map<String, Value>>,
 ) -> Outcome<Map<String, Value>> {
     let mut walk = Walk::new(content);
-    let altered = walk.members(found.altered.as_ref().unwrap_or(members));
-    walk.added_to(found, altered)
+    let found = match walk.members(members) {
+        None => found,
+        Some(cleared) => {
+            let mut found = content.treat_members(&cleared);
+            found.altered = found.altered.or(Some(cleared));
+            found
+        }
+    };
+    walk.added_to(found)
 }
 
+/// Looks for what stands over the ends of parts, and takes it out.
 struct Walk<'a> {
     content: &'a Content<'a>,
     counts: BTreeMap<(String, ContentAction), u32>,
@@ -67,7 +84,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn added_to<T>(self, mut found: Outcome<T>, altered: Option<T>) -> Outcome<T> {
+    fn added_to<T>(self, mut found: Outcome<T>) -> Outcome<T> {
         for ((class, action), count) in self.counts {
             found.strictest = found.strictest.max(action);
             let same = |known: &&mut ContentFinding| known.class == class && known.action == action;
@@ -82,7 +99,6 @@ impl<'a> Walk<'a> {
             }
         }
         found.findings.sort();
-        found.altered = altered.or(found.altered);
         found
     }
 
@@ -141,10 +157,10 @@ impl<'a> Walk<'a> {
             if hit.action <= ContentAction::Count {
                 continue;
             }
-            let touched = touched(row, &hit.range);
-            if touched.len() < 2 {
+            if touched(row, &hit.range).len() < 2 {
                 continue;
             }
+            let touched = touched(row, &self.widened(row, &hit.range));
             let (action, goes) = match hit.action {
                 ContentAction::Mask | ContentAction::Tokenise => (ContentAction::Redact, true),
                 action => (action, action != ContentAction::Escalate),
@@ -160,6 +176,25 @@ impl<'a> Walk<'a> {
             *count = count.saturating_add(1);
         }
         edits
+    }
+
+    /// A range with all that it overlaps of what has to go of a part that stands alone: half of a value may look like
+    /// another one. Only the parts at its ends can have such, and each part is at the end of two ranges at most.
+    fn widened(&self, row: &[Piece<'_>], range: &Range<usize>) -> Range<usize> {
+        let pieces = pieces_of(row, range);
+        let mut wide = range.clone();
+        for piece in [pieces.first(), pieces.last()].into_iter().flatten() {
+            let alone = self.content.explain(piece.text, "").into_iter();
+            for hit in alone.filter(|hit| hit.action > ContentAction::Count) {
+                let (from, to) = (hit.range.start, hit.range.end);
+                let from = from.saturating_add(piece.start);
+                let to = to.saturating_add(piece.start);
+                if from < range.end && to > range.start {
+                    wide = wide.start.min(from)..wide.end.max(to);
+                }
+            }
+        }
+        wide
     }
 }
 
@@ -206,13 +241,17 @@ fn append<'t>(row: &mut Vec<Piece<'t>>, part: usize, from: usize, text: &'t str)
     });
 }
 
-/// Which parts a range of a row is in, and where in their texts. Only those are looked at, as a row may have as many ranges
-/// as pieces.
-fn touched(row: &[Piece<'_>], range: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+/// Which pieces of a row a range is in. Only those are looked at, as a row may have as many ranges as pieces.
+fn pieces_of<'r, 't>(row: &'r [Piece<'t>], range: &Range<usize>) -> &'r [Piece<'t>] {
     let first = row.partition_point(|piece| piece.end() <= range.start);
-    let pieces = row.get(first..).unwrap_or_default().iter();
+    let last = row.partition_point(|piece| piece.start < range.end);
+    row.get(first..last).unwrap_or_default()
+}
+
+/// Which parts a range of a row is in, and where in their texts.
+fn touched(row: &[Piece<'_>], range: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+    let pieces = pieces_of(row, range).iter();
     pieces
-        .take_while(|piece| piece.start < range.end)
         .filter(|piece| !piece.text.is_empty())
         .map(|piece| {
             let (from, to) = (range.start.max(piece.start), range.end.min(piece.end()));
@@ -291,6 +330,7 @@ mod tests {
     fn a_range_is_found_in_each_of_its_parts() {
         let parts = [part("ab"), part(""), part("cd"), part("ef")];
         let rows = rows(&parts);
+        assert!(touched(&rows[0], &(6..6)).is_empty());
         assert_eq!(
             touched(&rows[0], &(1..5)),
             [(0, 1..2), (2, 0..2), (3, 0..1)]

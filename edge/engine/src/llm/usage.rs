@@ -40,12 +40,7 @@ pub(super) struct Told {
 
 /// Reads a `usage` object. Figures that can't be are none.
 pub(super) fn told(api: Api, usage: &Value) -> Told {
-    let figure = |name: &str| {
-        usage
-            .get(name)
-            .and_then(Value::as_u64)
-            .filter(|tokens| *tokens <= TOKENS_MAX)
-    };
+    let figure = |name: &str| figure(usage, name);
     match api {
         Api::ChatCompletions | Api::Embeddings => Told {
             input: figure("prompt_tokens"),
@@ -59,15 +54,41 @@ pub(super) fn told(api: Api, usage: &Value) -> Told {
             output: figure("output_tokens"),
         },
         Api::Messages => {
-            let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"];
-            let cached = cached.iter().filter_map(|name| figure(name));
-            let cached = cached.fold(0_u64, u64::saturating_add);
-            Told {
-                input: figure("input_tokens").map(|input| input.saturating_add(cached)),
-                output: figure("output_tokens"),
-            }
+            let apart = usage.get("iterations").and_then(Value::as_array);
+            let apart = apart.into_iter().flatten().filter(|one| is_apart(one));
+            apart
+                .map(of_message)
+                .fold(of_message(usage), |told, more| Told {
+                    input: plus(told.input, more.input),
+                    output: plus(told.output, more.output),
+                })
         }
     }
+}
+
+fn figure(usage: &Value, name: &str) -> Option<u64> {
+    let figure = usage.get(name).and_then(Value::as_u64);
+    figure.filter(|tokens| *tokens <= TOKENS_MAX)
+}
+
+/// Whether one of the rounds of a message is not in the sum of them: what a provider did beside it (a summary of the
+/// conversation, another model's advice) costs as well, and is told nowhere else.
+fn is_apart(round: &Value) -> bool {
+    round.get("type").and_then(Value::as_str) != Some("message")
+}
+
+fn of_message(usage: &Value) -> Told {
+    let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"];
+    let cached = cached.iter().filter_map(|name| figure(usage, name));
+    let cached = cached.fold(0_u64, u64::saturating_add);
+    Told {
+        input: figure(usage, "input_tokens").map(|input| input.saturating_add(cached)),
+        output: figure(usage, "output_tokens"),
+    }
+}
+
+fn plus(figure: Option<u64>, more: Option<u64>) -> Option<u64> {
+    figure.map(|figure| figure.saturating_add(more.unwrap_or(0)))
 }
 
 /// Counts a stream's tokens while it runs, and cuts it at a ceiling, or where its budget ends.
@@ -327,6 +348,32 @@ mod tests {
             let told = told(Api::ChatCompletions, &json!({"completion_tokens": silly}));
             assert_eq!(told.output, None);
         }
+    }
+
+    #[test]
+    fn what_a_provider_did_beside_the_message_counts() {
+        let message = json!({"type": "message", "input_tokens": 23_000, "output_tokens": 1_000});
+        let summary = json!({"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500,
+            "cache_read_input_tokens": 7});
+        let check = |iterations: Value, input, output| {
+            let usage =
+                json!({"input_tokens": 23_000, "output_tokens": 1_000, "iterations": iterations});
+            let told = told(Api::Messages, &usage);
+            assert_eq!((told.input, told.output), (Some(input), Some(output)));
+        };
+        check(json!([summary, message]), 203_007, 4_500);
+        check(json!([summary, summary, message]), 383_014, 8_000);
+        check(json!([message]), 23_000, 1_000);
+        check(json!([message, {"type": "compaction"}]), 23_000, 1_000);
+        for none in [json!(null), json!([]), json!("x")] {
+            check(none, 23_000, 1_000);
+        }
+        // Of an answer of which nothing is said.
+        let usage = json!({"iterations": [summary]});
+        assert_eq!(told(Api::Messages, &usage), Told::default());
+        // Others have no such rounds.
+        let usage = json!({"input_tokens": 3, "output_tokens": 5, "iterations": [summary]});
+        assert_eq!(told(Api::Responses, &usage).output, Some(5));
     }
 
     #[test]

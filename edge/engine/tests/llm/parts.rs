@@ -53,7 +53,7 @@ fn a_long_part_may_end_one_secret_and_begin_another() {
     let rules =
         json!({"rules": [{"classes": ["aws_key"], "direction": "outbound", "action": "redact"}]});
     let masked = scenario(&[], rules);
-    let between = "some words, ".repeat(1000);
+    let between = "some words, ".repeat(3000);
     let long = format!("UIOP234567 {between} AKIAQWERTY");
     let texts = |texts: [&str; 3]| -> Value {
         let parts = texts.map(|text| json!({"type": "text", "text": text}));
@@ -96,6 +96,114 @@ fn a_secret_over_two_parts_of_an_answer_is_replaced() {
             Response::Withhold(withheld) => panic!("{:?}", withheld.reason),
         }
     }
+}
+
+/// Lines of a private key that nothing tells from other base64.
+const LINES: [&str; 3] = [
+    "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+    "MzEfYyjiWA4R4aM2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu",
+    "NMoSfm76oqFvAp8Gy0iz5sxjZmSnXyCdPEovGhLa0VzMaQ8s",
+];
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+/// Parts of an answer with a private key in them, as they come out whole and streamed.
+fn check_key(parts: &[String]) {
+    let pieces: Vec<Vec<&str>> = parts.iter().map(|part| vec![part.as_str()]).collect();
+    for (at, api) in STREAMED.into_iter().enumerate() {
+        if api == Api::ChatCompletions {
+            continue;
+        }
+        let out = whole(api, &pieces);
+        for line in LINES {
+            assert!(!out.concat().contains(line), "{api:?} {parts:?}: {out:?}");
+        }
+        assert!(out[0].contains("[PRIVATE_KEY]"), "{parts:?}: {out:?}");
+        let (prompt, permit) = &ASKED.by_api[at];
+        let events = events_of(api, &pieces);
+        let (events, ending) = relayed_by(&ASKED.scenario, prompt, permit, &events);
+        assert_eq!(ending, Ending::Done, "{api:?} {parts:?}");
+        assert_eq!(parts_of(api, &events), out, "{api:?} {parts:?}");
+        // Nor in the events that repeat the parts.
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        for line in LINES {
+            assert!(!all.contains(line), "{api:?} {parts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_private_key_that_begins_in_one_part_goes_on_in_the_next() {
+    let [one, two, three] = LINES;
+    let parts = |parts: &[&str]| {
+        parts
+            .iter()
+            .map(|part| (*part).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let first = format!("it is {BEGIN}\n{one}\n");
+    // With its end in the next part, or the one behind it, or nowhere.
+    let ended = format!("{two}\n{three}\n{END} , so");
+    check_key(&parts(&[&first, &ended]));
+    let last = format!("{three}\n{END} , so");
+    check_key(&parts(&[&first, &format!("{two}\n"), &last]));
+    check_key(&parts(&[&first, &format!("{two}\n{three}")]));
+    check_key(&parts(&[
+        &first,
+        "",
+        &format!("{two}\n{three}. And so on."),
+    ]));
+    // Where a line breaks, and within one.
+    check_key(&parts(&[
+        &format!("it is {BEGIN}"),
+        &format!("\n{one}\n{two}\n{END}"),
+    ]));
+    let (half, rest) = one.split_at(20);
+    let begun = format!("it is {BEGIN}\n{half}");
+    check_key(&parts(&[&begun, &format!("{rest}\n{two}\n{END} , so")]));
+    // A key that is whole says nothing of the base64 in the next part.
+    let key = format!("it is {BEGIN}\n{one}\n{END}\n");
+    let after = vec!["see ", two];
+    let alone = whole(Api::Messages, &[after.clone()]).concat();
+    let out = whole(Api::Messages, &[vec![key.as_str()], after]);
+    assert_eq!(out, ["it is [PRIVATE_KEY]\n", alone.as_str()]);
+}
+
+#[test]
+fn a_private_key_split_anywhere_over_two_parts_is_gone() {
+    let [one, two, _] = LINES;
+    let text = format!("it is {BEGIN}\n{one}\n{two}\n{END} , so");
+    let (start, end) = ("it is ".len(), text.len() - " , so".len());
+    for at in start + 1..end {
+        let pieces = [vec![&text[..at]], vec![&text[at..]]];
+        let clean = ["it is [PRIVATE_KEY]", " , so"];
+        assert_eq!(whole(Api::Messages, &pieces), clean, "{at}");
+    }
+}
+
+/// Half of a value that looks like a whole one: all of both goes, and counts once.
+#[test]
+fn a_value_that_goes_on_in_the_next_part_goes_as_one() {
+    let rules = json!({"standard": false, "rules": [
+        {"classes": ["private_key"], "direction": "outbound", "action": "redact"}]});
+    let scenario = scenario(&[], rules);
+    let [one, two, _] = LINES;
+    let texts = [format!("{BEGIN}\n{one}\n"), format!("{two}\n{END} , so")];
+    let content = |texts: &[&str]| -> Value {
+        let parts = texts
+            .iter()
+            .map(|text| json!({"type": "text", "text": text}));
+        parts.collect()
+    };
+    let said = content(&[&texts[0], &texts[1]]);
+    let asked = json!({"messages": [{"role": "user", "content": said}]});
+    let permit = permit(&scenario, &prompt(Api::Messages, asked));
+    let sent = Value::Object(permit.arguments().clone());
+    let expect = content(&["[PRIVATE_KEY]", " , so"]);
+    assert_eq!(sent.pointer("/messages/0/content"), Some(&expect));
+    let found = &permit.facts().content;
+    let found: Vec<_> = found.iter().map(|f| (f.class.as_str(), f.count)).collect();
+    assert_eq!(found, [("private_key", 1)]);
 }
 
 /// Events of a stream of text parts, each in its pieces.

@@ -220,3 +220,93 @@ fn an_id_is_no_token_of_the_answer() {
     let (usage, _) = charged(Api::ChatCompletions, &events);
     assert_eq!(usage.output_tokens, 2);
 }
+
+/// A stream as Azure sends it: what its own filter says comes in chunks without a choice, or with one that has no `delta`,
+/// and those have an envelope with nothing in it.
+fn annotated(last: Value) -> Vec<(&'static str, Value)> {
+    let chunk = |choices: Value| json!({"id": "", "object": "", "created": 0, "model": "", "choices": choices});
+    let mut first = chunk(json!([]));
+    first["prompt_filter_results"] =
+        json!([{"prompt_index": 0, "content_filter_results": {"note": KEY}}]);
+    let offsets = json!({"index": 0, "finish_reason": null, "content_filter_results": {"note": KEY},
+        "content_filter_offsets": {"check_offset": 44, "start_offset": 44, "end_offset": 198}});
+    vec![
+        ("", first),
+        chat_piece(json!({"role": "assistant", "content": ""})),
+        chat_piece(json!({"content": "Good mor"})),
+        ("", chunk(json!([offsets]))),
+        chat_piece(json!({"content": "ning"})),
+        ("", chunk(json!([last]))),
+        ("", json!("[DONE]")),
+    ]
+}
+
+#[test]
+fn chunks_about_a_choice_without_any_of_it_pass() {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
+    for (last, reason) in [
+        (
+            json!({"index": 0, "delta": {}, "finish_reason": "stop"}),
+            "stop",
+        ),
+        (
+            json!({"index": 0, "finish_reason": "content_filter", "content_filter_results": {}}),
+            "content_filter",
+        ),
+        (
+            json!({"index": 0, "delta": null, "finish_reason": "stop"}),
+            "stop",
+        ),
+    ] {
+        let (events, ending) = relayed(&scenario, &prompt, &annotated(last));
+        assert_eq!(ending, Ending::Done, "{reason}");
+        assert_eq!(text_of(Api::ChatCompletions, &events), "Good morning");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(!all.contains(KEY), "{all}");
+        let (done, chunks) = events.split_last().unwrap();
+        assert_eq!(done.data, "[DONE]");
+        let chunks = chunks.iter().map(|event| event.data.parse::<Value>());
+        let chunks: Vec<Value> = chunks.map(Result::unwrap).collect();
+        for chunk in &chunks {
+            let envelope = json!([
+                chunk["id"],
+                chunk["object"],
+                chunk["created"],
+                chunk["model"]
+            ]);
+            let expect = json!(["c", "chat.completion.chunk", 1_741_569_952, "gpt"]);
+            assert_eq!(envelope, expect, "{chunk}");
+        }
+        let reasons = chunks
+            .iter()
+            .map(|chunk| &chunk["choices"][0]["finish_reason"]);
+        let reasons: Vec<_> = reasons.filter(|reason| !reason.is_null()).collect();
+        assert_eq!(reasons, [reason]);
+    }
+}
+
+/// What a later chunk says of the answer counts; what is no chunk at all still ends the stream.
+#[test]
+fn the_envelope_is_what_was_said_last() {
+    let scenario = scenario(&[], json!({}));
+    let prompt = prompt(Api::ChatCompletions, json!({"stream": true}));
+    let mut later = chat_piece(json!({"content": " two"}));
+    later.1["model"] = "gpt-dated".into();
+    let mut events = vec![chat_piece(json!({"content": "one"})), later];
+    events.extend(chat_end("stop"));
+    let (events, ending) = relayed(&scenario, &prompt, &events);
+    assert_eq!(ending, Ending::Done);
+    let last = events.iter().nth_back(1).unwrap();
+    let last: Value = last.data.parse().unwrap();
+    assert_eq!(
+        (&last["model"], &last["id"]),
+        (&json!("gpt-dated"), &json!("c"))
+    );
+    for delta in [json!("text"), json!([]), json!(1)] {
+        let odd = json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
+        let (_, ending) = relayed(&scenario, &prompt, &[("", odd)]);
+        let expect = Ending::Stopped(Reason::OutputInvalid.into());
+        assert_eq!(ending, expect, "{delta}");
+    }
+}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Chat {
     wants_usage: bool,
-    /// Members of a chunk beside its choices, from the last one.
+    /// Members of a chunk beside its choices, each from the last one that says something there.
     envelope: Map<String, Value>,
     usage: Option<Value>,
     choices: BTreeMap<u64, Choice>,
@@ -74,10 +74,9 @@ impl Chat {
             heard?;
         }
         let choices = chunk.remove("choices");
-        self.envelope = chunk
-            .into_iter()
-            .filter(|(name, _)| ENVELOPE.contains(&name.as_str()))
-            .collect();
+        let said = |name: &str, value: &Value| ENVELOPE.contains(&name) && !is_blank(value);
+        let said = chunk.into_iter().filter(|(name, value)| said(name, value));
+        self.envelope.extend(said);
         let Some(Value::Array(choices)) = choices else {
             return Ok(None);
         };
@@ -135,8 +134,11 @@ impl Chat {
         if self.choices.len() >= super::PARTS_MAX && !self.choices.contains_key(&index) {
             return Err(Reason::OutputTooLarge.into());
         }
-        let Some(Value::Object(delta)) = choice.remove("delta") else {
-            return Err(Reason::OutputInvalid.into());
+        let delta = match choice.remove("delta") {
+            Some(Value::Object(delta)) => delta,
+            // Something about the choice, and nothing of it (what the provider's own filter says, for one).
+            None | Some(Value::Null) => Map::new(),
+            Some(_) => return Err(Reason::OutputInvalid.into()),
         };
         let mut passed = Map::new();
         for (name, value) in delta.into_iter().filter(|(name, _)| is_member(name)) {
@@ -248,6 +250,11 @@ impl Chat {
         chunk.insert("choices".to_owned(), Value::Array(vec![choice]));
         flow.emit("", &Value::Object(chunk));
     }
+}
+
+/// Whether a member of the envelope says nothing: a chunk about the prompt may have all of them, and none with a value.
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str() == Some("") || value.as_u64() == Some(0)
 }
 
 /// Whether a member's name is one that a provider gives, and not words of the answer.

@@ -89,6 +89,8 @@ impl Responses {
                     let done = self.text(text, is_end, &data, flow, gate);
                     self.go_on(flow);
                     done?;
+                } else if is_of_call(name) {
+                    self.hold(&data, flow, gate)?;
                 }
             }
         }
@@ -167,6 +169,23 @@ impl Responses {
         }
         self.texts.begin(&place, Some((kind, data)), flow, gate)?;
         self.texts.push(&place, &whole, flow, gate)
+    }
+
+    /// A piece of a call without a name: of a command, of a patch. It counts as it comes, and goes on with the item.
+    fn hold(
+        &mut self,
+        data: &Map<String, Value>,
+        flow: &mut Flow,
+        gate: &Gate<'_, '_>,
+    ) -> Result<(), Stop> {
+        let place = data.get("output_index").and_then(Value::as_u64);
+        let Some(call) = place.and_then(|place| self.calls.get_mut(&place)) else {
+            return Ok(());
+        };
+        let part = text_of(data, "delta");
+        flow.hold(part, gate)?;
+        call.arguments.push_str(part);
+        Ok(())
     }
 
     /// Whether no item is open any more.
@@ -272,7 +291,8 @@ impl Responses {
         Ok(())
     }
 
-    /// A call without a name of the agent's (`computer_call`, `local_shell_call`): the whole item is what is asked for.
+    /// A call without a name of the agent's (`computer_call`, `shell_call`, `apply_patch_call`): the whole item is what is
+    /// asked for. What came in pieces has been counted.
     fn unnamed(
         &mut self,
         place: u64,
@@ -282,8 +302,10 @@ impl Responses {
         gate: &mut Gate<'_, '_>,
     ) -> Result<(), Stop> {
         let item = data.get("item").cloned().unwrap_or_default();
-        flow.grow(&item.to_string(), gate)?;
-        spend(&item, flow)?;
+        let whole = item.to_string();
+        let more = whole.floor_char_boundary(call.arguments.len());
+        flow.grow(whole.get(more..).unwrap_or_default(), gate)?;
+        spend(&item, &mut call.arguments.as_str(), flow)?;
         flow.called(calls::of_item(&item).ok_or(Stop::from(Reason::OutputInvalid))?)?;
         flow.judge(gate)?;
         let item = flow.value(&item, gate)?;
@@ -365,15 +387,29 @@ fn without_pieces(mut data: Map<String, Value>) -> Map<String, Value> {
     data
 }
 
-/// Counts the tokens of an item that comes whole: of all that it says.
-fn spend(item: &Value, flow: &mut Flow) -> Result<(), Stop> {
+/// Whether an event has a piece of what a call asks for.
+fn is_of_call(name: &str) -> bool {
+    name.ends_with(".delta") && name.contains("_call_")
+}
+
+/// Counts the tokens of an item that comes whole: of all that it says, but for what has come in pieces, text by text.
+fn spend(item: &Value, came: &mut &str, flow: &mut Flow) -> Result<(), Stop> {
     match item {
-        Value::String(text) if !is_picture(text) => flow.spend(text),
-        Value::Array(elements) => elements.iter().try_for_each(|element| spend(element, flow)),
+        Value::String(text) if is_picture(text) => Ok(()),
+        Value::String(text) => match came.strip_prefix(text.as_str()) {
+            Some(rest) => {
+                *came = rest;
+                Ok(())
+            }
+            None => flow.spend(text),
+        },
+        Value::Array(elements) => elements
+            .iter()
+            .try_for_each(|element| spend(element, came, flow)),
         Value::Object(members) => members
             .iter()
             .filter(|(name, _)| !UNSAID.contains(&name.as_str()))
-            .try_for_each(|(_, member)| spend(member, flow)),
+            .try_for_each(|(_, member)| spend(member, came, flow)),
         _ => Ok(()),
     }
 }
