@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "login/approvals.rs"]
+mod approvals;
 #[path = "login/authorize.rs"]
 mod authorize;
 #[path = "login/bearer.rs"]

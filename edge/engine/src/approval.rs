@@ -240,6 +240,18 @@ impl Grant {
 }
 
 impl Granted {
+    /// The approval that was used.
+    #[must_use]
+    pub fn approval(&self) -> &ApprovalId {
+        &self.note.id
+    }
+
+    /// What it was used for ([`Escalation::binding`]).
+    #[must_use]
+    pub fn binding(&self) -> &str {
+        &self.binding
+    }
+
     /// Itself, if it is for this call and for all that stands in its way.
     fn good_for(self, causes: &[Cause], binding: &str, world: &World<'_>) -> Result<Self, Reason> {
         let same = self.tenant == *world.tenant.id() && self.binding == binding;

@@ -248,7 +248,7 @@ pub fn cache_key(text: &str) -> [u8; 32] {
 }
 
 pub(crate) use key::{keyed_digest, login_line};
-pub use key::{login_nonce, request_state_key};
+pub use key::{is_nonce_of, login_nonce, nonce_of, request_state_key};
 
 #[cfg(test)]
 mod tests;

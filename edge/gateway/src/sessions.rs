@@ -303,11 +303,12 @@ mod tests {
             sessions.of(token, None, &KEY, rule)
         };
         let line = |digit: &str| -> RevocationId { digit.repeat(64).parse().unwrap() };
-        let first = session(&token_with("copilot", &[]).of_line(line("a")));
+        let user = || "alice".parse().unwrap();
+        let first = session(&token_with("copilot", &[]).of_login(line("a"), user()));
         // Another root, as another access token has.
-        let next = session(&token("crawler").of_line(line("a")));
+        let next = session(&token("crawler").of_login(line("a"), user()));
         assert!(Arc::ptr_eq(&first, &next));
-        let other = session(&token("copilot").of_line(line("b")));
+        let other = session(&token("copilot").of_login(line("b"), user()));
         assert!(!Arc::ptr_eq(&first, &other));
         assert!(!Arc::ptr_eq(&first, &session(&token("copilot"))));
     }

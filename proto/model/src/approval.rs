@@ -1,7 +1,7 @@
 //! What an edge and control tell each other about calls that wait for a person.
 //!
-//! An edge opens an approval for an escalated call, and uses it when the identical call comes again. Both are questions
-//! that the edge signs; control's answer is signed with the platform key. None of them holds a value of the call: what an
+//! An edge opens an approval for an escalated call, uses it when the identical call comes again, and gives it back if nothing
+//! comes of that. These are questions that the edge signs; control's answer is signed with the platform key. None of them holds a value of the call: what an
 //! approver has to see is sealed to control.
 
 use crate::ids::{
@@ -89,6 +89,15 @@ pub struct ApprovalRequest {
     pub intent: Option<IntentId>,
     /// Revocation ids of its token's prefixes.
     pub token: Vec<RevocationId>,
+    /// In whose name its sessions are held: the bare token, whatever was appended to it; of a login its line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RevocationId>,
+    /// The token's nonce: that of one that was given for a login says who logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<[u8; 16]>,
+    /// Who logged in, where the token stands for an access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<UserId>,
     /// The tool.
     pub tool: ToolRef,
     /// Keyed digest of the arguments.
@@ -127,7 +136,26 @@ pub struct ApprovalUse {
     pub token: Vec<RevocationId>,
 }
 
-/// What control says to either.
+/// Payload of `proctor.approval-release+jws`, signed by an edge: the decision that used the approval up came to nothing before
+/// anything was sent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRelease {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The edge.
+    pub edge: EdgeId,
+    /// The decision that it was used for, by this edge.
+    pub decision_id: DecisionId,
+    /// When that was over.
+    pub at: Timestamp,
+    /// The approval.
+    pub approval: ApprovalId,
+    /// What it is for.
+    pub binding: String,
+}
+
+/// What control says to each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalOutcome {
@@ -139,7 +167,7 @@ pub enum ApprovalOutcome {
     Refused(Reason),
 }
 
-/// Payload of `proctor.approval+jws`, signed by control: the answer to one request or use.
+/// Payload of `proctor.approval+jws`, signed by control: the answer to one request, use or release.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalAnswer {

@@ -39,6 +39,7 @@ documents! {
     crate::kill::KillSwitches = "proctor.kill+jws",
     crate::approval::ApprovalRequest = "proctor.approval-request+jws",
     crate::approval::ApprovalUse = "proctor.approval-use+jws",
+    crate::approval::ApprovalRelease = "proctor.approval-release+jws",
     crate::approval::ApprovalAnswer = "proctor.approval+jws",
     crate::memory::MemoryAnswer = "proctor.memory-answer+jws",
     crate::sighting::Sighting = "proctor.sighting+jws",

@@ -12,7 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 use proctor_engine::limits::{POLICIES_MAX, POLICY_REASONS_MAX};
-use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, ApprovalUse};
+use proctor_model::approval::{
+    ApprovalAnswer, ApprovalOutcome, ApprovalRelease, ApprovalRequest, ApprovalUse,
+};
 use proctor_model::config::PublicKey;
 use proctor_model::limits::{
     APPROVAL_VIEW_BYTES_MAX, APPROVALS_OF_AGENT_MAX, APPROVALS_OF_TENANT_MAX,
@@ -140,6 +142,14 @@ async fn answer(state: &State, question: &Message) -> Result<String, Unanswered>
             }
             use_up(state, using).await?
         }
+        ApprovalQuestion::Release => {
+            let released: ApprovalRelease = verified(state, &tenant, &edge, text).await?;
+            let ours = released.tenant == tenant && released.edge == edge;
+            if !(ours && is_recent(state, released.at)) {
+                return Err(Unanswered::Foreign);
+            }
+            release(state, released).await?
+        }
     };
     Ok(state.signer.sign(&answer)?)
 }
@@ -214,7 +224,7 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
         let (edge, action) = (request.edge.as_str(), "approval.supersede");
         crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
     }
-    if let Some(row) = approvals::denied(&mut tx, &request.binding, now).await? {
+    if let Some(row) = approvals::denied(&mut tx, &request, now).await? {
         let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
         return answer(denied, Some(&row));
     }
@@ -273,6 +283,30 @@ async fn use_up(state: &State, using: ApprovalUse) -> Result<ApprovalAnswer, Una
     // What another call waits for is none of this one's business.
     let shown = Some(&row).filter(|_| reason != Reason::ApprovalMismatch);
     answer(ApprovalOutcome::Refused(reason), shown)
+}
+
+/// Takes a use back: the call was refused before anything was sent.
+async fn release(state: &State, released: ApprovalRelease) -> Result<ApprovalAnswer, Unanswered> {
+    let ApprovalRelease {
+        tenant,
+        edge,
+        decision_id,
+        binding,
+        approval,
+        at: _,
+    } = &released;
+    let mut tx = state.store.tenant(tenant).await?;
+    let row = approvals::release(&mut tx, &released, state.clock.now()).await?;
+    let outcome = match row {
+        Some(_) => ApprovalOutcome::Waiting,
+        None => ApprovalOutcome::Refused(Reason::ApprovalUsed),
+    };
+    if row.is_some() {
+        let (edge, id) = (edge.as_str(), approval.as_str());
+        crate::audit::record(&mut tx, state, tenant, edge, "approval.release", id).await?;
+        tx.commit().await?;
+    }
+    said(tenant, edge, *decision_id, binding, outcome, row.as_ref())
 }
 
 /// Whether an approval is good for all of these reasons.

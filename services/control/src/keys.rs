@@ -107,6 +107,21 @@ pub(crate) async fn list(
     Ok(v1::ListKeysResponse { keys })
 }
 
+/// The key of argument digests, in clear; none if there is no such tenant.
+pub(crate) async fn digest_key(
+    tx: &mut PgConnection,
+    state: &State,
+    tenant: &TenantId,
+) -> Result<Option<[u8; 32]>, ControlError> {
+    let digest_key: Option<Vec<u8>> =
+        sqlx::query_scalar("select digest_key from control.tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+    let decrypted = |key: Vec<u8>| decrypt_key(state, &purpose(tenant, "digest"), &key);
+    digest_key.map(decrypted).transpose()
+}
+
 /// All keys that verify, in clear: for sealing to an edge and for minting, never for anything else.
 pub(crate) async fn load(
     tx: &mut PgConnection,
@@ -114,12 +129,7 @@ pub(crate) async fn load(
     tenant: &TenantId,
     now: Timestamp,
 ) -> Result<Option<TokenKeys>, ControlError> {
-    let digest_key: Option<Vec<u8>> =
-        sqlx::query_scalar("select digest_key from control.tenants where tenant = $1")
-            .bind(tenant.as_str())
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some(digest_key) = digest_key else {
+    let Some(digest_key) = digest_key(&mut *tx, state, tenant).await? else {
         return Ok(None);
     };
     let rows = sqlx::query(
@@ -141,7 +151,7 @@ pub(crate) async fn load(
     }
     Ok(Some(TokenKeys {
         keys,
-        digest_key: decrypt_key(state, &purpose(tenant, "digest"), &digest_key)?,
+        digest_key,
         secrets: crate::secrets::load(tx, state, tenant).await?,
     }))
 }

@@ -11,9 +11,11 @@ mod support;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, ApprovalUse};
+use proctor_model::approval::{
+    ApprovalAnswer, ApprovalOutcome, ApprovalRelease, ApprovalRequest, ApprovalUse,
+};
 use proctor_model::signed::{Document, Signer, Verifier};
-use proctor_model::{ApprovalId, EdgeId, IntentId, Reason, RevocationId, TenantId};
+use proctor_model::{ApprovalId, DecisionId, EdgeId, IntentId, Reason, RevocationId, TenantId};
 use proctor_proto::v1::{self, enrolment_client::EnrolmentClient};
 use proctor_runtime::Clock;
 use proctor_runtime::nats::{NatsSettings, connect};
@@ -70,7 +72,7 @@ impl Edge {
         }
     }
 
-    fn decision(&self) -> proctor_model::DecisionId {
+    fn decision(&self) -> DecisionId {
         let number = self.decisions.fetch_add(1, Ordering::Relaxed);
         uuid::Uuid::from_u128(number.into()).into()
     }
@@ -90,6 +92,7 @@ impl Edge {
             edge: self.id.clone(),
             decision_id: self.decision(),
             at: now,
+            args_digest: format!("arguments of {binding}"),
             binding,
             covers: covers.iter().map(|&reason| reason.to_owned()).collect(),
             agent: "bot".parse().unwrap(),
@@ -98,8 +101,10 @@ impl Edge {
             session: None,
             intent: None,
             token: vec![token()],
+            root: None,
+            nonce: None,
+            login: None,
             tool: "worker/work".parse().unwrap(),
-            args_digest: "sha256:01".to_owned(),
             until: now.plus_secs(600),
             question: "bot wants worker/work".to_owned(),
             sealed_view: URL_SAFE_NO_PAD.encode(view),
@@ -115,11 +120,20 @@ impl Edge {
     }
 
     async fn use_up(&self, approval: &ApprovalId, covers: &[&str]) -> ApprovalOutcome {
+        self.use_for(self.decision(), approval, covers).await
+    }
+
+    async fn use_for(
+        &self,
+        decision_id: DecisionId,
+        approval: &ApprovalId,
+        covers: &[&str],
+    ) -> ApprovalOutcome {
         let request = self.request(covers);
         let using = ApprovalUse {
             tenant: request.tenant,
             edge: request.edge,
-            decision_id: request.decision_id,
+            decision_id,
             at: request.at,
             approval: approval.clone(),
             binding: request.binding,
@@ -130,6 +144,20 @@ impl Edge {
         };
         let subject = subjects::approval_use(&self.tenant, &self.id);
         self.ask(subject, &using).await.outcome
+    }
+
+    async fn release(&self, decision_id: DecisionId, approval: &ApprovalId) -> ApprovalOutcome {
+        let request = self.request(&[]);
+        let released = ApprovalRelease {
+            tenant: request.tenant,
+            edge: request.edge,
+            decision_id,
+            at: request.at,
+            approval: approval.clone(),
+            binding: request.binding,
+        };
+        let subject = subjects::approval_release(&self.tenant, &self.id);
+        self.ask(subject, &released).await.outcome
     }
 
     async fn ask<D: Document>(&self, subject: String, question: &D) -> ApprovalAnswer {
@@ -306,6 +334,10 @@ async fn nobody_decides_on_his_own_call_with_another_key() {
         intent: Some(declared(&asker).await),
         ..request("sha256:0c")
     };
+    let logged_in = ApprovalRequest {
+        login: Some(alice.parse().unwrap()),
+        ..request("sha256:0e")
+    };
     let by_nobody = ApprovalRequest {
         token: vec![minted(&backend).await],
         ..request("sha256:0d")
@@ -318,6 +350,7 @@ async fn nobody_decides_on_his_own_call_with_another_key() {
     let (_, bob) = key(&control, "acme", "approver", "bob@acme.example").await;
     for (request, own) in [
         (acted_for, alice),
+        (logged_in, alice),
         (minted_for, carol),
         (declared_for, carol),
     ] {
@@ -347,6 +380,94 @@ async fn nobody_decides_on_his_own_call_with_another_key() {
             .await
             .contains(&format!("{asking} {carol}"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_call_asks_nobody_again_whatever_is_appended_to_its_token() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let (root, appended) = (token(), "1".repeat(64).parse::<RevocationId>().unwrap());
+    let request = |binding: &str, token: &[&RevocationId]| ApprovalRequest {
+        token: token.iter().copied().cloned().collect(),
+        args_digest: "sha256:01".to_owned(),
+        ..edge.request_of(binding, &["policy:p:x"])
+    };
+    let first = edge.open(&request("sha256:0a", &[&root])).await;
+    assert_eq!(decide(&approver, &first, "deny").await.unwrap(), "denied");
+
+    let outcome = async |request: &ApprovalRequest| {
+        let subject = subjects::approval_request(&edge.tenant, &edge.id);
+        edge.ask(subject, request).await.outcome
+    };
+    let session = Some("ses_2".parse().unwrap());
+    let login = Some(root.clone());
+    for again in [
+        request("sha256:0a", &[&root]),
+        request("sha256:0b", &[&root, &appended]),
+        ApprovalRequest {
+            session,
+            ..request("sha256:0c", &[&root])
+        },
+        ApprovalRequest {
+            root: login,
+            ..request("sha256:0d", &[&appended])
+        },
+    ] {
+        let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
+        assert_eq!(outcome(&again).await, denied, "{}", again.binding);
+    }
+    let other_call = ApprovalRequest {
+        args_digest: "sha256:02".to_owned(),
+        ..request("sha256:0e", &[&root])
+    };
+    let other_intent = ApprovalRequest {
+        intent: Some("int_2".parse().unwrap()),
+        ..request("sha256:0f", &[&root])
+    };
+    for other in [other_call, other_intent, request("sha256:10", &[&appended])] {
+        assert_eq!(
+            outcome(&other).await,
+            ApprovalOutcome::Waiting,
+            "{}",
+            other.binding
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_whose_call_was_not_made_is_given_back_by_whoever_used_it() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let covers = ["policy:p:x"];
+    let id = edge.open(&edge.request(&covers)).await;
+    let used = ApprovalOutcome::Refused(Reason::ApprovalUsed);
+    let (first, second) = (edge.decision(), edge.decision());
+    assert_eq!(edge.release(first, &id).await, used, "it is not approved");
+    assert_eq!(decide(&approver, &id, "approve").await.unwrap(), "approved");
+    assert_eq!(edge.release(first, &id).await, used, "it is not used");
+    let granted = ApprovalOutcome::Granted;
+    assert_eq!(edge.use_for(first, &id, &covers).await, granted);
+    assert_eq!(
+        edge.release(second, &id).await,
+        used,
+        "for another decision"
+    );
+    assert_eq!(edge.release(first, &id).await, ApprovalOutcome::Waiting);
+    assert_eq!(edge.release(first, &id).await, used, "once");
+
+    assert_eq!(edge.use_for(second, &id, &covers).await, granted);
+    // Its call was asked about anew meanwhile: there is one approval for it at a time.
+    let next = edge.open(&edge.request(&covers)).await;
+    assert_ne!(next, id);
+    assert_eq!(edge.release(second, &id).await, used);
+    assert_eq!(edge.use_up(&id, &covers).await, used);
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.release").count(), 1);
+    assert_eq!(events.matches("approval.use").count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

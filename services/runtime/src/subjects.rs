@@ -160,6 +160,8 @@ pub enum ApprovalQuestion {
     Request,
     /// The approved call is here.
     Use,
+    /// It was, and came to nothing before it was made.
+    Release,
 }
 
 /// Questions of all edges, for control.
@@ -177,10 +179,16 @@ pub fn approval_use(tenant: &TenantId, edge: &EdgeId) -> String {
     format!("approvals.{tenant}.{edge}.use")
 }
 
+/// Where an edge gives one back.
+#[must_use]
+pub fn approval_release(tenant: &TenantId, edge: &EdgeId) -> String {
+    format!("approvals.{tenant}.{edge}.release")
+}
+
 /// Who asks what.
 ///
 /// # Errors
-/// If the subject is none of the two above.
+/// If the subject is none of the three above.
 pub fn approval_question(
     subject: &str,
 ) -> Result<(TenantId, EdgeId, ApprovalQuestion), SubjectError> {
@@ -189,6 +197,9 @@ pub fn approval_question(
             Ok((id(tenant)?, id(edge)?, ApprovalQuestion::Request))
         }
         ["approvals", tenant, edge, "use"] => Ok((id(tenant)?, id(edge)?, ApprovalQuestion::Use)),
+        ["approvals", tenant, edge, "release"] => {
+            Ok((id(tenant)?, id(edge)?, ApprovalQuestion::Release))
+        }
         _ => Err(SubjectError),
     }
 }
@@ -309,6 +320,10 @@ mod tests {
                 ApprovalQuestion::Request,
             ),
             (approval_use(&tenant(), &edge()), ApprovalQuestion::Use),
+            (
+                approval_release(&tenant(), &edge()),
+                ApprovalQuestion::Release,
+            ),
         ] {
             let read = approval_question(&subject);
             assert_eq!(read, Ok((tenant(), edge(), question)));

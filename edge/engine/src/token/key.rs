@@ -39,6 +39,33 @@ pub fn login_nonce(digest_key: &[u8; 32], access_token: &str) -> [u8; 16] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
+/// The nonce of a capability token that is given for a login: half of it is chance, half says who logged in, to whoever has
+/// the tenant's digest key and asks about one user ([`is_nonce_of`]). The token itself names nobody.
+#[must_use]
+pub fn nonce_of(digest_key: &[u8; 32], chance: [u8; 8], user: &str) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    let mark = login_mark(digest_key, chance, user);
+    for (to, from) in nonce.iter_mut().zip(chance.into_iter().chain(mark)) {
+        *to = from;
+    }
+    nonce
+}
+
+/// Whether a token with this nonce was given for a login of this user; upper and lower case are the same. Of one that was given
+/// for none it says so by an accident of 2^-64.
+#[must_use]
+pub fn is_nonce_of(digest_key: &[u8; 32], nonce: &[u8; 16], user: &str) -> bool {
+    let chance = nonce.first_chunk().copied().unwrap_or_default();
+    nonce_of(digest_key, chance, user) == *nonce
+}
+
+fn login_mark(digest_key: &[u8; 32], chance: [u8; 8], user: &str) -> [u8; 8] {
+    let key = keyed_digest(digest_key, b"proctor login user");
+    let key = keyed_digest(&key, &chance);
+    let mark = keyed_digest(&key, user.to_ascii_lowercase().as_bytes());
+    mark.first_chunk().copied().unwrap_or_default()
+}
+
 /// The line that the logins of one principal are of, whose sessions go on from one to the next.
 pub(crate) fn login_line(digest_key: &[u8; 32], principal: &str) -> RevocationId {
     let key = keyed_digest(digest_key, b"proctor login line");

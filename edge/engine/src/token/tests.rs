@@ -210,7 +210,9 @@ fn a_login_is_of_its_line_and_revoked_by_its_own_prefixes() {
     let own = token.revocation_ids().first().cloned();
     assert_eq!((token.root().cloned(), token.is_of_login()), (own, false));
     let line = super::login_line(&[7; 32], "alice");
-    let login = token.clone().of_line(line.clone());
+    let login = token
+        .clone()
+        .of_login(line.clone(), "alice".parse().unwrap());
     assert_eq!(
         (login.root(), login.is_of_login()),
         (Some(&line), true),
@@ -218,6 +220,22 @@ fn a_login_is_of_its_line_and_revoked_by_its_own_prefixes() {
     );
     assert_eq!(login.revocation_ids(), token.revocation_ids());
     assert_eq!(login.id(), token.revocation_ids().first());
+    let user = login.login_user().map(ToString::to_string);
+    assert_eq!((user.as_deref(), token.login_user()), (Some("alice"), None));
+}
+
+#[test]
+fn a_nonce_says_who_logged_in_to_whoever_asks_about_them() {
+    let nonce = super::nonce_of(&[7; 32], [1; 8], "alice@acme.example");
+    assert!(nonce.starts_with(&[1; 8]));
+    assert!(super::is_nonce_of(&[7; 32], &nonce, "Alice@ACME.example"));
+    for (digest_key, nonce, user) in [
+        (7, nonce, "bob@acme.example"),
+        (8, nonce, "alice@acme.example"),
+        (7, [1; 16], "alice@acme.example"),
+    ] {
+        assert!(!super::is_nonce_of(&[digest_key; 32], &nonce, user));
+    }
 }
 
 #[test]

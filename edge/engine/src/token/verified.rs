@@ -5,7 +5,7 @@ use crate::world::{CountKey, Revocations};
 use proctor_model::catalogue::Verb;
 use proctor_model::{
     AgentId, EdgeId, IntentId, KeyId, KeyThumbprint, Reason, Region, RevocationId, SessionId,
-    TenantId, Timestamp, ToolRef,
+    TenantId, Timestamp, ToolRef, UserId,
 };
 use serde_json::Value;
 
@@ -17,8 +17,9 @@ pub struct VerifiedToken {
     kid: KeyId,
     key_not_after: Option<Timestamp>,
     issued_at: Timestamp,
+    nonce: [u8; 16],
     prefixes: Vec<RevocationId>,
-    line: Option<RevocationId>,
+    login: Option<LoginOf>,
     not_before: Option<Timestamp>,
     expires_at: Timestamp,
     tools_in: Vec<Vec<ToolGlob>>,
@@ -35,6 +36,13 @@ pub struct VerifiedToken {
     delegation: Vec<AgentId>,
     keys: Vec<KeyThumbprint>,
     pub(crate) policy_view: regorus::Value,
+}
+
+/// Whose access token of an identity provider it stands for.
+#[derive(Clone, Debug)]
+struct LoginOf {
+    line: RevocationId,
+    user: UserId,
 }
 
 /// A `calls <=` or `cost <=` caveat. It is counted under the prefix that first held it, so that all tokens derived from
@@ -67,8 +75,9 @@ impl VerifiedToken {
             kid: identifier.kid.clone(),
             key_not_after,
             issued_at: identifier.iat,
+            nonce: identifier.nonce,
             prefixes: Vec::new(),
-            line: None,
+            login: None,
             not_before: None,
             expires_at: never(),
             tools_in: Vec::new(),
@@ -264,25 +273,38 @@ impl VerifiedToken {
         &self.prefixes
     }
 
-    /// The same token as one that stands for an access token of an identity provider. `line` is of the form of a revocation id,
-    /// and nothing is revoked by it.
+    /// The same token as one that stands for an access token of an identity provider, which this user got. `line` is of the form
+    /// of a revocation id, and nothing is revoked by it.
     #[must_use]
-    pub fn of_line(mut self, line: RevocationId) -> Self {
-        self.line = Some(line);
+    pub fn of_login(mut self, line: RevocationId, user: UserId) -> Self {
+        self.login = Some(LoginOf { line, user });
         self
+    }
+
+    /// Who logged in, where it stands for an access token.
+    #[must_use]
+    pub fn login_user(&self) -> Option<&UserId> {
+        self.login.as_ref().map(|login| &login.user)
+    }
+
+    /// What makes it differ from all others: 16 bytes ([`nonce_of`](super::nonce_of)).
+    #[must_use]
+    pub fn nonce(&self) -> [u8; 16] {
+        self.nonce
     }
 
     /// Whether it stands for an access token of an identity provider, which its sender holds in its place.
     #[must_use]
     pub fn is_of_login(&self) -> bool {
-        self.line.is_some()
+        self.login.is_some()
     }
 
     /// In whose name sessions, tasks and questions are held: its bare prefix's, so that what is appended to it changes nothing. A
     /// login's access tokens follow on each other every few minutes: there it is their line's.
     #[must_use]
     pub fn root(&self) -> Option<&RevocationId> {
-        self.line.as_ref().or_else(|| self.prefixes.first())
+        let line = self.login.as_ref().map(|login| &login.line);
+        line.or_else(|| self.prefixes.first())
     }
 
     /// The intent it is bound to: the last one that it names.

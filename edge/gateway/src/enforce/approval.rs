@@ -1,5 +1,5 @@
 //! Escalated calls: a person is asked, through control; when the identical call comes again, its approval is used up
-//! there, and the call is decided anew.
+//! there, and the call is decided anew. If that comes to nothing before anything is sent, it is given back.
 //!
 //! Nobody waits here for a person: the agent is told what to come back with. What can't be handed over is refused.
 
@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_engine::approval::Asked;
 use proctor_engine::{
-    Call, Decision, Escalation, Facts, Grant, Purpose, Refusal, Ruling, ToolQuery,
+    Call, Decision, Escalation, Facts, Grant, Granted, Purpose, Refusal, Ruling, ToolQuery,
 };
-use proctor_model::approval::{ApprovalRequest, ApprovalUse};
+use proctor_model::approval::{ApprovalRelease, ApprovalRequest, ApprovalUse};
 use proctor_model::audit::Effect;
 use proctor_model::signed::Document;
 use proctor_model::{ApprovalId, Reason};
@@ -130,6 +130,9 @@ impl Gateway {
             session: facts.session.clone(),
             intent: facts.intent.as_ref().map(|intent| intent.id.clone()),
             token: caller.token.revocation_ids().to_vec(),
+            root: caller.token.root().cloned(),
+            nonce: Some(caller.token.nonce()),
+            login: caller.token.login_user().cloned(),
             tool: escalation.tool().clone(),
             args_digest: facts.args_digest.clone().unwrap_or_default(),
             until: escalation.until(),
@@ -137,7 +140,8 @@ impl Gateway {
             sealed_view: URL_SAFE_NO_PAD.encode(sealed),
         };
         let subject = subjects::approval_request(&facts.tenant, &self.identity.edge);
-        self.ask_control(subject, &request, facts, escalation).await
+        self.ask_control(subject, &request, facts, escalation.binding())
+            .await
     }
 
     /// Uses an approval up for this decision.
@@ -161,7 +165,29 @@ impl Gateway {
             token: caller.token.revocation_ids().to_vec(),
         };
         let subject = subjects::approval_use(&facts.tenant, &self.identity.edge);
-        self.ask_control(subject, &using, facts, escalation).await
+        self.ask_control(subject, &using, facts, escalation.binding())
+            .await
+    }
+
+    /// Gives back an approval whose call was refused before anything was sent: no person has to be asked a second time because
+    /// the disk was full, or a budget of this minute used up. If control does not hear of it, the approval stays used.
+    pub(super) async fn release(&self, facts: &Facts, granted: &Granted) {
+        let released = ApprovalRelease {
+            tenant: facts.tenant.clone(),
+            edge: self.identity.edge.clone(),
+            decision_id: facts.decision_id,
+            at: self.clock.now(),
+            approval: granted.approval().clone(),
+            binding: granted.binding().to_owned(),
+        };
+        let subject = subjects::approval_release(&facts.tenant, &self.identity.edge);
+        let answer = self.ask_control(subject, &released, facts, granted.binding());
+        if !matches!(answer.await, Ok(Ruling::Waiting(_))) {
+            tracing::warn!(
+                approval = released.approval.as_str(),
+                "an approval whose call was not made is not taken back"
+            );
+        }
     }
 
     async fn ask_control<D: Document>(
@@ -169,7 +195,7 @@ impl Gateway {
         subject: String,
         question: &D,
         facts: &Facts,
-        escalation: &Escalation,
+        binding: &str,
     ) -> Result<Ruling, Reason> {
         let question = self.identity.signer.sign(question);
         let question = question.map_err(|_| Reason::ApprovalUnavailable)?;
@@ -177,7 +203,7 @@ impl Gateway {
             tenant: &facts.tenant,
             edge: &self.identity.edge,
             decision_id: facts.decision_id,
-            binding: escalation.binding(),
+            binding,
         };
         for _ in 0..ATTEMPTS {
             let request = self.nats.request(subject.clone(), question.clone().into());

@@ -125,12 +125,17 @@ impl Gateway {
         let recorded = match decision {
             Decision::Refusal(refusal) => Err((*refusal, None)),
             Decision::Permit(permit) => {
-                if let Some(used) = permit.granted() {
+                let used = permit.granted().cloned();
+                let authorized = self
+                    .authorize(caller, &loaded, permit, purpose, trace_id.clone())
+                    .await;
+                match (&authorized, used) {
                     // Nobody else sets it.
-                    let _ = granted.set(used.clone());
+                    (Ok(_), Some(used)) => drop(granted.set(used)),
+                    (Err((refusal, _)), Some(used)) => self.release(&refusal.facts, &used).await,
+                    (_, None) => {}
                 }
-                self.authorize(caller, &loaded, permit, purpose, trace_id.clone())
-                    .await
+                authorized
             }
         };
         Ok(Authorized {

@@ -229,7 +229,7 @@ impl Gateway {
         count(Effect::Allow, None);
         let line = login.line(&issuer.spec().id, &keys.digest_key);
         Ok(Arc::new(Known {
-            token: Arc::new(verified.of_line(line)),
+            token: Arc::new(verified.of_login(line, login.user.clone())),
             issuer: issuer.spec().clone(),
             config_version: AtomicU64::new(admitted.config_version()),
             keys_version: keys.version,

@@ -6,7 +6,7 @@ use crate::jws::Jws;
 use crate::proof::Presented;
 use crate::world::{Keys, Loaded, TenantState};
 use futures::future::join_all;
-use proctor_engine::token::{Caveat, MintRequest, Token};
+use proctor_engine::token::{Caveat, MintRequest, Token, nonce_of};
 use proctor_engine::{CompiledIssuer, Freshness, Login};
 use proctor_model::audit::Effect;
 use proctor_model::{KeyThumbprint, Reason, RevocationId, TenantId, Timestamp};
@@ -275,8 +275,9 @@ impl Gateway {
         let keys = admitted.tenant().keys().ok_or(Reason::NotReady)?;
         let (now, expires_at) = (self.clock.now(), admitted.login.expires_at);
         let bound = key.is_some();
+        let chance = self.random.array().map_err(|_| Reason::Internal)?;
         let minting = Minting {
-            nonce: self.random.array().map_err(|_| Reason::Internal)?,
+            nonce: nonce_of(&keys.digest_key, chance, admitted.login.user.as_str()),
             issued_at: now,
             expires_at,
             narrowed: request.narrowed.clone(),

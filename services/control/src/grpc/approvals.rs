@@ -5,6 +5,7 @@ use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::approvals::{self, STATES};
 use crate::store::{TenantTx, holders, page};
+use proctor_engine::token::is_nonce_of;
 use proctor_model::principal::Right;
 use proctor_proto::v1;
 use sqlx::Row;
@@ -70,9 +71,9 @@ pub(super) async fn decide(
     let mut tx = state.store.tenant(&tenant).await?;
     let row = approvals::lock(&mut tx, &request.id).await?;
     let row = row.ok_or_else(no_such_approval)?;
-    if is_party(&mut tx, &row, caller).await? {
+    if is_party(&mut tx, state, &row, caller).await? {
         return Err(Status::permission_denied(
-            "who declared the intent, minted the token, or is acted for may not decide",
+            "who declared the intent, minted the token, logged in with it, or is acted for may not decide",
         )
         .into());
     }
@@ -105,7 +106,12 @@ pub(super) async fn decide(
 
 /// Whether the caller asked for the call, or it is made for the caller. A person is the same with each key that names its
 /// holder; a key that names none stands for itself alone.
-async fn is_party(tx: &mut TenantTx, row: &PgRow, caller: &Caller) -> Result<bool, ControlError> {
+async fn is_party(
+    tx: &mut TenantTx,
+    state: &State,
+    row: &PgRow,
+    caller: &Caller,
+) -> Result<bool, ControlError> {
     let requesters: Vec<String> = row.try_get("requesters")?;
     let user: Option<String> = row.try_get("user_id")?;
     let own = [caller.id().to_owned()];
@@ -114,7 +120,25 @@ async fn is_party(tx: &mut TenantTx, row: &PgRow, caller: &Caller) -> Result<boo
     let mut parties = requesters.iter().chain(&theirs).chain(&user);
     // Two spellings of one address are no two people.
     let is = |one: &String, other: &String| one.eq_ignore_ascii_case(other);
-    Ok(parties.any(|party| own.iter().chain(&holders).any(|one| is(one, party))))
+    let is_one = parties.any(|party| own.iter().chain(&holders).any(|one| is(one, party)));
+    Ok(is_one || has_logged_in(tx, state, row, &holders).await?)
+}
+
+/// Whether the token was given to one of them for a login.
+async fn has_logged_in(
+    tx: &mut TenantTx,
+    state: &State,
+    row: &PgRow,
+    users: &[String],
+) -> Result<bool, ControlError> {
+    let nonce: Option<Vec<u8>> = row.try_get("token_nonce")?;
+    let Some(nonce) = nonce.and_then(|nonce| nonce.try_into().ok()) else {
+        return Ok(false);
+    };
+    let tenant = tx.tenant().clone();
+    let key = crate::keys::digest_key(tx, state, &tenant).await?;
+    let named = |key: &[u8; 32]| users.iter().any(|user| is_nonce_of(key, &nonce, user));
+    Ok(key.as_ref().is_some_and(named))
 }
 
 enum Verdict {

@@ -1,6 +1,6 @@
 //! Approvals: opened by edges, decided by people, used once.
 //!
-//! `pending` → `approved` → `used`, or `denied`, or `expired`, or `superseded` by another for the same call. A live one
+//! `pending` → `approved` → `used` (and back, if nothing came of the use), or `denied`, or `expired`, or `superseded` by another for the same call. A live one
 //! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says.
 
 use super::TenantTx;
@@ -8,7 +8,7 @@ use super::tenants::{counter, database_time, timestamp};
 use crate::State;
 use crate::cipher::{decrypt, encrypt, purpose};
 use crate::error::ControlError;
-use proctor_model::approval::{ApprovalRequest, ApprovalSettings, ApprovalUse};
+use proctor_model::approval::{ApprovalRelease, ApprovalRequest, ApprovalSettings, ApprovalUse};
 use proctor_model::{TenantId, Timestamp};
 use proctor_proto::v1;
 use sqlx::Row;
@@ -98,37 +98,47 @@ pub(crate) async fn live(
     binding: &str,
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
-    let sql = "select * from control.approvals where tenant = $1 and binding = $2 and state in ('pending', 'approved')
-         and expires_at > $3 for update";
-    of_call(tx, sql, binding, now).await
+    let tenant = tx.tenant().clone();
+    let row = sqlx::query(
+        "select * from control.approvals where tenant = $1 and binding = $2 and state in ('pending', 'approved')
+         and expires_at > $3 for update",
+    )
+    .bind(tenant.as_str())
+    .bind(binding)
+    .bind(database_time(now))
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row)
 }
 
-/// The denied approval of this very call, until it would have expired: nobody is to be worn down by the same question.
+/// The denied approval of this call, until it would have expired: nobody is to be worn down by the same question. It is the
+/// same one in another session, and whatever was appended to the token since.
 pub(crate) async fn denied(
     tx: &mut TenantTx,
-    binding: &str,
-    now: Timestamp,
-) -> Result<Option<PgRow>, ControlError> {
-    let sql = "select * from control.approvals where tenant = $1 and binding = $2 and state = 'denied' and expires_at > $3
-         order by id desc limit 1";
-    of_call(tx, sql, binding, now).await
-}
-
-/// The states stand in the statements, not in what is bound: there is an index for each of the two.
-async fn of_call(
-    tx: &mut TenantTx,
-    sql: &'static str,
-    binding: &str,
+    request: &ApprovalRequest,
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(sql)
-        .bind(tenant.as_str())
-        .bind(binding)
-        .bind(database_time(now))
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row = sqlx::query(
+        "select * from control.approvals where tenant = $1 and token_root = $2 and tool = $3 and args_digest = $4
+         and intent is not distinct from $5 and state = 'denied' and expires_at > $6
+         order by id desc limit 1",
+    )
+    .bind(tenant.as_str())
+    .bind(root(request))
+    .bind(request.tool.to_string())
+    .bind(&request.args_digest)
+    .bind(request.intent.as_ref().map(ToString::to_string))
+    .bind(database_time(now))
+    .fetch_optional(&mut **tx)
+    .await?;
     Ok(row)
+}
+
+/// Whose token it is, whatever was appended to it.
+fn root(request: &ApprovalRequest) -> Option<String> {
+    let root = request.root.as_ref().or_else(|| request.token.first());
+    root.map(ToString::to_string)
 }
 
 /// Ends a live one that is locked: its call needs more than it covers.
@@ -172,7 +182,7 @@ pub(crate) async fn waiting(
     ))
 }
 
-/// Who may not decide on it: who declared the intent, or one that it narrows, and who minted the token.
+/// Who may not decide on it: who declared the intent, or one that it narrows, who minted the token, and who logged in with it.
 async fn requesters(
     tx: &mut TenantTx,
     request: &ApprovalRequest,
@@ -201,6 +211,7 @@ async fn requesters(
             at = intent.get("parent").filter(|parent| parent.is_object());
         }
     }
+    found.extend(request.login.as_ref().map(ToString::to_string));
     found.sort();
     found.dedup();
     Ok(found)
@@ -223,10 +234,13 @@ pub(crate) async fn open(
     let view = encrypt(state, &view_of(&tenant, id), view)?;
     let requesters = requesters(tx, request).await?;
     let token_id = request.token.last().map(ToString::to_string);
+    let nonce = request.nonce.as_ref().map(|nonce| nonce.as_slice());
     let row = sqlx::query(
         "insert into control.approvals (tenant, id, binding, covers, question, view, agent, delegation, user_id, session,
-            intent, token_id, tool, args_digest, edge, decision_id, requesters, approvers, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) returning *",
+            intent, token_id, tool, args_digest, edge, decision_id, requesters, approvers, created_at, expires_at,
+            token_root, token_nonce)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+         returning *",
     )
     .bind(tenant.as_str())
     .bind(id)
@@ -248,6 +262,8 @@ pub(crate) async fn open(
     .bind(i32::from(settings.approvers))
     .bind(database_time(now))
     .bind(database_time(expires_at))
+    .bind(root(request))
+    .bind(nonce)
     .fetch_one(&mut **tx)
     .await?;
     Ok(row)
@@ -273,6 +289,35 @@ pub(crate) async fn use_up(
     .bind(using.decision_id.to_string())
     .bind(database_time(now))
     .bind(&using.covers)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row)
+}
+
+/// Takes back that it was used for this decision of this edge, if it still could be used. Another for the same call, asked
+/// for meanwhile, stays the only one.
+pub(crate) async fn release(
+    tx: &mut TenantTx,
+    released: &ApprovalRelease,
+    now: Timestamp,
+) -> Result<Option<PgRow>, ControlError> {
+    let tenant = tx.tenant().clone();
+    let row = sqlx::query(
+        "update control.approvals
+         set state = 'approved', ended_at = null, used_edge = null, used_decision_id = null
+         where tenant = $1 and id = $2 and state = 'used' and binding = $3 and used_edge = $4 and used_decision_id = $5
+             and expires_at > $6 and not exists (
+                 select from control.approvals other
+                 where other.tenant = $1 and other.binding = $3 and other.state in ('pending', 'approved')
+             )
+         returning *",
+    )
+    .bind(tenant.as_str())
+    .bind(released.approval.as_str())
+    .bind(&released.binding)
+    .bind(released.edge.as_str())
+    .bind(released.decision_id.to_string())
+    .bind(database_time(now))
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row)

@@ -111,7 +111,11 @@ mod tests {
         assert!(others.is_empty(), "what another one sees");
 
         let line = token(9, &[]).id().unwrap().clone();
-        let login = |nonce| (*token(nonce, &[])).clone().of_line(line.clone());
+        let login = |nonce| {
+            (*token(nonce, &[]))
+                .clone()
+                .of_login(line.clone(), "alice".parse().unwrap())
+        };
         known.shown(&login(2), (Listed::Tool, [4; 32]));
         let next = known.of(&login(3), Begins::Anew);
         assert_eq!(next, [(Listed::Tool, [4; 32])]);
