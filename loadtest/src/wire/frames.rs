@@ -94,9 +94,11 @@ async fn all(system: &System, plan: Plan) -> anyhow::Result<Report> {
         let tail = good(system, plan).await;
         drop(attackers);
         let tail = tail.with_context(|| format!("{attack:?}, {}", system.logs()))?;
-        tail.judge(quiet, plan.jitter)
-            .with_context(|| format!("{attack:?}"))?;
         attacked.push((attack, tail));
+    }
+    for (attack, tail) in &attacked {
+        tail.judge(quiet, plan.jitter)
+            .with_context(|| format!("{attack:?} of {attacked:?}"))?;
     }
     let grown_kb = resident_kb(pid)?.saturating_sub(before);
     ensure!(grown_kb < GROWN_KB_MAX, "control grew by {grown_kb} kB");

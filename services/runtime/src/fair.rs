@@ -5,17 +5,29 @@
 //! holds tens of thousands, and their sender need not even have said who it is: each such connection would keep a worker
 //! from all else for as long as that takes, and a busy worker looks only after dozens of such turns whether anybody else has
 //! something to say.
+//!
+//! And it has to wait longer once it sent more frames beside its calls than anybody needs: with a machine's processors busy
+//! acknowledging them, whatever other processes do takes longer, too.
 
-use crate::peers::Peer;
+use crate::frames::Frames;
+use crate::peers::{Pace, Peer};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// Bytes that are read in one turn: a call of ours, or a hundred of the smallest frames.
 const TURN_BYTES: usize = 2 * 1024;
+
+/// Frames beside calls. Clients of ours send a few when they connect, a ping now and then, and windows as they read answers.
+const BESIDE: Pace = Pace {
+    burst: 1_000,
+    apart: Duration::from_millis(5),
+};
 
 /// A stream that is read in turns, and the place that it takes meanwhile.
 #[derive(Debug)]
@@ -23,16 +35,41 @@ pub(crate) struct Fair<S = TcpStream, P = Peer> {
     stream: S,
     /// What of this turn is left.
     left: usize,
+    frames: Frames,
+    beside: Pace,
+    /// When all frames beside calls would have been in their pace.
+    paid: Instant,
+    wait: Option<Pin<Box<Sleep>>>,
     _place: P,
 }
 
 impl<S, P> Fair<S, P> {
     pub(crate) fn new(stream: S, place: P) -> Self {
+        Self::with(BESIDE, stream, place)
+    }
+
+    fn with(beside: Pace, stream: S, place: P) -> Self {
         Self {
             stream,
             left: TURN_BYTES,
+            frames: Frames::new(),
+            beside,
+            paid: Instant::now(),
+            wait: None,
             _place: place,
         }
+    }
+
+    /// Frames beside calls have come: from when on more is read.
+    fn charge(&mut self, frames: u32) {
+        let Pace { burst, apart } = self.beside;
+        let now = Instant::now();
+        let paid = self.paid.max(now).checked_add(apart.saturating_mul(frames));
+        self.paid = paid.unwrap_or(now);
+        let allowed = now.checked_add(apart.saturating_mul(burst));
+        let ahead = allowed.map(|allowed| self.paid.saturating_duration_since(allowed));
+        let ahead = ahead.filter(|ahead| !ahead.is_zero());
+        self.wait = ahead.map(|ahead| Box::pin(tokio::time::sleep(ahead)));
     }
 }
 
@@ -42,6 +79,10 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Fair<S, P> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(context));
+            self.wait = None;
+        }
         if self.left == 0 {
             self.left = TURN_BYTES;
             context.waker().wake_by_ref();
@@ -58,6 +99,10 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Fair<S, P> {
             }
             Poll::Ready(read) => {
                 self.left = self.left.saturating_sub(part.filled().len());
+                match self.frames.note(part.filled()) {
+                    0 => {}
+                    frames => self.charge(frames),
+                }
                 buffer.put_slice(part.filled());
                 Poll::Ready(read)
             }
@@ -131,5 +176,28 @@ mod tests {
         other.await.unwrap();
         assert_eq!((count, &read), (flood.len(), &flood));
         assert!(turns.load(Ordering::Relaxed) >= 9, "{turns:?}");
+    }
+
+    /// As many settings as anybody may send come at once, more when their time has come, and no call behind them before.
+    #[tokio::test]
+    async fn who_sends_frames_beside_calls_without_end_is_read_slowly() {
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        for _ in 0..1_000 {
+            flood.extend(settings);
+        }
+        let pace = |apart| Pace { burst: 500, apart };
+        let mut all = Vec::new();
+        let mut slowly = Fair::with(pace(Duration::from_micros(10)), &flood[..], ());
+        slowly.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, flood);
+
+        let mut come = Vec::new();
+        let mut hardly = Fair::with(pace(Duration::from_secs(3600)), &flood[..], ());
+        let reading = hardly.read_to_end(&mut come);
+        let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
+        assert!(ended.is_err(), "it waits");
+        let frames = come.len() / settings.len();
+        assert!((500..800).contains(&frames), "{frames}");
     }
 }

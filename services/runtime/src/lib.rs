@@ -18,6 +18,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 mod fair;
+mod frames;
 pub mod grpc;
 pub mod keyfile;
 pub mod nats;
