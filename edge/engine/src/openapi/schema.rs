@@ -327,17 +327,6 @@ fn take_any(schema: &mut Map<String, Value>) {
 
 /// OpenAPI 3.0's `nullable` and boolean `exclusiveMinimum`, as JSON Schema 2020-12 says it.
 fn modernize(schema: &mut Map<String, Value>) {
-    if schema.remove("nullable") == Some(Value::Bool(true))
-        && let Some(Value::String(kind)) = schema.get("type")
-    {
-        let kinds = json!([kind, "null"]);
-        schema.insert("type".into(), kinds);
-        if let Some(Value::Array(values)) = schema.get_mut("enum")
-            && !values.contains(&Value::Null)
-        {
-            values.push(Value::Null);
-        }
-    }
     for (exclusive, inclusive) in [
         ("exclusiveMinimum", "minimum"),
         ("exclusiveMaximum", "maximum"),
@@ -350,6 +339,32 @@ fn modernize(schema: &mut Map<String, Value>) {
             Some(Value::Bool(false)) => drop(schema.remove(exclusive)),
             _ => {}
         }
+    }
+    if schema.remove("nullable") == Some(Value::Bool(true)) {
+        take_null(schema);
+    }
+}
+
+/// Has null fit as well. Beside a reference, or a list of schemas, `nullable` does nothing by the letter of OpenAPI 3.0.3; but that
+/// is how generators write that what a reference leads to may be null.
+fn take_null(schema: &mut Map<String, Value>) {
+    const OTHERS: [&str; 4] = ["$ref", "allOf", "anyOf", "oneOf"];
+    if OTHERS.iter().any(|key| schema.contains_key(*key)) {
+        let mut own = std::mem::take(schema);
+        for said in ["title", "description", "default"] {
+            schema.extend(own.remove_entry(said));
+        }
+        schema.insert("anyOf".into(), json!([own, { "type": "null" }]));
+        return;
+    }
+    if let Some(Value::String(kind)) = schema.get("type") {
+        let kinds = json!([kind, "null"]);
+        schema.insert("type".into(), kinds);
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
     }
 }
 

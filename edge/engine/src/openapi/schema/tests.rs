@@ -117,3 +117,45 @@ fn schemas_that_a_property_tells_apart_need_not_exclude_each_other() {
         }
     }
 }
+
+#[test]
+fn what_may_be_null_may_be_so_however_it_is_written() {
+    let town = json!({ "$ref": "#/components/schemas/Town" });
+    let schemas = json!({
+        "Town": { "type": "object", "required": ["name"], "properties": { "name": { "type": "string" } } },
+    });
+    let (good, bad) = (json!({ "name": "Rome" }), json!({ "name": 7 }));
+    for mut schema in [
+        json!({ "allOf": [town] }),
+        json!({ "anyOf": [town, { "type": "integer" }] }),
+        json!({ "oneOf": [town, { "type": "integer" }] }),
+        json!({ "oneOf": [town], "discriminator": { "propertyName": "kind" } }),
+        json!({ "type": "object", "allOf": [town] }),
+        json!({ "allOf": [town], "description": "Where", "properties": { "name": { "minLength": 2 } } }),
+        town.clone(),
+        json!({ "enum": [{ "name": "Rome" }] }),
+        json!({ "type": "object", "enum": [{ "name": "Rome" }, null] }),
+    ] {
+        for (version, nullable, takes_null) in [
+            ("3.0.3", true, true),
+            ("3.0.3", false, false),
+            // Not a word of it there.
+            ("3.1.0", true, false),
+        ] {
+            schema["nullable"] = nullable.into();
+            let holder = json!({ "type": "object", "properties": { "at": schema } });
+            let takes = takes(version, &holder, &schemas);
+            let bodies = [
+                (Value::Null, takes_null),
+                (good.clone(), true),
+                (bad.clone(), false),
+            ];
+            let bodies = bodies.map(|(at, fits)| (json!({ "at": at }), fits));
+            check(&takes, &schema, &bodies);
+        }
+    }
+    let mut named = json!({ "nullable": true, "description": "d", "allOf": [town] });
+    modernize(named.as_object_mut().unwrap());
+    let wanted = json!({ "description": "d", "anyOf": [{ "allOf": [town] }, { "type": "null" }] });
+    assert_eq!(named, wanted, "what it is stays where it is read");
+}
