@@ -1,7 +1,7 @@
 //! What clients are told of resources and prompts: that a list changed, and that a resource which they watch did; in both
 //! families of revisions, and nobody else.
 
-use super::system::System;
+use super::system::{System, tool};
 use super::teller::Teller;
 use super::{PATIENCE, told_of};
 use proctor_loadtest::acme;
@@ -166,6 +166,46 @@ async fn a_client_is_told_when_its_lists_of_resources_and_prompts_change() {
         teller.says(changed, &json!({}));
         told_of(&mut of_all, changed, "its server says so").await;
         told_of(&mut of_one, changed, "its server says so").await;
+    }
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_of_its_lists_is_told_once_a_second_to_who_sees_any_of_it() {
+    let (system, teller) = start().await;
+    let one = vec![tool("other", "Of another server")];
+    system.server("t", one).await;
+    let mine = system.token(3600, &["tool in s/*"], "s/plain").await;
+    let theirs = system.token(3600, &["tool in t/*"], "t/other").await;
+    let client = |token: &str| {
+        let url = format!("{}/v1/mcp", system.cluster.edge_url);
+        Client::new(&url, token).unwrap()
+    };
+    let (me, they) = (client(&mine), client(&theirs));
+    let of_me = watching(&me, &[], &[]).await;
+    let of_them = watching(&they, &[], &[]).await;
+    teller.is_asked_for(&[]).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        teller.says(RESOURCES, &json!({}));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for token in [mine, theirs] {
+        let revoke = json!({ "token": token });
+        let revoked = system
+            .cluster
+            .acme(Method::POST, "revocations", Some(revoke));
+        revoked.await.unwrap();
+    }
+    for (streams, told) in [(of_me, true), (of_them, false)] {
+        for stream in streams {
+            let rest = stream.rest(PATIENCE).await.unwrap();
+            let said = rest.iter().filter(|message| message["method"] == RESOURCES);
+            let said = u64::try_from(said.count()).unwrap();
+            let most = began.elapsed().as_secs() + 2;
+            let most = if told { most } else { 0 };
+            assert!(u64::from(told) <= said && said <= most, "{said}: {rest:?}");
+        }
     }
     system.cluster.stop().await;
 }

@@ -137,7 +137,7 @@ mod tests {
                 "id": { "type": "integer", "readOnly": true },
                 "name": { "type": "string", "nullable": true },
                 "secret": { "type": "string", "writeOnly": true },
-                "parent": { "$ref": "#/components/schemas/Pet" },
+                "parent": { "nullable": true, "allOf": [{ "$ref": "#/components/schemas/Pet" }] },
             },
         });
         let refers = json!({ "$ref": "#/components/schemas/Pet" });
@@ -151,7 +151,8 @@ mod tests {
         ];
         let read = answering("3.0.3", &operations, &json!({ "Pet": pet }));
         assert_eq!(read.left_out, [""; 0]);
-        let good = json!({ "id": 1, "name": null, "parent": { "id": 2, "name": "Rex" } });
+        let good =
+            json!({ "id": 1, "name": null, "parent": { "id": 2, "name": "Rex", "parent": null } });
         let bad = json!({ "id": 1, "name": "Rex", "parent": { "name": "Tom" } });
         let known = json!({ "id": 1, "name": "Rex", "since": 7 });
         // A list is the member of an object, as `upstream` of the edge makes it.

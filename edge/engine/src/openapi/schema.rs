@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 const REFERENCES_MAX: usize = 16;
 /// Deepest schema that is taken.
 const DEPTH_MAX: usize = 32;
+/// Says which property names the schema of a list that is meant.
+const DISCRIMINATOR: &str = "discriminator";
 /// Where schemas usually are.
 const SCHEMAS: &str = "/components/schemas/";
 
@@ -130,12 +132,15 @@ impl Document<'_> {
                 }
                 ("enum" | "const" | "default", value) => self.copied(value)?,
                 // Examples, and OpenAPI's own words, say nothing about what is valid.
-                ("example" | "examples" | "xml" | "externalDocs" | "discriminator", _) => continue,
+                ("example" | "examples" | "xml" | "externalDocs" | DISCRIMINATOR, _) => continue,
                 // As draft 3 said it of one property. It is nothing now.
                 ("required", Value::Bool(_)) => continue,
                 (_, value) => below(value)?,
             };
             out.insert(key.clone(), value);
+        }
+        if self.are_told_apart(members)? {
+            take_any(&mut out);
         }
         if self.nullable {
             modernize(&mut out);
@@ -143,16 +148,32 @@ impl Document<'_> {
         Ok(out)
     }
 
+    /// Whether a property says which schema of `oneOf` is meant: here, or in what each of them is made of, as base classes do.
+    fn are_told_apart(&self, members: &Map<String, Value>) -> Result<bool, Unfit> {
+        let Some(list) = members.get("oneOf").and_then(Value::as_array) else {
+            return Ok(false);
+        };
+        if members.contains_key(DISCRIMINATOR) {
+            return Ok(true);
+        }
+        for schema in list {
+            let schema = self.led_to(schema)?.and_then(Value::as_object);
+            let parts = match schema {
+                Some(schema) => self.parts(schema)?,
+                None => Vec::new(),
+            };
+            if !parts.iter().any(|part| part.contains_key(DISCRIMINATOR)) {
+                return Ok(false);
+            }
+        }
+        Ok(!list.is_empty())
+    }
+
     /// The properties that are not said here, as only answers have them (or only requests): its own, and those of the schemas that
     /// it is made of (`allOf`), which may say so of what is required here.
     fn unsaid<'v>(&'v self, members: &'v Map<String, Value>) -> Result<BTreeSet<&'v str>, Unfit> {
         let mut names = BTreeSet::new();
-        let (mut parts, mut seen) = (vec![members], BTreeSet::new());
-        while let Some(members) = parts.pop() {
-            // One may be a part of itself.
-            if !seen.insert(std::ptr::from_ref(members)) {
-                continue;
-            }
+        for members in self.parts(members)? {
             let properties = members.get("properties").and_then(Value::as_object);
             for (name, schema) in properties.into_iter().flatten() {
                 self.take(name.len())?;
@@ -162,13 +183,30 @@ impl Document<'_> {
                     names.insert(name.as_str());
                 }
             }
+        }
+        Ok(names)
+    }
+
+    /// A schema, and those that it is made of (`allOf`).
+    fn parts<'v>(
+        &'v self,
+        members: &'v Map<String, Value>,
+    ) -> Result<Vec<&'v Map<String, Value>>, Unfit> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut left = vec![members];
+        while let Some(members) = left.pop() {
+            // One may be a part of itself.
+            if !seen.insert(std::ptr::from_ref(members)) {
+                continue;
+            }
+            found.push(members);
             let all = members.get("allOf").and_then(Value::as_array);
             for part in all.into_iter().flatten() {
                 self.take(0)?;
-                parts.extend(self.led_to(part)?.and_then(Value::as_object));
+                left.extend(self.led_to(part)?.and_then(Value::as_object));
             }
         }
-        Ok(names)
+        Ok(found)
     }
 
     /// The same as [`Self::resolved`], and nothing where a reference leads nowhere: that is found where it is copied.
@@ -270,19 +308,25 @@ fn references(schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// Has a value fit one of the schemas of `oneOf`, or more of them. Where a property says which is meant, the schemas need not
+/// exclude each other, and as generators write them they seldom do.
+fn take_any(schema: &mut Map<String, Value>) {
+    let Some(list) = schema.remove("oneOf") else {
+        return;
+    };
+    if !schema.contains_key("anyOf") {
+        schema.insert("anyOf".into(), list);
+        return;
+    }
+    // One that is there already is to fit as well. What is no list is no schema, which is found where it is compiled.
+    let all = schema.entry("allOf").or_insert_with(|| json!([]));
+    if let Some(all) = all.as_array_mut() {
+        all.push(json!({ "anyOf": list }));
+    }
+}
+
 /// OpenAPI 3.0's `nullable` and boolean `exclusiveMinimum`, as JSON Schema 2020-12 says it.
 fn modernize(schema: &mut Map<String, Value>) {
-    if schema.remove("nullable") == Some(Value::Bool(true))
-        && let Some(Value::String(kind)) = schema.get("type")
-    {
-        let kinds = json!([kind, "null"]);
-        schema.insert("type".into(), kinds);
-        if let Some(Value::Array(values)) = schema.get_mut("enum")
-            && !values.contains(&Value::Null)
-        {
-            values.push(Value::Null);
-        }
-    }
     for (exclusive, inclusive) in [
         ("exclusiveMinimum", "minimum"),
         ("exclusiveMaximum", "maximum"),
@@ -296,36 +340,33 @@ fn modernize(schema: &mut Map<String, Value>) {
             _ => {}
         }
     }
+    if schema.remove("nullable") == Some(Value::Bool(true)) {
+        take_null(schema);
+    }
+}
+
+/// Has null fit as well. Beside a reference, or a list of schemas, `nullable` does nothing by the letter of OpenAPI 3.0.3; but that
+/// is how generators write that what a reference leads to may be null.
+fn take_null(schema: &mut Map<String, Value>) {
+    const OTHERS: [&str; 4] = ["$ref", "allOf", "anyOf", "oneOf"];
+    if OTHERS.iter().any(|key| schema.contains_key(*key)) {
+        let mut own = std::mem::take(schema);
+        for said in ["title", "description", "default"] {
+            schema.extend(own.remove_entry(said));
+        }
+        schema.insert("anyOf".into(), json!([own, { "type": "null" }]));
+        return;
+    }
+    if let Some(Value::String(kind)) = schema.get("type") {
+        let kinds = json!([kind, "null"]);
+        schema.insert("type".into(), kinds);
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_definitions_name_says_where_it_is_and_no_two_have_the_same() {
-        let mut names = BTreeSet::new();
-        for pointer in [
-            "/components/schemas/Pet",
-            "/components/schemas/Pet/properties/id",
-            "/components/schemas/a~1b",
-            "/components/schemas/ü",
-            "/components/responses/Pet",
-            "/paths/~1pets~1{id}/get/parameters/0/schema",
-            "/a:b",
-            "/a/b",
-            "/a@3ab",
-            "/a",
-        ] {
-            let name = definition_name(pointer);
-            assert_eq!(pointer_of(&name).as_deref(), Some(pointer), "{name}");
-            assert!(names.insert(name), "{pointer}");
-        }
-        assert!(names.contains("Pet"));
-        let escaped = pointer("#/paths/~1pets~1%7Bid%7D").ok();
-        assert_eq!(escaped.as_deref(), Some("/paths/~1pets~1{id}"));
-        for out in ["other.yaml#/Pet", "#Pet", "#", "", "#/%zz", "#/%7"] {
-            assert!(matches!(pointer(out), Err(Unfit::LeaveOut(_))), "{out}");
-        }
-    }
-}
+mod tests;

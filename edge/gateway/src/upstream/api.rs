@@ -8,7 +8,7 @@ use proctor_model::catalogue::{
     BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
     is_method_field,
 };
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -239,10 +239,21 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
+/// Whether a body has to be decoded before it can be read. Some servers say of one that is as it is that it is
+/// (`identity`), since they are asked for that.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_coding = |text: &str| !text.is_empty() && !text.eq_ignore_ascii_case("identity");
+    let mut said = headers.get_all(CONTENT_ENCODING).iter();
+    said.any(|value| match value.to_str() {
+        Ok(list) => list.split(',').any(|coding| is_coding(coding.trim())),
+        Err(_) => true,
+    })
+}
+
 /// An HTTP answer as the result of a tool: what is JSON is structured content too, what is no success is a tool's error.
 async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failure> {
     let status = response.status();
-    if response.headers().contains_key(CONTENT_ENCODING) {
+    if is_encoded(response.headers()) {
         // None was asked for; what it inflates to could not be bounded.
         return Err(Failure::Invalid);
     }
@@ -466,6 +477,32 @@ mod tests {
                 panic!("{kind}")
             };
             assert_eq!(result["structuredContent"], json!({ "a": 1 }), "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_body_that_is_as_it_is_can_be_read() {
+        let cases: [(&[&str], bool); 10] = [
+            (&[], true),
+            (&["identity"], true),
+            (&["Identity "], true),
+            (&[""], true),
+            (&["identity", "identity, "], true),
+            (&["gzip"], false),
+            (&["identity, br"], false),
+            (&["identity", "gzip"], false),
+            (&["identity;q=1"], false),
+            (&["aws-chunked"], false),
+        ];
+        for (said, read) in cases {
+            let mut response = axum::http::Response::builder();
+            for coding in said {
+                response = response.header(CONTENT_ENCODING, *coding);
+            }
+            let response = Response::from(response.body("plain").unwrap());
+            let answer = result(response, 1_000).await.map(|answer| answer.bytes);
+            let wanted = if read { Ok(5) } else { Err(Failure::Invalid) };
+            assert_eq!(answer, wanted, "{said:?}");
         }
     }
 

@@ -43,19 +43,35 @@ fn reaches(reach: Reach, ip: IpAddr) -> bool {
     }
 }
 
+/// Where clouds have the metadata of a machine outside of the link-local addresses: Alibaba, Azure, Oracle's former one.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+/// The same among unique local addresses: Google, Oracle, Scaleway, Akamai, Alibaba.
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),
+];
+
 /// Whether an address is one at which clouds give a machine its metadata, credentials among it: link-local ones, and those
 /// that some clouds have elsewhere. No tool server is there.
 fn is_of_the_machine(ip: IpAddr) -> bool {
-    let of_v4 = |ip: Ipv4Addr| {
-        let elsewhere = [[100, 100, 100, 200], [168, 63, 129, 16], [192, 0, 0, 192]];
-        ip.is_link_local() || elsewhere.contains(&ip.octets())
-    };
+    let of_v4 = |ip: Ipv4Addr| ip.is_link_local() || METADATA_V4.contains(&ip);
     match ip {
         IpAddr::V4(ip) => of_v4(ip),
         IpAddr::V6(ip) => match (embedded(ip), ip.segments()) {
             (Some(ip), _) => of_v4(ip),
-            (None, [first, ..]) if first & 0xffc0 == 0xfe80 => true,
-            (None, segments) => segments == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+            (None, [0xfe80..=0xfebf, ..]) => true,
+            // What AWS has for its machines: the metadata, and the credentials of pods (fd00:ec2::23).
+            (None, [0xfd00, 0xec2, ..]) => true,
+            // NAT64 within a network (RFC 8215): which IPv4 address it leads to depends on the length of the prefix there.
+            (None, [0x64, 0xff9b, 1, ..]) => true,
+            (None, _) => METADATA_V6.contains(&ip),
         },
     }
 }
@@ -135,6 +151,8 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "64:ff9b::a00:1",
+            "64:ff9b:1::101:101",
+            "fd20:ce::254",
             "2002:7f00:1::",
             "::127.0.0.1",
             "2001:db8::1",
@@ -176,12 +194,32 @@ mod tests {
             ("http://[fe80::1]/", false),
             ("http://[febf::1]/", false),
             ("http://[fd00:ec2::254]/", false),
+            ("http://[fd00:ec2::23]/v1/credentials", false),
+            ("http://[fd20:ce::254]/computeMetadata/v1/", false),
+            ("http://[FD20:CE:0:0:0:0:0:254]/", false),
+            ("http://[fd00:c1::a9fe:a9fe]/opc/v2/", false),
+            ("http://[fd00:42::42]/", false),
+            ("http://[fd00:a9fe:a9fe::1]/", false),
+            ("http://[fd00:100::100:200]/", false),
+            ("http://168.63.129.16/", false),
+            ("http://192.0.0.192/", false),
+            ("http://[::ffff:168.63.129.16]/", false),
+            // 169.254.169.254, behind prefixes of 96 and 48 bits.
+            ("http://[64:ff9b:1::a9fe:a9fe]/", false),
+            ("http://[64:ff9b:1:a9fe:a9:fe00::]/", false),
             ("http://[::ffff:169.254.169.254]/", false),
             ("http://[64:ff9b::a9fe:a9fe]/", false),
             ("http://127.0.0.1:8080/mcp", true),
             ("http://10.1.2.3/mcp", true),
             ("http://[::1]/mcp", true),
             ("http://[fd00::1]/mcp", true),
+            ("http://[fd20:ce::253]/mcp", true),
+            ("http://[fd00:ec3::254]/mcp", true),
+            ("http://[fd00:c1::1]/mcp", true),
+            ("http://[fec0::1]/mcp", true),
+            ("http://[64:ff9b::a01:203]/mcp", true),
+            ("http://100.100.100.201/mcp", true),
+            ("http://168.63.129.17/mcp", true),
             ("http://1.1.1.1/mcp", true),
         ] {
             let url = url.parse().unwrap();

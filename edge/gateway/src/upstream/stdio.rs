@@ -41,6 +41,9 @@ const RESTART_MIN: Duration = Duration::from_millis(200);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 /// A child that ran for so long before it ended does not keep ending.
 const STEADY: Duration = Duration::from_secs(30);
+/// The same of one that ended as one does that is not needed. A server may be made so that it often does, and is started for
+/// the next call; but not for each of many.
+const STEADY_AT_REST: Duration = Duration::from_secs(1);
 
 /// Requests in a row that a child let time out before it is ended: it may have stopped to read.
 const LATE_MAX: u32 = 4;
@@ -75,10 +78,18 @@ struct Start {
 }
 
 impl Start {
-    /// Lets go of a child that has ended. One that ran for long has nothing held against it.
+    /// Lets go of a child that has ended. One that does not keep ending has nothing held against it.
     fn let_go(&mut self) {
-        if self.running.take().is_some() && self.since.elapsed() > STEADY {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let steady = match running.went_to_rest() {
+            true => STEADY_AT_REST,
+            false => STEADY,
+        };
+        if self.since.elapsed() > steady {
             self.backoff.reset();
+            self.not_before = Instant::now();
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) enum About {
     Changed(Option<RevocationId>, List),
     /// A resource of this server.
     Resource(ServerId, String),
-    /// What this server had somebody do.
+    /// Something of this server: what it had somebody do, that it says that a list of its own changed.
     Server(ServerId),
 }
 

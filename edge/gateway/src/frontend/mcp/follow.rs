@@ -1,6 +1,7 @@
 //! Long-lived streams: what changes is told to who may know of it, for as long as they may. Each is authorized anew all the
 //! time: a token that expires or is revoked, an agent or tenant that is stopped ends it.
 
+mod said;
 mod task;
 mod wanted;
 
@@ -19,6 +20,7 @@ use futures::stream::{SelectAll, StreamExt, select_all};
 use proctor_engine::{Killed, ToolQuery, visible_tools};
 use proctor_model::catalogue::Listed;
 use proctor_model::{EntryKind, Reason, ServerId};
+use said::SaidChanged;
 use serde_json::{Map, Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,6 +48,7 @@ struct Follower {
     /// What the client of a session knows of its lists. A client without one is told from now on: it lists anew by itself.
     known: Option<Arc<KnownLists>>,
     seen: Vec<Seen>,
+    said: SaidChanged,
 }
 
 type Heard = SelectAll<Pin<Box<dyn futures::Stream<Item = (ServerId, News)> + Send>>>;
@@ -296,6 +299,7 @@ impl Follower {
             who: None,
             known: None,
             seen: Vec::new(),
+            said: SaidChanged::default(),
         }
     }
 
@@ -318,6 +322,11 @@ impl Follower {
                 Some(news) = heard.next(), if !heard.is_empty() => Some(news),
                 _ = again.tick() => None,
             };
+            // A server may say so as often as it likes: it is told with the next look.
+            if let Some((server, News::Listed(kind))) = news {
+                self.said.note(server, kind);
+                continue;
+            }
             let Some(wanted) = wanted() else {
                 return Ok(());
             };
@@ -331,6 +340,7 @@ impl Follower {
                         heard = self.servers();
                         self.compare(&wanted).await?;
                     }
+                    self.tell_said(&wanted).await?;
                 }
             }
         }
@@ -414,11 +424,22 @@ impl Follower {
         before.any(|(_, before)| before != now)
     }
 
+    /// Tells which lists servers said that they changed, however often they did: to who may see anything of the server.
+    async fn tell_said(&mut self, wanted: &Wanted) -> Result<(), Reason> {
+        let said = self.said.take(&wanted.kinds);
+        let may_read = {
+            let abouts: Vec<_> = said.iter().map(|(_, about)| Some(about)).collect();
+            self.hearer().may_read(&abouts)
+        };
+        let may_read = may_read.into_iter();
+        for ((kind, about), _) in said.into_iter().zip(may_read).filter(|(_, may)| *may) {
+            self.tell(changed(kind), json!({}), Some(about)).await?;
+        }
+        Ok(())
+    }
+
     async fn news(&self, wanted: &Wanted, server: &ServerId, news: &News) -> Result<(), Reason> {
         match news {
-            News::Listed(kind) if wanted.kinds.contains(kind) => {
-                self.tell(changed(*kind), json!({}), None).await
-            }
             News::Updated(uri) => self.updated(wanted, server, uri).await,
             News::Elicited(id) if self.was_sent(server, id) => {
                 let done = json!({ "elicitationId": &**id });
@@ -426,7 +447,7 @@ impl Follower {
                 self.tell("notifications/elicitation/complete", done, about)
                     .await
             }
-            // Of tasks is told elsewhere, to those who listen for them.
+            // Of lists is told with the next look; of tasks elsewhere, to those who listen for them.
             News::Listed(_) | News::Task(_) | News::Elicited(_) => Ok(()),
         }
     }
@@ -461,8 +482,11 @@ impl Follower {
 
     /// Whether the reader may be told of this now.
     fn may_read(&self, about: &About) -> bool {
-        let hearer = Hearer::of(&self.gateway, &self.caller, &self.scope);
-        hearer.may_read(&[Some(about)]) == [true]
+        self.hearer().may_read(&[Some(about)]) == [true]
+    }
+
+    fn hearer(&self) -> Hearer {
+        Hearer::of(&self.gateway, &self.caller, &self.scope)
     }
 
     /// Writes a message. While a client that is behind holds it up, it is looked at all the same whether the reader may still

@@ -235,6 +235,10 @@ impl Link {
                 COMPARE
             }
             Err(failure) => {
+                // What was seen before it went to rest says nothing of the program that is started now.
+                if self.looks.at_rest() {
+                    *last_seen = None;
+                }
                 let away = matches!(
                     failure,
                     Failure::Unreachable | Failure::Broken | Failure::Timeout
@@ -392,7 +396,27 @@ pub(in crate::upstream) async fn list(server: &Server) -> Result<Listing, Failur
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::server;
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_was_at_rest_is_not_called_by_what_it_showed_before() {
+        for (at_rest, called) in [(false, true), (true, false)] {
+            let server = server();
+            let (link, mut last_seen) = (&server.link, Some(Instant::now()));
+            link.seen.store(!at_rest, Ordering::Release);
+            link.looks.at_rest.store(at_rest, Ordering::Release);
+            // However often it fails from then on.
+            for _ in 0..3 {
+                link.compare(Err(Failure::Unreachable), &mut last_seen);
+                link.looks.note();
+                assert_eq!(link.seen.load(Ordering::Acquire), called);
+            }
+            assert!(!link.looks.at_rest(), "it can't be reached");
+            link.compare(Ok(HashMap::new()), &mut last_seen);
+            assert!(link.seen.load(Ordering::Acquire));
+        }
+    }
 
     #[test]
     fn a_server_that_says_nothing_of_our_sessions_keeps_them() {

@@ -20,7 +20,7 @@ fn at(url: &str) -> Upstream {
     }
 }
 
-fn server() -> Server {
+pub(super) fn server() -> Server {
     of(at("http://127.0.0.1:1/"))
 }
 

@@ -335,6 +335,44 @@ async fn only_a_child_that_nobody_needed_is_at_rest() {
 }
 
 #[tokio::test]
+async fn a_child_that_went_to_rest_is_started_again_at_once() {
+    let talk = Talk::silent("");
+    let ran = STEADY_AT_REST + Duration::from_millis(1);
+    for (ends, ran, at_once) in [
+        ("rests", ran, true),
+        ("rests", Duration::ZERO, false),
+        ("breaks", ran, false),
+        ("fails", ran, false),
+        ("fails", STEADY + ran, true),
+    ] {
+        // Whether that is noticed before the next call or by it.
+        for noticed in [false, true] {
+            let stdio = ending();
+            let running = stdio.running().await.unwrap();
+            drop(stdio.request(Request::own(ends, Map::new(), &talk)).await);
+            over(&running).await;
+            let mut start = stdio.running.lock().await;
+            // It has ended often.
+            for _ in 0..20 {
+                start.backoff.next_pause();
+            }
+            let now = Instant::now();
+            (start.since, start.not_before) = (now - ran, now + RESTART_MAX);
+            drop(start);
+            if noticed {
+                stdio.rests().await;
+            }
+            let again = stdio.running().await.map(drop);
+            let wanted = at_once.then_some(()).ok_or(Failure::Unreachable);
+            assert_eq!(again, wanted, "{ends} after {ran:?}");
+            let pause = stdio.running.lock().await.not_before - now;
+            let is_short = pause < RESTART_MAX / 2;
+            assert_eq!(is_short, at_once, "{ends} after {ran:?}: {pause:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_child_at_rest_is_not_started_for_its_news() {
     let (stdio, talk) = (Arc::new(ending()), Talk::silent(""));
     let rests = async || {
