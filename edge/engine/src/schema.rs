@@ -213,6 +213,50 @@ mod tests {
     }
 
     #[test]
+    fn references_lead_where_the_validator_finds_them() {
+        // Decoys stand under the names as they are written.
+        let refers = |i: usize| json!({"$ref": format!("#/$defs/%64{i}")});
+        let laugh = (0..40).map(|i| {
+            let next = refers(i + 1);
+            (format!("d{i}"), json!({"allOf": [next, next]}))
+        });
+        let decoys = (0..41).map(|i| (format!("%64{i}"), json!(true)));
+        let end = [("d40".to_owned(), json!(true))];
+        let laugh: serde_json::Map<_, _> = laugh.chain(decoys).chain(end).collect();
+        let twice = json!({"allOf": [{"$ref": "#/$defs/%61"}, {"$ref": "#/$defs/%61"}]});
+        for bad in [
+            json!({"$defs": laugh, "properties": {"a": refers(0)}}),
+            json!({"$defs": {"%61": true, "a": {"properties": {"a": twice}}}, "$ref": "#/$defs/a"}),
+            json!({"$defs": {"%61": true, "a": {"allOf": [{"$ref": "#/$defs/%61"}]}}}),
+            json!({"$defs": {"~~01": true, "~~1": true}, "$ref": "#/$defs/~~01"}),
+            json!({"$defs": {"a": true}, "$ref": "#%2F$defs%2Fa"}),
+            json!({"$defs": {"%6": true}, "$ref": "#/$defs/%6"}),
+            json!({"$defs": {"%FF": true}, "$ref": "#/$defs/%FF"}),
+        ] {
+            let error = Schema::compile(&bad).err();
+            assert_eq!(error, Some(SchemaError::Reference), "{bad}");
+        }
+        for (written, name) in [
+            ("Foo%3CBar%3E", "Foo<Bar>"),
+            ("List%5bItem%5D", "List[Item]"),
+            ("caf%C3%A9", "caf\u{e9}"),
+            ("a~1b~0c", "a/b~c"),
+            ("a%7E1b", "a/b"),
+            ("~01", "~1"),
+            ("a~2", "a~2"),
+            ("100%25", "100%"),
+            ("%2561", "%61"),
+        ] {
+            let reference = format!("#/definitions/{written}");
+            let named = json!({ name: {"type": "string"} });
+            let schema = json!({"properties": {"a": {"$ref": reference}}, "definitions": named});
+            let schema = Schema::compile(&schema).expect(written);
+            assert!(schema.fits(&json!({"a": "x"})), "{written}");
+            assert!(!schema.fits(&json!({"a": 1})), "{written}");
+        }
+    }
+
+    #[test]
     fn data_in_a_schema_is_no_schema() {
         let record = json!({"id": "u1", "$id": "u2", "name": "Ann", "$ref": "https://example.com/ann", "allOf": [{"$ref": "#"}]});
         let user = json!({

@@ -115,6 +115,20 @@ impl<'a> References<'a> {
         }
     }
 
+    /// What a reference leads to within the document. The validator has to find the same by it: what can be read in two ways leads
+    /// nowhere.
+    fn target(&self, reference: &str) -> Option<&'a Value> {
+        let fragment = reference.strip_prefix('#')?;
+        // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
+        let is_path = fragment.is_empty() || fragment.starts_with('/');
+        let path = percent_decoded(fragment)?;
+        // What the second of these escapes is not agreed upon.
+        match is_path && !path.contains("~~") {
+            true => self.root.pointer(&path),
+            false => None,
+        }
+    }
+
     /// What may be schemas right inside of a node, and what it refers to: that is one wherever it stands.
     fn below(&self, node: &'a Value, holds: Holds) -> Vec<(&'a Value, Holds)> {
         let mut below: Vec<_> = match node {
@@ -133,7 +147,7 @@ impl<'a> References<'a> {
         below.retain(|(_, holds)| *holds != Holds::Data);
         if holds == Holds::Schema {
             let target = node.get("$ref").and_then(Value::as_str);
-            let target = target.and_then(|target| self.root.pointer(target.strip_prefix('#')?));
+            let target = target.and_then(|target| self.target(target));
             below.extend(target.map(|target| (target, Holds::Schema)));
         }
         below
@@ -161,8 +175,7 @@ impl<'a> References<'a> {
         let circle = circle.saturating_add(1);
         let visits = visits.inside(members);
         if let Some(Value::String(target)) = members.get("$ref") {
-            let pointer = target.strip_prefix('#').ok_or(SchemaError::Reference)?;
-            let target = self.root.pointer(pointer).ok_or(SchemaError::Reference)?;
+            let target = self.target(target).ok_or(SchemaError::Reference)?;
             self.follow(target, visits, circle, place)?;
         }
         place.schemas.push((members, visits));
@@ -318,6 +331,17 @@ impl<'a> References<'a> {
         self.recursive.insert(key, Some(found));
         Ok(found)
     }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut decoded) = (text.bytes(), Vec::new());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
+            byte => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).ok()
 }
 
 /// Whether a part of it is of draft 4, where `id` does what `$id` does later.
