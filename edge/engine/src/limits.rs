@@ -43,6 +43,10 @@ pub const SCHEMA_WEIGHT_MAX: u64 = 1 << 16;
 pub const SCHEMA_VISITS_MAX: u64 = 1 << 28;
 /// Largest compiled `pattern` of a JSON Schema, in bytes.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Most different patterns of a JSON Schema. Each may have an automaton of up to 1 MiB beside what the two limits in bytes are about.
+pub const SCHEMA_PATTERNS_MAX: usize = 256;
+/// Most bytes of all compiled patterns of a JSON Schema together: each may take an equal part.
+pub const SCHEMA_PATTERNS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest Rego module, in bytes.
 pub const MODULE_BYTES_MAX: usize = 64 * 1024;

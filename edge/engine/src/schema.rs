@@ -6,13 +6,15 @@ mod pattern;
 mod references;
 
 use crate::limits::{
-    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX, SCHEMA_VISITS_MAX,
+    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
+    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
 use pattern::Beyond;
 use references::References;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -31,7 +33,10 @@ pub enum SchemaError {
     /// Its `$ref`s lead out of the document, in a circle at one place, or multiply; or its subschemas do, level by level.
     #[error("$ref: within the document only, not in a circle, not multiplying")]
     Reference,
-    /// Not a valid schema; says where.
+    /// More different patterns than an edge has the memory for.
+    #[error("more than {} different patterns", SCHEMA_PATTERNS_MAX)]
+    Patterns,
+    /// Not a valid schema, or a pattern that is too large; says where.
     #[error("not a valid JSON Schema: {0}")]
     Invalid(String),
 }
@@ -62,9 +67,10 @@ impl Schema {
         pattern::rewrite(&mut schema, beyond);
         // What is compiled is looked at: a pattern that was taken apart is many.
         let weight = References::check(&schema)?;
+        let pattern_bytes_max = pattern_bytes_max(&schema)?;
         let patterns = PatternOptions::regex()
-            .size_limit(SCHEMA_PATTERN_BYTES_MAX)
-            .dfa_size_limit(SCHEMA_PATTERN_BYTES_MAX);
+            .size_limit(pattern_bytes_max)
+            .dfa_size_limit(pattern_bytes_max);
         let mut options = jsonschema::options()
             .with_pattern_options(patterns)
             .offline();
@@ -146,6 +152,45 @@ impl Misfit {
             text: format!("{shown}: {keyword}"),
             pointer,
         }
+    }
+}
+
+/// What each compiled pattern may take: the less, the more different ones there are.
+fn pattern_bytes_max(schema: &Value) -> Result<usize, SchemaError> {
+    let mut found = HashSet::new();
+    patterns(schema, &mut found);
+    if found.len() > SCHEMA_PATTERNS_MAX {
+        return Err(SchemaError::Patterns);
+    }
+    let part = SCHEMA_PATTERNS_BYTES_MAX.checked_div(found.len());
+    Ok(part.map_or(SCHEMA_PATTERN_BYTES_MAX, |part| {
+        part.min(SCHEMA_PATTERN_BYTES_MAX)
+    }))
+}
+
+/// All that may be compiled as a pattern: what looks like data counts, too, as a reference may lead there.
+fn patterns<'s>(schema: &'s Value, found: &mut HashSet<&'s str>) {
+    match schema {
+        Value::Array(elements) => {
+            for inner in elements {
+                patterns(inner, found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, inner) in members {
+                match (name.as_str(), inner) {
+                    ("pattern", Value::String(pattern)) => {
+                        found.insert(pattern);
+                    }
+                    ("patternProperties", Value::Object(named)) => {
+                        found.extend(named.keys().map(String::as_str));
+                    }
+                    _ => {}
+                }
+                patterns(inner, found);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -254,6 +299,42 @@ mod tests {
             assert!(schema.fits(&json!({"a": "x"})), "{written}");
             assert!(!schema.fits(&json!({"a": 1})), "{written}");
         }
+    }
+
+    #[test]
+    fn patterns_have_a_bound_together() {
+        fn schema(count: usize, pattern: impl Fn(usize) -> String) -> Value {
+            Value::from_iter((0..count).map(|i| json!({"pattern": pattern(i)})))
+        }
+        // Some 40 kB for each letter.
+        let letters = |i: usize| format!(r"^(?:\p{{L}}{{4}}|-)k{i}$");
+        let short = |i: usize| format!("^(?:[a-z]{{10}}|-)k{i}$");
+        let ahead: String = (0..SCHEMA_PATTERNS_MAX)
+            .map(|i| format!("(?=.*k{i})"))
+            .collect();
+        let names = (0..=SCHEMA_PATTERNS_MAX).map(|i| (short(i), json!(true)));
+        let names: serde_json::Map<_, _> = names.collect();
+        let many = schema(SCHEMA_PATTERNS_MAX + 1, short);
+        for good in [
+            json!({"prefixItems": schema(1, letters)}),
+            json!({"prefixItems": schema(10, letters)}),
+            json!({"prefixItems": schema(SCHEMA_PATTERNS_MAX, short)}),
+            json!({"prefixItems": schema(2_000, |_| short(1))}),
+            json!({"pattern": "^(?=.*a)(?!b)[a-z]+$"}),
+        ] {
+            assert_eq!(Schema::compile(&good).err(), None, "{good}");
+        }
+        for bad in [
+            json!({"prefixItems": many}),
+            json!({"patternProperties": names}),
+            json!({"pattern": format!("^{ahead}k")}),
+            json!({"$ref": "#/examples/0", "examples": [{"prefixItems": many}]}),
+        ] {
+            let error = Schema::compile(&bad).err();
+            assert_eq!(error, Some(SchemaError::Patterns), "{bad}");
+        }
+        let large = Schema::compile(&json!({"prefixItems": schema(SCHEMA_PATTERNS_MAX, letters)}));
+        assert!(matches!(large, Err(SchemaError::Invalid(_))));
     }
 
     #[test]
