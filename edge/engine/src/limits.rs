@@ -36,8 +36,17 @@ pub const PATTERN_BYTES_MAX: usize = 256 * 1024;
 pub const SCHEMA_BYTES_MAX: usize = 128 * 1024;
 /// Deepest nesting of a JSON Schema.
 pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Most subschemas, on the worst way down through a value, that one part of it after the other is held against. What real schemas
+/// share and choose between stays below some hundreds; what multiplies on each of a few levels is beyond any number.
+pub const SCHEMA_WEIGHT_MAX: u64 = 1 << 16;
+/// Most subschemas that all parts of one value are held against, if every one were on the worst way: some seconds.
+pub const SCHEMA_VISITS_MAX: u64 = 1 << 28;
 /// Largest compiled `pattern` of a JSON Schema, in bytes.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Most different patterns of a JSON Schema. Each may have an automaton of up to 1 MiB beside what the two limits in bytes are about.
+pub const SCHEMA_PATTERNS_MAX: usize = 256;
+/// Most bytes of all compiled patterns of a JSON Schema together: each may take an equal part.
+pub const SCHEMA_PATTERNS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest Rego module, in bytes.
 pub const MODULE_BYTES_MAX: usize = 64 * 1024;

@@ -1,19 +1,28 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
 mod holds;
+mod load;
 mod pattern;
+mod references;
 
-use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX};
-use holds::Holds;
+use crate::limits::{
+    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
+    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
+};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
 use pattern::Beyond;
-use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
+use references::References;
+use serde_json::Value;
+use std::collections::HashSet;
 
 /// A compiled schema.
 #[derive(Debug)]
-pub struct Schema(Validator);
+pub struct Schema {
+    validator: Validator,
+    /// Most subschemas that one part of a value is held against.
+    weight: u64,
+}
 
 /// Why a schema is not taken.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -21,10 +30,13 @@ pub enum SchemaError {
     /// Too large, or nested too deeply.
     #[error("the schema is larger or deeper than allowed")]
     TooLarge,
-    /// Its `$ref`s lead out of the document, in a circle at one place, or multiply.
+    /// Its `$ref`s lead out of the document, in a circle at one place, or multiply; or its subschemas do, level by level.
     #[error("$ref: within the document only, not in a circle, not multiplying")]
     Reference,
-    /// Not a valid schema; says where.
+    /// More different patterns than an edge has the memory for.
+    #[error("more than {} different patterns", SCHEMA_PATTERNS_MAX)]
+    Patterns,
+    /// Not a valid schema, or a pattern that is too large; says where.
     #[error("not a valid JSON Schema: {0}")]
     Invalid(String),
 }
@@ -51,39 +63,59 @@ impl Schema {
         if depth(schema) > SCHEMA_DEPTH_MAX || schema.to_string().len() > SCHEMA_BYTES_MAX {
             return Err(SchemaError::TooLarge);
         }
-        References::check(schema)?;
+        let mut schema = schema.clone();
+        pattern::rewrite(&mut schema, beyond);
+        // What is compiled is looked at: a pattern that was taken apart is many.
+        let weight = References::check(&schema)?;
+        let pattern_bytes_max = pattern_bytes_max(&schema)?;
         let patterns = PatternOptions::regex()
-            .size_limit(SCHEMA_PATTERN_BYTES_MAX)
-            .dfa_size_limit(SCHEMA_PATTERN_BYTES_MAX);
+            .size_limit(pattern_bytes_max)
+            .dfa_size_limit(pattern_bytes_max);
         let mut options = jsonschema::options()
             .with_pattern_options(patterns)
             .offline();
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
         }
-        let mut schema = schema.clone();
-        pattern::rewrite(&mut schema, beyond);
-        options.build(&schema).map(Self).map_err(|error| {
+        let validator = options.build(&schema).map_err(|error| {
             SchemaError::Invalid(format!("at {:?}", error.instance_path().to_string()))
-        })
+        })?;
+        Ok(Self { validator, weight })
     }
 
     /// Whether the value fits.
     #[must_use]
     pub fn fits(&self, value: &Value) -> bool {
-        self.0.is_valid(value)
+        self.affords(value) && self.validator.is_valid(value)
     }
 
     /// Where the value doesn't fit and by which keyword, without the value: `/amount: maximum`.
     #[must_use]
     pub fn misfit(&self, value: &Value) -> Option<String> {
-        let error = self.0.validate(value).err()?;
+        if !self.affords(value) {
+            return Some(Misfit::too_large().text);
+        }
+        let error = self.validator.validate(value).err()?;
         Some(Misfit::of(&error).text)
     }
 
     /// All places where it doesn't fit.
     pub(crate) fn misfits<'v>(&'v self, value: &'v Value) -> impl Iterator<Item = Misfit> + 'v {
-        self.0.iter_errors(value).map(|error| Misfit::of(&error))
+        let affords = self.affords(value);
+        let errors = affords.then(|| self.validator.iter_errors(value));
+        let errors = errors.into_iter().flatten();
+        let too_large = (!affords).then(Misfit::too_large);
+        too_large
+            .into_iter()
+            .chain(errors.map(|error| Misfit::of(&error)))
+    }
+
+    /// Whether the value is small enough for what this schema holds each part of it against. For all but the heaviest schemas
+    /// every value of a call is, and nothing is counted.
+    fn affords(&self, value: &Value) -> bool {
+        let nodes_max = SCHEMA_VISITS_MAX.checked_div(self.weight);
+        let nodes_max = nodes_max.and_then(|most| usize::try_from(most).ok());
+        nodes_max.is_none_or(|most| most >= JSON_NODES_MAX || nodes(value) <= most)
     }
 }
 
@@ -96,6 +128,14 @@ pub(crate) struct Misfit {
 }
 
 impl Misfit {
+    /// Of a value that is not held against a schema, as that would take too long.
+    fn too_large() -> Self {
+        Self {
+            text: "/: too large for its schema".to_owned(),
+            pointer: String::new(),
+        }
+    }
+
     fn of(error: &jsonschema::ValidationError<'_>) -> Self {
         let pointer = error.instance_path().to_string();
         // Agents write the names of members.
@@ -115,6 +155,45 @@ impl Misfit {
     }
 }
 
+/// What each compiled pattern may take: the less, the more different ones there are.
+fn pattern_bytes_max(schema: &Value) -> Result<usize, SchemaError> {
+    let mut found = HashSet::new();
+    patterns(schema, &mut found);
+    if found.len() > SCHEMA_PATTERNS_MAX {
+        return Err(SchemaError::Patterns);
+    }
+    let part = SCHEMA_PATTERNS_BYTES_MAX.checked_div(found.len());
+    Ok(part.map_or(SCHEMA_PATTERN_BYTES_MAX, |part| {
+        part.min(SCHEMA_PATTERN_BYTES_MAX)
+    }))
+}
+
+/// All that may be compiled as a pattern: what looks like data counts, too, as a reference may lead there.
+fn patterns<'s>(schema: &'s Value, found: &mut HashSet<&'s str>) {
+    match schema {
+        Value::Array(elements) => {
+            for inner in elements {
+                patterns(inner, found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, inner) in members {
+                match (name.as_str(), inner) {
+                    ("pattern", Value::String(pattern)) => {
+                        found.insert(pattern);
+                    }
+                    ("patternProperties", Value::Object(named)) => {
+                        found.extend(named.keys().map(String::as_str));
+                    }
+                    _ => {}
+                }
+                patterns(inner, found);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn depth(value: &Value) -> usize {
     let inner = match value {
         Value::Array(elements) => elements.iter().map(depth).max(),
@@ -124,227 +203,15 @@ fn depth(value: &Value) -> usize {
     inner.map_or(0, |inner| inner.saturating_add(1))
 }
 
-/// Most subschemas that one value may be held against at one place, references followed.
-const EXPANSION_MAX: u64 = 4_096;
-
-/// Keywords whose subschemas apply to the same value, so that a circle through them never ends.
-const IN_PLACE: [&str; 9] = [
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
-    "dependencies",
-];
-
-/// Keywords whose subschemas apply to elements of an array.
-const ELEMENTS: [&str; 5] = [
-    "items",
-    "prefixItems",
-    "contains",
-    "additionalItems",
-    "unevaluatedItems",
-];
-/// Keywords whose subschemas may apply to any member of an object.
-const ANY_MEMBER: [&str; 4] = [
-    "patternProperties",
-    "additionalProperties",
-    "unevaluatedProperties",
-    "propertyNames",
-];
-/// Longest way through references and nesting that is followed.
-const WAY_MAX: usize = 512;
-
-/// Checks that following `$ref` at one place ends soon, and that a recursive schema holds each part of a value
-/// against itself once at most: else its cost grows with a power of the value's depth.
-struct References<'a> {
-    root: &'a Value,
-    spent: u64,
-    /// By a node's address, and what it is looked at as: whether recursion can be reached from it. None while it is being found out.
-    recursive: HashMap<(usize, Holds), Option<bool>>,
-    /// How often one place of one value meets recursive subschemas: for elements, any member, each member.
-    slots: HashMap<&'a str, u32>,
+/// How many values a value is made of.
+fn nodes(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Array(elements) => elements.iter().map(nodes).sum(),
+        Value::Object(members) => members.values().map(nodes).sum(),
+        _ => 0,
+    };
+    inner.saturating_add(1)
 }
-
-fn address(node: &Value) -> usize {
-    std::ptr::from_ref(node).addr()
-}
-
-impl<'a> References<'a> {
-    fn check(root: &'a Value) -> Result<(), SchemaError> {
-        let mut references = Self {
-            root,
-            spent: 0,
-            recursive: HashMap::new(),
-            slots: HashMap::new(),
-        };
-        let renames: &[&str] = match is_of_draft_4(root) {
-            true => &["$id", "id"],
-            false => &["$id"],
-        };
-        let mut pending = vec![(root, Holds::Schema)];
-        let mut seen = HashSet::new();
-        while let Some((node, holds)) = pending.pop() {
-            if !seen.insert((address(node), holds)) {
-                continue;
-            }
-            if holds == Holds::Schema {
-                let renamed = |key: &&str| node.get(key).is_some_and(Value::is_string);
-                if !std::ptr::eq(node, root) && renames.iter().any(renamed) {
-                    return Err(SchemaError::Reference); // It would move what '#' means.
-                }
-                references.check_one(node)?;
-            }
-            pending.extend(references.below(node, holds));
-        }
-        Ok(())
-    }
-
-    fn check_one(&mut self, schema: &'a Value) -> Result<(), SchemaError> {
-        self.spent = 0;
-        self.slots.clear();
-        self.follow(schema, 0)?;
-        let any = self.slots.get(ANY).copied().unwrap_or(0);
-        let each = |(slot, count): (&&str, &u32)| match *slot {
-            ANY | ELEMENT => *count,
-            _ => count.saturating_add(any),
-        };
-        match self.slots.iter().map(each).any(|count| count > 1) {
-            true => Err(SchemaError::Reference),
-            false => Ok(()),
-        }
-    }
-
-    /// What may be schemas right inside of a node, and what it refers to: that is one wherever it stands.
-    fn below(&self, node: &'a Value, holds: Holds) -> Vec<(&'a Value, Holds)> {
-        let mut below: Vec<_> = match node {
-            Value::Array(elements) => {
-                let elements = elements.iter();
-                elements.map(|inner| (inner, holds.element())).collect()
-            }
-            Value::Object(members) => {
-                let members = members.iter();
-                members
-                    .map(|(name, inner)| (inner, holds.member(name)))
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        below.retain(|(_, holds)| *holds != Holds::Data);
-        if holds == Holds::Schema {
-            let target = node.get("$ref").and_then(Value::as_str);
-            let target = target.and_then(|target| self.root.pointer(target.strip_prefix('#')?));
-            below.extend(target.map(|target| (target, Holds::Schema)));
-        }
-        below
-    }
-
-    fn follow(&mut self, schema: &'a Value, circle: usize) -> Result<(), SchemaError> {
-        self.spent = self.spent.saturating_add(1);
-        if self.spent > EXPANSION_MAX || circle > 64 {
-            return Err(SchemaError::Reference);
-        }
-        let Value::Object(members) = schema else {
-            return Ok(());
-        };
-        if members.contains_key("$dynamicRef") || members.contains_key("$recursiveRef") {
-            return Err(SchemaError::Reference);
-        }
-        if let Some(Value::String(target)) = members.get("$ref") {
-            let pointer = target.strip_prefix('#').ok_or(SchemaError::Reference)?;
-            let target = self.root.pointer(pointer).ok_or(SchemaError::Reference)?;
-            self.follow(target, circle.saturating_add(1))?;
-        }
-        self.note_slots(members)?;
-        for keyword in IN_PLACE {
-            let nested: Vec<&Value> = match members.get(keyword) {
-                Some(Value::Array(elements)) => elements.iter().collect(),
-                Some(Value::Object(inner)) if keyword.starts_with("depend") => {
-                    inner.values().collect()
-                }
-                Some(inner) => vec![inner],
-                None => continue,
-            };
-            for inner in nested {
-                self.follow(inner, circle.saturating_add(1))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes which parts of a value meet recursive subschemas of this one.
-    fn note_slots(&mut self, members: &'a Map<String, Value>) -> Result<(), SchemaError> {
-        let mut met = Vec::new();
-        for (slot, keywords) in [(ELEMENT, ELEMENTS.as_slice()), (ANY, ANY_MEMBER.as_slice())] {
-            for keyword in keywords {
-                let inner = members.get(*keyword);
-                met.extend(inner.map(|inner| (slot, inner, Holds::of(keyword))));
-            }
-        }
-        if let Some(Value::Object(properties)) = members.get("properties") {
-            met.extend(
-                properties
-                    .iter()
-                    .map(|(name, inner)| (name.as_str(), inner, Holds::Schema)),
-            );
-        }
-        for (slot, inner, holds) in met {
-            if self.is_recursive(inner, holds, 0)? {
-                let count = self.slots.entry(slot).or_default();
-                *count = count.saturating_add(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether following everything from here comes back to a node on the way.
-    fn is_recursive(
-        &mut self,
-        node: &'a Value,
-        holds: Holds,
-        way: usize,
-    ) -> Result<bool, SchemaError> {
-        if way > WAY_MAX {
-            return Err(SchemaError::Reference);
-        }
-        if !(node.is_array() || node.is_object()) {
-            return Ok(false);
-        }
-        let key = (address(node), holds);
-        match self.recursive.get(&key) {
-            Some(Some(known)) => return Ok(*known),
-            Some(None) => return Ok(true),
-            None => {}
-        }
-        self.recursive.insert(key, None);
-        let mut found = false;
-        for (inner, holds) in self.below(node, holds) {
-            found |= self.is_recursive(inner, holds, way.saturating_add(1))?;
-        }
-        self.recursive.insert(key, Some(found));
-        Ok(found)
-    }
-}
-
-/// Whether a part of it is of draft 4, where `id` does what `$id` does later.
-fn is_of_draft_4(schema: &Value) -> bool {
-    let is = |uri: &str| Draft::from_schema_uri(uri) == Draft::Draft4;
-    match schema {
-        Value::Array(elements) => elements.iter().any(is_of_draft_4),
-        Value::Object(members) => {
-            let said = members.get("$schema").and_then(Value::as_str);
-            said.is_some_and(is) || members.values().any(is_of_draft_4)
-        }
-        _ => false,
-    }
-}
-
-/// The slot of elements, and of any member: no property has these names in a schema that is checked by them.
-const ELEMENT: &str = "\u{0}element";
-const ANY: &str = "\u{0}any";
 
 #[cfg(test)]
 mod tests {
@@ -388,6 +255,86 @@ mod tests {
         ] {
             assert!(Schema::compile(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn references_lead_where_the_validator_finds_them() {
+        // Decoys stand under the names as they are written.
+        let refers = |i: usize| json!({"$ref": format!("#/$defs/%64{i}")});
+        let laugh = (0..40).map(|i| {
+            let next = refers(i + 1);
+            (format!("d{i}"), json!({"allOf": [next, next]}))
+        });
+        let decoys = (0..41).map(|i| (format!("%64{i}"), json!(true)));
+        let end = [("d40".to_owned(), json!(true))];
+        let laugh: serde_json::Map<_, _> = laugh.chain(decoys).chain(end).collect();
+        let twice = json!({"allOf": [{"$ref": "#/$defs/%61"}, {"$ref": "#/$defs/%61"}]});
+        for bad in [
+            json!({"$defs": laugh, "properties": {"a": refers(0)}}),
+            json!({"$defs": {"%61": true, "a": {"properties": {"a": twice}}}, "$ref": "#/$defs/a"}),
+            json!({"$defs": {"%61": true, "a": {"allOf": [{"$ref": "#/$defs/%61"}]}}}),
+            json!({"$defs": {"~~01": true, "~~1": true}, "$ref": "#/$defs/~~01"}),
+            json!({"$defs": {"a": true}, "$ref": "#%2F$defs%2Fa"}),
+            json!({"$defs": {"%6": true}, "$ref": "#/$defs/%6"}),
+            json!({"$defs": {"%FF": true}, "$ref": "#/$defs/%FF"}),
+        ] {
+            let error = Schema::compile(&bad).err();
+            assert_eq!(error, Some(SchemaError::Reference), "{bad}");
+        }
+        for (written, name) in [
+            ("Foo%3CBar%3E", "Foo<Bar>"),
+            ("List%5bItem%5D", "List[Item]"),
+            ("caf%C3%A9", "caf\u{e9}"),
+            ("a~1b~0c", "a/b~c"),
+            ("a%7E1b", "a/b"),
+            ("~01", "~1"),
+            ("a~2", "a~2"),
+            ("100%25", "100%"),
+            ("%2561", "%61"),
+        ] {
+            let reference = format!("#/definitions/{written}");
+            let named = json!({ name: {"type": "string"} });
+            let schema = json!({"properties": {"a": {"$ref": reference}}, "definitions": named});
+            let schema = Schema::compile(&schema).expect(written);
+            assert!(schema.fits(&json!({"a": "x"})), "{written}");
+            assert!(!schema.fits(&json!({"a": 1})), "{written}");
+        }
+    }
+
+    #[test]
+    fn patterns_have_a_bound_together() {
+        fn schema(count: usize, pattern: impl Fn(usize) -> String) -> Value {
+            Value::from_iter((0..count).map(|i| json!({"pattern": pattern(i)})))
+        }
+        // Some 40 kB for each letter.
+        let letters = |i: usize| format!(r"^(?:\p{{L}}{{4}}|-)k{i}$");
+        let short = |i: usize| format!("^(?:[a-z]{{10}}|-)k{i}$");
+        let ahead: String = (0..SCHEMA_PATTERNS_MAX)
+            .map(|i| format!("(?=.*k{i})"))
+            .collect();
+        let names = (0..=SCHEMA_PATTERNS_MAX).map(|i| (short(i), json!(true)));
+        let names: serde_json::Map<_, _> = names.collect();
+        let many = schema(SCHEMA_PATTERNS_MAX + 1, short);
+        for good in [
+            json!({"prefixItems": schema(1, letters)}),
+            json!({"prefixItems": schema(10, letters)}),
+            json!({"prefixItems": schema(SCHEMA_PATTERNS_MAX, short)}),
+            json!({"prefixItems": schema(2_000, |_| short(1))}),
+            json!({"pattern": "^(?=.*a)(?!b)[a-z]+$"}),
+        ] {
+            assert_eq!(Schema::compile(&good).err(), None, "{good}");
+        }
+        for bad in [
+            json!({"prefixItems": many}),
+            json!({"patternProperties": names}),
+            json!({"pattern": format!("^{ahead}k")}),
+            json!({"$ref": "#/examples/0", "examples": [{"prefixItems": many}]}),
+        ] {
+            let error = Schema::compile(&bad).err();
+            assert_eq!(error, Some(SchemaError::Patterns), "{bad}");
+        }
+        let large = Schema::compile(&json!({"prefixItems": schema(SCHEMA_PATTERNS_MAX, letters)}));
+        assert!(matches!(large, Err(SchemaError::Invalid(_))));
     }
 
     #[test]

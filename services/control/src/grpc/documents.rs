@@ -16,6 +16,8 @@ use proctor_model::{ServerId, TenantId};
 use proctor_proto::v1;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 /// `what` begins the message of a refusal.
@@ -400,12 +402,68 @@ pub(super) async fn delete(
     Ok(v1::Empty {})
 }
 
-/// Compiles on a thread of its own: it takes long enough to hold up other requests.
+/// Most compilations at once.
+const COMPILING_MAX: usize = 4;
+/// Longest time that one waits for its turn: some who ask keep a connection to the database meanwhile.
+const COMPILING_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What is bounded is this process's memory, whoever asks.
+static COMPILING: Semaphore = Semaphore::const_new(COMPILING_MAX);
+
+/// Compiles on a thread of its own, in turn: it takes long enough to hold up other requests, and memory by the hundred megabytes where
+/// somebody means it to.
 pub(super) async fn compiling<T: Send + 'static>(
     compile: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(compile)
+    let turn = tokio::time::timeout(COMPILING_WAIT_MAX, COMPILING.acquire());
+    let Ok(Ok(turn)) = turn.await else {
+        return Err(Status::unavailable(
+            "too much is being compiled: try again later",
+        ));
+    };
+    let compiling = move || {
+        // Kept until it is done, also where nobody waits for it any more.
+        let _turn = turn;
+        compile()
+    };
+    tokio::task::spawn_blocking(compiling)
         .await
         .map_err(|_| Status::internal("an internal error"))?
         .map_err(Status::invalid_argument)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Barrier};
+
+    #[tokio::test]
+    async fn not_all_compile_at_once_and_who_fails_gives_way() {
+        let running = Arc::new(AtomicUsize::new(0));
+        // Each goes on when as many as may are there.
+        let all = Arc::new(Barrier::new(COMPILING_MAX));
+        let one = |i: usize| {
+            let (running, all) = (running.clone(), all.clone());
+            compiling(move || {
+                let at_once = running.fetch_add(1, Ordering::SeqCst) + 1;
+                all.wait();
+                running.fetch_sub(1, Ordering::SeqCst);
+                all.wait();
+                match i % 2 {
+                    0 => Ok(at_once),
+                    _ => Err(at_once.to_string()),
+                }
+            })
+        };
+        let told = futures::future::join_all((0..COMPILING_MAX * 3).map(one)).await;
+        for (i, told) in told.into_iter().enumerate() {
+            match told {
+                Ok(at_once) => assert!(i % 2 == 0 && at_once <= COMPILING_MAX, "{at_once}"),
+                Err(refused) => {
+                    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+                    assert!(refused.message().parse::<usize>().unwrap() <= COMPILING_MAX);
+                }
+            }
+        }
+    }
 }
