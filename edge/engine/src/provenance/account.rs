@@ -68,22 +68,35 @@ fn iban(text: &str, found: &mut dyn FnMut(Kind, &str)) {
         if article || !is_iban(&account) {
             continue;
         }
-        // In one piece or as banks print it, whatever the country; words and figures of a sentence get the check digits right
-        // by accident sooner or later, but not a country's form as well.
-        if at == 0 || printed || crate::filter::is_iban(&account.to_ascii_uppercase()) {
+        // In one piece or as banks print it, whatever the country, if of what comes first only the bank has letters; words and
+        // figures of a sentence get the check digits right by accident sooner or later, but not a country's form as well. Some
+        // have letters for the branch and the account, too: `RO16BTRLRONCRT0123456701`.
+        let dense = has_figures(account.bytes().skip(4).take(BANK_BYTES));
+        let whole = dense && (at == 0 || printed);
+        let of_country = || crate::filter::is_iban(&account.to_ascii_uppercase());
+        if whole || (has_figures(account.bytes().skip(4)) && of_country()) {
             found(Kind::Iban, &account);
             break;
         }
     }
 }
 
-/// Whether a text may begin with an account: the check has two digits, and of what comes then only the bank has letters.
+/// Fewest digits of an account behind the check.
+const FIGURES_MIN: usize = 6;
+/// Letters and digits behind the check that name little more than the bank.
+const BANK_BYTES: usize = 11;
+
+fn has_figures(bytes: impl Iterator<Item = u8>) -> bool {
+    let mut digits = bytes.filter(u8::is_ascii_digit);
+    digits.nth(FIGURES_MIN.saturating_sub(1)).is_some()
+}
+
+/// Whether a text may begin with an account: the check has two digits, and enough of what may be its rest is figures.
 fn may_be_iban(text: &str) -> bool {
     let mut bytes = text.bytes().filter(u8::is_ascii_alphanumeric);
     let mut check = bytes.by_ref().skip(2).take(2);
     let checked = check.all(|b| b.is_ascii_digit());
-    let digits = bytes.take(11).filter(u8::is_ascii_digit).count();
-    checked && digits >= 6
+    checked && has_figures(bytes.take(IBAN_BYTES.end().saturating_sub(4)))
 }
 
 /// ISO 13616: moved by four, letters as numbers, modulo 97 is 1.
@@ -452,6 +465,9 @@ mod tests {
                 "FR1420041010050500013M02606",
                 "MT84MALT011000012345MTLCAST001S",
                 "MA64011519000001205000534921",
+                "RO16BTRLRONCRT0123456701",
+                "RO02BRDE410SV20460954100",
+                "RO93CECEB31530RON1234567",
             ]),
             cuts in prop::collection::btree_set(2..31_usize, 0..12),
             sign in "[ .-]|, ",
@@ -508,6 +524,26 @@ mod tests {
             ("call 101 250 2024", "1012502024"),
         ] {
             assert_eq!(all(Kind::Phone, text), [number], "{text}");
+        }
+    }
+
+    /// The country's form says where letters are: behind the check there may be fewer figures than letters.
+    #[test]
+    fn accounts_with_letters_for_the_branch() {
+        for account in [
+            "RO16BTRLRONCRT0123456701",
+            "RO02BRDE410SV20460954100",
+            "RO93CECEB31530RON1234567",
+        ] {
+            let groups: Vec<&[u8]> = account.as_bytes().chunks(4).collect();
+            let printed = String::from_utf8(groups.join(&b' ')).unwrap();
+            let (start, end) = account.split_at(9);
+            for text in [account, &printed, &format!("{start} {end}")] {
+                let text = format!("New account: {text}, in use from 2024");
+                assert_eq!(accounts(&text), [account.to_lowercase()], "{text}");
+            }
+            let wrong = format!("RO97{}", account.get(4..).unwrap());
+            assert_eq!(accounts(&wrong), [""; 0], "{wrong}");
         }
     }
 
