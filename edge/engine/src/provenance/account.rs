@@ -139,7 +139,11 @@ pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
         let all = groups(first, |_| false);
         match first.contains('.') && !announces(before) {
             // `0.00125000` is an amount.
-            true => national(&groups(first, is_decimal), found),
+            true => {
+                let coded = has_area_code(first, &all);
+                let decimal = |word: &str| is_decimal(word) || (!coded && is_price(word));
+                national(&groups(first, decimal), found);
+            }
             false => national(&all, found),
         }
         announced(before, run, &all, found);
@@ -203,13 +207,35 @@ fn groups(segment: &str, out: impl Fn(&str) -> bool) -> Vec<Group<'_>> {
     groups
 }
 
-/// Whether a word is one number with a point: `0.84729183`. What has a zero before other digits there is an area code.
-fn is_decimal(word: &str) -> bool {
+/// The two parts of a word that may be one number with a point.
+fn parts_of_decimal(word: &str) -> Option<(&str, &str)> {
     let word = word.trim_matches(['(', ')', '.', '-', '/']);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    word.split_once('.').is_some_and(|(whole, fraction)| {
-        (whole == "0" || !whole.starts_with('0')) && digits(whole) && digits(fraction)
+    let parts = word.split_once('.');
+    parts.filter(|parts| digits(parts.0) && digits(parts.1))
+}
+
+/// Whether a word is one number with a point, by itself: `0.84729183`. What has a zero before other digits there is an area code,
+/// and any other may be two groups (`020 7946.0958`), unless the second would be a telephone number of its own.
+fn is_decimal(word: &str) -> bool {
+    parts_of_decimal(word).is_some_and(|(whole, fraction)| {
+        let lone = fraction.starts_with('0') && LONE.contains(&fraction.len());
+        whole == "0" || (lone && !whole.starts_with('0'))
     })
+}
+
+/// Whether a word is a price: `12500.00`.
+fn is_price(word: &str) -> bool {
+    let parts = parts_of_decimal(word);
+    parts.is_some_and(|(whole, fraction)| fraction.len() <= 2 && !whole.starts_with('0'))
+}
+
+/// Whether groups begin with an area code, or are pairs as in France (`01 23 45 67.89`): then a point is one between groups.
+fn has_area_code(run: &str, groups: &[Group<'_>]) -> bool {
+    let first = groups.first().map_or("", |group| group.digits);
+    let code = first.len() >= 3 && !first.starts_with("00");
+    let pairs = groups.len() == 5 && groups.iter().all(|group| group.length() == 2);
+    first.starts_with('0') && (code || (pairs && run.matches('.').count() == 1))
 }
 
 /// One number behind a plus sign (or `00`); returns the groups that are not a part of it.
@@ -236,11 +262,14 @@ fn after_plus<'g, 't>(
     groups.get(taken.max(1)..).unwrap_or_default()
 }
 
+/// Digits of a number with a zero in front, all of them.
+const LONE: std::ops::RangeInclusive<usize> = 9..=11;
+
 /// Numbers without a plus sign: with a zero in front, or in groups of three, three and four.
 fn national(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
     let length = groups.iter().map(Group::length).sum::<usize>();
     let first = groups.first().map_or("", |group| group.digits);
-    let whole = first.starts_with('0') && (9..=11).contains(&length);
+    let whole = first.starts_with('0') && LONE.contains(&length);
     if first.starts_with("00") && length >= WHOLE_DIGITS {
         after_plus(groups, found);
     } else if whole {
@@ -248,7 +277,7 @@ fn national(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
     } else {
         let lone = groups
             .iter()
-            .filter(|group| group.digits.starts_with('0') && (9..=11).contains(&group.length()));
+            .filter(|group| group.digits.starts_with('0') && LONE.contains(&group.length()));
         lone.for_each(|group| found(Kind::Phone, group.digits));
         // An area code at the start and what follows it, whatever comes after: further inside it is a part of an account.
         let code = first.starts_with('0') && !first.starts_with("00");
@@ -265,16 +294,27 @@ fn national(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
             }
         }
     }
-    let grouped = groups.windows(3).filter(|_| !whole);
-    for grouped in grouped.filter(|grouped| is_american(grouped)) {
-        found(Kind::Phone, &joined(grouped));
+    let grouped = groups.windows(3).enumerate().filter(|_| !whole);
+    for (at, grouped) in grouped {
+        if is_american(grouped, is_in_table(groups, at)) {
+            found(Kind::Phone, &joined(grouped));
+        }
     }
 }
 
-/// Whether groups are of three, three and four digits, as North Americans write a number: with a hyphen or a dot in it, or the
-/// area code in brackets. Blanks alone are between the figures of a table, too: there the area has to be one that is given to
-/// people (none begins with 0 or 1), and the last is no year.
-fn is_american(groups: &[Group<'_>]) -> bool {
+/// Whether the three groups from one on have others beside them that are no less than they: `24/7` is.
+fn is_in_table(groups: &[Group<'_>], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|at| groups.get(at));
+    let behind = groups.get(at.saturating_add(3));
+    let mut beside = before.into_iter().chain(behind);
+    beside.any(|group| group.length() >= 3)
+}
+
+/// Whether groups are of three, three and four digits, as North Americans write a number: with a hyphen or dots in it, or the
+/// area code in brackets. Blanks are between the figures of a table, too, and one dot may be a decimal point: there the area has
+/// to be one that is given to people (none begins with 0 or 1). The last may be a year in a table, or where people have no such
+/// number: there the exchange does not begin so either.
+fn is_american(groups: &[Group<'_>], in_table: bool) -> bool {
     let [area, exchange, last] = groups else {
         return false;
     };
@@ -282,11 +322,11 @@ fn is_american(groups: &[Group<'_>]) -> bool {
         return false;
     }
     let hyphen = |sign: &str| !sign.is_empty() && sign.chars().all(|c| matches!(c, '-' | '.'));
-    let given = !area.digits.starts_with(['0', '1']);
+    let given = |group: &Group<'_>| !group.digits.starts_with(['0', '1']);
     match (exchange.sign(), last.sign()) {
-        ("", "") => {
-            let bracket = exchange.gap.contains(')');
-            bracket || (given && year(last.digits).is_none())
+        ("", "" | ".") | (".", "") => {
+            let year = (in_table || !given(exchange)) && year(last.digits).is_some();
+            exchange.gap.contains(')') || (given(area) && !year)
         }
         ("" | "/", second) => hyphen(second),
         (first, second) => hyphen(first) && (second.is_empty() || hyphen(second)),
@@ -455,6 +495,26 @@ mod tests {
         }
     }
 
+    /// The country's form says where letters are: behind the check there may be fewer figures than letters.
+    #[test]
+    fn accounts_with_letters_for_the_branch() {
+        for account in [
+            "RO16BTRLRONCRT0123456701",
+            "RO02BRDE410SV20460954100",
+            "RO93CECEB31530RON1234567",
+        ] {
+            let groups: Vec<&[u8]> = account.as_bytes().chunks(4).collect();
+            let printed = String::from_utf8(groups.join(&b' ')).unwrap();
+            let (start, end) = account.split_at(9);
+            for text in [account, &printed, &format!("{start} {end}")] {
+                let text = format!("New account: {text}, in use from 2024");
+                assert_eq!(accounts(&text), [account.to_lowercase()], "{text}");
+            }
+            let wrong = format!("RO97{}", account.get(4..).unwrap());
+            assert_eq!(accounts(&wrong), [""; 0], "{wrong}");
+        }
+    }
+
     proptest! {
         /// However an account is cut, its letters and digits make it one.
         #[test]
@@ -504,8 +564,14 @@ mod tests {
             "0.25 0.50 0.75",
             "100/250/1000",
             "101 250 2024",
-            "299 350 2024",
+            "299 150 2024",
+            "102 310 299 350 2024",
+            "299 350 2024 400",
             "101 250 4100",
+            "101 250.4100",
+            "101.250 4100",
+            "05 12500.00 99.95",
+            "01 25.00 50.00",
         ] {
             assert_eq!(all(Kind::Phone, text), [""; 0], "{text}");
         }
@@ -522,28 +588,19 @@ mod tests {
             ("555 123 4567 24/7", "5551234567"),
             ("101 - 250-2024", "1012502024"),
             ("call 101 250 2024", "1012502024"),
+            ("on 020 7946.0958", "02079460958"),
+            ("on (020) 7946.0958", "02079460958"),
+            ("on 020 79460.958", "02079460958"),
+            ("on 0800 123.456", "0800123456"),
+            ("on 0800 1234.56", "0800123456"),
+            ("on 01 23 45 67.89", "0123456789"),
+            ("on 212 555.1234", "2125551234"),
+            ("on 212.555 1234", "2125551234"),
+            ("our hotline 212 555 1984", "2125551984"),
+            ("our hotline 212 555 1984 (24/7)", "2125551984"),
+            ("our hotline 1 212 555 1984", "2125551984"),
         ] {
             assert_eq!(all(Kind::Phone, text), [number], "{text}");
-        }
-    }
-
-    /// The country's form says where letters are: behind the check there may be fewer figures than letters.
-    #[test]
-    fn accounts_with_letters_for_the_branch() {
-        for account in [
-            "RO16BTRLRONCRT0123456701",
-            "RO02BRDE410SV20460954100",
-            "RO93CECEB31530RON1234567",
-        ] {
-            let groups: Vec<&[u8]> = account.as_bytes().chunks(4).collect();
-            let printed = String::from_utf8(groups.join(&b' ')).unwrap();
-            let (start, end) = account.split_at(9);
-            for text in [account, &printed, &format!("{start} {end}")] {
-                let text = format!("New account: {text}, in use from 2024");
-                assert_eq!(accounts(&text), [account.to_lowercase()], "{text}");
-            }
-            let wrong = format!("RO97{}", account.get(4..).unwrap());
-            assert_eq!(accounts(&wrong), [""; 0], "{wrong}");
         }
     }
 
