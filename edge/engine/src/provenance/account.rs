@@ -403,6 +403,11 @@ const SIGNS_FOR_PHONES: [&str; 7] = ["电话", "電話", "手机", "手機", "�
 const ANNOUNCEMENT_BYTES: usize = 32;
 const ANNOUNCEMENT_WORDS: usize = 4;
 
+/// Whether a word says that what stands behind it is a telephone number.
+pub(super) fn is_word_for_phones(word: &str) -> bool {
+    WORDS_FOR_PHONES.contains(&word) || SIGNS_FOR_PHONES.iter().any(|sign| word.contains(sign))
+}
+
 fn announces(before: &str) -> bool {
     let start = before.len().saturating_sub(ANNOUNCEMENT_BYTES);
     let near = before

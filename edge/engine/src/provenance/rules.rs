@@ -219,7 +219,8 @@ impl Evidence<'_> {
             scalar => {
                 let mut good = self.scalar(plan, origins, scalar, &judged.path);
                 if good.is_ok() {
-                    good = self.named_phone(plan, origins, scalar, &judged.path);
+                    let in_text = judged.is_in_text();
+                    good = self.named_phone(plan, origins, scalar, in_text, &judged.path);
                 }
                 judged.note(good);
                 if let Value::String(text) = scalar {
