@@ -50,7 +50,7 @@ const OTHERS: [&str; 43] = [
 /// The currencies that a text names.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Currencies {
-    /// The codes of those that it has signs or words for, and codes by themselves or right beside an amount.
+    /// The codes of those that it has signs or words for, and codes beside an amount: `CAD` alone is a drawing, too.
     pub(super) codes: Vec<&'static str>,
     /// Whether it names any, be it one that could be several.
     pub(super) any: bool,
@@ -62,23 +62,41 @@ impl Currencies {
         let mut codes = Vec::new();
         for chunk in normal.split(' ') {
             codes.extend(signs_in(chunk));
-            codes.extend(code_of(chunk.trim_matches(|c: char| !c.is_alphabetic())));
+            let code = code_of(chunk.trim_matches(|c: char| !c.is_alphabetic()));
+            codes.extend(code.filter(|_| is_figure(chunk)));
         }
-        let mut before = "";
-        for word in words.words() {
-            codes.extend(named(word, before));
-            codes.extend(code_of(word));
-            before = word;
+        let word = |at: Option<usize>| at.and_then(|at| words.get(at)).unwrap_or_default();
+        for (at, own) in words.words().enumerate() {
+            let before = word(at.checked_sub(1));
+            let behind = word(at.checked_add(1));
+            let weight = own.starts_with("pound")
+                && behind == "of"
+                && !OWN.contains(&word(at.checked_add(2)));
+            codes.extend(named(own, before).filter(|_| !weight));
+            let meant = matches!(before, "in" | "dollar" | "dollars")
+                || [before, behind].into_iter().any(is_figure);
+            codes.extend(code_of(own).filter(|_| meant));
         }
         let said_which = codes.iter().any(|code| OTHER_DOLLARS.contains(code));
         let any = !codes.is_empty()
             || normal.contains(['$', '¥'])
-            || words.words().any(|word| OTHERS.contains(&word));
+            || words
+                .words()
+                .any(|word| OTHERS.contains(&word) || CODES.contains(&word));
         codes.retain(|code| !(said_which && *code == "usd"));
         codes.sort_unstable();
         codes.dedup();
         Self { codes, any }
     }
+}
+
+/// What stands behind `pounds of` where money is meant: of anything else they are a weight.
+const OWN: [&str; 10] = [
+    "the", "my", "our", "your", "his", "her", "their", "this", "that", "its",
+];
+
+fn is_figure(word: &str) -> bool {
+    word.bytes().any(|b| b.is_ascii_digit())
 }
 
 fn code_of(word: &str) -> Option<&'static str> {
@@ -165,6 +183,11 @@ mod tests {
             ("Pay EUR1000", &["eur"]),
             ("Pay 1000EUR now", &["eur"]),
             ("Pay 1000 EUR", &["eur"]),
+            ("Pay EUR 1,000", &["eur"]),
+            ("Pay 50 dollars in CAD", &["cad"]),
+            ("Pay 50 dollars (CAD)", &["cad"]),
+            ("Pay the CAD designer $50", &["usd"]),
+            ("Pay 50 pounds of my rent", &["gbp"]),
         ] {
             let named = named_in(text);
             assert_eq!(named.codes, codes, "{text}");
@@ -179,6 +202,8 @@ mod tests {
             ("Pay 50 Jamaican dollars", true),
             ("Pay 50 Egyptian pounds", true),
             ("Pay 50 KWD", true),
+            ("Buy 2 pounds of coffee", true),
+            ("Send the CAD files", true),
             ("Pay 50 to Bob", false),
             ("Run home/x", false),
         ] {

@@ -48,6 +48,8 @@ pub(super) enum Kind {
     File,
     /// A part of a date or of a time, with its name: `month 5`.
     PartOfDate,
+    /// A currency by its code, lower case: of no other argument than one for a currency.
+    Currency,
     /// What stands between two words.
     Gap,
 }
@@ -86,9 +88,13 @@ impl Kind {
             Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless | Self::PartOfDate => "a date",
-            Self::Exact | Self::Whole | Self::Word | Self::Digits | Self::File | Self::Gap => {
-                "a value"
-            }
+            Self::Exact
+            | Self::Whole
+            | Self::Word
+            | Self::Digits
+            | Self::File
+            | Self::Currency
+            | Self::Gap => "a value",
         }
     }
 }

@@ -155,6 +155,7 @@ impl Evidence<'_> {
                 self.goal.has_typed(kind, canonical)
                     || self.constants.has_typed(path, kind, canonical)
             }
+            Origin::Constant => self.constants.has_typed(path, kind, canonical),
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
