@@ -47,6 +47,52 @@ const OTHERS: [&str; 43] = [
     "franc", "francs", "rupee", "rupees", "peso", "pesos",
 ];
 
+/// All other codes of ISO 4217. Many of them are words: in capital letters alone, and by themselves.
+const RARE: [&str; 104] = [
+    "afn", "all", "amd", "aoa", "awg", "azn", "bam", "bbd", "bif", "bmd", "bnd", "bob", "bsd",
+    "btn", "bwp", "byn", "bzd", "cdf", "cop", "crc", "cup", "cve", "djf", "dop", "dzd", "ern",
+    "etb", "fjd", "fkp", "gel", "gip", "gmd", "gnf", "gtq", "gyd", "hnl", "htg", "iqd", "irr",
+    "jmd", "kgs", "khr", "kmf", "kpw", "kyd", "kzt", "lak", "lbp", "lrd", "lsl", "lyd", "mad",
+    "mdl", "mga", "mkd", "mmk", "mnt", "mop", "mru", "mur", "mvr", "mwk", "mzn", "nad", "nio",
+    "npr", "pab", "pen", "pgk", "pyg", "ron", "rsd", "rwf", "sbd", "scr", "sdg", "shp", "sle",
+    "sos", "srd", "ssp", "stn", "svc", "syp", "szl", "tjs", "tmt", "top", "try", "ttd", "tzs",
+    "ugx", "uyu", "uzs", "ves", "vuv", "wst", "xaf", "xcd", "xof", "xpf", "yer", "zmw", "zwg",
+];
+
+/// What a currency is noted as beside its code: that there is one, be it unknown which. No code.
+pub(super) const ANY: &str = "*";
+/// Longest value of a record that is a currency or an amount in one, in bytes.
+const VALUE_BYTES_MAX: usize = 24;
+
+/// The currency that a value of a record is, or that its amount is in (`JPY`, `5000 JPY`, `$50`), and [`ANY`].
+pub(super) fn currency_of(value: &str, found: &mut dyn FnMut(&str)) {
+    let name = value.trim_matches(|c: char| c.is_ascii_digit() || " .,'+-".contains(c));
+    // Hardly any value is one.
+    if name.is_empty() || value.len() > VALUE_BYTES_MAX {
+        return;
+    }
+    if is_code(name) {
+        found(ANY);
+        return found(&name.to_ascii_lowercase());
+    }
+    let sign = |c: char| c == '$' || SIGNS.iter().any(|(sign, _)| *sign == c);
+    if name == "¥" {
+        found(ANY);
+    } else if name.ends_with(sign) {
+        for code in signs_in(&value.to_lowercase()) {
+            found(ANY);
+            found(code);
+        }
+    }
+}
+
+/// Whether a value is a code: in capital letters, or one of the best known.
+fn is_code(name: &str) -> bool {
+    let listed = |codes: &[&str]| codes.iter().any(|code| code.eq_ignore_ascii_case(name));
+    let capital = name.bytes().all(|b| b.is_ascii_uppercase());
+    listed(&CODES) || (capital && (listed(&OTHERS) || listed(&RARE)))
+}
+
 /// The currencies that a text names.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Currencies {
@@ -192,6 +238,33 @@ mod tests {
             let named = named_in(text);
             assert_eq!(named.codes, codes, "{text}");
             assert!(named.any, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_of_records() {
+        for (value, told) in [
+            ("JPY", &[ANY, "jpy"][..]),
+            ("usd", &[ANY, "usd"]),
+            ("RON", &[ANY, "ron"]),
+            ("5000 JPY", &[ANY, "jpy"]),
+            ("EUR 1.250,00", &[ANY, "eur"]),
+            ("$50.00", &[ANY, "usd"]),
+            ("-CA$ 50", &[ANY, "cad"]),
+            ("50€", &[ANY, "eur"]),
+            ("¥5000", &[ANY]),
+            ("5000", &[]),
+            ("2024-05-15", &[]),
+            ("all", &[]),
+            ("Bob", &[]),
+            ("CAD designer", &[]),
+            ("costs 50 EUR at the door today", &[]),
+            ("$HOME", &[]),
+            ("", &[]),
+        ] {
+            let mut found = Vec::new();
+            currency_of(value, &mut |code| found.push(code.to_owned()));
+            assert_eq!(found, told, "{value}");
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) enum Need {
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,
-    /// It is a currency of a closed list: the same, unless the goal says in which one an amount is meant. Then as
+    /// It is a currency of a closed list: the same, unless the goal or a trusted result says in which one an amount is meant. Then as
     /// [`Need::NotSuspect`]: fifty yen are not fifty dollars.
     ListedCurrency,
     /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.

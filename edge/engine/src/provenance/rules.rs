@@ -338,7 +338,7 @@ impl Evidence<'_> {
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
             (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
-            (Need::ListedCurrency, _) if self.goal.names_currency() => {
+            (Need::ListedCurrency, _) if self.names_currency() => {
                 self.not_suspect(scalar, accepted, path)
             }
             (Need::GuardedChoice | Need::Guarded, _) => {

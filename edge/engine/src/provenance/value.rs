@@ -48,7 +48,7 @@ pub(super) enum Kind {
     File,
     /// A part of a date or of a time, with its name: `month 5`.
     PartOfDate,
-    /// A currency by its code, lower case: of no other argument than one for a currency.
+    /// A currency by its code, lower case, or that there is one: of no other argument than one for a currency.
     Currency,
     /// What stands between two words.
     Gap,

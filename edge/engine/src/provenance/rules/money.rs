@@ -1,6 +1,7 @@
 //! Currencies, which the goal has signs for, and numbers that are no amounts.
 
 use super::{Evidence, Origin};
+use crate::provenance::currency::ANY;
 use crate::provenance::plan::{Plan, words_of};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::value::Kind;
@@ -29,6 +30,12 @@ fn is_currency(plan: &Plan, path: &[&str]) -> bool {
 }
 
 impl Evidence<'_> {
+    /// Whether anybody who is believed says in which currency an amount is meant: the goal, or a record that it may be of.
+    pub(super) fn names_currency(&self) -> bool {
+        let any = || self.session.typed_query(Kind::Currency, ANY);
+        self.goal.names_currency() || self.session.proves(&any(), false)
+    }
+
     /// Whether an argument is a currency that an accepted origin has a sign or a word for: `$50` means `USD`.
     pub(super) fn is_known_currency(
         &self,
