@@ -1,7 +1,8 @@
 //! Numbers that stand free: figures inside a date, a time, an account, an address or an id are no numbers that anybody named.
 
-use super::account::{ibans, phones};
+use super::account::ibans;
 use super::currency::CODES;
+use super::phone::phones;
 use super::quantity::{day, month, numeric_date, year};
 use super::script::{separates, unspaced};
 use super::text::with_ascii_digits;

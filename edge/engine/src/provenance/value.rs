@@ -1,9 +1,10 @@
 //! Values of known kinds, recognised inside longer text and brought into one canonical form.
 
-use super::account::{ibans, phones};
+use super::account::ibans;
 use super::address::{addresses, canonical_url, ends_chunk};
 use super::host::ends_as_file;
 use super::ideographic::ideographic;
+use super::phone::phones;
 use super::quantity::{dates, numbers};
 use super::spelled::spelled_out;
 use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};

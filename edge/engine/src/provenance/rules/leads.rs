@@ -2,11 +2,11 @@
 
 use super::{Broken, Evidence, Origin, Origins, broken};
 use crate::limits::VIEW_LEADS_MAX;
-use crate::provenance::account::is_word_for_phones;
 use crate::provenance::address::{addresses, canonical_url};
 use crate::provenance::browser::fetched;
 use crate::provenance::decode::read_decoded;
 use crate::provenance::host::{ends_as_file, is_top_level};
+use crate::provenance::phone::is_word_for_phones;
 use crate::provenance::plan::{Need, Plan, words_of};
 use crate::provenance::query::{Query, Spelled};
 use crate::provenance::text::visible;
