@@ -32,6 +32,7 @@ mod lines;
 mod note;
 mod part;
 mod passage;
+mod phone;
 mod plan;
 mod quantity;
 mod query;

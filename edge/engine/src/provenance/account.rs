@@ -1,9 +1,8 @@
-//! Bank accounts and telephone numbers inside text.
+//! Bank accounts inside text.
 
-use super::quantity::{first_digit, numeric_date, year};
+use super::quantity::first_digit;
 use super::script::unspaced;
 use super::value::Kind;
-use crate::filter::is_card;
 
 /// Accounts, behind whatever is no letter and no digit (`IBAN/GB29…`, `_GB29…_`) or behind the word `iban`: in one piece, or in
 /// groups of whatever size (`GB 29 NWBK 601613 31926819`).
@@ -68,22 +67,35 @@ fn iban(text: &str, found: &mut dyn FnMut(Kind, &str)) {
         if article || !is_iban(&account) {
             continue;
         }
-        // In one piece or as banks print it, whatever the country; words and figures of a sentence get the check digits right
-        // by accident sooner or later, but not a country's form as well.
-        if at == 0 || printed || crate::filter::is_iban(&account.to_ascii_uppercase()) {
+        // In one piece or as banks print it, whatever the country, if of what comes first only the bank has letters; words and
+        // figures of a sentence get the check digits right by accident sooner or later, but not a country's form as well. Some
+        // have letters for the branch and the account, too: `RO16BTRLRONCRT0123456701`.
+        let dense = has_figures(account.bytes().skip(4).take(BANK_BYTES));
+        let whole = dense && (at == 0 || printed);
+        let of_country = || crate::filter::is_iban(&account.to_ascii_uppercase());
+        if whole || (has_figures(account.bytes().skip(4)) && of_country()) {
             found(Kind::Iban, &account);
             break;
         }
     }
 }
 
-/// Whether a text may begin with an account: the check has two digits, and of what comes then only the bank has letters.
+/// Fewest digits of an account behind the check.
+const FIGURES_MIN: usize = 6;
+/// Letters and digits behind the check that name little more than the bank.
+const BANK_BYTES: usize = 11;
+
+fn has_figures(bytes: impl Iterator<Item = u8>) -> bool {
+    let mut digits = bytes.filter(u8::is_ascii_digit);
+    digits.nth(FIGURES_MIN.saturating_sub(1)).is_some()
+}
+
+/// Whether a text may begin with an account: the check has two digits, and enough of what may be its rest is figures.
 fn may_be_iban(text: &str) -> bool {
     let mut bytes = text.bytes().filter(u8::is_ascii_alphanumeric);
     let mut check = bytes.by_ref().skip(2).take(2);
     let checked = check.all(|b| b.is_ascii_digit());
-    let digits = bytes.take(11).filter(u8::is_ascii_digit).count();
-    checked && digits >= 6
+    checked && has_figures(bytes.take(IBAN_BYTES.end().saturating_sub(4)))
 }
 
 /// ISO 13616: moved by four, letters as numbers, modulo 97 is 1.
@@ -103,266 +115,8 @@ fn is_iban(text: &str) -> bool {
     rest == 1
 }
 
-/// Telephone numbers, in runs of digits and of what stands between the digits of one.
-pub(super) fn phones(normal: &str, found: &mut dyn FnMut(Kind, &str)) {
-    let mut rest = normal;
-    while let Some(start) = rest.bytes().position(|b| b == b'+' || b.is_ascii_digit()) {
-        let (before, from) = rest.split_at_checked(start).unwrap_or_default();
-        let end = from
-            .find(|c: char| {
-                !c.is_ascii_digit() && !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.' | '/')
-            })
-            .unwrap_or(from.len());
-        let run = from.get(..end).unwrap_or_default();
-        rest = from.get(end.max(1)..).unwrap_or_default();
-        if run.len() < 8 {
-            continue;
-        }
-        // Each plus sign begins a number, whatever stands before it.
-        let (first, international) = match run.split_once('+') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (run, None),
-        };
-        let all = groups(first, |_| false);
-        match first.contains('.') && !announces(before) {
-            // `0.00125000` is an amount.
-            true => national(&groups(first, is_decimal), found),
-            false => national(&all, found),
-        }
-        announced(before, run, &all, found);
-        digits(&all, found);
-        for segment in international.into_iter().flat_map(|rest| rest.split('+')) {
-            // No country's code begins with a zero; `+1.2125551234` is a number of a registry.
-            let groups = groups(segment, |word| word.starts_with("0.") && is_decimal(word));
-            let rest = after_plus(&groups, found);
-            national(rest, found);
-        }
-    }
-}
-
-/// Fewest digits of an international number that are one by themselves: what stands behind a blank is another matter.
-const WHOLE_DIGITS: usize = 10;
-/// Most digits of an international number (E.164).
-const PHONE_DIGITS_MAX: usize = 15;
-
-/// A run of digits, and what stands between it and the one before.
-#[derive(Clone, Copy)]
-struct Group<'t> {
-    gap: &'t str,
-    digits: &'t str,
-}
-
-impl<'t> Group<'t> {
-    fn length(&self) -> usize {
-        self.digits.len()
-    }
-
-    /// What stands before it, but for blanks and brackets.
-    fn sign(&self) -> &'t str {
-        self.gap.trim_matches([' ', '(', ')'])
-    }
-}
-
-fn joined(groups: &[Group<'_>]) -> String {
-    groups.iter().map(|group| group.digits).collect()
-}
-
-/// The groups of digits of a segment; a date in it is none, nor is what is left `out`.
-fn groups(segment: &str, out: impl Fn(&str) -> bool) -> Vec<Group<'_>> {
-    let mut groups = Vec::new();
-    let (mut start, mut last) = (0_usize, 0_usize);
-    for word in segment.split(' ') {
-        let next = start.saturating_add(word.len()).saturating_add(1);
-        if numeric_date(word).is_none() && !out(word) {
-            // All that stands between digits has one byte.
-            for digits in word.split(|c: char| !c.is_ascii_digit()) {
-                let end = start.saturating_add(digits.len());
-                if !digits.is_empty() {
-                    let gap = segment.get(last..start).unwrap_or_default();
-                    groups.push(Group { gap, digits });
-                    last = end;
-                }
-                start = end.saturating_add(1);
-            }
-        }
-        start = next;
-    }
-    groups
-}
-
-/// Whether a word is one number with a point: `0.84729183`. What has a zero before other digits there is an area code.
-fn is_decimal(word: &str) -> bool {
-    let word = word.trim_matches(['(', ')', '.', '-', '/']);
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    word.split_once('.').is_some_and(|(whole, fraction)| {
-        (whole == "0" || !whole.starts_with('0')) && digits(whole) && digits(fraction)
-    })
-}
-
-/// One number behind a plus sign (or `00`); returns the groups that are not a part of it.
-fn after_plus<'g, 't>(
-    groups: &'g [Group<'t>],
-    found: &mut dyn FnMut(Kind, &str),
-) -> &'g [Group<'t>] {
-    let mut digits = String::new();
-    let mut taken = 0_usize;
-    for group in groups {
-        let length = digits.len().saturating_add(group.length());
-        if length > PHONE_DIGITS_MAX.saturating_add(2)
-            || (taken == 1 && digits.len() >= WHOLE_DIGITS)
-        {
-            break;
-        }
-        digits.push_str(group.digits);
-        taken = taken.saturating_add(1);
-    }
-    let canonical = digits.trim_start_matches('0');
-    if (8..=PHONE_DIGITS_MAX.saturating_add(2)).contains(&canonical.len()) {
-        found(Kind::Phone, &format!("+{canonical}"));
-    }
-    groups.get(taken.max(1)..).unwrap_or_default()
-}
-
-/// Numbers without a plus sign: with a zero in front, or in groups of three, three and four.
-fn national(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
-    let length = groups.iter().map(Group::length).sum::<usize>();
-    let first = groups.first().map_or("", |group| group.digits);
-    let whole = first.starts_with('0') && (9..=11).contains(&length);
-    if first.starts_with("00") && length >= WHOLE_DIGITS {
-        after_plus(groups, found);
-    } else if whole {
-        found(Kind::Phone, &joined(groups));
-    } else {
-        let lone = groups
-            .iter()
-            .filter(|group| group.digits.starts_with('0') && (9..=11).contains(&group.length()));
-        lone.for_each(|group| found(Kind::Phone, group.digits));
-        // An area code at the start and what follows it, whatever comes after: further inside it is a part of an account.
-        let code = first.starts_with('0') && !first.starts_with("00");
-        if code && (3..=8).contains(&first.len()) {
-            let mut digits = String::new();
-            for next in groups {
-                if digits.len().saturating_add(next.length()) > 11 {
-                    break;
-                }
-                digits.push_str(next.digits);
-            }
-            if digits.len() >= 9 {
-                found(Kind::Phone, &digits);
-            }
-        }
-    }
-    let grouped = groups.windows(3).filter(|_| !whole);
-    for grouped in grouped.filter(|grouped| is_american(grouped)) {
-        found(Kind::Phone, &joined(grouped));
-    }
-}
-
-/// Whether groups are of three, three and four digits, as North Americans write a number: with a hyphen or a dot in it, or the
-/// area code in brackets. Blanks alone are between the figures of a table, too: there the area has to be one that is given to
-/// people (none begins with 0 or 1), and the last is no year.
-fn is_american(groups: &[Group<'_>]) -> bool {
-    let [area, exchange, last] = groups else {
-        return false;
-    };
-    if (area.length(), exchange.length(), last.length()) != (3, 3, 4) {
-        return false;
-    }
-    let hyphen = |sign: &str| !sign.is_empty() && sign.chars().all(|c| matches!(c, '-' | '.'));
-    let given = !area.digits.starts_with(['0', '1']);
-    match (exchange.sign(), last.sign()) {
-        ("", "") => {
-            let bracket = exchange.gap.contains(')');
-            bracket || (given && year(last.digits).is_none())
-        }
-        ("" | "/", second) => hyphen(second),
-        (first, second) => hyphen(first) && (second.is_empty() || hyphen(second)),
-    }
-}
-
-/// Numbers as most countries without a zero in front write them: behind a word that says what they are, or with the area code in
-/// brackets. Any other digits may be anything.
-fn announced(before: &str, run: &str, groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
-    let length = groups.iter().map(Group::length).sum::<usize>();
-    let first = groups.first().map(|group| group.digits);
-    let Some(first) = first.filter(|first| !first.starts_with('0')) else {
-        return;
-    };
-    let behind = run.strip_prefix(first);
-    let bracket = before.ends_with('(') && behind.is_some_and(|behind| behind.starts_with(')'));
-    let area_code = bracket && (7..=12).contains(&length);
-    if area_code || ((8..=12).contains(&length) && announces(before)) {
-        found(Kind::Phone, &joined(groups));
-    }
-}
-
 /// Fewest digits of an account that is recognised by its digits alone, and most (of a card).
 pub(super) const DIGITS: std::ops::RangeInclusive<usize> = 9..=19;
-
-/// Digits that are the same account, card or telephone number in other groups: in one piece, as North American numbers are
-/// written, or as a card's are.
-fn digits(groups: &[Group<'_>], found: &mut dyn FnMut(Kind, &str)) {
-    for group in groups
-        .iter()
-        .filter(|group| DIGITS.contains(&group.length()))
-    {
-        found(Kind::Digits, group.digits);
-    }
-    for grouped in groups.windows(3) {
-        let [a, b, c] = grouped else { continue };
-        let one = match (a.length(), b.length(), c.length()) {
-            (3, 3, 4) => true,
-            (4, 6, 4 | 5) => is_card(&joined(grouped)),
-            _ => false,
-        };
-        if one {
-            found(Kind::Digits, &joined(grouped));
-        }
-    }
-    for grouped in groups.windows(4) {
-        if grouped.iter().all(|group| group.length() == 4) && is_card(&joined(grouped)) {
-            found(Kind::Digits, &joined(grouped));
-        }
-    }
-}
-
-/// Words that a telephone number stands behind, in texts whose words have blanks between them and in those that have none.
-const WORDS_FOR_PHONES: [&str; 16] = [
-    "tel",
-    "telephone",
-    "telefon",
-    "telefono",
-    "phone",
-    "call",
-    "calling",
-    "mobile",
-    "cell",
-    "whatsapp",
-    "sms",
-    "fax",
-    "text",
-    "ring",
-    "dial",
-    "handy",
-];
-const SIGNS_FOR_PHONES: [&str; 7] = ["电话", "電話", "手机", "手機", "携帯", "전화", "โทร"];
-/// How far before a number, in bytes and in words, such a word may stand: `call us at`.
-const ANNOUNCEMENT_BYTES: usize = 32;
-const ANNOUNCEMENT_WORDS: usize = 4;
-
-fn announces(before: &str) -> bool {
-    let start = before.len().saturating_sub(ANNOUNCEMENT_BYTES);
-    let near = before
-        .get(before.floor_char_boundary(start)..)
-        .unwrap_or_default();
-    let near = near.trim_end_matches([' ', ':', '.', '(']);
-    let words = near.rsplit(|c: char| !c.is_alphanumeric());
-    let mut words = words
-        .filter(|word| !word.is_empty())
-        .take(ANNOUNCEMENT_WORDS);
-    words.any(|word| WORDS_FOR_PHONES.contains(&word))
-        || SIGNS_FOR_PHONES.iter().any(|sign| near.ends_with(sign))
-}
 
 #[cfg(test)]
 mod tests {
@@ -442,6 +196,26 @@ mod tests {
         }
     }
 
+    /// The country's form says where letters are: behind the check there may be fewer figures than letters.
+    #[test]
+    fn accounts_with_letters_for_the_branch() {
+        for account in [
+            "RO16BTRLRONCRT0123456701",
+            "RO02BRDE410SV20460954100",
+            "RO93CECEB31530RON1234567",
+        ] {
+            let groups: Vec<&[u8]> = account.as_bytes().chunks(4).collect();
+            let printed = String::from_utf8(groups.join(&b' ')).unwrap();
+            let (start, end) = account.split_at(9);
+            for text in [account, &printed, &format!("{start} {end}")] {
+                let text = format!("New account: {text}, in use from 2024");
+                assert_eq!(accounts(&text), [account.to_lowercase()], "{text}");
+            }
+            let wrong = format!("RO97{}", account.get(4..).unwrap());
+            assert_eq!(accounts(&wrong), [""; 0], "{wrong}");
+        }
+    }
+
     proptest! {
         /// However an account is cut, its letters and digits make it one.
         #[test]
@@ -452,6 +226,9 @@ mod tests {
                 "FR1420041010050500013M02606",
                 "MT84MALT011000012345MTLCAST001S",
                 "MA64011519000001205000534921",
+                "RO16BTRLRONCRT0123456701",
+                "RO02BRDE410SV20460954100",
+                "RO93CECEB31530RON1234567",
             ]),
             cuts in prop::collection::btree_set(2..31_usize, 0..12),
             sign in "[ .-]|, ",
@@ -465,60 +242,6 @@ mod tests {
             }
             text.push_str(" of 2024");
             prop_assert_eq!(accounts(&text), [account.to_lowercase()]);
-        }
-    }
-
-    fn all(of: Kind, text: &str) -> Vec<String> {
-        let mut all = Vec::new();
-        phones(text, &mut |kind, number| {
-            if kind == of {
-                all.push(number.to_owned());
-            }
-        });
-        all
-    }
-
-    #[test]
-    fn figures_of_a_table_are_no_telephone_numbers() {
-        for text in [
-            "0.84729183",
-            "0.00125000 btc, or +0.84729183",
-            "(0.084729183)",
-            "1.0123456789",
-            "0.25 0.50 0.75",
-            "100/250/1000",
-            "101 250 2024",
-            "299 350 2024",
-            "101 250 4100",
-        ] {
-            assert_eq!(all(Kind::Phone, text), [""; 0], "{text}");
-        }
-        for (text, number) in [
-            ("0.5 030 1234567", "0301234567"),
-            ("030.12345678", "03012345678"),
-            ("tel 0.84729183", "084729183"),
-            ("+1.2125551234", "+12125551234"),
-            ("+49.30123456", "+4930123456"),
-            ("555-123-4567", "5551234567"),
-            ("555.123.4567", "5551234567"),
-            ("555/123-4567", "5551234567"),
-            ("555-123 4567", "5551234567"),
-            ("555 123 4567 24/7", "5551234567"),
-            ("101 - 250-2024", "1012502024"),
-            ("call 101 250 2024", "1012502024"),
-        ] {
-            assert_eq!(all(Kind::Phone, text), [number], "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_amount_is_no_telephone_number(amount in "(0|[1-9][0-9]{0,3})\\.[0-9]{1,12}", sign in "[(+-]?") {
-            prop_assert_eq!(all(Kind::Phone, &format!("costs {amount} or {amount}.")), [""; 0]);
-            // Behind a plus sign only what no country has.
-            if amount.starts_with("0.") {
-                prop_assert_eq!(all(Kind::Phone, &format!("by {sign}{amount})")), [""; 0]);
-            }
         }
     }
 }

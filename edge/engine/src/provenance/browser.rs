@@ -105,17 +105,31 @@ impl<'t> Link<'t> {
         }
         // Where a line ends, the link may end as well.
         for piece in self.authority.split('@') {
-            let mut host = String::new();
-            for line in piece.split(is_over).filter(|line| !line.is_empty()) {
-                host.push_str(line);
-                if let Some((address, behind)) = in_figures(&host)
-                    && (self.scheme || self.is_open(behind))
-                {
+            self.tell_figures(piece, found);
+        }
+    }
+
+    /// The hosts in figures that a piece of the authority is, as far as each end of a line.
+    fn tell_figures(&self, piece: &str, found: &mut dyn FnMut(Kind, &str)) {
+        let lines = piece.split(is_over).filter(|line| !line.is_empty());
+        let mut lines = lines.peekable();
+        let mut host = String::new();
+        while let Some(line) = lines.next() {
+            host.push_str(line);
+            // Zeros alone are nobody's address, and more figures none that ends before the text does.
+            let figures = host.trim_start_matches('0').len();
+            let ends_here = (1..=FIGURES_BYTES_MAX).contains(&figures) || lines.peek().is_none();
+            if let Some((address, behind)) = ends_here.then(|| in_figures(&host)).flatten() {
+                if self.scheme || self.is_open(behind) {
                     found(Kind::Url, &address);
                 }
-                if host.len() > HOST_BYTES_MAX {
+                // What comes then is its port.
+                if !behind.is_empty() {
                     break;
                 }
+            }
+            if host.len() > HOST_BYTES_MAX {
+                break;
             }
         }
     }
@@ -147,6 +161,8 @@ impl<'t> Link<'t> {
 
 /// Most letters of a host over several lines that are looked at.
 const HOST_BYTES_MAX: usize = 253;
+/// Most letters behind its first zeros of a host in figures that may end with any line.
+const FIGURES_BYTES_MAX: usize = 64;
 
 /// What stands before the scheme that a text ends with.
 fn without_scheme(before: &str) -> Option<&str> {
@@ -178,12 +194,46 @@ fn in_figures(text: &str) -> Option<(String, &str)> {
     if goes_on || host.trim_end_matches('.').parse::<Ipv4Addr>().is_ok() {
         return None;
     }
-    match Host::parse(host).ok()? {
-        Host::Ipv4(address) if address.octets().first() != Some(&0) => {
-            Some((address.to_string(), behind))
+    if host.starts_with('[') {
+        let Host::Ipv6(address) = Host::parse(host).ok()? else {
+            return None;
+        };
+        return Some((format!("[{address}]"), behind));
+    }
+    let address = ipv4(host).filter(|address| address.octets().first() != Some(&0))?;
+    Some((address.to_string(), behind))
+}
+
+/// The address of letters, figures and dots (WHATWG's IPv4 parser): up to four numbers, the last of which fills what is left. Texts may
+/// look like one at each end of a line, so that no more than this is made of each.
+fn ipv4(host: &str) -> Option<Ipv4Addr> {
+    let mut parts = host.strip_suffix('.').unwrap_or(host).split('.').peekable();
+    let (mut address, mut left) = (0_u32, u32::BITS);
+    while let Some(part) = parts.next() {
+        let number = number(part)?;
+        let bits = match parts.peek() {
+            Some(_) => u8::BITS,
+            None => left,
+        };
+        let rest = left.checked_sub(bits)?;
+        // Five numbers are none, and none has more bits than it has room.
+        if bits == 0 || u64::from(number).checked_shr(bits)? != 0 {
+            return None;
         }
-        Host::Ipv6(address) => Some((format!("[{address}]"), behind)),
-        _ => None,
+        address |= number.checked_shl(rest)?;
+        left = rest;
+    }
+    Some(Ipv4Addr::from(address))
+}
+
+/// A number of an address: decimal, behind a zero octal, behind `0x` hexadecimal.
+fn number(part: &str) -> Option<u32> {
+    let hexadecimal = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
+    match hexadecimal {
+        Some("") => Some(0),
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
+        None => part.parse().ok(),
     }
 }
 
@@ -250,6 +300,7 @@ mod tests {
             ("https://acme.example\t@3232235777/?d=x", "192.168.1.1"),
             ("https://acme.example\n.x@3232\t235777/?d=x", "192.168.1.1"),
             ("http:\\\\3232\t235777\nRegards", "192.168.1.1"),
+            ("http:\\\\0\nx0C0A8\t0101\nRegards", "192.168.1.1"),
             ("<a href=\"https://acme.de\nals/x\">", "acme.deals/x"),
             ("see <//acme.example/a\t/b>", "acme.example/a/b"),
         ] {
@@ -323,6 +374,10 @@ mod tests {
             "<//a\n",
             "\\\n/",
             "@1\n",
+            "1\n",
+            "0\n",
+            "1.\n1\n1\n1\n@",
+            "[::1]:\n",
         ] {
             let time = |repeats: usize| {
                 let text = format!("http:\\\\{}", unit.repeat(repeats));
@@ -339,6 +394,16 @@ mod tests {
     }
 
     proptest! {
+        /// Figures are read as browsers read them.
+        #[test]
+        fn an_address_in_figures_is_a_browsers(host in "(0[xX]?)?[0-9a-fA-F]{0,10}(\\.(0[xX]?)?[0-9a-f]{0,4}){0,4}\\.?") {
+            let parsed = match Host::parse(&host) {
+                Ok(Host::Ipv4(address)) => Some(address),
+                _ => None,
+            };
+            prop_assert_eq!(ipv4(&host), parsed);
+        }
+
         /// However a link to a host in figures is written that a browser can read, it is found.
         #[test]
         fn no_writing_hides_a_host_in_figures(

@@ -1,7 +1,8 @@
 //! Numbers that stand free: figures inside a date, a time, an account, an address or an id are no numbers that anybody named.
 
-use super::account::{ibans, phones};
+use super::account::ibans;
 use super::currency::CODES;
+use super::phone::phones;
 use super::quantity::{day, month, numeric_date, year};
 use super::script::{separates, unspaced};
 use super::text::with_ascii_digits;
@@ -9,11 +10,27 @@ use super::text::with_ascii_digits;
 /// A normal text without the figures that are a part of something else.
 pub(super) fn free_figures(normal: &str) -> String {
     let normal = with_ascii_digits(normal);
-    let mut tokens = tokens(&normal);
+    without_bound(&normal, &bound(&normal))
+}
+
+/// The same without those that things are named by: `#15`, `PR#12`, `…/issues/42`. They are numbers, and no amounts.
+pub(super) fn free_amounts(normal: &str) -> String {
+    let normal = with_ascii_digits(normal);
+    let mut tokens = bound(&normal);
+    bind_names(&normal, &mut tokens);
+    without_bound(&normal, &tokens)
+}
+
+fn bound(normal: &str) -> Vec<Token<'_>> {
+    let mut tokens = tokens(normal);
     bind_dates(&mut tokens);
     bind_times(&mut tokens);
     bind_accounts(&mut tokens);
-    bind_digits(&normal, &mut tokens);
+    bind_digits(normal, &mut tokens);
+    tokens
+}
+
+fn without_bound(normal: &str, tokens: &[Token<'_>]) -> String {
     let mut free = String::with_capacity(normal.len());
     let mut at = 0_usize;
     for token in tokens.iter().filter(|token| token.bound) {
@@ -281,6 +298,17 @@ fn bind_times(tokens: &mut [Token<'_>]) {
     bind(tokens, parts);
 }
 
+/// The numbers of things: behind a sign for one, or at the end of a path.
+fn bind_names(normal: &str, tokens: &mut [Token<'_>]) {
+    for token in tokens {
+        let before = normal.get(..token.start).unwrap_or_default();
+        let named = token.text.starts_with('#')
+            || before.ends_with(['#', '/'])
+            || number_behind(token.core()).is_some();
+        token.bound |= named && token.has_digit();
+    }
+}
+
 /// Most groups of an account that stand behind the first.
 const GROUPS_MAX: usize = 8;
 
@@ -405,6 +433,28 @@ mod tests {
             "2024年5月15日",
         ] {
             assert_eq!(numbers(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_things_are_no_amounts() {
+        for (text, left) in [
+            ("refund ticket#5000 today", "refund   today"),
+            ("refund #5000, $50", "refund , $50"),
+            ("refund (#5000)", "refund ( )"),
+            ("close acme/api#42.", "close  "),
+            ("see https://acme.example/issues/42", "see  "),
+            ("No.7 or nr.8", "  or  "),
+            ("pay 5000 for #5000", "pay 5000 for  "),
+            ("pay 50/month", "pay 50/month"),
+        ] {
+            let words = |text: &str| {
+                text.split(' ')
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(words(&free_amounts(&normal(text))), words(left), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Notes values in an index: as a whole where they are believed, all that is recognised in them where they are not.
 
 use super::address::{ascii_addresses, host_of};
+use super::currency::currency_of;
 use super::decode::decoded_parts;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
@@ -43,6 +44,9 @@ pub(super) fn put_spelled(
     for (kind, canonical) in dates {
         index.put(keyed.of(kind, canonical), source);
     }
+    currency_of(text, &mut |code| {
+        index.put(keyed.of(Kind::Currency, code), source);
+    });
     if spelled.number {
         index.put(keyed.of(Kind::Number, text), source);
     } else if text.len() <= 15

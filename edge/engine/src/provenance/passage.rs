@@ -5,12 +5,13 @@ use super::calendar::{parts_of_date, parts_of_times};
 use super::currency::Currencies;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
-use super::free::{free_figures, number_behind};
+use super::free::{free_amounts, free_figures, number_behind};
 use super::index::{Index, PHRASE_WORDS_MAX};
 use super::note::put_value;
 use super::query::{Query, Spelled};
 use super::text::{Cut, Span, folded, normal, quoted_and_chunks, spans, with_ids};
 use super::value::{Kind, recognise, recognise_in};
+use std::collections::HashSet;
 
 /// A text that is believed word for word: the goal of an intent.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Passage {
     text: String,
     /// Whether it names a currency.
     currency: bool,
+    /// Numbers that things are named by (`#15`), and that it does not have otherwise.
+    names: HashSet<String>,
 }
 
 /// A text in which runs of whole words are looked for.
@@ -68,15 +71,16 @@ impl Passage {
         }
         let currencies = Currencies::of(&normal_text, &cut);
         for code in &currencies.codes {
-            index.put(keyed.of(Kind::Whole, code), 0);
+            index.put(keyed.of(Kind::Currency, code), 0);
         }
         // Figures inside a date, an account or an id are no numbers that anybody named.
-        let free = free_figures(&normal_text);
-        recognise(&free, &mut |kind, canonical| {
-            if kind == Kind::Number {
-                put_value(&mut index, kind, canonical, 0, &keyed);
-            }
-        });
+        let mut names = numbers_in(&free_figures(&normal_text));
+        for number in &names {
+            put_value(&mut index, Kind::Number, number, 0, &keyed);
+        }
+        for amount in numbers_in(&free_amounts(&normal_text)) {
+            names.remove(&amount);
+        }
         let mut parts = Vec::new();
         let mut told = |kind: Kind, canonical: &str| {
             if kind != Kind::Number {
@@ -106,12 +110,18 @@ impl Passage {
             forms: forms.into_iter().map(Form::new).collect(),
             text: text.to_owned(),
             currency: currencies.any,
+            names,
         }
     }
 
     /// Whether the text says in which currency an amount is meant.
     pub(super) fn names_currency(&self) -> bool {
         self.currency
+    }
+
+    /// Whether the text has a number as the name of something alone: it is no amount.
+    pub(super) fn only_names_by(&self, number: &str) -> bool {
+        self.names.contains(number)
     }
 
     pub(super) fn has(&self, value: &Spelled, exact: bool) -> bool {
@@ -140,6 +150,16 @@ impl Passage {
         let query = Query::typed(kind, canonical, &self.keyed);
         self.index.proofs(&query, false).next().is_some()
     }
+}
+
+fn numbers_in(free: &str) -> HashSet<String> {
+    let mut numbers = HashSet::new();
+    recognise(free, &mut |kind, canonical| {
+        if kind == Kind::Number {
+            numbers.insert(canonical.to_owned());
+        }
+    });
+    numbers
 }
 
 /// Whether words of a text, with the blanks between them, are a value byte for byte. Only blanks part words here: what stands

@@ -29,7 +29,7 @@ pub(super) enum Need {
     /// It is one word of a closed list, and nobody gets a right by any of them: the operator took the tool with all of them,
     /// and such words (`high`, `weekly`) stand in most mails. What leads out needs proof, should it be none of them.
     FreeChoice,
-    /// It is a currency of a closed list: the same, unless the goal says in which one an amount is meant. Then as
+    /// It is a currency of a closed list: the same, unless the goal or a trusted result says in which one an amount is meant. Then as
     /// [`Need::NotSuspect`]: fifty yen are not fifty dollars.
     ListedCurrency,
     /// Links, e-mail addresses, IBANs, telephone numbers and crypto addresses in it come from an accepted origin.
@@ -146,6 +146,7 @@ fn lacks(node: &Value, step: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) at: Pattern,
+    role: Option<Role>,
     pub(super) need: Need,
     /// Whether a call without it is a violation: there would be nothing to check.
     pub(super) required: bool,
@@ -186,6 +187,7 @@ impl Plan {
         let mut rules: Vec<Rule> = consequential
             .map(|pointer| Rule {
                 at: Pattern::new(pointer),
+                role: entry.roles.get(pointer).copied(),
                 need: match entry.roles.get(pointer) {
                     Some(Role::Credential) => Need::Credential,
                     Some(Role::Command) => Need::Exact,
@@ -204,6 +206,7 @@ impl Plan {
         let roles = entry.roles.iter().filter(|(pointer, _)| !listed(pointer));
         rules.extend(roles.map(|(pointer, role)| Rule {
             at: Pattern::new(pointer),
+            role: Some(*role),
             need: match (role, entry.verb) {
                 (Role::Control, verb) if verb != Verb::Read => {
                     need_of_control(&Pattern::new(pointer), &entry.definition.input_schema)
@@ -237,6 +240,12 @@ impl Plan {
     pub(super) fn is_own_name(&self, name: &str, path: &[&str], labelled: bool) -> bool {
         let open = labelled || (path.len() > 1 && !self.names.is_empty());
         open && !self.names.contains(name)
+    }
+
+    /// The role of the argument at a path, if a label says one.
+    pub(super) fn role_at(&self, path: &[&str]) -> Option<Role> {
+        let rules = self.rules.iter().filter(|rule| rule.at.covers(path));
+        rules.max_by_key(|rule| rule.at.steps.len())?.role
     }
 
     /// Whether the tool or its labels have an argument of this name: any other may be a value.

@@ -3,6 +3,7 @@
 mod dictated;
 mod leads;
 mod moment;
+mod money;
 mod neighbours;
 mod opened;
 mod proof;
@@ -29,6 +30,8 @@ pub(crate) use seen::{Written, origins, written};
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Origin {
     Goal,
+    /// What the goal's action has among its constants, and no word of the goal itself.
+    Constant,
     Trusted,
     Any,
     /// Memory of this trust or more.
@@ -219,7 +222,8 @@ impl Evidence<'_> {
             scalar => {
                 let mut good = self.scalar(plan, origins, scalar, &judged.path);
                 if good.is_ok() {
-                    good = self.named_phone(plan, origins, scalar, &judged.path);
+                    let in_text = judged.is_in_text();
+                    good = self.named_phone(plan, origins, scalar, in_text, &judged.path);
                 }
                 judged.note(good);
                 if let Value::String(text) = scalar {
@@ -305,10 +309,16 @@ impl Evidence<'_> {
         if accepted.contains(&Origin::Any) {
             return Ok(());
         }
+        let narrowed = self.of_amount(plan, scalar, accepted, path);
+        let accepted: &[Origin] = &narrowed;
         let covered = plan.rules.iter().any(|rule| rule.at.covers(path))
             || origins.0.iter().any(|(at, _)| at.covers(path));
         match (need, scalar) {
             (Need::Nothing, _) => Ok(()),
+            (
+                Need::Proved | Need::NotSuspect | Need::NotDictated | Need::ListedCurrency,
+                Value::String(text),
+            ) if self.is_known_currency(plan, text, accepted, path) => Ok(()),
             // By an operator's or a declarer's word all values at the place are meant; by default, all texts and long numbers.
             (Need::Proved | Need::Credential | Need::Exact, Value::Bool(flag)) if covered => {
                 self.flag(*flag, accepted, path)
@@ -328,7 +338,7 @@ impl Evidence<'_> {
             }
             (Need::NotDictated, _) if stands_everywhere(scalar) => Ok(()),
             (Need::NotSuspect | Need::NotDictated, _) => self.not_suspect(scalar, accepted, path),
-            (Need::ListedCurrency, _) if self.goal.names_currency() => {
+            (Need::ListedCurrency, _) if self.names_currency() => {
                 self.not_suspect(scalar, accepted, path)
             }
             (Need::GuardedChoice | Need::Guarded, _) => {

@@ -1,9 +1,10 @@
 //! Values of known kinds, recognised inside longer text and brought into one canonical form.
 
-use super::account::{ibans, phones};
+use super::account::ibans;
 use super::address::{addresses, canonical_url, ends_chunk};
 use super::host::ends_as_file;
 use super::ideographic::ideographic;
+use super::phone::phones;
 use super::quantity::{dates, numbers};
 use super::spelled::spelled_out;
 use super::text::{Cut, folded, normal, visible, with_ascii_digits, without_entities};
@@ -48,6 +49,8 @@ pub(super) enum Kind {
     File,
     /// A part of a date or of a time, with its name: `month 5`.
     PartOfDate,
+    /// A currency by its code, lower case, or that there is one: of no other argument than one for a currency.
+    Currency,
     /// What stands between two words.
     Gap,
 }
@@ -86,9 +89,13 @@ impl Kind {
             Self::Wallet => "a crypto address",
             Self::Number | Self::Meant => "a number",
             Self::Date | Self::MonthDay | Self::Yearless | Self::PartOfDate => "a date",
-            Self::Exact | Self::Whole | Self::Word | Self::Digits | Self::File | Self::Gap => {
-                "a value"
-            }
+            Self::Exact
+            | Self::Whole
+            | Self::Word
+            | Self::Digits
+            | Self::File
+            | Self::Currency
+            | Self::Gap => "a value",
         }
     }
 }

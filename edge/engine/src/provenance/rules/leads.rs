@@ -6,6 +6,7 @@ use crate::provenance::address::{addresses, canonical_url};
 use crate::provenance::browser::fetched;
 use crate::provenance::decode::read_decoded;
 use crate::provenance::host::{ends_as_file, is_top_level};
+use crate::provenance::phone::is_word_for_phones;
 use crate::provenance::plan::{Need, Plan, words_of};
 use crate::provenance::query::{Query, Spelled};
 use crate::provenance::text::visible;
@@ -77,13 +78,14 @@ impl Evidence<'_> {
         }
     }
 
-    /// A telephone number that only the name of its argument tells: `phone: "612 345 678"`. One that stands just so in the goal or
-    /// in a trusted record is known, whatever it is there.
+    /// A telephone number that only the name of its argument tells: `phone: "612 345 678"`; in a text (`in_text`) any name that
+    /// people read so. One that stands just so in the goal or in a trusted record is known, whatever it is there.
     pub(super) fn named_phone(
         &self,
         plan: &Plan,
         origins: &Origins,
         scalar: &Value,
+        in_text: bool,
         path: &[&str],
     ) -> Result<(), Broken> {
         let (need, accepted) = self.rule(plan, origins, path);
@@ -94,7 +96,8 @@ impl Evidence<'_> {
         };
         let start = value.floor_char_boundary(PHONE_BYTES_MAX);
         let start = value.get(..start).unwrap_or_default();
-        if need != Need::Leads || !may_be_phone(start) || !names_phone(path) {
+        let named = || names_phone(path) || (in_text && is_read_as_phone(path));
+        if need != Need::Leads || !may_be_phone(start) || !named() {
             return Ok(());
         }
         let mut good = Ok(());
@@ -152,6 +155,7 @@ impl Evidence<'_> {
                 self.goal.has_typed(kind, canonical)
                     || self.constants.has_typed(path, kind, canonical)
             }
+            Origin::Constant => self.constants.has_typed(path, kind, canonical),
             Origin::Trusted => self.session.proves(&query, false),
             Origin::Memory(least) => self.session.proved_by_memory(&query, false, *least),
             Origin::Tool(tool, field) => {
@@ -209,8 +213,12 @@ const PHONES: [&str; 10] = [
 ];
 /// those beside them that make it a number of another kind,
 const NO_PHONES: [&str; 5] = ["id", "code", "version", "build", "model"];
-/// and names that are such words only where nothing else stands in them: a `text` is a text.
-const CALLS: [&str; 4] = ["call", "cell", "dial", "sms"];
+/// and names that are such words only where nothing else stands in them (a `text` is a text), or
+const CALLS: [&str; 5] = ["call", "callback", "cell", "dial", "sms"];
+/// with one of these (a `cell_range` is of a table).
+const NUMBERS: [&str; 2] = ["number", "contact"];
+/// Words beside one for telephones by which nobody reads a number as one, whoever wrote the name.
+const NEVER_PHONES: [&str; 3] = ["version", "build", "model"];
 
 /// Whether a text has the digits of a telephone number.
 fn may_be_phone(text: &str) -> bool {
@@ -218,16 +226,38 @@ fn may_be_phone(text: &str) -> bool {
     digits.nth(PHONE_DIGITS_MIN.saturating_sub(1)).is_some()
 }
 
+/// The name by which a value may be known for a telephone number.
+fn name_of_phone<'p>(path: &[&'p str]) -> Option<&'p str> {
+    let mut names = path.iter().rev().copied();
+    names.find(|step| !matches!(*step, "*" | "number" | "value"))
+}
+
 /// Whether an argument is for a telephone number, by its name: `phone`, `workPhone2`, `{"mobile": {"number": …}}`.
 fn names_phone(path: &[&str]) -> bool {
-    let mut names = path.iter().rev();
-    let name = names.find(|step| !matches!(**step, "*" | "number" | "value"));
+    let name = name_of_phone(path);
     let has = |words: &[&str]| {
-        let mut own = name.into_iter().flat_map(|name| words_of(name));
+        let mut own = name.into_iter().flat_map(words_of);
         own.any(|word| words.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit())))
     };
     let alone = |call: &&str| name.is_some_and(|name| name.eq_ignore_ascii_case(call));
-    (has(&PHONES) && !has(&NO_PHONES)) || CALLS.iter().any(alone)
+    let called = CALLS.iter().any(alone) || (has(&["callback", "cell"]) && has(&NUMBERS));
+    called || (has(&PHONES) && !has(&NO_PHONES))
+}
+
+/// Whether whoever reads a text takes what stands behind a name for a telephone number. The names in it are its writer's:
+/// `call_us_at`, `电话号码`. A `text` is one only with somebody to send it to.
+fn is_read_as_phone(path: &[&str]) -> bool {
+    let name = name_of_phone(path).unwrap_or_default();
+    let lower = name.to_lowercase();
+    // `WhatsApp` is one word to people.
+    let plain = lower.split(|c: char| !c.is_alphanumeric());
+    let words: Vec<String> = words_of(name).chain(plain.map(str::to_owned)).collect();
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    let read = |word: &String| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        is_word_for_phones(word) && (word != "text" || has(&["us", "me", "at"]))
+    };
+    words.iter().any(read) && !has(&NEVER_PHONES)
 }
 
 /// Whether a name of two labels that ends like a file (`evil.sh`) stands alone where a link is asked for.
@@ -288,6 +318,9 @@ mod tests {
             &["phone", "number"],
             &["whatsapp_number"],
             &["sms"],
+            &["cell"],
+            &["cell_number"],
+            &["callback"],
         ] {
             assert!(names_phone(path), "{path:?}");
         }
@@ -299,9 +332,42 @@ mod tests {
             &["call_duration"],
             &["headphones"],
             &["phone", "model"],
+            &["callback_url"],
+            &["callback_data"],
+            &["cell_range"],
+            &["cells"],
             &[],
         ] {
             assert!(!names_phone(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_people_read_as_those_of_telephones() {
+        for path in [
+            &["cell_number"][..],
+            &["call_us_at"],
+            &["ring2"],
+            &["textUsAt"],
+            &["WhatsApp"],
+            &["sms_number"],
+            &["call", "number"],
+            &["电话"],
+            &["电话号码"],
+            &["携帯電話", "value"],
+        ] {
+            assert!(is_read_as_phone(path), "{path:?}");
+        }
+        for path in [
+            &["text"][..],
+            &["text_content"],
+            &["order"],
+            &["mobileVersion"],
+            &["string"],
+            &["number"],
+            &[],
+        ] {
+            assert!(!is_read_as_phone(path), "{path:?}");
         }
     }
 }

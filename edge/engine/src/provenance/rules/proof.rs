@@ -128,6 +128,7 @@ impl Evidence<'_> {
         let query = self.session.query(scalar);
         accepted.iter().any(|origin| match origin {
             Origin::Any => true,
+            Origin::Constant => self.constants.has(path, scalar, exact),
             Origin::Trusted => self.session.proves(&query, exact),
             Origin::Memory(least) => self.session.proved_by_memory(&query, exact, *least),
             Origin::Tool(tool, field) => {

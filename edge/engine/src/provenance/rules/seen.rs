@@ -1,9 +1,11 @@
 //! Where values were seen, for policies and for what is written to memory.
 
+use super::money::{currency_code, names_currency};
 use crate::limits::{ORIGINS_MAX, ORIGINS_TEXT_BYTES_MAX};
 use crate::provenance::passage::Passage;
 use crate::provenance::query::{Query, Spelled};
 use crate::provenance::tracker::Tracker;
+use crate::provenance::value::Kind;
 use proctor_model::catalogue::MemoryTrust;
 use proctor_model::memory::Proved;
 use serde_json::Value;
@@ -35,10 +37,28 @@ pub(crate) fn origins(
                 (format!("{path}/{key}"), member)
             })),
             Value::Null | Value::Bool(_) => {}
-            scalar => drop(found.insert(path, origins_of(scalar, goal, session))),
+            scalar => {
+                let mut origins = origins_of(scalar, goal, session);
+                if goal.is_some_and(|goal| has_currency(goal, &path, scalar))
+                    && origins.iter().all(|origin| origin != "goal")
+                {
+                    origins.insert(0, "goal".to_owned());
+                }
+                found.insert(path, origins);
+            }
         }
     }
     found
+}
+
+/// Whether the goal names the currency that an argument is, by the argument's name.
+fn has_currency(goal: &Passage, pointer: &str, scalar: &Value) -> bool {
+    let name = pointer
+        .rsplit('/')
+        .find(|step| step.parse::<usize>().is_err());
+    let code = scalar.as_str().and_then(currency_code);
+    let code = code.filter(|_| name.is_some_and(names_currency));
+    code.is_some_and(|code| goal.has_typed(Kind::Currency, &code))
 }
 
 fn origins_of(scalar: &Value, goal: Option<&Passage>, session: &Tracker) -> Vec<String> {
