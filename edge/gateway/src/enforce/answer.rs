@@ -290,7 +290,8 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         event.result = Some(EventResult {
             digest: None,
             bytes: findings.bytes,
-            rows: (findings.rows > 0).then_some(findings.rows),
+            // As many as can be is not a count: nobody can say how many there are.
+            rows: Some(findings.rows).filter(|rows| (1..u64::MAX).contains(rows)),
         });
         event.policy.clone_from(&findings.policies);
         event.mode = findings.monitored.then_some(PolicyMode::Monitor);
