@@ -54,6 +54,7 @@ pub mod schema;
 pub mod step;
 pub mod task;
 pub mod token;
+pub mod told;
 pub mod world;
 
 pub use approval::{Escalation, Grant, Granted, Ruling};
@@ -69,9 +70,12 @@ pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
 pub use question::ELICITATION_REQUIRED;
 pub use reply::reply;
-pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
+pub use respond::{
+    Answer, Changes, Channel, Findings, Release, Response, Withhold, respond, respond_after,
+};
 pub use step::{Step, Verdict};
 pub use task::{Carried, Deferred, Following, follow};
+pub use told::Told;
 pub use world::{
     CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,
 };

@@ -1,6 +1,7 @@
 //! What can be done with an answer: take out what only the edge says, and with its documents: count rows, trim them, redact
 //! fields, hold rows to the tenant.
 
+mod aside;
 mod documents;
 mod parts;
 mod redact;

@@ -23,6 +23,8 @@ pub(crate) enum Place {
     Several,
     /// A reference or a box (`[1]`, `[ ]`) in a text that has documents, too. Pointers begin here, but it is no row of theirs.
     Mark,
+    /// What a server put beside MCP's own members. Pointers begin here; it is part of an envelope, which is shown as well.
+    Aside,
     /// MCP's own members around it.
     Envelope,
     /// A table in a text, of which nothing is shown but how many rows it has: a list of empty lists, to be cut.
@@ -40,6 +42,7 @@ pub(crate) fn each_document(
     body: &mut Map<String, Value>,
     edit: &mut dyn FnMut(&mut Value, Place) -> bool,
 ) -> Result<(), Unvouched> {
+    super::aside::each(channel, body, edit);
     for (key, value) in body {
         match (channel, key.as_str(), value) {
             (Channel::Result, "content", Value::Array(blocks)) => {
@@ -47,13 +50,26 @@ pub(crate) fn each_document(
                     visit(block, Place::Envelope, 0, edit)?;
                 }
             }
-            (Channel::Result, "structuredContent", value) | (Channel::Error, "data", value) => {
-                visit(value, Place::Document, 0, edit)?;
+            (_, key, value) => {
+                let place = match is_document(channel, key) {
+                    true => Place::Document,
+                    false => Place::Envelope,
+                };
+                visit(value, place, 0, edit)?;
             }
-            (_, _, value) => drop(visit(value, Place::Envelope, 0, edit)?),
         }
     }
     Ok(())
+}
+
+/// Whether a member of what came by this channel is a document: the server's own data, in a place that MCP has for it.
+pub(super) fn is_document(channel: Channel, member: &str) -> bool {
+    match channel {
+        Channel::Result => member == "structuredContent",
+        // The data of an error, or of a line of a log.
+        Channel::Error | Channel::Note => member == "data",
+        Channel::Question | Channel::Task => false,
+    }
 }
 
 /// Whether anything changed.

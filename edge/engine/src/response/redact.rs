@@ -17,7 +17,7 @@ pub(crate) fn redact(
     each_document(channel, body, &mut |document, place| {
         match place {
             Place::Envelope | Place::Table => return false,
-            Place::Document | Place::Part | Place::Several | Place::Mark => {}
+            Place::Document | Place::Part | Place::Several | Place::Mark | Place::Aside => {}
         }
         let count = pointers.iter().map(|pointer| redact_at(document, pointer));
         let count = count.fold(0_u64, u64::saturating_add);

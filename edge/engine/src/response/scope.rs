@@ -33,6 +33,12 @@ pub(crate) fn hold_to_tenant(
             Place::Mark => return false,
             // If it does not say whose it is, the list of all may.
             Place::Part => (sweep.over(document), true),
+            // It may say that it is another's. That it is ours says nothing of the answer beside it.
+            Place::Aside => {
+                let sweep = sweep.over(document);
+                let found = false;
+                (Sweep { found, ..sweep }, true)
+            }
             Place::Several if all_say(document, scope, tenant) => return false,
             Place::Document | Place::Several => sweep.over(document).described(),
             Place::Envelope | Place::Table => (sweep, false),
