@@ -5,7 +5,7 @@
 //! then reads.
 
 use crate::catalogue::Tool;
-use crate::decision::Permit;
+use crate::decision::{Permit, Redact};
 use crate::filter::Place;
 use crate::memory::{self, Examined, MemoryKey, MemoryView};
 use crate::policy::{Evaluator, ResultView, Subject};
@@ -349,16 +349,16 @@ fn policy(
     let judgement = evaluator.judge_answer(&subject, world);
     findings.policies = judgement.events;
     findings.monitored = judgement.monitored;
+    let redact = (permit.redact()).and(judgement.redact, judgement.redact_classes);
     let unknown = |class: &String| !world.tenant.content().knows(class);
-    if judgement.redact_classes.iter().any(unknown)
+    if redact.classes.iter().any(unknown)
         || (judgement.tokens_max.is_some() && tool.model().is_none())
     {
         return Err(Reason::PolicyUnenforceable.into());
     }
     match judgement.refusal {
         None => Ok(Obligations {
-            redact: judgement.redact,
-            redact_classes: judgement.redact_classes,
+            redact,
             rows_max: judgement.rows_max,
             bytes_max: judgement.bytes_max,
         }),
@@ -371,8 +371,7 @@ fn policy(
 
 /// What policies want done with an answer.
 struct Obligations {
-    redact: Vec<String>,
-    redact_classes: Vec<String>,
+    redact: Redact,
     rows_max: Option<u64>,
     bytes_max: Option<u64>,
 }
@@ -388,15 +387,16 @@ impl Obligations {
         body: &mut Map<String, Value>,
         findings: &mut Findings,
     ) -> Result<(), No> {
-        if !self.redact.is_empty() {
-            let redacted = redact(&self.redact, channel, body);
+        let Redact { pointers, classes } = &self.redact;
+        if !pointers.is_empty() {
+            let redacted = redact(pointers, channel, body);
             let Ok(redacted) = redacted else {
                 return Err(Reason::OutputInvalid.into());
             };
             findings.changes.redacted = redacted;
         }
-        if !self.redact_classes.is_empty() {
-            let more = redact_classes(&self.redact_classes, tool, world, body);
+        if !classes.is_empty() {
+            let more = redact_classes(classes, tool, world, body);
             findings.changes.redacted = findings.changes.redacted.saturating_add(more);
         }
         let rows_max = self.rows_max.map(|most| most.saturating_sub(told.rows));
