@@ -1,6 +1,7 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
 mod holds;
+mod loosen;
 mod pattern;
 
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX};
@@ -31,7 +32,8 @@ pub enum SchemaError {
 
 impl Schema {
     /// Compiles the schema of a definition; without `$schema` it is read as 2020-12. A `pattern` that no linear time is enough for
-    /// (look-around inside of it, a reference back) is left to its server, which wrote it: all else still holds.
+    /// (look-around inside of it, a reference back) is left to its server, which wrote it, with a `not`, `if` or `oneOf` around it:
+    /// all else still holds.
     ///
     /// # Errors
     /// See [`SchemaError`].
