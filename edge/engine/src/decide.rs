@@ -3,7 +3,7 @@
 use crate::approval::{self, Cause, Grant, Granted, Leave};
 use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
-use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+use crate::decision::{Charge, Decision, Facts, Permit, Redact, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
 use crate::intent::{Count, Problem};
 use crate::memory::Writing;
@@ -127,7 +127,7 @@ fn decide_with(
             found = content(&arguments, tool, world);
             facts.content.clone_from(&found.findings);
         }
-        let limits = obligations.limits;
+        let (limits, redact) = (obligations.limits, obligations.lasting);
         let before = causes.len();
         step(facts, world, Control::Content, |facts| {
             if clear(found, tool, &mut arguments, &mut causes)? {
@@ -152,15 +152,16 @@ fn decide_with(
         if call.purpose == Purpose::Continue {
             charges.clear();
         }
-        Ok((tool, charges, limits, writing, granted))
+        Ok((tool, charges, (limits, redact), writing, granted))
     })();
     match (outcome, arguments.as_object_mut().map(std::mem::take)) {
-        (Ok((tool, charges, limits, writing, granted)), Some(arguments)) => {
+        (Ok((tool, charges, (limits, redact), writing, granted)), Some(arguments)) => {
             facts.effect = Effect::Allow;
             let tool = tool.reference().clone();
             let token = Arc::clone(&call.token);
             let permit = Permit::new(facts, tool, arguments, charges, limits, token);
-            Decision::Permit(Box::new(permit.writing(writing).granted_by(granted)))
+            let permit = permit.redacting(redact).writing(writing);
+            Decision::Permit(Box::new(permit.granted_by(granted)))
         }
         (Ok(_), None) => Decision::Refusal(Box::new(Refusal::new(facts, Reason::Internal))),
         (Err(No(reason, detail)), _) => {
@@ -476,6 +477,7 @@ fn policy(
     Ok(Obligations {
         redact: judgement.redact,
         redact_classes: judgement.redact_classes,
+        lasting: judgement.lasting,
         limits: ResultLimits {
             bytes: judgement
                 .bytes_max
@@ -523,6 +525,8 @@ fn asked_for(policy: &EventPolicy) -> Vec<Cause> {
 struct Obligations {
     redact: Vec<String>,
     redact_classes: Vec<String>,
+    /// What is to be taken out of the answer as well.
+    lasting: Redact,
     limits: ResultLimits,
 }
 

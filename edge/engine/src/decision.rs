@@ -64,6 +64,7 @@ pub struct Permit {
     arguments: Map<String, Value>,
     charges: Vec<Charge>,
     limits: ResultLimits,
+    redact: Redact,
     token: Arc<VerifiedToken>,
     memory: Option<Writing>,
     replies: Option<Map<String, Value>>,
@@ -79,6 +80,34 @@ pub struct ResultLimits {
     pub rows: Option<u64>,
     /// Most tokens of a model's answer, if its catalogue entry or a policy says so.
     pub tokens: Option<u64>,
+}
+
+/// Obligation: what is to be taken out of an answer, by policies that were asked about the call alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redact {
+    /// JSON Pointers, `*` for any one step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pointers: Vec<String>,
+    /// Classes of content, and groups of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+}
+
+impl Redact {
+    /// Whether there is nothing to take out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pointers.is_empty() && self.classes.is_empty()
+    }
+
+    /// This, and what policies want that were asked about the answer.
+    pub(crate) fn and(&self, pointers: Vec<String>, classes: Vec<String>) -> Self {
+        let mut all = self.clone();
+        all.pointers.extend(pointers);
+        all.classes.extend(classes);
+        all
+    }
 }
 
 /// Units drawn on a count. The edge draws all charges of a permit at once, before it records it; if one has
@@ -151,6 +180,7 @@ impl Permit {
             arguments,
             charges,
             limits,
+            redact: Redact::default(),
             token,
             memory: None,
             replies: None,
@@ -180,6 +210,18 @@ impl Permit {
     #[must_use]
     pub fn granted(&self) -> Option<&Granted> {
         self.granted.as_ref()
+    }
+
+    /// Obliges the edge to take this out of the answer.
+    pub(crate) fn redacting(mut self, redact: Redact) -> Self {
+        self.redact = redact;
+        self
+    }
+
+    /// What is to be taken out of the answer, whatever else is said of it.
+    #[must_use]
+    pub fn redact(&self) -> &Redact {
+        &self.redact
     }
 
     /// Obliges the edge to sign what the call writes to memory.

@@ -21,7 +21,7 @@ pub struct History {
     pub(crate) by_verb: BTreeMap<Verb, u64>,
     /// Results with anything in them that is not trusted, errors, and what servers said beside their answers.
     pub(crate) untrusted_reads: u64,
-    /// Rows in all results.
+    /// Rows in all results, and in what servers said beside them.
     pub(crate) rows: u64,
     /// Tools that answered, not with an error.
     pub(crate) answered: BTreeSet<ToolRef>,
@@ -74,9 +74,10 @@ impl History {
         crate::policy::view_reads(self);
     }
 
-    /// A server said something beside its answers.
-    pub(crate) fn note_overheard(&mut self) {
-        self.untrusted_reads = self.untrusted_reads.saturating_add(1);
+    /// A server said something beside its answers; `exposes`: there are words in it.
+    pub(crate) fn note_overheard(&mut self, rows: u64, exposes: bool) {
+        self.rows = self.rows.saturating_add(rows);
+        self.untrusted_reads = self.untrusted_reads.saturating_add(u64::from(exposes));
         crate::policy::view_reads(self);
     }
 }
@@ -103,7 +104,7 @@ mod tests {
             match step % 3 {
                 0 => history.note_call(tool, Timestamp::from_secs(step.into())),
                 1 => history.note_result(tool, 5, false, step % 2 == 0),
-                _ => history.note_overheard(),
+                _ => history.note_overheard(step.into(), step % 2 == 0),
             }
             assert_eq!(history.policy_view, history_view(&history), "{step}");
         }

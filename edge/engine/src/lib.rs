@@ -54,13 +54,14 @@ pub mod schema;
 pub mod step;
 pub mod task;
 pub mod token;
+pub mod told;
 pub mod world;
 
 pub use approval::{Escalation, Grant, Granted, Ruling};
 pub use call::{Call, Purpose};
 pub use catalogue::{Catalogue, Tool, ToolQuery};
 pub use decide::{admit, decide, decide_continued, decide_granted, visible_models, visible_tools};
-pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Refusal, ResultLimits};
+pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Redact, Refusal, ResultLimits};
 pub use filter::{Vault, vault_key};
 pub use hearing::{Topic, may_hear};
 pub use intent::CompiledIntent;
@@ -69,9 +70,12 @@ pub use policy::Evaluator;
 pub use provenance::{Reading, Tracker, provenance_key};
 pub use question::ELICITATION_REQUIRED;
 pub use reply::reply;
-pub use respond::{Answer, Changes, Channel, Findings, Release, Response, Withhold, respond};
+pub use respond::{
+    Answer, Changes, Channel, Findings, Release, Response, Withhold, respond, respond_after,
+};
 pub use step::{Step, Verdict};
 pub use task::{Carried, Deferred, Following, follow};
+pub use told::Told;
 pub use world::{
     CompiledTenant, CountKey, Freshness, Killed, LiveDefinitions, Revocations, SessionView, World,
 };

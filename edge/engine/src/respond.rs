@@ -5,12 +5,13 @@
 //! then reads.
 
 use crate::catalogue::Tool;
-use crate::decision::Permit;
+use crate::decision::{Permit, Redact};
 use crate::filter::Place;
 use crate::memory::{self, Examined, MemoryKey, MemoryView};
 use crate::policy::{Evaluator, ResultView, Subject};
 use crate::response::{Foreign, hold_to_tenant, redact, rows, strip, trim};
 use crate::step::{No, Step, Steps, step};
+use crate::told::Told;
 use crate::world::World;
 use proctor_model::audit::{EventPolicy, EventVerdict};
 use proctor_model::catalogue::{MemoryAction, MemoryUse};
@@ -44,6 +45,12 @@ impl Channel {
         Self::Question,
         Self::Task,
     ];
+
+    /// Whether it is the answer itself, and not said beside it.
+    #[must_use]
+    pub fn answers(self) -> bool {
+        matches!(self, Self::Result | Self::Error)
+    }
 }
 
 /// What a tool server sent, not yet looked at.
@@ -146,10 +153,22 @@ pub fn respond(
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Response {
+    respond_after(permit, Told::default(), answer, world, evaluator)
+}
+
+/// The same, where the server has said something of the call before: ceilings are on all that it says, the answer apart.
+pub fn respond_after(
+    permit: &Permit,
+    told: Told,
+    answer: Answer,
+    world: &World<'_>,
+    evaluator: &mut Evaluator,
+) -> Response {
     let mut findings = Findings::of(&answer);
     let Answer {
         channel, mut body, ..
     } = answer;
+    let told = told.before(channel, &body);
     let mut original = None;
     let outcome = (|| {
         let (findings, body) = (&mut findings, &mut body);
@@ -172,17 +191,17 @@ pub fn respond(
         })?;
         step(findings, world, Control::Output, |findings| {
             findings.rows = rows(tool, channel, body);
-            ceilings(permit, findings)
+            ceilings(permit, tool, told, findings)
         })?;
         step(findings, world, Control::Content, |findings| {
             original = content(tool, channel, body, world, findings)?;
             Ok(())
         })?;
         let obligations = step(findings, world, Control::Policy, |findings| {
-            policy(permit, tool, world, evaluator, findings)
+            policy(permit, tool, told, world, evaluator, findings)
         })?;
         step(findings, world, Control::Output, |findings| {
-            obligations.meet(tool, world, channel, body, findings)
+            obligations.meet(tool, told, world, channel, body, findings)
         })?;
         Ok(memory)
     })();
@@ -285,12 +304,18 @@ fn remember(
     outcome
 }
 
-fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
+fn ceilings(permit: &Permit, tool: &Tool, told: Told, findings: &Findings) -> Result<(), No> {
     let limits = permit.limits();
-    if findings.bytes > limits.bytes {
+    // The server's own limit is one on each message, a policy's is on all of them.
+    let all = match limits.bytes < u64::from(tool.result_bytes_max()) {
+        true => told.bytes.saturating_add(findings.bytes),
+        false => findings.bytes,
+    };
+    if all > limits.bytes {
         return Err(Reason::OutputTooLarge.into());
     }
-    if limits.rows.is_some_and(|most| findings.rows > most) {
+    let all = told.rows.saturating_add(findings.rows);
+    if limits.rows.is_some_and(|most| all > most) {
         return Err(Reason::OutputTooManyRows.into());
     }
     Ok(())
@@ -301,6 +326,7 @@ fn ceilings(permit: &Permit, findings: &Findings) -> Result<(), No> {
 fn policy(
     permit: &Permit,
     tool: &Tool,
+    told: Told,
     world: &World<'_>,
     evaluator: &mut Evaluator,
     findings: &mut Findings,
@@ -313,8 +339,8 @@ fn policy(
         memory: permit.memory(),
         content: &findings.content,
         result: Some(ResultView {
-            rows: findings.rows,
-            bytes: findings.bytes,
+            rows: told.rows.saturating_add(findings.rows),
+            bytes: told.bytes.saturating_add(findings.bytes),
             error: findings.status != "ok",
             tool_calls: None,
             memory: findings.memory,
@@ -323,16 +349,16 @@ fn policy(
     let judgement = evaluator.judge_answer(&subject, world);
     findings.policies = judgement.events;
     findings.monitored = judgement.monitored;
+    let redact = (permit.redact()).and(judgement.redact, judgement.redact_classes);
     let unknown = |class: &String| !world.tenant.content().knows(class);
-    if judgement.redact_classes.iter().any(unknown)
+    if redact.classes.iter().any(unknown)
         || (judgement.tokens_max.is_some() && tool.model().is_none())
     {
         return Err(Reason::PolicyUnenforceable.into());
     }
     match judgement.refusal {
         None => Ok(Obligations {
-            redact: judgement.redact,
-            redact_classes: judgement.redact_classes,
+            redact,
             rows_max: judgement.rows_max,
             bytes_max: judgement.bytes_max,
         }),
@@ -345,8 +371,7 @@ fn policy(
 
 /// What policies want done with an answer.
 struct Obligations {
-    redact: Vec<String>,
-    redact_classes: Vec<String>,
+    redact: Redact,
     rows_max: Option<u64>,
     bytes_max: Option<u64>,
 }
@@ -356,23 +381,26 @@ impl Obligations {
     fn meet(
         &self,
         tool: &Tool,
+        told: Told,
         world: &World<'_>,
         channel: Channel,
         body: &mut Map<String, Value>,
         findings: &mut Findings,
     ) -> Result<(), No> {
-        if !self.redact.is_empty() {
-            let redacted = redact(&self.redact, channel, body);
+        let Redact { pointers, classes } = &self.redact;
+        if !pointers.is_empty() {
+            let redacted = redact(pointers, channel, body);
             let Ok(redacted) = redacted else {
                 return Err(Reason::OutputInvalid.into());
             };
             findings.changes.redacted = redacted;
         }
-        if !self.redact_classes.is_empty() {
-            let more = redact_classes(&self.redact_classes, tool, world, body);
+        if !classes.is_empty() {
+            let more = redact_classes(classes, tool, world, body);
             findings.changes.redacted = findings.changes.redacted.saturating_add(more);
         }
-        if let Some(most) = self.rows_max.filter(|most| findings.rows > *most) {
+        let rows_max = self.rows_max.map(|most| most.saturating_sub(told.rows));
+        if let Some(most) = rows_max.filter(|most| findings.rows > *most) {
             let before = findings.rows;
             trim(tool, channel, body, most);
             findings.rows = rows(tool, channel, body);
@@ -381,7 +409,8 @@ impl Obligations {
             }
             findings.changes.rows_cut = before.saturating_sub(findings.rows);
         }
-        if self.bytes_max.is_some_and(|most| findings.bytes > most) {
+        let all = told.bytes.saturating_add(findings.bytes);
+        if self.bytes_max.is_some_and(|most| all > most) {
             return Err(Reason::OutputTooLarge.into());
         }
         if findings.changes.any() {

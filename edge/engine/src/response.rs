@@ -1,7 +1,9 @@
 //! What can be done with an answer: take out what only the edge says, and with its documents: count rows, trim them, redact
 //! fields, hold rows to the tenant.
 
+mod aside;
 mod documents;
+mod parts;
 mod redact;
 mod reserved;
 mod scope;
@@ -9,7 +11,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use documents::{Unvouched, each_document};
+use documents::{Place, Unvouched, each_document};
 pub(crate) use redact::{each_at, redact, redact_at};
 pub(crate) use reserved::strip;
 pub(crate) use scope::{Foreign, hold_to_tenant, names_tenant};
@@ -26,8 +28,12 @@ use serde_json::{Map, Value};
 pub fn rows(tool: &Tool, channel: Channel, body: &mut Map<String, Value>) -> u64 {
     let pointer = tool.entry().rows.as_deref();
     let mut most = 0;
-    let seen = each_document(channel, body, &mut |document, _| {
-        most = most.max(count(document, pointer));
+    let seen = each_document(channel, body, &mut |document, place| {
+        most = most.max(match place {
+            // Each of them was looked at.
+            Place::Several => document.as_array().map_or(0, |all| length(all)),
+            _ => count(document, pointer),
+        });
         false
     });
     match seen {
@@ -41,11 +47,15 @@ pub(crate) fn trim(tool: &Tool, channel: Channel, body: &mut Map<String, Value>,
     let pointer = tool.entry().rows.as_deref();
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     // What can't be vouched for has too many rows still.
-    let _ = each_document(channel, body, &mut |document, _| match pointer
-        .and_then(|pointer| document.pointer_mut(pointer))
-    {
-        Some(Value::Array(rows)) => cut(rows, most),
-        _ => cut_all(document, most, 0),
+    let _ = each_document(channel, body, &mut |document, place| {
+        let at = match place {
+            Place::Several => Some(&mut *document),
+            _ => pointer.and_then(|pointer| document.pointer_mut(pointer)),
+        };
+        match at {
+            Some(Value::Array(rows)) => cut(rows, most),
+            _ => cut_all(document, most, 0),
+        }
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod holds;
 mod load;
+mod loosen;
 mod pattern;
 mod references;
 
@@ -43,7 +44,8 @@ pub enum SchemaError {
 
 impl Schema {
     /// Compiles the schema of a definition; without `$schema` it is read as 2020-12. A `pattern` that no linear time is enough for
-    /// (look-around inside of it, a reference back) is left to its server, which wrote it: all else still holds.
+    /// (look-around inside of it, a reference back) is left to its server, which wrote it, with a `not`, `if` or `oneOf` around it:
+    /// all else still holds.
     ///
     /// # Errors
     /// See [`SchemaError`].

@@ -10,7 +10,7 @@ pub use carried::Carried;
 
 use crate::catalogue::{Tool, ToolQuery};
 use crate::decide::{at, current_intent, find, ready, standing};
-use crate::decision::{Decision, Facts, Permit, Refusal, ResultLimits};
+use crate::decision::{Decision, Facts, Permit, Redact, Refusal, ResultLimits};
 use crate::filter::Content;
 use crate::step::{No, step};
 use crate::token::VerifiedToken;
@@ -29,6 +29,7 @@ pub struct Deferred {
     tool: ToolRef,
     arguments: Map<String, Value>,
     limits: ResultLimits,
+    redact: Redact,
 }
 
 impl Deferred {
@@ -54,6 +55,7 @@ impl Permit {
             tool: self.tool().clone(),
             arguments: self.arguments().clone(),
             limits: self.limits(),
+            redact: self.redact().clone(),
         }
     }
 }
@@ -130,6 +132,7 @@ pub fn follow(following: Following<'_>, world: &World<'_>) -> Decision {
             facts.effect = Effect::Allow;
             let (tool, arguments) = (deferred.tool.clone(), deferred.arguments.clone());
             let permit = Permit::new(facts, tool, arguments, Vec::new(), deferred.limits, token);
+            let permit = permit.redacting(deferred.redact.clone());
             Decision::Permit(Box::new(permit.replying(replies)))
         }
         Err(No(reason, detail)) => Decision::Refusal(Box::new(Refusal {

@@ -12,8 +12,8 @@
 mod scenario;
 
 use proctor_engine::{
-    Answer, Channel, Decision, Evaluator, Permit, Reading, Response, ToolQuery, decide, may_hear,
-    respond,
+    Answer, Channel, Decision, Evaluator, Permit, Reading, Response, Told, ToolQuery, decide,
+    may_hear, respond, respond_after,
 };
 use proctor_model::Reason;
 use scenario::{Given, Scenario};
@@ -135,6 +135,220 @@ fn every_channel_is_under_the_ceiling_of_rows() {
         );
         let many = judged(channel, records(channel, 11), 10);
         assert_eq!(many.unwrap_err(), Reason::OutputTooManyRows, "{channel:?}");
+    }
+}
+
+/// What is said one after the other in one exchange: whether each word passes, and how many rows of it.
+fn said(
+    scenario: &Scenario,
+    channel: Channel,
+    words: &[Map<String, Value>],
+) -> (Vec<Result<u64, Reason>>, Told) {
+    let (permit, mut told) = (permit(scenario), Told::default());
+    let mut judge = |body: &Map<String, Value>| {
+        let bytes = u64::try_from(serde_json::to_vec(body).unwrap().len()).unwrap();
+        let body = body.clone();
+        let answer = Answer {
+            channel,
+            body,
+            bytes,
+        };
+        let world = scenario.world();
+        match respond_after(&permit, told, answer, &world, &mut Evaluator::new()) {
+            Response::Release(release) => {
+                told.note(&release);
+                Ok(release.findings().rows)
+            }
+            Response::Withhold(withheld) => Err(withheld.reason),
+        }
+    };
+    let judged = words.iter().map(&mut judge).collect();
+    (judged, told)
+}
+
+#[test]
+fn a_ceiling_is_on_all_that_is_said_beside_an_answer() {
+    let scenario = Scenario::new(&given());
+    for channel in Channel::ALL {
+        let words = [6, 4, 1, 0].map(|rows| records(channel, rows));
+        let (judged, told) = said(&scenario, channel, &words);
+        let expected = match channel.answers() {
+            true => ([Ok(6), Ok(4), Ok(1), Ok(0)], 0),
+            false => ([Ok(6), Ok(4), Err(Reason::OutputTooManyRows), Ok(0)], 10),
+        };
+        assert_eq!(
+            (judged.as_slice(), told.rows),
+            (&expected.0[..], expected.1),
+            "{channel:?}"
+        );
+    }
+}
+
+#[test]
+fn a_policy_trims_all_that_is_said_as_it_trims_one_answer() {
+    let mut given = given();
+    given.policies = Vec::new();
+    given.policy_data = json!({ "rows": { "max": 10, "over": "trim" } });
+    let scenario = Scenario::new(&given);
+    let words = [6, 6, 6].map(|rows| records(Channel::Note, rows));
+    let (judged, told) = said(&scenario, Channel::Note, &words);
+    assert_eq!((judged, told.rows), (vec![Ok(6), Ok(4), Ok(0)], 10));
+}
+
+#[test]
+fn a_policys_ceiling_of_bytes_is_on_all_notes_and_a_servers_on_each() {
+    let line = carrying(Channel::Note, &"x".repeat(400));
+    let bare = json!({ "progressToken": "t", "progress": 5, "total": 9 });
+    let bare = bare.as_object().unwrap().clone();
+    let words = [line.clone(), line.clone(), line.clone(), bare];
+    let mut given = given();
+    given.policies = Vec::new();
+    let scenario = Scenario::new(&given);
+    let (judged, _) = said(&scenario, Channel::Note, &words);
+    assert_eq!(judged, [Ok(0); 4]);
+    given.policy_data = json!({ "bytes": { "max": 1_000 } });
+    let scenario = Scenario::new(&given);
+    let (judged, _) = said(&scenario, Channel::Note, &words);
+    assert_eq!(
+        judged,
+        [Ok(0), Ok(0), Err(Reason::OutputTooLarge), Ok(0)],
+        "how far it is may be told still"
+    );
+    let words = [1, 2, 3].map(|_| carrying(Channel::Question, &"x".repeat(400)));
+    let (judged, _) = said(&scenario, Channel::Question, &words);
+    assert_eq!(judged, [Ok(0); 3], "a call needs its questions");
+}
+
+#[test]
+fn what_is_to_be_taken_out_is_taken_out_beside_mcps_own_members() {
+    let mut given = given();
+    given.policies = Vec::new();
+    let pointers = [
+        "/email",
+        "/contact/email",
+        "/text",
+        "/name",
+        "/uri",
+        "/message",
+    ];
+    given.policy_data = json!({ "redact": { "mail/inbox": pointers } });
+    let scenario = Scenario::new(&given);
+    let out = "[redacted]";
+    for (channel, came, passed) in [
+        (
+            Channel::Note,
+            json!({ "level": "info", "logger": "l", "data": { "email": "a@b.example", "n": 1 } }),
+            json!({ "level": "info", "logger": "l", "data": { "email": out, "n": 1 } }),
+        ),
+        (
+            Channel::Note,
+            json!({ "progress": 1, "message": "50%", "_meta": { "email": "a@b.example" }, "contact": { "email": "c" } }),
+            json!({ "progress": 1, "message": "50%", "_meta": { "email": out }, "contact": { "email": out } }),
+        ),
+        (
+            Channel::Result,
+            json!({ "content": [], "_meta": { "x/contact": { "email": "a@b.example", "name": "A" }, "contact": { "email": "c" } } }),
+            json!({ "content": [], "_meta": { "x/contact": { "email": out, "name": out }, "contact": { "email": out } } }),
+        ),
+        (
+            Channel::Result,
+            json!({ "content": [{ "type": "json", "json": { "email": "a@b.example" }, "email": "c" }, { "type": "x", "data": { "text": "t" } }] }),
+            json!({ "content": [{ "type": "json", "json": { "email": out }, "email": out }, { "type": "x", "data": { "text": out } }] }),
+        ),
+        (
+            Channel::Result,
+            json!({ "content": [{ "type": "resource", "resource": { "uri": "a:b", "text": "hi", "_meta": { "email": "c" } }, "annotations": { "audience": ["user"], "email": "c" } }] }),
+            json!({ "content": [{ "type": "resource", "resource": { "uri": "a:b", "text": "hi", "_meta": { "email": out } }, "annotations": { "audience": ["user"], "email": out } }] }),
+        ),
+        // MCP's own members are no data of the server's.
+        (
+            Channel::Result,
+            json!({ "content": [{ "type": "text", "text": "hi" }, { "type": "resource_link", "uri": "a:b", "name": "n" }] }),
+            json!({ "content": [{ "type": "text", "text": "hi" }, { "type": "resource_link", "uri": "a:b", "name": "n" }] }),
+        ),
+        (
+            Channel::Error,
+            json!({ "code": -1, "message": "no", "data": { "email": "c" }, "email": "c" }),
+            json!({ "code": -1, "message": "no", "data": { "email": out }, "email": out }),
+        ),
+        (
+            Channel::Question,
+            json!({ "inputRequests": { "email": { "method": "elicitation/create", "params": {
+                "message": "Yours?", "_meta": { "email": "c" },
+                "requestedSchema": { "type": "object", "properties": { "email": { "type": "string" } } },
+            } } } }),
+            json!({ "inputRequests": { "email": { "method": "elicitation/create", "params": {
+                "message": "Yours?", "_meta": { "email": out },
+                "requestedSchema": { "type": "object", "properties": { "email": { "type": "string" } } },
+            } } } }),
+        ),
+        (
+            Channel::Question,
+            json!({ "inputRequests": { "q": { "method": "sampling/createMessage", "params": {
+                "messages": [{ "role": "user", "content": { "type": "text", "text": "hi", "email": "c" } }],
+                "metadata": { "contact": { "email": "c" } },
+            } } } }),
+            json!({ "inputRequests": { "q": { "method": "sampling/createMessage", "params": {
+                "messages": [{ "role": "user", "content": { "type": "text", "text": "hi", "email": out } }],
+                "metadata": { "contact": { "email": out } },
+            } } } }),
+        ),
+        (
+            Channel::Task,
+            json!({ "statusMessage": "at work", "_meta": { "contact": { "email": "c" } } }),
+            json!({ "statusMessage": "at work", "_meta": { "contact": { "email": out } } }),
+        ),
+    ] {
+        let answer = Answer {
+            channel,
+            body: came.as_object().unwrap().clone(),
+            bytes: 10,
+        };
+        let world = scenario.world();
+        match respond(&permit(&scenario), answer, &world, &mut Evaluator::new()) {
+            Response::Release(release) => {
+                assert_eq!(Value::Object(release.into_body()), passed, "{channel:?}");
+            }
+            Response::Withhold(withheld) => panic!("{channel:?}: {:?}", withheld.reason),
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_heard_are_rows_that_were_read() {
+    let mut scenario = Scenario::new(&given());
+    let body = records(Channel::Note, 5);
+    let inbox = scenario
+        .tenant
+        .catalogue()
+        .get(&"mail/inbox".parse().unwrap())
+        .unwrap();
+    for _ in 0..200 {
+        scenario.read.overhear(&Reading {
+            tool: inbox,
+            arguments: &Map::new(),
+            intent: None,
+            result: &body,
+            rows: 5,
+            error: false,
+            memory: None,
+        });
+    }
+    let mut after = given();
+    after.policies = Vec::new();
+    after.policy_data = json!({ "sequence": { "rows_then_outbound": 1_000, "effect": "deny" } });
+    let mut now = Scenario::new(&after);
+    let send = || (ToolQuery::Any("mail/send".into()), Map::new());
+    let (tool, arguments) = send();
+    let before = now.decide(tool, arguments);
+    assert!(matches!(before, Decision::Permit(_)), "{before:?}");
+    now.read = scenario.read;
+    let (tool, arguments) = send();
+    match now.decide(tool, arguments) {
+        Decision::Refusal(refusal) => {
+            assert_eq!(refusal.detail.as_deref(), Some("rows_then_outbound"));
+        }
+        Decision::Permit(_) => panic!("a thousand rows are none"),
     }
 }
 

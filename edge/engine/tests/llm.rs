@@ -768,6 +768,44 @@ decision := {\"effect\": \"allow\"} if { input.args.api == \"embeddings\" }
 }
 
 #[test]
+fn what_a_policy_takes_out_that_looks_at_no_phase_it_takes_out_of_answers() {
+    let both =
+        "package proctor.policy\ndecision := {\"effect\": \"modify\", \"redact\": [\"email\"]}\n";
+    let asked = "package proctor.policy
+import rego.v1
+decision := {\"effect\": \"modify\", \"redact\": [\"email\"]} if { input.phase == \"request\" } else := {\"effect\": \"allow\"}
+";
+    let mail =
+        json!({"messages": [{"role": "user", "content": "ask bob@example.org"}], "stream": true});
+    let prompt = prompt(Api::ChatCompletions, mail);
+    let events = streamed(Api::ChatCompletions, &["ask bob@example.org", " then"]);
+    for (policy, out) in [(both, "[EMAIL]"), (asked, "bob@example.org")] {
+        let scenario = scenario(&[policy], json!({}));
+        let permit = permit(&scenario, &prompt);
+        assert_eq!(permit.arguments()["messages"][0]["content"], "ask [EMAIL]");
+        let message = json!({"role": "assistant", "content": "ask bob@example.org"});
+        let whole = json!({"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
+        match completed(&scenario, Api::ChatCompletions, whole) {
+            Response::Release(release) => {
+                let body = Value::Object(release.into_body());
+                let content = &body["choices"][0]["message"]["content"];
+                assert_eq!(content, &format!("ask {out}"));
+            }
+            Response::Withhold(withheld) => panic!("{:?}", withheld.reason),
+        }
+        // Of a stream it may have gone on already.
+        let (_, ending) = relayed(&scenario, &prompt, &events);
+        match out {
+            "[EMAIL]" => assert!(
+                matches!(&ending, Ending::Stopped(stop) if stop.reason == Reason::PolicyUnenforceable),
+                "{ending:?}"
+            ),
+            _ => assert_eq!(ending, Ending::Done),
+        }
+    }
+}
+
+#[test]
 fn tokens_are_a_limit_for_models_alone() {
     let limit = "package proctor.policy\ndecision := {\"effect\": \"allow\", \"limits\": {\"tokens\": 7}}\n";
     let scenario = scenario(&[limit], json!({}));

@@ -242,8 +242,9 @@ fn obey(
         }
         Some((reason, rules)) => return Err(No(reason, rules)),
     }
+    let all = (permit.redact()).and(judgement.redact, judgement.redact_classes);
     let unknown = |class: &String| !world.tenant.content().knows(class);
-    if judgement.redact_classes.iter().any(unknown) {
+    if all.classes.iter().any(unknown) {
         return Err(Reason::PolicyUnenforceable.into());
     }
     if judgement
@@ -252,11 +253,11 @@ fn obey(
     {
         return Err(Reason::OutputTooLarge.into());
     }
-    if !judgement.redact.is_empty() {
-        findings.changes.redacted = redacted(&judgement.redact, body)?;
+    if !all.pointers.is_empty() {
+        findings.changes.redacted = redacted(&all.pointers, body)?;
     }
-    if !judgement.redact_classes.is_empty() {
-        let more = redact_classes(&judgement.redact_classes, tool, world, body);
+    if !all.classes.is_empty() {
+        let more = redact_classes(&all.classes, tool, world, body);
         findings.changes.redacted = findings.changes.redacted.saturating_add(more);
     }
     Ok(())

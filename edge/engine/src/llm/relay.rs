@@ -461,7 +461,11 @@ impl Flow {
             return Err(Reason::OutputTooLarge.into());
         }
         // What was to be taken out may have gone on already.
-        match judgement.redact.is_empty() && judgement.redact_classes.is_empty() {
+        let all = gate.permit.redact();
+        match all
+            .and(judgement.redact, judgement.redact_classes)
+            .is_empty()
+        {
             true => Ok(()),
             false => Err(Reason::PolicyUnenforceable.into()),
         }

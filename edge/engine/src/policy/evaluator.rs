@@ -5,6 +5,7 @@ use super::compile::CompiledPolicy;
 use super::harden;
 use super::verdict::{Effect, PolicyDecision};
 use super::view::Subject;
+use crate::decision::Redact;
 use crate::limits::{EVALUATOR_MACHINES_MAX, POLICY_INSTRUCTIONS_MAX, POLICY_TIME_US_MAX};
 use crate::world::World;
 use proctor_model::Reason;
@@ -46,6 +47,8 @@ pub struct Judgement {
     pub redact: Vec<String>,
     /// Classes of content, and groups of them, that are to be taken out.
     pub redact_classes: Vec<String>,
+    /// The same, of those policies alone that are not asked again when the answer is there: they say the same of it.
+    pub lasting: Redact,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -80,7 +83,8 @@ impl Evaluator {
     }
 
     /// Asks every policy that may say something else about an answer than it said about the call: one that looks at
-    /// none of `input.phase`, `input.result` and `input.memory` can't tell them apart, and has been asked.
+    /// none of `input.phase`, `input.result` and `input.memory` can't tell them apart, and has been asked: what it wants taken out is
+    /// in the permit, as its limits are.
     #[must_use]
     pub fn judge_answer(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
         let mut judgement = Judgement::default();
@@ -184,6 +188,10 @@ impl Judgement {
                 self.rows_max = least(self.rows_max, rows);
                 self.tokens_max = least(self.tokens_max, tokens);
                 let (pointers, classes) = redact;
+                if !policy.sees_answers {
+                    self.lasting.pointers.extend_from_slice(&pointers);
+                    self.lasting.classes.extend_from_slice(&classes);
+                }
                 self.redact.extend(pointers);
                 self.redact_classes.extend(classes);
             }

@@ -274,10 +274,9 @@ impl Tracker {
             .result
             .values()
             .for_each(|value| scalars_of(value, &mut scalars));
-        if scalars.iter().any(|scalar| scalar.is_string()) {
-            self.exposed = true;
-            self.history.note_overheard();
-        }
+        let exposes = scalars.iter().any(|scalar| scalar.is_string());
+        self.exposed |= exposes;
+        self.history.note_overheard(reading.rows, exposes);
         let mut reader = Reader::of_words(self, reading);
         for value in reading.result.values() {
             reader.suspect(value, None);

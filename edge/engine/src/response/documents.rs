@@ -2,8 +2,9 @@
 //! line, or amid prose; and tables in text. Whatever is counted, trimmed, redacted or held against the tenant sees the same
 //! documents.
 
+use super::parts::{Part, is_mark, join, parts};
 use super::table::each_table;
-use crate::limits::{JSON_DEPTH_MAX, JSON_SCAN_BYTES_MAX};
+use crate::limits::JSON_DEPTH_MAX;
 use crate::respond::Channel;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
@@ -16,6 +17,14 @@ use std::borrow::Cow;
 pub(crate) enum Place {
     /// A document: pointers of catalogue and policies begin here.
     Document,
+    /// The same, one of several in a text. What can only be told of all of them together is told at [`Place::Several`].
+    Part,
+    /// All documents of a text that has several, as the rows of a list: pointers begin here as well.
+    Several,
+    /// A reference or a box (`[1]`, `[ ]`) in a text that has documents, too. Pointers begin here, but it is no row of theirs.
+    Mark,
+    /// What a server put beside MCP's own members. Pointers begin here; it is part of an envelope, which is shown as well.
+    Aside,
     /// MCP's own members around it.
     Envelope,
     /// A table in a text, of which nothing is shown but how many rows it has: a list of empty lists, to be cut.
@@ -33,6 +42,7 @@ pub(crate) fn each_document(
     body: &mut Map<String, Value>,
     edit: &mut dyn FnMut(&mut Value, Place) -> bool,
 ) -> Result<(), Unvouched> {
+    super::aside::each(channel, body, edit);
     for (key, value) in body {
         match (channel, key.as_str(), value) {
             (Channel::Result, "content", Value::Array(blocks)) => {
@@ -40,13 +50,26 @@ pub(crate) fn each_document(
                     visit(block, Place::Envelope, 0, edit)?;
                 }
             }
-            (Channel::Result, "structuredContent", value) | (Channel::Error, "data", value) => {
-                visit(value, Place::Document, 0, edit)?;
+            (_, key, value) => {
+                let place = match is_document(channel, key) {
+                    true => Place::Document,
+                    false => Place::Envelope,
+                };
+                visit(value, place, 0, edit)?;
             }
-            (_, _, value) => drop(visit(value, Place::Envelope, 0, edit)?),
         }
     }
     Ok(())
+}
+
+/// Whether a member of what came by this channel is a document: the server's own data, in a place that MCP has for it.
+pub(super) fn is_document(channel: Channel, member: &str) -> bool {
+    match channel {
+        Channel::Result => member == "structuredContent",
+        // The data of an error, or of a line of a log.
+        Channel::Error | Channel::Note => member == "data",
+        Channel::Question | Channel::Task => false,
+    }
 }
 
 /// Whether anything changed.
@@ -143,101 +166,55 @@ fn text_of(
         return Ok(each_table(text, edit));
     }
     let mut parts = parts(text)?;
-    let mut cut = false;
-    for part in &mut parts {
-        let Part::Words(words) = part else { continue };
-        if let Some(left) = each_table(words, edit) {
-            *words = Cow::Owned(left);
-            cut = true;
-        }
-    }
-    // Several documents in one text are the rows of a list.
+    let changed = words(&mut parts, edit);
     let mut list: Vec<Value> = parts.iter_mut().filter_map(Part::take).collect();
-    let changed = match list.as_mut_slice() {
+    let edited = match list.as_mut_slice() {
         [] => false,
         [only] => visit(only, Place::Document, depth, edit)?,
-        _ => {
-            let mut rows = Value::Array(std::mem::take(&mut list));
-            let changed = visit(&mut rows, Place::Document, depth, edit)?;
-            list = match rows {
-                Value::Array(rows) => rows,
-                other => vec![other],
-            };
-            changed
-        }
+        _ => several(&mut list, depth, edit)?,
     };
-    Ok((changed || cut).then(|| join(&parts, list)))
+    Ok((changed || edited).then(|| join(&parts, list)))
 }
 
-/// A piece of a text.
-enum Part<'t> {
-    Words(Cow<'t, str>),
-    /// A document; taken out while it is looked at.
-    Json(Option<Value>),
-}
-
-impl Part<'_> {
-    fn take(&mut self) -> Option<Value> {
-        match self {
-            Part::Words(_) => None,
-            Part::Json(value) => value.take(),
-        }
-    }
-}
-
-/// Takes a text apart. Only objects and arrays are documents.
-fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
-    let mut parts = Vec::new();
-    let (mut rest, mut words, mut wasted) = (text, 0_usize, 0_usize);
-    loop {
-        let ahead = rest.get(words..).unwrap_or_default();
-        let Some(at) = ahead.find(['{', '[']) else {
-            break;
-        };
-        let start = words.saturating_add(at);
-        let candidate = rest.get(start..).unwrap_or_default();
-        let mut stream = serde_json::Deserializer::from_str(candidate).into_iter::<Value>();
-        match stream.next() {
-            Some(Ok(value)) => {
-                parts.push(Part::Words(rest.get(..start).unwrap_or_default().into()));
-                parts.push(Part::Json(Some(value)));
-                rest = candidate.get(stream.byte_offset()..).unwrap_or_default();
-                words = 0;
-            }
-            Some(Err(error)) => {
-                wasted = wasted.saturating_add(read_until(candidate, &error));
-                if wasted > JSON_SCAN_BYTES_MAX {
-                    return Err(Unvouched);
-                }
-                words = start.saturating_add(1);
-            }
-            None => break,
-        }
-    }
-    parts.push(Part::Words(rest.into()));
-    Ok(parts)
-}
-
-/// How many bytes were read before an error.
-fn read_until(text: &str, error: &serde_json::Error) -> usize {
-    let lines = text.split_inclusive('\n');
-    let before = lines.take(error.line().saturating_sub(1)).map(str::len);
-    before.sum::<usize>().saturating_add(error.column())
-}
-
-/// The pieces with these documents in their places; those that are no more are left out.
-fn join(parts: &[Part<'_>], documents: Vec<Value>) -> String {
-    let mut text = String::new();
-    let mut documents = documents.into_iter();
+/// Looks into what is no document of its own: tables, and marks beside documents. Whether any was changed.
+fn words(parts: &mut [Part<'_>], edit: &mut dyn FnMut(&mut Value, Place) -> bool) -> bool {
+    let beside = parts.iter().any(Part::is_document);
+    let mut changed = false;
     for part in parts {
-        match part {
-            Part::Words(words) => text.push_str(words),
-            Part::Json(_) => {
-                if let Some(document) = documents.next() {
-                    text.push_str(&document.to_string());
-                }
+        let anew = match part {
+            Part::Words(words) => each_table(words, edit),
+            Part::Json { value, source } if beside && is_mark(value) => {
+                let mut mark = std::mem::take(value);
+                let edited = edit(&mut mark, Place::Mark);
+                let source = *source;
+                *part = Part::Words(Cow::Borrowed(source));
+                edited.then(|| mark.to_string())
             }
+            Part::Json { .. } => None,
+        };
+        if let Some(anew) = anew {
+            *part = Part::Words(Cow::Owned(anew));
+            changed = true;
         }
     }
-    text
+    changed
+}
+
+/// Several documents in one text: each of them, and all as the rows of a list, of which some may be gone then.
+fn several(
+    list: &mut Vec<Value>,
+    depth: usize,
+    edit: &mut dyn FnMut(&mut Value, Place) -> bool,
+) -> Result<bool, Unvouched> {
+    let mut changed = false;
+    for part in &mut *list {
+        changed |= edit(part, Place::Part);
+    }
+    let mut rows = Value::Array(std::mem::take(list));
+    changed |= visit(&mut rows, Place::Several, depth, edit)?;
+    *list = match rows {
+        Value::Array(rows) => rows,
+        other => vec![other],
+    };
+    Ok(changed)
 }

@@ -15,8 +15,9 @@ pub(crate) fn redact(
 ) -> Result<u64, Unvouched> {
     let mut redacted = 0_u64;
     each_document(channel, body, &mut |document, place| {
-        if place != Place::Document {
-            return false;
+        match place {
+            Place::Envelope | Place::Table => return false,
+            Place::Document | Place::Part | Place::Several | Place::Mark | Place::Aside => {}
         }
         let count = pointers.iter().map(|pointer| redact_at(document, pointer));
         let count = count.fold(0_u64, u64::saturating_add);

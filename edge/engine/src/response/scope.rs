@@ -28,20 +28,23 @@ pub(crate) fn hold_to_tenant(
     let (mut dropped, mut foreign, mut known) = (0_u64, false, false);
     let rows = tool.entry().rows.as_deref();
     let seen = each_document(channel, body, &mut |document, place| {
-        let mut sweep = Sweep {
-            scope,
-            tenant,
-            dropped: 0,
-            foreign: false,
-            found: false,
-        };
-        if place == Place::Document {
-            for field in &scope.fields {
-                sweep.field(document, field);
+        let sweep = Sweep::new(scope, tenant);
+        let (sweep, described) = match place {
+            Place::Mark => return false,
+            // If it does not say whose it is, the list of all may.
+            Place::Part => (sweep.over(document), true),
+            // It may say that it is another's. That it is ours says nothing of the answer beside it.
+            Place::Aside => {
+                let sweep = sweep.over(document);
+                let found = false;
+                (Sweep { found, ..sweep }, true)
             }
-        }
+            Place::Several if all_say(document, scope, tenant) => return false,
+            Place::Document | Place::Several => sweep.over(document).described(),
+            Place::Envelope | Place::Table => (sweep, false),
+        };
         known |= sweep.found;
-        foreign |= sweep.foreign || (!sweep.found && count(document, rows) > 0);
+        foreign |= sweep.foreign || (!described && count(document, rows) > 0);
         dropped = dropped.saturating_add(sweep.dropped);
         sweep.dropped > 0
     });
@@ -50,6 +53,14 @@ pub(crate) fn hold_to_tenant(
         return Err(Foreign);
     }
     Ok(dropped)
+}
+
+/// Whether each of several documents says whose it is. Those that others' rows are dropped from were swept before.
+fn all_say(documents: &mut Value, scope: &TenantScope, tenant: &TenantId) -> bool {
+    documents.as_array_mut().is_some_and(|documents| {
+        let mut documents = documents.iter_mut();
+        documents.all(|document| Sweep::new(scope, tenant).over(document).found)
+    })
 }
 
 /// Whether an argument names the tenant and nobody else.
@@ -86,7 +97,31 @@ enum Level {
     Row,
 }
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
+    fn new(scope: &'a TenantScope, tenant: &'a TenantId) -> Self {
+        Self {
+            scope,
+            tenant,
+            dropped: 0,
+            foreign: false,
+            found: false,
+        }
+    }
+
+    /// Looks for all fields of a document.
+    fn over(mut self, document: &mut Value) -> Self {
+        for field in &self.scope.fields {
+            self.field(document, field);
+        }
+        self
+    }
+
+    /// With whether the operator has described what was looked at.
+    fn described(self) -> (Self, bool) {
+        let found = self.found;
+        (self, found)
+    }
+
     fn field(&mut self, document: &mut Value, pointer: &str) {
         if !self.keep(document, pointer, Level::Document) {
             self.foreign = true;

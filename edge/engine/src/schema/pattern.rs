@@ -3,12 +3,13 @@
 //! its time is not bounded by what a text and a pattern are long: on an edge, one tenant's pattern would stop another's calls.
 
 use super::holds::Holds;
+use super::loosen::loosen;
 use serde_json::{Map, Value, json};
 
 /// What becomes of a `pattern` that can't be held in linear time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Beyond {
-    /// The value isn't held to it.
+    /// The value isn't held to it, nor to what would hold it to more without it.
     Dropped,
     /// It stays, and the schema is not taken.
     Kept,
@@ -16,6 +17,9 @@ pub(super) enum Beyond {
 
 /// Takes the patterns of a schema apart that no linear engine takes as they are.
 pub(super) fn rewrite(schema: &mut Value, beyond: Beyond) {
+    if beyond == Beyond::Dropped {
+        loosen(schema);
+    }
     rewrite_node(schema, Holds::Schema, beyond);
 }
 
@@ -100,6 +104,11 @@ fn part(pattern: &str, wanted: bool) -> Option<Value> {
 /// Whether this is what a part of a pattern must not be.
 pub(super) fn is_part(negated: &Value) -> bool {
     negated.get("$comment").and_then(Value::as_str) == Some(PART)
+}
+
+/// Whether it can't be held in linear time, however it is taken apart.
+pub(super) fn is_dropped(pattern: &str) -> bool {
+    is_beyond(pattern) && parts(pattern).is_none()
 }
 
 /// Whether it looks around, or back at what matched.

@@ -1,7 +1,7 @@
 //! What goes with a client, sealed, so that another edge of its tenant can ask after a task: all that is kept of its call.
 
 use super::Deferred;
-use crate::decision::{ApprovalNote, Facts, ResultLimits, arg_names, args_digest};
+use crate::decision::{ApprovalNote, Facts, Redact, ResultLimits, arg_names, args_digest};
 use crate::token::VerifiedToken;
 use proctor_model::audit::{Effect, EventIntent, EventTool};
 use proctor_model::config::PolicyMode;
@@ -22,6 +22,8 @@ pub struct Carried {
     rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Redact::is_empty")]
+    redact: Redact,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     intent: Option<EventIntent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,7 @@ impl Deferred {
             facts,
             arguments,
             limits,
+            redact,
             ..
         } = self;
         let approval = facts.approval.as_ref();
@@ -50,6 +53,7 @@ impl Deferred {
             bytes: limits.bytes,
             rows: limits.rows,
             tokens: limits.tokens,
+            redact: redact.clone(),
             intent: facts.intent.clone(),
             approval: approval.map(|approval| (approval.id.clone(), approval.expires_at)),
             changed: facts.changed,
@@ -72,6 +76,7 @@ impl Deferred {
             bytes,
             rows,
             tokens,
+            redact,
             intent,
             approval,
             changed,
@@ -112,6 +117,41 @@ impl Deferred {
                 rows,
                 tokens,
             },
+            redact,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_to_be_taken_out_goes_along() {
+        let carried = |redact: Value| {
+            let mut carried = json!({
+                "decision": uuid::Uuid::nil(), "tool": { "server": "crm", "name": "contact", "verb": "read" },
+                "arguments": {}, "bytes": 1_000, "changed": false,
+            });
+            if !redact.is_null() {
+                carried["redact"] = redact;
+            }
+            carried
+        };
+        for (redact, empty) in [
+            (
+                json!({ "pointers": ["/email"], "classes": ["iban"] }),
+                false,
+            ),
+            (json!({ "classes": ["iban"] }), false),
+            // As edges of before wrote it.
+            (Value::Null, true),
+        ] {
+            let written = carried(redact);
+            let read: Carried = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(read.redact.is_empty(), empty);
+            assert_eq!(serde_json::to_value(&read).unwrap(), written);
         }
     }
 }

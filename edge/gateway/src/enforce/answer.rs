@@ -13,8 +13,8 @@ use proctor_engine::budget::measure::Used;
 use proctor_engine::llm::Usage;
 use proctor_engine::memory::MemoryView;
 use proctor_engine::{
-    Answer, Changes, Channel, ELICITATION_REQUIRED, Facts, Findings, Release, Response, Withhold,
-    World, decision,
+    Answer, Changes, Channel, ELICITATION_REQUIRED, Facts, Findings, Release, Response, Told,
+    Withhold, World, decision,
 };
 use proctor_model::Reason;
 use proctor_model::audit::{AuditEvent, EventResult, EventUpstream, EventUsage, Kind};
@@ -22,7 +22,7 @@ use proctor_model::config::PolicyMode;
 use proctor_model::content::ContentFinding;
 use proctor_model::memory::EventMemory;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -147,9 +147,17 @@ impl Gateway {
             caller,
             loaded,
             sitting,
+            told,
             ..
         } = exchange;
-        self.judge_answer(recorded, caller, (loaded, sitting), answer, Some(memory))
+        let beside = !answer.channel.answers();
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let came = (*told, answer);
+        let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));
+        if let (true, Ended::Released(release)) = (beside, &ended) {
+            told.note(release);
+        }
+        ended
     }
 
     /// The same, of whatever was sent.
@@ -158,14 +166,14 @@ impl Gateway {
         recorded: &Recorded,
         caller: &Caller,
         (loaded, sitting): (&Loaded, &Sitting),
-        answer: proctor_engine::Answer,
+        (told, answer): (Told, Answer),
         memory: Option<&MemoryView>,
     ) -> Ended {
         let findings = Findings::of(&answer);
         let started = self.clock.monotonic();
         let judged = self.judge_under(caller, loaded, sitting, |world, evaluator| {
             let world = World { memory, ..*world };
-            proctor_engine::respond(recorded.permit(), answer, &world, evaluator)
+            proctor_engine::respond_after(recorded.permit(), told, answer, &world, evaluator)
         });
         metrics::histogram!("proctor_edge_response_seconds")
             .record(self.clock.monotonic().saturating_sub(started).as_secs_f64());
@@ -290,7 +298,8 @@ fn describe(event: &mut AuditEvent, ended: &Ended) {
         event.result = Some(EventResult {
             digest: None,
             bytes: findings.bytes,
-            rows: (findings.rows > 0).then_some(findings.rows),
+            // As many as can be is not a count: nobody can say how many there are.
+            rows: Some(findings.rows).filter(|rows| (1..u64::MAX).contains(rows)),
         });
         event.policy.clone_from(&findings.policies);
         event.mode = findings.monitored.then_some(PolicyMode::Monitor);

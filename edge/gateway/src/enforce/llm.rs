@@ -13,7 +13,9 @@ use crate::world::Loaded;
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proctor_engine::llm::{Prompt, Usage};
-use proctor_engine::{Answer, Channel, Facts, Findings, Purpose, Response, ToolQuery, Withhold};
+use proctor_engine::{
+    Answer, Channel, Facts, Findings, Purpose, Response, Told, ToolQuery, Withhold,
+};
 use proctor_model::catalogue::{LLM_SERVER, llm_tool_name};
 use proctor_model::config::Denials;
 use proctor_model::{ApprovalId, Reason, ServerId, ToolName};
@@ -410,7 +412,7 @@ impl Turn<'_> {
             &self.recorded,
             self.caller,
             (&self.loaded, &self.sitting),
-            answer,
+            (Told::default(), answer),
             None,
         )
     }

@@ -47,7 +47,13 @@ impl Gateway {
                 match release.channel() {
                     Channel::Result | Channel::Error => tracker.see(&Reading { result, ..reading }),
                     Channel::Note | Channel::Question | Channel::Task => {
-                        tracker.overhear(&Reading { result, ..reading });
+                        // Its rows were counted.
+                        let rows = 0;
+                        tracker.overhear(&Reading {
+                            result,
+                            rows,
+                            ..reading
+                        });
                     }
                 }
             }

@@ -19,7 +19,7 @@ use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -297,6 +297,7 @@ impl Gateway {
                     sitting,
                     purpose: proctor_engine::Purpose::Continue,
                     replied: Replied::default(),
+                    told: Mutex::default(),
                     task: Some((&task, asked.request)),
                 };
                 self.forward_while_admitted(exchange, talk, permitted, cancel)
