@@ -184,6 +184,40 @@ fn problems_name_the_place() {
     assert!(validate(&other).is_err());
 }
 
+/// As many values as a policy gets to see, each behind a role with `*`, in the machine that decides calls: within its budget.
+#[test]
+fn what_memory_has_to_vouch_for_is_found_among_many_values() {
+    let places = || ["a", "b", "c", "d", "e"].into_iter();
+    let roles: serde_json::Map<_, _> = places()
+        .map(|place| (format!("/{place}/*/to"), json!("target")))
+        .collect();
+    let pointers = places().flat_map(|place| (0..12).map(move |at| format!("/{place}/{at}/to")));
+    let origins: serde_json::Map<_, _> = pointers
+        .map(|pointer| (pointer, json!(["memory:verified"])))
+        .collect();
+    let required = json!([{"verbs": ["financial"], "roles": ["target"], "trust": "verified"}]);
+    let baseline = Policy {
+        data: json!({"memory": {"required": required}}),
+        ..stdlib::baseline()
+    };
+    let baseline = CompiledPolicy::compile(&baseline).unwrap();
+    let mut evaluator = Evaluator::new();
+    let mut check = |origins: &serde_json::Map<_, _>, expected| {
+        let input = json!({
+            "phase": "request",
+            "tool": {"server": "bank", "name": "pay", "verb": "financial", "roles": roles},
+            "args": {}, "origins": origins, "history": {},
+        });
+        let said = evaluator.ask(&baseline, Value::from(input)).unwrap();
+        assert_eq!((said.effect, said.reasons.join(" ")), expected);
+    };
+    check(&origins, (Effect::Allow, String::new()));
+    let mut one_less = origins.clone();
+    one_less.insert("/e/11/to".to_owned(), json!(["trusted"]));
+    let missing = "memory_not_trusted".to_owned();
+    check(&one_less, (Effect::Deny, missing));
+}
+
 /// D21: each is refused at upload, or ends soon with a refusal, and the worker goes on.
 #[test]
 fn hostile_policies_are_refused_or_bounded() {
