@@ -28,11 +28,13 @@ memory_binding contains rule if {
 }
 
 memory_binds(rule) if {
+	is_array(rule.verbs)
 	some verb in rule.verbs
 	verb == input.tool.verb
 }
 
 memory_binds(rule) if {
+	is_array(rule.tools)
 	some tool in rule.tools
 	rest := trim_prefix(tool, input.tool.server)
 	rest != tool
@@ -145,6 +147,7 @@ memory_grounds contains "memory_not_trusted" if memory_missing
 memory_grounds contains "memory_write_not_trusted" if memory_too_low
 
 deny contains ground if {
+	is_object(data.settings.memory)
 	object.get(data.settings.memory, "effect", "deny") != "escalate"
 	some ground in memory_grounds
 }
@@ -155,26 +158,82 @@ escalate contains ground if {
 }
 
 deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
 	some rule in data.settings.memory.required
 	is_object(rule)
 	not rule.trust in {"agent", "verified"}
 }
 
 deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
 	some rule in data.settings.memory.required
 	is_object(rule)
 	not is_array(object.get(rule, "roles", null))
 }
 
+# Of the two lists either may be missing; what is there is a list.
 deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
 	some rule in data.settings.memory.required
 	is_object(rule)
-	not is_array(object.get(rule, "verbs", null))
-	not is_array(object.get(rule, "tools", null))
+	not rule.verbs
+	not rule.tools
 }
 
 deny contains "setting_malformed" if {
-	data.settings.memory
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	rule.verbs
+	not is_array(rule.verbs)
+}
+
+deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	rule.tools
+	not is_array(rule.tools)
+}
+
+# What is misspelt binds nothing.
+deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	some member, _ in rule
+	not member in {"verbs", "tools", "roles", "trust"}
+}
+
+deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	is_array(rule.verbs)
+	some verb in rule.verbs
+	not verb in {"read", "write", "destructive", "financial", "outbound", "execute"}
+}
+
+deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	is_array(rule.tools)
+	some tool in rule.tools
+	not contains(tool, "/")
+}
+
+deny contains "setting_malformed" if {
+	is_array(data.settings.memory.required)
+	some rule in data.settings.memory.required
+	is_object(rule)
+	is_array(rule.roles)
+	some role in rule.roles
+	not role in {"target", "command", "credential", "selector", "amount", "currency", "row_limit", "content", "tenant", "memory_key", "control"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.memory)
 	not is_array(object.get(data.settings.memory, "required", []))
 }
 
@@ -185,6 +244,17 @@ deny contains "setting_malformed" if {
 }
 
 deny contains "setting_malformed" if {
-	data.settings.memory
+	is_object(data.settings.memory)
 	not object.get(data.settings.memory, "write_trust", "untrusted") in {"untrusted", "agent", "verified"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.memory)
+	not object.get(data.settings.memory, "effect", "deny") in {"deny", "escalate"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.memory)
+	some member, _ in data.settings.memory
+	not member in {"required", "write_trust", "effect"}
 }

@@ -122,3 +122,14 @@ test_malformed_settings if {
 		"setting_malformed" in policy.decision.reasons with input as paying(["memory:verified"]) with data.settings as {"memory": setting}
 	}
 }
+
+test_rules_of_another_form_are_malformed if {
+	sound := {"verbs": ["financial"], "tools": ["bank/send_money"], "roles": ["target"], "trust": "verified"}
+	policy.decision.effect == "allow" with input as paying(["memory:verified"]) with data.settings as {"memory": {"required": [sound]}}
+	every change in [{"verbs": "financial"}, {"tools": "bank/send_money"}, {"tools": ["send_money"]}, {"roles": "target"}, {"roles": ["payee"]}, {"verb": ["outbound"]}] {
+		policy.decision.reasons == {"setting_malformed"} with input as writing("verified") with data.settings as {"memory": {"required": [object.union(sound, change)]}}
+	}
+	every memory in [{"required": "all"}, {"required": ["financial"]}, {"effect": "ask"}, {"write_trust": null}] {
+		policy.decision.reasons == {"setting_malformed"} with input as writing("verified") with data.settings as {"memory": memory}
+	}
+}

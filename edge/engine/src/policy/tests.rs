@@ -184,6 +184,51 @@ fn problems_name_the_place() {
     assert!(validate(&other).is_err());
 }
 
+/// The library knows every verb and every role: a setting that names one is not malformed.
+#[test]
+fn the_library_takes_every_verb_and_role() {
+    use proctor_model::catalogue::{Role, Verb};
+    let verbs = [
+        Verb::Read,
+        Verb::Write,
+        Verb::Destructive,
+        Verb::Financial,
+        Verb::Outbound,
+        Verb::Execute,
+    ];
+    let roles = [
+        Role::Target,
+        Role::Command,
+        Role::Credential,
+        Role::Selector,
+        Role::Amount,
+        Role::Currency,
+        Role::RowLimit,
+        Role::Content,
+        Role::Tenant,
+        Role::MemoryKey,
+        Role::Control,
+    ];
+    let rule = json!({"verbs": verbs, "roles": roles, "trust": "agent"});
+    let baseline = Policy {
+        data: json!({
+            "hours": {"from": 0, "to": 24, "days": ["Monday"], "verbs": verbs},
+            "mass": {"max_items": 9, "verbs": verbs},
+            "origins": {"verbs": verbs, "roles": roles},
+            "memory": {"required": [rule]},
+        }),
+        ..stdlib::baseline()
+    };
+    let baseline = CompiledPolicy::compile(&baseline).unwrap();
+    let input = json!({
+        "phase": "request", "time": "2026-11-23T21:00:00Z",
+        "tool": {"server": "crm", "name": "list", "verb": "read", "roles": {"/id": "selector"}},
+        "args": {"id": "a"}, "origins": {"/id": ["goal"]}, "history": {},
+    });
+    let said = Evaluator::new().ask(&baseline, Value::from(input)).unwrap();
+    assert_eq!(said.reasons, ["memory_not_trusted"]);
+}
+
 /// As many values as a policy gets to see, each behind a role with `*`, in the machine that decides calls: within its budget.
 #[test]
 fn what_memory_has_to_vouch_for_is_found_among_many_values() {
