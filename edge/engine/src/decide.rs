@@ -5,7 +5,7 @@ use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
-use crate::intent::{Count, Problem};
+use crate::intent::Count;
 use crate::memory::Writing;
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::provenance::shown_pointer;
@@ -13,11 +13,11 @@ use crate::response::{each_at, names_tenant, redact_at};
 use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, Freshness, SessionView, World};
-use proctor_model::audit::{Effect, EventPolicy, EventTool};
+use proctor_model::audit::{Effect, EventTool};
 use proctor_model::catalogue::Role;
 use proctor_model::config::{IntentRule, PolicyMode};
 use proctor_model::content::Direction;
-use proctor_model::{Control, IntentId, Reason};
+use proctor_model::{Control, Reason};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -371,7 +371,8 @@ fn intent(
                 });
                 charges.extend(lifted.map(charge));
                 let problems = violation.problems.into_iter();
-                causes.extend(problems.map(|problem| cause(one.id(), problem)));
+                let cause = |problem| Cause::of_intent(one.id(), problem, world.digest_key);
+                causes.extend(problems.map(cause));
             }
             Err(violation) => {
                 let reason = violation.reason();
@@ -381,19 +382,6 @@ fn intent(
         }
     }
     Ok(charges)
-}
-
-fn cause(intent: &IntentId, problem: Problem) -> Cause {
-    let code = problem.reason.code();
-    Cause {
-        key: format!("intent:{intent}:{code}"),
-        text: match problem.detail {
-            Some(detail) => format!("{code}: {detail}"),
-            None => code.to_owned(),
-        },
-        reason: problem.reason,
-        places: problem.places,
-    }
 }
 
 /// What the call writes to memory, if its tool does.
@@ -457,11 +445,10 @@ fn policy(
         facts.mode = PolicyMode::Monitor;
     }
     if let Some((reason, rules)) = judgement.refusal {
-        let asks = escalations(&facts.policies);
-        if reason != Reason::ApprovalRequired || asks.is_empty() {
+        if reason != Reason::ApprovalRequired || judgement.asks.is_empty() {
             return Err(No(reason, rules));
         }
-        causes.extend(asks);
+        causes.extend(Cause::of_policies(&judgement.asks, world.digest_key));
     }
     let unknown = |class: &String| !world.tenant.content().knows(class);
     if judgement.redact_classes.iter().any(unknown) {
@@ -485,38 +472,6 @@ fn policy(
             tokens: own.into_iter().chain(judgement.tokens_max).min(),
         },
     })
-}
-
-/// What the enforcing policies ask a person for.
-fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
-    let asks =
-        |policy: &&EventPolicy| policy.mode == PolicyMode::Enforce && policy.effect == "escalate";
-    policies.iter().filter(asks).flat_map(asked_for).collect()
-}
-
-/// A cause for each of a policy's reasons: one of them may be gone by the time the call comes again.
-fn asked_for(policy: &EventPolicy) -> Vec<Cause> {
-    let cause = |rule: &str, before: usize| Cause {
-        // Several may read `(computed)`: one more of them than was approved is one that nobody approved.
-        key: match before {
-            0 => format!("policy:{}:{rule}", policy.id),
-            before => format!("policy:{}:{rule}#{before}", policy.id),
-        },
-        text: match rule {
-            "" => format!("policy {} asks for a person", policy.id),
-            rule => rule.to_owned(),
-        },
-        reason: Reason::PolicyDenied,
-        places: Vec::new(),
-    };
-    if policy.rules.is_empty() {
-        return vec![cause("", 0)];
-    }
-    let numbered = policy.rules.iter().enumerate().map(|(at, rule)| {
-        let same = policy.rules.iter().take(at).filter(|one| *one == rule);
-        cause(rule, same.count())
-    });
-    numbered.collect()
 }
 
 /// What policies want done with a call, and of its answer.
@@ -611,7 +566,7 @@ fn clear(
 ) -> Result<bool, No> {
     match found.refusal() {
         Some(Reason::ApprovalRequired) => causes.extend(found.named().map(|class| Cause {
-            key: format!("content:{class}"),
+            keys: vec![format!("content:{class}")],
             text: format!("a content rule asks for a person: {class}"),
             reason: Reason::ContentBlocked,
             places: Vec::new(),

@@ -3,7 +3,7 @@
 use super::ENTRY_POINT;
 use super::compile::CompiledPolicy;
 use super::harden;
-use super::verdict::{Effect, PolicyDecision};
+use super::verdict::{Ask, Effect, PolicyDecision};
 use super::view::Subject;
 use crate::limits::{EVALUATOR_MACHINES_MAX, POLICY_INSTRUCTIONS_MAX, POLICY_TIME_US_MAX};
 use crate::world::World;
@@ -46,6 +46,8 @@ pub struct Judgement {
     pub redact: Vec<String>,
     /// Classes of content, and groups of them, that are to be taken out.
     pub redact_classes: Vec<String>,
+    /// What the enforcing policies ask a person for.
+    pub(crate) asks: Vec<Ask>,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -154,6 +156,9 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 
 impl Judgement {
     fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
+        if let (PolicyMode::Enforce, Ok(decision)) = (policy.mode, &said) {
+            self.asks.extend(decision.asks(&policy.id));
+        }
         let (effect, rules, limits, redact, refusal) = match said {
             Err(reason) => (
                 "error",
