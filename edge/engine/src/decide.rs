@@ -5,6 +5,7 @@ use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
+use crate::history::Reads;
 use crate::intent::Count;
 use crate::memory::Writing;
 use crate::policy::{Evaluator, Judgement, Subject};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
-    decide_with(call, None, world, evaluator)
+    decide_with(call, None, None, world, evaluator)
 }
 
 /// Decides one call that a person has approved. Everything is judged anew, by the world as it is now; the grant is good
@@ -34,24 +35,37 @@ pub fn decide_granted(
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
-    decide_with(call, Some(Leave::Grant(grant)), world, evaluator)
+    decide_with(call, Some(Leave::Grant(grant)), None, world, evaluator)
 }
 
-/// Decides whether a call that a person had approved, and whose server asked something since, may go on. Everything is
-/// judged anew; the approval that was used for it is good for what it covered then.
+/// What is known of a call that was permitted, and whose server asked something since.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Continued {
+    /// What a person's approval was used for, if it took one.
+    pub granted: Option<Granted>,
+    /// What its server said so far has added to what the session has read; none: neither that nor the call is in the
+    /// history of this session.
+    pub said: Option<Reads>,
+}
+
+/// Decides whether a call whose server asked something since it was permitted may go on. Everything is judged anew, but the
+/// call does not stand in its own way: it is counted already, policies see the session's history without it and without what
+/// its server said, and the approval that was used for it is good for what it covered then.
 pub fn decide_continued(
     mut call: Call,
-    granted: Granted,
+    continued: Continued,
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
     call.purpose = Purpose::Continue;
-    decide_with(call, Some(Leave::Granted(granted)), world, evaluator)
+    let leave = continued.granted.map(Leave::Granted);
+    decide_with(call, leave, continued.said, world, evaluator)
 }
 
 fn decide_with(
     call: Call,
     leave: Option<Leave>,
+    said: Option<Reads>,
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
@@ -110,7 +124,13 @@ fn decide_with(
                 content: &facts.content,
                 result: None,
             };
-            let judgement = evaluator.judge(&subject, world);
+            let judgement = match said {
+                Some(said) => {
+                    let history = world.read.history.view_without(tool, said);
+                    evaluator.judge_after(history, &subject, world)
+                }
+                None => evaluator.judge(&subject, world),
+            };
             policy(judgement, tool, world, facts, &mut causes)
         })?;
         mark_escalated(facts, causes.len() > before);

@@ -9,8 +9,8 @@ use proctor_engine::approval::Asked;
 use proctor_engine::decision::args_digest;
 use proctor_engine::respond::respond;
 use proctor_engine::{
-    Answer, Channel, Decision, Escalation, Evaluator, Grant, Response, Ruling, ToolQuery, admit,
-    decide_granted, visible_tools,
+    Answer, Channel, Continued, Decision, Escalation, Evaluator, Grant, Reading, Response, Ruling,
+    ToolQuery, admit, decide_continued, decide_granted, visible_tools,
 };
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
 use proctor_model::intent::{IntentDeclaration, OnViolation};
@@ -740,6 +740,86 @@ fn a_grant_is_for_the_places_that_were_in_question() {
     for (scenario, escalation) in [(&late, &both), (&early, &one), (&early, &both)] {
         let allowed = granted(scenario, &args, grant(scenario, escalation, |_| {}));
         assert!(matches!(allowed, Decision::Permit(_)), "{allowed:?}");
+    }
+}
+
+fn overhear(scenario: &mut Scenario, tool: &str, text: &str) {
+    let tool = tool.parse().unwrap();
+    let words = json!({ "message": text });
+    scenario.read.overhear(&Reading {
+        tool: scenario.tenant.catalogue().get(&tool).unwrap(),
+        arguments: &Map::new(),
+        intent: None,
+        result: words.as_object().unwrap(),
+        rows: 0,
+        error: false,
+        memory: None,
+    });
+}
+
+/// A call whose server asks something is in its session's history by then, and so is what its server said. Neither is in its
+/// way when it goes on; what else the session did meanwhile is.
+#[test]
+fn a_call_that_goes_on_is_not_in_its_own_way() {
+    let guards = json!({"untrusted_then_outbound": true, "destructive_max": 1, "effect": "deny"});
+    let data = json!({"sequence": guards, "destructive": {"allow": ["files/delete_file"]}});
+    let deleting = json!({
+        "agent": "copilot", "goal": "delete a.txt", "expires_in_s": 60,
+        "actions": [{"tool": "files/delete_file"}],
+    });
+    for (given, tool, args) in [
+        (
+            json!({ "policy_data": data }),
+            "mail/send",
+            json!({"to": "bob@partner.example"}),
+        ),
+        (
+            json!({ "policy_data": data, "intent": deleting }),
+            "files/delete_file",
+            json!({"path": "a.txt"}),
+        ),
+    ] {
+        let mut scenario = Scenario::new(&serde_json::from_value(given).unwrap());
+        let args = args.as_object().unwrap().clone();
+        let first = scenario.decide(query(tool, None), args.clone());
+        assert!(matches!(first, Decision::Permit(_)), "{tool}: {first:?}");
+        let begin = |scenario: &mut Scenario| {
+            let named = tool.parse().unwrap();
+            let tool = scenario.tenant.catalogue().get(&named).unwrap();
+            let now = "2026-11-23T20:00:00Z".parse().unwrap();
+            scenario.read.note_call(tool, &args, None, now);
+        };
+        begin(&mut scenario);
+        let began = scenario.read.history.reads();
+        overhear(&mut scenario, tool, "Really?");
+        let said = scenario.read.history.reads().since(began);
+        let go_on = |scenario: &Scenario, said| {
+            let call = scenario.call(query(tool, None), args.clone());
+            let continued = Continued {
+                granted: None,
+                said,
+            };
+            decide_continued(call, continued, &scenario.world(), &mut Evaluator::new())
+        };
+        let gone_on = go_on(&scenario, Some(said));
+        assert!(
+            matches!(gone_on, Decision::Permit(_)),
+            "{tool}: {gone_on:?}"
+        );
+        // To another call it is, and in a session that it is not in the history of.
+        assert!(matches!(go_on(&scenario, None), Decision::Refusal(_)));
+        let other = scenario.decide(query(tool, None), args.clone());
+        assert_eq!(
+            reason(&other).map(|reason| reason.code()),
+            Some("policy_denied")
+        );
+        begin(&mut scenario);
+        overhear(&mut scenario, "mail/inbox", "hello");
+        let late = go_on(&scenario, Some(said));
+        assert_eq!(
+            reason(&late).map(|reason| reason.code()),
+            Some("policy_denied")
+        );
     }
 }
 

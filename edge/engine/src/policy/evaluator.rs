@@ -64,6 +64,17 @@ impl Evaluator {
     /// Asks every policy of the world's tenant. All are asked, so that audit shows all of them.
     #[must_use]
     pub fn judge(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
+        let history = world.read.history.policy_view.clone();
+        self.judge_after(history, subject, world)
+    }
+
+    /// The same, where the session is to have done something else than it has.
+    pub(crate) fn judge_after(
+        &mut self,
+        history: Value,
+        subject: &Subject<'_>,
+        world: &World<'_>,
+    ) -> Judgement {
         let policies = &world.tenant.policies().policies;
         let mut judgement = Judgement::default();
         if !policies
@@ -73,7 +84,7 @@ impl Evaluator {
             // Monitoring alone is no policy: something has to say yes.
             judgement.refusal = Some((Reason::PolicyMissing, None));
         }
-        let input = subject.input(world);
+        let input = subject.input_after(history, world);
         for policy in policies {
             let said = self.ask(policy, input.clone());
             judgement.add(policy, said);
