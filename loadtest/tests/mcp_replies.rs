@@ -366,6 +366,61 @@ async fn an_approved_call_goes_on_after_its_servers_question() {
     system.cluster.stop().await;
 }
 
+/// Refuses every call of a session but the first, and each after something untrusted was read.
+const GUARD: &str = r#"package proctor.policy
+
+import rego.v1
+
+default decision := {"effect": "allow", "reasons": []}
+
+decision := {"effect": "deny", "reasons": grounds} if count(grounds) > 0
+
+grounds contains "second" if input.history.calls > 0
+
+grounds contains "untrusted" if input.history.untrusted_reads > 0
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_goes_on_is_not_in_its_own_way() {
+    let system = System::start().await;
+    let policy = json!({ "modules": [{ "name": "guard.rego", "source": GUARD }] });
+    let put = system
+        .cluster
+        .acme(Method::PUT, "policies/guard", Some(policy));
+    let version = put.await.unwrap()["version"].clone();
+    let path = format!("policies/guard/versions/{version}/activate");
+    let mode = Some(json!({ "mode": "enforce" }));
+    system
+        .cluster
+        .acme(Method::POST, &path, mode)
+        .await
+        .unwrap();
+    let call = async |server: &str, token: &str, more: Value| {
+        system.ask(server, token, json!({ "a": 1 }), more).await
+    };
+    // Until the guard is in force.
+    let other = system.token(&[]).await;
+    let started = std::time::Instant::now();
+    while reason(&call("new", &other, json!({})).await) != "policy_denied" {
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for server in ["new", "old"] {
+        let token = system.token(&[]).await;
+        let asked = call(server, &token, json!({})).await;
+        assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+        let replies = json!({
+            "requestState": asked["result"]["requestState"],
+            "inputResponses": { "q": named("Ann"), "question": named("Ann") },
+        });
+        let done = call(server, &token, replies).await;
+        assert_eq!(done["result"]["content"][0]["text"], "done", "{done}");
+        let second = call(server, &token, json!({})).await;
+        assert_eq!(reason(&second), "policy_denied", "{second}");
+    }
+    system.cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn under_an_intent_what_is_replied_needs_an_origin() {
     const KNOWN: &str = "GB29NWBK60161331926819";

@@ -17,6 +17,15 @@ decision := answer if {
 	count(limits) > 0
 } else := {"effect": "allow", "reasons": []}
 
+# The settings of the library's modules, which say what has to be in them: in anything else they would find nothing, and guard
+# nothing. `false` is none. Who adds modules gives their settings names of their own.
+deny contains "setting_malformed" if {
+	some name in {"bytes", "destinations", "destructive", "financial", "hours", "mass", "memory", "origins", "redact", "rows", "sequence"}
+	setting := object.get(data.settings, name, false)
+	setting != false
+	not is_object(setting)
+}
+
 # A call whose tool has no verb can't be judged.
 deny contains "verb_missing" if not input.tool.verb
 

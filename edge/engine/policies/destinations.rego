@@ -91,3 +91,9 @@ deny contains "destination_unreadable" if {
 	some target in targets
 	not is_string(target)
 }
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.destinations)
+	some member, _ in data.settings.destinations
+	not member in {"approved"}
+}

@@ -17,3 +17,9 @@ destructive_allowed if {
 	trim_suffix(with_slash, "/") == input.tool.server
 	endswith(with_slash, "/")
 }
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.destructive)
+	some member, _ in data.settings.destructive
+	not member in {"allow"}
+}

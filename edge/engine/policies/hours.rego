@@ -5,7 +5,7 @@ package proctor.policy
 import rego.v1
 
 hours_bind if {
-	data.settings.hours
+	is_array(data.settings.hours.verbs)
 	some verb in data.settings.hours.verbs
 	verb == input.tool.verb
 }
@@ -25,6 +25,37 @@ deny contains "outside_business_hours" if {
 }
 
 deny contains "setting_malformed" if {
-	data.settings.hours
-	not is_array(object.get(data.settings.hours, "verbs", null))
+	is_object(data.settings.hours)
+	some name in {"verbs", "days"}
+	not is_array(object.get(data.settings.hours, name, null))
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.hours)
+	some name in {"from", "to"}
+	not is_number(object.get(data.settings.hours, name, null))
+}
+
+deny contains "setting_malformed" if {
+	is_array(data.settings.hours.days)
+	some day in data.settings.hours.days
+	not day in {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.hours)
+	not is_number(object.get(data.settings.hours, "utc_offset_s", 0))
+}
+
+# A misspelt verb binds no call.
+deny contains "setting_malformed" if {
+	is_array(data.settings.hours.verbs)
+	some verb in data.settings.hours.verbs
+	not verb in {"read", "write", "destructive", "financial", "outbound", "execute"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.hours)
+	some member, _ in data.settings.hours
+	not member in {"from", "to", "days", "verbs", "utc_offset_s"}
 }

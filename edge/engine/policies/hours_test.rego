@@ -32,3 +32,9 @@ test_other_verbs_at_any_time if {
 test_hours_without_verbs_are_malformed if {
 	policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"hours": {}}
 }
+
+test_hours_of_another_form_are_malformed if {
+	every change in [{"from": "8"}, {"to": "18"}, {"days": "Monday"}, {"days": ["monday"]}, {"utc_offset_s": "3600"}] {
+		policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"hours": object.union(office.hours, change)}
+	}
+}

@@ -38,18 +38,46 @@ listed_rows contains ceiling if {
 }
 
 deny contains "setting_malformed" if {
-	data.settings.rows
-	ceilings := {object.get(data.settings.rows, "max", 0)} | {ceiling | some ceiling in data.settings.rows.tools}
-	some ceiling in ceilings
-	not is_number(ceiling)
+	is_object(data.settings.rows)
+	not is_number(object.get(data.settings.rows, "max", 0))
 }
 
 deny contains "setting_malformed" if {
-	data.settings.rows
+	data.settings.rows.tools
+	not is_object(data.settings.rows.tools)
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.rows.tools)
+	some ceiling in data.settings.rows.tools
+	not is_number(ceiling)
+}
+
+# Without its server a tool is not found.
+deny contains "setting_malformed" if {
+	is_object(data.settings.rows.tools)
+	some full_name, _ in data.settings.rows.tools
+	not contains(full_name, "/")
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.rows)
+	some member, _ in data.settings.rows
+	not member in {"max", "tools", "over"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.rows)
 	not object.get(data.settings.rows, "over", "withhold") in {"withhold", "trim"}
 }
 
 deny contains "setting_malformed" if {
-	data.settings.bytes
+	is_object(data.settings.bytes)
 	not is_number(object.get(data.settings.bytes, "max", null))
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.bytes)
+	some member, _ in data.settings.bytes
+	not member in {"max"}
 }

@@ -27,3 +27,10 @@ test_a_malformed_ceiling_is_none if {
 test_a_size_without_a_ceiling_is_malformed if {
 	policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"bytes": {}}
 }
+
+test_ceilings_of_another_form_are_malformed if {
+	every rows in [{"max": null}, {"tools": "crm/contact"}, {"tools": ["crm/contact"]}, {"tools": {"crm/contact": "10"}}, {"tools": {"contact": 10}}] {
+		policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"rows": rows}
+	}
+	policy.decision.effect == "allow" with input as request("read") with data.settings as {"rows": {"tools": {"crm/list": 10}}}
+}

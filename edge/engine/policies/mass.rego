@@ -12,6 +12,7 @@ mass_binds if {
 }
 
 mass_binds if {
+	is_array(data.settings.mass.verbs)
 	some verb in data.settings.mass.verbs
 	verb == input.tool.verb
 }
@@ -88,11 +89,24 @@ deny contains "mass_update" if {
 }
 
 deny contains "setting_malformed" if {
-	data.settings.mass
+	is_object(data.settings.mass)
 	not is_number(object.get(data.settings.mass, "max_items", null))
 }
 
 deny contains "setting_malformed" if {
 	data.settings.mass.verbs
 	not is_array(data.settings.mass.verbs)
+}
+
+# A misspelt verb binds no call.
+deny contains "setting_malformed" if {
+	is_array(data.settings.mass.verbs)
+	some verb in data.settings.mass.verbs
+	not verb in {"read", "write", "destructive", "financial", "outbound", "execute"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.mass)
+	some member, _ in data.settings.mass
+	not member in {"max_items", "verbs"}
 }

@@ -39,6 +39,61 @@ test_other_tools_are_free if {
 		with data.settings as {"memory": {"required": [{"verbs": ["outbound"], "tools": ["bank/other"], "roles": ["target"], "trust": "verified"}]}}
 }
 
+paying_many(roles, args, origins) := {
+	"phase": "request",
+	"time": "2026-11-23T21:00:00Z",
+	"tool": {"server": "bank", "name": "send_money", "verb": "financial", "roles": roles, "labels": []},
+	"args": args,
+	"origins": origins,
+}
+
+test_memory_for_roles_with_any_step if {
+	every pointer in ["/payments/*/to", "/payments/to", "/payments/0/to", "/*/0/to", "/payments", "/payments/*"] {
+		args := {"to": "x", "payments": [{"to": "y"}]}
+		good := paying_many({pointer: "target"}, args, {"/to": [], "/payments/0/to": ["memory:verified"]})
+		policy.decision.effect == "allow" with input as good with data.settings as by_verb
+		bad := paying_many({pointer: "target"}, args, {"/to": [], "/payments/0/to": ["trusted"]})
+		policy.decision.reasons == {"memory_not_trusted"} with input as bad with data.settings as by_verb
+		beside := paying_many({"/to": "target", pointer: "target"}, args, {"/to": ["memory:verified"], "/payments/0/to": ["trusted"]})
+		policy.decision.reasons == {"memory_not_trusted"} with input as beside with data.settings as by_verb
+	}
+}
+
+test_memory_for_lists_below_members_of_any_name if {
+	every pointer in ["/m/*/to", "/m/a/to", "/*/a/to"] {
+		bad := paying_many({"/to": "target", pointer: "target"}, {"to": "x", "m": {"a": [{"to": "y"}]}}, {"/to": ["memory:verified"], "/m/a/0/to": []})
+		policy.decision.reasons == {"memory_not_trusted"} with input as bad with data.settings as by_verb
+		good := paying_many({"/to": "target", pointer: "target"}, {"to": "x", "m": {"a": [{"to": "y"}]}}, {"/to": ["memory:verified"], "/m/a/0/to": ["memory:verified"]})
+		policy.decision.effect == "allow" with input as good with data.settings as by_verb
+	}
+}
+
+test_memory_is_asked_for_no_other_value if {
+	call := paying_many(
+		{"/to": "target", "/payments/*/to": "target"}, {"to": "x", "note": {"to": "y"}, "payments": [{"to": "x", "note": "z"}]},
+		{"/to": ["memory:verified"], "/note/to": [], "/payments/0/to": ["memory:verified"], "/payments/0/note": []},
+	)
+	policy.decision.effect == "allow" with input as call with data.settings as by_verb
+}
+
+test_a_place_with_nothing_that_memory_could_vouch_for if {
+	roles := {"/to": "target", "/payments/*/to": "target", "/cc": "target"}
+	every args in [{"payments": [{"to": true}]}, {"payments": true}, {"payments": [[{"to": null}]]}, {"cc": true}, {"cc": [true]}] {
+		call := paying_many(roles, object.union({"to": "x"}, args), {"/to": ["memory:verified"]})
+		policy.decision.reasons == {"memory_not_trusted"} with input as call with data.settings as by_verb
+	}
+	astray := paying_many(roles, {"to": "x", "payments": "y"}, {"/to": ["memory:verified"], "/payments": ["memory:verified"]})
+	policy.decision.reasons == {"memory_not_trusted"} with input as astray with data.settings as by_verb
+}
+
+test_a_place_that_is_left_out_needs_no_memory if {
+	roles := {"/to": "target", "/payments/*/to": "target", "/cc": "target"}
+	every args in [{}, {"cc": null}, {"cc": []}, {"cc": false}, {"payments": []}, {"payments": [{}]}, {"payments": [{"to": null}]}] {
+		call := paying_many(roles, object.union({"to": "x"}, args), {"/to": ["memory:verified"]})
+		policy.decision.effect == "allow" with input as call with data.settings as by_verb
+	}
+}
+
 writing(trust) := {
 	"phase": "request",
 	"time": "2026-11-23T21:00:00Z",
@@ -65,5 +120,16 @@ test_malformed_settings if {
 		{"write_trust": "some"},
 	] {
 		"setting_malformed" in policy.decision.reasons with input as paying(["memory:verified"]) with data.settings as {"memory": setting}
+	}
+}
+
+test_rules_of_another_form_are_malformed if {
+	sound := {"verbs": ["financial"], "tools": ["bank/send_money"], "roles": ["target"], "trust": "verified"}
+	policy.decision.effect == "allow" with input as paying(["memory:verified"]) with data.settings as {"memory": {"required": [sound]}}
+	every change in [{"verbs": "financial"}, {"tools": "bank/send_money"}, {"tools": ["send_money"]}, {"roles": "target"}, {"roles": ["payee"]}, {"verb": ["outbound"]}] {
+		policy.decision.reasons == {"setting_malformed"} with input as writing("verified") with data.settings as {"memory": {"required": [object.union(sound, change)]}}
+	}
+	every memory in [{"required": "all"}, {"required": ["financial"]}, {"effect": "ask"}, {"write_trust": null}] {
+		policy.decision.reasons == {"setting_malformed"} with input as writing("verified") with data.settings as {"memory": memory}
 	}
 }

@@ -6,6 +6,7 @@ package proctor.policy
 import rego.v1
 
 origins_bind if {
+	is_array(data.settings.origins.verbs)
 	some verb in data.settings.origins.verbs
 	verb == input.tool.verb
 }
@@ -68,7 +69,7 @@ unproved_value if {
 }
 
 deny contains "origin_not_trusted" if {
-	data.settings.origins
+	is_object(data.settings.origins)
 	object.get(data.settings.origins, "effect", "deny") != "escalate"
 	unproved_value
 }
@@ -79,7 +80,32 @@ escalate contains "origin_not_trusted" if {
 }
 
 deny contains "setting_malformed" if {
-	data.settings.origins
+	is_object(data.settings.origins)
 	some name in {"verbs", "roles"}
 	not is_array(object.get(data.settings.origins, name, null))
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.origins)
+	not object.get(data.settings.origins, "effect", "deny") in {"deny", "escalate"}
+}
+
+# A misspelt role guards nothing.
+deny contains "setting_malformed" if {
+	is_array(data.settings.origins.roles)
+	some role in data.settings.origins.roles
+	not role in {"target", "command", "credential", "selector", "amount", "currency", "row_limit", "content", "tenant", "memory_key", "control"}
+}
+
+# A misspelt verb binds no call.
+deny contains "setting_malformed" if {
+	is_array(data.settings.origins.verbs)
+	some verb in data.settings.origins.verbs
+	not verb in {"read", "write", "destructive", "financial", "outbound", "execute"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.origins)
+	some member, _ in data.settings.origins
+	not member in {"verbs", "roles", "effect"}
 }

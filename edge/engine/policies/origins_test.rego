@@ -80,3 +80,9 @@ test_many_values_and_roles_are_within_the_budget_of_a_policy if {
 	}
 	policy.decision.effect == "allow" with input as with_roles(roles, {}, origins) with data.settings as guard
 }
+
+test_roles_and_effects_that_there_are_none_of if {
+	every change in [{"roles": ["targets"]}, {"roles": "target"}, {"verbs": "outbound"}, {"effect": "ask"}] {
+		policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"origins": object.union(guard.origins, change)}
+	}
+}

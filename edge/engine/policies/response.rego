@@ -33,12 +33,22 @@ redact contains pointer if {
 
 # Found out before the call, not when its answer is there.
 deny contains "setting_malformed" if {
+	is_object(data.settings.redact)
 	some pointers in data.settings.redact
 	not is_array(pointers)
 }
 
 deny contains "setting_malformed" if {
+	is_object(data.settings.redact)
 	some pointers in data.settings.redact
+	is_array(pointers)
 	some pointer in pointers
 	not startswith(pointer, "/")
+}
+
+# Without its server a tool is not found.
+deny contains "setting_malformed" if {
+	is_object(data.settings.redact)
+	some full_name, _ in data.settings.redact
+	not contains(full_name, "/")
 }

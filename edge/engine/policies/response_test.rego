@@ -43,3 +43,10 @@ test_a_malformed_redaction_is_found_before_the_call if {
 	policy.decision.reasons == {"setting_malformed"} with input as request("read")
 		with data.settings as {"rows": {"max": 1, "over": "cut"}}
 }
+
+test_redactions_of_another_form_are_malformed if {
+	every redact in ["crm/list", ["crm/list"], {"crm/list": "/email"}, {"list": ["/email"]}] {
+		policy.decision.reasons == {"setting_malformed"} with input as request("read") with data.settings as {"redact": redact}
+	}
+	policy.decision.effect == "allow" with input as request("read") with data.settings as {"redact": {"crm/list": ["/email"]}}
+}

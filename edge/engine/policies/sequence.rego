@@ -66,13 +66,30 @@ deny contains ground if {
 }
 
 escalate contains ground if {
-	data.settings.sequence
+	is_object(data.settings.sequence)
 	object.get(data.settings.sequence, "effect", "escalate") != "deny"
 	some ground in sequence
 }
 
 deny contains "setting_malformed" if {
-	data.settings.sequence
+	is_object(data.settings.sequence)
 	some name in {"rows_then_outbound", "destructive_max"}
 	not is_number(object.get(data.settings.sequence, name, 0))
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.sequence)
+	some name in {"untrusted_then_outbound", "first_financial"}
+	not is_boolean(object.get(data.settings.sequence, name, false))
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.sequence)
+	not object.get(data.settings.sequence, "effect", "escalate") in {"deny", "escalate"}
+}
+
+deny contains "setting_malformed" if {
+	is_object(data.settings.sequence)
+	some member, _ in data.settings.sequence
+	not member in {"untrusted_then_outbound", "rows_then_outbound", "destructive_max", "first_financial", "effect"}
 }

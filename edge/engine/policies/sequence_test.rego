@@ -64,3 +64,25 @@ test_a_malformed_setting if {
 	policy.decision.reasons == {"setting_malformed"} with input as after("read", {})
 		with data.settings as {"sequence": {"destructive_max": "2"}}
 }
+
+test_malformed_guards if {
+	every setting in [
+		{"untrusted_then_outbound": "true"},
+		{"untrusted_then_outbound": 1},
+		{"untrusted_then_outbound": null},
+		{"first_financial": "yes"},
+		{"first_financial": ["financial"]},
+		{"rows_then_outbound": true},
+		{"destructive_max": null},
+		{"untrusted_then_outbound": true, "effect": "Deny"},
+		{"untrusted_then_outbound": true, "effect": true},
+	] {
+		policy.decision.reasons == {"setting_malformed"} with input as after("read", {}) with data.settings as {"sequence": setting}
+	}
+}
+
+test_guards_that_are_off if {
+	every setting in [{"untrusted_then_outbound": false, "first_financial": false}, {}] {
+		policy.decision.effect == "allow" with input as after("outbound", {"untrusted_reads": 1, "rows": 5000}) with data.settings as {"sequence": setting}
+	}
+}

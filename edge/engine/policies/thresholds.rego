@@ -78,12 +78,19 @@ deny contains "amount_unreadable" if {
 # A ceiling that is no number must not pass for none.
 deny contains "setting_malformed" if {
 	input.tool.verb == "financial"
-	data.settings.financial
+	is_object(data.settings.financial)
 	not is_number(object.get(data.settings.financial, "max_amount", null))
 }
 
 deny contains "setting_malformed" if {
 	input.tool.verb == "financial"
-	data.settings.financial
+	is_object(data.settings.financial)
 	not is_array(object.get(data.settings.financial, "optional", []))
+}
+
+deny contains "setting_malformed" if {
+	input.tool.verb == "financial"
+	is_object(data.settings.financial)
+	some member, _ in data.settings.financial
+	not member in {"max_amount", "optional"}
 }

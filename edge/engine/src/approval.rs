@@ -5,11 +5,13 @@
 //! signed grant; only [`Ruling::read`] makes a [`Grant`] of it, and only [`decide_granted`](crate::decide_granted) takes
 //! one. It decides everything anew: a grant waves escalations through, never a refusal.
 
+mod cause;
 mod view;
+
+pub(crate) use cause::Cause;
 
 use crate::catalogue::Tool;
 use crate::decision::{ApprovalNote, Facts};
-use crate::provenance::Place;
 use crate::token::VerifiedToken;
 use crate::world::World;
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
@@ -18,19 +20,6 @@ use proctor_model::signed::Verifier;
 use proctor_model::{ApprovalId, DecisionId, EdgeId, Reason, TenantId, Timestamp, ToolRef};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-
-/// One reason for which a control asks for a person.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Cause {
-    /// Names the reason: what an approval has to cover.
-    pub(crate) key: String,
-    /// The reason for people. No value of the call.
-    pub(crate) text: String,
-    /// The reason of the refusal where no person can be asked.
-    pub(crate) reason: Reason,
-    /// The arguments that it is about.
-    pub(crate) places: Vec<Place>,
-}
 
 /// An escalated call, as it goes to control. Holds values of the call: they are for the approver alone.
 #[derive(Clone, PartialEq)]
@@ -255,7 +244,8 @@ impl Granted {
     /// Itself, if it is for this call and for all that stands in its way.
     fn good_for(self, causes: &[Cause], binding: &str, world: &World<'_>) -> Result<Self, Reason> {
         let same = self.tenant == *world.tenant.id() && self.binding == binding;
-        if same && causes.iter().all(|cause| self.covers.contains(&cause.key)) {
+        let mut keys = causes.iter().flat_map(|cause| &cause.keys);
+        if same && keys.all(|key| self.covers.contains(key)) {
             Ok(self)
         } else {
             Err(Reason::ApprovalMismatch)
@@ -308,7 +298,7 @@ pub(crate) fn settle(
 /// What an approval has to cover, each once.
 fn covers(causes: &[Cause]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let keys = causes.iter().map(|cause| &cause.key);
+    let keys = causes.iter().flat_map(|cause| &cause.keys);
     keys.filter(|key| seen.insert(*key)).cloned().collect()
 }
 

@@ -5,7 +5,8 @@ use crate::call::{Call, Purpose};
 use crate::catalogue::{NotFound, Tool};
 use crate::decision::{Charge, Decision, Facts, Permit, Redact, Refusal, ResultLimits};
 use crate::filter::{Content, Outcome, Place};
-use crate::intent::{Count, Problem};
+use crate::history::Reads;
+use crate::intent::Count;
 use crate::memory::Writing;
 use crate::policy::{Evaluator, Judgement, Subject};
 use crate::provenance::shown_pointer;
@@ -13,17 +14,17 @@ use crate::response::{each_at, names_tenant, redact_at};
 use crate::step::{No, Verdict, step};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, Freshness, SessionView, World};
-use proctor_model::audit::{Effect, EventPolicy, EventTool};
+use proctor_model::audit::{Effect, EventTool};
 use proctor_model::catalogue::Role;
 use proctor_model::config::{IntentRule, PolicyMode};
 use proctor_model::content::Direction;
-use proctor_model::{Control, IntentId, Reason};
+use proctor_model::{Control, Reason};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// Decides one call. Total: anything missing, late or broken is a refusal with a reason.
 pub fn decide(call: Call, world: &World<'_>, evaluator: &mut Evaluator) -> Decision {
-    decide_with(call, None, world, evaluator)
+    decide_with(call, None, None, world, evaluator)
 }
 
 /// Decides one call that a person has approved. Everything is judged anew, by the world as it is now; the grant is good
@@ -34,24 +35,37 @@ pub fn decide_granted(
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
-    decide_with(call, Some(Leave::Grant(grant)), world, evaluator)
+    decide_with(call, Some(Leave::Grant(grant)), None, world, evaluator)
 }
 
-/// Decides whether a call that a person had approved, and whose server asked something since, may go on. Everything is
-/// judged anew; the approval that was used for it is good for what it covered then.
+/// What is known of a call that was permitted, and whose server asked something since.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Continued {
+    /// What a person's approval was used for, if it took one.
+    pub granted: Option<Granted>,
+    /// What its server said so far has added to what the session has read; none: neither that nor the call is in the
+    /// history of this session.
+    pub said: Option<Reads>,
+}
+
+/// Decides whether a call whose server asked something since it was permitted may go on. Everything is judged anew, but the
+/// call does not stand in its own way: it is counted already, policies see the session's history without it and without what
+/// its server said, and the approval that was used for it is good for what it covered then.
 pub fn decide_continued(
     mut call: Call,
-    granted: Granted,
+    continued: Continued,
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
     call.purpose = Purpose::Continue;
-    decide_with(call, Some(Leave::Granted(granted)), world, evaluator)
+    let leave = continued.granted.map(Leave::Granted);
+    decide_with(call, leave, continued.said, world, evaluator)
 }
 
 fn decide_with(
     call: Call,
     leave: Option<Leave>,
+    said: Option<Reads>,
     world: &World<'_>,
     evaluator: &mut Evaluator,
 ) -> Decision {
@@ -110,7 +124,13 @@ fn decide_with(
                 content: &facts.content,
                 result: None,
             };
-            let judgement = evaluator.judge(&subject, world);
+            let judgement = match said {
+                Some(said) => {
+                    let history = world.read.history.view_without(tool, said);
+                    evaluator.judge_after(history, &subject, world)
+                }
+                None => evaluator.judge(&subject, world),
+            };
             policy(judgement, tool, world, facts, &mut causes)
         })?;
         mark_escalated(facts, causes.len() > before);
@@ -372,7 +392,8 @@ fn intent(
                 });
                 charges.extend(lifted.map(charge));
                 let problems = violation.problems.into_iter();
-                causes.extend(problems.map(|problem| cause(one.id(), problem)));
+                let cause = |problem| Cause::of_intent(one.id(), problem, world.digest_key);
+                causes.extend(problems.map(cause));
             }
             Err(violation) => {
                 let reason = violation.reason();
@@ -382,19 +403,6 @@ fn intent(
         }
     }
     Ok(charges)
-}
-
-fn cause(intent: &IntentId, problem: Problem) -> Cause {
-    let code = problem.reason.code();
-    Cause {
-        key: format!("intent:{intent}:{code}"),
-        text: match problem.detail {
-            Some(detail) => format!("{code}: {detail}"),
-            None => code.to_owned(),
-        },
-        reason: problem.reason,
-        places: problem.places,
-    }
 }
 
 /// What the call writes to memory, if its tool does.
@@ -458,11 +466,10 @@ fn policy(
         facts.mode = PolicyMode::Monitor;
     }
     if let Some((reason, rules)) = judgement.refusal {
-        let asks = escalations(&facts.policies);
-        if reason != Reason::ApprovalRequired || asks.is_empty() {
+        if reason != Reason::ApprovalRequired || judgement.asks.is_empty() {
             return Err(No(reason, rules));
         }
-        causes.extend(asks);
+        causes.extend(Cause::of_policies(&judgement.asks, world.digest_key));
     }
     let unknown = |class: &String| !world.tenant.content().knows(class);
     if judgement.redact_classes.iter().any(unknown) {
@@ -487,38 +494,6 @@ fn policy(
             tokens: own.into_iter().chain(judgement.tokens_max).min(),
         },
     })
-}
-
-/// What the enforcing policies ask a person for.
-fn escalations(policies: &[EventPolicy]) -> Vec<Cause> {
-    let asks =
-        |policy: &&EventPolicy| policy.mode == PolicyMode::Enforce && policy.effect == "escalate";
-    policies.iter().filter(asks).flat_map(asked_for).collect()
-}
-
-/// A cause for each of a policy's reasons: one of them may be gone by the time the call comes again.
-fn asked_for(policy: &EventPolicy) -> Vec<Cause> {
-    let cause = |rule: &str, before: usize| Cause {
-        // Several may read `(computed)`: one more of them than was approved is one that nobody approved.
-        key: match before {
-            0 => format!("policy:{}:{rule}", policy.id),
-            before => format!("policy:{}:{rule}#{before}", policy.id),
-        },
-        text: match rule {
-            "" => format!("policy {} asks for a person", policy.id),
-            rule => rule.to_owned(),
-        },
-        reason: Reason::PolicyDenied,
-        places: Vec::new(),
-    };
-    if policy.rules.is_empty() {
-        return vec![cause("", 0)];
-    }
-    let numbered = policy.rules.iter().enumerate().map(|(at, rule)| {
-        let same = policy.rules.iter().take(at).filter(|one| *one == rule);
-        cause(rule, same.count())
-    });
-    numbered.collect()
 }
 
 /// What policies want done with a call, and of its answer.
@@ -615,7 +590,7 @@ fn clear(
 ) -> Result<bool, No> {
     match found.refusal() {
         Some(Reason::ApprovalRequired) => causes.extend(found.named().map(|class| Cause {
-            key: format!("content:{class}"),
+            keys: vec![format!("content:{class}")],
             text: format!("a content rule asks for a person: {class}"),
             reason: Reason::ContentBlocked,
             places: Vec::new(),

@@ -31,6 +31,33 @@ pub struct History {
     pub(crate) policy_view: regorus::Value,
 }
 
+/// Counts of what a session has read, or of a part of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reads {
+    untrusted: u64,
+    rows: u64,
+}
+
+impl Reads {
+    /// What came since then.
+    #[must_use]
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            untrusted: self.untrusted.saturating_sub(then.untrusted),
+            rows: self.rows.saturating_sub(then.rows),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        Self {
+            untrusted: self.untrusted.saturating_add(more.untrusted),
+            rows: self.rows.saturating_add(more.rows),
+        }
+    }
+}
+
 impl Default for History {
     fn default() -> Self {
         let mut history = Self {
@@ -74,6 +101,41 @@ impl History {
         crate::policy::view_reads(self);
     }
 
+    /// What was read so far.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        Reads {
+            untrusted: self.untrusted_reads,
+            rows: self.rows,
+        }
+    }
+
+    /// What policies see of it when a call of this tool goes on after a question: as if the call had not been made yet,
+    /// and its server had said nothing (`said`). What else was done and read since is in it: the client's replies leave
+    /// with the call.
+    pub(crate) fn view_without(&self, tool: &Tool, said: Reads) -> regorus::Value {
+        let mut by_verb = self.by_verb.clone();
+        if let Some(calls) = by_verb.get_mut(&tool.verb()) {
+            *calls = calls.saturating_sub(1);
+        }
+        by_verb.retain(|_, calls| *calls > 0);
+        let mut last = self.last.clone();
+        let latest = last.iter().rposition(|past| past.tool == *tool.reference());
+        if let Some(at) = latest {
+            last.remove(at);
+        }
+        let left = self.reads().since(said);
+        crate::policy::history_view(&Self {
+            calls: self.calls.saturating_sub(1),
+            by_verb,
+            untrusted_reads: left.untrusted,
+            rows: left.rows,
+            answered: BTreeSet::new(),
+            last,
+            policy_view: regorus::Value::Undefined,
+        })
+    }
+
     /// A server said something beside its answers; `exposes`: there are words in it.
     pub(crate) fn note_overheard(&mut self, rows: u64, exposes: bool) {
         self.rows = self.rows.saturating_add(rows);
@@ -89,8 +151,7 @@ mod tests {
     use proctor_model::catalogue::CatalogueEntry;
     use serde_json::json;
 
-    #[test]
-    fn what_policies_see_is_changed_with_it() {
+    fn with_inbox(check: impl FnOnce(&Tool)) {
         let entry = json!({"definition": {"name": "inbox", "input_schema": {"type": "object"}}, "verb": "read"});
         let mut entry: CatalogueEntry = serde_json::from_value(entry).unwrap();
         entry.definition_digest = Some(entry.definition.digest());
@@ -98,15 +159,48 @@ mod tests {
             "id": "mail", "upstream": {"kind": "mcp-http", "url": "http://127.0.0.1:1/"}, "tools": [entry],
         });
         let catalogue = crate::Catalogue::compile(&[serde_json::from_value(server).unwrap()]);
-        let tool = catalogue.get(&"mail/inbox".parse().unwrap()).unwrap();
-        let mut history = History::default();
-        for step in 0_u32..60 {
-            match step % 3 {
-                0 => history.note_call(tool, Timestamp::from_secs(step.into())),
-                1 => history.note_result(tool, 5, false, step % 2 == 0),
-                _ => history.note_overheard(step.into(), step % 2 == 0),
+        check(catalogue.get(&"mail/inbox".parse().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn what_policies_see_is_changed_with_it() {
+        with_inbox(|tool| {
+            let mut history = History::default();
+            for step in 0_u32..60 {
+                match step % 3 {
+                    0 => history.note_call(tool, Timestamp::from_secs(step.into())),
+                    1 => history.note_result(tool, 5, false, step % 2 == 0),
+                    _ => history.note_overheard(step.into(), step % 2 == 0),
+                }
+                assert_eq!(history.policy_view, history_view(&history), "{step}");
             }
-            assert_eq!(history.policy_view, history_view(&history), "{step}");
-        }
+        });
+    }
+
+    /// Whatever else the session does meanwhile stays.
+    #[test]
+    fn a_call_that_goes_on_is_left_out_with_what_its_server_said() {
+        with_inbox(|tool| {
+            let at = Timestamp::from_secs(1);
+            let mut history = History::default();
+            history.note_result(tool, 7, false, true);
+            let before = history.policy_view.clone();
+            history.note_call(tool, at);
+            let began = history.reads();
+            history.note_overheard(4, true);
+            history.note_overheard(0, true);
+            let said = history.reads().since(began);
+            assert_eq!(history.view_without(tool, said), before);
+            let mut others = History::default();
+            others.note_result(tool, 7, false, true);
+            for history in [&mut history, &mut others] {
+                history.note_result(tool, 3, false, true);
+                history.note_call(tool, at);
+            }
+            assert_eq!(history.view_without(tool, said), others.policy_view);
+            // A session that was lost meanwhile has less than was added to it.
+            let nothing = History::default();
+            assert_eq!(nothing.view_without(tool, said), nothing.policy_view);
+        });
     }
 }

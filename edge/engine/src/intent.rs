@@ -404,8 +404,12 @@ fn problems<'a>(
     };
     let full = move |reason: Reason| {
         let full = |count: &&Count| count.reason == reason && count.is_beyond(session);
-        counts.iter().find(full)?;
-        Some(Problem::new(reason, None))
+        let mut full = counts.iter().filter(full).peekable();
+        full.peek()?;
+        Some(Problem {
+            places: full.filter_map(amount_of).collect(),
+            ..Problem::new(reason, None)
+        })
     };
     use std::iter::once_with;
     once_with(order)
@@ -415,6 +419,17 @@ fn problems<'a>(
         .chain(once_with(move || full(Reason::IntentCallsExhausted)))
         .chain(once_with(move || full(Reason::IntentTotalExceeded)))
         .flatten()
+}
+
+/// The amount that a total is about.
+fn amount_of(count: &Count) -> Option<Place> {
+    match &count.key {
+        CountKey::Total { amount, .. } => Some(Place {
+            pointer: amount.clone(),
+            leads: Vec::new(),
+        }),
+        _ => None,
+    }
 }
 
 /// Most arguments that a question names.

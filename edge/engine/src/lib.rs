@@ -60,10 +60,13 @@ pub mod world;
 pub use approval::{Escalation, Grant, Granted, Ruling};
 pub use call::{Call, Purpose};
 pub use catalogue::{Catalogue, Tool, ToolQuery};
-pub use decide::{admit, decide, decide_continued, decide_granted, visible_models, visible_tools};
+pub use decide::{
+    Continued, admit, decide, decide_continued, decide_granted, visible_models, visible_tools,
+};
 pub use decision::{ApprovalNote, Charge, Decision, Facts, Permit, Redact, Refusal, ResultLimits};
 pub use filter::{Vault, vault_key};
 pub use hearing::{Topic, may_hear};
+pub use history::Reads;
 pub use intent::CompiledIntent;
 pub use login::{CompiledIssuer, Login};
 pub use policy::Evaluator;

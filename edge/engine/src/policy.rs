@@ -28,6 +28,7 @@ mod view;
 pub use compile::{CompiledPolicy, CompiledPolicySet, PolicyProblem, validate};
 pub use evaluator::{Evaluator, Judgement};
 pub use suite::{TestOutcome, run_tests};
+pub(crate) use verdict::Ask;
 pub use verdict::{Effect, PolicyDecision};
 pub use view::{ResultView, Subject};
 pub(crate) use view::{history_view, intent_view, token_view, tool_view, view_call, view_reads};

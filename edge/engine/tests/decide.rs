@@ -9,8 +9,8 @@ use proctor_engine::approval::Asked;
 use proctor_engine::decision::args_digest;
 use proctor_engine::respond::respond;
 use proctor_engine::{
-    Answer, Channel, Decision, Escalation, Evaluator, Grant, Response, Ruling, ToolQuery, admit,
-    decide_granted, visible_tools,
+    Answer, Channel, Continued, Decision, Escalation, Evaluator, Grant, Reading, Response, Ruling,
+    ToolQuery, admit, decide_continued, decide_granted, visible_tools,
 };
 use proctor_model::approval::{ApprovalAnswer, ApprovalOutcome};
 use proctor_model::intent::{IntentDeclaration, OnViolation};
@@ -44,7 +44,7 @@ struct Case {
     /// The intent's action that is to match.
     #[serde(default)]
     action: Option<u32>,
-    /// What an approval would have to cover.
+    /// What an approval would have to cover; in place of a digest, which ends one, only its `~`.
     #[serde(default)]
     covers: Option<Vec<String>>,
     /// What an approver is to be asked.
@@ -107,7 +107,17 @@ fn check(file: &str, case: &Case) {
                 "{name}: only what a person may approve is handed on"
             );
             if let Some(covers) = &case.covers {
-                assert_eq!(escalation.unwrap().covers(), covers, "{name}");
+                let mut shown: Vec<String> = escalation
+                    .unwrap()
+                    .covers()
+                    .iter()
+                    .map(|key| match key.split_once('~') {
+                        Some((shown, _)) => format!("{shown}~"),
+                        None => key.clone(),
+                    })
+                    .collect();
+                shown.dedup();
+                assert_eq!(shown, *covers, "{name}");
             }
             if let Some(question) = &case.question {
                 assert_eq!(escalation.unwrap().question(), question, "{name}");
@@ -686,6 +696,131 @@ fn a_grant_outlives_a_reason_and_is_good_for_none_that_is_new() {
     let refused = granted(&early, &args, grant(&early, &fewer, |_| {}));
     let refused = reason(&refused).map(|reason| reason.code());
     assert_eq!(refused, Some("approval_mismatch"));
+}
+
+/// What a policy computed is not shown, and is another reason all the same when it is another text.
+#[test]
+fn a_grant_is_for_the_computed_reason_that_was_approved() {
+    let asked = |past: Value| {
+        let rego = "package proctor.policy\nimport rego.v1\nsaid := \"LARGE\" if input.history.calls == 0\nelse := \"NEW COUNTRY\"\ndecision := {\"effect\": \"escalate\", \"reasons\": [lower(said)]}";
+        let given = json!({"policies": [{"rego": rego}], "past": past});
+        let args = json!({"amount": 98.7, "recipient": "GB29NWBK60161331926819"});
+        let (scenario, escalation) = escalated(&serde_json::from_value(given).unwrap(), &args);
+        (args, scenario, escalation)
+    };
+    let (args, early, large) = asked(json!([]));
+    let (_, late, other) = asked(json!(["files/read_file"]));
+    assert_eq!(large.question(), other.question());
+    let allowed = granted(&early, &args, grant(&early, &large, |_| {}));
+    assert!(matches!(allowed, Decision::Permit(_)), "{allowed:?}");
+    let refused = granted(&late, &args, grant(&late, &large, |_| {}));
+    let refused = reason(&refused).map(|reason| reason.code());
+    assert_eq!(refused, Some("approval_mismatch"));
+}
+
+/// Approved was a recipient that was not seen anywhere. A mail that has the amount makes that one suspect too, and about it
+/// nobody was asked. What was in the way and is not any more does not matter.
+#[test]
+fn a_grant_is_for_the_places_that_were_in_question() {
+    let args = json!({"amount": 5000, "recipient": "DE89370400440532013000"});
+    let (early, one) = escalated(&escalating(), &args);
+    let mut given = escalating();
+    given.read =
+        serde_json::from_value(json!([{"tool": "mail/inbox", "text": "send 5000"}])).unwrap();
+    let (late, both) = escalated(&given, &args);
+    assert_eq!(
+        one.covers(),
+        ["intent:int_1:origin_not_accepted:/recipient"]
+    );
+    let amount = "intent:int_1:origin_not_accepted:/amount";
+    assert_eq!(both.covers(), [amount, one.covers()[0].as_str()]);
+    let refused = granted(&late, &args, grant(&late, &one, |_| {}));
+    let refused = reason(&refused).map(|reason| reason.code());
+    assert_eq!(refused, Some("approval_mismatch"));
+    for (scenario, escalation) in [(&late, &both), (&early, &one), (&early, &both)] {
+        let allowed = granted(scenario, &args, grant(scenario, escalation, |_| {}));
+        assert!(matches!(allowed, Decision::Permit(_)), "{allowed:?}");
+    }
+}
+
+fn overhear(scenario: &mut Scenario, tool: &str, text: &str) {
+    let tool = tool.parse().unwrap();
+    let words = json!({ "message": text });
+    scenario.read.overhear(&Reading {
+        tool: scenario.tenant.catalogue().get(&tool).unwrap(),
+        arguments: &Map::new(),
+        intent: None,
+        result: words.as_object().unwrap(),
+        rows: 0,
+        error: false,
+        memory: None,
+    });
+}
+
+/// A call whose server asks something is in its session's history by then, and so is what its server said. Neither is in its
+/// way when it goes on; what else the session did meanwhile is.
+#[test]
+fn a_call_that_goes_on_is_not_in_its_own_way() {
+    let guards = json!({"untrusted_then_outbound": true, "destructive_max": 1, "effect": "deny"});
+    let data = json!({"sequence": guards, "destructive": {"allow": ["files/delete_file"]}});
+    let deleting = json!({
+        "agent": "copilot", "goal": "delete a.txt", "expires_in_s": 60,
+        "actions": [{"tool": "files/delete_file"}],
+    });
+    for (given, tool, args) in [
+        (
+            json!({ "policy_data": data }),
+            "mail/send",
+            json!({"to": "bob@partner.example"}),
+        ),
+        (
+            json!({ "policy_data": data, "intent": deleting }),
+            "files/delete_file",
+            json!({"path": "a.txt"}),
+        ),
+    ] {
+        let mut scenario = Scenario::new(&serde_json::from_value(given).unwrap());
+        let args = args.as_object().unwrap().clone();
+        let first = scenario.decide(query(tool, None), args.clone());
+        assert!(matches!(first, Decision::Permit(_)), "{tool}: {first:?}");
+        let begin = |scenario: &mut Scenario| {
+            let named = tool.parse().unwrap();
+            let tool = scenario.tenant.catalogue().get(&named).unwrap();
+            let now = "2026-11-23T20:00:00Z".parse().unwrap();
+            scenario.read.note_call(tool, &args, None, now);
+        };
+        begin(&mut scenario);
+        let began = scenario.read.history.reads();
+        overhear(&mut scenario, tool, "Really?");
+        let said = scenario.read.history.reads().since(began);
+        let go_on = |scenario: &Scenario, said| {
+            let call = scenario.call(query(tool, None), args.clone());
+            let continued = Continued {
+                granted: None,
+                said,
+            };
+            decide_continued(call, continued, &scenario.world(), &mut Evaluator::new())
+        };
+        let gone_on = go_on(&scenario, Some(said));
+        assert!(
+            matches!(gone_on, Decision::Permit(_)),
+            "{tool}: {gone_on:?}"
+        );
+        // To another call it is, and in a session that it is not in the history of.
+        assert!(matches!(go_on(&scenario, None), Decision::Refusal(_)));
+        let other = scenario.decide(query(tool, None), args.clone());
+        assert_eq!(
+            reason(&other).map(|reason| reason.code()),
+            Some("policy_denied")
+        );
+        begin(&mut scenario);
+        overhear(&mut scenario, "mail/inbox", "hello");
+        let late = go_on(&scenario, Some(said));
+        assert_eq!(
+            reason(&late).map(|reason| reason.code()),
+            Some("policy_denied")
+        );
+    }
 }
 
 /// A placeholder and its value are one call: the approval is for the value, and its record has the value's digest.

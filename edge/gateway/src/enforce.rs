@@ -28,13 +28,15 @@ pub(crate) use task::{AskedTask, ShownTask, may_be_shown};
 use crate::event::{self, Stamp};
 use crate::identity::Identity;
 use crate::lease::Leases;
+use crate::sessions::Session;
 use crate::spool::Spool;
 use crate::upstream::Talk;
 use crate::world::{Loaded, TenantState, Tenants};
 use judge::{Noting, Sitting};
 use proctor_engine::token::VerifiedToken;
 use proctor_engine::{
-    ApprovalNote, Call, Decision, Evaluator, Granted, Purpose, ToolQuery, Topic, World,
+    ApprovalNote, Call, Continued, Decision, Evaluator, Granted, Purpose, Reads, ToolQuery, Topic,
+    Tracker, World,
 };
 use proctor_model::audit::{AuditEvent, Effect};
 use proctor_model::config::Denials;
@@ -42,7 +44,7 @@ use proctor_model::content::{ContentClass, ContentFinding};
 use proctor_model::{ApprovalId, DecisionId, Reason};
 use proctor_runtime::{Clock, Random};
 use serde_json::{Map, Value};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -111,8 +113,8 @@ pub(crate) struct Asked {
     pub(crate) purpose: Purpose,
     /// The approval that the agent has for it.
     pub(crate) approval: Option<ApprovalId>,
-    /// The approval that was used for it already, where it only goes on after a question of its server.
-    pub(crate) granted: Option<Granted>,
+    /// What was permitted already, where it only goes on after a question of its server.
+    pub(crate) goes_on: Option<Arc<Permitted>>,
     /// How its server and the client may talk before the answer.
     pub(crate) talk: Talk,
     pub(crate) trace_id: Option<String>,
@@ -131,7 +133,7 @@ impl Asked {
             arguments,
             purpose: Purpose::Use,
             approval: None,
-            granted: None,
+            goes_on: None,
             talk: Talk::silent(&caller.who()),
             trace_id,
         }
@@ -165,9 +167,55 @@ pub(crate) struct Running {
 #[derive(Default)]
 pub(crate) struct Permitted {
     /// What a person's approval was used for, if it took one.
-    pub(crate) granted: OnceLock<Granted>,
+    granted: OnceLock<Granted>,
+    /// The session that it is in the history of.
+    session: OnceLock<Weak<RwLock<Tracker>>>,
+    /// What its server said so far has added to what that session has read.
+    said: Mutex<Reads>,
     /// Who else may hear of it. There before its server is asked, if anybody hears what that says before it answers.
     topic: OnceLock<Topic>,
+}
+
+impl Permitted {
+    /// The same call once more, after a question of its server.
+    fn goes_on(&self) -> Self {
+        let said = *self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            granted: self.granted.clone(),
+            session: self.session.clone(),
+            said: Mutex::new(said),
+            topic: OnceLock::new(),
+        }
+    }
+
+    /// What is to be known when it is decided, in this session, whether it may go on. In another one, be it that the client
+    /// came back with another token or that the session was forgotten meanwhile, there is nothing of it.
+    fn continued(&self, session: &Session) -> Continued {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        Continued {
+            granted: self.granted.get().cloned(),
+            said: self.is_in(session).then_some(*said),
+        }
+    }
+
+    /// Its server has said something more, in this session.
+    fn note_said(&self, session: &Session, more: Reads) {
+        if self.is_in(session) {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            *said = said.with(more);
+        }
+    }
+
+    /// It is in the history of this session, from the first round on.
+    fn note_session(&self, session: &Session) {
+        // Later rounds do not set it.
+        let _ = self.session.set(Arc::downgrade(session));
+    }
+
+    fn is_in(&self, session: &Session) -> bool {
+        let own = self.session.get();
+        own.is_some_and(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(session)))
+    }
 }
 
 impl Caller {
@@ -247,14 +295,17 @@ impl Gateway {
             tool,
             arguments,
             purpose,
-            granted,
+            goes_on,
             trace_id,
             ..
         } = asked;
         self.know(caller, &tool).await;
-        let noting = match wish {
-            Wish::Call => Noting::of(caller.tenant.loaded().as_deref(), &tool),
-            Wish::Know => Noting::Nothing,
+        let noting = match (wish, purpose) {
+            (Wish::Call, Purpose::Use | Purpose::Complete) => {
+                Noting::of(caller.tenant.loaded().as_deref(), &tool)
+            }
+            // A call that goes on is noted already.
+            (Wish::Call, Purpose::Continue) | (Wish::Know, _) => Noting::Nothing,
         };
         let call = Call {
             decision_id: self.decision_id(),
@@ -267,9 +318,13 @@ impl Gateway {
             Ok(sitting) => sitting,
             Err(reason) => return Err(self.refuse(caller, reason, trace_id).await),
         };
-        let granted = granted.filter(|_| purpose == Purpose::Continue);
-        let decide = |world: &World<'_>, evaluator: &mut Evaluator| match granted {
-            Some(granted) => proctor_engine::decide_continued(call, granted, world, evaluator),
+        let goes_on = goes_on.filter(|_| purpose == Purpose::Continue);
+        let decide = |world: &World<'_>, evaluator: &mut Evaluator| match goes_on {
+            Some(permitted) => {
+                // With the session at hand, so that nothing is said in between.
+                let continued = permitted.continued(&sitting.session);
+                proctor_engine::decide_continued(call, continued, world, evaluator)
+            }
             None => proctor_engine::decide(call, world, evaluator),
         };
         match self.judge_call(caller, &sitting, noting, decide) {
@@ -321,7 +376,8 @@ impl Gateway {
     ) -> Result<Running, Refused> {
         let place = self.place(&caller, asked.trace_id.as_deref()).await?;
         let gateway = Arc::clone(self);
-        let permitted = Arc::new(Permitted::default());
+        let permitted = asked.goes_on.as_deref().map(Permitted::goes_on);
+        let permitted = Arc::new(permitted.unwrap_or_default());
         let noted = Arc::clone(&permitted);
         let outcome = tokio::spawn(async move {
             let _place = place;

@@ -346,7 +346,7 @@ mod tests {
             "definition": { "name": "t", "input_schema": { "type": "object" } }, "roles": roles,
         });
         let cause = Cause {
-            key: String::new(),
+            keys: Vec::new(),
             text: String::new(),
             reason: proctor_model::Reason::OriginNotAccepted,
             places,

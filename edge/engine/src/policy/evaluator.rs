@@ -3,7 +3,7 @@
 use super::ENTRY_POINT;
 use super::compile::CompiledPolicy;
 use super::harden;
-use super::verdict::{Effect, PolicyDecision};
+use super::verdict::{Ask, Effect, PolicyDecision};
 use super::view::Subject;
 use crate::decision::Redact;
 use crate::limits::{EVALUATOR_MACHINES_MAX, POLICY_INSTRUCTIONS_MAX, POLICY_TIME_US_MAX};
@@ -49,6 +49,8 @@ pub struct Judgement {
     pub redact_classes: Vec<String>,
     /// The same, of those policies alone that are not asked again when the answer is there: they say the same of it.
     pub lasting: Redact,
+    /// What the enforcing policies ask a person for.
+    pub(crate) asks: Vec<Ask>,
     /// What each policy said, for audit.
     pub events: Vec<EventPolicy>,
     /// Whether a policy in monitor mode would have refused.
@@ -65,6 +67,17 @@ impl Evaluator {
     /// Asks every policy of the world's tenant. All are asked, so that audit shows all of them.
     #[must_use]
     pub fn judge(&mut self, subject: &Subject<'_>, world: &World<'_>) -> Judgement {
+        let history = world.read.history.policy_view.clone();
+        self.judge_after(history, subject, world)
+    }
+
+    /// The same, where the session is to have done something else than it has.
+    pub(crate) fn judge_after(
+        &mut self,
+        history: Value,
+        subject: &Subject<'_>,
+        world: &World<'_>,
+    ) -> Judgement {
         let policies = &world.tenant.policies().policies;
         let mut judgement = Judgement::default();
         if !policies
@@ -74,7 +87,7 @@ impl Evaluator {
             // Monitoring alone is no policy: something has to say yes.
             judgement.refusal = Some((Reason::PolicyMissing, None));
         }
-        let input = subject.input(world);
+        let input = subject.input_after(history, world);
         for policy in policies {
             let said = self.ask(policy, input.clone());
             judgement.add(policy, said);
@@ -158,6 +171,9 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 
 impl Judgement {
     fn add(&mut self, policy: &CompiledPolicy, said: Result<PolicyDecision, Reason>) {
+        if let (PolicyMode::Enforce, Ok(decision)) = (policy.mode, &said) {
+            self.asks.extend(decision.asks(&policy.id));
+        }
         let (effect, rules, limits, redact, refusal) = match said {
             Err(reason) => (
                 "error",

@@ -398,6 +398,8 @@ fn evaluate(builtin: &str, arguments: &[&Value]) -> Option<Value> {
         ("is_object", [value]) => matches!(value, Value::Object(_)),
         ("is_set", [value]) => matches!(value, Value::Set(_)),
         ("is_string", [value]) => matches!(value, Value::String(_)),
+        ("contains", [Value::String(text), Value::String(part)]) => text.contains(&**part),
+        ("startswith", [Value::String(text), Value::String(start)]) => text.starts_with(&**start),
         ("object.get", [Value::Object(members), key @ Value::String(_), default]) => {
             let found = members.get(key);
             return Some(found.unwrap_or(*default).clone());

@@ -184,6 +184,85 @@ fn problems_name_the_place() {
     assert!(validate(&other).is_err());
 }
 
+/// The library knows every verb and every role: a setting that names one is not malformed.
+#[test]
+fn the_library_takes_every_verb_and_role() {
+    use proctor_model::catalogue::{Role, Verb};
+    let verbs = [
+        Verb::Read,
+        Verb::Write,
+        Verb::Destructive,
+        Verb::Financial,
+        Verb::Outbound,
+        Verb::Execute,
+    ];
+    let roles = [
+        Role::Target,
+        Role::Command,
+        Role::Credential,
+        Role::Selector,
+        Role::Amount,
+        Role::Currency,
+        Role::RowLimit,
+        Role::Content,
+        Role::Tenant,
+        Role::MemoryKey,
+        Role::Control,
+    ];
+    let rule = json!({"verbs": verbs, "roles": roles, "trust": "agent"});
+    let baseline = Policy {
+        data: json!({
+            "hours": {"from": 0, "to": 24, "days": ["Monday"], "verbs": verbs},
+            "mass": {"max_items": 9, "verbs": verbs},
+            "origins": {"verbs": verbs, "roles": roles},
+            "memory": {"required": [rule]},
+        }),
+        ..stdlib::baseline()
+    };
+    let baseline = CompiledPolicy::compile(&baseline).unwrap();
+    let input = json!({
+        "phase": "request", "time": "2026-11-23T21:00:00Z",
+        "tool": {"server": "crm", "name": "list", "verb": "read", "roles": {"/id": "selector"}},
+        "args": {"id": "a"}, "origins": {"/id": ["goal"]}, "history": {},
+    });
+    let said = Evaluator::new().ask(&baseline, Value::from(input)).unwrap();
+    assert_eq!(said.reasons, ["memory_not_trusted"]);
+}
+
+/// As many values as a policy gets to see, each behind a role with `*`, in the machine that decides calls: within its budget.
+#[test]
+fn what_memory_has_to_vouch_for_is_found_among_many_values() {
+    let places = || ["a", "b", "c", "d", "e"].into_iter();
+    let roles: serde_json::Map<_, _> = places()
+        .map(|place| (format!("/{place}/*/to"), json!("target")))
+        .collect();
+    let pointers = places().flat_map(|place| (0..12).map(move |at| format!("/{place}/{at}/to")));
+    let origins: serde_json::Map<_, _> = pointers
+        .map(|pointer| (pointer, json!(["memory:verified"])))
+        .collect();
+    let required = json!([{"verbs": ["financial"], "roles": ["target"], "trust": "verified"}]);
+    let baseline = Policy {
+        data: json!({"memory": {"required": required}}),
+        ..stdlib::baseline()
+    };
+    let baseline = CompiledPolicy::compile(&baseline).unwrap();
+    let mut evaluator = Evaluator::new();
+    let mut check = |origins: &serde_json::Map<_, _>, expected| {
+        let input = json!({
+            "phase": "request",
+            "tool": {"server": "bank", "name": "pay", "verb": "financial", "roles": roles},
+            "args": {}, "origins": origins, "history": {},
+        });
+        let said = evaluator.ask(&baseline, Value::from(input)).unwrap();
+        assert_eq!((said.effect, said.reasons.join(" ")), expected);
+    };
+    check(&origins, (Effect::Allow, String::new()));
+    let mut one_less = origins.clone();
+    one_less.insert("/e/11/to".to_owned(), json!(["trusted"]));
+    let missing = "memory_not_trusted".to_owned();
+    check(&one_less, (Effect::Deny, missing));
+}
+
 /// D21: each is refused at upload, or ends soon with a refusal, and the worker goes on.
 #[test]
 fn hostile_policies_are_refused_or_bounded() {

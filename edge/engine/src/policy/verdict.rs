@@ -4,8 +4,10 @@ use super::compile::CompiledPolicy;
 use crate::limits::{
     POLICY_REASON_BYTES_MAX, POLICY_REASONS_MAX, POLICY_REDACT_BYTES_MAX, POLICY_REDACT_MAX,
 };
-use proctor_model::Reason;
+use proctor_model::{PolicyId, Reason};
 use regorus::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// What a policy decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +46,8 @@ pub struct PolicyDecision {
     /// Its reasons. Only texts that stand in the policy's source; another one, which could carry a value of the
     /// call, shows as `(computed)`.
     pub reasons: Vec<String>,
+    /// Of each of these that shows as `(computed)`, by its place, the SHA-256 digest of its text.
+    unshown: BTreeMap<usize, [u8; 32]>,
     /// Largest answer, in bytes.
     pub bytes_max: Option<u64>,
     /// Most rows in the answer.
@@ -57,7 +61,35 @@ pub struct PolicyDecision {
     pub redact_classes: Vec<String>,
 }
 
+/// One reason for which a policy asks for a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ask {
+    /// The policy.
+    pub(crate) policy: String,
+    /// The reason as it may be shown; empty if the policy gives none.
+    pub(crate) rule: String,
+    /// What tells it from others that show alike.
+    pub(crate) unshown: Option<[u8; 32]>,
+}
+
 impl PolicyDecision {
+    /// What a person is asked for, if that is what it says.
+    pub(super) fn asks(&self, policy: &PolicyId) -> Vec<Ask> {
+        let ask = |(at, rule): (usize, &str)| Ask {
+            policy: policy.to_string(),
+            rule: rule.to_owned(),
+            unshown: self.unshown.get(&at).copied(),
+        };
+        match self.effect {
+            Effect::Escalate if self.reasons.is_empty() => vec![ask((0, ""))],
+            Effect::Escalate => {
+                let rules = self.reasons.iter().map(String::as_str);
+                rules.enumerate().map(ask).collect()
+            }
+            Effect::Allow | Effect::Deny | Effect::Modify | Effect::Defer => Vec::new(),
+        }
+    }
+
     /// Reads the value of the entry point.
     pub(super) fn read(value: &Value, policy: &CompiledPolicy) -> Result<Self, Reason> {
         let Value::Object(members) = value else {
@@ -66,6 +98,7 @@ impl PolicyDecision {
         let mut decision = Self {
             effect: Effect::Deny,
             reasons: Vec::new(),
+            unshown: BTreeMap::new(),
             bytes_max: None,
             rows_max: None,
             tokens_max: None,
@@ -76,7 +109,7 @@ impl PolicyDecision {
         for (key, value) in members.iter() {
             match text(key) {
                 Some("effect") => effect = Some(read_effect(value)?),
-                Some("reasons") => decision.reasons = read_reasons(value, policy)?,
+                Some("reasons") => decision.read_reasons(value, policy)?,
                 Some("redact") => decision.read_redact(value)?,
                 Some("limits") => decision.read_limits(value)?,
                 _ => return Err(Reason::PolicyError),
@@ -84,6 +117,24 @@ impl PolicyDecision {
         }
         decision.effect = effect.ok_or(Reason::PolicyError)?;
         Ok(decision)
+    }
+
+    fn read_reasons(&mut self, value: &Value, policy: &CompiledPolicy) -> Result<(), Reason> {
+        let elements = elements(value)?;
+        if elements.len() > POLICY_REASONS_MAX {
+            return Err(Reason::PolicyError);
+        }
+        for (at, reason) in elements.into_iter().enumerate() {
+            let reason = text(reason).ok_or(Reason::PolicyError)?;
+            let written = policy.literals.contains(reason);
+            if written && reason.len() <= POLICY_REASON_BYTES_MAX {
+                self.reasons.push(reason.to_owned());
+            } else {
+                self.reasons.push("(computed)".to_owned());
+                self.unshown.insert(at, Sha256::digest(reason).into());
+            }
+        }
+        Ok(())
     }
 
     fn read_redact(&mut self, value: &Value) -> Result<(), Reason> {
@@ -147,21 +198,4 @@ fn elements(value: &Value) -> Result<Vec<&Value>, Reason> {
         Value::Set(elements) => Ok(elements.iter().collect()),
         _ => Err(Reason::PolicyError),
     }
-}
-
-fn read_reasons(value: &Value, policy: &CompiledPolicy) -> Result<Vec<String>, Reason> {
-    let elements = elements(value)?;
-    if elements.len() > POLICY_REASONS_MAX {
-        return Err(Reason::PolicyError);
-    }
-    let read = |reason: &&Value| {
-        let reason = text(reason).ok_or(Reason::PolicyError)?;
-        let written = policy.literals.contains(reason);
-        if written && reason.len() <= POLICY_REASON_BYTES_MAX {
-            Ok(reason.to_owned())
-        } else {
-            Ok("(computed)".to_owned())
-        }
-    };
-    elements.iter().map(read).collect()
 }

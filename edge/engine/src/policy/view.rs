@@ -53,6 +53,11 @@ pub struct ResultView<'a> {
 impl Subject<'_> {
     /// The `input` document. Phases differ in `phase`, `result` and `memory` alone: [`super::phase`] relies on it.
     pub(super) fn input(&self, world: &World<'_>) -> Value {
+        self.input_after(world.read.history.policy_view.clone(), world)
+    }
+
+    /// The same, where the session is to have done something else than it has.
+    pub(super) fn input_after(&self, history: Value, world: &World<'_>) -> Value {
         let intent = world
             .intent
             .filter(|intent| self.token.intent() == Some(intent.id()));
@@ -101,7 +106,6 @@ impl Subject<'_> {
         if let Some(memory) = memory.or_else(|| read.map(reading_view)) {
             put("memory", memory);
         }
-        let history = world.read.history.policy_view.clone();
         put(
             "history",
             with_incomplete(history, world.read.is_incomplete()),

@@ -72,6 +72,7 @@ impl Gateway {
                     caller,
                     loaded: &loaded,
                     sitting,
+                    permitted,
                     purpose,
                     replied: Replied::default(),
                     told: Mutex::default(),

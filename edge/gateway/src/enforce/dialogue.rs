@@ -4,7 +4,7 @@
 use super::answer::Ended;
 use super::budget;
 use super::judge::Sitting;
-use super::{Caller, Gateway};
+use super::{Caller, Gateway, Permitted};
 use crate::spool::Recorded;
 use crate::tasks::Task;
 use crate::upstream::talk::{Inputs, REPLY_TIMEOUT, Said, Word, declined, questions};
@@ -34,6 +34,7 @@ pub(super) struct Exchange<'a> {
     pub(super) loaded: &'a Loaded,
     /// Where its answer is read.
     pub(super) sitting: Sitting,
+    pub(super) permitted: &'a Permitted,
     pub(super) purpose: Purpose,
     /// The task that is asked after, if this is no call.
     pub(super) task: Option<(&'a Task, task::Request)>,

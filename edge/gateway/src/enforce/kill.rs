@@ -24,6 +24,7 @@ impl Gateway {
         cancel: &CancellationToken,
     ) -> Outcome {
         let (caller, loaded) = (exchange.caller, exchange.loaded);
+        permitted.note_session(&exchange.sitting.session);
         if talk.words.is_some() {
             // Nobody else sets it.
             let _ = permitted.topic.set(exchange.recorded.permit().topic());

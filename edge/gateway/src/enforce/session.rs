@@ -15,6 +15,7 @@ impl Gateway {
             caller,
             loaded,
             sitting,
+            permitted,
             ..
         } = exchange;
         let (tenant, permit) = (&caller.tenant, recorded.permit());
@@ -36,7 +37,7 @@ impl Gateway {
         let session = &sitting.session;
         let grown = {
             let mut tracker = session.write().unwrap_or_else(PoisonError::into_inner);
-            let before = tracker.len();
+            let (before, reads) = (tracker.len(), tracker.history.reads());
             match release.channel() {
                 Channel::Result | Channel::Error => tracker.read(&reading),
                 Channel::Note | Channel::Question | Channel::Task => tracker.overhear(&reading),
@@ -57,6 +58,8 @@ impl Gateway {
                     }
                 }
             }
+            // While nobody else is judged in this session.
+            permitted.note_said(session, tracker.history.reads().since(reads));
             before..tracker.len()
         };
         tenant

@@ -295,6 +295,7 @@ impl Gateway {
                     caller,
                     loaded: &loaded,
                     sitting,
+                    permitted,
                     purpose: proctor_engine::Purpose::Continue,
                     replied: Replied::default(),
                     told: Mutex::default(),

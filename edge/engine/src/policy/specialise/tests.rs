@@ -136,6 +136,14 @@ fn only_what_is_certain_is_left_out() {
             1,
         ),
         (
+            "deny contains \"x\" if { some item in data.settings.list; not startswith(item, \"a\") }\ndeny contains \"y\" if { some item in data.settings.list; contains(item, \"/\") }\ndeny contains \"z\" if input.a",
+            1,
+        ),
+        (
+            "deny contains \"x\" if { some item in data.settings.list; startswith(item, \"a\") }\ndeny contains \"y\" if { some item in data.settings.list; contains(input.a, item) }",
+            2,
+        ),
+        (
             "deny contains \"x\" if { some item in data.settings.list; item == input.a }\ndeny contains \"y\" if data.settings.nothing",
             1,
         ),

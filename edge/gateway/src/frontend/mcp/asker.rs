@@ -4,10 +4,10 @@
 use super::held::Pending;
 use super::state::Subject;
 use super::{Context, Endpoint};
-use crate::enforce::{Caller, Outcome};
-use proctor_engine::Granted;
+use crate::enforce::{Caller, Outcome, Permitted};
 use proctor_model::Reason;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A request that may be answered by a question: whose it is, and what it is.
 pub(super) struct Asker {
@@ -29,12 +29,12 @@ impl Asker {
     pub(super) async fn sealed(
         &self,
         endpoint: &Endpoint,
-        granted: Option<&Granted>,
+        permitted: &Arc<Permitted>,
         outcome: Outcome,
     ) -> Outcome {
         match outcome {
             Outcome::Question(asked) => {
-                let pending = Pending::Counted(granted.cloned());
+                let pending = Pending::Counted(Arc::clone(permitted));
                 self.question(endpoint, asked, pending).await
             }
             outcome => outcome,

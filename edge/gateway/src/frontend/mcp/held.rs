@@ -2,12 +2,11 @@
 //! holds its stream until then, and those that it only has to be known of that they are counted already.
 
 use super::session::locked;
-use crate::enforce::Running;
+use crate::enforce::{Permitted, Running};
 use crate::upstream::Reply;
 use crate::upstream::talk::Word;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use proctor_engine::Granted;
 use proctor_model::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -36,8 +35,8 @@ pub(super) struct HeldCall {
 pub(super) enum Pending {
     /// The call goes on where it is held.
     Held(Box<HeldCall>),
-    /// The request is made anew, and was counted when it was made first; perhaps by an approval, which was used for it.
-    Counted(Option<Granted>),
+    /// The request is made anew, and was permitted and counted when it was made first.
+    Counted(Arc<Permitted>),
 }
 
 /// All of them, each to be taken once.
@@ -139,7 +138,7 @@ mod tests {
         let last = CancellationToken::new();
         assert!(!held.put(&acme, u128::MAX, call(&last)), "no room");
         assert!(last.is_cancelled() && !first.is_cancelled());
-        assert!(held.put(&acme, u128::MAX, Pending::Counted(None)));
+        assert!(held.put(&acme, u128::MAX, Pending::Counted(Arc::default())));
         let other = "other".parse().unwrap();
         assert!(held.put(&other, 0, call(&CancellationToken::new())));
         assert!(held.take(&other, 1).is_none(), "another tenant's");

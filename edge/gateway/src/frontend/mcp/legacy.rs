@@ -333,7 +333,7 @@ async fn forward(
         arguments: request.arguments,
         purpose: request.purpose,
         approval: request.approval,
-        granted: None,
+        goes_on: None,
         talk,
         trace_id: context.trace_id.clone(),
     };

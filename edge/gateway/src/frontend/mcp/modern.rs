@@ -10,14 +10,14 @@ use super::{
     Context, Form, META_VERSION, Message, VERSIONS, follow, headers, lists, message, server_info,
     task,
 };
-use crate::enforce::{Asked, Gateway, Outcome, Running};
+use crate::enforce::{Asked, Gateway, Outcome, Permitted, Running};
 use crate::frontend::error::{self, Dialect};
 use crate::tasks::Family;
 use crate::upstream::talk::{Answers, Inputs, Said, WORDS_WAITING, Word, is_level};
 use crate::upstream::{self, Reply, Talk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use proctor_engine::{Granted, Purpose};
+use proctor_engine::Purpose;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -206,7 +206,7 @@ async fn forward(
         return context.refuse(id, Reason::InvalidParams).await;
     }
     let form = Form::of(method, finish);
-    let mut granted = None;
+    let mut goes_on = None;
     if let Some(inputs) = &mut request.inputs {
         let opened = match opened(context, &subject, inputs) {
             Ok(opened) => opened,
@@ -217,16 +217,16 @@ async fn forward(
             Some(Pending::Held(held)) => {
                 return go_on(context, id, form, subject, request, *held).await;
             }
-            Some(Pending::Counted(used)) => {
+            Some(Pending::Counted(permitted)) => {
                 // Never a completion: none has inputs.
                 request.purpose = Purpose::Continue;
-                granted = used;
+                goes_on = Some(permitted);
             }
             // Used before, or given out by another edge: a request like any other.
             None => {}
         }
     }
-    begin(context, id, form, subject, request, granted).await
+    begin(context, id, form, subject, request, goes_on).await
 }
 
 /// Takes what a client gave back apart: the server's own state, and replies to what was asked, nothing else. A reply to
@@ -285,7 +285,7 @@ async fn begin(
     form: Form,
     subject: Subject,
     request: Request,
-    granted: Option<Granted>,
+    goes_on: Option<Arc<Permitted>>,
 ) -> Response {
     let (words, said) = mpsc::channel(WORDS_WAITING);
     let asked = Asked {
@@ -294,7 +294,7 @@ async fn begin(
         arguments: request.arguments,
         purpose: request.purpose,
         approval: request.approval,
-        granted,
+        goes_on,
         trace_id: context.trace_id.clone(),
     };
     let cancel = CancellationToken::new();
@@ -338,7 +338,7 @@ async fn go_on(
         context.trace_id.clone(),
     );
     asked.purpose = Purpose::Continue;
-    asked.granted = held.running.permitted.granted.get().cloned();
+    asked.goes_on = Some(Arc::clone(&held.running.permitted));
     if let Err(refused) = gateway.evaluate(&context.caller, asked).await {
         // The held call is dropped, and with it cancelled.
         return context.outcome(id, Outcome::Refused(refused), form);
@@ -425,8 +425,8 @@ impl Dialogue {
                     let uri = ("uri", Value::from(uri.as_str()));
                     return error::rpc_with(context.dialect, &self.id, refused, uri);
                 }
-                let granted = self.running.permitted.granted.get();
-                let outcome = self.asker.sealed(&endpoint, granted, outcome).await;
+                let permitted = &self.running.permitted;
+                let outcome = self.asker.sealed(&endpoint, permitted, outcome).await;
                 return context.outcome(&self.id, outcome, self.form);
             }
         };
@@ -453,8 +453,8 @@ impl Dialogue {
             Last::Question(said, reply) => self.hold(endpoint, said, reply).await,
             Last::Outcome(outcome) => {
                 self.guard.disarm();
-                let granted = self.running.permitted.granted.get();
-                self.asker.sealed(endpoint, granted, outcome).await
+                let permitted = &self.running.permitted;
+                self.asker.sealed(endpoint, permitted, outcome).await
             }
         };
         message(Dialect::Modern, &id, outcome, form)
