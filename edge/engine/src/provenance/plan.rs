@@ -253,10 +253,15 @@ impl Plan {
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
     pub(super) fn names_thing(&self, path: &[&str]) -> bool {
         match (self.naming.as_slice(), path.first()) {
-            ([], Some(name)) => words_of(name).any(|word| NAMING.contains(&word.as_str())),
+            ([], Some(name)) => names_writing(name),
             (naming, _) => naming.iter().any(|at| at.covers(path)),
         }
     }
+}
+
+/// Whether an argument of this name asks for something that somebody wrote, such as a file or a page.
+pub(super) fn names_writing(name: &str) -> bool {
+    words_of(name).any(|word| NAMING.contains(&word.as_str()))
 }
 
 /// The names that a tool has for members, at whatever place.

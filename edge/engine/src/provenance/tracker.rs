@@ -39,6 +39,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use unproved::Unproved;
 
+/// Who gave a field its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Namer {
+    /// The tool.
+    Tool,
+    /// Maybe whoever wrote what was read: a file, a page, a text in another field.
+    Anybody,
+}
+
 /// Where values come from: one field of the results of one tool, for the same named thing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Source {
@@ -47,6 +56,15 @@ struct Source {
     field: Option<String>,
     /// Fingerprints of what the call named: files, addresses.
     names: Vec<u64>,
+    namer: Namer,
+}
+
+impl Source {
+    /// The field, if the tool itself named it.
+    fn own_field(&self) -> Option<&str> {
+        let own = self.namer == Namer::Tool;
+        self.field.as_deref().filter(|_| own)
+    }
 }
 
 /// Sightings with their sources.
@@ -67,10 +85,18 @@ impl Store {
     }
 
     /// The number of the newest source, if it is this one: what a server says while it works comes from where it came before.
-    fn newest_is(&self, tool: &ToolRef, field: Option<&str>, names: &[u64]) -> Option<u16> {
+    fn newest_is(
+        &self,
+        tool: &ToolRef,
+        field: Option<&str>,
+        names: &[u64],
+        namer: Namer,
+    ) -> Option<u16> {
         let newest = self.sources.last()?;
-        let same =
-            newest.tool == *tool && newest.field.as_deref() == field && newest.names == names;
+        let same = newest.tool == *tool
+            && newest.field.as_deref() == field
+            && newest.names == names
+            && newest.namer == namer;
         u16::try_from(self.sources.len().checked_sub(1)?)
             .ok()
             .filter(|_| same)
@@ -395,14 +421,15 @@ impl Tracker {
         told.next().or_else(behind_date)
     }
 
-    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.
+    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did. A field
+    /// that somebody may have named for the sake of it is none.
     pub(super) fn suspect_amid(
         &self,
         query: &Query,
         own: impl Fn(Option<&str>) -> bool,
     ) -> Option<&ToolRef> {
         let sources = &self.untrusted.sources;
-        let field = |number: u16| sources.get(usize::from(number))?.field.as_deref();
+        let field = |number: u16| sources.get(usize::from(number))?.own_field();
         // In a list of records the same field has it again and again.
         let mut known = None;
         let own = |number: u16| match known {

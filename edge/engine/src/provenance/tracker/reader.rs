@@ -4,8 +4,8 @@ use super::arguments::Arguments;
 use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
-use super::names::names_of;
-use super::{OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
+use super::names::{Asked, names_of};
+use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
@@ -48,11 +48,15 @@ pub(super) struct Reader<'t, 'r> {
     /// Of the result, or of the text that is being read.
     belief: Belief,
     names: Vec<u64>,
+    asked: Asked,
+    /// Who has named the fields of what is being read.
+    namer: Namer,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
     pub(super) foreign: bool,
-    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
-    fields: HashMap<String, [Option<Option<u16>>; 2]>,
+    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one, and the same of fields that
+    /// anybody may have named.
+    fields: HashMap<String, [Option<Option<u16>>; 4]>,
     /// Names of members that were noted, in places of others and by the source of each trusted one: in a list of records they
     /// come again and again.
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
@@ -69,6 +73,7 @@ impl<'t, 'r> Reader<'t, 'r> {
         let arguments = Arguments::new(reading.tool, reading.arguments);
         let echoes = Echoes::new(tracker, goal, &arguments);
         let names = names_of(tracker, reading);
+        let asked = Asked::of(reading);
         let failed = is_failed(reading);
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
@@ -86,6 +91,11 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed,
             belief,
             names,
+            asked,
+            namer: match asked {
+                Asked::Writing => Namer::Anybody,
+                Asked::Thing | Asked::Nothing => Namer::Tool,
+            },
             echoes,
             foreign: false,
             fields: HashMap::new(),
@@ -105,6 +115,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed: is_failed(reading),
             belief: Belief::Doubted,
             names,
+            // Nothing of it stands in a field.
+            asked: Asked::Nothing,
+            namer: Namer::Tool,
             echoes: Echoes::none(),
             foreign: false,
             fields: HashMap::new(),
@@ -242,9 +255,11 @@ impl<'t, 'r> Reader<'t, 'r> {
             (Trust::Trusted, false) => Belief::Withheld,
             (Trust::Trusted, true) => Belief::Labelled,
         });
+        let namer = std::mem::replace(&mut self.namer, Namer::Anybody);
         self.texts.push(path.len());
         self.walk(&document, path, depth);
         self.texts.pop();
+        self.namer = namer;
         self.belief = before;
     }
 
@@ -345,13 +360,23 @@ impl<'t, 'r> Reader<'t, 'r> {
         let told = document.is_some() || !sets_apart(self.tool.entry());
         match document {
             document if told && said.is_some_and(|said| said.has(text, document.as_ref())) => {}
-            Some(document) if own || said.is_none() => self.value(&document),
+            Some(document) if own || said.is_none() => self.document(&document),
             None if own => self.lines(text, None),
             _ => {
                 self.foreign |= self.is_mixed();
                 self.suspect_text(text, None);
             }
         }
+    }
+
+    /// A text that is JSON as a whole. Of a thing that the call named, it may be all that somebody wrote.
+    fn document(&mut self, document: &Value) {
+        let namer = self.namer;
+        if self.asked != Asked::Nothing {
+            self.namer = Namer::Anybody;
+        }
+        self.value(document);
+        self.namer = namer;
     }
 
     /// Structured content. Where a text has a part of it as a document of its own, an operator's pointers may begin with that
@@ -457,7 +482,8 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
     fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
         let path = if self.failed { Some(OWN_WORDS) } else { path };
-        let at = usize::from(trust == Trust::Trusted);
+        let trusted = usize::from(trust == Trust::Trusted);
+        let at = trusted | (usize::from(self.namer == Namer::Anybody) << 1);
         // In a list of records the same fields come again and again.
         let noted = self.fields.get(path.unwrap_or_default());
         if let Some(Some(number)) = noted.and_then(|numbers| numbers.get(at)) {
@@ -476,12 +502,13 @@ impl<'t, 'r> Reader<'t, 'r> {
             Trust::Untrusted => &mut self.tracker.untrusted,
         };
         let tool = self.tool.reference();
-        let number = match store.newest_is(tool, field, &self.names) {
+        let number = match store.newest_is(tool, field, &self.names, self.namer) {
             Some(number) => Some(number),
             None => store.source(Source {
                 tool: tool.clone(),
                 field: field.map(str::to_owned),
                 names: self.names.clone(),
+                namer: self.namer,
             }),
         };
         let numbers = self.fields.entry(known.to_owned()).or_default();
