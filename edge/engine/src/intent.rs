@@ -6,7 +6,7 @@
 mod reply;
 
 use crate::catalogue::Tool;
-use crate::provenance::{Broken, Constants, Evidence, Origins, Passage, Place, Tracker};
+use crate::provenance::{Broken, Constants, Evidence, Origins, Passage, Place, Times, Tracker};
 use crate::schema::{Misfit, Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
@@ -284,6 +284,7 @@ impl CompiledIntent {
             escalate: false,
             counts: Vec::new(),
         };
+        let times = Times::default();
         for (index, action) in (0_u32..).zip(&self.actions) {
             if action.declared.tool != *tool.reference() {
                 continue;
@@ -293,6 +294,7 @@ impl CompiledIntent {
                 goal: &self.goal,
                 constants: &action.constants,
                 session: read,
+                times: &times,
             };
             match check(action, tool, arguments, evidence, &counts, session) {
                 Ok(()) => {

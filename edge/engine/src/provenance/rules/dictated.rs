@@ -42,7 +42,7 @@ impl Evidence<'_> {
     /// The untrusted tool that showed a value, if one did: a time of day in whatever words.
     pub(super) fn seen(&self, value: &Spelled) -> Option<&ToolRef> {
         let suspect = self.session.suspect(&self.session.query(value));
-        suspect.or_else(|| self.session.suspect_time(value.clock?))
+        suspect.or_else(|| self.time_told(value.clock?))
     }
 
     /// What gives somebody a right. Untrusted content does not have a word of a closed list among other words, nor by itself, unless

@@ -9,9 +9,10 @@ use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
+use crate::provenance::calendar::says_when;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
-use crate::provenance::note::{put_spelled, put_suspect, put_whole};
+use crate::provenance::note::{Stamps, put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
 use crate::provenance::query::Spelled;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
@@ -447,7 +448,8 @@ impl<'t, 'r> Reader<'t, 'r> {
             let Tracker {
                 keyed, untrusted, ..
             } = &mut *self.tracker;
-            put_suspect(&mut untrusted.index, text, source, keyed);
+            let stamps = untrusted.stamps(source);
+            put_suspect(&mut untrusted.index, text, stamps, source, keyed);
         }
     }
 
@@ -462,15 +464,18 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
+        let stamps = untrusted.stamps(source);
         let mut pending = vec![value];
         while let Some(value) = pending.pop() {
             match value {
-                Value::String(text) => put_suspect(&mut untrusted.index, text, source, keyed),
+                Value::String(text) => {
+                    put_suspect(&mut untrusted.index, text, stamps, source, keyed);
+                }
                 Value::Number(_) => put_whole(&mut untrusted.index, value, source, keyed),
                 Value::Array(elements) => pending.extend(elements),
                 Value::Object(members) => {
                     for (key, member) in members {
-                        put_suspect(&mut untrusted.index, key, source, keyed);
+                        put_suspect(&mut untrusted.index, key, stamps, source, keyed);
                         pending.push(member);
                     }
                 }
@@ -509,6 +514,12 @@ impl<'t, 'r> Reader<'t, 'r> {
                 field: field.map(str::to_owned),
                 names: self.names.clone(),
                 namer: self.namer,
+                stamps: match field {
+                    Some(field) if self.namer == Namer::Tool && says_when(field) => {
+                        Stamps::Recorded
+                    }
+                    _ => Stamps::Told,
+                },
             }),
         };
         let numbers = self.fields.entry(known.to_owned()).or_default();
