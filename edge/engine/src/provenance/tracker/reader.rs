@@ -33,7 +33,8 @@ const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
 enum Belief {
     /// It is believed.
     Labelled,
-    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written.
+    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written, or
+    /// somebody else may have chosen what to look for.
     Withheld,
     /// It is not believed, whatever its labels say.
     Doubted,
@@ -81,8 +82,16 @@ impl<'t, 'r> Reader<'t, 'r> {
         // Of what nobody has opened nobody knows what comes back.
         let reflected = entry.reflects && !echoes.is_empty();
         let doubted = failed || memory || reflected || !arguments.opened;
+        // Who says which records come back has chosen what they prove.
+        let dictated = || {
+            let intent = reading.intent.filter(|_| tracker.is_exposed());
+            intent.is_some_and(|intent| {
+                intent.is_filter_dictated(reading.tool, reading.arguments, tracker)
+            })
+        };
         let (trust, belief) = match doubted {
             true => (Trust::Untrusted, Belief::Doubted),
+            false if dictated() => (entry.output, Belief::Withheld),
             false => (entry.output, Belief::Labelled),
         };
         Self {
@@ -412,6 +421,9 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
     fn lines(&mut self, text: &str, path: Option<&str>) {
+        if self.belief != Belief::Labelled {
+            return;
+        }
         for part in lines(text) {
             let part = Value::String(part.to_owned());
             if !self.echoes.has(&self.tracker.keyed, &part) {
