@@ -6,14 +6,14 @@
 mod reply;
 
 use crate::catalogue::Tool;
-use crate::provenance::{Broken, Constants, Evidence, Origins, Passage, Place, Tracker};
+use crate::provenance::{Broken, Constants, Evidence, Origins, Passage, Place, Times, Tracker};
 use crate::schema::{Misfit, Schema, SchemaError};
 use crate::token::VerifiedToken;
 use crate::world::{CountKey, SessionView};
 use proctor_model::intent::{Action, Intent, IntentError, OnViolation, millionths};
 use proctor_model::limits::INTENT_DEPTH_MAX;
 use proctor_model::{IntentId, Reason, Timestamp, ToolRef, UserId};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A declaration that can't be used.
@@ -267,6 +267,30 @@ impl CompiledIntent {
         })
     }
 
+    /// Whether somebody else may have chosen what a call of a reader looks for, whichever action of this intent covers it.
+    pub(crate) fn is_filter_dictated(
+        &self,
+        tool: &Tool,
+        arguments: &Map<String, Value>,
+        read: &Tracker,
+    ) -> bool {
+        let times = Times::default();
+        let actions = self.actions.iter();
+        let mut actions = actions
+            .filter(|action| action.declared.tool == *tool.reference())
+            .peekable();
+        actions.peek().is_some()
+            && actions.all(|action| {
+                let evidence = Evidence {
+                    goal: &self.goal,
+                    constants: &action.constants,
+                    session: read,
+                    times: &times,
+                };
+                evidence.is_filter_dictated(&tool.plan, &action.origins, arguments)
+            })
+    }
+
     /// The first action of this intent that covers the call. What it narrows has to cover the call as well: see
     /// [`CompiledIntent::lineage`].
     ///
@@ -284,6 +308,7 @@ impl CompiledIntent {
             escalate: false,
             counts: Vec::new(),
         };
+        let times = Times::default();
         for (index, action) in (0_u32..).zip(&self.actions) {
             if action.declared.tool != *tool.reference() {
                 continue;
@@ -293,6 +318,7 @@ impl CompiledIntent {
                 goal: &self.goal,
                 constants: &action.constants,
                 session: read,
+                times: &times,
             };
             match check(action, tool, arguments, evidence, &counts, session) {
                 Ok(()) => {

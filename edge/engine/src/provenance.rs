@@ -6,7 +6,7 @@
 //!
 //! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host`,
 //! `browser` and `disguise`, and others), `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was
-//! seen, by keyed `fingerprint`), `passage` (the goal) with `free` and `currency`, `tracker` (what one session has read) with
+//! seen, by keyed `fingerprint`), `passage` (the goal) with `free`, `times` and `currency`, `tracker` (what one session has read) with
 //! `lines` and `part` (what a text and a value of a record stand for), `constants` (what an action has for its arguments), `plan`
 //! (which argument needs what) with `choice`, `rules` (whether it has it) with `join`.
 
@@ -40,6 +40,7 @@ mod rules;
 mod script;
 mod spelled;
 mod text;
+mod times;
 mod tracker;
 mod value;
 mod wallet;
@@ -52,7 +53,7 @@ pub(crate) use host::is_top_level;
 pub(crate) use passage::Passage;
 pub(crate) use plan::{Pattern, Plan};
 pub use rules::shown_pointer;
-pub(crate) use rules::{Broken, Evidence, Origins, Place, Written, origins, written};
+pub(crate) use rules::{Broken, Evidence, Origins, Place, Times, Written, origins, written};
 pub use tracker::{Reading, Tracker};
 
 /// Looks a value up among what the trusted results of a session had, as often as it is called: for benchmarks, which time the

@@ -292,6 +292,25 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
     read_result(&mut scenario, "bank/payees", &json!({}), &shown);
     let named = pay("Eve <eve@evil.example>");
     assert!(decide(&scenario, "bank/send_money", &named).is_some());
+    // Elements of a list, each in a line, whatever stood around them.
+    for tags in [
+        "a, Mallory Ltd",
+        "a, 'Mallory Ltd'",
+        "a, 1. Mallory Ltd",
+        "a; name: Mallory Ltd",
+        "['a', 'Mallory Ltd']",
+    ] {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        call_tool(&mut scenario, "mail/event", &json!({"title": tags}));
+        for line in ["- 'Mallory Ltd'", "1. Mallory Ltd", "- name: Mallory Ltd"] {
+            let shown = format!("tags:\n- a\n{line}\n- Elm Street 5");
+            read(&mut scenario, "bank/payees", &json!({}), &shown);
+            let paid = decide(&scenario, "bank/send_money", &pay("Mallory Ltd"));
+            assert!(paid.is_some(), "{tags} {line}");
+        }
+        let paid = decide(&scenario, "bank/send_money", &pay("Elm Street 5"));
+        assert_eq!(paid, None, "{tags}");
+    }
     // Text of lines, as of fields.
     let mut scenario = Scenario::new(&given(&json!([])));
     call_tool(&mut scenario, "mail/event", &json!({"title": evil}));

@@ -2,7 +2,7 @@
 
 use super::CompiledIntent;
 use crate::catalogue::Tool;
-use crate::provenance::{Evidence, Tracker};
+use crate::provenance::{Evidence, Times, Tracker};
 use serde_json::{Map, Value};
 
 impl CompiledIntent {
@@ -18,6 +18,7 @@ impl CompiledIntent {
         read: &Tracker,
     ) -> Result<(), Option<String>> {
         let mut why = None;
+        let times = Times::default();
         for action in &self.actions {
             if action.declared.tool != *tool.reference() {
                 continue;
@@ -26,6 +27,7 @@ impl CompiledIntent {
                 goal: &self.goal,
                 constants: &action.constants,
                 session: read,
+                times: &times,
             };
             match evidence.check_reply(&tool.plan, &action.origins, reply) {
                 Ok(()) => return Ok(()),

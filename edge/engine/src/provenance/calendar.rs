@@ -1,7 +1,7 @@
 //! Parts of dates and times, as tools take them one by one: `{"year": 2024, "month": 5}`. By itself none of them is a number that
 //! anybody named.
 
-use super::plan::words_of;
+use super::plan::{is_index, words_of};
 use super::value::Kind;
 
 const PARTS: [&str; 5] = ["year", "month", "day", "hour", "minute"];
@@ -16,6 +16,52 @@ pub(super) fn part_named(name: &str) -> Option<&'static str> {
         (Some(part), None) if !name.ends_with(['s', 'S']) => Some(part),
         _ => None,
     }
+}
+
+/// Words in the names of fields that say when something was, or will be.
+const TIMES: [&str; 33] = [
+    "at",
+    "begin",
+    "changed",
+    "closed",
+    "completed",
+    "created",
+    "date",
+    "datetime",
+    "day",
+    "deadline",
+    "due",
+    "edited",
+    "end",
+    "expire",
+    "expiry",
+    "finished",
+    "modified",
+    "now",
+    "opened",
+    "posted",
+    "published",
+    "received",
+    "seen",
+    "sent",
+    "since",
+    "start",
+    "started",
+    "time",
+    "timestamp",
+    "until",
+    "updated",
+    "uploaded",
+    "when",
+];
+
+/// Whether the field at a path of a record says when something was, by its name: `created_at`, `startTime`, `/slots/*/start`.
+pub(super) fn says_when(path: &str) -> bool {
+    let mut names = path.rsplit('/').filter(|step| !is_index(step));
+    names.next().is_some_and(|name| {
+        let mut words = words_of(name);
+        words.any(|word| TIMES.contains(&word.as_str()))
+    })
 }
 
 /// What a part is noted and looked up as.
@@ -101,6 +147,23 @@ mod tests {
             ("amount", None),
         ] {
             assert_eq!(part_named(name), part, "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_say_when_something_was() {
+        for (path, when) in [
+            ("/received", true),
+            ("/mails/*/createdAt", true),
+            ("/slots/*/start_time", true),
+            ("/dates/*", true),
+            ("/subject", false),
+            ("/free/*", false),
+            ("/time/subject", false),
+            ("", false),
+            ("#", false),
+        ] {
+            assert_eq!(says_when(path), when, "{path}");
         }
     }
 

@@ -56,6 +56,8 @@ const OPENING: [&str; 14] = [
     "admin", "all", "anyone", "buy", "delete", "domain", "editor", "everyone", "external", "owner",
     "public", "sell", "write", "writer",
 ];
+/// Words in the names of arguments and of fields that say nothing of which choice is meant.
+const COMMON: [&str; 6] = ["current", "is", "level", "new", "target", "updated"];
 /// Names of members that hold the word of a choice: `{"status": {"name": "Done"}}`.
 const VALUE_NAMES: [&str; 2] = ["name", "value"];
 /// Most schemas on the way to what an argument may be, one below the other.
@@ -73,7 +75,8 @@ pub(super) fn gives_right(name: &str, flag: bool) -> bool {
 }
 
 /// Whether an argument and a field of a record, by their names, say the same of a thing: `new_status` and
-/// `/tasks/*/status`, also `/tasks/*/status/name`.
+/// `/tasks/*/status`, also `/tasks/*/status/name`. What else stands in a name is what the record is of (`task_status`), or says
+/// something else: a `status_text` is no status.
 pub(super) fn is_same_choice(argument: &str, field: &str) -> bool {
     let mut steps = field.rsplit('/').filter(|step| !is_index(step));
     let last = steps.next().unwrap_or_default();
@@ -81,10 +84,25 @@ pub(super) fn is_same_choice(argument: &str, field: &str) -> bool {
         true => steps.next().unwrap_or(last),
         false => last,
     };
-    let field: Vec<String> = words_of(name).collect();
-    let mut words = words_of(argument);
-    let weighty = |word: String| WEIGHTY.contains(&word.as_str()) && field.contains(&word);
-    !name.is_empty() && (words_of(argument).eq(field.iter().cloned()) || words.any(weighty))
+    if !name.is_empty() && words_of(argument).eq(words_of(name)) {
+        return true;
+    }
+    let told = |name: &str| -> Vec<String> {
+        let words = words_of(name);
+        words
+            .filter(|word| !COMMON.contains(&word.as_str()))
+            .collect()
+    };
+    let (argument, field) = (told(argument), told(name));
+    let (Some((of, before)), Some((same, around))) = (argument.split_last(), field.split_last())
+    else {
+        return false;
+    };
+    let record: Vec<String> = steps.flat_map(words_of).collect();
+    let mut others = before.iter().chain(around);
+    of == same
+        && (before == around
+            || (WEIGHTY.contains(&of.as_str()) && others.all(|word| record.contains(word))))
 }
 
 /// What a control needs.
@@ -282,6 +300,16 @@ mod tests {
             ("access_level", "/members/*/access", true),
             ("type", "/permissions/*/type", true),
             ("roles", "/users/*/roles/*", true),
+            ("task_status", "/tasks/*/status", true),
+            ("status", "/orders/*/order_status", true),
+            ("status", "/issue/current_status", true),
+            ("level", "/level", true),
+            ("status", "/profile/status_text", false),
+            ("status", "/profile/custom_status", false),
+            ("share", "/files/*/share_note", false),
+            ("action", "/meeting/action_items", false),
+            ("task_status", "/orders/*/status", false),
+            ("level", "/is_new", false),
             ("status", "/mails/*/subject", false),
             ("type", "/mails/*/mime_type", false),
             ("file_permission", "/files/*/file", false),

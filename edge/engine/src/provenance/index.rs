@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Sources that have the phrase, with the same gaps between its words.
-    fn phrase<'q>(&'q self, phrase: &'q [(u64, u64)]) -> impl Iterator<Item = u16> + 'q {
+    pub(super) fn phrase<'q>(&'q self, phrase: &'q [(u64, u64)]) -> impl Iterator<Item = u16> + 'q {
         let bounded = match phrase.len() > PHRASE_WORDS_MAX {
             true => &[],
             false => phrase,

@@ -1,12 +1,13 @@
 //! Notes values in an index: as a whole where they are believed, all that is recognised in them where they are not.
 
 use super::address::{ascii_addresses, host_of};
+use super::clock::Clock;
 use super::currency::currency_of;
 use super::decode::decoded_parts;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
-use super::quantity::canonical_number;
+use super::quantity::{canonical_number, clock_of_stamp};
 use super::query::Spelled;
 use super::text::{Cut, normal, visible, with_latin_letters, without_entities};
 use super::value::{Kind, recognise_in, whole_of};
@@ -38,6 +39,13 @@ pub(super) fn put_spelled(
     if let Some(digits) = spelled.digits() {
         index.put(keyed.of(Kind::Digits, digits), source);
     }
+    if let Some(clock) = spelled.clock {
+        index.put(keyed.of(Kind::PartOfDate, &clock.whole()), source);
+    } else if let Some(hour) = Clock::hour_in(spelled.normal()) {
+        for clock in Clock::full_hours(hour) {
+            index.put(keyed.of(Kind::PartOfDate, &clock.whole()), source);
+        }
+    }
     let dates = spelled
         .values()
         .filter(|(kind, _)| spelled.date && *kind == Kind::Date);
@@ -58,27 +66,42 @@ pub(super) fn put_spelled(
     }
 }
 
+/// What a time stamp by itself is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Stamps {
+    /// When something in a record was: nobody is told to be there then.
+    Recorded,
+    /// A time like any other.
+    Told,
+}
+
 /// Notes everything in a text that is not believed, and in what it says once decoded.
-pub(super) fn put_suspect(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+pub(super) fn put_suspect(
+    index: &mut Index,
+    text: &str,
+    stamps: Stamps,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
     index.full |= end < text.len();
     let text = visible(text.get(..end).unwrap_or_default());
-    put_plain(index, &text, source, keyed);
+    put_plain(index, &text, stamps, source, keyed);
     if let Some(decoded) = without_entities(&text) {
-        put_plain(index, &visible(&decoded), source, keyed);
+        put_plain(index, &visible(&decoded), stamps, source, keyed);
     }
     if let Some(latin) = with_latin_letters(&text) {
-        put_plain(index, &latin, source, keyed);
+        put_plain(index, &latin, stamps, source, keyed);
     }
     for once in decoded_parts(&text) {
         for twice in decoded_parts(&once) {
-            put_plain(index, &twice, source, keyed);
+            put_plain(index, &twice, stamps, source, keyed);
         }
-        put_plain(index, &once, source, keyed);
+        put_plain(index, &once, stamps, source, keyed);
     }
 }
 
-fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) {
+fn put_plain(index: &mut Index, text: &str, stamps: Stamps, source: u16, keyed: &Fingerprinter) {
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
@@ -93,6 +116,11 @@ fn put_plain(index: &mut Index, text: &str, source: u16, keyed: &Fingerprinter) 
     recognise_in(text, &normal, &cut, &mut told);
     ascii_addresses(text, &mut told);
     file_names(&normal, &mut told);
+    if stamps == Stamps::Told
+        && let Some(clock) = clock_of_stamp(&normal)
+    {
+        told(Kind::PartOfDate, &clock.part());
+    }
 }
 
 /// Notes a value that was recognised in a text, and of a link its host.

@@ -2,6 +2,7 @@
 
 use super::address::ascii_addresses;
 use super::calendar::{parts_of_date, parts_of_times};
+use super::clock::Clock;
 use super::currency::Currencies;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
@@ -10,6 +11,7 @@ use super::index::{Index, PHRASE_WORDS_MAX};
 use super::note::put_value;
 use super::query::{Query, Spelled};
 use super::text::{Cut, Span, folded, normal, quoted_and_chunks, spans, with_ids};
+use super::times::{bare_hours, times_in};
 use super::value::{Kind, recognise, recognise_in};
 use std::collections::HashSet;
 
@@ -95,6 +97,12 @@ impl Passage {
         for form in &forms {
             file_names(form, &mut told);
         }
+        let mut time = |clock: Clock| parts.push(clock.whole());
+        for form in &forms {
+            times_in(form, &mut time);
+        }
+        // A bare figure is an hour only where people put one.
+        bare_hours(&free, &mut time);
         for part in parts {
             index.put(keyed.of(Kind::PartOfDate, &part), 0);
         }

@@ -157,6 +157,8 @@ pub(super) struct Rule {
 pub(crate) struct Plan {
     pub(super) rules: Vec<Rule>,
     pub(super) rest: Need,
+    /// Of a tool that reads, what the arguments that choose among its records would need of any other tool.
+    pub(super) filters: Vec<Rule>,
     /// Arguments that name what is read, by their labels; empty: their names tell.
     naming: Vec<Pattern>,
     /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
@@ -178,6 +180,7 @@ impl Plan {
             return Self {
                 rules: Vec::new(),
                 rest: Need::Nothing,
+                filters: Vec::new(),
                 naming: Vec::new(),
                 names: HashSet::new(),
                 described: HashSet::new(),
@@ -229,6 +232,7 @@ impl Plan {
         Self {
             rules,
             rest,
+            filters: filters_of(entry),
             naming: naming.map(|(pointer, _)| Pattern::new(pointer)).collect(),
             names: names_in(entry),
             described: described_in(entry),
@@ -262,10 +266,44 @@ impl Plan {
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
     pub(super) fn names_thing(&self, path: &[&str]) -> bool {
         match (self.naming.as_slice(), path.first()) {
-            ([], Some(name)) => words_of(name).any(|word| NAMING.contains(&word.as_str())),
+            ([], Some(name)) => names_writing(name),
             (naming, _) => naming.iter().any(|at| at.covers(path)),
         }
     }
+}
+
+/// Words in the names of arguments that say where a list goes on: what a reader itself had said before.
+const GOING_ON: [&str; 4] = ["cursor", "offset", "page", "token"];
+
+/// The arguments by which a tool that reads chooses among its records, by their labels. Which record is meant (`selector`) is
+/// none: a reader has to be given some.
+fn filters_of(entry: &CatalogueEntry) -> Vec<Rule> {
+    let roles = entry.roles.iter().filter(|_| entry.verb == Verb::Read);
+    let filters = roles.filter_map(|(pointer, role)| {
+        let at = Pattern::new(pointer);
+        let place = |word: String| GOING_ON.contains(&word.as_str());
+        if at
+            .steps
+            .last()
+            .is_some_and(|name| words_of(name).any(place))
+        {
+            return None;
+        }
+        let need = match role {
+            Role::Amount => Need::NotSuspect,
+            Role::RowLimit => Need::NotDictated,
+            Role::Control => need_of_control(&at, &entry.definition.input_schema),
+            _ => return None,
+        };
+        let required = false;
+        Some(Rule { at, need, required })
+    });
+    filters.collect()
+}
+
+/// Whether an argument of this name asks for something that somebody wrote, such as a file or a page.
+pub(super) fn names_writing(name: &str) -> bool {
+    words_of(name).any(|word| NAMING.contains(&word.as_str()))
 }
 
 /// The names that a tool has for members, at whatever place.

@@ -3,7 +3,7 @@
 use super::clock::{Clock, two_digits};
 use super::ideographic::sign_zeros;
 use super::script::unspaced;
-use super::text::Cut;
+use super::text::{Cut, with_ascii_digits};
 use super::value::Kind;
 use std::borrow::Cow;
 
@@ -284,7 +284,7 @@ pub(super) fn dates(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
             && let Some(date) = numeric_date(word)
         {
             date.tell(found);
-            if words.len() > TIMESTAMP_WORDS_MAX
+            if !is_stamp(words)
                 && let Some(clock) = clock_behind(word, get(at.saturating_add(1)))
             {
                 found(Kind::PartOfDate, &clock.part());
@@ -308,8 +308,29 @@ pub(super) fn dates(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     }
 }
 
-/// Most words of a time stamp by itself, `2024-05-15T10:30:00+02:00`: records have them, and dictate no time by them.
-const TIMESTAMP_WORDS_MAX: usize = 4;
+/// Most words of a time stamp by itself, `2024-05-15T10:30:00+02:00`.
+const STAMP_WORDS_MAX: usize = 4;
+/// Longest text that is looked at for one, in bytes.
+const STAMP_BYTES_MAX: usize = 48;
+
+/// Whether a text with a date in it is nothing else than a time stamp: records have them, and dictate no time by them.
+fn is_stamp(words: &Cut<'_>) -> bool {
+    let figures = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    words.len() <= STAMP_WORDS_MAX && words.words().all(figures)
+}
+
+/// The time of day in a normal text that is a time stamp by itself.
+pub(super) fn clock_of_stamp(normal: &str) -> Option<Clock> {
+    let figure = normal.starts_with(char::is_numeric) && normal.contains('t');
+    if normal.len() > STAMP_BYTES_MAX || !figure {
+        return None;
+    }
+    let plain = with_ascii_digits(normal);
+    let words = Cut::new(&plain);
+    let day = words.get(0).filter(|_| is_stamp(&words))?;
+    numeric_date(day)?;
+    clock_behind(day, words.get(1))
+}
 
 /// The time behind a `t` in a date, which ends at the first colon, with the word behind that: `2024-05-15t10`, `30`.
 fn clock_behind(word: &str, next: Option<&str>) -> Option<Clock> {
@@ -517,6 +538,34 @@ mod tests {
             "",
         ] {
             assert_eq!(whole_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_dictates_no_time_but_amid_words() {
+        let part = |text: &str| {
+            let mut part = None;
+            dates(&Cut::new(text), &mut |kind, canonical| {
+                part = part
+                    .take()
+                    .or((kind == Kind::PartOfDate).then(|| canonical.to_owned()));
+            });
+            part
+        };
+        for text in ["2024-05-16t03:00", "2024-05-16t03:00:00+02:00"] {
+            assert_eq!(part(text), None, "{text}");
+            assert_eq!(
+                clock_of_stamp(text).map(Clock::part).as_deref(),
+                Some("time 3:00"),
+                "{text}"
+            );
+        }
+        for text in ["use 2024-05-16t03:00", "2024-05-16t03:00 please"] {
+            assert_eq!(part(text).as_deref(), Some("time 3:00"), "{text}");
+            assert_eq!(clock_of_stamp(text), None, "{text}");
+        }
+        for text in ["2024-05-16", "12345", "2024-05-16 03:00", "", "t"] {
+            assert_eq!(clock_of_stamp(text), None, "{text}");
         }
     }
 

@@ -87,7 +87,7 @@ impl Spelled {
             found.push((kind, canonical.to_owned()));
         });
         Self {
-            date: is_date(&normal) || is_day(&normal, &found),
+            date: is_date(&normal) || is_day(&normal, &found) || is_timed_day(&normal),
             // What only looks like one is something else.
             clock: Some(&normal)
                 .filter(|_| text.is_ascii())
@@ -275,6 +275,19 @@ fn is_day(normal: &str, found: &[(Kind, String)]) -> bool {
     found.iter().any(|(kind, _)| *kind == Kind::Date) && whole_date(normal).is_some()
 }
 
+/// A day in figures that can be read in one way only, with a time of day: `05/16/2024 19:00`, `16.05.2024 7 pm`.
+fn is_timed_day(normal: &str) -> bool {
+    let Some((day, rest)) = normal.split_at_checked(DAY_BYTES) else {
+        return false;
+    };
+    let figures = |b: u8| b.is_ascii_digit() || b"-/.".contains(&b);
+    let time = rest.strip_prefix(' ').filter(|_| day.bytes().all(figures));
+    time.is_some_and(|time| Clock::of(time).is_some() && whole_date(day).is_some())
+}
+
+/// Length of a day in figures.
+pub(super) const DAY_BYTES: usize = 10;
+
 /// An ISO date with or without a time of day, and nothing else.
 fn is_date(normal: &str) -> bool {
     static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -284,4 +297,31 @@ fn is_date(normal: &str) -> bool {
         .ok()
     });
     (10..=40).contains(&normal.len()) && DATE.as_ref().is_some_and(|date| date.is_match(normal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of each of them its time is looked for, beside the day.
+    #[test]
+    fn a_day_in_figures_with_a_time() {
+        for text in [
+            "05/16/2024 19:00",
+            "16.05.2024 7 pm",
+            "2024-05-16 7:30 p.m.",
+        ] {
+            assert!(is_timed_day(text), "{text}");
+        }
+        for text in [
+            "05/06/2024 19:00",
+            "may 1 2024 7 pm",
+            "1 may 2024 19:00",
+            "05/16/2024 19",
+            "05/16/2024",
+            "05/16/2024 19:00 at last",
+        ] {
+            assert!(!is_timed_day(text), "{text}");
+        }
+    }
 }

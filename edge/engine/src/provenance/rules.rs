@@ -24,6 +24,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub(crate) use moment::Times;
 pub(crate) use seen::{Written, origins, written};
 
 /// An origin that an intent accepts.
@@ -163,6 +164,8 @@ pub(crate) struct Evidence<'a> {
     /// Those of the action that the call is held against.
     pub(crate) constants: &'a Constants,
     pub(crate) session: &'a Tracker,
+    /// Empty for each call.
+    pub(crate) times: &'a Times,
 }
 
 const DEFAULT: [Origin; 2] = [Origin::Goal, Origin::Trusted];

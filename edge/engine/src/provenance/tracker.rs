@@ -14,7 +14,7 @@ mod unproved;
 use super::clock::Clock;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
-use super::note::put_whole;
+use super::note::{Stamps, put_whole};
 use super::query::{Query, Spelled};
 use super::text::words;
 use super::value::Kind;
@@ -39,6 +39,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use unproved::Unproved;
 
+/// Who gave a field its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Namer {
+    /// The tool.
+    Tool,
+    /// Maybe whoever wrote what was read: a file, a page, a text in another field.
+    Anybody,
+}
+
 /// Where values come from: one field of the results of one tool, for the same named thing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Source {
@@ -47,6 +56,27 @@ struct Source {
     field: Option<String>,
     /// Fingerprints of what the call named: files, addresses.
     names: Vec<u64>,
+    namer: Namer,
+    /// What a time stamp is in it.
+    stamps: Stamps,
+}
+
+impl Source {
+    /// Whether an intent that delegates to its tool, or to what the call named, means it.
+    fn is_meant(&self) -> bool {
+        self.field.as_deref() != Some(OWN_WORDS)
+    }
+
+    /// Whether it is a result of this tool, in this field.
+    fn is_of(&self, tool: &ToolRef, field: Option<&str>) -> bool {
+        self.tool == *tool && field.is_none_or(|field| self.field.as_deref() == Some(field))
+    }
+
+    /// The field, if the tool itself named it.
+    fn own_field(&self) -> Option<&str> {
+        let own = self.namer == Namer::Tool;
+        self.field.as_deref().filter(|_| own)
+    }
 }
 
 /// Sightings with their sources.
@@ -67,13 +97,27 @@ impl Store {
     }
 
     /// The number of the newest source, if it is this one: what a server says while it works comes from where it came before.
-    fn newest_is(&self, tool: &ToolRef, field: Option<&str>, names: &[u64]) -> Option<u16> {
+    fn newest_is(
+        &self,
+        tool: &ToolRef,
+        field: Option<&str>,
+        names: &[u64],
+        namer: Namer,
+    ) -> Option<u16> {
         let newest = self.sources.last()?;
-        let same =
-            newest.tool == *tool && newest.field.as_deref() == field && newest.names == names;
+        let same = newest.tool == *tool
+            && newest.field.as_deref() == field
+            && newest.names == names
+            && newest.namer == namer;
         u16::try_from(self.sources.len().checked_sub(1)?)
             .ok()
             .filter(|_| same)
+    }
+
+    /// What a time stamp is in what a source has.
+    fn stamps(&self, source: u16) -> Stamps {
+        let source = self.sources.get(usize::from(source));
+        source.map_or(Stamps::Told, |source| source.stamps)
     }
 
     /// The number of a source. If there is no room for one more, nothing of it can be noted.
@@ -348,9 +392,7 @@ impl Tracker {
         tool: &ToolRef,
         field: Option<&str>,
     ) -> bool {
-        self.proved_where(query, exact, |source| {
-            source.tool == *tool && field.is_none_or(|field| source.field.as_deref() == Some(field))
-        })
+        self.proved_where(query, exact, |source| source.is_of(tool, field))
     }
 
     /// Whether the result of a call that named this file, or this address, proves the value.
@@ -362,10 +404,9 @@ impl Tracker {
     fn proved_where(&self, query: &Query, exact: bool, good: impl Fn(&Source) -> bool) -> bool {
         [&self.trusted, &self.untrusted].into_iter().any(|store| {
             let mut proofs = store.index.mentions(query, exact);
-            let meant = |source: &Source| source.field.as_deref() != Some(OWN_WORDS);
             proofs.any(|number| {
                 let source = store.sources.get(usize::from(number));
-                source.is_some_and(|source| meant(source.as_ref()) && good(source.as_ref()))
+                source.is_some_and(|source| source.is_meant() && good(source.as_ref()))
             })
         })
     }
@@ -379,29 +420,71 @@ impl Tracker {
 
     /// The untrusted tool that showed the words of a normal text one after the other, if one did.
     pub(super) fn suspect_words(&self, normal: &str) -> Option<&ToolRef> {
+        self.shown_by(self.words_seen(normal)?)
+    }
+
+    /// The untrusted source that has them.
+    fn words_seen(&self, normal: &str) -> Option<u16> {
         let index = &self.untrusted.index;
-        let phrase: Vec<(u64, u64)> = words(normal).map(|word| self.keyed.word(&word)).collect();
+        let phrase = self.phrase_of(normal);
         let known = phrase.iter().all(|(word, _)| index.has(*word));
-        let number = known.then(|| index.has_words(&phrase)).flatten()?;
-        Some(&self.untrusted.sources.get(usize::from(number))?.tool)
+        known.then(|| index.has_words(&phrase)).flatten()
     }
 
-    /// The untrusted tool that showed a time of day, in whatever writing, if one did.
-    pub(super) fn suspect_time(&self, clock: Clock) -> Option<&ToolRef> {
-        let told = clock.told();
-        let mut told = told.iter().filter_map(|told| self.suspect_words(told));
-        let behind_date = || self.suspect(&self.typed_query(Kind::PartOfDate, &clock.part()));
-        told.next().or_else(behind_date)
+    fn phrase_of(&self, normal: &str) -> Vec<(u64, u64)> {
+        words(normal).map(|word| self.keyed.word(&word)).collect()
     }
 
-    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did.
+    /// The untrusted source that has a time of day, in whatever words, if one has.
+    pub(super) fn time_told(&self, clock: Clock) -> Option<u16> {
+        let query = self.typed_query(Kind::PartOfDate, &clock.part());
+        let behind_date = self.untrusted.index.suspect(&query);
+        behind_date.or_else(|| {
+            let told = clock.told();
+            told.iter().find_map(|told| self.words_seen(told))
+        })
+    }
+
+    /// The untrusted sources that have a time of day as people write it, whatever stands around it.
+    pub(super) fn time_written(&self, clock: Clock) -> Vec<u16> {
+        let index = &self.untrusted.index;
+        let written = clock.written();
+        let mut sources: Vec<u16> = written
+            .iter()
+            .flat_map(|written| index.phrase(&self.phrase_of(written)).collect::<Vec<_>>())
+            .collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
+    /// The tool that an untrusted source is of.
+    pub(super) fn shown_by(&self, source: u16) -> Option<&ToolRef> {
+        Some(&self.untrusted.sources.get(usize::from(source))?.tool)
+    }
+
+    /// Whether an untrusted source is a result of this tool, in this field.
+    pub(super) fn is_of_tool(&self, source: u16, tool: &ToolRef, field: Option<&str>) -> bool {
+        let source = self.untrusted.sources.get(usize::from(source));
+        source.is_some_and(|source| source.is_meant() && source.is_of(tool, field))
+    }
+
+    /// Whether an untrusted source is the result of a call that named this file, or this address.
+    pub(super) fn is_of_file(&self, source: u16, name: &str) -> bool {
+        let name = self.keyed.of(Kind::Exact, name);
+        let source = self.untrusted.sources.get(usize::from(source));
+        source.is_some_and(|source| source.is_meant() && source.names.contains(&name))
+    }
+
+    /// The untrusted tool that showed the words among others, or by themselves in a field that is not `own`, if one did. A field
+    /// that somebody may have named for the sake of it is none.
     pub(super) fn suspect_amid(
         &self,
         query: &Query,
         own: impl Fn(Option<&str>) -> bool,
     ) -> Option<&ToolRef> {
         let sources = &self.untrusted.sources;
-        let field = |number: u16| sources.get(usize::from(number))?.field.as_deref();
+        let field = |number: u16| sources.get(usize::from(number))?.own_field();
         // In a list of records the same field has it again and again.
         let mut known = None;
         let own = |number: u16| match known {

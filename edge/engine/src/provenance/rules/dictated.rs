@@ -1,12 +1,12 @@
 //! Whether untrusted content may have dictated a value that needs no proof.
 
-use super::{Broken, Evidence, Origin, broken};
+use super::{Broken, DEFAULT, Evidence, Origin, Origins, broken};
 use crate::provenance::choice::{gives_right, is_same_choice};
-use crate::provenance::plan::Need;
+use crate::provenance::plan::{Need, Plan};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
 use proctor_model::ToolRef;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 impl Evidence<'_> {
     /// Untrusted content does not have the value, in whatever spelling, unless it has an accepted origin.
@@ -42,7 +42,7 @@ impl Evidence<'_> {
     /// The untrusted tool that showed a value, if one did: a time of day in whatever words.
     pub(super) fn seen(&self, value: &Spelled) -> Option<&ToolRef> {
         let suspect = self.session.suspect(&self.session.query(value));
-        suspect.or_else(|| self.session.suspect_time(value.clock?))
+        suspect.or_else(|| self.time_told(value.clock?))
     }
 
     /// What gives somebody a right. Untrusted content does not have a word of a closed list among other words, nor by itself, unless
@@ -80,6 +80,62 @@ impl Evidence<'_> {
             (None, Value::String(text)) if words => self.leads(text, false, accepted, path),
             _ => Ok(()),
         }
+    }
+}
+
+impl Evidence<'_> {
+    /// Whether untrusted content may have chosen how much a reader looks for, or of what kind: a filter of it is known from there
+    /// alone. One of which the action says where it may come from was judged as that says.
+    pub(crate) fn is_filter_dictated(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        arguments: &Map<String, Value>,
+    ) -> bool {
+        let mut arguments = arguments.iter();
+        arguments.any(|(name, value)| {
+            self.has_dictated_filter(plan, origins, value, &mut vec![name.as_str()])
+        })
+    }
+
+    fn has_dictated_filter<'v>(
+        &self,
+        plan: &Plan,
+        origins: &Origins,
+        value: &'v Value,
+        path: &mut Vec<&'v str>,
+    ) -> bool {
+        let mut below = |step: &'v str, value: &'v Value| {
+            path.push(step);
+            let dictated = self.has_dictated_filter(plan, origins, value, path);
+            path.pop();
+            dictated
+        };
+        match value {
+            Value::Array(elements) => elements.iter().any(|element| below("*", element)),
+            Value::Object(members) => members
+                .iter()
+                .any(|(name, value)| below(name.as_str(), value)),
+            scalar => {
+                let filters = plan.filters.iter().filter(|rule| rule.at.covers(path));
+                let filter = filters.max_by_key(|rule| rule.at.steps.len());
+                let declared = origins.0.iter().any(|(at, _)| at.covers(path));
+                let filter = filter.filter(|_| !declared);
+                filter.is_some_and(|filter| self.is_dictated(scalar, filter.need, path))
+            }
+        }
+    }
+
+    fn is_dictated(&self, scalar: &Value, need: Need, path: &[&str]) -> bool {
+        let judged = match need {
+            Need::NotDictated if stands_everywhere(scalar) => Ok(()),
+            Need::NotDictated | Need::NotSuspect => self.not_suspect(scalar, &DEFAULT, path),
+            Need::GuardedChoice | Need::Guarded if !scalar.is_boolean() => {
+                self.not_pressed(scalar, need, &DEFAULT, path)
+            }
+            _ => Ok(()),
+        };
+        judged.is_err()
     }
 }
 

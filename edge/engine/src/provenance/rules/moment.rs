@@ -3,14 +3,21 @@
 use super::{Evidence, Origin};
 use crate::provenance::calendar::spelled_part;
 use crate::provenance::clock::{Clock, two_digits};
-use crate::provenance::quantity::numeric_date;
-use crate::provenance::query::Spelled;
+use crate::provenance::quantity::{numeric_date, whole_date};
+use crate::provenance::query::{DAY_BYTES, Spelled};
 use crate::provenance::text::with_ascii_digits;
+use crate::provenance::tracker::Tracker;
 use crate::provenance::value::Kind;
+use proctor_model::ToolRef;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
-/// A date with a time of day, as programs write it.
+/// A date with a time of day, in figures.
 struct Moment<'t> {
-    day: &'t str,
+    /// As programs write it, if it can be read in one way only.
+    day: Cow<'t, str>,
     clock: Clock,
     /// It is universal time, or nothing says which.
     plain: bool,
@@ -18,9 +25,14 @@ struct Moment<'t> {
 
 impl<'t> Moment<'t> {
     fn of(text: &'t str) -> Option<Self> {
-        let (day, rest) = text.trim().split_at_checked(10)?;
+        let (day, rest) = text.trim().split_at_checked(DAY_BYTES)?;
         numeric_date(day)?;
         let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let day = whole_date(day).map_or(Cow::Borrowed(day), Cow::Owned);
+        if let Some(clock) = Clock::of(rest) {
+            let plain = true;
+            return Some(Self { day, clock, plain });
+        }
         let end = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
         let (clock, zone) = rest.split_at_checked(end)?;
         let mut parts = clock.split(':');
@@ -54,7 +66,7 @@ impl<'t> Moment<'t> {
             minute,
             second,
         } = self.clock;
-        let day = self.day;
+        let day = &self.day;
         let clock = format!("{hour:02}:{minute:02}");
         let mut clocks = vec![
             format!("{clock}:{second:02}"),
@@ -98,8 +110,7 @@ impl Evidence<'_> {
         let Some(moment) = Moment::of(&plain) else {
             return true;
         };
-        let has =
-            |text: &str| self.has_origin(&Spelled::text(text.to_owned()), true, accepted, path);
+        let has = |text: &str| self.has_typed_origin(Kind::Exact, text, accepted, path);
         moment.clock.is_midnight()
             || has(text)
             || (accepted.contains(&Origin::Goal) && self.goal.has_exactly(text))
@@ -130,7 +141,7 @@ impl Evidence<'_> {
             let mut begun = moment.begun().into_iter();
             begun.any(|begun| self.session.suspect_words(&begun).is_some())
         };
-        let time = || self.session.suspect_time(moment.clock);
+        let time = || self.time_told(moment.clock);
         !self.session.knows_all() || (day().is_some() && (together() || time().is_some()))
     }
 
@@ -176,18 +187,58 @@ impl Evidence<'_> {
         Some(now.abs_diff(year) <= 1)
     }
 
+    /// Whether a time of day comes from an accepted origin. It is noted under one name wherever it is believed; in what an intent
+    /// delegates to, it may stand amid other words.
     fn has_clock(&self, clock: Clock, accepted: &[Origin], path: &[&str]) -> bool {
-        let has =
-            |text: &String| self.has_origin(&Spelled::text(text.clone()), false, accepted, path);
-        // A bare figure is an hour to whoever said it, and anything in a record. One of a date or of another time is none.
-        let named = || {
-            self.goal.has_typed(Kind::PartOfDate, &clock.part())
-                || clock
-                    .hours()
-                    .iter()
-                    .any(|hour| self.goal.has_typed(Kind::Number, hour))
-        };
-        clock.written().iter().any(has) || (accepted.contains(&Origin::Goal) && named())
+        self.has_typed_origin(Kind::PartOfDate, &clock.whole(), accepted, path)
+            || accepted.iter().any(|origin| match origin {
+                Origin::Tool(tool, field) => {
+                    let sources = self.times.written(clock, self.session);
+                    let mut sources = sources.iter();
+                    sources.any(|it| self.session.is_of_tool(*it, tool, field.as_deref()))
+                }
+                Origin::File(name) => {
+                    let sources = self.times.written(clock, self.session);
+                    sources.iter().any(|it| self.session.is_of_file(*it, name))
+                }
+                _ => false,
+            })
+    }
+
+    /// The untrusted tool that showed a time of day, in whatever writing, if one did.
+    pub(super) fn time_told(&self, clock: Clock) -> Option<&ToolRef> {
+        let source = self.times.told(clock, self.session)?;
+        self.session.shown_by(source)
+    }
+}
+
+/// What was looked up of times of day while a call is judged. Each may be written in many ways, and a call may have as many
+/// times as values.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    told: RefCell<HashMap<Clock, Option<u16>>>,
+    written: RefCell<HashMap<Clock, Rc<[u16]>>>,
+}
+
+impl Times {
+    /// The untrusted source that has the time, in whatever words.
+    fn told(&self, clock: Clock, session: &Tracker) -> Option<u16> {
+        let known = self.told.borrow().get(&clock).copied();
+        known.unwrap_or_else(|| {
+            let told = session.time_told(clock);
+            self.told.borrow_mut().insert(clock, told);
+            told
+        })
+    }
+
+    /// The untrusted sources that have the time as it is written, whatever stands around it.
+    fn written(&self, clock: Clock, session: &Tracker) -> Rc<[u16]> {
+        let known = self.written.borrow().get(&clock).cloned();
+        known.unwrap_or_else(|| {
+            let written: Rc<[u16]> = session.time_written(clock).into();
+            self.written.borrow_mut().insert(clock, Rc::clone(&written));
+            written
+        })
     }
 }
 
@@ -208,13 +259,32 @@ mod tests {
         assert_eq!(half.wholes(), [""; 0]);
         assert!(moment("2024-05-15T00:00:00.000Z").clock.is_midnight());
         for text in [
+            "05/16/2024 19:00",
+            "16.05.2024 7 pm",
+            "2024-05-16 7:00 p.m.",
+        ] {
+            assert_eq!(moment(text).begun()[1], "2024-05-16 19:00", "{text}");
+        }
+        for text in [
             "2024-05-15",
-            "2024-05-15 noon",
+            "2024-05-15 soon",
             "15:00",
             "2024-99-15T10:00",
             "päääääää T",
         ] {
             assert!(Moment::of(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_is_looked_up_once_for_each_call() {
+        let (times, session) = (Times::default(), Tracker::new(&[1; 16], false));
+        for text in ["19:00", "7 pm", "19:00"] {
+            let clock = Clock::of(text).unwrap();
+            assert_eq!(times.told(clock, &session), None);
+            assert!(times.written(clock, &session).is_empty());
+        }
+        assert_eq!(times.told.borrow().len(), 1);
+        assert_eq!(times.written.borrow().len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Reading, Tracker};
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::plan::Plan;
+use crate::provenance::plan::{names_writing, words_of};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
 use proctor_model::catalogue::Verb;
@@ -21,10 +21,8 @@ pub(super) fn names_of(tracker: &Tracker, reading: &Reading<'_>) -> Vec<u64> {
     {
         return Vec::new();
     }
-    let mut named = Vec::new();
-    for (name, value) in reading.arguments {
-        naming(&tool.plan, value, &mut vec![name.as_str()], &mut named);
-    }
+    let named = named_by(reading, &|path| tool.plan.names_thing(path));
+    let mut named: Vec<&str> = named.into_iter().filter_map(Value::as_str).collect();
     named.retain(|name| name.len() <= NAME_BYTES_MAX);
     let files = named.iter().filter(|_| tool.verb() == Verb::Read);
     let files = files.filter_map(|path| file(tracker, path));
@@ -34,25 +32,80 @@ pub(super) fn names_of(tracker: &Tracker, reading: &Reading<'_>) -> Vec<u64> {
         .collect()
 }
 
-fn naming<'v>(plan: &Plan, value: &'v Value, path: &mut Vec<&'v str>, named: &mut Vec<&'v str>) {
+/// What a call asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing by its name: what comes is a list of the tool's own.
+    Nothing,
+    /// A thing that it named: where the answer is a text, that may be all that somebody wrote.
+    Thing,
+    /// A file, a page or the like, as its argument says: whoever wrote it has named what is in it.
+    Writing,
+}
+
+impl Asked {
+    pub(super) fn of(reading: &Reading<'_>) -> Self {
+        let plan = &reading.tool.plan;
+        let any = |names: &dyn Fn(&[&str]) -> bool| !named_by(reading, names).is_empty();
+        if any(&|path| {
+            path.iter()
+                .any(|step| names_writing(step) && !is_paging(step))
+        }) {
+            return Self::Writing;
+        }
+        match any(&|path| plan.names_thing(path)) {
+            true => Self::Thing,
+            false => Self::Nothing,
+        }
+    }
+}
+
+/// The texts and numbers among the arguments that name a thing.
+fn named_by<'v>(reading: &Reading<'v>, names: &dyn Fn(&[&str]) -> bool) -> Vec<&'v Value> {
+    let mut named = Vec::new();
+    for (name, value) in reading.arguments {
+        naming(names, value, &mut vec![name.as_str()], &mut named);
+    }
+    named
+}
+
+fn naming<'v>(
+    names: &dyn Fn(&[&str]) -> bool,
+    value: &'v Value,
+    path: &mut Vec<&'v str>,
+    named: &mut Vec<&'v Value>,
+) {
     match value {
         Value::Array(elements) => {
             path.push("*");
             for element in elements {
-                naming(plan, element, path, named);
+                naming(names, element, path, named);
             }
             path.pop();
         }
         Value::Object(members) => {
             for (name, member) in members {
                 path.push(name);
-                naming(plan, member, path, named);
+                naming(names, member, path, named);
                 path.pop();
             }
         }
-        Value::String(text) if plan.names_thing(path) => named.push(text),
+        Value::String(_) if names(path) => named.push(value),
+        Value::Number(_) if names(path) && !path.iter().any(|step| is_paging(step)) => {
+            named.push(value);
+        }
         _ => {}
     }
+}
+
+/// Words beside `page` in the names of arguments that say where a list goes on.
+const PAGING: [&str; 6] = ["cursor", "index", "limit", "number", "size", "token"];
+
+/// Whether an argument of this name says which part of a list is meant: `page`, `page_size`, `pageToken`. It names nothing.
+fn is_paging(name: &str) -> bool {
+    let words: Vec<String> = words_of(name).collect();
+    let page = words.iter().any(|word| word == "page");
+    page && (words.len() == 1 || words.iter().any(|word| PAGING.contains(&word.as_str())))
 }
 
 /// The last part of a path, unless somebody else may have said where to look: a file of that name is easily put there.

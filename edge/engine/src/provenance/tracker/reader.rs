@@ -4,14 +4,15 @@ use super::arguments::Arguments;
 use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
-use super::names::names_of;
-use super::{OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
+use super::names::{Asked, names_of};
+use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
+use crate::provenance::calendar::says_when;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
-use crate::provenance::note::{put_spelled, put_suspect, put_whole};
+use crate::provenance::note::{Stamps, put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
 use crate::provenance::query::Spelled;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
@@ -32,7 +33,8 @@ const EMBEDDED_VALUE_BYTES_MAX: usize = 1_024;
 enum Belief {
     /// It is believed.
     Labelled,
-    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written.
+    /// It proves nothing, and is held against nobody: it stands in a text that the agent itself may have written, or
+    /// somebody else may have chosen what to look for.
     Withheld,
     /// It is not believed, whatever its labels say.
     Doubted,
@@ -48,11 +50,15 @@ pub(super) struct Reader<'t, 'r> {
     /// Of the result, or of the text that is being read.
     belief: Belief,
     names: Vec<u64>,
+    asked: Asked,
+    /// Who has named the fields of what is being read.
+    namer: Namer,
     echoes: Echoes,
     /// Something was read that is another's by its label, or that has no label.
     pub(super) foreign: bool,
-    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one.
-    fields: HashMap<String, [Option<Option<u16>>; 2]>,
+    /// Numbers of the sources of this result, by field: in the untrusted store and in the trusted one, and the same of fields that
+    /// anybody may have named.
+    fields: HashMap<String, [Option<Option<u16>>; 4]>,
     /// Names of members that were noted, in places of others and by the source of each trusted one: in a list of records they
     /// come again and again.
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
@@ -69,14 +75,23 @@ impl<'t, 'r> Reader<'t, 'r> {
         let arguments = Arguments::new(reading.tool, reading.arguments);
         let echoes = Echoes::new(tracker, goal, &arguments);
         let names = names_of(tracker, reading);
+        let asked = Asked::of(reading);
         let failed = is_failed(reading);
         // Of memory its records say what is to be believed, not the store's label.
         let memory = entry.memory == Some(MemoryUse::Read);
         // Of what nobody has opened nobody knows what comes back.
         let reflected = entry.reflects && !echoes.is_empty();
         let doubted = failed || memory || reflected || !arguments.opened;
+        // Who says which records come back has chosen what they prove.
+        let dictated = || {
+            let intent = reading.intent.filter(|_| tracker.is_exposed());
+            intent.is_some_and(|intent| {
+                intent.is_filter_dictated(reading.tool, reading.arguments, tracker)
+            })
+        };
         let (trust, belief) = match doubted {
             true => (Trust::Untrusted, Belief::Doubted),
+            false if dictated() => (entry.output, Belief::Withheld),
             false => (entry.output, Belief::Labelled),
         };
         Self {
@@ -86,6 +101,11 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed,
             belief,
             names,
+            asked,
+            namer: match asked {
+                Asked::Writing => Namer::Anybody,
+                Asked::Thing | Asked::Nothing => Namer::Tool,
+            },
             echoes,
             foreign: false,
             fields: HashMap::new(),
@@ -105,6 +125,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed: is_failed(reading),
             belief: Belief::Doubted,
             names,
+            // Nothing of it stands in a field.
+            asked: Asked::Nothing,
+            namer: Namer::Tool,
             echoes: Echoes::none(),
             foreign: false,
             fields: HashMap::new(),
@@ -242,9 +265,11 @@ impl<'t, 'r> Reader<'t, 'r> {
             (Trust::Trusted, false) => Belief::Withheld,
             (Trust::Trusted, true) => Belief::Labelled,
         });
+        let namer = std::mem::replace(&mut self.namer, Namer::Anybody);
         self.texts.push(path.len());
         self.walk(&document, path, depth);
         self.texts.pop();
+        self.namer = namer;
         self.belief = before;
     }
 
@@ -345,13 +370,23 @@ impl<'t, 'r> Reader<'t, 'r> {
         let told = document.is_some() || !sets_apart(self.tool.entry());
         match document {
             document if told && said.is_some_and(|said| said.has(text, document.as_ref())) => {}
-            Some(document) if own || said.is_none() => self.value(&document),
+            Some(document) if own || said.is_none() => self.document(&document),
             None if own => self.lines(text, None),
             _ => {
                 self.foreign |= self.is_mixed();
                 self.suspect_text(text, None);
             }
         }
+    }
+
+    /// A text that is JSON as a whole. Of a thing that the call named, it may be all that somebody wrote.
+    fn document(&mut self, document: &Value) {
+        let namer = self.namer;
+        if self.asked != Asked::Nothing {
+            self.namer = Namer::Anybody;
+        }
+        self.value(document);
+        self.namer = namer;
     }
 
     /// Structured content. Where a text has a part of it as a document of its own, an operator's pointers may begin with that
@@ -386,6 +421,9 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Text of a trusted tool: each line, and what stands behind a colon in it, is believed as a whole.
     fn lines(&mut self, text: &str, path: Option<&str>) {
+        if self.belief != Belief::Labelled {
+            return;
+        }
         for part in lines(text) {
             let part = Value::String(part.to_owned());
             if !self.echoes.has(&self.tracker.keyed, &part) {
@@ -422,7 +460,8 @@ impl<'t, 'r> Reader<'t, 'r> {
             let Tracker {
                 keyed, untrusted, ..
             } = &mut *self.tracker;
-            put_suspect(&mut untrusted.index, text, source, keyed);
+            let stamps = untrusted.stamps(source);
+            put_suspect(&mut untrusted.index, text, stamps, source, keyed);
         }
     }
 
@@ -437,15 +476,18 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
+        let stamps = untrusted.stamps(source);
         let mut pending = vec![value];
         while let Some(value) = pending.pop() {
             match value {
-                Value::String(text) => put_suspect(&mut untrusted.index, text, source, keyed),
+                Value::String(text) => {
+                    put_suspect(&mut untrusted.index, text, stamps, source, keyed);
+                }
                 Value::Number(_) => put_whole(&mut untrusted.index, value, source, keyed),
                 Value::Array(elements) => pending.extend(elements),
                 Value::Object(members) => {
                     for (key, member) in members {
-                        put_suspect(&mut untrusted.index, key, source, keyed);
+                        put_suspect(&mut untrusted.index, key, stamps, source, keyed);
                         pending.push(member);
                     }
                 }
@@ -457,7 +499,8 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
     fn source(&mut self, path: Option<&str>, trust: Trust) -> Option<u16> {
         let path = if self.failed { Some(OWN_WORDS) } else { path };
-        let at = usize::from(trust == Trust::Trusted);
+        let trusted = usize::from(trust == Trust::Trusted);
+        let at = trusted | (usize::from(self.namer == Namer::Anybody) << 1);
         // In a list of records the same fields come again and again.
         let noted = self.fields.get(path.unwrap_or_default());
         if let Some(Some(number)) = noted.and_then(|numbers| numbers.get(at)) {
@@ -476,12 +519,19 @@ impl<'t, 'r> Reader<'t, 'r> {
             Trust::Untrusted => &mut self.tracker.untrusted,
         };
         let tool = self.tool.reference();
-        let number = match store.newest_is(tool, field, &self.names) {
+        let number = match store.newest_is(tool, field, &self.names, self.namer) {
             Some(number) => Some(number),
             None => store.source(Source {
                 tool: tool.clone(),
                 field: field.map(str::to_owned),
                 names: self.names.clone(),
+                namer: self.namer,
+                stamps: match field {
+                    Some(field) if self.namer == Namer::Tool && says_when(field) => {
+                        Stamps::Recorded
+                    }
+                    _ => Stamps::Told,
+                },
             }),
         };
         let numbers = self.fields.entry(known.to_owned()).or_default();

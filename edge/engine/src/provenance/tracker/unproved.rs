@@ -20,6 +20,8 @@ use std::hash::BuildHasherDefault;
 
 /// Longest text in which it is looked for what leads out, in bytes: of a longer one no field of a record is made.
 const VALUE_BYTES_MAX: usize = 256;
+/// What stands around a list.
+const BRACKETS: [char; 6] = ['[', ']', '(', ')', '{', '}'];
 /// Most arguments of a call that are tried with each other, and their longest text in bytes.
 const PARTS_MAX: usize = 8;
 const PART_BYTES_MAX: usize = 128;
@@ -123,7 +125,13 @@ impl Marks<'_> {
         } else {
             self.text(&normal(text));
         }
-        for piece in lines(text).chain(text.split(LIST_SIGNS)) {
+        // A tool may take a list apart, and show each element in a line of its own.
+        let elements = text.split(LIST_SIGNS).map(str::trim);
+        let elements = elements.flat_map(|element| {
+            let bare = element.trim_matches(BRACKETS);
+            [element, bare].into_iter().chain(lines(bare))
+        });
+        for piece in lines(text).chain(elements) {
             if piece.len() < text.len() {
                 self.text(&normal(piece));
             }
