@@ -252,6 +252,7 @@ fn what_was_written_without_proof_is_not_believed_when_it_is_read() {
             "2024-05-16",
         ),
         (json!({"time": "7 pm"}), json!({"at": "19:00"}), "19:00"),
+        (json!({"time": "19:00"}), json!({"at": "19 Uhr"}), "19:00"),
         (
             json!({"title": "x", "Mallory": 1}),
             json!({"x": "Mallory"}),

@@ -121,6 +121,12 @@ impl Clock {
         hour.filter(|hour| figure.len() <= 2 && *hour < 24)
     }
 
+    /// The times that a normal text may mean which is nothing else.
+    pub(super) fn readings(normal: &str) -> impl Iterator<Item = Self> + use<> {
+        let hours = Self::hour_in(normal).into_iter().flat_map(Self::full_hours);
+        Self::of(normal).into_iter().chain(hours)
+    }
+
     pub(super) fn is_midnight(self) -> bool {
         (self.hour, self.minute, self.second) == (0, 0, 0)
     }

@@ -1,7 +1,6 @@
 //! Notes values in an index: as a whole where they are believed, all that is recognised in them where they are not.
 
 use super::address::{ascii_addresses, host_of};
-use super::clock::Clock;
 use super::currency::currency_of;
 use super::decode::decoded_parts;
 use super::file::file_names;
@@ -39,12 +38,8 @@ pub(super) fn put_spelled(
     if let Some(digits) = spelled.digits() {
         index.put(keyed.of(Kind::Digits, digits), source);
     }
-    if let Some(clock) = spelled.clock {
+    for clock in spelled.clocks() {
         index.put(keyed.of(Kind::PartOfDate, &clock.whole()), source);
-    } else if let Some(hour) = Clock::hour_in(spelled.normal()) {
-        for clock in Clock::full_hours(hour) {
-            index.put(keyed.of(Kind::PartOfDate, &clock.whole()), source);
-        }
     }
     let dates = spelled
         .values()

@@ -186,10 +186,18 @@ impl Spelled {
         let digits = self.digits().map(|digits| (Kind::Digits, digits));
         let known = leads.into_iter().chain(digits);
         let known = known.map(move |(kind, canonical)| keyed.of(kind, canonical));
-        let time = self.clock.map(|clock| keyed.of(Kind::Whole, &clock.part()));
+        let times = self.clocks();
+        let times = times.map(move |clock| keyed.of(Kind::Whole, &clock.part()));
         std::iter::once(keyed.of(Kind::Whole, &self.normal))
             .chain(known)
-            .chain(time)
+            .chain(times)
+    }
+
+    /// The times of day that it may mean, if it is nothing else: of `7 o'clock` two.
+    pub(super) fn clocks(&self) -> impl Iterator<Item = Clock> + use<> {
+        let hours = Clock::hour_in(&self.normal);
+        let hours = hours.into_iter().flat_map(Clock::full_hours);
+        self.clock.into_iter().chain(hours)
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = (Kind, &str)> {

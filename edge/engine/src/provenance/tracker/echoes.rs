@@ -209,12 +209,12 @@ fn forms_of(value: &Value) -> Vec<String> {
             let digits = digits.map(str::to_owned);
             let normal = normal(text);
             let date = whole_date(&normal);
-            let time = Clock::of(&normal).map(Clock::part);
+            let times = Clock::readings(&normal).map(Clock::part);
             std::iter::once(normal)
                 .chain(typed)
                 .chain(digits)
                 .chain(date)
-                .chain(time)
+                .chain(times)
                 .collect()
         }
         Value::Number(number) => canonical_number(&number.to_string()).into_iter().collect(),

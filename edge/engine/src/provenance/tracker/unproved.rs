@@ -173,7 +173,7 @@ impl Marks<'_> {
         if let Some(date) = whole_date(normal) {
             self.form(&date);
         }
-        if let Some(clock) = Clock::of(normal) {
+        for clock in Clock::readings(normal) {
             self.form(&clock.part());
         }
     }
