@@ -6,6 +6,8 @@ mod loosen;
 mod pattern;
 mod references;
 
+pub(crate) use references::decoded;
+
 use crate::limits::{
     JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
     SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,

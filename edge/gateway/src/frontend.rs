@@ -23,6 +23,7 @@ mod tool_call;
 
 pub(crate) use llm::provider_error;
 
+use crate::coding::is_encoded;
 use crate::config::Face;
 use crate::enforce::Gateway;
 use axum::Router;
@@ -129,7 +130,7 @@ fn well_formed(request: &Request) -> Result<(), &'static str> {
     {
         return Err("a header that must be there once is there twice");
     }
-    if headers.contains_key(header::CONTENT_ENCODING) {
+    if is_encoded(headers) {
         return Err("an encoded body is not taken: send it as it is");
     }
     if headers.contains_key(header::UPGRADE) || *request.method() == Method::CONNECT {
@@ -148,4 +149,26 @@ fn well_formed(request: &Request) -> Result<(), &'static str> {
         return Err("the path is not in its plain form");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[test]
+    fn a_body_that_is_said_to_be_as_it_is_is_taken_and_an_encoded_one_is_not() {
+        for (coding, taken) in [
+            ("identity", true),
+            ("Identity", true),
+            ("", true),
+            ("gzip", false),
+            ("identity, gzip", false),
+        ] {
+            let request = axum::http::Request::post("/v1/mcp");
+            let request = request.header(header::CONTENT_ENCODING, coding);
+            let request = request.body(Body::empty()).unwrap();
+            assert_eq!(well_formed(&request).is_ok(), taken, "{coding:?}");
+        }
+    }
 }

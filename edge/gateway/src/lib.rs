@@ -12,6 +12,7 @@
 //! [`login`] and [`jws`] (whose tokens are exchanged), [`proof`] (who may send a token that is bound to a key), [`sessions`] (what their agents have read), [`tasks`] (what they wait for), [`memory`] (what their memory says),
 //! [`identity`].
 
+mod coding;
 mod config;
 mod control_time;
 mod counter;

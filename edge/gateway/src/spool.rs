@@ -120,8 +120,9 @@ struct Shared {
     damaged: AtomicBool,
 }
 
-/// Leave to forward one call: its `authorized` event is on disk. Made by [`Spool::authorize`] alone, used up by
-/// forwarding.
+/// Leave to forward one call: its `authorized` event is on disk. Made by [`Spool::authorize`] alone, once for each permit, and can't
+/// be copied. Forwarding borrows it, as one call may be several requests (its task's, answers to what it asks); it ends with the call,
+/// whose outcome is written from it.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     permit: Box<Permit>,

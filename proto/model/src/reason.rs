@@ -352,6 +352,46 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    /// For operators: each reason, by control, and what to do about it.
+    const PAGE: &str = include_str!("../../../docs/reasons.md");
+
+    #[test]
+    fn the_page_has_each_reason_once_and_its_codes_are_right() {
+        // "## `control`: …", and below it "| `reason` | HTTP | JSON-RPC | …".
+        let coded = |text: &str| {
+            let text = text.trim().strip_prefix('`')?;
+            Some(text.split_once('`')?.0.to_owned())
+        };
+        let mut control = String::new();
+        let mut rows = Vec::new();
+        for line in PAGE.lines() {
+            if let Some(heading) = line.strip_prefix("## ") {
+                control = coded(heading).expect(heading);
+            } else if let Some(code) = line.strip_prefix("| ").and_then(coded) {
+                let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+                let [_, http, rpc, meaning, advice] = cells[..] else {
+                    panic!("{line}")
+                };
+                assert!(!meaning.is_empty() && !advice.is_empty(), "{line}");
+                rows.push(format!("{control} {code} {http} {rpc}"));
+            }
+        }
+        let mut wanted: Vec<_> = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let (control, code) = (reason.control().as_str(), reason.code());
+                format!(
+                    "{control} {code} {} {}",
+                    reason.http_status(),
+                    reason.rpc_code()
+                )
+            })
+            .collect();
+        rows.sort();
+        wanted.sort();
+        assert_eq!(rows, wanted);
+    }
+
     #[test]
     fn codes_are_unique_and_fit_their_control() {
         let codes: HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();

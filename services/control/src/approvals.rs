@@ -183,7 +183,8 @@ pub(crate) async fn verified<D: Document>(
 }
 
 /// Opens an approval, or names the live one of the same call, if it covers all that stands in the way now. One that does not
-/// gives way: it can't be used, and the call could never be asked about while it lives.
+/// gives way to the new one: it can't be used, and the call could never be asked about while it lives. Where no new one is opened
+/// it stays as it is: it is good again as soon as no more stands in the way than it covers.
 async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer, Unanswered> {
     let now = state.clock.now();
     let aad = approval_view_aad(&request.tenant, &request.edge, &request.binding);
@@ -215,22 +216,28 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
             row,
         )
     };
+    let mut outgrown: Option<String> = None;
     if let Some(row) = approvals::live(&mut tx, &request.binding, now).await? {
         if covers(&row, &request.covers)? {
             return answer(ApprovalOutcome::Waiting, Some(&row));
         }
-        let id: String = row.try_get("id")?;
-        approvals::supersede(&mut tx, &id, now).await?;
-        let (edge, action) = (request.edge.as_str(), "approval.supersede");
-        crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
+        outgrown = Some(row.try_get("id")?);
     }
     if let Some(row) = approvals::denied(&mut tx, &request, now).await? {
         let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
         return answer(denied, Some(&row));
     }
-    let (own, of_all) = approvals::waiting(&mut tx, request.agent.as_str(), now).await?;
+    // The new one takes the place of the one that gives way.
+    let agent = request.agent.as_str();
+    let (own, of_all) = approvals::waiting(&mut tx, agent, outgrown.as_deref(), now).await?;
     if own >= APPROVALS_OF_AGENT_MAX as u64 || of_all >= APPROVALS_OF_TENANT_MAX as u64 {
         return answer(ApprovalOutcome::Refused(Reason::ApprovalBacklog), None);
+    }
+    // Nothing is changed before this: who is refused changes nothing.
+    if let Some(id) = outgrown {
+        approvals::supersede(&mut tx, &id, now).await?;
+        let (edge, action) = (request.edge.as_str(), "approval.supersede");
+        crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
     }
     expire(&mut tx, state, now).await?;
     let settings = settings(&mut tx, &request.tenant).await?.approvals;

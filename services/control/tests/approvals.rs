@@ -312,6 +312,38 @@ async fn an_approval_that_covers_too_little_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_gives_way_to_another_one_and_not_to_a_refusal() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let call = edge.request(&["policy:p:x"]);
+    let approved = edge.open(&call).await;
+    assert_eq!(
+        decide(&approver, &approved, "approve").await.unwrap(),
+        "approved"
+    );
+    // The same call of another session.
+    let elsewhere = ApprovalRequest {
+        args_digest: call.args_digest.clone(),
+        ..edge.request_of("sha256:0a", &["policy:p:x"])
+    };
+    let denied = edge.open(&elsewhere).await;
+    assert_eq!(decide(&approver, &denied, "deny").await.unwrap(), "denied");
+
+    // It needs more now, about which nobody is asked.
+    let subject = subjects::approval_request(&edge.tenant, &edge.id);
+    let more = edge.request(&["policy:p:x", "policy:p:late"]);
+    let answer = edge.ask(subject, &more).await;
+    let refused = ApprovalOutcome::Refused(Reason::ApprovalDenied);
+    assert_eq!(answer.outcome, refused);
+    let used = edge.use_up(&approved, &["policy:p:x"]).await;
+    assert_eq!(used, ApprovalOutcome::Granted);
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.supersede").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_decides_on_his_own_call_with_another_key() {
     let control = Control::start().await;
     control.tenant("acme").await;

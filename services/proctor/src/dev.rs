@@ -14,7 +14,7 @@ use proctor_runtime::telemetry::{TelemetrySettings, init_logging};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Start everything on this machine: Postgres, NATS, control, ledger, admin API, edge, demo tool servers
+/// Start everything on this machine: Postgres, NATS, control, ledger, counter, admin API, edge, demo tool servers
 ///
 /// Postgres and nats-server are private: own data directory, free ports, loopback only, ended with this command. A demo
 /// tenant is seeded; what is needed to talk to it is written to `.proctor/dev.env`, which the other commands read.
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let ports = stack::Ports::new(args.port_base);
     ports.check()?;
     println!(
-        "starting Postgres, NATS, control, ledger, admin API and edge in {} …",
+        "starting Postgres, NATS, control, ledger, counter, admin API, edge and demo tool servers in {} …",
         args.data_dir.display()
     );
     let stack = stack::Stack::start(&args.data_dir, ports, shutdown.clone()).await?;

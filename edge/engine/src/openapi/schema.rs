@@ -1,6 +1,7 @@
 //! Schemas as JSON Schema 2020-12 has them, with all that they refer to.
 
 use super::{Document, Unfit};
+use crate::schema::decoded;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -277,18 +278,6 @@ fn pointer_of(name: &str) -> Option<String> {
         true => decoded(&name.replace(':', "/"), b'@'),
         false => Some(format!("{SCHEMAS}{name}")),
     }
-}
-
-/// A text in which some bytes stand as two hexadecimal digits behind a sign.
-fn decoded(text: &str, sign: u8) -> Option<String> {
-    let (mut bytes, mut decoded) = (text.bytes(), Vec::new());
-    while let Some(byte) = bytes.next() {
-        match byte == sign {
-            true => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
-            false => decoded.push(byte),
-        }
-    }
-    String::from_utf8(decoded).ok()
 }
 
 fn references(schema: &Value, found: &mut BTreeSet<String>) {

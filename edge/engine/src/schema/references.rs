@@ -121,7 +121,7 @@ impl<'a> References<'a> {
         let fragment = reference.strip_prefix('#')?;
         // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
         let is_path = fragment.is_empty() || fragment.starts_with('/');
-        let path = percent_decoded(fragment)?;
+        let path = decoded(fragment, b'%')?;
         // What the second of these escapes is not agreed upon.
         match is_path && !path.contains("~~") {
             true => self.root.pointer(&path),
@@ -333,12 +333,13 @@ impl<'a> References<'a> {
     }
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
+/// A text in which some bytes stand as two hexadecimal digits behind a sign: `%` in a reference.
+pub(crate) fn decoded(text: &str, sign: u8) -> Option<String> {
     let (mut bytes, mut decoded) = (text.bytes(), Vec::new());
     while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
-            byte => decoded.push(byte),
+        match byte == sign {
+            true => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
+            false => decoded.push(byte),
         }
     }
     String::from_utf8(decoded).ok()

@@ -3,12 +3,13 @@
 use super::client::Client;
 use super::rpc::Failure;
 use super::{Answer, Reply};
+use crate::coding::is_encoded;
 use proctor_model::ToolName;
 use proctor_model::catalogue::{
     BODY_ARGUMENT, HttpBinding, HttpBody, HttpMethod, ListForm, ParameterPlace, ToolServer,
     is_method_field,
 };
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -239,17 +240,6 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// Whether a body has to be decoded before it can be read. Some servers say of one that is as it is that it is
-/// (`identity`), since they are asked for that.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let is_coding = |text: &str| !text.is_empty() && !text.eq_ignore_ascii_case("identity");
-    let mut said = headers.get_all(CONTENT_ENCODING).iter();
-    said.any(|value| match value.to_str() {
-        Ok(list) => list.split(',').any(|coding| is_coding(coding.trim())),
-        Err(_) => true,
-    })
-}
-
 /// An HTTP answer as the result of a tool: what is JSON is structured content too, what is no success is a tool's error.
 async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failure> {
     let status = response.status();
@@ -316,6 +306,7 @@ async fn result(mut response: Response, bytes_max: u64) -> Result<Answer, Failur
 mod tests {
     use super::super::client::{Reach, Spec, builder};
     use super::*;
+    use reqwest::header::CONTENT_ENCODING;
     use std::sync::Arc;
 
     fn binding(path: &str) -> HttpBinding {

@@ -159,21 +159,23 @@ pub(crate) async fn supersede(
     Ok(())
 }
 
-/// How many calls of this agent, and of the tenant, wait for a person; approved ones are no burden to anybody, but they
-/// take room as well.
+/// How many calls of this agent, and of the tenant, wait for a person, but for the one that is about to give way; approved ones
+/// are no burden to anybody, but they take room as well.
 pub(crate) async fn waiting(
     tx: &mut TenantTx,
     agent: &str,
+    outgrown: Option<&str>,
     now: Timestamp,
 ) -> Result<(u64, u64), ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(
         "select count(*) filter (where agent = $2) as own, count(*) as of_all from control.approvals
-         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3",
+         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id is distinct from $4",
     )
     .bind(tenant.as_str())
     .bind(agent)
     .bind(database_time(now))
+    .bind(outgrown)
     .fetch_one(&mut **tx)
     .await?;
     Ok((
