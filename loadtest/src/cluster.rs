@@ -74,6 +74,10 @@ pub struct Cluster {
     pub edge_url: String,
     /// The edge's admin address, `http://…`.
     pub edge_admin_url: String,
+    /// Control's admin address, `http://…`.
+    pub control_admin_url: String,
+    /// The ledger's admin address, `http://…`; the second ledger has none.
+    pub ledger_admin_url: String,
     /// The admin API, `http://…`.
     pub api_url: String,
     pub(crate) control_url: String,
@@ -126,6 +130,7 @@ impl Cluster {
             free_port()?,
         ];
         let [control_port, ledger_port, api_port, edge_port, admin_port] = ports;
+        let (control_admin_port, ledger_admin_port) = (free_port()?, free_port()?);
         let own = |name: &str| data.join(name).display().to_string();
         let mut control_url = format!("http://127.0.0.1:{control_port}");
         if let Some(at) = options.reach {
@@ -143,7 +148,7 @@ impl Cluster {
             "control",
             &format!(
                 "database_url = {database:?}\nnats_url = {bus:?}\nedge_nats_url = {edge_bus:?}\n\
-                 listen = \"127.0.0.1:{control_port}\"\n\
+                 listen = \"127.0.0.1:{control_port}\"\nadmin_listen = \"127.0.0.1:{control_admin_port}\"\n\
                  data_dir = {:?}\ndeployment = \"test\"\nheartbeat_ms = 500\ncounters = {:?}\n{counter_tls}",
                 own("control-data"),
                 options.counters
@@ -168,9 +173,9 @@ impl Cluster {
             .flatten()
             .map(|key| format!("{{ kid = {}, key = {} }}", key["kid"], key["key"]))
             .collect();
-        let ledger_role = |name: &'static str, port: u16| {
+        let ledger_role = |name: &'static str, port: u16, admin: &str| {
             let settings = format!(
-                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{port}\"\n\
+                "database_url = {database:?}\nnats_url = {bus:?}\nlisten = \"127.0.0.1:{port}\"\n{admin}\
                  data_dir = {:?}\ndeployment = \"test\"\nplatform_keys = [{}]\n{}",
                 own(&format!("{name}-data")),
                 keys.join(", "),
@@ -178,10 +183,11 @@ impl Cluster {
             );
             Role::new(path, name, &settings)
         };
-        let ledger = ledger_role("ledger", ledger_port)?;
+        let admin = format!("admin_listen = \"127.0.0.1:{ledger_admin_port}\"\n");
+        let ledger = ledger_role("ledger", ledger_port, &admin)?;
         let ledger_2 = match options.more_ledgers {
             0 => None,
-            _ => Some(ledger_role("ledger-2", free_port()?)?),
+            _ => Some(ledger_role("ledger-2", free_port()?, "")?),
         };
         let web_api = Role::new(
             path,
@@ -217,6 +223,8 @@ impl Cluster {
             edge,
             edge_url: format!("http://127.0.0.1:{edge_port}"),
             edge_admin_url: format!("http://127.0.0.1:{admin_port}"),
+            control_admin_url: format!("http://127.0.0.1:{control_admin_port}"),
+            ledger_admin_url: format!("http://127.0.0.1:{ledger_admin_port}"),
             api_url: format!("http://127.0.0.1:{api_port}"),
             control_url,
             platform_keys_toml: format!("[{}]", keys.join(", ")),

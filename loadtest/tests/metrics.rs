@@ -1,5 +1,6 @@
-//! The metrics of budgets, as the docs name them, at a running installation: they are there, with the labels that the docs
-//! say, and none of them tells of a tenant, an agent or a session. Who watches the platform is nobody's operator.
+//! The metrics of each role, those of budgets above all, as the docs name them, at a running installation: they are there, with
+//! the labels that the docs say, and none of them tells of a tenant, an agent or a session. Who watches the platform is nobody's
+//! operator.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,17 +27,37 @@ type Documented = (
 
 const COUNTER: &[Documented] = &[
     ("`proctor_counter_leader`", &["proctor_counter_leader"], &[]),
-    ("`…_has_leader`", &["proctor_counter_has_leader"], &[]),
-    ("`…_term`", &["proctor_counter_term"], &[]),
-    ("`…_log_lag`", &["proctor_counter_log_lag"], &[]),
-    ("`…_applied_index`", &["proctor_counter_applied_index"], &[]),
-    ("`…_grants_total`", &["proctor_counter_grants_total"], &[]),
     (
-        "`…_refusals_total{why}`",
+        "`proctor_counter_has_leader`",
+        &["proctor_counter_has_leader"],
+        &[],
+    ),
+    ("`proctor_counter_term`", &["proctor_counter_term"], &[]),
+    (
+        "`proctor_counter_log_lag`",
+        &["proctor_counter_log_lag"],
+        &[],
+    ),
+    (
+        "`proctor_counter_applied_index`",
+        &["proctor_counter_applied_index"],
+        &[],
+    ),
+    (
+        "`proctor_counter_grants_total`",
+        &["proctor_counter_grants_total"],
+        &[],
+    ),
+    (
+        "`proctor_counter_refusals_total{why}`",
         &["proctor_counter_refusals_total"],
         &["why"],
     ),
-    ("`…_batch_count`", &["proctor_counter_batch_count_sum"], &[]),
+    (
+        "`proctor_counter_batch_count`",
+        &["proctor_counter_batch_count_sum"],
+        &[],
+    ),
     (
         "`proctor_counter_units_{granted,spent,returned}_total{meter}`",
         &[
@@ -72,6 +93,25 @@ const EDGE: &[Documented] = &[
     (
         "`proctor_edge_spool_events`",
         &["proctor_edge_spool_events"],
+        &[],
+    ),
+];
+
+const CONTROL: &[Documented] = &[(
+    "| `proctor_control_budget_alerts_total` | `level`",
+    &["proctor_control_budget_alerts_total"],
+    &["level"],
+)];
+
+const LEDGER: &[Documented] = &[
+    (
+        "| `proctor_ledger_entries_total` | |",
+        &["proctor_ledger_entries_total"],
+        &[],
+    ),
+    (
+        "| `proctor_ledger_seals_total` | |",
+        &["proctor_ledger_seals_total"],
         &[],
     ),
 ];
@@ -181,6 +221,8 @@ async fn the_metrics_of_the_docs_are_there_and_name_no_tenant() {
     for (admin_url, documented) in [
         (node.as_str(), COUNTER),
         (fleet.cluster.edge_admin_url.as_str(), EDGE),
+        (fleet.cluster.control_admin_url.as_str(), CONTROL),
+        (fleet.cluster.ledger_admin_url.as_str(), LEDGER),
     ] {
         let text = all_of(&http, admin_url, documented).await;
         as_documented(&text, documented);

@@ -33,6 +33,7 @@ use proctor_model::config::PublicKey;
 use proctor_model::ids::DeploymentId;
 use proctor_model::signed::Signer;
 use proctor_proto::v1;
+use proctor_runtime::admin::Readiness;
 use proctor_runtime::grpc::ClientTlsFiles;
 use proctor_runtime::keyfile::{self, KeyKind};
 use proctor_runtime::nats::NatsSettings;
@@ -107,10 +108,23 @@ pub struct Handle {
     /// Keys that its signatures verify with.
     pub platform_keys: Vec<PublicKey>,
     state: Arc<State>,
+    nats: async_nats::Client,
+    shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
+    /// Has `readiness` say, as long as control runs, whether Postgres and NATS answer.
+    pub fn report(&mut self, readiness: &Readiness) {
+        let state = Arc::clone(&self.state);
+        let postgres = move || {
+            let state = Arc::clone(&state);
+            async move { state.store.answers().await }
+        };
+        let follows = readiness.follow(postgres, self.nats.clone(), self.shutdown.clone());
+        self.tasks.push(follows);
+    }
+
     /// The first platform administrator's API key, if there is no platform key yet. Shown once.
     ///
     /// # Errors
@@ -222,12 +236,18 @@ pub async fn start(
     ));
     let keeper = tokio::spawn(budgets::keep::run(Arc::clone(&state), shutdown.clone()));
     let alerts = tokio::spawn(budgets::alerts::run(Arc::clone(&state), shutdown.clone()));
-    let shipper = tokio::spawn(audit::run(Arc::clone(&state), nats, shutdown));
+    let shipper = tokio::spawn(audit::run(
+        Arc::clone(&state),
+        nats.clone(),
+        shutdown.clone(),
+    ));
     let platform_keys = vec![state.platform_key()];
     Ok(Handle {
         grpc_addr,
         platform_keys,
         state,
+        nats,
+        shutdown,
         tasks: vec![serve, publisher, clerk, watcher, keeper, alerts, shipper],
     })
 }

@@ -60,6 +60,12 @@ impl Store {
         Ok(Self { pool })
     }
 
+    /// Whether Postgres answers, within the time that a request waits for a connection.
+    pub(crate) async fn answers(&self) -> bool {
+        // A connection that was idle is asked for a sign of life before it is given out.
+        self.pool.acquire().await.is_ok()
+    }
+
     pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, ControlError> {
         let mut tx = self.pool.begin().await?;
         set_tenant(&mut tx, tenant.as_str()).await?;

@@ -37,6 +37,7 @@ use proctor_model::config::PublicKey;
 use proctor_model::signed::{Signer, Verifier};
 use proctor_model::{DeploymentId, TenantId};
 use proctor_proto::v1;
+use proctor_runtime::admin::Readiness;
 use proctor_runtime::nats::NatsSettings;
 use proctor_runtime::random::Random;
 use proctor_runtime::{Clock, Secret, keyfile};
@@ -126,10 +127,24 @@ pub struct Handle {
     pub grpc_addr: SocketAddr,
     /// The key that its receipts verify with.
     pub public_key: PublicKey,
+    state: Arc<State>,
+    nats: async_nats::Client,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
+    /// Has `readiness` say, as long as the ledger runs, whether Postgres and NATS answer.
+    pub fn report(&mut self, readiness: &Readiness) {
+        let state = Arc::clone(&self.state);
+        let postgres = move || {
+            let state = Arc::clone(&state);
+            async move { state.store.answers().await }
+        };
+        let shutdown = self.state.shutdown.clone();
+        let follows = readiness.follow(postgres, self.nats.clone(), shutdown);
+        self.tasks.push(follows);
+    }
+
     /// Waits until all its tasks have ended, after the shutdown token was cancelled.
     pub async fn stopped(self) {
         for task in self.tasks {
@@ -213,10 +228,12 @@ pub async fn start(
         memory::questions(&nats).await?,
         shutdown.clone(),
     ));
-    let ingest = tokio::spawn(ingest::run(state, nats, shutdown));
+    let ingest = tokio::spawn(ingest::run(Arc::clone(&state), nats.clone(), shutdown));
     Ok(Handle {
         grpc_addr,
         public_key,
+        state,
+        nats,
         tasks: vec![serve, memory, ingest, seal, notary],
     })
 }

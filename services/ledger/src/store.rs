@@ -142,6 +142,12 @@ impl Store {
         Ok(Self { pool, readers })
     }
 
+    /// Whether Postgres answers, within the time that an append waits for a connection.
+    pub(crate) async fn answers(&self) -> bool {
+        // A connection that was idle is asked for a sign of life before it is given out.
+        self.pool.acquire().await.is_ok()
+    }
+
     /// A transaction that sees all tenants' heads and checkpoints, and nothing else.
     async fn platform(&self) -> Result<Transaction<'static, Postgres>, LedgerError> {
         let mut tx = self.pool.begin().await?;

@@ -1,18 +1,15 @@
 //! `proctor counter`: one node of the counter, and the membership of its cluster.
 
-use crate::role;
-use anyhow::Context;
+use crate::{admin, role};
 use clap::{Args, Subcommand};
 use proctor_counter::{Bootstrap, CounterConfig, Operate, TlsFiles};
 use proctor_model::config::PublicKey;
 use proctor_proto::v1::CounterStatusResponse;
-use proctor_runtime::admin::{self, Readiness};
-use proctor_runtime::telemetry::Metrics;
+use proctor_runtime::admin::Readiness;
 use proctor_runtime::{Clock, shutdown};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tokio::net::TcpListener;
 
 /// Run a node of the counter, which owns the budgets; or manage its cluster
 #[derive(Args)]
@@ -107,15 +104,9 @@ async fn serve(file: CounterFile) -> anyhow::Result<()> {
         bootstrap: Bootstrap::Wait,
     };
     let shutdown = shutdown::on_signals()?;
-    let metrics = Metrics::install()?;
     let readiness = Readiness::default();
     let started = readiness.part("counter");
-    if let Some(at) = file.admin_listen {
-        let listener = TcpListener::bind(at).await.context("the admin listener")?;
-        println!("admin on {}", listener.local_addr()?);
-        let router = admin::router(readiness, metrics);
-        tokio::spawn(admin::serve(listener, router, shutdown.clone()));
-    }
+    admin::serve(file.admin_listen, &readiness, &shutdown).await?;
     let handle = proctor_counter::start(config, Clock::system(), shutdown).await?;
     started.ready();
     println!("node {} for nodes on {}", file.node, handle.node_addr);

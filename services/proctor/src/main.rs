@@ -5,6 +5,7 @@
     reason = "a command line tool speaks on standard output"
 )]
 
+mod admin;
 mod counter;
 mod dev;
 mod doctor;

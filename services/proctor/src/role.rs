@@ -1,9 +1,11 @@
 //! One role by itself, as in production: `proctor control --config control.toml`.
 
+use crate::admin;
 use anyhow::Context;
 use clap::Args;
 use proctor_model::config::PublicKey;
 use proctor_runtime::Secret;
+use proctor_runtime::admin::Readiness;
 use proctor_runtime::grpc::ClientTlsFiles;
 use proctor_runtime::telemetry::{TelemetrySettings, init_logging};
 use serde::Deserialize;
@@ -44,6 +46,8 @@ struct ControlFile {
     edge_nats_url: Option<Secret>,
     /// Address of the gRPC listener. Keep it inside your network.
     listen: SocketAddr,
+    /// Health, readiness and metrics.
+    admin_listen: Option<SocketAddr>,
     /// Directory of the platform key and the master key. Back it up.
     data_dir: PathBuf,
     /// Name of this installation.
@@ -99,7 +103,13 @@ pub(crate) async fn control(args: RoleArgs) -> anyhow::Result<()> {
         counters: file.counters,
         counter_tls: file.counter_tls,
     };
-    let handle = proctor_control::start(config, proctor_runtime::shutdown::on_signals()?).await?;
+    let shutdown = proctor_runtime::shutdown::on_signals()?;
+    let readiness = Readiness::default();
+    let started = readiness.part("control");
+    admin::serve(file.admin_listen, &readiness, &shutdown).await?;
+    let mut handle = proctor_control::start(config, shutdown).await?;
+    handle.report(&readiness);
+    started.ready();
     println!("gRPC on {}", handle.grpc_addr);
     println!(
         "platform keys: {}",
@@ -122,6 +132,8 @@ struct LedgerFile {
     nats_url: Option<Secret>,
     /// Address of the gRPC listener. Keep it inside your network.
     listen: SocketAddr,
+    /// Health, readiness and metrics.
+    admin_listen: Option<SocketAddr>,
     /// Directory of the signing key.
     data_dir: PathBuf,
     /// Control's public keys, as `proctor control` prints them.
@@ -175,11 +187,15 @@ pub(crate) async fn ledger(args: JoinArgs) -> anyhow::Result<()> {
     proctor_ledger::migrate(&database_url)
         .await
         .context("migrating the schema")?;
-    let handle = proctor_ledger::start(
-        ledger_config(file, database_url)?,
-        proctor_runtime::shutdown::on_signals()?,
-    )
-    .await?;
+    let admin_listen = file.admin_listen;
+    let config = ledger_config(file, database_url)?;
+    let shutdown = proctor_runtime::shutdown::on_signals()?;
+    let readiness = Readiness::default();
+    let started = readiness.part("ledger");
+    admin::serve(admin_listen, &readiness, &shutdown).await?;
+    let mut handle = proctor_ledger::start(config, shutdown).await?;
+    handle.report(&readiness);
+    started.ready();
     println!("gRPC on {}", handle.grpc_addr);
     println!("checkpoint key {}", handle.public_key.key);
     handle.stopped().await;

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use async_nats::connection::State as Connection;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,9 +17,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Metrics;
+
+/// How long after an answer of its servers a role asks again.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Which parts of a role are ready. Cheap to clone; all clones share the parts.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +47,33 @@ impl Readiness {
             .map(|(name, _)| *name)
             .collect()
     }
+
+    /// Registers the parts `postgres` and `nats`, and has them say until the token is cancelled whether these servers answer.
+    /// `postgres` asks over connections of the role's own, and gives up by itself.
+    pub fn follow<F>(
+        &self,
+        postgres: impl Fn() -> F + Send + 'static,
+        nats: async_nats::Client,
+        shutdown: CancellationToken,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        let (database, bus) = (self.part("postgres"), self.part("nats"));
+        tokio::spawn(async move {
+            loop {
+                bus.set(nats.connection_state() == Connection::Connected);
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    answers = postgres() => database.set(answers),
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+            }
+        })
+    }
 }
 
 /// One part's own word on whether it is ready.
@@ -50,12 +83,16 @@ pub struct ReadyFlag(Arc<AtomicBool>);
 impl ReadyFlag {
     /// It can do its work.
     pub fn ready(&self) {
-        self.0.store(true, Ordering::Release);
+        self.set(true);
     }
 
     /// It cannot.
     pub fn not_ready(&self) {
-        self.0.store(false, Ordering::Release);
+        self.set(false);
+    }
+
+    fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
     }
 }
 
@@ -103,6 +140,7 @@ async fn render(State(metrics): State<Metrics>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nats::{self, NatsSettings};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn fetch(address: std::net::SocketAddr, path: &str) -> String {
@@ -147,5 +185,16 @@ mod tests {
         assert!(fetch(address, "/v1/mcp").await.starts_with("HTTP/1.1 404"));
         shutdown.cancel();
         server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn servers_that_never_answer_do_not_hold_up_the_end() {
+        let nowhere = NatsSettings::from_url("nats://127.0.0.1:1");
+        let nats = nats::connect(&nowhere, "test").await.unwrap();
+        let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
+        let follows = readiness.follow(std::future::pending, nats, shutdown.clone());
+        assert_eq!(readiness.missing(), ["nats", "postgres"]);
+        shutdown.cancel();
+        follows.await.unwrap();
     }
 }
