@@ -76,7 +76,8 @@ impl Passage {
             index.put(keyed.of(Kind::Currency, code), 0);
         }
         // Figures inside a date, an account or an id are no numbers that anybody named.
-        let mut names = numbers_in(&free_figures(&normal_text));
+        let free = free_figures(&normal_text);
+        let mut names = numbers_in(&free);
         for number in &names {
             put_value(&mut index, Kind::Number, number, 0, &keyed);
         }

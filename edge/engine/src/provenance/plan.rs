@@ -295,8 +295,12 @@ fn filters_of(entry: &CatalogueEntry) -> Vec<Rule> {
             Role::Control => need_of_control(&at, &entry.definition.input_schema),
             _ => return None,
         };
-        let required = false;
-        Some(Rule { at, need, required })
+        Some(Rule {
+            at,
+            role: Some(*role),
+            need,
+            required: false,
+        })
     });
     filters.collect()
 }

@@ -1,9 +1,9 @@
 //! What becomes of the keywords around a `pattern` that is dropped. Most ask for less then, which is what is meant. Some ask for
 //! more: what is not to match, or to match once, matches too often. Those are given up together with the pattern.
 
-use super::address;
 use super::holds::Holds;
 use super::pattern::is_dropped;
+use super::references::address;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 

@@ -64,7 +64,7 @@ struct Place<'a> {
     spent: u64,
 }
 
-fn address(node: &Value) -> usize {
+pub(super) fn address(node: &Value) -> usize {
     std::ptr::from_ref(node).addr()
 }
 

@@ -261,7 +261,7 @@ impl VerifiedToken {
     /// issuer's, which may change: there it is the first prefix's.
     #[must_use]
     pub fn id(&self) -> Option<&RevocationId> {
-        match self.line {
+        match self.login {
             Some(_) => self.prefixes.first(),
             None => self.prefixes.last(),
         }

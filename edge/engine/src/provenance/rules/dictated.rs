@@ -121,12 +121,12 @@ impl Evidence<'_> {
                 let filter = filters.max_by_key(|rule| rule.at.steps.len());
                 let declared = origins.0.iter().any(|(at, _)| at.covers(path));
                 let filter = filter.filter(|_| !declared);
-                filter.is_some_and(|filter| self.is_dictated(scalar, filter.need, path))
+                filter.is_some_and(|filter| self.is_dictated_value(scalar, filter.need, path))
             }
         }
     }
 
-    fn is_dictated(&self, scalar: &Value, need: Need, path: &[&str]) -> bool {
+    fn is_dictated_value(&self, scalar: &Value, need: Need, path: &[&str]) -> bool {
         let judged = match need {
             Need::NotDictated if stands_everywhere(scalar) => Ok(()),
             Need::NotDictated | Need::NotSuspect => self.not_suspect(scalar, &DEFAULT, path),
