@@ -5,12 +5,13 @@
 //! as a reader would decode it (compatibility forms, hidden characters, JSON escapes, one level of percent- and base64
 //! encoding), and a match in a decoding is removed from the original. Time and memory are linear in the text.
 //!
-//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists), the classes (`email`,
+//! Reading order: `runs` (the pass over every byte), `scan` (signs, then what stands around them), `numbers` with `ids` (whatever has digits in it), `context` (words near a match, which `words` lists, and `alike` what only looks like one), the classes (`email`,
 //! `phone`, `payment`, `national`, `vat`, `network` with `version`, `crypto`, `mrz`, `birth`, `provider`, `pem`, `assigned` with `names`, `scheme`, `credible`, `label` and `code`, `url`, `entries`, `told`, `commands`, `options` and `curl`, `custom`), `view`
 //! and `armoured` (decodings), `rewrite` (what is put in their place), `rules` (what is done), `apply` (on JSON values),
 //! `vault` and `back` (placeholders), `stream` (text that comes in pieces).
 
 mod account;
+mod alike;
 mod apply;
 mod armoured;
 mod assigned;

@@ -1,7 +1,8 @@
 //! Words near a match, which make it more or less likely to be what it looks like.
 
+use super::alike::{has_others, is_other};
 use super::text::Text;
-use super::words::{AGAINST, ENDING_ALIKE, FOR, FOR_ALSO, NUMBERING, WHOLE};
+use super::words::{AGAINST, FOR, FOR_ALSO, NUMBERING, WHOLE};
 use proctor_model::content::ContentClass as Class;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -105,8 +106,8 @@ struct Spoken {
     word: &'static [u8],
     /// Not only the beginning of one.
     whole: bool,
-    /// Others end like it that say something else ([`ENDING_ALIKE`]).
-    ends_others: bool,
+    /// Others look like it that say something else ([`is_other`]).
+    has_others: bool,
     /// In the name of an id it says what that is of: `contact_id`, `paymentId`.
     with_ids: bool,
     said: Said,
@@ -141,7 +142,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             let spoken = move |word: &&'static str| Spoken {
                 word: word.as_bytes(),
                 whole: WHOLE.contains(word),
-                ends_others: ENDING_ALIKE.iter().any(|other| other.ends_with(*word)),
+                has_others: has_others(word),
                 with_ids,
                 said: Said::of(bit(at)),
             };
@@ -150,14 +151,14 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let against = AGAINST.iter().map(|word| Spoken {
         word: word.trim_end_matches('*').as_bytes(),
         whole: word.bytes().all(|b| b.is_ascii_alphanumeric()),
-        ends_others: false,
+        has_others: false,
         with_ids: false,
         said: Said::AGAINST,
     });
     let numbering = NUMBERING.iter().map(|word| Spoken {
         word: word.as_bytes(),
         whole: true,
-        ends_others: false,
+        has_others: false,
         with_ids: false,
         said: Said::NUMBERING,
     });
@@ -300,7 +301,7 @@ fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
             true => !is_whole(text, end),
             false => word.len() <= 4 && goes_on,
         };
-        if !cut && !(spoken.ends_others && is_other(text, end)) {
+        if !cut && !(spoken.has_others && is_other(text, at, end)) {
             let of_id = spoken.with_ids && begins_id(text, at);
             heard(end, if of_id { Said::ID } else { spoken.said });
         }
@@ -317,14 +318,6 @@ fn is_whole(text: &[u8], end: usize) -> bool {
     let hump = last.is_some_and(u8::is_ascii_lowercase)
         && tail.first().is_some_and(u8::is_ascii_uppercase);
     hump || TAILS.iter().any(|known| tail.eq_ignore_ascii_case(known))
-}
-
-/// Whether what ends at `end` is one of [`ENDING_ALIKE`].
-fn is_other(text: &[u8], end: usize) -> bool {
-    let read = text.get(..end).unwrap_or_default();
-    ENDING_ALIKE
-        .iter()
-        .any(|other| read.ends_with(other.as_bytes()))
 }
 
 /// Longest name of an id, from a word in it on, in bytes.

@@ -67,10 +67,79 @@ fn is_remote(text: Text<'_>, end: usize, local: &str) -> bool {
     local == "git" || path.strip_suffix(b".").unwrap_or(path).ends_with(b".git")
 }
 
-/// Schemes behind which an address of a person stands, with or without slashes.
-const OF_PEOPLE: [&str; 8] = [
-    "acct", "email", "im", "mail", "mailto", "sip", "sips", "xmpp",
+/// Schemes of machines, behind which a user stands before the host: whole ones, or what is joined to another by a plus
+/// (`git+https`, `mongodb+srv`). Behind any other a person's address may stand, as it is typed where an address of a page
+/// is asked for.
+const OF_MACHINES: [&str; 32] = [
+    "afp",
+    "amqp",
+    "amqps",
+    "bzr",
+    "cifs",
+    "docker",
+    "ftp",
+    "ftps",
+    "git",
+    "hg",
+    "ldap",
+    "ldaps",
+    "mariadb",
+    "mongodb",
+    "mqtt",
+    "mqtts",
+    "mysql",
+    "nfs",
+    "postgres",
+    "postgresql",
+    "rdp",
+    "redis",
+    "rediss",
+    "rsync",
+    "scp",
+    "sftp",
+    "smb",
+    "ssh",
+    "svn",
+    "telnet",
+    "vnc",
+    "webdav",
 ];
+/// Users of repositories by HTTP, besides what a variable holds.
+const OF_REPOSITORIES: [&str; 6] = [
+    "git",
+    "gitlab-ci-token",
+    "oauth2",
+    "x-access-token",
+    "x-oauth-basic",
+    "x-token-auth",
+];
+/// Hosts of repositories.
+const REPOSITORIES: [&str; 5] = [
+    "bitbucket.org",
+    "codeberg.org",
+    "dev.azure.com",
+    "github.com",
+    "gitlab.com",
+];
+/// Where people have their mail, and nobody logs in to a machine: the names before the last part.
+const MAILBOXES: [&str; 14] = [
+    "aol",
+    "fastmail",
+    "gmail",
+    "gmx",
+    "googlemail",
+    "hotmail",
+    "icloud",
+    "live",
+    "mail",
+    "outlook",
+    "proton",
+    "protonmail",
+    "qq",
+    "yahoo",
+];
+/// Longest ending behind such a name, in bytes: `com.br`. What is longer is the name of somebody else's network.
+const ENDING_MAX: usize = 6;
 /// Longest part of a URL before its host that is read, in bytes.
 const USER_MAX: usize = 256;
 
@@ -91,11 +160,41 @@ fn is_user(text: Text<'_>, at: usize) -> bool {
     let colon = from.saturating_sub(slashes);
     let scheme = text.run_back(colon, 24, |b| alnum(b) || b"+-.".contains(&b));
     let host = at.saturating_add(1);
-    let authority = text.bytes(host, text.run(host, USER_MAX, part));
-    let of_people = OF_PEOPLE
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(text.slice(scheme, colon)));
-    scheme < colon && !of_people && !authority.contains(&b'@')
+    let end = text.run(host, USER_MAX, part);
+    let authority = text.slice(host, end);
+    if authority.contains('@') {
+        return false;
+    }
+    let scheme = text.slice(scheme, colon);
+    match is_one_of(scheme, &["http", "https"]) {
+        true => is_of_repository(text, text.slice(from, at), authority, end),
+        false => is_of_machine(scheme, authority),
+    }
+}
+
+fn is_one_of(part: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(part))
+}
+
+/// Whether a scheme is one of [`OF_MACHINES`], and the host not where people have their mail.
+fn is_of_machine(scheme: &str, authority: &str) -> bool {
+    let host = authority.split(':').next().unwrap_or_default();
+    let (name, ending) = host.split_once('.').unwrap_or((host, ""));
+    let is_mail = is_one_of(name, &MAILBOXES) && ending.len() <= ENDING_MAX;
+    let mut parts = scheme.split('+');
+    parts.any(|part| is_one_of(part, &OF_MACHINES)) && !is_mail
+}
+
+/// Whether a user before a host, with what stands behind it from `end` on, is one of a repository by HTTP.
+fn is_of_repository(text: Text<'_>, user: &str, authority: &str, end: usize) -> bool {
+    let last = text.run(end, PATH_MAX, |b| alnum(b) || br"/\._-~".contains(&b));
+    let path = text.bytes(end, last);
+    let path = path.strip_suffix(b".").unwrap_or(path);
+    let host = authority.split(':').next().unwrap_or_default();
+    user.starts_with(['$', '{', '%'])
+        || is_one_of(user, &OF_REPOSITORIES)
+        || path.ends_with(b".git")
+        || (path.len() > 1 && is_one_of(host, &REPOSITORIES))
 }
 
 /// Whether what begins at `start` is the password of a URL: `scheme://user:password@host`.
@@ -203,6 +302,28 @@ mod tests {
             ("https://${TOKEN}@github.com/o/r.git", None),
             ("https://x-access-token@github.com/o/r.git", None),
             (r"https:\/\/bob@github.com\/o", None),
+            ("https://bob@dev.azure.com/o/p/_git/r", None),
+            ("https://bob@git.example.org:8443/o/r.git.", None),
+            ("https://gitlab-ci-token@git.example.org/o/r", None),
+            ("git+https://bob@git.example.org/o/r", None),
+            ("svn+ssh://bob@svn.example.org/r", None),
+            ("postgresql+asyncpg://app@db.example.com/app", None),
+            ("MONGODB+SRV://app@db.example.com/app", None),
+            // What people write where the address of a page is asked for, and what only looks like a machine's.
+            ("https://bob@example.org", Some("bob@example.org")),
+            ("http://bob.x@example.org/", Some("bob.x@example.org")),
+            ("https://bob@example.org/me", Some("bob@example.org")),
+            ("https://bob@github.com", Some("bob@github.com")),
+            (r"https:\/\/bob@example.org\/", Some("bob@example.org")),
+            ("facetime://bob@icloud.com", Some("bob@icloud.com")),
+            ("smtp://bob@gmail.com", Some("bob@gmail.com")),
+            ("imap://bob@example.org/", Some("bob@example.org")),
+            ("x://bob@example.org", Some("bob@example.org")),
+            ("://bob@example.org", Some("bob@example.org")),
+            ("ssh://bob@gmail.com", Some("bob@gmail.com")),
+            ("ssh://bob@gmail.com:22/", Some("bob@gmail.com")),
+            ("ssh://bob@mail.example.org", None),
+            ("ftp://bob@yahoo.co.uk", Some("bob@yahoo.co.uk")),
             // The user's name is an address.
             (
                 "ftp://bob@example.org@ftp.example.com/",

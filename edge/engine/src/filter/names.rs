@@ -167,23 +167,24 @@ pub(super) fn kind_of(name: &str) -> Option<Kind> {
     (key && plain.len() < 48 && !about() && !is_position(plain)).then_some(kind)
 }
 
-/// What says where to go on in a list, a log or a task. Whoever has it can do nothing with it.
+/// What says where to go on in a list, a log or a task. Whoever has it can do nothing with it. A previous token is none: it
+/// may be that before a rotation, and is valid still; and `CURSOR_TOKEN` is that of an editor.
 const POSITIONS: [&str; 22] = [
     "backwardtoken",
     "canceltoken",
     "checkpointtoken",
     "continuationtoken",
     "continuetoken",
-    "cursortoken",
     "deltatoken",
     "forwardtoken",
     "iteratortoken",
+    "nextcursortoken",
     "nexttoken",
     "offsettoken",
     "pagetoken",
     "paginationtoken",
     "pagingtoken",
-    "previoustoken",
+    "previouscursortoken",
     "progresstoken",
     "resumetoken",
     "scrolltoken",
@@ -299,6 +300,9 @@ mod tests {
             "bearer",
             "AWS_SECRET_ACCESS_KEY",
             "privKey",
+            "PREVIOUS_TOKEN",
+            "previousToken",
+            "CURSOR_TOKEN",
         ] {
             assert!(kind_of(name).is_some(), "{name}");
         }
@@ -324,6 +328,8 @@ mod tests {
             "deltaToken",
             "nextForwardToken",
             "nextBackwardToken",
+            "previousPageToken",
+            "nextCursorToken",
             "uploadSequenceToken",
             "starting-token",
             "keyboard",

@@ -3,7 +3,7 @@
 //! Whoever writes about keys, or a program that reads them, has the first and the last line without anything between.
 
 use super::provider::base64;
-use super::text::{Text, alnum};
+use super::text::{Text, alnum, turns};
 
 /// What the first line begins with.
 const BEGIN: &str = "-----BEGIN ";
@@ -25,6 +25,14 @@ const GAP_BYTES_MAX: usize = 128;
 const LINE_BYTES: (usize, usize) = (12, 64);
 /// From so many bytes on a row of letters and digits is no name in a program.
 const LONG_BYTES: usize = 32;
+/// Fewest bytes of base64 of a key: the shortest has 64, and a comment may stand amid them.
+const BODY_BYTES_MIN: usize = 48;
+/// Fewest of them in one row that are a key's whatever stands around it.
+const ROW_BYTES_MIN: usize = 40;
+/// Fewest in the next row of one whose last line is missing.
+const NEXT_BYTES_MIN: usize = 24;
+/// How far behind its first line such a key is looked for, in bytes, where what stands between is not known.
+const OPEN_BYTES_MAX: usize = 512;
 
 /// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
 pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
@@ -37,26 +45,90 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     }
     let around = BEGIN.len().saturating_add(DASHES.len());
     let body = start.saturating_add(name.len()).saturating_add(around);
-    // Asked first: the end may be far away.
-    let line = first_line(text, body)?;
+    // Another first line is that of another key: nothing is looked for behind it, and so nothing is read twice.
+    let near = text.from(body);
+    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
+    let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
+    let begun = first_line(text, body);
+    if let Some((last, end)) = last_line(near) {
+        let has_key = begun.is_some() || has_body(near.get(..last)?.as_bytes());
+        return has_key.then(|| body.saturating_add(end));
+    }
+    let to = body.saturating_add(near.len().min(OPEN_BYTES_MAX));
+    let begun = begun.or_else(|| row(text, body, to, ROW_BYTES_MIN))?;
+    Some(open_end(text, begun))
+}
+
+/// Where the last line begins and ends: the first that is of a private key, or else of anything. Five dashes alone are none.
+fn last_line(near: &str) -> Option<(usize, usize)> {
+    let mut other = None;
+    for (at, _) in near.match_indices(END) {
+        let from = at.saturating_add(END.len());
+        let rest = near.get(from..)?;
+        let rest = rest.get(..rest.floor_char_boundary(FIRST_BYTES_MAX))?;
+        let Some(length) = rest.find(DASHES) else {
+            continue;
+        };
+        let line = (at, from.saturating_add(length).saturating_add(DASHES.len()));
+        if rest
+            .get(..length)
+            .is_some_and(|name| name.contains("PRIVATE KEY"))
+        {
+            return Some(line);
+        }
+        other = other.or(Some(line));
+    }
+    other
+}
+
+/// Whether there is a key between the first and the last line, whatever else is: what a log has before each line, elements
+/// of a page, comments, a program, blanks. In programs and in prose few letters are beside one of another kind.
+fn has_body(body: &[u8]) -> bool {
+    let mut rows = body.split(|b| !base64(*b));
+    rows.any(|row| is_random(row, ROW_BYTES_MIN)) || {
+        let all: Vec<u8> = body.iter().copied().filter(|b| base64(*b)).collect();
+        is_random(&all, BODY_BYTES_MIN)
+    }
+}
+
+/// Whether these are so many bytes of base64 that say nothing. Of those, two of three are beside one of another kind; where
+/// a key says what it is, two of five are.
+fn is_random(bytes: &[u8], least: usize) -> bool {
+    let count = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count();
+    let many = |count: usize| count.saturating_mul(8) >= bytes.len();
+    bytes.len() >= least
+        && many(count(u8::is_ascii_uppercase))
+        && many(count(u8::is_ascii_lowercase))
+        && count(u8::is_ascii_digit) > 0
+        && turns(bytes).count().saturating_mul(20) >= bytes.len().saturating_mul(7)
+}
+
+/// Where the first row of so many bytes of a key ends that begins from `start` on and before `to`.
+fn row(text: Text<'_>, start: usize, to: usize, least: usize) -> Option<usize> {
+    let mut at = start;
+    while at < to.min(text.len()) {
+        let end = text.run(at, OPEN_BYTES_MAX, base64);
+        if is_random(text.bytes(at, end), least) {
+            return Some(end);
+        }
+        at = end.saturating_add(1);
+    }
+    None
+}
+
+/// How far a key goes whose last line is missing and whose first one ends at `line`: as characters of its kind do, and on
+/// to each further row of it that is near.
+fn open_end(text: Text<'_>, line: usize) -> usize {
     let armour = |b: u8| {
         alnum(b)
             || b.is_ascii_whitespace()
             || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b',' | b'\\')
     };
-    Some(last_line(text, body).unwrap_or_else(|| text.run(line, text.len(), armour)))
-}
-
-/// Where the last line ends of the key whose first line ends at `body`. Another first line before it is of another key.
-fn last_line(text: Text<'_>, body: usize) -> Option<usize> {
-    let near = text.from(body);
-    let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
-    let at = near.find(DASHES)?;
-    let name = near.get(at..)?.strip_prefix(END)?;
-    let length = at
-        .saturating_add(END.len())
-        .saturating_add(name.find(DASHES)?);
-    Some(body.saturating_add(length).saturating_add(DASHES.len()))
+    let mut end = text.run(line, text.len(), armour);
+    while let Some(next) = row(text, end, end.saturating_add(GAP_BYTES_MAX), NEXT_BYTES_MIN) {
+        end = text.run(next, text.len(), armour);
+    }
+    end
 }
 
 /// How far the key goes at least whose armour's first line ends at `body`: to the end of a line of base64, or amid a long
@@ -209,6 +281,103 @@ mod tests {
         assert!(hit.ends_with(&format!("{LINE}{LINE}")), "{hit}");
     }
 
+    /// A key of EC, as OpenSSL writes it.
+    const LINES: [&str; 3] = [
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2",
+        "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r",
+        "1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G",
+    ];
+
+    #[test]
+    fn whatever_stands_before_its_lines_a_key_is_one() {
+        let [one, two, three] = LINES;
+        let narrow: Vec<String> = LINES
+            .concat()
+            .as_bytes()
+            .chunks(10)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        let narrow = narrow.join("\n");
+        let spaced: String = LINES.concat().chars().flat_map(|c| [c, ' ']).collect();
+        for text in [
+            // Logs, and what looks for something in files.
+            format!(
+                "BEGIN!PRIVATE KEY-----\napp-1  | {one}\napp-1  | {two}\napp-1  | {three}\napp-1  | END!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n[pod/a-7/b] {one}\n[pod/a-7/b] {two}\n[pod/a-7/b] {three}\n[pod/a-7/b] END!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\nNov 30 10:00:01 h app[7]: {one}\nNov 30 10:00:01 h app[7]: {two}\nNov 30 10:00:01 h app[7]: END!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\nconf/a.pem:2:{one}\nconf/a.pem:3:{two}\nconf/a.pem:4:{three}\nconf/a.pem:5:END!PRIVATE KEY-----"
+            ),
+            // Who made it.
+            format!(
+                "BEGIN!PGP PRIVATE KEY BLOCK-----\nComment: Alice \"A\" <alice@example.org>\n\n{one}\n{two}\n=aB3d\nEND!PGP PRIVATE KEY BLOCK-----"
+            ),
+            // Pages and programs.
+            format!(
+                "BEGIN!PRIVATE KEY-----</div><div>{one}</div><div>{two}</div><div>{three}</div><div>END!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\" + Environment.NewLine + \"{one}\" + Environment.NewLine + \"{two}\" + \"END!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\" >> k\necho \"{one}\" >> k\necho \"{two}\" >> k\necho \"END!PRIVATE KEY-----"
+            ),
+            // Disguises.
+            format!("BEGIN!PRIVATE KEY-----\n{narrow}\nEND!PRIVATE KEY-----"),
+            format!("BEGIN!PRIVATE KEY-----\n{spaced}\nEND!PRIVATE KEY-----"),
+            format!("BEGIN!PRIVATE KEY-----\n(key)\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{}\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----",
+                "so many words ".repeat(99)
+            ),
+            // Dashes inside.
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# -----\n{two}\n{three}\nEND!PRIVATE KEY-----"),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# {}\n{two}\nEND!PRIVATE KEY-----",
+                "-".repeat(72)
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# END!of line 1-----\n{two}\nEND!PRIVATE KEY-----"
+            ),
+        ] {
+            let whole = text
+                .replace("BEGIN!", "-----BEGIN ")
+                .replace("END!", "-----END ");
+            assert_eq!(found(&format!("{text} and more")), Some(whole), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cut_off_goes_on_behind_what_is_not_known() {
+        let [one, two, _] = LINES;
+        for text in [
+            format!("BEGIN!PRIVATE KEY-----\napp-1  | {one}\napp-1  | {two}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# -----\n{two}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# BEGIN!-----\n{two}"),
+            format!("BEGIN!PRIVATE KEY-----</div><div>{one}</div><div>{two}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\"\n + \"{two}"),
+        ] {
+            let whole = text.replace("BEGIN!", "-----BEGIN ");
+            assert_eq!(found(&format!("{text}. It is")), Some(whole), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_another_key_is_not_that_of_one() {
+        let [one, two, _] = LINES;
+        let text = format!(
+            "BEGIN!PRIVATE KEY-----, then BEGIN!CERTIFICATE-----\n{one}\n{two}\nEND!CERTIFICATE-----"
+        );
+        assert_eq!(found(&text), None);
+        let text = format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!EC KEY-----");
+        assert!(found(&text).is_some_and(|hit| hit.ends_with("EC KEY-----")));
+    }
+
     #[test]
     fn who_writes_of_keys_has_none() {
         for text in [
@@ -225,6 +394,11 @@ mod tests {
             "\"BEGIN!PRIVATE KEY-----\\n\" + privateKeyInBase64 + \"\\nEND!PRIVATE KEY-----\"",
             "[\"BEGIN!PRIVATE KEY-----\", \"BEGIN!RSA PRIVATE KEY-----\"]",
             "A key begins with BEGIN!PRIVATE KEY----- and ends with END!PRIVATE KEY-----.",
+            "println(\"BEGIN!PRIVATE KEY-----\");\nprintln(Base64.getMimeEncoder(64, \"\\n\".getBytes(StandardCharsets.US_ASCII)).encodeToString(privateKey.getEncoded()));\nprintln(\"END!PRIVATE KEY-----\");",
+            "key.replace(\"BEGIN!PRIVATE KEY-----\", \"\").replaceAll(\"\\\\s+\", \"\"); KeyFactory.getInstance(\"RSA\").generatePrivate(new PKCS8EncodedKeySpec(Base64.getDecoder().decode(key))); // not END!PRIVATE KEY-----",
+            "Behind BEGIN!PRIVATE KEY----- follow lines in Base64 of the DER encoding of a PrivateKeyInfo (PKCS8, RFC 5208), see https://www.rfc-editor.org/rfc/rfc7468#section-10, up to END!PRIVATE KEY-----.",
+            "# BEGIN!PRIVATE KEY-----\n# 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n# END!PRIVATE KEY-----",
+            "rules: BEGIN!PRIVATE KEY-----, read in src/main/java/com/example/Base64Encoder2/PrivateKeyReader.java and so on",
             "BEGIN!PRIVATE KEY-----: a line that comes before the key, which says what it is",
         ] {
             assert_eq!(found(text), None, "{text}");

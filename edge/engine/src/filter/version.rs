@@ -291,7 +291,8 @@ fn is_coordinate(text: Text<'_>, word: usize) -> bool {
         && written.contains(&b'.')
 }
 
-/// `rails (7.0.8.4)`: alone in its line, as lock files have it, or behind a name in small letters.
+/// `rails (7.0.8.4)`: alone in its line, as lock files have it, or behind a name in small letters. In a list that is headed
+/// as one of addresses it is none, whatever the other lines say: packages are called `ipaddr`, too.
 fn is_listed(text: Text<'_>, start: usize, end: usize, called: bool) -> bool {
     let blank = start.saturating_sub(2);
     if text.bytes(blank, start) != b" (" || text.at(end) != b')' {
@@ -313,7 +314,30 @@ fn is_listed(text: Text<'_>, start: usize, end: usize, called: bool) -> bool {
         0 | b'\n' | b'\r' | b'!' | b'\\'
     );
     let small = !text.bytes(word, blank).iter().any(u8::is_ascii_uppercase);
-    (first && alone) || (small && !called && !speaks(text, last) && begins(text, word))
+    match first && alone {
+        true => !is_headed_as_addresses(text, margin),
+        false => small && !called && !speaks(text, last) && begins(text, word),
+    }
+}
+
+/// How far above an item the head of its list is looked for, in bytes.
+const LIST_BYTES_MAX: usize = 256;
+
+/// Whether the line above a list, an item of which begins at `item`, speaks for addresses. Items end in a bracket.
+fn is_headed_as_addresses(text: Text<'_>, item: usize) -> bool {
+    let from = item.saturating_sub(LIST_BYTES_MAX);
+    // Line breaks may be as JSON has them: a backslash and a letter.
+    let is_break = |b: u8| matches!(b, b'\n' | b'\r' | b'\\');
+    let mut end = item;
+    while end > from {
+        let start = text.run_back(end, end.saturating_sub(from), |b| !is_break(b));
+        let line = text.bytes(start, end).trim_ascii();
+        if line.len() > 1 && !line.ends_with(b")") {
+            return (start..end).any(|at| speaks(text, at));
+        }
+        end = start.saturating_sub(1);
+    }
+    false
 }
 
 /// `## Rails 7.0.8.4`, the heading of a list of changes. A single `#` begins a comment more often.
@@ -360,6 +384,9 @@ mod tests {
             "    net-ssh (7.0.8.4)\n",
             r#"{"lock": "specs:\n    rails (7.0.8.4)\n    rake (13.0.6)\n"}"#,
             "we run rails (7.0.8.4) now",
+            "GIT\n  remote: https://server.example.com/x.git\n  specs:\n    dns-client (1.2.2)\n    rails (7.0.8.4)\n",
+            r#"{"lock": "specs:\n    ipaddr (1.2.2)\n\n    rails (7.0.8.4)\n"}"#,
+            "rails (7.0.8.4)",
             // Requirements.
             "(= 1.2.3.4)",
             "activesupport (>= 7.0.8.4)",
@@ -431,6 +458,10 @@ mod tests {
             "X-Forwarded-For:5.9.12.3",
             "## Gateway 5.9.12.3",
             "# allow 5.9.12.3",
+            "Connections by IP address:\n  bob (5.9.12.3)\n",
+            r#"{"text": "Connections by IP address:\n  bob (5.9.12.3)\n"}"#,
+            "Last logins\n\n- alice (5.9.12.4)\n- bob (5.9.12.3)\n",
+            "Clients:\r\n  bob (5.9.12.3)\r\n",
             // By their size.
             "rails (81.2.69.142)",
             "bob@81.2.69.142",

@@ -384,26 +384,6 @@ pub(super) const FOR_ALSO: &[(Class, &[&str])] = &[(Class::InAadhaar, &["uid"])]
 /// Of those that speak for a class, those that are whole words: others begin like them, as `officer` does.
 pub(super) const WHOLE: &[&str] = &["office"];
 
-/// Words of scripts without blanks that end as one that speaks for a class does, and say something else: the day on
-/// which a thing happened or came to be (`発生日`), or whose day it is (`卫生日`).
-pub(super) const ENDING_ALIKE: &[&str] = &[
-    "发生日",
-    "發生日",
-    "発生日",
-    "产生日",
-    "產生日",
-    "学生日",
-    "學生日",
-    "卫生日",
-    "衛生日",
-    "先生日",
-    "医生日",
-    "醫生日",
-    "발생일",
-    "학생일",
-    "재생일",
-];
-
 /// Words that speak against any number's being personal. With a star, or with what is no letter in them, they are
 /// beginnings: `Rechnungsnummer`.
 pub(super) const AGAINST: &[&str] = &[
