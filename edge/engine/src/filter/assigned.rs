@@ -5,7 +5,7 @@
 use super::code;
 use super::credible::{credible, is_words, placeholder, sure};
 use super::names::{Kind, is_variable, kind_of, name_before};
-use super::scheme::{Scheme, behind_known, behind_other, is_scheme, may_follow};
+use super::scheme::{Scheme, behind_any, behind_known, behind_other, is_scheme, may_follow};
 use super::text::Text;
 use proctor_model::content::{Confidence, ContentClass as Class};
 
@@ -89,19 +89,19 @@ pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)>
 /// A text that is a value and nothing else: where it begins behind blanks, and how long it is.
 pub(super) fn bare(whole: &str, kind: Kind) -> Option<(usize, usize, Class, Confidence)> {
     let start = whole.len().saturating_sub(whole.trim_start().len());
-    if kind == Kind::Header
-        && let Some(value) = behind_other(whole.get(start..)?)
-    {
-        let start = start.saturating_add(value);
-        let value = whole.get(start..)?.trim_end();
-        let one = value.len() <= VALUE_BYTES_MAX && !value.contains(char::is_whitespace);
-        let fits = one && !placeholder(value) && may_follow(value);
-        let sure = sure(value, kind, true);
-        return fits.then_some((start, value.len(), class_of(kind), sure));
-    }
-    let value = whole.trim();
-    let one = value.len() <= VALUE_BYTES_MAX && !value.contains(|c: char| c.is_whitespace());
-    if !one || placeholder(value) || !credible(value, kind, true) {
+    let whole = whole.trim();
+    let (behind, scheme) = match kind {
+        Kind::Header => behind_any(whole),
+        _ => (0, Scheme::Known),
+    };
+    let start = start.saturating_add(behind);
+    let value = whole.get(behind..)?;
+    let one = value.len() <= VALUE_BYTES_MAX && !value.contains(char::is_whitespace);
+    let fits = || match scheme {
+        Scheme::Known => credible(value, kind, true),
+        Scheme::Other => may_follow(value),
+    };
+    if !one || placeholder(value) || !fits() {
         return None;
     }
     Some((start, value.len(), class_of(kind), sure(value, kind, true)))
@@ -174,7 +174,8 @@ fn value_behind(
         let words = !quoted && site == Site::Variable && is_words(value, kind);
         let fits = match scheme {
             Scheme::Known => {
-                let is_name = kind == Kind::Header && is_scheme(value);
+                let may_be_name = kind == Kind::Header && behind == 0;
+                let is_name = may_be_name && is_scheme(value, text.from(start));
                 words || credible(value, kind, quoted) && !is_name
             }
             Scheme::Other => may_follow(value),
@@ -330,6 +331,30 @@ mod tests {
             (
                 "Authorization: AWS4-HMAC-SHA256 SignedHeaders=host;x-amz-date",
                 None,
+            ),
+            (
+                "Authorization: Bearer 1234-abcd-5678-efgh",
+                Some("1234-abcd-5678-efgh"),
+            ),
+            (
+                "Authorization: Bearer dev-token-123456",
+                Some("dev-token-123456"),
+            ),
+            (
+                "Authorization: Bearer svc_acme_prod_8841290347, x",
+                Some("svc_acme_prod_8841290347"),
+            ),
+            (
+                "Authorization: Bearer AbCdEfGhIjKlMnOpQrSt5",
+                Some("AbCdEfGhIjKlMnOpQrSt5"),
+            ),
+            (
+                "Authorization: tok_live_99887766",
+                Some("tok_live_99887766"),
+            ),
+            (
+                "\"Authorization\": \"Basic QWxpY2U1OkJvYjE5\"",
+                Some("QWxpY2U1OkJvYjE5"),
             ),
             ("Authorization: see RFC7235-section-4.2", None),
             ("Authorization: the header is sent by 2 clients", None),
@@ -543,8 +568,18 @@ mod tests {
             let hit = found("Authorization", &text);
             assert_eq!(hit.as_deref(), Some(key), "{text}");
         }
+        for (text, value) in [
+            ("Bearer dev-token-123456", "dev-token-123456"),
+            ("token 1234-abcd-5678-efgh", "1234-abcd-5678-efgh"),
+            ("tok_live_99887766", "tok_live_99887766"),
+        ] {
+            let hit = found("Authorization", text);
+            assert_eq!(hit.as_deref(), Some(value), "{text}");
+        }
         for text in [
             "ApiKey {key}",
+            "Bearer {access_token_v2}",
+            "AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host",
             "Bearer the-usual-one",
             "the usual one of 2024",
         ] {

@@ -11,6 +11,8 @@ use super::told::is_term;
 const NAME_BYTES_MAX: usize = 32;
 /// Most blanks behind it, in bytes.
 const BLANKS_MAX: usize = 4;
+/// Longest part of the name of a scheme, in bytes: `HMAC`, `SHA256`.
+const PART_BYTES_MAX: usize = 12;
 
 /// What may stand before a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,8 +28,10 @@ pub(super) fn behind_known(value: &str) -> (usize, bool) {
     let (mut length, mut proves) = (0_usize, false);
     for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "token ", "Token "] {
         let rest = value.get(length..).unwrap_or_default();
-        if rest.starts_with(scheme) {
-            length = length.saturating_add(scheme.len());
+        if let Some(behind) = rest.strip_prefix(scheme) {
+            let more = behind.bytes().take(BLANKS_MAX);
+            let more = more.take_while(|b| matches!(b, b' ' | b'\t')).count();
+            length = length.saturating_add(scheme.len()).saturating_add(more);
             proves = !scheme.eq_ignore_ascii_case("token ");
         }
     }
@@ -48,9 +52,24 @@ pub(super) fn behind_other(value: &str) -> Option<usize> {
     (begins && blanks > 0 && goes_on).then_some(end)
 }
 
-/// Whether a value is the name of a scheme that has digits in it, `AWS4-HMAC-SHA256`, and no key.
-pub(super) fn is_scheme(value: &str) -> bool {
-    value.bytes().any(|b| b.is_ascii_digit()) && is_term(value)
+/// Bytes of what stands before the key in a text that is the value of a header and nothing else, and what that is.
+pub(super) fn behind_any(value: &str) -> (usize, Scheme) {
+    match behind_known(value) {
+        (0, _) => behind_other(value).map_or((0, Scheme::Known), |end| (end, Scheme::Other)),
+        (end, _) => (end, Scheme::Known),
+    }
+}
+
+/// Whether the value that `text` begins with is the name of a scheme that has digits in it, `AWS4-HMAC-SHA256`, and no key:
+/// more stands behind it. Keys that people call something (`tok_live_99887766`) have parts of digits alone, or are the last.
+pub(super) fn is_scheme(value: &str, text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.len() <= PART_BYTES_MAX && !part.starts_with(|c: char| c.is_ascii_digit())
+    };
+    value.bytes().any(|b| b.is_ascii_digit())
+        && behind_other(text).is_some()
+        && value.split(['-', '_']).all(is_part)
+        && is_term(value)
 }
 
 /// Whether a value is a key behind whatever word: random, a UUID, and no parameter (`Digest username=…`) or term.
@@ -87,8 +106,29 @@ mod tests {
         assert_eq!(behind_known("Bearer token x"), (13, false));
         assert_eq!(behind_known("Bearer x"), (7, true));
         assert_eq!(behind_known("ApiKey x"), (0, false));
-        assert!(is_scheme("AWS4-HMAC-SHA256") && !is_scheme("Zx81qLmP09aBcD77"));
-        assert!(!is_scheme("CorrectHorseBatteryStaple"));
+        assert_eq!(behind_known("Bearer  x"), (8, true));
+        assert!(behind_any("Bearer x") == (7, Scheme::Known));
+        assert!(behind_any("ApiKey x") == (7, Scheme::Other));
+        assert!(behind_any("x") == (0, Scheme::Known));
+    }
+
+    #[test]
+    fn a_scheme_may_have_digits() {
+        for (text, yes) in [
+            ("AWS4-HMAC-SHA256 Credential=x", true),
+            ("OAuth2 x", true),
+            // Nothing follows.
+            ("AWS4-HMAC-SHA256", false),
+            ("supersecretkey1", false),
+            ("Zx81qLmP09aBcD77 x", false),
+            ("CorrectHorseBatteryStaple x", false),
+            ("AbCdEfGhIjKlMnOpQrSt5 x", false),
+            ("tok_live_99887766 is new", false),
+            ("1234-abcd-5678-efgh x", false),
+        ] {
+            let value = text.split(' ').next().unwrap_or_default();
+            assert_eq!(is_scheme(value, text), yes, "{text}");
+        }
     }
 
     #[test]
