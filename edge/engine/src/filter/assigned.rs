@@ -386,6 +386,24 @@ mod tests {
             ("password = \"Summer2024!\"", Some("Summer2024!")),
             ("password = 'letmein'", Some("letmein")),
             ("password = 'mypassword'", Some("mypassword")),
+            ("\"password\": \"AdminPassword\"", Some("AdminPassword")),
+            (
+                "MYSQL_ROOT_PASSWORD: \"root-password\"",
+                Some("root-password"),
+            ),
+            (
+                "DB_PASSWORD=\"super-secret-password\"",
+                Some("super-secret-password"),
+            ),
+            (
+                "POSTGRES_PASSWORD=Postgres_Password",
+                Some("Postgres_Password"),
+            ),
+            ("PASSWORD=TOP_SECRET", Some("TOP_SECRET")),
+            (
+                "Server=db;User Id=sa;Password=MyPassword;",
+                Some("MyPassword"),
+            ),
             ("password: \"Müller1848\"", Some("Müller1848")),
             ("api_key = get_key()", None),
             ("const token = localStorage.getItem(\"token\")", None),
