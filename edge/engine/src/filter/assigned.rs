@@ -405,6 +405,14 @@ mod tests {
                 Some("MyPassword"),
             ),
             ("password: \"Müller1848\"", Some("Müller1848")),
+            (
+                "password: \"Schmetterlingsflügel\"",
+                Some("Schmetterlingsflügel"),
+            ),
+            (
+                r#"{"password": "МояСекретнаяФраза"}"#,
+                Some("МояСекретнаяФраза"),
+            ),
             ("api_key = get_key()", None),
             ("const token = localStorage.getItem(\"token\")", None),
             ("password: hashedPassword,", None),

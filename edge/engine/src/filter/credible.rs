@@ -1,5 +1,6 @@
 //! Values behind names that speak of secrets: which are credible ones, and which only stand where one goes.
 
+use super::called::is_called;
 use super::label::is_label;
 use super::names::Kind;
 use super::text::{alnum, entropy};
@@ -19,60 +20,6 @@ fn is_template(value: &str) -> bool {
         .strip_prefix('{')
         .map(|name| name.trim_end_matches('}'));
     name.is_some_and(|name| name.bytes().all(|b| alnum(b) || matches!(b, b'_' | b'.')))
-}
-
-/// What a password is called, as texts of a program say it in the language of who uses it.
-const PASSWORD_IN_WORDS: [&str; 39] = [
-    "adgangskode",
-    "clave",
-    "contrasena",
-    "contrasenya",
-    "contraseña",
-    "contrasinal",
-    "geheimnis",
-    "geslo",
-    "haslo",
-    "hasło",
-    "heslo",
-    "jelszo",
-    "jelszó",
-    "kennwort",
-    "losenord",
-    "lozinka",
-    "lösenord",
-    "motdepasse",
-    "nenosiri",
-    "palavra-passe",
-    "parol",
-    "parola",
-    "parole",
-    "parool",
-    "pasahitza",
-    "passcode",
-    "passord",
-    "passphrase",
-    "passwort",
-    "salasana",
-    "senha",
-    "sifre",
-    "wachtwoord",
-    "wagwoord",
-    "şifre",
-    "пароль",
-    "密码",
-    "パスワード",
-    "비밀번호",
-];
-
-/// Whether a value only says what it would be: `"password": "Passwort"`.
-fn is_called(value: &str) -> bool {
-    // Longer than any of them.
-    if value.len() > 32 {
-        return false;
-    }
-    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
-    let lower = bare.to_lowercase();
-    PASSWORD_IN_WORDS.contains(&lower.as_str())
 }
 
 /// Stands where a secret goes, but is none.
