@@ -5,7 +5,9 @@
 use super::code;
 use super::credible::{credible, is_words, placeholder, sure};
 use super::names::{Kind, is_variable, kind_of, name_before};
-use super::scheme::{Scheme, behind_any, behind_known, behind_other, is_scheme, may_follow};
+use super::scheme::{
+    Scheme, behind_any, behind_known, behind_other, is_of_sentence, is_scheme, may_follow,
+};
 use super::text::Text;
 use proctor_model::content::{Confidence, ContentClass as Class};
 
@@ -79,6 +81,17 @@ fn ends_line(text: Text<'_>, at: usize) -> bool {
     matches!(text.at(next), b'\r' | b'\n' | b'#' | 0)
 }
 
+/// Whether what stands in `start..end` without quotation marks is a key, where any word stands before it, at `at`.
+/// Programs and sentences have words and names there, too (`authorization = await client2.token`): so it looks like
+/// nothing that people write, or a colon says that this is a header, and nothing follows.
+fn in_header(text: Text<'_>, at: usize, (start, end): (usize, usize)) -> bool {
+    let sign = text.run_back(at, INDENT_BYTES_MAX, |b| matches!(b, b' ' | b'\t' | b'*'));
+    let closed = matches!(text.at(end), b'"' | b'\'' | b'`' | b'\\');
+    let is_last = closed || ends_line(text, end);
+    let is_line = text.before(sign) == b':' && is_last && !is_of_sentence(text.from(at));
+    is_line || !code::is_orderly(text.bytes(start, end))
+}
+
 /// The whole text as the value of the member that is named by its key.
 pub(super) fn keyed(text: Text<'_>) -> Option<(usize, usize, Class, Confidence)> {
     let kind = kind_of(text.key)?;
@@ -140,7 +153,7 @@ fn value_behind(
     let is_key = matches!(kind, Kind::Key | Kind::Header);
     let (behind, proves) = match scheme {
         Scheme::Known => behind_known(text.from(start)),
-        Scheme::Other => (behind_other(text.from(start))?, true),
+        Scheme::Other => (behind_other(text.from(start))?, quoted),
     };
     start = start.saturating_add(behind);
     let proves = proves && is_key;
@@ -178,7 +191,7 @@ fn value_behind(
                 let is_name = may_be_name && is_scheme(value, text.from(start));
                 words || credible(value, kind, quoted) && !is_name
             }
-            Scheme::Other => may_follow(value),
+            Scheme::Other => may_follow(value) && (quoted || in_header(text, at, (start, end))),
         };
         !placeholder(value) && fits && !is_code(end)
     };
@@ -357,6 +370,39 @@ mod tests {
                 Some("QWxpY2U1OkJvYjE5"),
             ),
             ("Authorization: see RFC7235-section-4.2", None),
+            ("Authorization: uses OAuth2AuthorizationCodeFlow", None),
+            ("Authorization: uses OAuth2AuthorizationCodeFlow, and", None),
+            (
+                "\"Authorization\": \"uses OAuth2AuthorizationCodeFlow\"",
+                None,
+            ),
+            ("Prior authorization: number PO20241129XYZ", None),
+            ("The authorization: ticket PO20241129XYZ is old", None),
+            (
+                "const authorization = await oauth2Client.getToken(code)",
+                None,
+            ),
+            ("authorization = await s3Client.signRequest(req)", None),
+            ("authorization = await client20241129.token", None),
+            ("{ authorization: await s3Client.signed, x }", None),
+            ("authorization = new OAuth2Authorization(cfg)", None),
+            ("Authorization: ApiKey 20241129abcdef, x", None),
+            (
+                "Authorization: ApiKey 20241129abcdef\r\nHost: x",
+                Some("20241129abcdef"),
+            ),
+            (
+                "-H 'Authorization: ApiKey 20241129abcdef' https://x",
+                Some("20241129abcdef"),
+            ),
+            (
+                "{Authorization=ApiKey Zx81qLmP09aBcD77, Host=x}",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "[authorization: ApiKey Zx81qLmP09aBcD77]",
+                Some("Zx81qLmP09aBcD77"),
+            ),
             ("Authorization: the header is sent by 2 clients", None),
             ("token: ApiKey Zx81qLmP09aBcD77", None),
             ("password_prod = s3cr3t-Pa55", Some("s3cr3t-Pa55")),

@@ -3,6 +3,7 @@
 //! Any word may be one (RFC 9110, section 11.4), so that what stands behind one that is not known has to look like a key
 //! by itself.
 
+use super::code::is_type;
 use super::credible::{credible, is_uuid};
 use super::names::Kind;
 use super::told::is_term;
@@ -72,14 +73,48 @@ pub(super) fn is_scheme(value: &str, text: &str) -> bool {
         && is_term(value)
 }
 
-/// Whether a value is a key behind whatever word: random, a UUID, and no parameter (`Digest username=…`) or term.
+/// Whether a value is a key behind whatever word: random, a UUID, and no parameter (`Digest username=…`), term, type or call.
 pub(super) fn may_follow(value: &str) -> bool {
     let name = value
         .bytes()
         .take_while(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_'));
     let behind = value.as_bytes().get(name.count()..).unwrap_or_default();
     let is_parameter = matches!(behind, [b'=', next, ..] if *next != b'=');
-    !is_parameter && (is_uuid(value) || credible(value, Kind::Key, true) && !is_term(value))
+    let is_key = || credible(value, Kind::Key, true) && !is_term(value) && !is_type(value);
+    !is_parameter && !value.contains('(') && (is_uuid(value) || is_key())
+}
+
+/// What begins sentences behind the word "authorization", and is the name of no scheme.
+const OF_SENTENCES: [&str; 22] = [
+    "and",
+    "approved",
+    "by",
+    "case",
+    "for",
+    "from",
+    "id",
+    "in",
+    "is",
+    "no",
+    "number",
+    "of",
+    "on",
+    "pending",
+    "ref",
+    "reference",
+    "request",
+    "see",
+    "the",
+    "uses",
+    "via",
+    "with",
+];
+
+/// Whether the word that a value begins with is one of a sentence: "Prior authorization: number PO20241129XYZ".
+pub(super) fn is_of_sentence(value: &str) -> bool {
+    let word = value.split([' ', '\t']).next().unwrap_or_default();
+    let mut words = OF_SENTENCES.iter();
+    words.any(|known| word.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -145,6 +180,9 @@ mod tests {
             "token=Zx81qLmP09aBcD77",
             "Credential=20241129/us-east-1/s3/aws4_request",
             "RFC7235-section-4.2",
+            "OAuth2AuthorizationCodeFlow",
+            "oauth2Client.accessToken",
+            "Zx81qLmP09aBcD77(x",
             "base64-encoded",
             "required",
             "2024-11-29",
