@@ -6,7 +6,7 @@ use super::code;
 use super::credible::{credible, is_words, placeholder, sure};
 use super::names::{Kind, is_variable, kind_of, name_before};
 use super::scheme::{
-    Scheme, behind_any, behind_known, behind_other, is_of_sentence, is_scheme, may_follow,
+    Scheme, behind_any, behind_known, behind_other, is_login, is_of_sentence, is_scheme, may_follow,
 };
 use super::text::Text;
 use proctor_model::content::{Confidence, ContentClass as Class};
@@ -108,10 +108,10 @@ pub(super) fn bare(whole: &str, kind: Kind) -> Option<(usize, usize, Class, Conf
         _ => (0, Scheme::Known),
     };
     let start = start.saturating_add(behind);
-    let value = whole.get(behind..)?;
+    let (word, value) = whole.split_at_checked(behind)?;
     let one = value.len() <= VALUE_BYTES_MAX && !value.contains(char::is_whitespace);
     let fits = || match scheme {
-        Scheme::Known => credible(value, kind, true),
+        Scheme::Known => credible(value, kind, true) || is_login(word, value),
         Scheme::Other => may_follow(value),
     };
     if !one || placeholder(value) || !fits() {
@@ -155,6 +155,7 @@ fn value_behind(
         Scheme::Known => behind_known(text.from(start)),
         Scheme::Other => (behind_other(text.from(start))?, quoted),
     };
+    let word = text.slice(start, start.saturating_add(behind));
     start = start.saturating_add(behind);
     let proves = proves && is_key;
     let stop = |b: u8| match quoted {
@@ -189,7 +190,8 @@ fn value_behind(
             Scheme::Known => {
                 let may_be_name = kind == Kind::Header && behind == 0;
                 let is_name = may_be_name && is_scheme(value, text.from(start));
-                words || credible(value, kind, quoted) && !is_name
+                let is_login = || is_key && is_login(word, value);
+                words || credible(value, kind, quoted) && !is_name || is_login()
             }
             Scheme::Other => may_follow(value) && (quoted || in_header(text, at, (start, end))),
         };
@@ -368,6 +370,24 @@ mod tests {
             (
                 "\"Authorization\": \"Basic QWxpY2U1OkJvYjE5\"",
                 Some("QWxpY2U1OkJvYjE5"),
+            ),
+            ("Authorization: Basic dXNlcjpwYXNz", Some("dXNlcjpwYXNz")),
+            (
+                "curl -H \"Authorization: Basic Ym9iOmh1c2g=\" https://x",
+                Some("Ym9iOmh1c2g="),
+            ),
+            ("Authorization: Basic authentication", None),
+            (
+                "Credential=AKIAIOSFODNN7EXAMPLE/20241129/us-east-1/s3/aws4_request, x",
+                None,
+            ),
+            (
+                "X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20241129%2Fus-east-1%2Fs3%2Faws4_request&x",
+                None,
+            ),
+            (
+                "Credential=Zx81qLmP09aBcD77tR4w/aws4_request",
+                Some("Zx81qLmP09aBcD77tR4w/aws4_request"),
             ),
             ("Authorization: see RFC7235-section-4.2", None),
             ("Authorization: uses OAuth2AuthorizationCodeFlow", None),
@@ -642,6 +662,7 @@ mod tests {
         }
         for (text, value) in [
             ("Bearer dev-token-123456", "dev-token-123456"),
+            ("Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
             ("token 1234-abcd-5678-efgh", "1234-abcd-5678-efgh"),
             ("tok_live_99887766", "tok_live_99887766"),
         ] {

@@ -3,6 +3,7 @@
 //! Any word may be one (RFC 9110, section 11.4), so that what stands behind one that is not known has to look like a key
 //! by itself.
 
+use super::armoured::decode_base64;
 use super::code::is_type;
 use super::credible::{credible, is_uuid};
 use super::names::Kind;
@@ -84,6 +85,17 @@ pub(super) fn may_follow(value: &str) -> bool {
     !is_parameter && !value.contains('(') && (is_uuid(value) || is_key())
 }
 
+/// Whether a value is a user and a password in base64, if the scheme is `Basic`: short ones are no keys by their looks.
+pub(super) fn is_login(scheme: &str, value: &str) -> bool {
+    if !scheme.trim_ascii_end().eq_ignore_ascii_case("basic") {
+        return false;
+    }
+    let decoded = decode_base64(value).unwrap_or_default();
+    let parts = decoded.split_once(':');
+    let both = parts.is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
+    both && !decoded.contains(char::is_control)
+}
+
 /// What begins sentences behind the word "authorization", and is the name of no scheme.
 const OF_SENTENCES: [&str; 22] = [
     "and",
@@ -163,6 +175,22 @@ mod tests {
         ] {
             let value = text.split(' ').next().unwrap_or_default();
             assert_eq!(is_scheme(value, text), yes, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_told_by_what_it_encodes() {
+        // user:pass, bob:hush, a user alone, a word.
+        for (scheme, value, yes) in [
+            ("Basic ", "dXNlcjpwYXNz", true),
+            ("basic  ", "Ym9iOmh1c2g=", true),
+            ("Basic ", "dXNlcjo=", false),
+            ("Basic ", "authentication", false),
+            ("Basic ", "", false),
+            ("Bearer ", "dXNlcjpwYXNz", false),
+            ("", "dXNlcjpwYXNz", false),
+        ] {
+            assert_eq!(is_login(scheme, value), yes, "{scheme}{value}");
         }
     }
 
