@@ -131,6 +131,8 @@ pub(super) fn is_of_sentence(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assigned::{assigned, keyed};
+    use super::super::text::Text;
     use super::*;
 
     #[test]
@@ -218,5 +220,167 @@ mod tests {
         ] {
             assert!(!may_follow(no), "{no}");
         }
+    }
+
+    #[test]
+    fn keys_in_headers_are_found() {
+        let secret = |text: &str| {
+            let whole = Text { text, key: "" };
+            let mut signs = memchr::memchr2_iter(b'=', b':', text.as_bytes());
+            let hit = signs.find_map(|at| assigned(whole, at));
+            hit.map(|(start, end, ..)| text[start..end].to_owned())
+        };
+        for (text, expect) in [
+            (
+                "Authorization: Bearer abc123def456ghi789",
+                Some("abc123def456ghi789"),
+            ),
+            (
+                "Authorization: ApiKey Zx81qLmP09aBcD77",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "Proxy-Authorization:  SSWS  00Zx81qLmP09aBcD77-tR4w",
+                Some("00Zx81qLmP09aBcD77-tR4w"),
+            ),
+            (
+                "authorization: GenieKey eb243592-faa2-4ba2-a551-1afdf565c889",
+                Some("eb243592-faa2-4ba2-a551-1afdf565c889"),
+            ),
+            (
+                "\"Authorization\": \"Splunk Zx81qLmP09aBcD77tR4w\",",
+                Some("Zx81qLmP09aBcD77tR4w"),
+            ),
+            (
+                "headers['Authorization'] = 'sso-key Zx81qLmP09:aBcD77tR4w'",
+                Some("Zx81qLmP09:aBcD77tR4w"),
+            ),
+            (
+                r#"{\"Authorization\": \"Bot Zx81qLmP09aBcD77\"}"#,
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "curl -H \"Authorization: Key Zx81qLmP09aBcD77\" https://x",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "Authorization: Zx81qLmP09aBcD77 is new",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            ("Authorization: ApiKey ${API_KEY_2}", None),
+            ("Authorization: ApiKey {api_key_v2}", None),
+            ("\"Authorization\": \"ApiKey #{api_key_v2}\"", None),
+            ("\"Authorization\": \"ApiKey \" + key2ForThis", None),
+            ("Authorization: Digest username=\"bob1848\"", None),
+            (
+                "Authorization: AWS4-HMAC-SHA256 SignedHeaders=host;x-amz-date",
+                None,
+            ),
+            (
+                "Authorization: Bearer 1234-abcd-5678-efgh",
+                Some("1234-abcd-5678-efgh"),
+            ),
+            (
+                "Authorization: Bearer dev-token-123456",
+                Some("dev-token-123456"),
+            ),
+            (
+                "Authorization: Bearer svc_acme_prod_8841290347, x",
+                Some("svc_acme_prod_8841290347"),
+            ),
+            (
+                "Authorization: Bearer AbCdEfGhIjKlMnOpQrSt5",
+                Some("AbCdEfGhIjKlMnOpQrSt5"),
+            ),
+            (
+                "Authorization: tok_live_99887766",
+                Some("tok_live_99887766"),
+            ),
+            (
+                "\"Authorization\": \"Basic QWxpY2U1OkJvYjE5\"",
+                Some("QWxpY2U1OkJvYjE5"),
+            ),
+            ("Authorization: Basic dXNlcjpwYXNz", Some("dXNlcjpwYXNz")),
+            (
+                "curl -H \"Authorization: Basic Ym9iOmh1c2g=\" https://x",
+                Some("Ym9iOmh1c2g="),
+            ),
+            ("Authorization: Basic authentication", None),
+            ("Authorization: see RFC7235-section-4.2", None),
+            ("Authorization: uses OAuth2AuthorizationCodeFlow", None),
+            ("Authorization: uses OAuth2AuthorizationCodeFlow, and", None),
+            (
+                "\"Authorization\": \"uses OAuth2AuthorizationCodeFlow\"",
+                None,
+            ),
+            ("Prior authorization: number PO20241129XYZ", None),
+            ("The authorization: ticket PO20241129XYZ is old", None),
+            (
+                "const authorization = await oauth2Client.getToken(code)",
+                None,
+            ),
+            ("authorization = await s3Client.signRequest(req)", None),
+            ("authorization = await client20241129.token", None),
+            ("{ authorization: await s3Client.signed, x }", None),
+            ("authorization = new OAuth2Authorization(cfg)", None),
+            ("Authorization: ApiKey 20241129abcdef, x", None),
+            (
+                "Authorization: ApiKey 20241129abcdef\r\nHost: x",
+                Some("20241129abcdef"),
+            ),
+            (
+                "-H 'Authorization: ApiKey 20241129abcdef' https://x",
+                Some("20241129abcdef"),
+            ),
+            (
+                "{Authorization=ApiKey Zx81qLmP09aBcD77, Host=x}",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            (
+                "[authorization: ApiKey Zx81qLmP09aBcD77]",
+                Some("Zx81qLmP09aBcD77"),
+            ),
+            ("Authorization: the header is sent by 2 clients", None),
+            (
+                "Authorization: Bearer CorrectHorseBatteryStaple",
+                Some("CorrectHorseBatteryStaple"),
+            ),
+            ("\"Authorization\": \"Bearer {access_token_v2}\"", None),
+        ] {
+            assert_eq!(secret(text).as_deref(), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_member_of_a_header_has_a_scheme() {
+        let found = |key: &str, text: &str| {
+            let hit = keyed(Text { text, key });
+            hit.map(|(start, end, ..)| text[start..end].to_owned())
+        };
+        let key = "Zx81qLmP09aBcD77";
+        for scheme in ["", "Bearer ", "ApiKey ", "SSWS  ", " token "] {
+            let text = format!("{scheme}{key}");
+            let hit = found("Authorization", &text);
+            assert_eq!(hit.as_deref(), Some(key), "{text}");
+        }
+        for (text, value) in [
+            ("Bearer dev-token-123456", "dev-token-123456"),
+            ("Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+            ("token 1234-abcd-5678-efgh", "1234-abcd-5678-efgh"),
+            ("tok_live_99887766", "tok_live_99887766"),
+        ] {
+            let hit = found("Authorization", text);
+            assert_eq!(hit.as_deref(), Some(value), "{text}");
+        }
+        for text in [
+            "ApiKey {key}",
+            "Bearer {access_token_v2}",
+            "AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host",
+            "Bearer the-usual-one",
+            "the usual one of 2024",
+        ] {
+            assert_eq!(found("proxy_authorization", text), None, "{text}");
+        }
+        assert_eq!(found("token", "ApiKey Zx81qLmP09aBcD77"), None);
     }
 }
