@@ -19,6 +19,7 @@ mod aws;
 mod azure;
 mod back;
 mod birth;
+mod called;
 mod code;
 mod commands;
 mod context;

@@ -91,7 +91,7 @@ pub(super) fn is_type(value: &str) -> bool {
 
 /// Whether the letters and digits of a path are put together by people. A key that machines made turns from one kind of
 /// character to another far more often.
-fn is_orderly(path: &[u8]) -> bool {
+pub(super) fn is_orderly(path: &[u8]) -> bool {
     let inside = turns(path).filter(|(a, b)| alnum(*a) && alnum(*b));
     inside.count().saturating_mul(3) <= path.len()
 }

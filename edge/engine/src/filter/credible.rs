@@ -1,5 +1,6 @@
 //! Values behind names that speak of secrets: which are credible ones, and which only stand where one goes.
 
+use super::called::is_called;
 use super::label::is_label;
 use super::names::Kind;
 use super::text::{alnum, entropy};
@@ -19,60 +20,6 @@ fn is_template(value: &str) -> bool {
         .strip_prefix('{')
         .map(|name| name.trim_end_matches('}'));
     name.is_some_and(|name| name.bytes().all(|b| alnum(b) || matches!(b, b'_' | b'.')))
-}
-
-/// What a password is called, as texts of a program say it in the language of who uses it.
-const PASSWORD_IN_WORDS: [&str; 39] = [
-    "adgangskode",
-    "clave",
-    "contrasena",
-    "contrasenya",
-    "contraseña",
-    "contrasinal",
-    "geheimnis",
-    "geslo",
-    "haslo",
-    "hasło",
-    "heslo",
-    "jelszo",
-    "jelszó",
-    "kennwort",
-    "losenord",
-    "lozinka",
-    "lösenord",
-    "motdepasse",
-    "nenosiri",
-    "palavra-passe",
-    "parol",
-    "parola",
-    "parole",
-    "parool",
-    "pasahitza",
-    "passcode",
-    "passord",
-    "passphrase",
-    "passwort",
-    "salasana",
-    "senha",
-    "sifre",
-    "wachtwoord",
-    "wagwoord",
-    "şifre",
-    "пароль",
-    "密码",
-    "パスワード",
-    "비밀번호",
-];
-
-/// Whether a value only says what it would be: `"password": "Passwort"`.
-fn is_called(value: &str) -> bool {
-    // Longer than any of them.
-    if value.len() > 32 {
-        return false;
-    }
-    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
-    let lower = bare.to_lowercase();
-    PASSWORD_IN_WORDS.contains(&lower.as_str())
 }
 
 /// Stands where a secret goes, but is none.
@@ -218,8 +165,35 @@ pub(super) fn credible(value: &str, kind: Kind, quoted: bool) -> bool {
                 && !value.contains(' ')
                 && (digits > 0 || bytes.len() >= 20 && upper_and_lower(bytes))
                 && plain_word(value).is_none()
+                && !is_scope(value)
         }
     }
+}
+
+/// Longest name of a region or a service of AWS, in bytes.
+const PLACE_BYTES_MAX: usize = 24;
+
+/// Whether a value says what a request to AWS was signed with: the id of a key, the day, the region and the service. That
+/// gives no more away than the id, which has a class of its own.
+pub(super) fn is_scope(value: &str) -> bool {
+    // In addresses the signs between are encoded.
+    let (front, sign) = match value.strip_suffix("/aws4_request") {
+        Some(front) => (Some(front), "/"),
+        None => (value.strip_suffix("%2Faws4_request"), "%2F"),
+    };
+    let Some(front) = front else { return false };
+    let mut parts = front.split(sign);
+    let id = parts.next().unwrap_or_default().as_bytes();
+    let day = parts.next().unwrap_or_default().as_bytes();
+    let places: Vec<&str> = parts.take(3).collect();
+    let is_id = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    id.len() == 20
+        && id.starts_with(b"A")
+        && id.iter().all(is_id)
+        && day.len() == 8
+        && day.iter().all(u8::is_ascii_digit)
+        && places.len() == 2
+        && places.iter().all(|place| place.len() <= PLACE_BYTES_MAX)
 }
 
 fn upper_and_lower(bytes: &[u8]) -> bool {
@@ -297,6 +271,10 @@ mod tests {
         assert!(!credible("/forgot-password", Kind::Password, false));
         assert!(!credible("סיסמה", Kind::Connection, true));
         assert!(!credible(random, Kind::Aws, true));
+        let scope = "AKIAIOSFODNN7EXAMPLE/20241129/us-east-1/s3/aws4_request";
+        assert!(!credible(scope, Kind::Key, true) && is_scope(&scope.replace('/', "%2F")));
+        assert!(!is_scope(&scope.replace("s3", "s3/x")));
+        assert!(!is_scope(&scope.replace("AKIA", "akia")) && !is_scope(random));
         assert!(is_words("correcthorse", Kind::Password));
         assert!(!is_words("changethis", Kind::Password));
         assert!(!is_words("correcthorse", Kind::Key));

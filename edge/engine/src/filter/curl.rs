@@ -1,7 +1,7 @@
 //! What `curl` is told to log in with: `-u user:password`, `-u key:`.
 
 use super::credible::placeholder;
-use super::label::is_label;
+use super::label::is_constant;
 use super::options::{COMMAND_BYTES_MAX, is_quote};
 use super::text::Text;
 use super::url::is_token;
@@ -125,7 +125,7 @@ fn password(text: Text<'_>, user: usize) -> Option<(usize, usize)> {
         return is_token(name).then_some((user, name_end));
     }
     let filled_in = name == "$env" || is_filled_in(password);
-    (!filled_in && !placeholder(password) && !is_label(password)).then_some((start, end))
+    (!filled_in && !placeholder(password) && !is_constant(password)).then_some((start, end))
 }
 
 /// Whether a program or a shell puts the password there: `{config.password!r}`, `%PASSWORD%`.
@@ -161,6 +161,15 @@ mod tests {
             "curl --user-agent a:b1c2 -u bob:s3cr3t https://x",
         ] {
             assert_eq!(found(text), Some("s3cr3t"), "{text}");
+        }
+    }
+
+    /// Nobody writes a label there, nor a route.
+    #[test]
+    fn a_password_may_be_of_words() {
+        for password in ["AdminPassword", "reset-password", "hashed", "/login"] {
+            let text = format!("curl -u admin:{password} https://x");
+            assert_eq!(found(&text), Some(password), "{text}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! What stands under the name of a password and is none: the name of a field or a constant, a route, a selector, a word
 //! for how passwords are kept, the label of a field in some language.
 //!
-//! Nothing with a digit is one of these, but for what algorithms are called: people put digits into passwords.
+//! Nothing with a digit is one of these, but for what algorithms are called: people put digits into passwords. Nor is a
+//! name with a word in it that is not known here: `AdminPassword` and `root-password` are passwords of somebody.
+
+use super::called::is_translated;
 
 /// Whether a value only names something.
 pub(super) fn is_label(value: &str) -> bool {
@@ -11,7 +14,7 @@ pub(super) fn is_label(value: &str) -> bool {
     let decoded = decoded(value);
     let value = decoded.as_deref().unwrap_or(value);
     let plain = !value.bytes().any(|b| b.is_ascii_digit());
-    plain && (is_name(value) || is_constant(value) || is_place(value) || is_translated(value))
+    plain && (is_name(value) || is_message(value) || is_place(value) || is_translated(value))
 }
 
 /// What JSON means by a value that has letters as their numbers in it: `\u5bc6\u7801`. Many programs write none of ASCII's
@@ -73,11 +76,12 @@ fn is_kind(value: &str) -> bool {
 }
 
 /// What a name of a password has in it.
-const NOUNS: [&str; 9] = [
+const NOUNS: [&str; 10] = [
     "contrasena",
     "kennwort",
     "motdepasse",
     "passcode",
+    "passe",
     "passphrase",
     "passwd",
     "password",
@@ -113,35 +117,170 @@ const BESIDE: [&str; 24] = [
     "wrong",
 ];
 
-/// `reset_password`, `forgotPassword`, `auth/password.reset`, `:password`, `Password:`: letters and what joins words, one
-/// of which is that for a password. By itself it may be a password, and with words that are joined by nothing.
+/// What else the names of fields, texts and routes have in them, as a word of its own. Nothing that people say of a
+/// password of theirs: whose it is, what it is for, how good it is.
+const AROUND: [&str; 78] = [
+    "account",
+    "again",
+    "alert",
+    "auth",
+    "authentication",
+    "btn",
+    "button",
+    "check",
+    "choose",
+    "component",
+    "controller",
+    "create",
+    "credentials",
+    "de",
+    "dialog",
+    "digest",
+    "edit",
+    "email",
+    "encrypted",
+    "errors",
+    "expired",
+    "form",
+    "forms",
+    "hashed",
+    "help",
+    "helper",
+    "icon",
+    "id",
+    "labels",
+    "length",
+    "link",
+    "login",
+    "match",
+    "max",
+    "message",
+    "messages",
+    "min",
+    "mismatch",
+    "modal",
+    "mot",
+    "name",
+    "new",
+    "nouveau",
+    "old",
+    "page",
+    "pages",
+    "placeholder",
+    "policy",
+    "profile",
+    "recover",
+    "recovery",
+    "ref",
+    "register",
+    "request",
+    "rules",
+    "screen",
+    "session",
+    "settings",
+    "short",
+    "show",
+    "signin",
+    "signup",
+    "strength",
+    "submit",
+    "text",
+    "title",
+    "toggle",
+    "token",
+    "txt",
+    "type",
+    "user",
+    "users",
+    "validate",
+    "validation",
+    "verify",
+    "view",
+    "visibility",
+    "weak",
+];
+
+/// Longest name, in bytes.
+const NAME_BYTES_MAX: usize = 96;
+
+/// `reset_password`, `forgotPassword`, `auth/password.reset`, `:password`, `Password:`: that word, and with it words that
+/// are known or a sign that passwords have no use for. By itself it may be a password.
 fn is_name(value: &str) -> bool {
-    let joins = |b: u8| matches!(b, b'-' | b'_' | b'.' | b':' | b'/');
     let bare = value.trim_end_matches([':', '*', '.', '?', '%']);
     let name = bare.trim_start_matches(['@', ':', '%', '#', '.', '$']);
-    let bytes = name.as_bytes();
-    if !bytes.iter().all(|b| b.is_ascii_alphabetic() || joins(*b)) {
+    let joins = |b: u8| matches!(b, b'-' | b'_' | b'.' | b':' | b'/');
+    let fits = |b: u8| b.is_ascii_alphabetic() || joins(b);
+    if value.len() > NAME_BYTES_MAX || !name.bytes().all(fits) {
         return false;
     }
-    let lower = name.to_ascii_lowercase();
-    let Some(noun) = NOUNS.into_iter().find(|noun| lower.contains(*noun)) else {
-        return false;
-    };
-    let marked = name.len() < value.len();
-    let joined = bytes.iter().any(|b| joins(*b));
-    let pairs = bytes.iter().zip(bytes.iter().skip(1));
-    let mut humps = pairs.filter(|(a, b)| a.is_ascii_lowercase() && b.is_ascii_uppercase());
-    let beside = || {
-        let rest = lower
-            .strip_suffix(noun)
-            .or_else(|| lower.strip_prefix(noun));
-        rest.is_some_and(|rest| BESIDE.contains(&rest))
-    };
-    marked || joined || humps.next().is_some() || beside()
+    // `resetPassword`: two words.
+    let goes_on = |a: &u8, b: &u8| !(a.is_ascii_lowercase() && b.is_ascii_uppercase());
+    let parts = name.as_bytes().split(|b| joins(*b));
+    let (mut names_one, mut says_more) = (false, name.len() < value.len());
+    for word in parts.flat_map(|part| part.chunk_by(goes_on)) {
+        let rest = without_noun(word);
+        let is_known = match rest {
+            Some(rest) => is_one_of(rest, &BESIDE),
+            None => is_one_of(word, &BESIDE) || is_one_of(word, &AROUND),
+        };
+        let is_bare = matches!(rest, Some(b"" | b"s"));
+        if !is_known && !is_bare {
+            return false;
+        }
+        names_one |= rest.is_some();
+        says_more |= is_known;
+    }
+    names_one && says_more
 }
 
-/// `LOGIN_FAILED`: words in capitals.
-fn is_constant(value: &str) -> bool {
+fn is_one_of(word: &[u8], words: &[&str]) -> bool {
+    let mut words = words.iter();
+    words.any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// What stands in a word behind or before that for a password.
+fn without_noun(word: &[u8]) -> Option<&[u8]> {
+    NOUNS.iter().find_map(|noun| {
+        let noun = noun.as_bytes();
+        let (front, last) = word.split_at_checked(word.len().checked_sub(noun.len())?)?;
+        let (first, back) = word.split_at_checked(noun.len())?;
+        match (
+            last.eq_ignore_ascii_case(noun),
+            first.eq_ignore_ascii_case(noun),
+        ) {
+            (true, _) => Some(front),
+            (false, true) => Some(back),
+            (false, false) => None,
+        }
+    })
+}
+
+/// What says in the name of a constant that it is that of an error or of a variable.
+const SAID: [&str; 14] = [
+    "ERROR",
+    "EXPIRED",
+    "FAILED",
+    "FOUND",
+    "INCORRECT",
+    "INVALID",
+    "KEY",
+    "MISMATCH",
+    "MISSING",
+    "PASS",
+    "REQUIRED",
+    "TOKEN",
+    "TOO",
+    "WRONG",
+];
+
+/// `LOGIN_FAILED`, `RESET_PASSWORD`: the name of a constant that says what it is for.
+fn is_message(value: &str) -> bool {
+    let says = |word: &str| SAID.contains(&word) || is_one_of(word.as_bytes(), &NOUNS);
+    is_constant(value) && value.split('_').any(says)
+}
+
+/// `API_TOKEN`: words in capitals.
+pub(super) fn is_constant(value: &str) -> bool {
     let word = |word: &str| word.len() >= 2 && word.bytes().all(|b| b.is_ascii_uppercase());
     value.contains('_') && value.split('_').all(word)
 }
@@ -162,40 +301,6 @@ fn is_place(value: &str) -> bool {
         || (value.ends_with(']') && value.contains('=') && all(value, b"-_.#[]=\"'\\"))
 }
 
-/// `סיסמה`, `पासवर्ड`, `Пароль:`, `密码 (必填)`: letters of which some are none of ASCII's, and what stands between words.
-/// Who chooses a password of letters alone chooses those that every keyboard has.
-fn is_translated(value: &str) -> bool {
-    if value.is_ascii() {
-        return false;
-    }
-    let bare = value.trim_end_matches([':', '*', '.', '!', '?', '…']);
-    let between = |c: char| {
-        c.is_whitespace()
-            || matches!(c, '-' | '\'' | '’' | '(' | ')')
-            || matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}')
-    };
-    let fits = |c: char| c.is_alphabetic() || is_mark(c) || between(c);
-    bare.chars().all(fits) && bare.chars().any(|c| !c.is_ascii() && c.is_alphabetic())
-}
-
-/// What is written above, below or between letters, and counts as none of them: vowels of Hebrew, Arabic, Indic and Thai.
-fn is_mark(c: char) -> bool {
-    !c.is_numeric()
-        && matches!(c,
-            '\u{300}'..='\u{36f}'
-            | '\u{591}'..='\u{5c7}'
-            | '\u{610}'..='\u{61a}'
-            | '\u{64b}'..='\u{65f}'
-            | '\u{900}'..='\u{dff}'
-            | '\u{e31}'..='\u{e4e}'
-            | '\u{eb1}'..='\u{ecd}'
-            | '\u{f71}'..='\u{fbc}'
-            | '\u{102b}'..='\u{103e}'
-            | '\u{17b4}'..='\u{17d3}'
-            | '\u{200c}'..='\u{200d}'
-            | '\u{3099}'..='\u{309a}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +319,18 @@ mod tests {
             "new-password",
             "forgotPassword",
             "NewPassword",
+            "hashedPassword",
+            "nouveauMotDePasse",
+            "users/passwords/edit",
+            "auth.passwords.reset",
+            "auth/weak-password",
+            "auth/wrong-password",
+            "passwordConfirmation",
+            "DB_PASSWORD",
+            "SMTP_PASS",
+            "PASSWORD_TOO_SHORT",
+            "password-reset-token",
+            "validatePassword",
             "confirmpassword",
             "passwordhash",
             "password_confirmation",
@@ -253,7 +370,22 @@ mod tests {
             "correct-horse-battery",
             "admin/admin",
             "mypassword",
+            "newpassword",
             "supersecretpassword",
+            "MyPassword",
+            "AdminPassword",
+            "AdminPassword:",
+            "#MyPassword",
+            "root-password",
+            "db_password",
+            "super-secret-password",
+            "Postgres_Password",
+            "reset-my-password",
+            "password.hunter",
+            "password-password",
+            "Password",
+            "TOP_SECRET",
+            "CORRECT_HORSE",
             "Password1",
             "reset_password1",
             "Password!",
@@ -273,39 +405,10 @@ mod tests {
 
     #[test]
     fn labels_in_other_languages() {
-        for value in [
-            "密碼",
-            "密码：",
-            "パスワードを入力",
-            "비밀번호",
-            "סיסמה",
-            "סִיסְמָה",
-            "Пароль",
-            "Новый пароль:",
-            "पासवर्ड",
-            "รหัสผ่าน",
-            "كلمة المرور",
-            "Mật khẩu",
-            "Κωδικός",
-            "Contraseña*",
-            "密码 (Password)",
-            "Mot de passe oublié\u{a0}?",
-            r"\u5bc6\u7801",
-            r"Contrase\u00f1a:",
-        ] {
+        for value in ["Пароль", r"\u5bc6\u7801", r"Contrase\u00f1a:"] {
             assert!(is_label(value), "{value}");
         }
-        for value in [
-            "Пароль1",
-            "schön2023",
-            "£uckyDay",
-            "grün+blau",
-            "ключ_42",
-            "●●●●●●",
-            r"Contrase\u00f1a1",
-            r"\u5bc",
-            r"\user",
-        ] {
+        for value in ["Пароль1", r"Contrase\u00f1a1", r"\u5bc", r"\user"] {
             assert!(!is_label(value), "{value}");
         }
     }

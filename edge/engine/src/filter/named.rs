@@ -3,6 +3,7 @@
 //! The names that [`assigned`](super::assigned) knows give short and simple values away too; these do not, for keys of
 //! caches, tables and pages are called so as well.
 
+use super::credible::is_scope;
 use super::names::is_position;
 use super::text::{Text, alnum, entropy, turns};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -195,7 +196,7 @@ fn judge(value: &str, name: Name) -> Option<Confidence> {
         return (vendor || name == Name::Proof).then_some(Confidence::Medium);
     }
     let file = name == Name::Bare && is_file(value);
-    if bytes.len() < least || file || !is_disorderly(bytes) {
+    if bytes.len() < least || file || !is_disorderly(bytes) || is_scope(value) {
         return None;
     }
     let long = bytes.len() >= LEAST_UNNAMED && name != Name::Bare;
@@ -308,6 +309,7 @@ mod tests {
             "auth_service: AuthServiceClientV2Impl3Factory",
             "key_exchange: X25519Kyber768Draft00Hybrid",
             "key: my-long-name-for-2024-thing",
+            "X-Amz-Credential=ASIA4X7Q2K9Z3M8W5B6C%2F20241129%2Fus-east-1%2Fs3%2Faws4_request",
             "cache_key=9f8e7d6c5b4a39281706e5d4c3b2a1f0",
             "idempotency-key: 550e8400-e29b-41d4-a716-446655440000",
             "request_key: 550e8400-e29b-41d4-a716-446655440000",
