@@ -21,15 +21,10 @@ const REACH: usize = STREAM_HELD_BYTES_MAX;
 /// What the rules make of a value of which each text was looked at by itself (`found`), and now each row of parts, too.
 pub(crate) fn treat(content: &Content<'_>, value: &Value, found: Outcome<Value>) -> Outcome<Value> {
     let mut walk = Walk::new(content);
-    let found = match walk.value(value) {
-        None => found,
-        Some(cleared) => {
-            let mut found = content.treat(&cleared);
-            found.altered = found.altered.or(Some(cleared));
-            found
-        }
-    };
-    walk.added_to(found)
+    match walk.value(value) {
+        None => walk.added_to(found),
+        Some(cleared) => walk.after(found, content.treat(&cleared), cleared),
+    }
 }
 
 /// The same on the members of an object.
@@ -39,15 +34,10 @@ pub(crate) fn treat_members(
     found: Outcome<Map<String, Value>>,
 ) -> Outcome<Map<String, Value>> {
     let mut walk = Walk::new(content);
-    let found = match walk.members(members) {
-        None => found,
-        Some(cleared) => {
-            let mut found = content.treat_members(&cleared);
-            found.altered = found.altered.or(Some(cleared));
-            found
-        }
-    };
-    walk.added_to(found)
+    match walk.members(members) {
+        None => walk.added_to(found),
+        Some(cleared) => walk.after(found, content.treat_members(&cleared), cleared),
+    }
 }
 
 /// Looks for what stands over the ends of parts, and takes it out.
@@ -83,6 +73,29 @@ impl<'a> Walk<'a> {
             content,
             counts: BTreeMap::new(),
         }
+    }
+
+    /// What is found `now` that some has gone. What stood in the way `before` still does, also where it went with the value
+    /// around it.
+    fn after<T>(self, before: Outcome<T>, now: Outcome<T>, cleared: T) -> Outcome<T> {
+        let mut found = self.added_to(now);
+        for finding in before.findings {
+            if finding.action < ContentAction::Escalate {
+                continue;
+            }
+            found.strictest = found.strictest.max(finding.action);
+            let same = |known: &&mut ContentFinding| {
+                known.class == finding.class && known.action == finding.action
+            };
+            match found.findings.iter_mut().find(same) {
+                // Half of a value was one, too, and is counted with the whole of it.
+                Some(known) => known.count = known.count.max(finding.count),
+                None => found.findings.push(finding),
+            }
+        }
+        found.findings.sort();
+        found.altered = found.altered.or(Some(cleared));
+        found
     }
 
     fn added_to<T>(self, mut found: Outcome<T>) -> Outcome<T> {

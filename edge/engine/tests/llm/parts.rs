@@ -270,6 +270,47 @@ fn a_value_that_the_part_before_names_is_replaced_in_answers() {
     }
 }
 
+/// What is blocked inside of a value over two parts is not lost with it, and nothing is counted twice.
+#[test]
+fn what_is_blocked_is_blocked_inside_of_another_value() {
+    let rules = |of_keys: &str| {
+        json!({"standard": false, "rules": [
+            {"classes": ["aws_key"], "direction": "outbound", "action": "block"},
+            {"classes": ["private_key"], "direction": "outbound", "action": of_keys}]})
+    };
+    let said = |inside: &str| {
+        let (begun, ended) = (
+            format!("{BEGIN}\n{}\n", LINES[0]),
+            format!("x {inside} \n{END} , so"),
+        );
+        let content = parts("text", [&begun, &ended]);
+        let said = json!({"messages": [{"role": "user", "content": content}]});
+        prompt(Api::Messages, said)
+    };
+    for (of_keys, inside, blocked) in [
+        ("redact", KEY, Some("aws_key: 1")),
+        ("block", "something", Some("private_key: 1")),
+        ("redact", "something", None),
+    ] {
+        match (
+            decided(&scenario(&[], rules(of_keys)), &said(inside)),
+            blocked,
+        ) {
+            (Decision::Refusal(refusal), Some(classes)) => {
+                assert_eq!(refusal.reason, Reason::ContentBlocked, "{inside}");
+                assert_eq!(refusal.detail.as_deref(), Some(classes), "{inside}");
+            }
+            (Decision::Permit(permit), None) => {
+                let sent = Value::Object(permit.arguments().clone());
+                let expect = parts("text", ["[PRIVATE_KEY]", " , so"]);
+                assert_eq!(sent.pointer("/messages/0/content"), Some(&expect));
+            }
+            (Decision::Refusal(refusal), None) => panic!("{:?}", refusal.detail),
+            (Decision::Permit(_), Some(classes)) => panic!("permitted: {classes}"),
+        }
+    }
+}
+
 /// Events of a stream of text parts, each in its pieces.
 fn events_of(api: Api, parts: &[Vec<&str>]) -> Vec<(&'static str, Value)> {
     match api {

@@ -89,7 +89,16 @@ impl Row<'_> {
             range: widened(&altered, &hit.range),
             ..hit
         });
-        let mut over = joined(widened, action);
+        let mut over: Vec<Match> = widened.collect();
+        let taken: Vec<Range<usize>> = over.iter().map(range).collect();
+        // What a stream stops for, it stops for inside of another value, too.
+        let stops = alone
+            .iter()
+            .filter(|hit| action(hit) >= ContentAction::Escalate)
+            .filter(|hit| !touched(&taken, &hit.range).is_empty());
+        over.extend(stops.cloned());
+        over.sort_by_key(|hit| hit.range.start);
+        let mut over = joined(over.into_iter(), action);
         let taken: Vec<Range<usize>> = over.iter().map(range).collect();
         let in_one = over.iter().filter(|hit| !self.is_over(&hit.range));
         self.lent = in_one.map(|hit| hit.range.end).collect();
@@ -426,6 +435,42 @@ mod tests {
         }
         assert!(out.stop);
         assert_eq!((out.text.as_str(), &*out.ends), ("one two ", &[3][..]));
+    }
+
+    #[test]
+    fn a_stream_stops_for_what_is_blocked_inside_of_another_value() {
+        let rules: ContentRules = serde_json::from_value(serde_json::json!({
+            "standard": false, "rules": [
+                {"classes": ["aws_key"], "action": "block"},
+                {"classes": ["private_key"], "action": "redact"},
+            ],
+        }))
+        .unwrap();
+        let rules = Rules::compile(&rules).unwrap();
+        let content = inbound(&rules);
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+        let first = format!("it is -----BEGIN PRIVATE KEY-----\n{line}\n");
+        for (inside, stops) in [("AKIAQWERTYUIOP234567", true), ("something", false)] {
+            let mut splitter = Splitter::default();
+            let mut out = splitter.push(&first, &content);
+            splitter.next_part();
+            let second = format!("x {inside} \n-----END PRIVATE KEY----- , so");
+            out.append(&splitter.push(&second, &content));
+            if !out.stop {
+                out.append(&splitter.finish(&content));
+            }
+            assert_eq!(out.stop, stops, "{inside}");
+            let clean = if stops {
+                "it is "
+            } else {
+                "it is [PRIVATE_KEY] , so"
+            };
+            assert_eq!(out.text, clean);
+            let found = splitter.findings(&content);
+            let found: Vec<_> = found.iter().map(|f| (f.class.as_str(), f.count)).collect();
+            let class = if stops { "aws_key" } else { "private_key" };
+            assert_eq!(found, [(class, 1)]);
+        }
     }
 
     proptest! {
