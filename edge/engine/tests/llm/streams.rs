@@ -303,10 +303,28 @@ fn the_envelope_is_what_was_said_last() {
         (&last["model"], &last["id"]),
         (&json!("gpt-dated"), &json!("c"))
     );
-    for delta in [json!("text"), json!([]), json!(1)] {
-        let odd = json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
-        let (_, ending) = relayed(&scenario, &prompt, &[("", odd)]);
+    let message = json!({"role": "assistant", "content": "hi"});
+    for odd in [
+        json!({"index": 0, "delta": "text", "finish_reason": null}),
+        json!({"index": 0, "delta": [], "finish_reason": null}),
+        json!({"index": 0, "delta": 1, "finish_reason": null}),
+        // Some of the answer, where only one that comes whole, or one of the older API, has it.
+        json!({"index": 0, "message": message, "finish_reason": "stop"}),
+        json!({"index": 0, "delta": null, "message": message}),
+        json!({"index": 0, "text": "hi", "finish_reason": null}),
+    ] {
+        let chunk = json!({"choices": [odd]});
+        let (_, ending) = relayed(&scenario, &prompt, &[("", chunk)]);
         let expect = Ending::Stopped(Reason::OutputInvalid.into());
-        assert_eq!(ending, expect, "{delta}");
+        assert_eq!(ending, expect, "{odd}");
+    }
+    // Nothing in there, or beside a delta: that has not been an end before.
+    for last in [
+        json!({"index": 0, "message": null, "text": "", "finish_reason": "stop"}),
+        json!({"index": 0, "delta": {}, "message": message, "finish_reason": "stop"}),
+    ] {
+        let (events, ending) = relayed(&scenario, &prompt, &annotated(last));
+        assert_eq!(ending, Ending::Done);
+        assert_eq!(text_of(Api::ChatCompletions, &events), "Good morning");
     }
 }
