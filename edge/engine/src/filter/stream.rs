@@ -149,7 +149,7 @@ impl Splitter {
         self.looked = 0;
         let before = self.passed.len();
         let whole = format!("{}{}", self.passed, self.held);
-        let row = self.parts.row(&whole, before);
+        let mut row = self.parts.row(&whole, before);
         let found: Vec<Match> = row
             .found(content)
             .into_iter()

@@ -41,13 +41,14 @@ pub fn complete(
     let mut original = None;
     let outcome = (|| {
         let (findings, body) = (&mut findings, &mut body);
-        let tool = step(findings, world, Control::Output, |findings| {
+        let (tool, asked) = step(findings, world, Control::Output, |findings| {
             shape(api, body)?;
             if findings.bytes > permit.limits().bytes {
                 return Err(Reason::OutputTooLarge.into());
             }
             let tool = world.tenant.catalogue().get(permit.tool());
-            tool.ok_or(No::from(Reason::Internal))
+            let tool = tool.ok_or(No::from(Reason::Internal))?;
+            Ok((tool, calls::of_whole(api, body)?))
         })?;
         step(findings, world, Control::Budget, |_| {
             match permit.limits().tokens {
@@ -55,7 +56,6 @@ pub fn complete(
                 _ => Ok(()),
             }
         })?;
-        let asked = calls::of_whole(api, body);
         step(findings, world, Control::Content, |findings| {
             let found = treat(
                 api,

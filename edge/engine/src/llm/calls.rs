@@ -1,19 +1,47 @@
 //! The tool calls that a model asks for, as policies see them: `{name, arguments}`.
 
 use super::Api;
+use crate::json::{self, JsonError, Limits};
+use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 
+/// One call, or why nobody can say what it asks for.
+pub(super) type Read = Result<Value, Reason>;
+
+/// The answer that the arguments are in is bounded already.
+const BOUNDLESS: Limits = Limits {
+    bytes_max: usize::MAX,
+    depth_max: usize::MAX,
+    nodes_max: usize::MAX,
+    envelope: &[],
+    envelope_depth: 0,
+};
+
 /// One call. Arguments that are JSON in a text are read; others stay the text that they are.
-pub(super) fn call(name: &str, arguments: &Value) -> Value {
-    let arguments = match arguments {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| arguments.clone()),
-        other => other.clone(),
+pub(super) fn call(name: &str, arguments: &Value) -> Read {
+    let read = match arguments {
+        Value::String(text) => read(text)?,
+        _ => None,
     };
-    json!({ "name": name, "arguments": arguments })
+    let arguments = read.unwrap_or_else(|| arguments.clone());
+    Ok(json!({ "name": name, "arguments": arguments }))
+}
+
+/// What a text says that is JSON, if it is. The text goes on as it came: one that its reader may read otherwise, by another
+/// of two keys that are the same or look so, is refused.
+pub(super) fn read(text: &str) -> Result<Option<Value>, Reason> {
+    let lenient = || serde_json::from_str(text).ok();
+    match json::parse(text.as_bytes(), &BOUNDLESS) {
+        Ok(value) => Ok(Some(value)),
+        // Numbers are as near as a reader gets.
+        Err(JsonError::UnsafeNumber) => Ok(lenient()),
+        Err(_) if lenient().is_some() => Err(Reason::OutputInvalid),
+        Err(_) => Ok(None),
+    }
 }
 
 /// All calls in an answer that came whole.
-pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Vec<Value> {
+pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>, Reason> {
     let list = |name: &str| {
         body.get(name)
             .and_then(Value::as_array)
@@ -21,7 +49,7 @@ pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Vec<Value> {
             .flatten()
     };
     match api {
-        Api::Embeddings => Vec::new(),
+        Api::Embeddings => Ok(Vec::new()),
         Api::Messages => list("content").filter_map(of_block).collect(),
         Api::Responses => list("output").filter_map(of_item).collect(),
         Api::ChatCompletions => {
@@ -31,7 +59,7 @@ pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Vec<Value> {
     }
 }
 
-fn of_message(message: &Value) -> Vec<Value> {
+fn of_message(message: &Value) -> Vec<Read> {
     let calls = message.get("tool_calls").and_then(Value::as_array);
     let calls = calls.into_iter().flatten().filter_map(|call| {
         let function = call.get("function").or_else(|| call.get("custom"))?;
@@ -41,20 +69,20 @@ fn of_message(message: &Value) -> Vec<Value> {
     calls.chain(old).collect()
 }
 
-fn named(function: &Value) -> Option<Value> {
+fn named(function: &Value) -> Option<Read> {
     let name = function.get("name")?.as_str()?;
     let arguments = function.get("arguments").or_else(|| function.get("input"));
     Some(call(name, arguments.unwrap_or(&Value::Null)))
 }
 
 /// A content block of Anthropic's messages, if it asks for a tool.
-fn of_block(block: &Value) -> Option<Value> {
+fn of_block(block: &Value) -> Option<Read> {
     let asks = block.get("type")?.as_str()?.ends_with("tool_use");
     asks.then(|| named(block)).flatten()
 }
 
 /// An output item of OpenAI's responses, if it asks for a tool.
-pub(super) fn of_item(item: &Value) -> Option<Value> {
+pub(super) fn of_item(item: &Value) -> Option<Read> {
     let kind = item.get("type")?.as_str()?;
     if !kind.ends_with("_call") {
         return None;
@@ -69,7 +97,7 @@ mod tests {
     use super::*;
 
     fn check(api: Api, body: &Value, expect: &Value) {
-        let calls = of_whole(api, body.as_object().unwrap());
+        let calls = of_whole(api, body.as_object().unwrap()).unwrap();
         assert_eq!(Value::Array(calls), *expect);
     }
 
@@ -108,5 +136,69 @@ mod tests {
             &json!({"output": [shell]}),
             &json!([{"name": "local_shell_call", "arguments": shell}]),
         );
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for ambiguous in [
+            r#"{"to": "you", "to": "me"}"#,
+            r#"{"to": "you", "\u0074o": "me"}"#,
+            r#"{"a": [{"to": 1, "to": 1}], "n": 9007199254740993}"#,
+            r#"{"To": "you", "to": "me"}"#,
+            r#"{"x\u0000": 1, "to": "you", "to": "me"}"#,
+        ] {
+            assert_eq!(read(ambiguous), Err(Reason::OutputInvalid), "{ambiguous}");
+        }
+        for (plain, value) in [
+            (
+                r#"{"to": "me", "cc": {"to": "me"}}"#,
+                json!({"to": "me", "cc": {"to": "me"}}),
+            ),
+            (r#"[{"to": 1}, {"to": 1}]"#, json!([{"to": 1}, {"to": 1}])),
+            // Not what a call of an agent may have, but nothing that has two meanings here.
+            (
+                r#"{"id": 9007199254740993}"#,
+                json!({"id": 9_007_199_254_740_993_u64}),
+            ),
+            ("7", json!(7)),
+        ] {
+            assert_eq!(read(plain), Ok(Some(value)), "{plain}");
+        }
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert!(read(&deep).unwrap().is_some());
+        for text in [
+            "",
+            "not json",
+            r#"{"to": "you", "to": "me"} x"#,
+            r#"{"to": 1e999}"#,
+        ] {
+            assert_eq!(read(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_can_be_read_in_two_ways_is_refused_in_every_dialect() {
+        let function = json!({"name": "send", "arguments": r#"{"to":"you","to":"me"}"#});
+        let item = json!({"type": "function_call", "name": "send", "arguments": r#"{"to":"you","to":"me"}"#});
+        let block =
+            json!({"type": "tool_use", "name": "send", "input": r#"{"to":"you","to":"me"}"#});
+        for (api, body) in [
+            (
+                Api::ChatCompletions,
+                json!({"choices": [{"message": {"tool_calls": [{"function": function}]}}]}),
+            ),
+            (
+                Api::ChatCompletions,
+                json!({"choices": [{"message": {"function_call": function}}]}),
+            ),
+            (
+                Api::Responses,
+                json!({"output": [{"type": "message"}, item]}),
+            ),
+            (Api::Messages, json!({"content": [block]})),
+        ] {
+            let read = of_whole(api, body.as_object().unwrap());
+            assert_eq!(read, Err(Reason::OutputInvalid), "{body}");
+        }
     }
 }

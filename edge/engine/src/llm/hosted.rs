@@ -155,9 +155,7 @@ pub(super) fn check(api: Api, body: &Map<String, Value>) -> Result<(), Misfit> {
             ));
         }
     }
-    if api == Api::Messages {
-        check_edits(body.get("context_management"))?;
-    }
+    check_management(api, body.get("context_management"))?;
     tools::check(api, body.get("tools"))
 }
 
@@ -175,23 +173,35 @@ fn shown(name: &str) -> String {
     shown.filter(|char| !char.is_control()).collect()
 }
 
-/// What a provider does about a conversation that gets too long, of its messages API: leave things out.
-fn check_edits(management: Option<&Value>) -> Result<(), Misfit> {
-    let edits = match management.and_then(|management| management.get("edits")) {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Array(edits)) => edits,
-        Some(_) => return Err(misfit("context_management: edits: a list")),
+/// What a provider does about a conversation that gets too long: leave things out, as the messages API knows it. The
+/// responses API knows nothing but to sum it up.
+fn check_management(api: Api, management: Option<&Value>) -> Result<(), Misfit> {
+    let is_unset = |value: &&Value| matches!(value, Value::Null | Value::Bool(false));
+    let management = management.filter(|management| !is_unset(management));
+    let (steps, known) = match (api, management) {
+        (_, None) => return Ok(()),
+        (Api::Messages, Some(Value::Object(management))) => {
+            let edits = management.get("edits");
+            (edits.filter(|edits| !is_unset(edits)), Some(LEAVES_OUT))
+        }
+        (Api::Messages, Some(_)) => return Err(misfit("context_management: an object")),
+        (_, steps) => (steps, None),
     };
-    let kind = |edit: &Value| {
-        let kind = edit.get("type").and_then(Value::as_str);
-        kind.unwrap_or_default().to_owned()
+    let steps = match steps {
+        None => return Ok(()),
+        Some(Value::Array(steps)) => steps,
+        Some(_) => return Err(misfit("context_management: a list")),
     };
-    let mut kinds = edits.iter().map(kind);
-    match kinds.find(|kind| !kind.starts_with(LEAVES_OUT)) {
+    let mut kinds = steps.iter().map(|step| {
+        let kind = step.get("type").and_then(Value::as_str);
+        kind.unwrap_or_default()
+    });
+    let is_foreign = |kind: &&str| known.is_none_or(|known| !kind.starts_with(known));
+    match kinds.find(is_foreign) {
         None => Ok(()),
         Some(kind) => Err(misfit(format!(
             "context_management: {}: not through here ({SUMS_UP})",
-            shown(&kind)
+            shown(kind)
         ))),
     }
 }
@@ -436,8 +446,23 @@ mod tests {
         ] {
             assert!(with(Api::Messages, odd.clone()).is_err(), "{odd}");
         }
-        // Another API's member of that name.
-        let other = json!([{"type": "compaction", "compact_threshold": 9}]);
-        assert_eq!(with(Api::Responses, other), Ok(()));
+        // The other API's member of that name: a summary is all that it knows.
+        for unset in [json!(null), json!([])] {
+            assert_eq!(with(Api::Responses, unset), Ok(()));
+        }
+        let compaction = json!([{"type": "compaction", "compact_threshold": 9}]);
+        let why = with(Api::Responses, compaction.clone()).unwrap_err();
+        assert!(why.contains("compaction") && why.contains(SUMS_UP), "{why}");
+        for odd in [
+            json!([{}]),
+            json!(["compaction"]),
+            json!([{"type": "new_kind"}]),
+            json!({"type": "compaction"}),
+            json!({"edits": [{"type": "clear_thinking_20251015"}]}),
+            json!([{"type": "clear_thinking_20251015"}]),
+        ] {
+            assert!(with(Api::Responses, odd.clone()).is_err(), "{odd}");
+        }
+        assert!(with(Api::Messages, compaction).is_err());
     }
 }

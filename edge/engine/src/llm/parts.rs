@@ -3,10 +3,11 @@
 //!
 //! What stands in more than one of them has to go first: half of a value may look like a whole one (a private key whose end
 //! is in the next part), and where that half is gone, nobody knows the rest. It is replaced by its label in the first part
-//! and by nothing in the others, whatever form the rules want: no other form could be told apart from its pieces. Then each
-//! part is looked at by itself. A stream of parts is treated alike, by the filter's `Splitter`.
+//! and by nothing in the others, whatever form the rules want: no other form could be told apart from its pieces. So is what
+//! stands in one part, if only another tells what it is (its name is the end of the part before it). Then each part is
+//! looked at by itself. A stream of parts is treated alike, by the filter's `Splitter`.
 
-use crate::filter::{Content, Outcome};
+use crate::filter::{Content, Explained, Outcome};
 use crate::limits::STREAM_HELD_BYTES_MAX;
 use proctor_model::content::{ContentAction, ContentClass, ContentFinding};
 use serde_json::{Map, Value};
@@ -20,15 +21,10 @@ const REACH: usize = STREAM_HELD_BYTES_MAX;
 /// What the rules make of a value of which each text was looked at by itself (`found`), and now each row of parts, too.
 pub(crate) fn treat(content: &Content<'_>, value: &Value, found: Outcome<Value>) -> Outcome<Value> {
     let mut walk = Walk::new(content);
-    let found = match walk.value(value) {
-        None => found,
-        Some(cleared) => {
-            let mut found = content.treat(&cleared);
-            found.altered = found.altered.or(Some(cleared));
-            found
-        }
-    };
-    walk.added_to(found)
+    match walk.value(value) {
+        None => walk.added_to(found),
+        Some(cleared) => walk.after(found, content.treat(&cleared), cleared),
+    }
 }
 
 /// The same on the members of an object.
@@ -38,15 +34,10 @@ pub(crate) fn treat_members(
     found: Outcome<Map<String, Value>>,
 ) -> Outcome<Map<String, Value>> {
     let mut walk = Walk::new(content);
-    let found = match walk.members(members) {
-        None => found,
-        Some(cleared) => {
-            let mut found = content.treat_members(&cleared);
-            found.altered = found.altered.or(Some(cleared));
-            found
-        }
-    };
-    walk.added_to(found)
+    match walk.members(members) {
+        None => walk.added_to(found),
+        Some(cleared) => walk.after(found, content.treat_members(&cleared), cleared),
+    }
 }
 
 /// Looks for what stands over the ends of parts, and takes it out.
@@ -82,6 +73,29 @@ impl<'a> Walk<'a> {
             content,
             counts: BTreeMap::new(),
         }
+    }
+
+    /// What is found `now` that some has gone. What stood in the way `before` still does, also where it went with the value
+    /// around it.
+    fn after<T>(self, before: Outcome<T>, now: Outcome<T>, cleared: T) -> Outcome<T> {
+        let mut found = self.added_to(now);
+        for finding in before.findings {
+            if finding.action < ContentAction::Escalate {
+                continue;
+            }
+            found.strictest = found.strictest.max(finding.action);
+            let same = |known: &&mut ContentFinding| {
+                known.class == finding.class && known.action == finding.action
+            };
+            match found.findings.iter_mut().find(same) {
+                // Half of a value was one, too, and is counted with the whole of it.
+                Some(known) => known.count = known.count.max(finding.count),
+                None => found.findings.push(finding),
+            }
+        }
+        found.findings.sort();
+        found.altered = found.altered.or(Some(cleared));
+        found
     }
 
     fn added_to<T>(self, mut found: Outcome<T>) -> Outcome<T> {
@@ -152,15 +166,13 @@ impl<'a> Walk<'a> {
     /// What has to go of a row of pieces.
     fn row(&mut self, row: &[Piece<'_>]) -> Edits {
         let mut edits = Edits::new();
+        let mut alone = Alone::new(self.content);
         let joined: String = row.iter().map(|piece| piece.text).collect();
         for hit in self.content.explain(&joined, "") {
-            if hit.action <= ContentAction::Count {
+            if hit.action <= ContentAction::Count || alone.has(row, &hit) {
                 continue;
             }
-            if touched(row, &hit.range).len() < 2 {
-                continue;
-            }
-            let touched = touched(row, &self.widened(row, &hit.range));
+            let touched = touched(row, &alone.widened(row, &hit.range));
             let (action, goes) = match hit.action {
                 ContentAction::Mask | ContentAction::Tokenise => (ContentAction::Redact, true),
                 action => (action, action != ContentAction::Escalate),
@@ -177,24 +189,64 @@ impl<'a> Walk<'a> {
         }
         edits
     }
+}
+
+/// What is in the pieces of a row as each stands alone. A piece is looked at once, and only if it is asked about.
+struct Alone<'a> {
+    content: &'a Content<'a>,
+    /// By where the piece begins; ranges are those of the row.
+    by_piece: BTreeMap<usize, Vec<Explained>>,
+}
+
+impl<'a> Alone<'a> {
+    fn new(content: &'a Content<'a>) -> Self {
+        Self {
+            content,
+            by_piece: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a value is in one piece, and all of it is known there without the others.
+    fn has(&mut self, row: &[Piece<'_>], value: &Explained) -> bool {
+        let [piece] = pieces_of(row, &value.range) else {
+            return false;
+        };
+        let covers = |own: &Explained| {
+            own.range.start <= value.range.start
+                && own.range.end >= value.range.end
+                && own.action >= value.action
+        };
+        self.touched(piece, &value.range).iter().any(covers)
+    }
 
     /// A range with all that it overlaps of what has to go of a part that stands alone: half of a value may look like
-    /// another one. Only the parts at its ends can have such, and each part is at the end of two ranges at most.
-    fn widened(&self, row: &[Piece<'_>], range: &Range<usize>) -> Range<usize> {
+    /// another one. Only the parts at its ends can have such.
+    fn widened(&mut self, row: &[Piece<'_>], range: &Range<usize>) -> Range<usize> {
         let pieces = pieces_of(row, range);
         let mut wide = range.clone();
         for piece in [pieces.first(), pieces.last()].into_iter().flatten() {
-            let alone = self.content.explain(piece.text, "").into_iter();
-            for hit in alone.filter(|hit| hit.action > ContentAction::Count) {
-                let (from, to) = (hit.range.start, hit.range.end);
-                let from = from.saturating_add(piece.start);
-                let to = to.saturating_add(piece.start);
-                if from < range.end && to > range.start {
-                    wide = wide.start.min(from)..wide.end.max(to);
-                }
+            let own = self.touched(piece, range).iter();
+            for hit in own.filter(|hit| hit.action > ContentAction::Count) {
+                wide = wide.start.min(hit.range.start)..wide.end.max(hit.range.end);
             }
         }
         wide
+    }
+
+    /// What a range overlaps of what is in a piece. No piece at an end of a range is empty, so each begins elsewhere.
+    fn touched(&mut self, piece: &Piece<'_>, range: &Range<usize>) -> &[Explained] {
+        let content = self.content;
+        let found = self.by_piece.entry(piece.start).or_insert_with(|| {
+            let in_row = |at: usize| at.saturating_add(piece.start);
+            let mut found = content.explain(piece.text, "");
+            for hit in &mut found {
+                hit.range = in_row(hit.range.start)..in_row(hit.range.end);
+            }
+            found
+        });
+        let first = found.partition_point(|hit| hit.range.end <= range.start);
+        let last = found.partition_point(|hit| hit.range.start < range.end);
+        found.get(first..last).unwrap_or_default()
     }
 }
 

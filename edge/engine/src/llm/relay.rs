@@ -366,9 +366,7 @@ impl Flow {
 
     /// The arguments of a tool call, as the rules leave them: JSON in a text is looked at as what it says.
     fn arguments(&mut self, text: &str, gate: &Gate<'_, '_>) -> Result<String, Stop> {
-        let parsed = serde_json::from_str::<Value>(text)
-            .ok()
-            .filter(|value| !value.is_string());
+        let parsed = calls::read(text)?.filter(|value| !value.is_string());
         match parsed {
             Some(value) => {
                 let found = gate.content()?.treat(&value);
@@ -414,7 +412,7 @@ impl Flow {
     /// One more tool call that the model asks for.
     fn call(&mut self, name: &str, arguments: &str) -> Result<(), Stop> {
         let arguments = Value::String(arguments.to_owned());
-        self.called(calls::call(name, &arguments))
+        self.called(calls::call(name, &arguments)?)
     }
 
     /// The same as policies see it.

@@ -206,6 +206,111 @@ fn a_value_that_goes_on_in_the_next_part_goes_as_one() {
     assert_eq!(found, [("private_key", 1)]);
 }
 
+/// A secret key of AWS, which is one by its name alone.
+const NAMELESS: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+#[test]
+fn a_value_does_not_go_out_where_the_part_before_names_it() {
+    let rules = json!({"standard": false, "rules": [
+        {"classes": ["credentials"], "direction": "outbound", "action": "mask"}]});
+    let (masked, by_default) = (scenario(&[], rules), scenario(&[], json!({})));
+    for (texts, label) in [
+        (["aws_secret_access_key=", NAMELESS], "[AWS_KEY]"),
+        (["password: ", "hunter2!x"], "[SECRET]"),
+    ] {
+        let content = |texts: [&str; 2]| json!([{"role": "user", "content": parts("text", texts)}]);
+        let prompt = prompt(Api::Messages, json!({"messages": content(texts)}));
+        let refused = reason(decided(&by_default, &prompt));
+        assert_eq!(refused, Reason::ContentBlocked, "{texts:?}");
+        let permit = permit(&masked, &prompt);
+        let clean = content([texts[0], label]);
+        assert_eq!(permit.arguments().get("messages"), Some(&clean));
+        let found = &permit.facts().content;
+        let found: Vec<_> = found.iter().map(|f| f.count).collect();
+        assert_eq!(found, [1], "{texts:?}");
+    }
+    for texts in [["see ", NAMELESS], ["the password: ", "please"]] {
+        let said = json!([{"role": "user", "content": parts("text", texts)}]);
+        let prompt = prompt(Api::Messages, json!({"messages": said}));
+        let permit = permit(&by_default, &prompt);
+        assert_eq!(permit.arguments().get("messages"), Some(&said));
+    }
+}
+
+#[test]
+fn a_value_that_the_part_before_names_is_replaced_in_answers() {
+    for (parts, expect) in [
+        (
+            vec!["aws_secret_access_key=", NAMELESS],
+            vec!["aws_secret_access_key=", "[AWS_KEY]"],
+        ),
+        (
+            vec!["so, password: ", "", "hunter2!x , so"],
+            vec!["so, password: ", "", "[SECRET] , so"],
+        ),
+        (vec!["see ", NAMELESS], vec!["see ", NAMELESS]),
+        // What a part tells by itself goes as it would alone.
+        (
+            vec!["so ", "password: hunter2!x and more"],
+            vec!["so ", "password: [SECRET] and more"],
+        ),
+    ] {
+        let pieces: Vec<Vec<&str>> = parts.iter().map(|part| vec![*part]).collect();
+        for (at, api) in STREAMED.into_iter().enumerate() {
+            if api == Api::ChatCompletions {
+                continue;
+            }
+            assert_eq!(whole(api, &pieces), expect, "{api:?}");
+            let (prompt, permit) = &ASKED.by_api[at];
+            let events = events_of(api, &pieces);
+            let (events, ending) = relayed_by(&ASKED.scenario, prompt, permit, &events);
+            assert_eq!(ending, Ending::Done, "{api:?} {parts:?}");
+            assert_eq!(parts_of(api, &events), expect, "{api:?}");
+        }
+    }
+}
+
+/// What is blocked inside of a value over two parts is not lost with it, and nothing is counted twice.
+#[test]
+fn what_is_blocked_is_blocked_inside_of_another_value() {
+    let rules = |of_keys: &str| {
+        json!({"standard": false, "rules": [
+            {"classes": ["aws_key"], "direction": "outbound", "action": "block"},
+            {"classes": ["private_key"], "direction": "outbound", "action": of_keys}]})
+    };
+    let said = |inside: &str| {
+        let (begun, ended) = (
+            format!("{BEGIN}\n{}\n", LINES[0]),
+            format!("x {inside} \n{END} , so"),
+        );
+        let content = parts("text", [&begun, &ended]);
+        let said = json!({"messages": [{"role": "user", "content": content}]});
+        prompt(Api::Messages, said)
+    };
+    for (of_keys, inside, blocked) in [
+        ("redact", KEY, Some("aws_key: 1")),
+        ("block", "something", Some("private_key: 1")),
+        ("redact", "something", None),
+    ] {
+        match (
+            decided(&scenario(&[], rules(of_keys)), &said(inside)),
+            blocked,
+        ) {
+            (Decision::Refusal(refusal), Some(classes)) => {
+                assert_eq!(refusal.reason, Reason::ContentBlocked, "{inside}");
+                assert_eq!(refusal.detail.as_deref(), Some(classes), "{inside}");
+            }
+            (Decision::Permit(permit), None) => {
+                let sent = Value::Object(permit.arguments().clone());
+                let expect = parts("text", ["[PRIVATE_KEY]", " , so"]);
+                assert_eq!(sent.pointer("/messages/0/content"), Some(&expect));
+            }
+            (Decision::Refusal(refusal), None) => panic!("{:?}", refusal.detail),
+            (Decision::Permit(_), Some(classes)) => panic!("permitted: {classes}"),
+        }
+    }
+}
+
 /// Events of a stream of text parts, each in its pieces.
 fn events_of(api: Api, parts: &[Vec<&str>]) -> Vec<(&'static str, Value)> {
     match api {

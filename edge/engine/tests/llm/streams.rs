@@ -303,10 +303,76 @@ fn the_envelope_is_what_was_said_last() {
         (&last["model"], &last["id"]),
         (&json!("gpt-dated"), &json!("c"))
     );
-    for delta in [json!("text"), json!([]), json!(1)] {
-        let odd = json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
-        let (_, ending) = relayed(&scenario, &prompt, &[("", odd)]);
+    let message = json!({"role": "assistant", "content": "hi"});
+    for odd in [
+        json!({"index": 0, "delta": "text", "finish_reason": null}),
+        json!({"index": 0, "delta": [], "finish_reason": null}),
+        json!({"index": 0, "delta": 1, "finish_reason": null}),
+        // Some of the answer, where only one that comes whole, or one of the older API, has it.
+        json!({"index": 0, "message": message, "finish_reason": "stop"}),
+        json!({"index": 0, "delta": null, "message": message}),
+        json!({"index": 0, "text": "hi", "finish_reason": null}),
+    ] {
+        let chunk = json!({"choices": [odd]});
+        let (_, ending) = relayed(&scenario, &prompt, &[("", chunk)]);
         let expect = Ending::Stopped(Reason::OutputInvalid.into());
-        assert_eq!(ending, expect, "{delta}");
+        assert_eq!(ending, expect, "{odd}");
+    }
+    // Nothing in there, or beside a delta: that has not been an end before.
+    for last in [
+        json!({"index": 0, "message": null, "text": "", "finish_reason": "stop"}),
+        json!({"index": 0, "delta": {}, "message": message, "finish_reason": "stop"}),
+    ] {
+        let (events, ending) = relayed(&scenario, &prompt, &annotated(last));
+        assert_eq!(ending, Ending::Done);
+        assert_eq!(text_of(Api::ChatCompletions, &events), "Good morning");
+    }
+}
+
+/// Of two keys that are the same policies would see one, and the agent's reader may take the other.
+#[test]
+fn a_tool_call_that_can_be_read_in_two_ways_does_not_pass() {
+    let scenario = scenario(&[NO_MAIL], json!({}));
+    let call = |api, arguments: &str| -> Vec<(&'static str, Value)> {
+        let with = |event: Value| {
+            let text = event.to_string().replace(r#":\"me\"}"#, arguments);
+            text.parse::<Value>().unwrap()
+        };
+        let events = tool_call(api, "me").into_iter();
+        events.map(|(name, event)| (name, with(event))).collect()
+    };
+    for api in STREAMED {
+        let prompt = prompt(api, json!({"stream": true}));
+        let twice = call(api, r#":\"you\",\"to\":\"me\"}"#);
+        let (events, ending) = relayed(&scenario, &prompt, &twice);
+        let expect = Ending::Stopped(Reason::OutputInvalid.into());
+        assert_eq!(ending, expect, "{api:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(!all.contains("send_mail") && !all.contains("you"), "{all}");
+        let once = call(api, r#":\"me\",\"cc\":\"me\"}"#);
+        let (events, ending) = relayed(&scenario, &prompt, &once);
+        assert_eq!(ending, Ending::Done, "{api:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        assert!(all.contains("send_mail"), "{api:?}: {all}");
+    }
+}
+
+#[test]
+fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
+    let scenario = scenario(&[NO_MAIL], json!({}));
+    for (arguments, is_read) in [
+        (r#"{"to":"you","to":"me"}"#, false),
+        (r#"{"to":"me","cc":"me"}"#, true),
+    ] {
+        let call = json!({"id": "x", "type": "function", "function": {"name": "send_mail", "arguments": arguments}});
+        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        let body = json!({"choices": [{"index": 0, "message": message}]});
+        match completed(&scenario, Api::ChatCompletions, body) {
+            Response::Withhold(withheld) => {
+                assert!(!is_read, "{:?}", withheld.reason);
+                assert_eq!(withheld.reason, Reason::OutputInvalid);
+            }
+            Response::Release(_) => assert!(is_read, "{arguments}"),
+        }
     }
 }

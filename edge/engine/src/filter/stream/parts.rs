@@ -1,8 +1,9 @@
 //! Texts that come in several parts, which whoever reads them reads as one: each part is looked at alone, as it may stand
-//! alone, and what stands over the end of one is looked for in all of them together.
+//! alone, and what stands over the end of one is looked for in all of them together. So is what stands in one part, if only
+//! another tells what it is (its name is the end of the part before it).
 //!
 //! What stands in more than one part is replaced by its label in the first and by nothing in the others, whatever form the
-//! rules want: no other form could be told apart from its pieces.
+//! rules want: no other form could be told apart from its pieces. What another part tells is replaced alike.
 
 use crate::filter::apply::Content;
 use crate::filter::rewrite::label;
@@ -33,6 +34,7 @@ impl Parts {
             before,
             told: self.gone.len(),
             starts: self.gone.iter().copied().chain(waiting).collect(),
+            lent: Vec::new(),
         }
     }
 
@@ -57,43 +59,59 @@ pub(super) struct Row<'t> {
     told: usize,
     /// Where parts begin, but for the first.
     starts: Vec<usize>,
+    /// Where the values end that are in one part, and that only another part tells.
+    lent: Vec<usize>,
 }
 
 impl Row<'_> {
     /// What is in the text, in order of place and without overlap.
-    pub(super) fn found(&self, content: &Content<'_>) -> Vec<Match> {
+    pub(super) fn found(&mut self, content: &Content<'_>) -> Vec<Match> {
         let filter = content.rules.filter();
-        let together = found(self.whole, self.before, filter);
+        let whole = self.whole;
+        let together = found(whole, self.before, filter);
         if self.starts.is_empty() {
             return together;
         }
-        let alters = |hit: &Match| content.action_of(hit, self.whole) > ContentAction::Count;
+        let action = |hit: &Match| content.action_of(hit, whole);
+        let alters = |hit: &Match| action(hit) > ContentAction::Count;
         let mut alone: Vec<Match> = self
             .parts()
             .flat_map(|part| self.alone(part, filter))
             .collect();
         let altered: Vec<Range<usize>> =
             alone.iter().filter(|hit| alters(hit)).map(range).collect();
+        let is_new = |hit: &Match| self.is_over(&hit.range) || !is_covered(&alone, hit, action);
         let over = together
             .into_iter()
-            .filter(|hit| self.is_over(&hit.range) && alters(hit));
+            .filter(|hit| hit.range.end > self.before && alters(hit) && is_new(hit));
         // Half of a key may look like a whole one: all of both goes.
         let widened = over.map(|hit| Match {
             range: widened(&altered, &hit.range),
             ..hit
         });
-        let mut over = joined(widened, |hit| content.action_of(hit, self.whole));
+        let mut over: Vec<Match> = widened.collect();
         let taken: Vec<Range<usize>> = over.iter().map(range).collect();
+        // What a stream stops for, it stops for inside of another value, too.
+        let stops = alone
+            .iter()
+            .filter(|hit| action(hit) >= ContentAction::Escalate)
+            .filter(|hit| !touched(&taken, &hit.range).is_empty());
+        over.extend(stops.cloned());
+        over.sort_by_key(|hit| hit.range.start);
+        let mut over = joined(over.into_iter(), action);
+        let taken: Vec<Range<usize>> = over.iter().map(range).collect();
+        let in_one = over.iter().filter(|hit| !self.is_over(&hit.range));
+        self.lent = in_one.map(|hit| hit.range.end).collect();
         alone.retain(|hit| touched(&taken, &hit.range).is_empty());
         alone.append(&mut over);
         alone.sort_by_key(|hit| hit.range.start);
         alone
     }
 
-    /// What is done about a match. What stands over the end of a part keeps no form.
+    /// What is done about a match. What another part has some of, or tells, keeps no form.
     pub(super) fn action(&self, hit: &Match, content: &Content<'_>) -> ContentAction {
         match content.action_of(hit, self.whole) {
-            ContentAction::Mask | ContentAction::Tokenise if self.is_over(&hit.range) => {
+            ContentAction::Mask | ContentAction::Tokenise if !self.keeps_form(hit) => {
                 ContentAction::Redact
             }
             action => action,
@@ -110,7 +128,7 @@ impl Row<'_> {
         let between = |from, to| content.edited_between(self.whole, from, to, gone);
         let over: Vec<&Match> = gone
             .iter()
-            .filter(|hit| self.is_over(&hit.range))
+            .filter(|hit| !self.keeps_form(hit))
             .filter(|hit| self.action(hit, content) >= ContentAction::Redact)
             .collect();
         let (mut text, mut ends, mut at) = (String::new(), Vec::new(), self.before);
@@ -158,6 +176,11 @@ impl Row<'_> {
             .collect()
     }
 
+    /// Whether a match is of one part alone.
+    fn keeps_form(&self, hit: &Match) -> bool {
+        !self.is_over(&hit.range) && self.lent.binary_search(&hit.range.end).is_err()
+    }
+
     /// Whether a range is in more than one part.
     fn is_over(&self, range: &Range<usize>) -> bool {
         let next = self.starts.partition_point(|at| *at <= range.start);
@@ -197,6 +220,18 @@ fn touched<'r>(ranges: &'r [Range<usize>], range: &Range<usize>) -> &'r [Range<u
     let first = ranges.partition_point(|other| other.end <= range.start);
     let last = ranges.partition_point(|other| other.start < range.end);
     ranges.get(first..last).unwrap_or_default()
+}
+
+/// Whether one of some matches, in order and apart, has all of another and is for as strict an action.
+fn is_covered(hits: &[Match], other: &Match, action: impl Fn(&Match) -> ContentAction) -> bool {
+    let first = hits.partition_point(|hit| hit.range.end <= other.range.start);
+    let near = hits.get(first..).unwrap_or_default().iter();
+    let mut near = near.take_while(|hit| hit.range.start < other.range.end);
+    near.any(|hit| {
+        hit.range.start <= other.range.start
+            && hit.range.end >= other.range.end
+            && action(hit) >= action(other)
+    })
 }
 
 /// A range with all that it overlaps.
@@ -339,6 +374,49 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_known_by_its_name_in_the_part_before() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let check = |parts: &[&str], expect: &[&str]| {
+            let whole: Vec<Vec<&str>> = parts.iter().map(|part| vec![*part]).collect();
+            assert_eq!(relayed(&whole, &content), expect, "{parts:?}");
+            let pieces: Vec<Vec<&str>> = parts.iter().map(|part| each(part)).collect();
+            assert_eq!(relayed(&pieces, &content), expect, "{parts:?} in pieces");
+        };
+        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let named = ["aws_secret_access_key=", key];
+        check(&named, &["aws_secret_access_key=", "[AWS_KEY]"]);
+        let spaced = ["so, password: ", "", "hunter2!x , so"];
+        check(&spaced, &["so, password: ", "", "[SECRET] , so"]);
+        // Some of it is known without the name: all of both goes.
+        let partly = ["password: ", "x9!bob@example.org , so"];
+        check(&partly, &["password: ", "[SECRET] , so"]);
+        // Nothing names these, or what is named is no value.
+        check(&["see ", key], &["see ", key]);
+        check(&["the password: ", "please"], &["the password: ", "please"]);
+        // What a part tells by itself goes as it would alone.
+        let alone = ["so ", "password: hunter2!x , so"];
+        check(&alone, &["so ", "password: [SECRET] , so"]);
+    }
+
+    #[test]
+    fn only_what_another_part_tells_keeps_no_form() {
+        let rules: ContentRules = serde_json::from_value(serde_json::json!({
+            "standard": false, "rules": [{"classes": ["generic_secret"], "action": "mask"}],
+        }))
+        .unwrap();
+        let rules = Rules::compile(&rules).unwrap();
+        let content = inbound(&rules);
+        let parts = [
+            vec!["password: "],
+            vec!["hunter2!x , so"],
+            vec![" password: hunter3!x , so"],
+        ];
+        let clean = ["password: ", "[SECRET] , so", " password: *******!* , so"];
+        assert_eq!(relayed(&parts, &content), clean);
+    }
+
+    #[test]
     fn a_stream_stops_in_the_part_where_what_is_blocked_begins() {
         let rules: ContentRules = serde_json::from_value(serde_json::json!({
             "rules": [{"classes": ["credentials"], "action": "block"}],
@@ -357,6 +435,42 @@ mod tests {
         }
         assert!(out.stop);
         assert_eq!((out.text.as_str(), &*out.ends), ("one two ", &[3][..]));
+    }
+
+    #[test]
+    fn a_stream_stops_for_what_is_blocked_inside_of_another_value() {
+        let rules: ContentRules = serde_json::from_value(serde_json::json!({
+            "standard": false, "rules": [
+                {"classes": ["aws_key"], "action": "block"},
+                {"classes": ["private_key"], "action": "redact"},
+            ],
+        }))
+        .unwrap();
+        let rules = Rules::compile(&rules).unwrap();
+        let content = inbound(&rules);
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+        let first = format!("it is -----BEGIN PRIVATE KEY-----\n{line}\n");
+        for (inside, stops) in [("AKIAQWERTYUIOP234567", true), ("something", false)] {
+            let mut splitter = Splitter::default();
+            let mut out = splitter.push(&first, &content);
+            splitter.next_part();
+            let second = format!("x {inside} \n-----END PRIVATE KEY----- , so");
+            out.append(&splitter.push(&second, &content));
+            if !out.stop {
+                out.append(&splitter.finish(&content));
+            }
+            assert_eq!(out.stop, stops, "{inside}");
+            let clean = if stops {
+                "it is "
+            } else {
+                "it is [PRIVATE_KEY] , so"
+            };
+            assert_eq!(out.text, clean);
+            let found = splitter.findings(&content);
+            let found: Vec<_> = found.iter().map(|f| (f.class.as_str(), f.count)).collect();
+            let class = if stops { "aws_key" } else { "private_key" };
+            assert_eq!(found, [(class, 1)]);
+        }
     }
 
     proptest! {

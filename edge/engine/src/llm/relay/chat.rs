@@ -137,8 +137,8 @@ impl Chat {
         let delta = match choice.remove("delta") {
             Some(Value::Object(delta)) => delta,
             // Something about the choice, and nothing of it (what the provider's own filter says, for one).
-            None | Some(Value::Null) => Map::new(),
-            Some(_) => return Err(Reason::OutputInvalid.into()),
+            None | Some(Value::Null) if !says_elsewhere(&choice) => Map::new(),
+            _ => return Err(Reason::OutputInvalid.into()),
         };
         let mut passed = Map::new();
         for (name, value) in delta.into_iter().filter(|(name, _)| is_member(name)) {
@@ -255,6 +255,13 @@ impl Chat {
 /// Whether a member of the envelope says nothing: a chunk about the prompt may have all of them, and none with a value.
 fn is_blank(value: &Value) -> bool {
     value.is_null() || value.as_str() == Some("") || value.as_u64() == Some(0)
+}
+
+/// Whether a choice without a delta has some of the answer where one that comes whole, or one of the older API, has it: that
+/// is no chunk, and an answer without it would be another one.
+fn says_elsewhere(choice: &Map<String, Value>) -> bool {
+    let says = |name: &str| choice.get(name).is_some_and(|value| !is_blank(value));
+    says("message") || says("text")
 }
 
 /// Whether a member's name is one that a provider gives, and not words of the answer.

@@ -306,7 +306,7 @@ impl Responses {
         let more = whole.floor_char_boundary(call.arguments.len());
         flow.grow(whole.get(more..).unwrap_or_default(), gate)?;
         spend(&item, &mut call.arguments.as_str(), flow)?;
-        flow.called(calls::of_item(&item).ok_or(Stop::from(Reason::OutputInvalid))?)?;
+        flow.called(calls::of_item(&item).ok_or(Reason::OutputInvalid)??)?;
         flow.judge(gate)?;
         let item = flow.value(&item, gate)?;
         let added = flow.repeated(&Value::Object(call.added), gate)?;
@@ -336,7 +336,7 @@ impl Responses {
         flow.accounted = flow.meter.has_output();
         heard?;
         // Calls that the stream did not have one by one have been seen by nobody yet.
-        flow.calls = calls::of_whole(flow.api, response);
+        flow.calls = calls::of_whole(flow.api, response)?;
         flow.judge(gate)?;
         let done = self.texts.finish_all(flow, gate);
         self.go_on(flow);
