@@ -61,6 +61,7 @@ approved(target) if target in data.settings.destinations.approved
 
 approved(target) if {
 	is_string(target)
+	is_array(data.settings.destinations.approved)
 	some domain in data.settings.destinations.approved
 	startswith(domain, "@")
 	parts := split(target, "@")

@@ -9,6 +9,7 @@ deny contains "destructive_verb" if {
 }
 
 destructive_allowed if {
+	is_array(data.settings.destructive.allow)
 	some full_name in data.settings.destructive.allow
 
 	# "server/tool", taken apart rather than put together: a decision has no built-ins that make text longer.

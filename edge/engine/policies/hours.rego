@@ -10,7 +10,13 @@ hours_bind if {
 	verb == input.tool.verb
 }
 
-local_ns := time.parse_rfc3339_ns(input.time) + (object.get(data.settings.hours, "utc_offset_s", 0) * 1000000000)
+local_ns := time.parse_rfc3339_ns(input.time) + (offset_s * 1000000000)
+
+offset_s := seconds if {
+	is_object(data.settings.hours)
+	seconds := object.get(data.settings.hours, "utc_offset_s", 0)
+	is_number(seconds)
+}
 
 within_hours if {
 	clock := time.clock(local_ns)

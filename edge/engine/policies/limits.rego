@@ -29,6 +29,7 @@ row_limits contains data.settings.rows.max if {
 }
 
 listed_rows contains ceiling if {
+	is_object(data.settings.rows.tools)
 	some full_name, ceiling in data.settings.rows.tools
 	is_number(ceiling)
 	with_slash := trim_suffix(full_name, input.tool.name)

@@ -23,7 +23,9 @@ row_trims contains ceiling if {
 }
 
 redact contains pointer if {
+	is_object(data.settings.redact)
 	some full_name, pointers in data.settings.redact
+	is_array(pointers)
 	with_slash := trim_suffix(full_name, input.tool.name)
 	with_slash != full_name
 	trim_suffix(with_slash, "/") == input.tool.server

@@ -21,6 +21,7 @@ amounts contains value if {
 }
 
 amount_optional if {
+	is_object(data.settings.financial)
 	named := object.get(data.settings.financial, "optional", [])
 	is_array(named)
 	some full_name in named

@@ -396,7 +396,7 @@ mod tests {
             ("at 13 and 15", &[13, 15]),
             ("at 13, with Bob", &[13]),
             ("at 13 on May 15", &[13]),
-            ("@ 13", &[13]),
+            ("lunch @ 13", &[13]),
             ("from 13 to 14 titled 'Lunch'", &[13, 14]),
             ("at 13 UTC", &[13]),
             ("starts at 13 and we leave by 15", &[13, 15]),
