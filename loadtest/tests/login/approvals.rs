@@ -30,9 +30,8 @@ async fn ask_for_work(system: &System) {
 async fn escalated(system: &System, authorization: &str) -> String {
     let began = Instant::now();
     loop {
-        let answer: Answer = system.call(authorization, "worker/work", None).await;
+        let answer: Answer = system.mcp(authorization, "worker__work", None).await;
         let id = answer.body.pointer("/error/data/approval_id");
-        let id = id.or_else(|| answer.body.pointer("/data/approval_id"));
         if let Some(id) = id {
             return id.as_str().unwrap().to_owned();
         }
