@@ -247,8 +247,8 @@ pub fn cache_key(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-pub(crate) use key::{keyed_digest, login_line};
 pub use key::{is_nonce_of, login_nonce, nonce_of, request_state_key};
+pub(crate) use key::{keyed_digest, login_line};
 
 #[cfg(test)]
 mod tests;
