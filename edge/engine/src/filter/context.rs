@@ -301,7 +301,7 @@ fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
             true => !is_whole(text, end),
             false => word.len() <= 4 && goes_on,
         };
-        if !cut && !(spoken.has_others && is_other(text, at, end)) {
+        if !(cut || spoken.has_others && is_other(text, at, end)) {
             let of_id = spoken.with_ids && begins_id(text, at);
             heard(end, if of_id { Said::ID } else { spoken.said });
         }

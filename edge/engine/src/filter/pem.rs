@@ -208,7 +208,8 @@ fn header(text: Text<'_>, at: usize, is_one_line: bool) -> Option<usize> {
         return None;
     }
     let value = text.run(name.saturating_add(1), 2, |b| b == b' ');
-    let inside = |b: u8| !matches!(b, b'\n' | b'\\' | b'"' | b'<') && !(is_one_line && b == b' ');
+    let ends = |b: u8| matches!(b, b'\n' | b'\\' | b'"' | b'<') || (is_one_line && b == b' ');
+    let inside = |b: u8| !ends(b);
     Some(text.run(value, HEADER_BYTES_MAX, inside))
 }
 

@@ -164,7 +164,7 @@ fn a_private_key_that_begins_in_one_part_goes_on_in_the_next() {
     // A key that is whole says nothing of the base64 in the next part.
     let key = format!("it is {BEGIN}\n{one}\n{END}\n");
     let after = vec!["see ", two];
-    let alone = whole(Api::Messages, &[after.clone()]).concat();
+    let alone = whole(Api::Messages, std::slice::from_ref(&after)).concat();
     let out = whole(Api::Messages, &[vec![key.as_str()], after]);
     assert_eq!(out, ["it is [PRIVATE_KEY]\n", alone.as_str()]);
 }
