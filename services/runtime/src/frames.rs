@@ -8,11 +8,18 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RESET: u8 = 3;
 const END_STREAM: u8 = 1;
+/// Calls that may be under way, or were begun a while ago: as many may be given up.
+const CALLS_MAX: u32 = 256;
 
 /// Where in the stream of frames a connection is.
 #[derive(Debug)]
-pub(crate) struct Frames(Place);
+pub(crate) struct Frames {
+    place: Place,
+    /// Calls that were begun and not given up.
+    calls: u32,
+}
 
 #[derive(Debug)]
 enum Place {
@@ -28,16 +35,19 @@ enum Place {
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        Self(Place::Preface(0))
+        Self {
+            place: Place::Preface(0),
+            calls: 0,
+        }
     }
 
     /// How many frames whose headers end in these bytes, the next that came, are no call, nor its data: settings, pings, resets,
-    /// windows, headers that go on, empty data.
+    /// windows, headers that go on, empty data. Who begins a call may give it up: somebody behind a proxy who hangs up is no flood.
     pub(crate) fn note(&mut self, mut bytes: &[u8]) -> u32 {
         let mut beside: u32 = 0;
         while !bytes.is_empty() {
             let ControlFlow::Continue((rest, is_beside)) = self.step(bytes) else {
-                self.0 = Place::Unknown;
+                self.place = Place::Unknown;
                 break;
             };
             bytes = rest;
@@ -48,7 +58,7 @@ impl Frames {
 
     /// Takes what belongs together; the rest, and whether that was the header of a frame beside calls.
     fn step<'b>(&mut self, bytes: &'b [u8]) -> ControlFlow<(), (&'b [u8], bool)> {
-        let (rest, is_beside) = match &mut self.0 {
+        let (rest, is_beside) = match &mut self.place {
             Place::Unknown => return ControlFlow::Break(()),
             Place::Preface(came) => {
                 let wanted = PREFACE.get(*came..).unwrap_or_default();
@@ -58,7 +68,7 @@ impl Frames {
                 }
                 *came = came.saturating_add(now.len());
                 if *came == PREFACE.len() {
-                    self.0 = Place::Header([0; HEADER_BYTES], 0);
+                    self.place = Place::Header([0; HEADER_BYTES], 0);
                 }
                 (rest, false)
             }
@@ -79,7 +89,7 @@ impl Frames {
             Place::Payload(left) => {
                 let (now, rest) = split(bytes, *left);
                 let left = left.saturating_sub(now.len());
-                self.0 = Self::behind(left);
+                self.place = Self::behind(left);
                 (rest, false)
             }
         };
@@ -90,9 +100,17 @@ impl Frames {
     fn begin(&mut self, header: [u8; HEADER_BYTES]) -> bool {
         let [high, middle, low, kind, flags, ..] = header;
         let length = u32::from_be_bytes([0, high, middle, low]);
-        self.0 = Self::behind(usize::try_from(length).unwrap_or(usize::MAX));
+        self.place = Self::behind(usize::try_from(length).unwrap_or(usize::MAX));
         match kind {
-            HEADERS => false,
+            HEADERS => {
+                self.calls = self.calls.saturating_add(1).min(CALLS_MAX);
+                false
+            }
+            RESET => {
+                let given_up = self.calls.checked_sub(1);
+                self.calls = given_up.unwrap_or(0);
+                given_up.is_none()
+            }
             DATA => length == 0 && flags & END_STREAM == 0,
             _ => true,
         }
@@ -131,7 +149,12 @@ mod tests {
             (vec![], 0),
             (settings.clone(), 1),
             (call.clone(), 0),
-            ([call.clone(), frame(3, 0, &[0; 4])].concat(), 1),
+            ([call.clone(), frame(RESET, 0, &[0; 4])].concat(), 0),
+            (
+                [call.clone(), frame(RESET, 0, &[0; 4]).repeat(3)].concat(),
+                2,
+            ),
+            (frame(RESET, 0, &[0; 4]), 1),
             ([frame(6, 0, &[4; 8]), call.clone(), settings].concat(), 2),
             ([frame(8, 0, &[4; 4]), frame(99, 0, b"?")].concat(), 2),
             (goes_on, 1),
