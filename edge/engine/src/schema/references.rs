@@ -3,6 +3,7 @@
 use super::SchemaError;
 use super::holds::Holds;
 use super::load::{Load, Parts, Visits};
+use super::states;
 use crate::limits::{JSON_DEPTH_MAX, SCHEMA_WEIGHT_MAX};
 use jsonschema::Draft;
 use serde_json::{Map, Value};
@@ -55,6 +56,8 @@ pub(super) struct References<'a> {
     recursive: HashMap<(usize, Holds), Option<bool>>,
     /// By a schema's address: see `weigh`.
     weights: HashMap<usize, Load>,
+    /// The states of patterns, by the address of what the keyword has.
+    states: HashMap<usize, u64>,
 }
 
 /// The schemas that one place of a value is held against, and how often all together.
@@ -62,6 +65,8 @@ pub(super) struct References<'a> {
 struct Place<'a> {
     schemas: Vec<(&'a Map<String, Value>, Visits)>,
     spent: u64,
+    /// Of all their patterns.
+    states: u64,
 }
 
 pub(super) fn address(node: &Value) -> usize {
@@ -69,13 +74,14 @@ pub(super) fn address(node: &Value) -> usize {
 }
 
 impl<'a> References<'a> {
-    /// Most subschemas that one part of a value is held against.
-    pub(super) fn check(root: &'a Value) -> Result<u64, SchemaError> {
+    /// Most subschemas, and states of patterns, that one part of a value is held against.
+    pub(super) fn check(root: &'a Value) -> Result<Load, SchemaError> {
         let mut references = Self {
             root,
             steps: 0,
             recursive: HashMap::new(),
             weights: HashMap::new(),
+            states: HashMap::new(),
         };
         let renames: &[&str] = match is_of_draft_4(root) {
             true => &["$id", "id"],
@@ -83,7 +89,7 @@ impl<'a> References<'a> {
         };
         // On each level a recursive schema begins anew what it has beside its recursion.
         let levels = u64::try_from(JSON_DEPTH_MAX).unwrap_or(u64::MAX);
-        let mut worst = 0;
+        let mut worst = Load::default();
         let mut pending = vec![(root, Holds::Schema)];
         let mut seen = HashSet::new();
         while let Some((node, holds)) = pending.pop() {
@@ -100,7 +106,7 @@ impl<'a> References<'a> {
                     0 => 1,
                     _ => levels,
                 };
-                worst = load.weight.saturating_mul(times).max(worst);
+                worst = worst.or(load.times(times));
             }
             pending.extend(references.below(node, holds));
         }
@@ -174,6 +180,8 @@ impl<'a> References<'a> {
         }
         let circle = circle.saturating_add(1);
         let visits = visits.inside(members);
+        let states = self.states(members).saturating_mul(visits.all());
+        place.states = place.states.saturating_add(states);
         if let Some(Value::String(target)) = members.get("$ref") {
             let target = self.target(target).ok_or(SchemaError::Reference)?;
             self.follow(target, visits, circle, place)?;
@@ -195,6 +203,19 @@ impl<'a> References<'a> {
         Ok(())
     }
 
+    /// Of the patterns that a subschema itself holds a text, or the names of members, against.
+    fn states(&mut self, members: &'a Map<String, Value>) -> u64 {
+        let mut all = 0_u64;
+        for keyword in ["pattern", "patternProperties"] {
+            if let Some(patterns) = members.get(keyword) {
+                let known = self.states.entry(address(patterns));
+                let states = known.or_insert_with(|| states::of_all(patterns));
+                all = all.saturating_add(*states);
+            }
+        }
+        all
+    }
+
     /// How often a value, and its parts on the worst way down, are held against something because of this schema. Of subschemas
     /// that lead to recursion nothing is added: they are weighed by themselves.
     fn weigh(&mut self, schema: &'a Value, level: usize) -> Result<Load, SchemaError> {
@@ -214,6 +235,7 @@ impl<'a> References<'a> {
         let own = Load {
             recursive: 0,
             weight: place.spent,
+            states: place.states,
         };
         let load = parts.worst().plus(own);
         if load.recursive > 1 || load.weight > SCHEMA_WEIGHT_MAX {
@@ -229,13 +251,13 @@ impl<'a> References<'a> {
         if self.is_recursive(inner, Holds::Schema, 0)? {
             return Ok(Load {
                 recursive: 1,
-                weight: 0,
+                ..Load::default()
             });
         }
-        let weight = self.weigh(inner, level.saturating_add(1))?.weight;
+        let load = self.weigh(inner, level.saturating_add(1))?;
         Ok(Load {
             recursive: 0,
-            weight: weight.saturating_mul(times),
+            ..load.times(times)
         })
     }
 
