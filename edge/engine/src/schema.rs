@@ -7,7 +7,7 @@ mod pattern;
 mod references;
 mod states;
 
-pub(crate) use references::decoded;
+pub(crate) use references::{decoded, target};
 
 use crate::limits::{
     JSON_BYTES_MAX, JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,

@@ -121,20 +121,6 @@ impl<'a> References<'a> {
         }
     }
 
-    /// What a reference leads to within the document. The validator has to find the same by it: what can be read in two ways leads
-    /// nowhere.
-    fn target(&self, reference: &str) -> Option<&'a Value> {
-        let fragment = reference.strip_prefix('#')?;
-        // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
-        let is_path = fragment.is_empty() || fragment.starts_with('/');
-        let path = decoded(fragment, b'%')?;
-        // What the second of these escapes is not agreed upon.
-        match is_path && !path.contains("~~") {
-            true => self.root.pointer(&path),
-            false => None,
-        }
-    }
-
     /// What may be schemas right inside of a node, and what it refers to: that is one wherever it stands.
     fn below(&self, node: &'a Value, holds: Holds) -> Vec<(&'a Value, Holds)> {
         let mut below: Vec<_> = match node {
@@ -152,8 +138,8 @@ impl<'a> References<'a> {
         };
         below.retain(|(_, holds)| *holds != Holds::Data);
         if holds == Holds::Schema {
-            let target = node.get("$ref").and_then(Value::as_str);
-            let target = target.and_then(|target| self.target(target));
+            let reference = node.get("$ref").and_then(Value::as_str);
+            let target = reference.and_then(|reference| target(self.root, reference));
             below.extend(target.map(|target| (target, Holds::Schema)));
         }
         below
@@ -182,8 +168,8 @@ impl<'a> References<'a> {
         let visits = visits.inside(members);
         let states = self.states(members).saturating_mul(visits.all());
         place.states = place.states.saturating_add(states);
-        if let Some(Value::String(target)) = members.get("$ref") {
-            let target = self.target(target).ok_or(SchemaError::Reference)?;
+        if let Some(Value::String(reference)) = members.get("$ref") {
+            let target = target(self.root, reference).ok_or(SchemaError::Reference)?;
             self.follow(target, visits, circle, place)?;
         }
         place.schemas.push((members, visits));
@@ -353,6 +339,21 @@ impl<'a> References<'a> {
         self.recursive.insert(key, Some(found));
         Ok(found)
     }
+}
+
+/// What a reference leads to within a document.
+pub(crate) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+    root.pointer(&path(reference)?)
+}
+
+/// The JSON Pointer of what a reference leads to. The validator has to find the same by it: what can be read in two ways leads
+/// nowhere.
+pub(super) fn path(reference: &str) -> Option<String> {
+    let fragment = reference.strip_prefix('#')?;
+    // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
+    let is_path = fragment.is_empty() || fragment.starts_with('/');
+    // What the second of two escapes in a row is, is not agreed upon.
+    decoded(fragment, b'%').filter(|path| is_path && !path.contains("~~"))
 }
 
 /// A text in which some bytes stand as two hexadecimal digits behind a sign: `%` in a reference.
