@@ -10,7 +10,7 @@ mod states;
 pub(crate) use references::{decoded, target};
 
 use crate::limits::{
-    JSON_BYTES_MAX, JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
+    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
     SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
@@ -122,12 +122,13 @@ impl Schema {
     }
 
     /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
-    /// heaviest schemas every value of a call is, and nothing is counted.
+    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns: results may
+    /// have many MiB.
     fn affords(&self, value: &Value) -> bool {
         let nodes_max = quotient(SCHEMA_VISITS_MAX, self.weight);
         let bytes_max = quotient(SCHEMA_PATTERN_STEPS_MAX, self.states);
         (nodes_max >= JSON_NODES_MAX || nodes(value) <= nodes_max)
-            && (bytes_max >= JSON_BYTES_MAX || text_bytes(value) <= bytes_max)
+            && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
     }
 }
 
