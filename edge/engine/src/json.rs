@@ -35,6 +35,9 @@ pub struct Limits {
     pub envelope: &'static [&'static str],
     /// How many levels of objects belong to the envelope (JSON-RPC with `params`: 2).
     pub envelope_depth: usize,
+    /// How many levels, from the outermost, may have no two keys that fold onto each other. Where readers fold at all, it is the
+    /// names that they know; in what lies deeper `http_proxy` beside `HTTP_PROXY` may be meant.
+    pub fold_depth: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +48,7 @@ impl Default for Limits {
             nodes_max: JSON_NODES_MAX,
             envelope: &[],
             envelope_depth: 0,
+            fold_depth: usize::MAX,
         }
     }
 }
@@ -283,11 +287,12 @@ impl Strict<'_> {
         } else {
             &[]
         };
+        let folds = self.level < self.limits.fold_depth;
         let mut seen = BTreeSet::new();
         for key in members.keys() {
             let folded = fold(key);
             let known = |name: &&str| **name == *folded && *name != key.as_str();
-            if envelope.iter().any(known) || !seen.insert(folded) {
+            if envelope.iter().any(known) || (folds && !seen.insert(folded)) {
                 return Err(JsonError::AmbiguousKey);
             }
         }

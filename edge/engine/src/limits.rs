@@ -39,8 +39,12 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Most subschemas, on the worst way down through a value, that one part of it after the other is held against. What real schemas
 /// share and choose between stays below some hundreds; what multiplies on each of a few levels is beyond any number.
 pub const SCHEMA_WEIGHT_MAX: u64 = 1 << 16;
-/// Most subschemas that all parts of one value are held against, if every one were on the worst way: some seconds.
-pub const SCHEMA_VISITS_MAX: u64 = 1 << 28;
+/// Most subschemas that all parts of one value are held against, if every one were on the worst way: a second or two. What
+/// a recursive schema weighs counts once for each level, so that large values of usual recursive schemas need some of this.
+pub const SCHEMA_VISITS_MAX: u64 = 1 << 26;
+/// Most steps that patterns take over all texts of one value, if every text were on the worst way and every byte met every state:
+/// some seconds. A text of 1 MiB may be held against 1,024 states then, which is more than real schemas have at one place.
+pub const SCHEMA_PATTERN_STEPS_MAX: u64 = 1 << 30;
 /// Largest compiled `pattern` of a JSON Schema, in bytes.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Most different patterns of a JSON Schema. Each may have an automaton of up to 1 MiB beside what the two limits in bytes are about.

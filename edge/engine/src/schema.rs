@@ -5,12 +5,13 @@ mod load;
 mod loosen;
 mod pattern;
 mod references;
+mod states;
 
-pub(crate) use references::decoded;
+pub(crate) use references::{decoded, target};
 
 use crate::limits::{
     JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
-    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
+    SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -25,6 +26,8 @@ pub struct Schema {
     validator: Validator,
     /// Most subschemas that one part of a value is held against.
     weight: u64,
+    /// Most states of patterns that one text of it is held against.
+    states: u64,
 }
 
 /// Why a schema is not taken.
@@ -70,7 +73,7 @@ impl Schema {
         let mut schema = schema.clone();
         pattern::rewrite(&mut schema, beyond);
         // What is compiled is looked at: a pattern that was taken apart is many.
-        let weight = References::check(&schema)?;
+        let load = References::check(&schema)?;
         let pattern_bytes_max = pattern_bytes_max(&schema)?;
         let patterns = PatternOptions::regex()
             .size_limit(pattern_bytes_max)
@@ -84,7 +87,11 @@ impl Schema {
         let validator = options.build(&schema).map_err(|error| {
             SchemaError::Invalid(format!("at {:?}", error.instance_path().to_string()))
         })?;
-        Ok(Self { validator, weight })
+        Ok(Self {
+            validator,
+            weight: load.weight,
+            states: load.states,
+        })
     }
 
     /// Whether the value fits.
@@ -114,12 +121,14 @@ impl Schema {
             .chain(errors.map(|error| Misfit::of(&error)))
     }
 
-    /// Whether the value is small enough for what this schema holds each part of it against. For all but the heaviest schemas
-    /// every value of a call is, and nothing is counted.
+    /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
+    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns: results may
+    /// have many MiB.
     fn affords(&self, value: &Value) -> bool {
-        let nodes_max = SCHEMA_VISITS_MAX.checked_div(self.weight);
-        let nodes_max = nodes_max.and_then(|most| usize::try_from(most).ok());
-        nodes_max.is_none_or(|most| most >= JSON_NODES_MAX || nodes(value) <= most)
+        let nodes_max = quotient(SCHEMA_VISITS_MAX, self.weight);
+        let bytes_max = quotient(SCHEMA_PATTERN_STEPS_MAX, self.states);
+        (nodes_max >= JSON_NODES_MAX || nodes(value) <= nodes_max)
+            && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
     }
 }
 
@@ -207,6 +216,14 @@ fn depth(value: &Value) -> usize {
     inner.map_or(0, |inner| inner.saturating_add(1))
 }
 
+/// How many there may be, if each costs so much.
+fn quotient(most: u64, each: u64) -> usize {
+    let quotient = most.checked_div(each);
+    quotient.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
+}
+
 /// How many values a value is made of.
 fn nodes(value: &Value) -> usize {
     let inner: usize = match value {
@@ -215,6 +232,19 @@ fn nodes(value: &Value) -> usize {
         _ => 0,
     };
     inner.saturating_add(1)
+}
+
+/// The bytes of all its texts and names, with one more for each: its beginning is held against a pattern, too.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len().saturating_add(1),
+        Value::Array(elements) => elements.iter().map(text_bytes).sum(),
+        Value::Object(members) => {
+            let names = members.keys().map(|name| name.len().saturating_add(1));
+            names.chain(members.values().map(text_bytes)).sum()
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,15 @@ use serde_json::{Map, Value, json};
 /// One call, or why nobody can say what it asks for.
 pub(super) type Read = Result<Value, Reason>;
 
-/// The answer that the arguments are in is bounded already.
+/// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters in the
+/// outermost object alone.
 const BOUNDLESS: Limits = Limits {
     bytes_max: usize::MAX,
     depth_max: usize::MAX,
     nodes_max: usize::MAX,
     envelope: &[],
     envelope_depth: 0,
+    fold_depth: 1,
 };
 
 /// One call. Arguments that are JSON in a text are read; others stay the text that they are.
@@ -28,7 +30,7 @@ pub(super) fn call(name: &str, arguments: &Value) -> Read {
 }
 
 /// What a text says that is JSON, if it is. The text goes on as it came: one that its reader may read otherwise, by another
-/// of two keys that are the same or look so, is refused.
+/// of two keys that are the same (or of two parameters that look so), is refused.
 pub(super) fn read(text: &str) -> Result<Option<Value>, Reason> {
     let lenient = || serde_json::from_str(text).ok();
     match json::parse(text.as_bytes(), &BOUNDLESS) {
@@ -146,6 +148,12 @@ mod tests {
             r#"{"a": [{"to": 1, "to": 1}], "n": 9007199254740993}"#,
             r#"{"To": "you", "to": "me"}"#,
             r#"{"x\u0000": 1, "to": "you", "to": "me"}"#,
+            r#"{"a": {"x\u0000": 1}}"#,
+            r#"{"\uff54o": "you", "to": "me"}"#,
+            // What is the same is found behind what looks so.
+            r#"{"env": {"A": 1, "a": 2}, "x": {"to": 1, "to": 2}}"#,
+            r#"{"env": {"A": 1, "a": 2, "\u0061": 3}}"#,
+            r#"{"env": {"A": 1, "a": 2}, "To": "you", "to": "me"}"#,
         ] {
             assert_eq!(read(ambiguous), Err(Reason::OutputInvalid), "{ambiguous}");
         }
@@ -155,6 +163,19 @@ mod tests {
                 json!({"to": "me", "cc": {"to": "me"}}),
             ),
             (r#"[{"to": 1}, {"to": 1}]"#, json!([{"to": 1}, {"to": 1}])),
+            // Data, not the names of parameters.
+            (
+                r#"{"command": "curl x", "env": {"http_proxy": "p", "HTTP_PROXY": "q"}}"#,
+                json!({"command": "curl x", "env": {"http_proxy": "p", "HTTP_PROXY": "q"}}),
+            ),
+            (
+                r#"[{"may": "can", "May": "a month"}]"#,
+                json!([{"may": "can", "May": "a month"}]),
+            ),
+            (
+                r#"{"env": {"A": 1, "a": 9007199254740993}}"#,
+                json!({"env": {"A": 1, "a": 9_007_199_254_740_993_u64}}),
+            ),
             // Not what a call of an agent may have, but nothing that has two meanings here.
             (
                 r#"{"id": 9007199254740993}"#,

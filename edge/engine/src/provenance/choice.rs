@@ -167,8 +167,8 @@ fn same_place<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
 }
 
 fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
-    let pointer = schema.get("$ref").and_then(Value::as_str)?;
-    root.pointer(pointer.strip_prefix('#')?)
+    let reference = schema.get("$ref").and_then(Value::as_str)?;
+    crate::schema::target(root, reference)
 }
 
 fn listed<'s>(schema: &'s Value, keyword: &str) -> &'s [Value] {
@@ -239,6 +239,7 @@ mod tests {
             "properties": {
                 "permission": {"allOf": [{"$ref": "#/$defs/Permission"}], "description": "d"},
                 "role": {"anyOf": [{"$ref": "#/$defs/Permission"}, {"type": "null"}], "default": null},
+                "file_permission": {"$ref": "#/$defs/List%5BPermission%5D"},
                 "scope": {"type": "array", "items": {"enum": ["one", "all"]}},
                 "grants": {"type": "array", "items": {"properties": {"access": {"const": "r"}}}},
                 "mode": {"type": "string"},
@@ -256,11 +257,12 @@ mod tests {
                 "shipping_method": {"enum": ["standard", "express"]},
                 "state": {"enum": ["NY", "CA"]},
             },
-            "$defs": {"Permission": {"enum": ["r", "rw"]}},
+            "$defs": {"Permission": {"enum": ["r", "rw"]}, "List[Permission]": {"enum": ["r", "rw"]}},
         });
         let need = |pointer: &str| need_of_control(&Pattern::new(pointer), &schema);
         for pointer in [
             "/permission",
+            "/file_permission",
             "/newStatus",
             "/user_access",
             "/role",

@@ -6,6 +6,7 @@ use super::note::put_whole;
 use super::query::{Query, Spelled};
 use super::value::Kind;
 use crate::limits::{INTENT_SUBSCHEMAS_MAX, JSON_DEPTH_MAX, ORIGINS_TEXT_BYTES_MAX};
+use crate::schema::target;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -236,7 +237,7 @@ fn same_place<'s>(root: &'s Value, members: &'s Map<String, Value>) -> Vec<&'s V
     let mut schemas: Vec<&'s Value> = Vec::new();
     for keyword in ["then", "else", "$ref"] {
         schemas.extend(members.get(keyword).and_then(|schema| match schema {
-            Value::String(pointer) => root.pointer(pointer.strip_prefix('#')?),
+            Value::String(reference) => target(root, reference),
             schema => Some(schema),
         }));
     }
@@ -283,6 +284,7 @@ mod tests {
                 "properties": {
                     "to": {"$ref": "#/$defs/payee"},
                     "cc": {"items": {"$ref": "#/$defs/payee"}},
+                    "bcc": {"$ref": "#/$defs/Payee%3Clate%3E"},
                     "payments": {"prefixItems": [{"properties": {"amount": {"const": 5}}}]},
                     "list": {"const": ["one", {"two": "three"}]},
                     "by_name": {"propertyNames": {"enum": ["bob"]}, "additionalProperties": {"const": 7}},
@@ -290,7 +292,10 @@ mod tests {
                     "not_this": {"not": {"const": "eve"}, "contains": {"const": "eve"}, "if": {"const": "eve"}},
                 },
                 "then": {"properties": {"note": {"enum": ["rent"]}}},
-                "$defs": {"payee": {"anyOf": [{"const": "alice"}, {"enum": ["carol"]}]}},
+                "$defs": {
+                    "payee": {"anyOf": [{"const": "alice"}, {"enum": ["carol"]}]},
+                    "Payee<late>": {"const": "dave"},
+                },
             })),
         );
         let has = |path: &[&str], value: Value| {
@@ -301,6 +306,7 @@ mod tests {
             (&["to"][..], json!("alice")),
             (&["to"], json!("Carol")),
             (&["cc", "*"], json!("alice")),
+            (&["bcc"], json!("dave")),
             (&["payments", "*", "amount"], json!(5.0)),
             (&["list", "*"], json!("one")),
             (&["list", "*", "two"], json!("three")),

@@ -59,6 +59,8 @@ pub(super) struct Load {
     pub(super) recursive: u64,
     /// The weight of all others, each with what its own parts are held against.
     pub(super) weight: u64,
+    /// The states of their patterns, likewise.
+    pub(super) states: u64,
 }
 
 impl Load {
@@ -66,6 +68,7 @@ impl Load {
         Self {
             recursive: self.recursive.saturating_add(other.recursive),
             weight: self.weight.saturating_add(other.weight),
+            states: self.states.saturating_add(other.states),
         }
     }
 
@@ -73,6 +76,7 @@ impl Load {
         Self {
             recursive: self.recursive.saturating_sub(other.recursive),
             weight: self.weight.saturating_sub(other.weight),
+            states: self.states.saturating_sub(other.states),
         }
     }
 
@@ -81,6 +85,16 @@ impl Load {
         Self {
             recursive: self.recursive.max(other.recursive),
             weight: self.weight.max(other.weight),
+            states: self.states.max(other.states),
+        }
+    }
+
+    /// Of what is met so often.
+    pub(super) fn times(self, times: u64) -> Self {
+        Self {
+            recursive: self.recursive,
+            weight: self.weight.saturating_mul(times),
+            states: self.states.saturating_mul(times),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::holds::Holds;
 use super::pattern::is_dropped;
-use super::references::address;
+use super::references::{address, path, target};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -64,7 +64,7 @@ fn places(root: &Value) -> Vec<(String, &'static str)> {
             _ => continue,
         };
         for (name, inner) in members {
-            let within = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let within = format!("{place}/{}", escaped(name));
             let keyword = CONTRARY.into_iter().find(|keyword| keyword == name);
             let keyword = keyword.filter(|_| holds == Holds::Schema);
             let counts = members.contains_key("maxContains");
@@ -85,14 +85,20 @@ fn places(root: &Value) -> Vec<(String, &'static str)> {
     places
 }
 
-/// All references, wherever they stand.
-fn references(root: &Value) -> Vec<&str> {
+/// A name as a step of a JSON Pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// What all references lead to, wherever they stand, by JSON Pointer.
+fn references(root: &Value) -> Vec<String> {
     let (mut found, mut pending) = (Vec::new(), vec![root]);
     while let Some(node) = pending.pop() {
         match node {
             Value::Array(elements) => pending.extend(elements),
             Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str));
+                let reference = members.get("$ref").and_then(Value::as_str);
+                found.extend(reference.and_then(path).map(|path| plain(&path)));
                 pending.extend(members.values());
             }
             _ => {}
@@ -101,10 +107,18 @@ fn references(root: &Value) -> Vec<&str> {
     found
 }
 
-fn is_referred_to(references: &[&str], place: &str) -> bool {
-    references.iter().any(|reference| {
-        let pointer = reference.strip_prefix('#');
-        let below = pointer.and_then(|pointer| pointer.strip_prefix(place));
+/// A JSON Pointer as `places` writes it: `~2` is a name like any other, whose `~` may be escaped.
+fn plain(pointer: &str) -> String {
+    let names = pointer.split('/').map(|step| {
+        let name = step.replace("~1", "/").replace("~0", "~");
+        escaped(&name)
+    });
+    names.collect::<Vec<_>>().join("/")
+}
+
+fn is_referred_to(references: &[String], place: &str) -> bool {
+    references.iter().any(|pointer| {
+        let below = pointer.strip_prefix(place);
         below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     })
 }
@@ -156,8 +170,7 @@ impl<'a> Search<'a> {
     }
 
     fn target(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
-        let reference = members.get("$ref")?.as_str()?;
-        self.root.pointer(reference.strip_prefix('#')?)
+        target(self.root, members.get("$ref")?.as_str()?)
     }
 }
 
@@ -212,6 +225,26 @@ mod tests {
                 json!({ "$defs": { "t": text }, "oneOf": [{ "$ref": "#/$defs/t" }, b] }),
                 vec![json!("b"), json!("ab")],
                 vec![json!(5)],
+            ),
+            // However that is written.
+            (
+                json!({
+                    "definitions": {
+                        "Id<A>": text,
+                        "Id<B>": { "type": "string", "pattern": "(?<=b)a" },
+                    },
+                    "oneOf": [
+                        { "$ref": "#/definitions/Id%3CA%3E" },
+                        { "$ref": "#/definitions/Id%3CB%3E" },
+                    ],
+                }),
+                vec![json!("x"), json!("ab")],
+                vec![json!(5)],
+            ),
+            (
+                json!({ "$defs": { "a b": beyond }, "not": { "$ref": "#/$defs/a%20b" }, "maxLength": 3 }),
+                vec![json!("x"), json!("ab")],
+                vec![json!("long")],
             ),
             (
                 json!({ "not": { "not": beyond } }),
@@ -284,15 +317,23 @@ mod tests {
     #[test]
     fn what_is_referred_to_stays_where_it_is() {
         let text = json!({ "type": "string", "pattern": "(?<=a)b" });
-        let schema = json!({ "properties": {
-            "v": { "oneOf": [text, { "type": "null" }] },
-            "w": { "$ref": "#/properties/v/oneOf/0" },
-        } });
-        check(
-            &schema,
-            &[json!({ "v": "x", "w": "y" }), json!({ "v": null })],
-            &[json!({ "w": null }), json!({ "v": 5 })],
-        );
+        for (name, written) in [
+            ("v", "v"),
+            ("List<T>", "List%3CT%3E"),
+            ("a b", "a%20b"),
+            ("a/b~", "a~1b%7E0"),
+            ("a~2", "a~2"),
+        ] {
+            let schema = json!({ "properties": {
+                name: { "oneOf": [text, { "type": "null" }] },
+                "w": { "$ref": format!("#/properties/{written}/oneOf/0") },
+            } });
+            check(
+                &schema,
+                &[json!({ name: "x", "w": "y" }), json!({ name: null })],
+                &[json!({ "w": null }), json!({ name: 5 })],
+            );
+        }
     }
 
     #[test]

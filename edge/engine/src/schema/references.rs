@@ -3,6 +3,7 @@
 use super::SchemaError;
 use super::holds::Holds;
 use super::load::{Load, Parts, Visits};
+use super::states;
 use crate::limits::{JSON_DEPTH_MAX, SCHEMA_WEIGHT_MAX};
 use jsonschema::Draft;
 use serde_json::{Map, Value};
@@ -55,6 +56,8 @@ pub(super) struct References<'a> {
     recursive: HashMap<(usize, Holds), Option<bool>>,
     /// By a schema's address: see `weigh`.
     weights: HashMap<usize, Load>,
+    /// The states of patterns, by the address of what the keyword has.
+    states: HashMap<usize, u64>,
 }
 
 /// The schemas that one place of a value is held against, and how often all together.
@@ -62,6 +65,8 @@ pub(super) struct References<'a> {
 struct Place<'a> {
     schemas: Vec<(&'a Map<String, Value>, Visits)>,
     spent: u64,
+    /// Of all their patterns.
+    states: u64,
 }
 
 pub(super) fn address(node: &Value) -> usize {
@@ -69,13 +74,14 @@ pub(super) fn address(node: &Value) -> usize {
 }
 
 impl<'a> References<'a> {
-    /// Most subschemas that one part of a value is held against.
-    pub(super) fn check(root: &'a Value) -> Result<u64, SchemaError> {
+    /// Most subschemas, and states of patterns, that one part of a value is held against.
+    pub(super) fn check(root: &'a Value) -> Result<Load, SchemaError> {
         let mut references = Self {
             root,
             steps: 0,
             recursive: HashMap::new(),
             weights: HashMap::new(),
+            states: HashMap::new(),
         };
         let renames: &[&str] = match is_of_draft_4(root) {
             true => &["$id", "id"],
@@ -83,7 +89,7 @@ impl<'a> References<'a> {
         };
         // On each level a recursive schema begins anew what it has beside its recursion.
         let levels = u64::try_from(JSON_DEPTH_MAX).unwrap_or(u64::MAX);
-        let mut worst = 0;
+        let mut worst = Load::default();
         let mut pending = vec![(root, Holds::Schema)];
         let mut seen = HashSet::new();
         while let Some((node, holds)) = pending.pop() {
@@ -100,7 +106,7 @@ impl<'a> References<'a> {
                     0 => 1,
                     _ => levels,
                 };
-                worst = load.weight.saturating_mul(times).max(worst);
+                worst = worst.or(load.times(times));
             }
             pending.extend(references.below(node, holds));
         }
@@ -112,20 +118,6 @@ impl<'a> References<'a> {
         match self.steps > STEPS_MAX {
             true => Err(SchemaError::Reference),
             false => Ok(()),
-        }
-    }
-
-    /// What a reference leads to within the document. The validator has to find the same by it: what can be read in two ways leads
-    /// nowhere.
-    fn target(&self, reference: &str) -> Option<&'a Value> {
-        let fragment = reference.strip_prefix('#')?;
-        // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
-        let is_path = fragment.is_empty() || fragment.starts_with('/');
-        let path = decoded(fragment, b'%')?;
-        // What the second of these escapes is not agreed upon.
-        match is_path && !path.contains("~~") {
-            true => self.root.pointer(&path),
-            false => None,
         }
     }
 
@@ -146,8 +138,8 @@ impl<'a> References<'a> {
         };
         below.retain(|(_, holds)| *holds != Holds::Data);
         if holds == Holds::Schema {
-            let target = node.get("$ref").and_then(Value::as_str);
-            let target = target.and_then(|target| self.target(target));
+            let reference = node.get("$ref").and_then(Value::as_str);
+            let target = reference.and_then(|reference| target(self.root, reference));
             below.extend(target.map(|target| (target, Holds::Schema)));
         }
         below
@@ -174,8 +166,10 @@ impl<'a> References<'a> {
         }
         let circle = circle.saturating_add(1);
         let visits = visits.inside(members);
-        if let Some(Value::String(target)) = members.get("$ref") {
-            let target = self.target(target).ok_or(SchemaError::Reference)?;
+        let states = self.states(members).saturating_mul(visits.all());
+        place.states = place.states.saturating_add(states);
+        if let Some(Value::String(reference)) = members.get("$ref") {
+            let target = target(self.root, reference).ok_or(SchemaError::Reference)?;
             self.follow(target, visits, circle, place)?;
         }
         place.schemas.push((members, visits));
@@ -193,6 +187,19 @@ impl<'a> References<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Of the patterns that a subschema itself holds a text, or the names of members, against.
+    fn states(&mut self, members: &'a Map<String, Value>) -> u64 {
+        let mut all = 0_u64;
+        for keyword in ["pattern", "patternProperties"] {
+            if let Some(patterns) = members.get(keyword) {
+                let known = self.states.entry(address(patterns));
+                let states = known.or_insert_with(|| states::of_all(patterns));
+                all = all.saturating_add(*states);
+            }
+        }
+        all
     }
 
     /// How often a value, and its parts on the worst way down, are held against something because of this schema. Of subschemas
@@ -214,6 +221,7 @@ impl<'a> References<'a> {
         let own = Load {
             recursive: 0,
             weight: place.spent,
+            states: place.states,
         };
         let load = parts.worst().plus(own);
         if load.recursive > 1 || load.weight > SCHEMA_WEIGHT_MAX {
@@ -229,13 +237,13 @@ impl<'a> References<'a> {
         if self.is_recursive(inner, Holds::Schema, 0)? {
             return Ok(Load {
                 recursive: 1,
-                weight: 0,
+                ..Load::default()
             });
         }
-        let weight = self.weigh(inner, level.saturating_add(1))?.weight;
+        let load = self.weigh(inner, level.saturating_add(1))?;
         Ok(Load {
             recursive: 0,
-            weight: weight.saturating_mul(times),
+            ..load.times(times)
         })
     }
 
@@ -331,6 +339,21 @@ impl<'a> References<'a> {
         self.recursive.insert(key, Some(found));
         Ok(found)
     }
+}
+
+/// What a reference leads to within a document.
+pub(crate) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+    root.pointer(&path(reference)?)
+}
+
+/// The JSON Pointer of what a reference leads to. The validator has to find the same by it: what can be read in two ways leads
+/// nowhere.
+pub(super) fn path(reference: &str) -> Option<String> {
+    let fragment = reference.strip_prefix('#')?;
+    // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
+    let is_path = fragment.is_empty() || fragment.starts_with('/');
+    // What the second of two escapes in a row is, is not agreed upon.
+    decoded(fragment, b'%').filter(|path| is_path && !path.contains("~~"))
 }
 
 /// A text in which some bytes stand as two hexadecimal digits behind a sign: `%` in a reference.

@@ -1,0 +1,199 @@
+//! How many states the automaton of a `pattern` has: that is what one byte of a text may cost. In the worst case each byte meets
+//! every state, as the engine keeps no more than a few of the many sets of states that a count makes.
+
+use jsonschema_regex::Search;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use serde_json::Value;
+
+/// Ranges of a class that a byte is compared with in the time of one state.
+const RANGES_OF_STATE: usize = 8;
+/// Most ranges that a byte is compared with: of large classes each byte has its own.
+const RANGES_MAX: usize = 64;
+
+/// Of what `pattern` has, or of the names that `patternProperties` has.
+pub(super) fn of_all(patterns: &Value) -> u64 {
+    match patterns {
+        Value::String(pattern) => of(pattern),
+        Value::Object(named) => named
+            .keys()
+            .map(|pattern| of(pattern))
+            .fold(0, u64::saturating_add),
+        _ => 0,
+    }
+}
+
+/// Of one pattern, as the validator compiles it. What can't be compiled meets no text.
+fn of(pattern: &str) -> u64 {
+    let Ok(translated) = jsonschema_regex::to_rust_regex(pattern) else {
+        return 0;
+    };
+    let parsed = match jsonschema_regex::search_form(pattern, &translated) {
+        // `^.{1,5000}$`: characters are counted, and there is no automaton.
+        Some(Search::RepeatedClass(_)) => return 1,
+        Some(Search::Collapsed(shorter)) => regex_syntax::parse(&shorter),
+        None => regex_syntax::parse(&translated),
+    };
+    parsed.map_or(0, |parsed| of_parsed(&parsed))
+}
+
+fn of_parsed(parsed: &Hir) -> u64 {
+    match parsed.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => count(literal.0.len()),
+        HirKind::Class(class) => of_class(class),
+        HirKind::Repetition(repetition) => {
+            let least = u64::from(repetition.min);
+            let most = repetition.max.map(u64::from);
+            let copies = most.unwrap_or(least).max(1);
+            let forks = most.map_or(1, |most| most.saturating_sub(least));
+            let inner = of_parsed(&repetition.sub);
+            inner.saturating_mul(copies).saturating_add(forks)
+        }
+        HirKind::Capture(capture) => of_parsed(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) => of_parts(parts),
+        HirKind::Alternation(parts) => of_parts(parts).saturating_add(count(parts.len())),
+    }
+}
+
+fn of_parts(parts: &[Hir]) -> u64 {
+    parts.iter().map(of_parsed).fold(0, u64::saturating_add)
+}
+
+/// However many bytes its characters have, a text is at one of them at a time.
+fn of_class(class: &Class) -> u64 {
+    let ranges = match class {
+        Class::Unicode(class) => class.ranges().len(),
+        Class::Bytes(class) => class.ranges().len(),
+    };
+    let more = ranges.min(RANGES_MAX).checked_div(RANGES_OF_STATE);
+    count(more.unwrap_or_default()).saturating_add(1)
+}
+
+fn count(some: usize) -> u64 {
+    u64::try_from(some).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+    use crate::schema::Schema;
+    use serde_json::{Value, json};
+
+    const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+    const EMAIL: &str = r"^[\p{L}0-9._%+-]+@[\p{L}0-9.-]+\.\p{L}{2,}$";
+
+    #[test]
+    fn counts_are_multiplied_out() {
+        for (pattern, least, most) in [
+            (UUID, 36, 50),
+            (r"^\d{4}-\d{2}-\d{2}$", 10, 20),
+            (EMAIL, 7, 60),
+            ("^.{1,5000}$", 1, 1),
+            (r"^[\s\S]{0,10000}$", 1, 1),
+            // Who begins anywhere needs to find no more than the least.
+            (r"[\s\S]{0,10000}", 0, 5),
+            ("^(?:AED|AFN|ALL)$", 5, 20),
+            ("a[ab]{10000}[c-z]", 10_000, 10_010),
+            ("x(?:[ab]{100}){100}y", 10_000, 10_300),
+            ("x(?:[ab]{0,100}c){0,100}y", 20_000, 21_000),
+            ("x(?:a?){1000}y", 2_000, 2_100),
+            // No pattern that any text is held against.
+            ("(a", 0, 0),
+            ("(?=a)b", 0, 0),
+        ] {
+            let states = of(pattern);
+            assert!((least..=most).contains(&states), "{pattern}: {states}");
+        }
+    }
+
+    fn check(schema: &Value, value: &Value, expected: Option<&str>) {
+        let schema = Schema::compile(schema).unwrap();
+        assert_eq!(schema.misfit(value).as_deref(), expected);
+        assert_eq!(schema.fits(value), expected.is_none());
+        assert_eq!(
+            schema.misfits(value).count(),
+            usize::from(expected.is_some())
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_not_held_against_large_automata() {
+        let refused = Some("/: too large for its schema");
+        let counts =
+            |count: usize| json!({ "not": { "pattern": format!("a[ab]{{{count}}}[c-z]") } });
+        let one = json!({ "properties": { "a": counts(10_000) } });
+        let many = json!({ "allOf": Value::from_iter((1_000..1_200).map(counts)) });
+        let reference = json!({ "$ref": "#/$defs/p" });
+        let same = json!({ "$defs": { "p": counts(1_000) }, "allOf": vec![reference; 200] });
+        let names = json!({ "patternProperties": { "a[ab]{10000}[c-z]": false } });
+        let below = json!({ "items": { "$ref": "#" } });
+        let tree = json!({ "properties": { "all": below, "name": counts(3_000) } });
+        let text = |bytes: usize| "ab".repeat(bytes / 2);
+        let texts = vec![text(9_000); 100];
+        for (schema, small, large) in [
+            (
+                &one,
+                json!({ "a": text(2_000) }),
+                json!({ "a": text(900_000) }),
+            ),
+            // Many texts cost what a long one does.
+            (&one, json!({ "b": texts.get(..9) }), json!({ "b": texts })),
+            (&many, json!(text(100)), json!(text(20_000))),
+            (&same, json!(text(100)), json!(text(20_000))),
+            (
+                &names,
+                json!({ (text(20)): 1 }),
+                json!({ (text(900_000)): 1 }),
+            ),
+            (
+                &tree,
+                json!({ "all": [{ "name": text(100) }] }),
+                json!({ "all": [{ "name": text(20_000) }] }),
+            ),
+        ] {
+            check(schema, &small, None);
+            check(schema, &large, refused);
+        }
+    }
+
+    #[test]
+    fn usual_patterns_hold_texts_of_any_length() {
+        let (characters, anything) = ("^.{1,5000}$", r"^[\s\S]{0,10000}$");
+        let mut properties: serde_json::Map<String, Value> = (0..40)
+            .map(|i| {
+                (
+                    format!("id{i}"),
+                    json!({ "type": "string", "pattern": UUID }),
+                )
+            })
+            .collect();
+        for (name, pattern) in [
+            ("email", EMAIL),
+            ("note", characters),
+            ("all", anything),
+            ("any", r"[\s\S]{0,10000}"),
+            ("body", r"^\s*\S"),
+        ] {
+            properties.insert(name.to_owned(), json!({ "pattern": pattern }));
+        }
+        let schema =
+            json!({ "type": "object", "properties": properties, "additionalProperties": false });
+        let id = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f";
+        for (value, expected) in [
+            (
+                json!({ "id0": id, "id39": id, "body": "ab ".repeat(300_000) }),
+                None,
+            ),
+            (json!({ "email": "ann@m\u{fc}ller.example" }), None),
+            (json!({ "note": "x".repeat(5_000) }), None),
+            (json!({ "all": "x\n".repeat(5_000) }), None),
+            (json!({ "any": "x\n".repeat(400_000) }), None),
+            (json!({ "id1": "0a1b" }), Some("/id1: pattern")),
+            (json!({ "email": "ann" }), Some("/email: pattern")),
+            (json!({ "note": "x".repeat(5_001) }), Some("/note: pattern")),
+            (json!({ "all": "x".repeat(10_001) }), Some("/all: pattern")),
+        ] {
+            check(&schema, &value, expected);
+        }
+    }
+}
