@@ -36,21 +36,23 @@ const OPEN_BYTES_MAX: usize = 512;
 
 /// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
 pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
-    let near = text.from(start);
-    let first = near.get(..near.floor_char_boundary(FIRST_BYTES_MAX))?;
-    let name = first.strip_prefix(BEGIN)?;
-    let name = name.get(..name.find(DASHES)?)?;
-    if !name.ends_with("PRIVATE KEY") && name != "PGP PRIVATE KEY BLOCK" {
-        return None;
-    }
+    let name = name_of(text.from(start)).filter(|name| is_private(name))?;
     let around = BEGIN.len().saturating_add(DASHES.len());
     let body = start.saturating_add(name.len()).saturating_add(around);
-    // Another first line is that of another key: nothing is looked for behind it, and so nothing is read twice.
+    let begun = first_line(text, body);
     let near = text.from(body);
     let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
+    // That of another private key: nothing is looked for behind it, and so nothing is read twice.
+    let mut firsts = near.match_indices(BEGIN).map(|(at, _)| at);
+    let next = firsts.find(|at| near.get(*at..).is_some_and(begins_key));
+    let all = near.get(..next.unwrap_or(near.len()))?;
+    if let Some((last, end)) = last_of_key(all) {
+        let has_key = begun.is_some() || has_body(all.get(..last)?.as_bytes());
+        return has_key.then(|| body.saturating_add(end));
+    }
+    // Without such an end, whatever stands behind the first line of anything else may be of that.
     let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
-    let begun = first_line(text, body);
-    if let Some((last, end)) = last_line(near) {
+    if let Some((last, end, _)) = last_lines(near).next() {
         let has_key = begun.is_some() || has_body(near.get(..last)?.as_bytes());
         return has_key.then(|| body.saturating_add(end));
     }
@@ -59,26 +61,40 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     Some(open_end(text, begun))
 }
 
-/// Where the last line begins and ends: the first that is of a private key, or else of anything. Five dashes alone are none.
-fn last_line(near: &str) -> Option<(usize, usize)> {
-    let mut other = None;
-    for (at, _) in near.match_indices(END) {
+/// The name on the first line with which a text begins, if that stands there whole.
+fn name_of(text: &str) -> Option<&str> {
+    let first = text.get(..text.floor_char_boundary(FIRST_BYTES_MAX))?;
+    let name = first.strip_prefix(BEGIN)?;
+    name.get(..name.find(DASHES)?)
+}
+
+/// Whether a first line with this name is that of a private key.
+fn is_private(name: &str) -> bool {
+    name.ends_with("PRIVATE KEY") || name == "PGP PRIVATE KEY BLOCK"
+}
+
+/// Whether a text begins with the first line of a private key.
+fn begins_key(text: &str) -> bool {
+    name_of(text).is_some_and(is_private)
+}
+
+/// Where the first last line of a private key begins and ends. One of anything else may stand amid a key, in a comment.
+fn last_of_key(near: &str) -> Option<(usize, usize)> {
+    let mut lines = last_lines(near);
+    let line = lines.find(|(_, _, name)| name.contains("PRIVATE KEY"));
+    line.map(|(at, end, _)| (at, end))
+}
+
+/// Where last lines begin and end, and their names. Five dashes alone are none.
+fn last_lines(near: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    near.match_indices(END).filter_map(|(at, _)| {
         let from = at.saturating_add(END.len());
         let rest = near.get(from..)?;
         let rest = rest.get(..rest.floor_char_boundary(FIRST_BYTES_MAX))?;
-        let Some(length) = rest.find(DASHES) else {
-            continue;
-        };
-        let line = (at, from.saturating_add(length).saturating_add(DASHES.len()));
-        if rest
-            .get(..length)
-            .is_some_and(|name| name.contains("PRIVATE KEY"))
-        {
-            return Some(line);
-        }
-        other = other.or(Some(line));
-    }
-    other
+        let name = rest.get(..rest.find(DASHES)?)?;
+        let end = from.saturating_add(name.len()).saturating_add(DASHES.len());
+        Some((at, end, name))
+    })
 }
 
 /// Whether there is a key between the first and the last line, whatever else is: what a log has before each line, elements
@@ -345,6 +361,24 @@ mod tests {
             format!(
                 "BEGIN!PRIVATE KEY-----\n{one}\n# END!of line 1-----\n{two}\nEND!PRIVATE KEY-----"
             ),
+            // First lines inside, whole or not, and whatever comes behind them.
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# BEGIN!x\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!EC PRIVATE KEY-----\n# BEGIN!x-----\n{one}\n{two}\nEND!EC PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# BEGIN!x-----\n# END!x-----\n{one}\n{two}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{}{one}\n{two}\nEND!PRIVATE KEY-----",
+                "# BEGIN!x\n".repeat(999)
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# BEGIN!x {}\n{two}\nEND!PRIVATE KEY-----",
+                "(so) ".repeat(99)
+            ),
         ] {
             let whole = text
                 .replace("BEGIN!", "-----BEGIN ")
@@ -375,6 +409,17 @@ mod tests {
             "BEGIN!PRIVATE KEY-----, then BEGIN!CERTIFICATE-----\n{one}\n{two}\nEND!CERTIFICATE-----"
         );
         assert_eq!(found(&text), None);
+        // Nor is that of the next key the end of what is said of one, or of a place for one.
+        for text in [
+            format!(
+                "BEGIN!PRIVATE KEY----- is how keys begin:\nBEGIN!PRIVATE KEY-----\n{one}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n<key>\nEND!PRIVATE KEY-----\nBEGIN!CERTIFICATE-----\n{one}\n{two}\nEND!CERTIFICATE-----, END!PRIVATE KEY-----"
+            ),
+        ] {
+            assert_eq!(found(&text), None, "{text}");
+        }
         let text = format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!EC KEY-----");
         assert!(found(&text).is_some_and(|hit| hit.ends_with("EC KEY-----")));
     }
