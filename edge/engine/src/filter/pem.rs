@@ -4,6 +4,7 @@
 
 use super::provider::base64;
 use super::text::{Text, alnum, turns};
+use memchr::memmem;
 
 /// What the first line begins with.
 const BEGIN: &str = "-----BEGIN ";
@@ -13,6 +14,8 @@ const END: &str = "-----END ";
 const DASHES: &str = "-----";
 /// Longest first line, in bytes.
 const FIRST_BYTES_MAX: usize = 96;
+/// Longest last line, in bytes.
+pub(super) const LAST_BYTES_MAX: usize = END.len().saturating_add(FIRST_BYTES_MAX);
 /// How far its end is looked for, in bytes: four times the longest RSA key.
 const PEM_BYTES_MAX: usize = 64 * 1024;
 /// Most lines between the first one and the key: `Proc-Type: 4,ENCRYPTED`.
@@ -52,13 +55,41 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     }
     // Without such an end, whatever stands behind the first line of anything else may be of that.
     let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
-    if let Some((last, end, _)) = last_lines(near).next() {
-        let has_key = begun.is_some() || has_body(near.get(..last)?.as_bytes());
-        return has_key.then(|| body.saturating_add(end));
+    if let Some((last, end, _)) = last_lines(near).next()
+        && (begun.is_some() || has_body(near.get(..last)?.as_bytes()))
+    {
+        // It may stand amid a key that is cut off.
+        let end = body.saturating_add(end);
+        let next = row(text, end, end.saturating_add(GAP_BYTES_MAX), NEXT_BYTES_MIN);
+        return Some(next.map_or(end, |next| open_end(text, next)));
     }
     let to = body.saturating_add(near.len().min(OPEN_BYTES_MAX));
     let begun = begun.or_else(|| row(text, body, to, ROW_BYTES_MIN))?;
     Some(open_end(text, begun))
+}
+
+/// Where the last private key of a text begins whose last line has not come yet, or what may become its first line.
+pub(super) fn open(text: &str) -> Option<usize> {
+    let mut first = None;
+    for at in memmem::rfind_iter(text.as_bytes(), BEGIN) {
+        let near = text.get(at..)?;
+        match name_of(near) {
+            Some(name) if is_private(name) => {
+                return match last_of_key(near) {
+                    Some(_) => first,
+                    None => Some(at),
+                };
+            }
+            None if near.len() < FIRST_BYTES_MAX => first = Some(at),
+            _ => {}
+        }
+    }
+    first
+}
+
+/// Where the first last line of a private key ends.
+pub(super) fn end(text: &str) -> Option<usize> {
+    last_of_key(text).map(|(_, end)| end)
 }
 
 /// The name on the first line with which a text begins, if that stands there whole.
@@ -396,8 +427,14 @@ mod tests {
             format!("BEGIN!PRIVATE KEY-----\n{one}\n# BEGIN!-----\n{two}"),
             format!("BEGIN!PRIVATE KEY-----</div><div>{one}</div><div>{two}"),
             format!("BEGIN!PRIVATE KEY-----\n{one}\"\n + \"{two}"),
+            // The end of something else amid it, or above it.
+            format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!x-----\n{two}\n{one}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# END!x-----\n# {two}\n# {one}"),
+            format!("BEGIN!PRIVATE KEY-----\nEND!x-----\n{one}\n{two}"),
         ] {
-            let whole = text.replace("BEGIN!", "-----BEGIN ");
+            let whole = text
+                .replace("BEGIN!", "-----BEGIN ")
+                .replace("END!", "-----END ");
             assert_eq!(found(&format!("{text}. It is")), Some(whole), "{text}");
         }
     }
@@ -422,6 +459,37 @@ mod tests {
         }
         let text = format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!EC KEY-----");
         assert!(found(&text).is_some_and(|hit| hit.ends_with("EC KEY-----")));
+    }
+
+    #[test]
+    fn a_key_is_open_up_to_its_own_last_line() {
+        for (text, at) in [
+            ("a", None),
+            ("a BEGIN!", Some(2)),
+            ("a BEGIN!RSA PRIV", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!x-----\nMII", Some(2)),
+            (
+                "a BEGIN!PRIVATE KEY-----\nBEGIN!x-----\nEND!x-----\nMII",
+                Some(2),
+            ),
+            ("a BEGIN!PRIVATE KEY-----\nMII\n# BEGIN!x", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----", None),
+            (
+                "a BEGIN!PGP PRIVATE KEY BLOCK-----\nMII\nEND!PGP PRIVATE KEY BLOCK-----",
+                None,
+            ),
+            ("a BEGIN!CERTIFICATE-----\nMII", None),
+        ] {
+            let text = text
+                .replace("BEGIN!", "-----BEGIN ")
+                .replace("END!", "-----END ");
+            assert_eq!(open(&text), at, "{text}");
+        }
+        // What stays without dashes for so long is no first line.
+        let text = format!("-----BEGIN {}", "of words ".repeat(20));
+        assert_eq!(open(&text), None);
     }
 
     #[test]
