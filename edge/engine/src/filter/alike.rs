@@ -71,8 +71,30 @@ const BEGINNING_ALIKE: &[&str] = &[
     "lahirnya",
 ];
 
-/// An alliance, which Italian writes as it does who is born: with a capital, and behind other words.
+/// An alliance, which Italian writes as it does who is born.
 const ALLIANCE: &str = "nato";
+
+/// What stands before it and not before who is born. Behind a name, forms write the capital, too: `Rossi Mario Nato il`.
+const BEFORE_ALLIANCE: &[&str] = &[
+    "la",
+    "alla",
+    "della",
+    "dalla",
+    "nella",
+    "sulla",
+    "vertice",
+    "vertici",
+    "summit",
+    "missione",
+    "missioni",
+    "base",
+    "basi",
+    "forze",
+    "paesi",
+    "esercitazione",
+    "esercitazioni",
+    "riunione",
+];
 
 /// Whether others look like this word ([`is_other`]).
 pub(super) fn has_others(word: &str) -> bool {
@@ -102,15 +124,28 @@ fn stands_at(text: &[u8], start: usize, other: &str) -> bool {
 /// Most blanks between two words.
 const BLANKS_MAX: usize = 4;
 
-/// Whether a word is written as a name amid a sentence: with a capital, behind another one. Not where all is in capitals.
+/// Whether a word is written as the name of [`ALLIANCE`]: in capitals behind another word, or with one behind what tells of
+/// it. Not where all is in capitals.
 fn is_named(text: &[u8], at: usize, end: usize) -> bool {
     let word = text.get(at..end).unwrap_or_default();
     let capital = word.first().is_some_and(u8::is_ascii_uppercase);
     let small = word.iter().any(u8::is_ascii_lowercase);
     let before = text.get(..at).unwrap_or_default();
-    let last = before.iter().rev().take(BLANKS_MAX).find(|b| **b != b' ');
-    let behind = last.is_some_and(|b| b.is_ascii_alphabetic() || !b.is_ascii());
-    capital && small && behind
+    let blanks = before.iter().rev().take(BLANKS_MAX);
+    let blanks = blanks.take_while(|b| **b == b' ').count();
+    let behind = at.saturating_sub(blanks);
+    let in_capitals = word.starts_with(b"NATO") && ends_word(text, behind);
+    let told = |other: &&str| {
+        let start = behind.checked_sub(other.len());
+        start.is_some_and(|start| stands_at(text, start, other) && !ends_word(text, start))
+    };
+    capital && small && (in_capitals || BEFORE_ALLIANCE.iter().any(told))
+}
+
+/// Whether a letter stands before `at`.
+fn ends_word(text: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|at| text.get(at));
+    before.is_some_and(|b| b.is_ascii_alphabetic() || !b.is_ascii())
 }
 
 #[cfg(test)]
@@ -133,6 +168,12 @@ mod tests {
             "Nato a Roma il ",
             "Mario Rossi\n  Nato il ",
             "ROSSI MARIO NATO A ROMA IL ",
+            "Paziente: Rossi Mario Nato il ",
+            "Il sottoscritto Mario Rossi Nato a Roma il ",
+            "Russo Carla, figlio: Luca Nato il ",
+            "Rossi Carla  Nato a Bari il ",
+            "Mario Nicolò Nato il ",
+            "il paziente Nato il ",
             "la signora Rossi, nata a Roma il ",
             "Budi Santoso (lahir ",
             "Lahir di Jakarta pada ",
@@ -152,6 +193,13 @@ mod tests {
             "il vertice Nato a Vilnius, ",
             "La NATO il ",
             "della  Nato il ",
+            "Sulla Nato il ",
+            "al summit Nato a Washington il ",
+            "VERTICE Nato a Madrid il ",
+            "la base Nato a Sigonella il ",
+            "i Paesi Nato a Bruxelles il ",
+            "Mario Rossi alla NATO il ",
+            "il segretario NATO a Roma il ",
             "Hari Lahir Pancasila ",
             "mohon maaf lahir dan batin, ",
             "Maaf Lahir Batin ",

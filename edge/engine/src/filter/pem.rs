@@ -4,6 +4,7 @@
 
 use super::provider::base64;
 use super::text::{Text, alnum, turns};
+use memchr::memmem;
 
 /// What the first line begins with.
 const BEGIN: &str = "-----BEGIN ";
@@ -13,6 +14,8 @@ const END: &str = "-----END ";
 const DASHES: &str = "-----";
 /// Longest first line, in bytes.
 const FIRST_BYTES_MAX: usize = 96;
+/// Longest last line, in bytes.
+pub(super) const LAST_BYTES_MAX: usize = END.len().saturating_add(FIRST_BYTES_MAX);
 /// How far its end is looked for, in bytes: four times the longest RSA key.
 const PEM_BYTES_MAX: usize = 64 * 1024;
 /// Most lines between the first one and the key: `Proc-Type: 4,ENCRYPTED`.
@@ -36,49 +39,93 @@ const OPEN_BYTES_MAX: usize = 512;
 
 /// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
 pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
-    let near = text.from(start);
-    let first = near.get(..near.floor_char_boundary(FIRST_BYTES_MAX))?;
-    let name = first.strip_prefix(BEGIN)?;
-    let name = name.get(..name.find(DASHES)?)?;
-    if !name.ends_with("PRIVATE KEY") && name != "PGP PRIVATE KEY BLOCK" {
-        return None;
-    }
+    let name = name_of(text.from(start)).filter(|name| is_private(name))?;
     let around = BEGIN.len().saturating_add(DASHES.len());
     let body = start.saturating_add(name.len()).saturating_add(around);
-    // Another first line is that of another key: nothing is looked for behind it, and so nothing is read twice.
+    let begun = first_line(text, body);
     let near = text.from(body);
     let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
-    let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
-    let begun = first_line(text, body);
-    if let Some((last, end)) = last_line(near) {
-        let has_key = begun.is_some() || has_body(near.get(..last)?.as_bytes());
+    // That of another private key: nothing is looked for behind it, and so nothing is read twice.
+    let mut firsts = near.match_indices(BEGIN).map(|(at, _)| at);
+    let next = firsts.find(|at| near.get(*at..).is_some_and(begins_key));
+    let all = near.get(..next.unwrap_or(near.len()))?;
+    if let Some((last, end)) = last_of_key(all) {
+        let has_key = begun.is_some() || has_body(all.get(..last)?.as_bytes());
         return has_key.then(|| body.saturating_add(end));
+    }
+    // Without such an end, whatever stands behind the first line of anything else may be of that.
+    let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
+    if let Some((last, end, _)) = last_lines(near).next()
+        && (begun.is_some() || has_body(near.get(..last)?.as_bytes()))
+    {
+        // It may stand amid a key that is cut off.
+        let end = body.saturating_add(end);
+        let next = row(text, end, end.saturating_add(GAP_BYTES_MAX), NEXT_BYTES_MIN);
+        return Some(next.map_or(end, |next| open_end(text, next)));
     }
     let to = body.saturating_add(near.len().min(OPEN_BYTES_MAX));
     let begun = begun.or_else(|| row(text, body, to, ROW_BYTES_MIN))?;
     Some(open_end(text, begun))
 }
 
-/// Where the last line begins and ends: the first that is of a private key, or else of anything. Five dashes alone are none.
-fn last_line(near: &str) -> Option<(usize, usize)> {
-    let mut other = None;
-    for (at, _) in near.match_indices(END) {
+/// Where the last private key of a text begins whose last line has not come yet, or what may become its first line.
+pub(super) fn open(text: &str) -> Option<usize> {
+    let mut first = None;
+    for at in memmem::rfind_iter(text.as_bytes(), BEGIN) {
+        let near = text.get(at..)?;
+        match name_of(near) {
+            Some(name) if is_private(name) => {
+                return match last_of_key(near) {
+                    Some(_) => first,
+                    None => Some(at),
+                };
+            }
+            None if near.len() < FIRST_BYTES_MAX => first = Some(at),
+            _ => {}
+        }
+    }
+    first
+}
+
+/// Where the first last line of a private key ends.
+pub(super) fn end(text: &str) -> Option<usize> {
+    last_of_key(text).map(|(_, end)| end)
+}
+
+/// The name on the first line with which a text begins, if that stands there whole.
+fn name_of(text: &str) -> Option<&str> {
+    let first = text.get(..text.floor_char_boundary(FIRST_BYTES_MAX))?;
+    let name = first.strip_prefix(BEGIN)?;
+    name.get(..name.find(DASHES)?)
+}
+
+/// Whether a first line with this name is that of a private key.
+fn is_private(name: &str) -> bool {
+    name.ends_with("PRIVATE KEY") || name == "PGP PRIVATE KEY BLOCK"
+}
+
+/// Whether a text begins with the first line of a private key.
+fn begins_key(text: &str) -> bool {
+    name_of(text).is_some_and(is_private)
+}
+
+/// Where the first last line of a private key begins and ends. One of anything else may stand amid a key, in a comment.
+fn last_of_key(near: &str) -> Option<(usize, usize)> {
+    let mut lines = last_lines(near);
+    let line = lines.find(|(_, _, name)| name.contains("PRIVATE KEY"));
+    line.map(|(at, end, _)| (at, end))
+}
+
+/// Where last lines begin and end, and their names. Five dashes alone are none.
+fn last_lines(near: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    near.match_indices(END).filter_map(|(at, _)| {
         let from = at.saturating_add(END.len());
         let rest = near.get(from..)?;
         let rest = rest.get(..rest.floor_char_boundary(FIRST_BYTES_MAX))?;
-        let Some(length) = rest.find(DASHES) else {
-            continue;
-        };
-        let line = (at, from.saturating_add(length).saturating_add(DASHES.len()));
-        if rest
-            .get(..length)
-            .is_some_and(|name| name.contains("PRIVATE KEY"))
-        {
-            return Some(line);
-        }
-        other = other.or(Some(line));
-    }
-    other
+        let name = rest.get(..rest.find(DASHES)?)?;
+        let end = from.saturating_add(name.len()).saturating_add(DASHES.len());
+        Some((at, end, name))
+    })
 }
 
 /// Whether there is a key between the first and the last line, whatever else is: what a log has before each line, elements
@@ -345,6 +392,24 @@ mod tests {
             format!(
                 "BEGIN!PRIVATE KEY-----\n{one}\n# END!of line 1-----\n{two}\nEND!PRIVATE KEY-----"
             ),
+            // First lines inside, whole or not, and whatever comes behind them.
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# BEGIN!x\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!EC PRIVATE KEY-----\n# BEGIN!x-----\n{one}\n{two}\nEND!EC PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# BEGIN!x-----\n# END!x-----\n{one}\n{two}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{}{one}\n{two}\nEND!PRIVATE KEY-----",
+                "# BEGIN!x\n".repeat(999)
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# BEGIN!x {}\n{two}\nEND!PRIVATE KEY-----",
+                "(so) ".repeat(99)
+            ),
         ] {
             let whole = text
                 .replace("BEGIN!", "-----BEGIN ")
@@ -362,8 +427,14 @@ mod tests {
             format!("BEGIN!PRIVATE KEY-----\n{one}\n# BEGIN!-----\n{two}"),
             format!("BEGIN!PRIVATE KEY-----</div><div>{one}</div><div>{two}"),
             format!("BEGIN!PRIVATE KEY-----\n{one}\"\n + \"{two}"),
+            // The end of something else amid it, or above it.
+            format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!x-----\n{two}\n{one}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# END!x-----\n# {two}\n# {one}"),
+            format!("BEGIN!PRIVATE KEY-----\nEND!x-----\n{one}\n{two}"),
         ] {
-            let whole = text.replace("BEGIN!", "-----BEGIN ");
+            let whole = text
+                .replace("BEGIN!", "-----BEGIN ")
+                .replace("END!", "-----END ");
             assert_eq!(found(&format!("{text}. It is")), Some(whole), "{text}");
         }
     }
@@ -375,8 +446,50 @@ mod tests {
             "BEGIN!PRIVATE KEY-----, then BEGIN!CERTIFICATE-----\n{one}\n{two}\nEND!CERTIFICATE-----"
         );
         assert_eq!(found(&text), None);
+        // Nor is that of the next key the end of what is said of one, or of a place for one.
+        for text in [
+            format!(
+                "BEGIN!PRIVATE KEY----- is how keys begin:\nBEGIN!PRIVATE KEY-----\n{one}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n<key>\nEND!PRIVATE KEY-----\nBEGIN!CERTIFICATE-----\n{one}\n{two}\nEND!CERTIFICATE-----, END!PRIVATE KEY-----"
+            ),
+        ] {
+            assert_eq!(found(&text), None, "{text}");
+        }
         let text = format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!EC KEY-----");
         assert!(found(&text).is_some_and(|hit| hit.ends_with("EC KEY-----")));
+    }
+
+    #[test]
+    fn a_key_is_open_up_to_its_own_last_line() {
+        for (text, at) in [
+            ("a", None),
+            ("a BEGIN!", Some(2)),
+            ("a BEGIN!RSA PRIV", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!x-----\nMII", Some(2)),
+            (
+                "a BEGIN!PRIVATE KEY-----\nBEGIN!x-----\nEND!x-----\nMII",
+                Some(2),
+            ),
+            ("a BEGIN!PRIVATE KEY-----\nMII\n# BEGIN!x", Some(2)),
+            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----", None),
+            (
+                "a BEGIN!PGP PRIVATE KEY BLOCK-----\nMII\nEND!PGP PRIVATE KEY BLOCK-----",
+                None,
+            ),
+            ("a BEGIN!CERTIFICATE-----\nMII", None),
+        ] {
+            let text = text
+                .replace("BEGIN!", "-----BEGIN ")
+                .replace("END!", "-----END ");
+            assert_eq!(open(&text), at, "{text}");
+        }
+        // What stays without dashes for so long is no first line.
+        let text = format!("-----BEGIN {}", "of words ".repeat(20));
+        assert_eq!(open(&text), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod parts;
 use super::apply::Content;
 use super::context;
 use super::options;
+use super::pem;
 use super::provider;
 use super::view::{self, View};
 use super::{Class, ESCAPES_MAX, Match};
@@ -40,10 +41,13 @@ pub struct Splitter {
 }
 
 /// What ends a match that was longer than what may wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Swallow {
     Run,
-    Pem,
+    /// With the end of what is swallowed, in which its last line may have begun.
+    Pem {
+        tail: String,
+    },
 }
 
 /// What may go on.
@@ -122,18 +126,10 @@ impl Splitter {
     }
 
     fn swallow<'p>(&mut self, piece: &'p str) -> &'p str {
-        let end = match self.swallowing {
+        let end = match &mut self.swallowing {
             None => return piece,
             Some(Swallow::Run) => piece.find(is_break),
-            Some(Swallow::Pem) => {
-                let end = piece.find("-----END");
-                end.and_then(|at| {
-                    piece
-                        .get(at..)?
-                        .find('\n')
-                        .map(|line| at.saturating_add(line))
-                })
-            }
+            Some(Swallow::Pem { tail }) => end_of_key(tail, piece),
         };
         match end {
             Some(end) => {
@@ -170,7 +166,7 @@ impl Splitter {
                 let longest = hit.range.len() > STREAM_HELD_BYTES_MAX.saturating_sub(CUT_KEEPS);
                 if overlong && longest {
                     end = hit.range.end;
-                    self.swallowing = swallow_of(hit);
+                    self.swallowing = swallow_of(hit, &whole);
                 } else {
                     end = hit.range.start;
                 }
@@ -219,12 +215,35 @@ impl Splitter {
     }
 }
 
-fn swallow_of(hit: &Match) -> Option<Swallow> {
+/// What of a match may still come, where it goes on up to the end of what waits.
+fn swallow_of(hit: &Match, whole: &str) -> Option<Swallow> {
     match hit.class {
-        Class::Known(ContentClass::PrivateKey) => Some(Swallow::Pem),
+        Class::Known(ContentClass::PrivateKey) => {
+            let key = whole.get(hit.range.clone()).unwrap_or_default();
+            let tail = tail_of(key).to_owned();
+            // Behind the last line nothing more is of the key.
+            pem::end(&tail).is_none().then_some(Swallow::Pem { tail })
+        }
         Class::Known(class) if class.group() == ContentGroup::Credentials => Some(Swallow::Run),
         _ => None,
     }
+}
+
+/// Where in a piece the key ends that is being swallowed, the tail of which is this. Its last line may come in pieces.
+fn end_of_key(tail: &mut String, piece: &str) -> Option<usize> {
+    let before = tail.len();
+    tail.push_str(piece);
+    let end = pem::end(tail);
+    let gone = tail.len().saturating_sub(tail_of(tail).len());
+    tail.drain(..gone);
+    end.map(|end| end.saturating_sub(before))
+}
+
+/// The end of a text, in which the last line of a key may have begun.
+fn tail_of(text: &str) -> &str {
+    let from = text.len().saturating_sub(pem::LAST_BYTES_MAX);
+    text.get(text.ceil_char_boundary(from)..)
+        .unwrap_or_default()
 }
 
 /// What no match has inside, but for numbers in groups, dates and keys in PEM form.
@@ -291,7 +310,7 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
 
 /// Where a private key begins whose end has not come yet, as the text stands or as a reader would decode it.
 fn open_key(held: &str, depth: u8) -> Option<usize> {
-    let mut first = open_armour(held);
+    let mut first = pem::open(held);
     let mut note = |view: &View, inside: Option<usize>| {
         let at = inside.map(|at| view.original(at, at.saturating_add(1)).0);
         first = match (first, at) {
@@ -303,7 +322,7 @@ fn open_key(held: &str, depth: u8) -> Option<usize> {
         .iter()
         .flatten()
     {
-        note(view, open_armour(&view.text));
+        note(view, pem::open(&view.text));
     }
     if depth < ESCAPES_MAX {
         let deeper = depth.saturating_add(1);
@@ -315,13 +334,6 @@ fn open_key(held: &str, depth: u8) -> Option<usize> {
         }
     }
     first
-}
-
-fn open_armour(text: &str) -> Option<usize> {
-    let at = memchr::memmem::rfind(text.as_bytes(), b"-----BEGIN ")?;
-    let end = text.get(at..)?.split_once("-----END ");
-    let is_closed = end.is_some_and(|(_, end)| end.contains("-----"));
-    (!is_closed).then_some(at)
 }
 
 #[cfg(test)]
@@ -350,5 +362,112 @@ mod tests {
         assert!((10..100).contains(&looks), "{looks}");
         assert!(!splitter.finish(&content).text.is_empty());
         assert_eq!((splitter.held_bytes(), splitter.looked), (0, 0));
+    }
+
+    const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+    const END: &str = "-----END PRIVATE KEY-----";
+    const LINES: [&str; 2] = [
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r",
+    ];
+
+    /// What goes on of a text that comes in these pieces.
+    fn in_pieces<'p>(pieces: impl IntoIterator<Item = &'p str>, content: &Content<'_>) -> String {
+        let (mut splitter, mut out) = (Splitter::default(), String::new());
+        for piece in pieces {
+            out.push_str(&splitter.push(piece, content).text);
+            assert!(splitter.held_bytes() <= STREAM_HELD_BYTES_MAX);
+        }
+        out.push_str(&splitter.finish(content).text);
+        assert_eq!(splitter.held_bytes(), 0);
+        out
+    }
+
+    /// Other last lines, and first ones, that a key may have amid it.
+    const DECOYS: [&str; 5] = [
+        "-----END x-----\n",
+        "# -----END CERTIFICATE-----\n",
+        "-----BEGIN x-----\n-----END x-----\n",
+        "# -----BEGIN x-----\n",
+        "# -----BEGIN x\n",
+    ];
+
+    #[test]
+    fn only_its_own_last_line_ends_a_key() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        for decoy in DECOYS {
+            let begun = format!("so {BEGIN}\n{one}\n{decoy}");
+            let ended = format!("{begun}{two}\n{END}\nand more");
+            let cut = format!("{begun}{two}\n{one}");
+            for (text, clean) in [
+                (&ended, "so [PRIVATE_KEY]\nand more"),
+                (&cut, "so [PRIVATE_KEY]"),
+            ] {
+                for at in 0..=text.len() {
+                    let (a, b) = text.split_at(at);
+                    assert_eq!(in_pieces([a, b], &content), clean, "{text} at {at}");
+                }
+                assert_eq!(
+                    in_pieces(text.split_inclusive(|_| true), &content),
+                    clean,
+                    "{text}"
+                );
+            }
+            // Longer than what is remembered of what has gone on.
+            let body = format!("{two}\n{one}\n").repeat(12);
+            let long = format!("{begun}{body}{END}\nand more");
+            let clean = "so [PRIVATE_KEY]\nand more";
+            assert_eq!(
+                in_pieces(long.split_inclusive('\n'), &content),
+                clean,
+                "{decoy}"
+            );
+            assert_eq!(
+                in_pieces(long.split_inclusive(|_| true), &content),
+                clean,
+                "{decoy}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_swallowed_ends_with_its_own_last_line() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let lines = format!("{one}\n{two}\n").repeat(STREAM_HELD_BYTES_MAX / 128);
+        let text = format!("so {BEGIN}\n{lines}-----END x-----\n{lines}{END}\nand more");
+        for size in [1, 3, 7, 1000] {
+            let pieces = text.as_bytes().chunks(size);
+            let pieces = pieces.map(|piece| std::str::from_utf8(piece).unwrap());
+            let out = in_pieces(pieces, &content);
+            assert_eq!(out, "so [PRIVATE_KEY]\nand more", "{size}");
+        }
+        // What ends at its last line takes nothing of what follows.
+        let key = format!("so {BEGIN}\n{lines}{END}");
+        let clean = "so [PRIVATE_KEY] and more";
+        assert_eq!(in_pieces([&*key, " and", " more"], &content), clean);
+        for at in key.len() - END.len()..=key.len() {
+            let text = format!("{key} and more");
+            let (a, b) = text.split_at(at);
+            assert_eq!(in_pieces([a, b], &content), clean, "{at}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_keys_flows() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let words = "words of an answer that has nothing to hide ".repeat(1000);
+        for text in [
+            format!("A key begins with {BEGIN} and so on, {words}"),
+            format!("It is what stands between {BEGIN} and {END}, {words}"),
+            format!("See {BEGIN}\n<key>\n{END}\n-----BEGIN CERTIFICATE-----\n<it>\n{words}"),
+            format!("All begin with -----BEGIN and end with -----END and {words}"),
+        ] {
+            assert_eq!(in_pieces(text.split_inclusive(' '), &content), text);
+        }
     }
 }
