@@ -44,8 +44,8 @@ const PEER_CONNECTIONS_MAX: usize = 4_096;
 /// New connections of one peer. Who floods a connection with frames has it ended, and connects again: what that costs is
 /// bounded here. Roles keep theirs, and back off before they come again.
 const PEER_PACE: Pace = Pace {
-    burst: 1_024,
-    apart: Duration::from_millis(5),
+    burst: 256,
+    apart: Duration::from_millis(10),
 };
 
 /// Key of the bearer token in a call's metadata.
