@@ -362,8 +362,17 @@ fn described_in(entry: &CatalogueEntry) -> HashSet<String> {
     words
 }
 
-/// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
+/// The words of a name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
 pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let words = words_in(name).into_iter();
+    words.map(|word| match singular(&word) {
+        Some(one) => one.to_owned(),
+        None => word,
+    })
+}
+
+/// The words of a name in lower case, as they stand there.
+pub(super) fn words_in(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut before = ' ';
@@ -377,10 +386,13 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
         before = c;
     }
     words.push(word);
-    words.into_iter().map(|word| match word.strip_suffix('s') {
-        Some(singular) if !singular.ends_with(['s', 'u']) => singular.to_owned(),
-        _ => word,
-    })
+    words
+}
+
+/// The singular of a word that looks like a plural.
+pub(super) fn singular(word: &str) -> Option<&str> {
+    let one = word.strip_suffix('s')?;
+    (!one.ends_with(['s', 'u'])).then_some(one)
 }
 
 fn need_of(role: Role, verb: Verb) -> Need {
