@@ -273,7 +273,20 @@ impl Plan {
 }
 
 /// Words in the names of arguments that say where a list goes on: what a reader itself had said before.
-const GOING_ON: [&str; 4] = ["cursor", "offset", "page", "token"];
+const GOING_ON: [&str; 3] = ["cursor", "offset", "token"];
+/// Words beside `page` in the names of those that say which one comes.
+const OF_PAGE: [&str; 7] = ["current", "index", "next", "no", "num", "number", "start"];
+/// Words in the names of those that say how much comes, whatever else is in them: `page_size`, `results_per_page`.
+const HOW_MUCH: [&str; 5] = ["count", "limit", "max", "per", "size"];
+
+/// Whether an argument of this name says where a list goes on.
+fn goes_on(name: &str) -> bool {
+    let words: Vec<String> = words_of(name).filter(|word| !word.is_empty()).collect();
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    let of_page = |word: &String| word == "page" || OF_PAGE.contains(&word.as_str());
+    let page = has(&["page"]) && words.iter().all(of_page);
+    (page || has(&GOING_ON)) && !has(&HOW_MUCH)
+}
 
 /// The arguments by which a tool that reads chooses among its records, by their labels. Which record is meant (`selector`) is
 /// none: a reader has to be given some.
@@ -281,12 +294,7 @@ fn filters_of(entry: &CatalogueEntry) -> Vec<Rule> {
     let roles = entry.roles.iter().filter(|_| entry.verb == Verb::Read);
     let filters = roles.filter_map(|(pointer, role)| {
         let at = Pattern::new(pointer);
-        let place = |word: String| GOING_ON.contains(&word.as_str());
-        if at
-            .steps
-            .last()
-            .is_some_and(|name| words_of(name).any(place))
-        {
+        if at.steps.last().is_some_and(|name| goes_on(name)) {
             return None;
         }
         let need = match role {
@@ -438,6 +446,44 @@ mod tests {
         }
         assert_eq!(need("read", "credential"), Need::Credential);
         assert_eq!(need("read", "command"), Need::Exact);
+    }
+
+    /// How much comes back is somebody's choice, where it goes on is not.
+    #[test]
+    fn what_says_where_a_list_goes_on_is_no_filter() {
+        let filters = |name: &str| {
+            let entry = json!({
+                "definition": {"name": "list", "input_schema": {"type": "object"}},
+                "verb": "read", "roles": {format!("/{name}"): "row_limit"},
+            });
+            let plan = Plan::of(&serde_json::from_value(entry).unwrap());
+            plan.filters.len()
+        };
+        for name in [
+            "page",
+            "pageNumber",
+            "page_index",
+            "next_page",
+            "cursor",
+            "page_token",
+            "nextPageToken",
+            "start_offset",
+        ] {
+            assert_eq!(filters(name), 0, "{name}");
+        }
+        for name in [
+            "limit",
+            "page_size",
+            "pageSize",
+            "per_page",
+            "results_per_page",
+            "page_limit",
+            "max_pages",
+            "token_limit",
+            "page_filter",
+        ] {
+            assert_eq!(filters(name), 1, "{name}");
+        }
     }
 
     /// A label means the same whether it has a step for a list or not.
