@@ -1,6 +1,7 @@
 //! Controls that are one word of a closed list, or yes or no: which of them it is may be all that a call is about.
 
 use super::plan::{Need, Pattern, is_index, words_of};
+use super::quantity::canonical_number;
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -135,12 +136,26 @@ pub(super) fn need_of_currency(at: &Pattern, schema: &Value) -> Need {
 fn is_choice(at: &Pattern, root: &Value, opening: &mut bool) -> bool {
     let fuel = Cell::new(SCHEMAS_MAX);
     let looking = Looking { root, fuel: &fuel };
-    let mut steps = at.steps.iter();
-    let place = steps.try_fold(root, |schema, step| looking.child(schema, step, DEPTH_MAX));
+    let place = looking.place(at);
     let opens = Cell::new(false);
     let closed = place.is_some_and(|schema| looking.is_closed(schema, DEPTH_MAX, &opens));
     *opening = opens.get();
     closed
+}
+
+/// The numbers that the tool's schema itself has for an argument: what it is without one, and the greatest.
+pub(super) fn numbers_of_schema(at: &Pattern, root: &Value) -> Vec<String> {
+    let fuel = Cell::new(SCHEMAS_MAX);
+    let place = Looking { root, fuel: &fuel }.place(at);
+    let schemas = place.into_iter().flat_map(|schema| {
+        let same = same_place(root, schema);
+        std::iter::once(schema).chain(same)
+    });
+    let numbers = schemas.flat_map(|schema| [schema.get("default"), schema.get("maximum")]);
+    let numbers = numbers.flatten().filter(|number| number.is_number());
+    numbers
+        .filter_map(|number| canonical_number(&number.to_string()))
+        .collect()
 }
 
 fn opens(word: &Value) -> bool {
@@ -187,6 +202,14 @@ impl<'s> Looking<'s, '_> {
     fn burn(self) -> Option<()> {
         self.fuel.set(self.fuel.get().checked_sub(1)?);
         Some(())
+    }
+
+    /// The schema of the argument at a pattern.
+    fn place(self, at: &Pattern) -> Option<&'s Value> {
+        let mut steps = at.steps.iter();
+        steps.try_fold(self.root, |schema, step| {
+            self.child(schema, step, DEPTH_MAX)
+        })
     }
 
     /// The schema of what is one step below; a list on the way may have no step of its own in a label.
@@ -289,6 +312,29 @@ mod tests {
             need_of_control(&Pattern::new("/role"), &circle),
             Need::Guarded
         );
+    }
+
+    #[test]
+    fn numbers_that_a_schema_has() {
+        let schema = json!({
+            "properties": {
+                "limit": {"type": "integer", "default": 20, "maximum": 500},
+                "rows": {"anyOf": [{"type": "integer", "maximum": 750}, {"type": "null"}], "default": null},
+                "size": {"$ref": "#/$defs/Size"},
+                "open": {"type": "integer"},
+            },
+            "$defs": {"Size": {"default": 40.0}},
+        });
+        for (pointer, numbers) in [
+            ("/limit", "20 500"),
+            ("/rows", "750"),
+            ("/size", "40"),
+            ("/open", ""),
+            ("/other", ""),
+        ] {
+            let found = numbers_of_schema(&Pattern::new(pointer), &schema);
+            assert_eq!(found.join(" "), numbers, "{pointer}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What each argument of a tool needs by the operator's labels.
 
-use super::choice::{need_of_control, need_of_currency};
+use super::choice::{need_of_control, need_of_currency, numbers_of_schema};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -152,13 +152,23 @@ pub(super) struct Rule {
     pub(super) required: bool,
 }
 
+/// An argument by which a reader chooses among its records.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) at: Pattern,
+    /// What it would need of a tool that does anything else.
+    pub(super) need: Need,
+    /// Numbers of rows that anybody asks for.
+    pub(super) usual: Vec<String>,
+}
+
 /// What a tool's arguments need by its labels.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) rules: Vec<Rule>,
     pub(super) rest: Need,
-    /// Of a tool that reads, what the arguments that choose among its records would need of any other tool.
-    pub(super) filters: Vec<Rule>,
+    /// Of a tool that reads.
+    pub(super) filters: Vec<Filter>,
     /// Arguments that name what is read, by their labels; empty: their names tell.
     naming: Vec<Pattern>,
     /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
@@ -288,27 +298,31 @@ fn goes_on(name: &str) -> bool {
     (page || has(&GOING_ON)) && !has(&HOW_MUCH)
 }
 
+/// Numbers of rows that anybody asks for, beside those of the tool's schema.
+const ROUND: [&str; 5] = ["100", "200", "250", "500", "1000"];
+
 /// The arguments by which a tool that reads chooses among its records, by their labels. Which record is meant (`selector`) is
 /// none: a reader has to be given some.
-fn filters_of(entry: &CatalogueEntry) -> Vec<Rule> {
+fn filters_of(entry: &CatalogueEntry) -> Vec<Filter> {
     let roles = entry.roles.iter().filter(|_| entry.verb == Verb::Read);
     let filters = roles.filter_map(|(pointer, role)| {
         let at = Pattern::new(pointer);
         if at.steps.last().is_some_and(|name| goes_on(name)) {
             return None;
         }
+        let schema = &entry.definition.input_schema;
+        let mut usual = Vec::new();
         let need = match role {
             Role::Amount => Need::NotSuspect,
-            Role::RowLimit => Need::NotDictated,
-            Role::Control => need_of_control(&at, &entry.definition.input_schema),
+            Role::RowLimit => {
+                usual = numbers_of_schema(&at, schema);
+                usual.extend(ROUND.map(str::to_owned));
+                Need::NotDictated
+            }
+            Role::Control => need_of_control(&at, schema),
             _ => return None,
         };
-        Some(Rule {
-            at,
-            role: Some(*role),
-            need,
-            required: false,
-        })
+        Some(Filter { at, need, usual })
     });
     filters.collect()
 }
