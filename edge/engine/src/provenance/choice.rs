@@ -158,6 +158,13 @@ pub(super) fn numbers_of_schema(at: &Pattern, root: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Whether a tool's schema of its results has the names of all members of one, each at its place: it has named them itself,
+/// whatever it was asked for.
+pub(super) fn names_members(root: &Value, result: &Value) -> bool {
+    let fuel = Cell::new(SCHEMAS_MAX);
+    Looking { root, fuel: &fuel }.names(root, result, DEPTH_MAX)
+}
+
 fn opens(word: &Value) -> bool {
     let word = word.as_str().unwrap_or_default();
     words_of(word).any(|word| OPENING.contains(&word.as_str()))
@@ -224,6 +231,35 @@ impl<'s> Looking<'s, '_> {
         let mut same = same_place(self.root, schema).into_iter();
         own.or_else(|| same.find_map(|schema| self.child(schema, step, depth)))
             .or_else(|| self.child(items?, step, depth))
+    }
+
+    /// Whether it has the name of each member of a value at its place.
+    fn names(self, schema: &'s Value, value: &Value, depth: usize) -> bool {
+        if !(value.is_object() || value.is_array()) {
+            return true;
+        }
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn().is_some()) else {
+            return false;
+        };
+        let below = |schema: Option<&'s Value>, value: &Value| {
+            schema.is_some_and(|schema| self.names(schema, value, depth))
+        };
+        let named = match value {
+            Value::Array(elements) => {
+                let items = schema.get("items");
+                elements.iter().all(|element| below(items, element))
+            }
+            Value::Object(members) => {
+                let properties = schema.get("properties");
+                let place = |name: &String| properties.and_then(|named| named.get(name));
+                members
+                    .iter()
+                    .all(|(name, member)| below(place(name), member))
+            }
+            _ => true,
+        };
+        let mut same = same_place(self.root, schema).into_iter();
+        named || same.any(|schema| self.names(schema, value, depth))
     }
 
     fn is_closed(self, schema: &Value, depth: usize, opening: &Cell<bool>) -> bool {
@@ -335,6 +371,39 @@ mod tests {
             let found = numbers_of_schema(&Pattern::new(pointer), &schema);
             assert_eq!(found.join(" "), numbers, "{pointer}");
         }
+    }
+
+    #[test]
+    fn members_that_a_schema_has() {
+        let schema = json!({
+            "properties": {
+                "tasks": {"type": "array", "items": {"$ref": "#/$defs/Task"}},
+                "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/Task"}]},
+                "data": {"type": "object"},
+                "any": {},
+            },
+            "$defs": {"Task": {"properties": {"status": {}, "of": {"properties": {"id": {}}}}}},
+        });
+        for (result, named) in [
+            (json!({}), true),
+            (json!({"tasks": [], "data": {}, "any": "x"}), true),
+            (
+                json!({"tasks": [{"status": "done"}, {"of": {"id": 1}}]}),
+                true,
+            ),
+            (json!({"next": {"status": "done"}}), true),
+            (json!({"next": null}), true),
+            (json!({"status": "done"}), false),
+            (json!({"tasks": [{"status": "done"}, {"id": 1}]}), false),
+            (json!({"tasks": {"status": "done"}}), false),
+            (json!({"data": {"status": "done"}}), false),
+            (json!({"any": [{"status": "done"}]}), false),
+            (json!([{"status": "done"}]), false),
+        ] {
+            assert_eq!(names_members(&schema, &result), named, "{result}");
+        }
+        let circle = json!({"$ref": "#"});
+        assert!(!names_members(&circle, &json!({"status": "done"})));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::calendar::says_when;
+use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
 use crate::provenance::note::{Stamps, put_spelled, put_suspect, put_whole};
@@ -399,7 +400,14 @@ impl<'t, 'r> Reader<'t, 'r> {
     ) {
         let part = |text: &str| document_in(text).is_some_and(|document| said.has_part(&document));
         self.wrapped = sets_apart(self.tool.entry()) && texts_of(content).any(part);
+        let namer = self.namer;
+        let schema = self.tool.entry().definition.output_schema.as_ref();
+        // It was held to that.
+        if schema.is_some_and(|schema| names_members(schema, structured)) {
+            self.namer = Namer::Tool;
+        }
         self.value(structured);
+        self.namer = namer;
         self.wrapped = false;
         self.only_text(said, content);
     }
