@@ -267,7 +267,7 @@ impl CompiledIntent {
         })
     }
 
-    /// Whether somebody else may have chosen what a call of a reader looks for, whichever action of this intent covers it.
+    /// Whether somebody else may have chosen what a call of a reader looks for, by the words of each action that takes the call.
     pub(crate) fn is_filter_dictated(
         &self,
         tool: &Tool,
@@ -276,19 +276,36 @@ impl CompiledIntent {
     ) -> bool {
         let times = Times::default();
         let actions = self.actions.iter();
-        let mut actions = actions
-            .filter(|action| action.declared.tool == *tool.reference())
-            .peekable();
-        actions.peek().is_some()
-            && actions.all(|action| {
-                let evidence = Evidence {
-                    goal: &self.goal,
-                    constants: &action.constants,
-                    session: read,
-                    times: &times,
-                };
+        let actions = actions.filter(|action| action.declared.tool == *tool.reference());
+        let (dictated, free): (Vec<&CompiledAction>, Vec<&CompiledAction>) =
+            actions.partition(|action| {
+                let evidence = self.evidence(action, read, &times);
                 evidence.is_filter_dictated(&tool.plan, &action.origins, arguments)
-            })
+            });
+        if dictated.is_empty() {
+            return false;
+        }
+        // The constants and the origins of an action speak of its own calls alone.
+        let arguments = Value::Object(arguments.clone());
+        let takes = |action: &&CompiledAction| {
+            action.takes(tool, &arguments, self.evidence(action, read, &times))
+        };
+        !free.iter().any(takes)
+    }
+
+    /// What is known when a call is held against an action.
+    fn evidence<'a>(
+        &'a self,
+        action: &'a CompiledAction,
+        session: &'a Tracker,
+        times: &'a Times,
+    ) -> Evidence<'a> {
+        Evidence {
+            goal: &self.goal,
+            constants: &action.constants,
+            session,
+            times,
+        }
     }
 
     /// The first action of this intent that covers the call. What it narrows has to cover the call as well: see
@@ -314,12 +331,7 @@ impl CompiledIntent {
                 continue;
             }
             let counts = action.counts(&self.intent.id, index, arguments);
-            let evidence = Evidence {
-                goal: &self.goal,
-                constants: &action.constants,
-                session: read,
-                times: &times,
-            };
+            let evidence = self.evidence(action, read, &times);
             match check(action, tool, arguments, evidence, &counts, session) {
                 Ok(()) => {
                     return Ok(Matched {
@@ -363,6 +375,21 @@ impl CompiledAction {
             })
         });
         calls.into_iter().chain(totals).collect()
+    }
+
+    /// Whether the action covers a call with these arguments, whatever its counts say.
+    fn takes(&self, tool: &Tool, arguments: &Value, evidence: Evidence<'_>) -> bool {
+        let answered = &evidence.session.history.answered;
+        let in_order = self
+            .declared
+            .after
+            .iter()
+            .all(|tool| answered.contains(tool));
+        in_order
+            && self.args.as_ref().is_none_or(|args| args.fits(arguments))
+            && evidence
+                .check(&tool.plan, &self.origins, arguments)
+                .is_empty()
     }
 
     /// The first amount of `totals` that is absent or no amount.

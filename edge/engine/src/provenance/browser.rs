@@ -117,7 +117,7 @@ impl<'t> Link<'t> {
         while let Some(line) = lines.next() {
             host.push_str(line);
             // Zeros alone are nobody's address, and more figures none that ends before the text does.
-            let figures = host.trim_start_matches('0').len();
+            let figures = figures_in(&host);
             let ends_here = (1..=FIGURES_BYTES_MAX).contains(&figures) || lines.peek().is_none();
             if let Some((address, behind)) = ends_here.then(|| in_figures(&host)).flatten() {
                 if self.scheme || self.is_open(behind) {
@@ -161,8 +161,22 @@ impl<'t> Link<'t> {
 
 /// Most letters of a host over several lines that are looked at.
 const HOST_BYTES_MAX: usize = 253;
-/// Most letters behind its first zeros of a host in figures that may end with any line.
+/// Most letters behind the first zeros of its parts of a host in figures that may end with any line.
 const FIGURES_BYTES_MAX: usize = 64;
+
+/// How many letters the parts of a host have behind their first zeros, and behind `0x`: no zero there makes another address.
+fn figures_in(host: &str) -> usize {
+    let parts = host.split('.').map(|part| {
+        let digits = hexadecimal(part).unwrap_or(part);
+        digits.trim_start_matches('0').len()
+    });
+    parts.sum()
+}
+
+/// What stands behind the sign of a hexadecimal number.
+fn hexadecimal(part: &str) -> Option<&str> {
+    part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"))
+}
 
 /// What stands before the scheme that a text ends with.
 fn without_scheme(before: &str) -> Option<&str> {
@@ -228,8 +242,7 @@ fn ipv4(host: &str) -> Option<Ipv4Addr> {
 
 /// A number of an address: decimal, behind a zero octal, behind `0x` hexadecimal.
 fn number(part: &str) -> Option<u32> {
-    let hexadecimal = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
-    match hexadecimal {
+    match hexadecimal(part) {
         Some("") => Some(0),
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None if part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
@@ -329,6 +342,32 @@ mod tests {
         }
     }
 
+    /// However many zeros stand before its figures, a host ends where a line does.
+    #[test]
+    fn zeros_hide_no_host_in_figures() {
+        for zeros in [0, 1, 65, 80, 300] {
+            let zeros = "0".repeat(zeros);
+            for host in [
+                format!("0x{zeros}C0A80101"),
+                format!("0X{zeros}c0a80101"),
+                format!("0{zeros}30052000401"),
+                format!("192.0{zeros}250.257"),
+                format!("192.168.0x{zeros}101"),
+            ] {
+                for behind in ["", "\nRegards", "\nRegards\nBob"] {
+                    let text = format!("http:\\\\{host}{behind}");
+                    assert_eq!(all(&text), ["192.168.1.1"], "{text:?}");
+                }
+            }
+            for text in [
+                format!("http:\\\\0{zeros}\n0\nRegards"),
+                format!("http:\\\\0x{zeros}\n0{zeros}.0\nRegards"),
+            ] {
+                assert_eq!(all(&text), [""; 0], "{text:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_fetched() {
         for (text, for_link, link) in [
@@ -376,6 +415,8 @@ mod tests {
             "@1\n",
             "1\n",
             "0\n",
+            "0x0\n",
+            "0.0\n",
             "1.\n1\n1\n1\n@",
             "[::1]:\n",
         ] {

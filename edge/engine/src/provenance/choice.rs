@@ -1,6 +1,7 @@
 //! Controls that are one word of a closed list, or yes or no: which of them it is may be all that a call is about.
 
 use super::plan::{Need, Pattern, is_index, words_of};
+use super::quantity::canonical_number;
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -135,12 +136,33 @@ pub(super) fn need_of_currency(at: &Pattern, schema: &Value) -> Need {
 fn is_choice(at: &Pattern, root: &Value, opening: &mut bool) -> bool {
     let fuel = Cell::new(SCHEMAS_MAX);
     let looking = Looking { root, fuel: &fuel };
-    let mut steps = at.steps.iter();
-    let place = steps.try_fold(root, |schema, step| looking.child(schema, step, DEPTH_MAX));
+    let place = looking.place(at);
     let opens = Cell::new(false);
     let closed = place.is_some_and(|schema| looking.is_closed(schema, DEPTH_MAX, &opens));
     *opening = opens.get();
     closed
+}
+
+/// The numbers that the tool's schema itself has for an argument: what it is without one, and the greatest.
+pub(super) fn numbers_of_schema(at: &Pattern, root: &Value) -> Vec<String> {
+    let fuel = Cell::new(SCHEMAS_MAX);
+    let place = Looking { root, fuel: &fuel }.place(at);
+    let schemas = place.into_iter().flat_map(|schema| {
+        let same = same_place(root, schema);
+        std::iter::once(schema).chain(same)
+    });
+    let numbers = schemas.flat_map(|schema| [schema.get("default"), schema.get("maximum")]);
+    let numbers = numbers.flatten().filter(|number| number.is_number());
+    numbers
+        .filter_map(|number| canonical_number(&number.to_string()))
+        .collect()
+}
+
+/// Whether a tool's schema of its results has the names of all members of one, each at its place: it has named them itself,
+/// whatever it was asked for.
+pub(super) fn names_members(root: &Value, result: &Value) -> bool {
+    let fuel = Cell::new(SCHEMAS_MAX);
+    Looking { root, fuel: &fuel }.names(root, result, DEPTH_MAX)
 }
 
 fn opens(word: &Value) -> bool {
@@ -189,6 +211,14 @@ impl<'s> Looking<'s, '_> {
         Some(())
     }
 
+    /// The schema of the argument at a pattern.
+    fn place(self, at: &Pattern) -> Option<&'s Value> {
+        let mut steps = at.steps.iter();
+        steps.try_fold(self.root, |schema, step| {
+            self.child(schema, step, DEPTH_MAX)
+        })
+    }
+
     /// The schema of what is one step below; a list on the way may have no step of its own in a label.
     fn child(self, schema: &'s Value, step: &str, depth: usize) -> Option<&'s Value> {
         let depth = depth.checked_sub(1)?;
@@ -201,6 +231,35 @@ impl<'s> Looking<'s, '_> {
         let mut same = same_place(self.root, schema).into_iter();
         own.or_else(|| same.find_map(|schema| self.child(schema, step, depth)))
             .or_else(|| self.child(items?, step, depth))
+    }
+
+    /// Whether it has the name of each member of a value at its place.
+    fn names(self, schema: &'s Value, value: &Value, depth: usize) -> bool {
+        if !(value.is_object() || value.is_array()) {
+            return true;
+        }
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn().is_some()) else {
+            return false;
+        };
+        let below = |schema: Option<&'s Value>, value: &Value| {
+            schema.is_some_and(|schema| self.names(schema, value, depth))
+        };
+        let named = match value {
+            Value::Array(elements) => {
+                let items = schema.get("items");
+                elements.iter().all(|element| below(items, element))
+            }
+            Value::Object(members) => {
+                let properties = schema.get("properties");
+                let place = |name: &String| properties.and_then(|named| named.get(name));
+                members
+                    .iter()
+                    .all(|(name, member)| below(place(name), member))
+            }
+            _ => true,
+        };
+        let mut same = same_place(self.root, schema).into_iter();
+        named || same.any(|schema| self.names(schema, value, depth))
     }
 
     fn is_closed(self, schema: &Value, depth: usize, opening: &Cell<bool>) -> bool {
@@ -291,6 +350,62 @@ mod tests {
             need_of_control(&Pattern::new("/role"), &circle),
             Need::Guarded
         );
+    }
+
+    #[test]
+    fn numbers_that_a_schema_has() {
+        let schema = json!({
+            "properties": {
+                "limit": {"type": "integer", "default": 20, "maximum": 500},
+                "rows": {"anyOf": [{"type": "integer", "maximum": 750}, {"type": "null"}], "default": null},
+                "size": {"$ref": "#/$defs/Size"},
+                "open": {"type": "integer"},
+            },
+            "$defs": {"Size": {"default": 40.0}},
+        });
+        for (pointer, numbers) in [
+            ("/limit", "20 500"),
+            ("/rows", "750"),
+            ("/size", "40"),
+            ("/open", ""),
+            ("/other", ""),
+        ] {
+            let found = numbers_of_schema(&Pattern::new(pointer), &schema);
+            assert_eq!(found.join(" "), numbers, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn members_that_a_schema_has() {
+        let schema = json!({
+            "properties": {
+                "tasks": {"type": "array", "items": {"$ref": "#/$defs/Task"}},
+                "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/Task"}]},
+                "data": {"type": "object"},
+                "any": {},
+            },
+            "$defs": {"Task": {"properties": {"status": {}, "of": {"properties": {"id": {}}}}}},
+        });
+        for (result, named) in [
+            (json!({}), true),
+            (json!({"tasks": [], "data": {}, "any": "x"}), true),
+            (
+                json!({"tasks": [{"status": "done"}, {"of": {"id": 1}}]}),
+                true,
+            ),
+            (json!({"next": {"status": "done"}}), true),
+            (json!({"next": null}), true),
+            (json!({"status": "done"}), false),
+            (json!({"tasks": [{"status": "done"}, {"id": 1}]}), false),
+            (json!({"tasks": {"status": "done"}}), false),
+            (json!({"data": {"status": "done"}}), false),
+            (json!({"any": [{"status": "done"}]}), false),
+            (json!([{"status": "done"}]), false),
+        ] {
+            assert_eq!(names_members(&schema, &result), named, "{result}");
+        }
+        let circle = json!({"$ref": "#"});
+        assert!(!names_members(&circle, &json!({"status": "done"})));
     }
 
     #[test]

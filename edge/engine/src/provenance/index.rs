@@ -30,6 +30,8 @@ pub(super) struct Index {
 
 /// Most words of a phrase that are compared: a longer text is never proved word by word, and suspect by its beginning.
 pub(super) const PHRASE_WORDS_MAX: usize = 64;
+/// Most words from one to another that speaks of it.
+const NEAR_WORDS: u32 = 3;
 /// Most words of a phrase that are tried for one that was not seen too often.
 const ANCHORS_MAX: usize = 8;
 
@@ -195,6 +197,36 @@ impl Index {
         // Nobody hides a sentence behind its own words.
         let mut latest = self.keyed(*first);
         latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
+    }
+
+    /// Whether the words of a phrase stand within a few words of one of `others`, in one text.
+    pub(super) fn has_near(&self, phrase: &[(u64, u64)], others: &[u64]) -> bool {
+        let Some((last, _)) = phrase.last() else {
+            return false;
+        };
+        // What is no word, and the end of a text, is joined to nothing.
+        let word = |number: u32| self.at(number).filter(|at| at.joined != 0);
+        let steps = 1..=NEAR_WORDS;
+        let mut seen = 0_usize;
+        for (end, _) in self.sightings(*last) {
+            seen = seen.saturating_add(1);
+            let mut start = end.saturating_add(1);
+            let whole = phrase.iter().rev().all(|(key, _)| {
+                start = start.saturating_sub(1);
+                word(start).is_some_and(|at| at.key == *key)
+            });
+            let before = steps
+                .clone()
+                .map_while(|step| word(start.saturating_sub(step)));
+            let behind = steps
+                .clone()
+                .map_while(|step| word(end.saturating_add(step)));
+            if whole && before.chain(behind).any(|at| others.contains(&at.key)) {
+                return true;
+            }
+        }
+        // Nobody hides a sentence behind its own words.
+        seen >= PASSAGE_STEPS_MAX
     }
 
     /// Whether the key was seen at all.

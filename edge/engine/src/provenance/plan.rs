@@ -1,6 +1,6 @@
 //! What each argument of a tool needs by the operator's labels.
 
-use super::choice::{need_of_control, need_of_currency};
+use super::choice::{need_of_control, need_of_currency, numbers_of_schema};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -152,13 +152,23 @@ pub(super) struct Rule {
     pub(super) required: bool,
 }
 
+/// An argument by which a reader chooses among its records.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) at: Pattern,
+    /// What it would need of a tool that does anything else.
+    pub(super) need: Need,
+    /// Numbers of rows that anybody asks for.
+    pub(super) usual: Vec<String>,
+}
+
 /// What a tool's arguments need by its labels.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) rules: Vec<Rule>,
     pub(super) rest: Need,
-    /// Of a tool that reads, what the arguments that choose among its records would need of any other tool.
-    pub(super) filters: Vec<Rule>,
+    /// Of a tool that reads.
+    pub(super) filters: Vec<Filter>,
     /// Arguments that name what is read, by their labels; empty: their names tell.
     naming: Vec<Pattern>,
     /// Names of members that the tool's schema and its labels have: all others are the caller's own words.
@@ -273,34 +283,46 @@ impl Plan {
 }
 
 /// Words in the names of arguments that say where a list goes on: what a reader itself had said before.
-const GOING_ON: [&str; 4] = ["cursor", "offset", "page", "token"];
+const GOING_ON: [&str; 3] = ["cursor", "offset", "token"];
+/// Words beside `page` in the names of those that say which one comes.
+const OF_PAGE: [&str; 7] = ["current", "index", "next", "no", "num", "number", "start"];
+/// Words in the names of those that say how much comes, whatever else is in them: `page_size`, `results_per_page`.
+const HOW_MUCH: [&str; 5] = ["count", "limit", "max", "per", "size"];
+
+/// Whether an argument of this name says where a list goes on.
+fn goes_on(name: &str) -> bool {
+    let words: Vec<String> = words_of(name).filter(|word| !word.is_empty()).collect();
+    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    let of_page = |word: &String| word == "page" || OF_PAGE.contains(&word.as_str());
+    let page = has(&["page"]) && words.iter().all(of_page);
+    (page || has(&GOING_ON)) && !has(&HOW_MUCH)
+}
+
+/// Numbers of rows that anybody asks for, beside those of the tool's schema.
+const ROUND: [&str; 5] = ["100", "200", "250", "500", "1000"];
 
 /// The arguments by which a tool that reads chooses among its records, by their labels. Which record is meant (`selector`) is
 /// none: a reader has to be given some.
-fn filters_of(entry: &CatalogueEntry) -> Vec<Rule> {
+fn filters_of(entry: &CatalogueEntry) -> Vec<Filter> {
     let roles = entry.roles.iter().filter(|_| entry.verb == Verb::Read);
     let filters = roles.filter_map(|(pointer, role)| {
         let at = Pattern::new(pointer);
-        let place = |word: String| GOING_ON.contains(&word.as_str());
-        if at
-            .steps
-            .last()
-            .is_some_and(|name| words_of(name).any(place))
-        {
+        if at.steps.last().is_some_and(|name| goes_on(name)) {
             return None;
         }
+        let schema = &entry.definition.input_schema;
+        let mut usual = Vec::new();
         let need = match role {
             Role::Amount => Need::NotSuspect,
-            Role::RowLimit => Need::NotDictated,
-            Role::Control => need_of_control(&at, &entry.definition.input_schema),
+            Role::RowLimit => {
+                usual = numbers_of_schema(&at, schema);
+                usual.extend(ROUND.map(str::to_owned));
+                Need::NotDictated
+            }
+            Role::Control => need_of_control(&at, schema),
             _ => return None,
         };
-        Some(Rule {
-            at,
-            role: Some(*role),
-            need,
-            required: false,
-        })
+        Some(Filter { at, need, usual })
     });
     filters.collect()
 }
@@ -362,8 +384,17 @@ fn described_in(entry: &CatalogueEntry) -> HashSet<String> {
     words
 }
 
-/// The words of an argument's name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
+/// The words of a name in lower case and in the singular: `file` of `file_path`, `filePath` and `files`.
 pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let words = words_in(name).into_iter();
+    words.map(|word| match singular(&word) {
+        Some(one) => one.to_owned(),
+        None => word,
+    })
+}
+
+/// The words of a name in lower case, as they stand there.
+pub(super) fn words_in(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut before = ' ';
@@ -377,10 +408,13 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
         before = c;
     }
     words.push(word);
-    words.into_iter().map(|word| match word.strip_suffix('s') {
-        Some(singular) if !singular.ends_with(['s', 'u']) => singular.to_owned(),
-        _ => word,
-    })
+    words
+}
+
+/// The singular of a word that looks like a plural.
+pub(super) fn singular(word: &str) -> Option<&str> {
+    let one = word.strip_suffix('s')?;
+    (!one.ends_with(['s', 'u'])).then_some(one)
 }
 
 fn need_of(role: Role, verb: Verb) -> Need {
@@ -426,6 +460,44 @@ mod tests {
         }
         assert_eq!(need("read", "credential"), Need::Credential);
         assert_eq!(need("read", "command"), Need::Exact);
+    }
+
+    /// How much comes back is somebody's choice, where it goes on is not.
+    #[test]
+    fn what_says_where_a_list_goes_on_is_no_filter() {
+        let filters = |name: &str| {
+            let entry = json!({
+                "definition": {"name": "list", "input_schema": {"type": "object"}},
+                "verb": "read", "roles": {format!("/{name}"): "row_limit"},
+            });
+            let plan = Plan::of(&serde_json::from_value(entry).unwrap());
+            plan.filters.len()
+        };
+        for name in [
+            "page",
+            "pageNumber",
+            "page_index",
+            "next_page",
+            "cursor",
+            "page_token",
+            "nextPageToken",
+            "start_offset",
+        ] {
+            assert_eq!(filters(name), 0, "{name}");
+        }
+        for name in [
+            "limit",
+            "page_size",
+            "pageSize",
+            "per_page",
+            "results_per_page",
+            "page_limit",
+            "max_pages",
+            "token_limit",
+            "page_filter",
+        ] {
+            assert_eq!(filters(name), 1, "{name}");
+        }
     }
 
     /// A label means the same whether it has a step for a list or not.

@@ -423,6 +423,22 @@ impl Tracker {
         self.shown_by(self.words_seen(normal)?)
     }
 
+    /// Whether untrusted content has a number within a few words of one of these, with its thousands apart or not.
+    pub(super) fn suspect_near(&self, number: &str, words: &[String]) -> bool {
+        let keys = words.iter().map(|word| self.keyed.of(Kind::Word, word));
+        let keys: Vec<u64> = keys.collect();
+        let groups = number.as_bytes().rchunks(3).rev();
+        let groups: Vec<&str> = groups
+            .filter_map(|group| std::str::from_utf8(group).ok())
+            .collect();
+        [number.to_owned(), groups.join(","), groups.join(".")]
+            .iter()
+            .any(|written| {
+                let phrase = self.phrase_of(written);
+                self.untrusted.index.has_near(&phrase, &keys)
+            })
+    }
+
     /// The untrusted source that has them.
     fn words_seen(&self, normal: &str) -> Option<u16> {
         let index = &self.untrusted.index;

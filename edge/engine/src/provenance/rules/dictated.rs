@@ -2,7 +2,7 @@
 
 use super::{Broken, DEFAULT, Evidence, Origin, Origins, broken};
 use crate::provenance::choice::{gives_right, is_same_choice};
-use crate::provenance::plan::{Need, Plan};
+use crate::provenance::plan::{Filter, Need, Plan, words_of};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
 use proctor_model::ToolRef;
@@ -117,27 +117,74 @@ impl Evidence<'_> {
                 .iter()
                 .any(|(name, value)| below(name.as_str(), value)),
             scalar => {
-                let filters = plan.filters.iter().filter(|rule| rule.at.covers(path));
-                let filter = filters.max_by_key(|rule| rule.at.steps.len());
+                let filters = plan.filters.iter().filter(|filter| filter.at.covers(path));
+                let filter = filters.max_by_key(|filter| filter.at.steps.len());
                 let declared = origins.0.iter().any(|(at, _)| at.covers(path));
                 let filter = filter.filter(|_| !declared);
-                filter.is_some_and(|filter| self.is_dictated_value(scalar, filter.need, path))
+                filter.is_some_and(|filter| self.is_dictated_value(scalar, filter, path))
             }
         }
     }
 
-    fn is_dictated_value(&self, scalar: &Value, need: Need, path: &[&str]) -> bool {
-        let judged = match need {
+    fn is_dictated_value(&self, scalar: &Value, filter: &Filter, path: &[&str]) -> bool {
+        let judged = match filter.need {
             Need::NotDictated if stands_everywhere(scalar) => Ok(()),
             Need::NotDictated | Need::NotSuspect => self.not_suspect(scalar, &DEFAULT, path),
             Need::GuardedChoice | Need::Guarded if !scalar.is_boolean() => {
-                self.not_pressed(scalar, need, &DEFAULT, path)
+                self.not_pressed(scalar, filter.need, &DEFAULT, path)
             }
             _ => Ok(()),
         };
-        judged.is_err()
+        judged.is_err() && !self.is_usual(scalar, filter, path)
+    }
+
+    /// Whether a number of rows is one that anybody asks for, and untrusted content does not have it as one of rows: bills are of
+    /// `100` as well.
+    fn is_usual(&self, scalar: &Value, filter: &Filter, path: &[&str]) -> bool {
+        let number = match scalar {
+            Value::Number(number) => canonical_number(&number.to_string()),
+            Value::String(text) => canonical_number(text.trim()),
+            _ => None,
+        };
+        let Some(number) = number.filter(|number| filter.usual.contains(number)) else {
+            return false;
+        };
+        let name = path.iter().rfind(|step| **step != "*");
+        let mut words: Vec<String> = OF_ROWS.map(str::to_owned).into();
+        words.extend(name.map(|name| name.to_lowercase()));
+        let named = name.into_iter().flat_map(|name| words_of(name));
+        let named = named.filter(|word| !word.is_empty());
+        words.extend(named.flat_map(|word| [format!("{word}s"), word]));
+        self.session.knows_all() && !self.session.suspect_near(&number, &words)
     }
 }
+
+/// Words beside a number that make it one of rows, apart from those of the argument's own name.
+const OF_ROWS: [&str; 23] = [
+    "batch",
+    "entries",
+    "fetch",
+    "first",
+    "hits",
+    "items",
+    "last",
+    "latest",
+    "limit",
+    "limits",
+    "list",
+    "newest",
+    "oldest",
+    "page",
+    "page_size",
+    "pages",
+    "per_page",
+    "records",
+    "result",
+    "results",
+    "row",
+    "rows",
+    "top",
+];
 
 /// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
 pub(super) fn may_give_right(path: &[&str], flag: bool) -> bool {

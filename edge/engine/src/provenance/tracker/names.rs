@@ -1,11 +1,12 @@
 //! The names by which an intent may speak of what a call read: `file:bill.txt`.
 
 use super::{Reading, Tracker};
+use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::plan::{names_writing, words_of};
+use crate::provenance::plan::{names_writing, singular, words_in, words_of};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
-use proctor_model::catalogue::Verb;
+use proctor_model::catalogue::{Listed, Verb};
 use serde_json::Value;
 
 /// Longest name, in bytes.
@@ -35,9 +36,9 @@ pub(super) fn names_of(tracker: &Tracker, reading: &Reading<'_>) -> Vec<u64> {
 /// What a call asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Nothing by its name: what comes is a list of the tool's own.
-    Nothing,
-    /// A thing that it named: where the answer is a text, that may be all that somebody wrote.
+    /// Records, by the tool's own name: the list that they come in is the tool's.
+    Records,
+    /// A thing, be it one that needs no name (`get_clipboard`): where the answer is a text, that may be all that somebody wrote.
     Thing,
     /// A file, a page or the like, as its argument says: whoever wrote it has named what is in it.
     Writing,
@@ -53,10 +54,47 @@ impl Asked {
         }) {
             return Self::Writing;
         }
-        match any(&|path| plan.names_thing(path)) {
-            true => Self::Thing,
-            false => Self::Nothing,
+        match makes_list(reading.tool) && !any(&|path| plan.names_thing(path)) {
+            true => Self::Records,
+            false => Self::Thing,
         }
+    }
+}
+
+/// Words in the names of tools that put a list together.
+const LISTING: [&str; 6] = ["browse", "find", "inbox", "list", "query", "search"];
+/// Words behind which a name says of what or where its things are.
+const PREPOSITIONS: [&str; 8] = ["at", "by", "for", "from", "in", "of", "on", "with"];
+/// What looks like many things, and may be the text of one.
+const ONE_TEXT: [&str; 4] = ["canva", "content", "detail", "new"];
+
+fn makes_list(tool: &Tool) -> bool {
+    let own = tool.entry().definition.listed() == Listed::Tool;
+    own && says_list(tool.reference().name.own())
+}
+
+/// Whether a tool of this name puts a list together: `search_files`, `get_channels`, `getUsersInChannel`. Somebody else's file,
+/// page or mail comes as one element of such a list, and never as the whole of it.
+fn says_list(name: &str) -> bool {
+    let mut words = words_in(name);
+    words.retain(|word| !word.is_empty());
+    if words.iter().any(|word| LISTING.contains(&word.as_str())) {
+        return true;
+    }
+    let things = words.iter().map(String::as_str);
+    let thing = things
+        .take_while(|word| !PREPOSITIONS.contains(word))
+        .last();
+    let one = thing.and_then(singular);
+    one.is_some_and(|one| !ONE_TEXT.contains(&one) && !names_writing(one))
+}
+
+/// Whether a document has a list of records in it.
+pub(super) fn has_records(document: &Value) -> bool {
+    match document {
+        Value::Array(elements) => elements.iter().any(Value::is_object),
+        Value::Object(members) => members.values().any(has_records),
+        _ => false,
     }
 }
 
@@ -126,4 +164,62 @@ fn file<'p>(tracker: &Tracker, path: &'p str) -> Option<&'p str> {
         && ![directory, bare, last].into_iter().any(told)
         && tracker.knows_all();
     (own || tracker.proves(&query, false)).then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_that_put_a_list_together() {
+        for name in [
+            "search",
+            "search_files",
+            "list_tasks",
+            "listTasks",
+            "inbox",
+            "read_inbox",
+            "get_unread_emails",
+            "get_channels",
+            "getUsersInChannel",
+            "get_most_recent_transactions",
+            "query_page_comments",
+        ] {
+            assert!(says_list(name), "{name}");
+        }
+        for name in [
+            "get_page_text",
+            "get_clipboard",
+            "read_latest_mail",
+            "read_note",
+            "lookup",
+            "get_page_contents",
+            "get_details",
+            "read_files",
+            "get_docs",
+            "get_text_of_notes",
+            "get_status",
+            "get_address",
+            "get_news",
+            "",
+        ] {
+            assert!(!says_list(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_of_records() {
+        for (document, records) in [
+            (r#"[{"id": 1}]"#, true),
+            (r#"{"files": [{"id": 1}]}"#, true),
+            (r#"{"result": {"files": [{"id": 1}], "more": false}}"#, true),
+            (r#"{"permission": "owner"}"#, false),
+            (r#"{"tags": ["owner"], "of": {}}"#, false),
+            (r#"[["owner"]]"#, false),
+            ("[]", false),
+        ] {
+            let parsed = serde_json::from_str(document).unwrap();
+            assert_eq!(has_records(&parsed), records, "{document}");
+        }
+    }
 }

@@ -4,12 +4,13 @@ use super::arguments::Arguments;
 use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
-use super::names::{Asked, names_of};
+use super::names::{Asked, has_records, names_of};
 use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
 use crate::provenance::calendar::says_when;
+use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
 use crate::provenance::note::{Stamps, put_spelled, put_suspect, put_whole};
@@ -104,7 +105,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             asked,
             namer: match asked {
                 Asked::Writing => Namer::Anybody,
-                Asked::Thing | Asked::Nothing => Namer::Tool,
+                Asked::Thing | Asked::Records => Namer::Tool,
             },
             echoes,
             foreign: false,
@@ -126,7 +127,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             belief: Belief::Doubted,
             names,
             // Nothing of it stands in a field.
-            asked: Asked::Nothing,
+            asked: Asked::Thing,
             namer: Namer::Tool,
             echoes: Echoes::none(),
             foreign: false,
@@ -379,10 +380,10 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
     }
 
-    /// A text that is JSON as a whole. Of a thing that the call named, it may be all that somebody wrote.
+    /// A text that is JSON as a whole. It may be all that somebody wrote, unless the tool puts a list together and this is one.
     fn document(&mut self, document: &Value) {
         let namer = self.namer;
-        if self.asked != Asked::Nothing {
+        if self.asked != Asked::Records || !has_records(document) {
             self.namer = Namer::Anybody;
         }
         self.value(document);
@@ -399,7 +400,14 @@ impl<'t, 'r> Reader<'t, 'r> {
     ) {
         let part = |text: &str| document_in(text).is_some_and(|document| said.has_part(&document));
         self.wrapped = sets_apart(self.tool.entry()) && texts_of(content).any(part);
+        let namer = self.namer;
+        let schema = self.tool.entry().definition.output_schema.as_ref();
+        // It was held to that.
+        if schema.is_some_and(|schema| names_members(schema, structured)) {
+            self.namer = Namer::Tool;
+        }
         self.value(structured);
+        self.namer = namer;
         self.wrapped = false;
         self.only_text(said, content);
     }
