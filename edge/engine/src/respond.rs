@@ -521,6 +521,16 @@ impl Release {
 }
 
 impl Findings {
+    /// Rows as a session counts them. Of what can't be vouched for ([`Self::rows`] is more than anything can hold) there are
+    /// as many as fit: with the two bytes that the shortest one takes.
+    #[must_use]
+    pub fn rows_at_most(&self) -> u64 {
+        match self.rows {
+            u64::MAX => self.bytes / 2,
+            rows => rows,
+        }
+    }
+
     /// Before anything was judged.
     #[must_use]
     pub fn of(answer: &Answer) -> Self {

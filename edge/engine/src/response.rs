@@ -32,6 +32,7 @@ pub fn rows(tool: &Tool, channel: Channel, body: &mut Map<String, Value>) -> u64
         most = most.max(match place {
             // Each of them was looked at.
             Place::Several => document.as_array().map_or(0, |all| length(all)),
+            Place::Readings => all_read(document),
             _ => count(document, pointer),
         });
         false
@@ -49,6 +50,7 @@ pub(crate) fn trim(tool: &Tool, channel: Channel, body: &mut Map<String, Value>,
     // What can't be vouched for has too many rows still.
     let _ = each_document(channel, body, &mut |document, place| {
         let at = match place {
+            Place::Readings => return true,
             Place::Several => Some(&mut *document),
             _ => pointer.and_then(|pointer| document.pointer_mut(pointer)),
         };
@@ -100,6 +102,39 @@ fn count(value: &Value, pointer: Option<&str>) -> u64 {
     match at {
         Some(Value::Array(rows)) => length(rows),
         _ => largest(value, 0),
+    }
+}
+
+/// Rows of a text in which a name is there twice: of each value that is read there, together. A name that is there a thousand
+/// times is a list by another name.
+fn all_read(values: &Value) -> u64 {
+    let values = values.as_array().into_iter().flatten();
+    let rows = values.map(|value| widest(value, 0));
+    rows.fold(0, u64::saturating_add)
+}
+
+/// As [`largest`], but any object is a record, and any list may be the one that the catalogue means: it is not known where in
+/// its document a value stood.
+fn widest(value: &Value, depth: usize) -> u64 {
+    if depth > JSON_DEPTH_MAX {
+        return u64::MAX;
+    }
+    let deeper = depth.saturating_add(1);
+    match value {
+        Value::Array(elements) => {
+            let below = elements.iter().map(|element| widest(element, deeper));
+            below.max().unwrap_or(0).max(length(elements))
+        }
+        Value::Object(members) => {
+            let own = if is_map_of_records(members) {
+                u64::try_from(members.len()).unwrap_or(u64::MAX)
+            } else {
+                1
+            };
+            let below = members.values().map(|member| widest(member, deeper));
+            below.max().unwrap_or(0).max(own)
+        }
+        _ => 0,
     }
 }
 

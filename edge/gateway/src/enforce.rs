@@ -26,6 +26,7 @@ pub(crate) use room::{Room, UnderWay};
 pub(crate) use task::{AskedTask, ShownTask, may_be_shown};
 
 use crate::event::{self, Stamp};
+use crate::heard::Heard;
 use crate::identity::Identity;
 use crate::lease::Leases;
 use crate::sessions::Session;
@@ -172,6 +173,8 @@ pub(crate) struct Permitted {
     session: OnceLock<Weak<RwLock<Tracker>>>,
     /// What its server said so far has added to what that session has read.
     said: Mutex<Reads>,
+    /// What that was, beside the answer.
+    heard: Mutex<Heard>,
     /// Who else may hear of it. There before its server is asked, if anybody hears what that says before it answers.
     topic: OnceLock<Topic>,
 }
@@ -180,10 +183,12 @@ impl Permitted {
     /// The same call once more, after a question of its server.
     fn goes_on(&self) -> Self {
         let said = *self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             granted: self.granted.clone(),
             session: self.session.clone(),
             said: Mutex::new(said),
+            heard: Mutex::new(heard.clone()),
             topic: OnceLock::new(),
         }
     }
@@ -470,4 +475,22 @@ fn count(effect: Effect, reason: Option<Reason>) {
     let control = reason.map_or("none", |reason| reason.control().as_str());
     metrics::counter!("proctor_edge_decisions_total", "effect" => effect, "control" => control)
         .increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that comes back with its replies hears no more of it than one that stayed.
+    #[test]
+    fn a_call_that_goes_on_is_told_on_top_of_what_it_was_told() {
+        let first = Permitted {
+            heard: Mutex::new(Heard::with_rows(40)),
+            ..Permitted::default()
+        };
+        let again = first.goes_on().goes_on();
+        assert_eq!(again.heard.lock().unwrap().before(None).rows, 40);
+        let new = Permitted::default();
+        assert_eq!(new.heard.lock().unwrap().before(None).rows, 0);
+    }
 }

@@ -20,6 +20,7 @@ mod enforce;
 mod event;
 mod feed;
 mod frontend;
+mod heard;
 mod identity;
 mod jws;
 mod lease;

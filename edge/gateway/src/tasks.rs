@@ -1,6 +1,7 @@
 //! Calls of a tenant that became tasks, each under the principal that made it. Another's are in another drawer: there is no
 //! number by which they could be reached.
 
+use crate::heard::Heard;
 use crate::upstream::task::State;
 use proctor_engine::{Carried, Deferred};
 use proctor_model::{
@@ -112,6 +113,8 @@ pub(crate) struct Task {
     pub(crate) extension: bool,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
+    /// What its server has said of it to this edge.
+    pub(crate) heard: Mutex<Heard>,
     begun: Timestamp,
     seen: Mutex<State>,
 }
@@ -149,6 +152,7 @@ impl Task {
             capabilities,
             extension,
             bytes,
+            heard: Mutex::default(),
             begun: now,
             seen: Mutex::new(state),
         }

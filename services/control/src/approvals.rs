@@ -48,6 +48,9 @@ const QUESTION_BYTES_MAX: usize = 8 * 1024;
 /// Most reasons that one approval covers: all that 16 policies may give, and as many of intents and content rules.
 const COVERS_MAX: usize = 512;
 const _: () = assert!(POLICIES_MAX * POLICY_REASONS_MAX * 2 <= COVERS_MAX);
+/// Most questions about the same call of one token that wait at once: of as many sessions and sub-agents. Who is asked the same
+/// over and over says yes in the end.
+const SAME_CALL_MAX: u64 = 8;
 
 /// Why a question gets no answer.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +187,9 @@ pub(crate) async fn verified<D: Document>(
 
 /// Opens an approval, or names the live one of the same call, if it covers all that stands in the way now. One that does not
 /// gives way to the new one: it can't be used, and the call could never be asked about while it lives. Where no new one is opened
-/// it stays as it is: it is good again as soon as no more stands in the way than it covers.
+/// it stays as it is: it is good again as soon as no more stands in the way than it covers. So does one for the same call of the
+/// same session and sub-agents with another binding: of what was appended to a token since, or under a policy that is another now.
+/// Other sessions and sub-agents have questions of their own, but few about the same call.
 async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer, Unanswered> {
     let now = state.clock.now();
     let aad = approval_view_aad(&request.tenant, &request.edge, &request.binding);
@@ -201,11 +206,7 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
         return Err(Unanswered::Foreign);
     }
     let mut tx = state.store.tenant(&request.tenant).await?;
-    // One at a time per tenant: two edges with the same call get the same approval, and nobody gets past the limits.
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(format!("approvals|{}", request.tenant))
-        .execute(&mut *tx)
-        .await?;
+    approvals::one_at_a_time(&mut tx).await?;
     let answer = |outcome, row: Option<&PgRow>| {
         said(
             &request.tenant,
@@ -216,26 +217,28 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
             row,
         )
     };
-    let mut outgrown: Option<String> = None;
+    let mut outgrown: Vec<String> = Vec::new();
     if let Some(row) = approvals::live(&mut tx, &request.binding, now).await? {
         if covers(&row, &request.covers)? {
             return answer(ApprovalOutcome::Waiting, Some(&row));
         }
-        outgrown = Some(row.try_get("id")?);
+        outgrown.push(row.try_get("id")?);
     }
     if let Some(row) = approvals::denied(&mut tx, &request, now).await? {
         let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
         return answer(denied, Some(&row));
     }
-    // The new one takes the place of the one that gives way.
+    let twins = approvals::twins(&mut tx, &request, now).await?;
+    outgrown.extend(twins.own);
+    // The new one takes the place of those that give way.
     let agent = request.agent.as_str();
-    let (own, of_all) = approvals::waiting(&mut tx, agent, outgrown.as_deref(), now).await?;
-    if own >= APPROVALS_OF_AGENT_MAX as u64 || of_all >= APPROVALS_OF_TENANT_MAX as u64 {
+    let (own, of_all) = approvals::waiting(&mut tx, agent, &outgrown, now).await?;
+    let same = twins.of_others >= SAME_CALL_MAX;
+    if same || own >= APPROVALS_OF_AGENT_MAX as u64 || of_all >= APPROVALS_OF_TENANT_MAX as u64 {
         return answer(ApprovalOutcome::Refused(Reason::ApprovalBacklog), None);
     }
     // Nothing is changed before this: who is refused changes nothing.
-    if let Some(id) = outgrown {
-        approvals::supersede(&mut tx, &id, now).await?;
+    for id in approvals::supersede(&mut tx, &outgrown, now).await? {
         let (edge, action) = (request.edge.as_str(), "approval.supersede");
         crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
     }
@@ -303,6 +306,7 @@ async fn release(state: &State, released: ApprovalRelease) -> Result<ApprovalAns
         at: _,
     } = &released;
     let mut tx = state.store.tenant(tenant).await?;
+    approvals::one_at_a_time(&mut tx).await?;
     let row = approvals::release(&mut tx, &released, state.clock.now()).await?;
     let outcome = match row {
         Some(_) => ApprovalOutcome::Waiting,

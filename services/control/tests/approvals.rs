@@ -311,36 +311,126 @@ async fn an_approval_that_covers_too_little_gives_way() {
     assert_eq!(listed, [first.to_string(), second.to_string()]);
 }
 
+/// The call of `request_of("sha256:00", …)` with another binding, of this session.
+fn twin(edge: &Edge, binding: &str, session: Option<&str>) -> ApprovalRequest {
+    ApprovalRequest {
+        args_digest: "arguments of sha256:00".to_owned(),
+        session: session.map(|session| session.parse().unwrap()),
+        ..edge.request_of(binding, &["policy:p:x"])
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_gives_way_to_another_one_and_not_to_a_refusal() {
     let control = Control::start().await;
     control.tenant("acme").await;
     let edge = Edge::enrol(&control).await;
     let approver = control.caller("acme", "approver").await;
-    let call = edge.request(&["policy:p:x"]);
-    let approved = edge.open(&call).await;
+    let approved = edge.open(&edge.request(&["policy:p:x"])).await;
     assert_eq!(
         decide(&approver, &approved, "approve").await.unwrap(),
         "approved"
     );
-    // The same call of another session.
-    let elsewhere = ApprovalRequest {
-        args_digest: call.args_digest.clone(),
-        ..edge.request_of("sha256:0a", &["policy:p:x"])
-    };
-    let denied = edge.open(&elsewhere).await;
-    assert_eq!(decide(&approver, &denied, "deny").await.unwrap(), "denied");
-
-    // It needs more now, about which nobody is asked.
-    let subject = subjects::approval_request(&edge.tenant, &edge.id);
-    let more = edge.request(&["policy:p:x", "policy:p:late"]);
-    let answer = edge.ask(subject, &more).await;
-    let refused = ApprovalOutcome::Refused(Reason::ApprovalDenied);
-    assert_eq!(answer.outcome, refused);
+    // Other sessions ask about the same call, but not any number of them.
+    let backlog = ApprovalOutcome::Refused(Reason::ApprovalBacklog);
+    let subject = || subjects::approval_request(&edge.tenant, &edge.id);
+    for n in 1..8 {
+        let (binding, session) = (format!("sha256:0{n}"), format!("ses_{n}"));
+        edge.open(&twin(&edge, &binding, Some(&session))).await;
+    }
+    edge.open(&edge.request_of("sha256:0e", &["policy:p:x"]))
+        .await;
+    let eighth = twin(&edge, "sha256:08", Some("ses_8"));
+    assert_eq!(edge.ask(subject(), &eighth).await.outcome, backlog);
     let used = edge.use_up(&approved, &["policy:p:x"]).await;
     assert_eq!(used, ApprovalOutcome::Granted);
+    assert_eq!(
+        edge.ask(subject(), &eighth).await.outcome,
+        ApprovalOutcome::Waiting
+    );
     let events = events(&control).await;
     assert_eq!(events.matches("approval.supersede").count(), 0);
+}
+
+/// What is appended to a token, or a policy that is another, gives a call another binding, and no second chance.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let state = async |id: &ApprovalId| {
+        let request = approver.request(object("acme", id.as_str(), 0));
+        let found = approver.client.clone().get_approval(request).await;
+        found.unwrap().into_inner().state
+    };
+    let covers = ["policy:p:x"];
+    let appended = edge.open(&twin(&edge, "sha256:0a", None)).await;
+    let first = edge.open(&edge.request(&covers)).await;
+    assert_eq!(state(&appended).await, "superseded");
+
+    let elsewhere = edge.open(&twin(&edge, "sha256:0b", Some("ses_2"))).await;
+    let below = ApprovalRequest {
+        delegation: vec!["helper".to_owned()],
+        ..twin(&edge, "sha256:0c", None)
+    };
+    let below = edge.open(&below).await;
+    let other_call = edge.open(&edge.request_of("sha256:0d", &covers)).await;
+    let other_intent = ApprovalRequest {
+        intent: Some("int_2".parse().unwrap()),
+        ..twin(&edge, "sha256:0e", None)
+    };
+    let other_intent = edge.open(&other_intent).await;
+    let other_token = ApprovalRequest {
+        token: vec!["1".repeat(64).parse().unwrap()],
+        ..twin(&edge, "sha256:0f", None)
+    };
+    let other_token = edge.open(&other_token).await;
+
+    // One that is approved, and one that is used and might be given back, are denied with the one that waits.
+    for id in [&first, &below] {
+        assert_eq!(decide(&approver, id, "approve").await.unwrap(), "approved");
+    }
+    let decision = edge.decision();
+    let granted = ApprovalOutcome::Granted;
+    assert_eq!(edge.use_for(decision, &first, &covers).await, granted);
+    let denied = decide(&approver, &elsewhere, "deny").await.unwrap();
+    assert_eq!(denied, "denied");
+    assert_eq!(state(&below).await, "denied");
+    let late = decide(&approver, &below, "approve").await.unwrap_err();
+    assert_eq!(late.code(), Code::FailedPrecondition, "{late:?}");
+    let over = ApprovalOutcome::Refused(Reason::ApprovalUsed);
+    assert_eq!(edge.release(decision, &first).await, over);
+
+    // Another call, intent or token is another question.
+    for other in [&other_call, &other_intent, &other_token] {
+        assert_eq!(state(other).await, "pending");
+    }
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.supersede").count(), 1);
+    assert_eq!(events.matches("approval.deny").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_call_that_is_denied_elsewhere_is_not_made() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let covers = ["policy:p:x"];
+    let approved = edge.open(&edge.request(&covers)).await;
+    let verdict = decide(&approver, &approved, "approve").await.unwrap();
+    assert_eq!(verdict, "approved");
+    let elsewhere = edge.open(&twin(&edge, "sha256:0a", Some("ses_2"))).await;
+    assert_eq!(
+        decide(&approver, &elsewhere, "deny").await.unwrap(),
+        "denied"
+    );
+    let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
+    assert_eq!(edge.use_up(&approved, &covers).await, denied);
+    let subject = subjects::approval_request(&edge.tenant, &edge.id);
+    let more = edge.request(&["policy:p:x", "policy:p:late"]);
+    assert_eq!(edge.ask(subject, &more).await.outcome, denied);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,9 @@ pub(crate) enum Place {
     Mark,
     /// What a server put beside MCP's own members. Pointers begin here; it is part of an envelope, which is shown as well.
     Aside,
+    /// All that is read in a text in which a name is there twice, as a list: what stands before another of its name, and then
+    /// the documents as they read without it. Who changes documents has it left out: they are written anew then.
+    Readings,
     /// MCP's own members around it.
     Envelope,
     /// A table in a text, of which nothing is shown but how many rows it has: a list of empty lists, to be cut.
@@ -165,15 +168,37 @@ fn text_of(
     if !text.contains(['{', '[']) {
         return Ok(each_table(text, edit));
     }
-    let mut parts = parts(text)?;
-    let changed = words(&mut parts, edit);
+    let (mut parts, hidden) = parts(text)?;
+    let mut changed = words(&mut parts, edit);
     let mut list: Vec<Value> = parts.iter_mut().filter_map(Part::take).collect();
+    if !hidden.is_empty() {
+        changed |= readings(hidden, &mut list, depth, edit)?;
+    }
     let edited = match list.as_mut_slice() {
         [] => false,
         [only] => visit(only, Place::Document, depth, edit)?,
         _ => several(&mut list, depth, edit)?,
     };
     Ok((changed || edited).then(|| join(&parts, list)))
+}
+
+/// Shows what names that are there twice hide, beside the documents. Whether it is to be left out.
+fn readings(
+    hidden: Vec<Value>,
+    list: &mut Vec<Value>,
+    depth: usize,
+    edit: &mut dyn FnMut(&mut Value, Place) -> bool,
+) -> Result<bool, Unvouched> {
+    let many = hidden.len();
+    let mut all = hidden;
+    all.append(list);
+    let mut all = Value::Array(all);
+    let left_out = edit(&mut all, Place::Readings);
+    if let Value::Array(all) = &mut all {
+        *list = all.split_off(many.min(all.len()));
+    }
+    // The texts of the documents are looked into with them.
+    Ok(left_out || texts(&mut all, depth, edit)?)
 }
 
 /// Looks into what is no document of its own: tables, and marks beside documents. Whether any was changed.

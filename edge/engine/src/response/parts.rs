@@ -43,10 +43,10 @@ pub(super) fn is_mark(value: &Value) -> bool {
     }
 }
 
-/// Takes a text apart. Only objects and arrays are documents. Of one in which a name is there twice nothing can be said: what
-/// is found of it would be what one reader sees, and a model reads the other one, too.
-pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
-    let mut parts = Vec::new();
+/// Takes a text apart. Only objects and arrays are documents. With the parts come the values that another one of the same name
+/// stands behind: most readers see the last one alone, and a model reads all of them.
+pub(super) fn parts(text: &str) -> Result<(Vec<Part<'_>>, Vec<Value>), Unvouched> {
+    let (mut parts, mut all_hidden) = (Vec::new(), Vec::new());
     let (mut rest, mut words, mut wasted) = (text, 0_usize, 0_usize);
     loop {
         let ahead = rest.get(words..).unwrap_or_default();
@@ -57,8 +57,8 @@ pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
         let candidate = rest.get(start..).unwrap_or_default();
         let mut stream = serde_json::Deserializer::from_str(candidate).into_iter::<Read>();
         match stream.next() {
-            Some(Ok(Read { twice: true, .. })) => return Err(Unvouched),
-            Some(Ok(Read { value, .. })) => {
+            Some(Ok(Read { value, mut hidden })) => {
+                all_hidden.append(&mut hidden);
                 let (source, behind) = candidate
                     .split_at_checked(stream.byte_offset())
                     .unwrap_or((candidate, ""));
@@ -78,7 +78,7 @@ pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, Unvouched> {
         }
     }
     parts.push(Part::Words(rest.into()));
-    Ok(parts)
+    Ok((parts, all_hidden))
 }
 
 /// How many bytes were read before an error.
@@ -108,15 +108,15 @@ pub(super) fn join(parts: &[Part<'_>], documents: Vec<Value>) -> String {
 /// JSON as it reads.
 struct Read {
     value: Value,
-    /// Whether a name is there twice in one of its objects.
-    twice: bool,
+    /// Values in it that another one of the same name, in the same object, stands behind.
+    hidden: Vec<Value>,
 }
 
 impl Read {
     fn scalar(value: impl Into<Value>) -> Self {
         Self {
             value: value.into(),
-            twice: false,
+            hidden: Vec::new(),
         }
     }
 }
@@ -165,25 +165,27 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Read, A::Error> {
-        let (mut elements, mut any) = (Vec::new(), false);
-        while let Some(Read { value, twice }) = access.next_element()? {
+        let (mut elements, mut all_hidden) = (Vec::new(), Vec::new());
+        while let Some(Read { value, mut hidden }) = access.next_element()? {
             elements.push(value);
-            any |= twice;
+            all_hidden.append(&mut hidden);
         }
         Ok(Read {
             value: Value::Array(elements),
-            twice: any,
+            hidden: all_hidden,
         })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Read, A::Error> {
-        let (mut members, mut any) = (Map::new(), false);
-        while let Some((name, Read { value, twice })) = access.next_entry::<String, Read>()? {
-            any |= members.insert(name, value).is_some() | twice;
+        let (mut members, mut all_hidden) = (Map::new(), Vec::new());
+        while let Some((name, read)) = access.next_entry::<String, Read>()? {
+            let Read { value, mut hidden } = read;
+            all_hidden.append(&mut hidden);
+            all_hidden.extend(members.insert(name, value));
         }
         Ok(Read {
             value: Value::Object(members),
-            twice: any,
+            hidden: all_hidden,
         })
     }
 }
@@ -194,15 +196,18 @@ mod tests {
 
     #[test]
     fn a_name_that_is_there_twice_is_noticed() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"so: {"c":{"email":"x"},"c":{}}."#,
-            r#"[1] {"a":[{"b":{"x":1,"y":2,"x":3}}]}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{broken {"a":1,"a":2}"#,
-            "{\"a\":1}\n{\"a\":1,\"a\":2}",
+        for (text, hidden) in [
+            (r#"{"a":1,"a":1}"#, "[1]"),
+            (r#"{"a":1,"a":2,"a":3}"#, "[1,2]"),
+            (r#"so: {"c":{"email":"x"},"c":{}}."#, r#"[{"email":"x"}]"#),
+            (r#"[1] {"a":[{"b":{"x":1,"y":2,"x":3}}]}"#, "[1]"),
+            (r#"{"a":{"b":1,"b":2},"a":3}"#, r#"[1,{"b":2}]"#),
+            (r#"{"a":1,"\u0061":2}"#, "[1]"),
+            (r#"{broken {"a":1,"a":2}"#, "[1]"),
+            ("{\"a\":1}\n{\"a\":1,\"a\":2}", "[1]"),
         ] {
-            assert_eq!(parts(text).err(), Some(Unvouched), "{text}");
+            let (_, found) = parts(text).unwrap();
+            assert_eq!(Value::Array(found).to_string(), hidden, "{text}");
         }
         for text in [
             r#"{"a":1,"A":1}"#,
@@ -213,7 +218,7 @@ mod tests {
             r#"{"a":1,"a":2"#,
             "{a: 1, a: 2}",
         ] {
-            assert!(parts(text).is_ok(), "{text}");
+            assert!(parts(text).unwrap().1.is_empty(), "{text}");
         }
     }
 
@@ -221,9 +226,9 @@ mod tests {
     fn what_is_read_is_what_stands_there() {
         let document = r#"{"$serde_json::private::RawValue":"[]","n":[null,true,-1,18446744073709551615,1.5,"é",{}]}"#;
         let read: Read = serde_json::from_str(document).unwrap();
-        assert!(!read.twice);
+        assert!(read.hidden.is_empty());
         assert_eq!(read.value.to_string(), document);
-        let taken = parts(" a [1] b ").unwrap();
+        let (taken, _) = parts(" a [1] b ").unwrap();
         assert_eq!(join(&taken, vec![Value::Null]), " a null b ");
         assert_eq!(join(&taken, Vec::new()), " a  b ");
     }

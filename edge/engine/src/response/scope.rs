@@ -31,6 +31,13 @@ pub(crate) fn hold_to_tenant(
         let sweep = Sweep::new(scope, tenant);
         let (sweep, described) = match place {
             Place::Mark => return false,
+            // A record that says twice whose it is may be another's. Of all else the last of a name is looked at below, and
+            // the others are nobody's.
+            Place::Readings => {
+                foreign |= any_says(document, scope, tenant);
+                dropped = dropped.saturating_add(1);
+                return true;
+            }
             // If it does not say whose it is, the list of all may.
             Place::Part => (sweep.over(document), true),
             // It may say that it is another's. That it is ours says nothing of the answer beside it.
@@ -60,6 +67,14 @@ fn all_say(documents: &mut Value, scope: &TenantScope, tenant: &TenantId) -> boo
     documents.as_array_mut().is_some_and(|documents| {
         let mut documents = documents.iter_mut();
         documents.all(|document| Sweep::new(scope, tenant).over(document).found)
+    })
+}
+
+/// Whether any of several values says whose it is.
+fn any_says(values: &mut Value, scope: &TenantScope, tenant: &TenantId) -> bool {
+    values.as_array_mut().is_some_and(|values| {
+        let mut values = values.iter_mut();
+        values.any(|value| Sweep::new(scope, tenant).over(value).found)
     })
 }
 

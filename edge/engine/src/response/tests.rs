@@ -1,7 +1,7 @@
 //! What counts as rows, wherever it stands.
 
 use super::*;
-use crate::respond::Channel;
+use crate::respond::{Answer, Channel, Findings};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use proctor_model::catalogue::{CatalogueEntry, ToolServer};
@@ -71,6 +71,27 @@ fn rows_are_counted_on_every_channel() {
 }
 
 #[test]
+fn a_name_that_is_there_twice_hides_no_rows() {
+    for (text, expected) in [
+        (r#"{"a":1,"a":2}"#, 1),
+        (r#"Hi, see {"a":1,"a":2} and {"b":1}"#, 2),
+        (r#"{"items":[{"a":1},{"a":2},{"a":3}],"items":[]}"#, 4),
+        (
+            r#"{"items":[{"a":1},{"a":2}],"items":[{"a":3},{"a":4}]}"#,
+            4,
+        ),
+        (r#"{"r":{"n":1},"r":{"n":2},"r":{"n":3}}"#, 3),
+        (r#"{"hits":["a","b"],"hits":["c","d"]}"#, 4),
+        (r#"{"x":"[[1],[2],[3]]","x":""}"#, 3),
+    ] {
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        assert_eq!(counted(None, &result), expected, "{text}");
+        assert_eq!(counted(Some("/hits"), &result), expected, "{text}");
+        assert!(counted(None, &trimmed(1, &result)) <= 1, "{text}");
+    }
+}
+
+#[test]
 fn what_is_nested_is_one_record() {
     for content in [
         json!({"name": "A", "address": {"street": "x"}, "contact": {"street": "y"}}),
@@ -111,4 +132,19 @@ fn the_catalogue_says_which_array_counts() {
     assert_eq!(counted(Some("/hits"), &result), 2);
     // Where nothing is there, the largest counts: leaving the array out must not be a way around.
     assert_eq!(counted(Some("/other"), &result), 3);
+}
+
+/// One answer that nothing is known of is not more than a session may read in all its life.
+#[test]
+fn a_session_counts_no_more_rows_than_an_answer_has_room_for() {
+    let answer = Answer {
+        channel: Channel::Result,
+        body: Map::new(),
+        bytes: 1_000,
+    };
+    let mut findings = Findings::of(&answer);
+    for (rows, expected) in [(0, 0), (7, 7), (u64::MAX, 500)] {
+        findings.rows = rows;
+        assert_eq!(findings.rows_at_most(), expected);
+    }
 }

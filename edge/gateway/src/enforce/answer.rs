@@ -4,6 +4,7 @@ use super::dialogue::{Exchange, sent_away};
 use super::judge::Sitting;
 use super::task::EndedTask;
 use super::{Caller, Gateway, Outcome};
+use crate::heard::Word;
 use crate::lease::Settled;
 use crate::spool::Recorded;
 use crate::tasks::Task;
@@ -147,15 +148,21 @@ impl Gateway {
             caller,
             loaded,
             sitting,
-            told,
+            permitted,
+            task,
             ..
         } = exchange;
         let beside = !answer.channel.answers();
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        let came = (*told, answer);
+        // Each request about a task is permitted by itself.
+        let (heard, word) = match task {
+            Some((task, _)) => (&task.heard, beside.then(|| Word::of(&answer.body))),
+            None => (&permitted.heard, None),
+        };
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let came = (heard.before(word), answer);
         let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));
         if let (true, Ended::Released(release)) = (beside, &ended) {
-            told.note(release);
+            heard.note(word, release);
         }
         ended
     }

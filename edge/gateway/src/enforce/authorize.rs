@@ -11,7 +11,7 @@ use crate::world::Loaded;
 use proctor_engine::{Decision, Granted, Permit, Purpose, Refusal};
 use proctor_model::audit::Effect;
 use proctor_model::{ApprovalId, Reason};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,6 @@ impl Gateway {
                     permitted,
                     purpose,
                     replied: Replied::default(),
-                    told: Mutex::default(),
                     task: None,
                 };
                 self.forward_while_admitted(exchange, talk, permitted, cancel)

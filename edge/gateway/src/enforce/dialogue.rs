@@ -12,7 +12,7 @@ use crate::upstream::{Errand, Failure, Reply, Talk, task};
 use crate::world::Loaded;
 use proctor_engine::budget::measure::Used;
 use proctor_engine::memory::MemoryView;
-use proctor_engine::{Answer, Channel, Purpose, Told};
+use proctor_engine::{Answer, Channel, Purpose};
 use proctor_model::Reason;
 use proctor_model::content::ContentFinding;
 use serde_json::{Map, Value};
@@ -39,8 +39,6 @@ pub(super) struct Exchange<'a> {
     /// The task that is asked after, if this is no call.
     pub(super) task: Option<(&'a Task, task::Request)>,
     pub(super) replied: Replied,
-    /// What its server has said of it so far, beside the answer.
-    pub(super) told: Mutex<Told>,
 }
 
 /// What the content filter found in the client's replies to questions.

@@ -30,7 +30,7 @@ impl Gateway {
             arguments: permit.arguments(),
             intent,
             result: blocks.as_ref().unwrap_or(release.body()),
-            rows: release.findings().rows,
+            rows: release.findings().rows_at_most(),
             error: release.channel() == Channel::Error,
             memory: release.memory(),
         };

@@ -19,7 +19,7 @@ use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -298,7 +298,6 @@ impl Gateway {
                     permitted,
                     purpose: proctor_engine::Purpose::Continue,
                     replied: Replied::default(),
-                    told: Mutex::default(),
                     task: Some((&task, asked.request)),
                 };
                 self.forward_while_admitted(exchange, talk, permitted, cancel)
@@ -387,7 +386,7 @@ impl Gateway {
             said,
             payload,
         } = told;
-        let said = match self.judged(exchange, of_task(said, bytes)).await {
+        let said = match self.words(exchange, said, bytes).await {
             Ended::Released(said) => said,
             ended => return ended,
         };
@@ -425,6 +424,22 @@ impl Gateway {
             said,
             payload,
         }))
+    }
+
+    /// What a task says of itself. Where that has too many rows by now it is not passed on, and what comes of the task is not lost
+    /// with it.
+    async fn words(&self, exchange: &Exchange<'_>, said: Map<String, Value>, bytes: u64) -> Ended {
+        let ended = self.judged(exchange, of_task(said, bytes)).await;
+        let reason = match &ended {
+            Ended::Withheld(withheld) => withheld.reason,
+            _ => return ended,
+        };
+        if reason != Reason::OutputTooManyRows {
+            return ended;
+        }
+        metrics::counter!("proctor_edge_words_withheld_total", "reason" => reason.code())
+            .increment(1);
+        self.judged(exchange, of_task(Map::new(), bytes)).await
     }
 
     /// A server tells of a task: passed on if it is the one that is asked after.

@@ -69,6 +69,9 @@ pub(super) async fn decide(
         return Err(Status::invalid_argument(message).into());
     }
     let mut tx = state.store.tenant(&tenant).await?;
+    if matches!(verdict, Verdict::Deny) {
+        approvals::one_at_a_time(&mut tx).await?;
+    }
     let row = approvals::lock(&mut tx, &request.id).await?;
     let row = row.ok_or_else(no_such_approval)?;
     if is_party(&mut tx, state, &row, caller).await? {
@@ -98,7 +101,14 @@ pub(super) async fn decide(
         return Err(Status::already_exists("you have approved it already").into());
     }
     approvals::count_votes(&mut tx, id, now).await?;
-    crate::audit::record(&mut tx, state, &tenant, caller.id(), action, id).await?;
+    // Who denies a call denies it however often it was asked about.
+    let twins = match verdict {
+        Verdict::Approve => Vec::new(),
+        Verdict::Deny => approvals::deny_twins(&mut tx, id, now).await?,
+    };
+    for id in std::iter::once(id).chain(&twins) {
+        crate::audit::record(&mut tx, state, &tenant, caller.id(), action, id).await?;
+    }
     let decided = approvals::get(&mut tx, state, id).await?;
     tx.commit().await?;
     Ok(decided.ok_or_else(no_such_approval)?)

@@ -3,6 +3,10 @@
 //! `pending` → `approved` → `used` (and back, if nothing came of the use), or `denied`, or `expired`, or `superseded` by another for the same call. A live one
 //! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says.
 
+mod same;
+
+pub(crate) use same::{denied, deny_twins, one_at_a_time, twins};
+
 use super::TenantTx;
 use super::tenants::{counter, database_time, timestamp};
 use crate::State;
@@ -111,66 +115,37 @@ pub(crate) async fn live(
     Ok(row)
 }
 
-/// The denied approval of this call, until it would have expired: nobody is to be worn down by the same question. It is the
-/// same one in another session, and whatever was appended to the token since.
-pub(crate) async fn denied(
-    tx: &mut TenantTx,
-    request: &ApprovalRequest,
-    now: Timestamp,
-) -> Result<Option<PgRow>, ControlError> {
-    let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "select * from control.approvals where tenant = $1 and token_root = $2 and tool = $3 and args_digest = $4
-         and intent is not distinct from $5 and state = 'denied' and expires_at > $6
-         order by id desc limit 1",
-    )
-    .bind(tenant.as_str())
-    .bind(root(request))
-    .bind(request.tool.to_string())
-    .bind(&request.args_digest)
-    .bind(request.intent.as_ref().map(ToString::to_string))
-    .bind(database_time(now))
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row)
-}
-
-/// Whose token it is, whatever was appended to it.
-fn root(request: &ApprovalRequest) -> Option<String> {
-    let root = request.root.as_ref().or_else(|| request.token.first());
-    root.map(ToString::to_string)
-}
-
-/// Ends a live one that is locked: its call needs more than it covers.
+/// Ends live ones, as their call is asked about anew; the ids of those that were not used up just before.
 pub(crate) async fn supersede(
     tx: &mut TenantTx,
-    id: &str,
+    ids: &[String],
     now: Timestamp,
-) -> Result<(), ControlError> {
+) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
-    sqlx::query(
-        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = $2",
+    let superseded = sqlx::query_scalar(
+        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = any($2)
+         and state in ('pending', 'approved') returning id",
     )
     .bind(tenant.as_str())
-    .bind(id)
+    .bind(ids)
     .bind(database_time(now))
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    Ok(superseded)
 }
 
-/// How many calls of this agent, and of the tenant, wait for a person, but for the one that is about to give way; approved ones
+/// How many calls of this agent, and of the tenant, wait for a person, but for those that are about to give way; approved ones
 /// are no burden to anybody, but they take room as well.
 pub(crate) async fn waiting(
     tx: &mut TenantTx,
     agent: &str,
-    outgrown: Option<&str>,
+    outgrown: &[String],
     now: Timestamp,
 ) -> Result<(u64, u64), ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(
         "select count(*) filter (where agent = $2) as own, count(*) as of_all from control.approvals
-         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id is distinct from $4",
+         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id <> all($4)",
     )
     .bind(tenant.as_str())
     .bind(agent)
@@ -264,7 +239,7 @@ pub(crate) async fn open(
     .bind(i32::from(settings.approvers))
     .bind(database_time(now))
     .bind(database_time(expires_at))
-    .bind(root(request))
+    .bind(same::root(request))
     .bind(nonce)
     .fetch_one(&mut **tx)
     .await?;
@@ -282,6 +257,12 @@ pub(crate) async fn use_up(
         "update control.approvals
          set state = 'used', view = null, ended_at = $6, used_edge = $4, used_decision_id = $5
          where tenant = $1 and id = $2 and state = 'approved' and expires_at > $6 and binding = $3 and covers @> $7
+             and not exists (
+                 select from control.approvals other
+                 where other.tenant = $1 and other.token_root = approvals.token_root and other.tool = approvals.tool
+                     and other.args_digest = approvals.args_digest and other.intent is not distinct from approvals.intent
+                     and other.state = 'denied' and other.expires_at > $6
+             )
          returning *",
     )
     .bind(tenant.as_str())
@@ -297,7 +278,7 @@ pub(crate) async fn use_up(
 }
 
 /// Takes back that it was used for this decision of this edge, if it still could be used. Another for the same call, asked
-/// for meanwhile, stays the only one.
+/// for meanwhile, stays the only one; and what was denied meanwhile stays so.
 pub(crate) async fn release(
     tx: &mut TenantTx,
     released: &ApprovalRelease,
@@ -311,6 +292,11 @@ pub(crate) async fn release(
              and expires_at > $6 and not exists (
                  select from control.approvals other
                  where other.tenant = $1 and other.binding = $3 and other.state in ('pending', 'approved')
+             ) and not exists (
+                 select from control.approvals other
+                 where other.tenant = $1 and other.token_root = approvals.token_root and other.tool = approvals.tool
+                     and other.args_digest = approvals.args_digest and other.intent is not distinct from approvals.intent
+                     and other.state = 'denied' and other.expires_at > $6
              )
          returning *",
     )

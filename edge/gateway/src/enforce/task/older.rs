@@ -1,7 +1,7 @@
 //! Clients of 2025-11-25 and tasks of the extension of 2026-07-28. What such a client asks of a task is put together from what its
 //! server has: there is no `tasks/result`, a cancelled task is heard of by asking after it, and questions are in its state.
 
-use super::{EndedTask, invalid, is_unknown, of_task, owner, with_channel};
+use super::{EndedTask, invalid, is_unknown, owner, with_channel};
 use crate::enforce::Gateway;
 use crate::enforce::answer::Ended;
 use crate::enforce::dialogue::Exchange;
@@ -75,7 +75,8 @@ impl Older<'_> {
     /// Its state: in this revision without what came with it.
     async fn state(&self) -> Result<Ended, Ended> {
         let (told, bytes) = self.look().await?;
-        match self.judged(of_task(told.said, bytes)).await {
+        let said = self.gateway.words(self.exchange, told.said, bytes);
+        match said.await {
             Ended::Released(said) => Ok(Ended::Task(Box::new(EndedTask {
                 id: self.task.id.clone(),
                 state: Some(told.state),
