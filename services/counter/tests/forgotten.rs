@@ -146,16 +146,20 @@ impl Kept {
             returned: 6,
             overrun: 0,
         };
+        self.settle_with(at, keys().map(|_| spend));
+        assert_eq!(self.leased(), 0);
+    }
+
+    fn settle_with(&mut self, at: i64, spends: [Spend; 5]) {
         let settle = Command::Settle {
             holder: holder(self.epoch),
             settle: vec![Settlement {
                 lease: self.lease,
-                spends: vec![spend; keys().len()],
+                spends: spends.to_vec(),
             }],
             tenant: tenant(),
         };
         self.run(at, settle);
-        assert_eq!(self.leased(), 0);
     }
 
     fn leased(&self) -> u64 {
@@ -234,4 +238,28 @@ fn an_account_with_leased_units_is_never_forgotten() {
     assert_eq!(kept.after_sweep(end + DAY), ["", "a", "s"]);
     assert_eq!(kept.after_sweep(end + 90 * DAY - 1), ["", "a", "s"]);
     assert_eq!(kept.after_sweep(end + 90 * DAY), [""; 0]);
+}
+
+/// A day's units are spent and its account is gone with the day; the lease goes on for other accounts, and its edge says that
+/// it spent more than it had.
+#[test]
+fn what_is_spent_beyond_a_lease_counts_though_its_account_was_forgotten() {
+    let mut kept = Kept::new();
+    let spends = |overrun| {
+        keys().map(|key| match key.id.as_str() {
+            "b" => Spend {
+                spent: 10,
+                returned: 0,
+                overrun,
+            },
+            _ => Spend::default(),
+        })
+    };
+    kept.settle_with(START, spends(0));
+    assert_eq!(kept.after_sweep(MIDNIGHT), ["", "a", "s", "t"]);
+    let later = MIDNIGHT + HOUR;
+    kept.settle_with(later, spends(3));
+    let mut accounts = kept.book.accounts(&tenant(), None, None);
+    let day = accounts.find(|info| info.account.id == "b");
+    assert_eq!(day.map(|info| (info.spent, info.leased)), Some((3, 0)));
 }

@@ -1,7 +1,7 @@
 //! Settling: the only way on which units come back.
 
 use super::Book;
-use crate::account::Progress;
+use crate::account::{Account, Progress};
 use crate::command::{Closing, Held, Part, Rejection, Reply, Settlement, Spend};
 use proctor_model::{EdgeId, TenantId};
 
@@ -49,15 +49,18 @@ impl Book {
         for (part, next) in held.parts.iter_mut().zip(next) {
             let progress = progress(part.settled, next);
             part.settled = next;
-            if let Some(account) = tenant.accounts.get_mut(&part.account)
-                && progress != Progress::default()
-            {
-                account.settle(part.account.window, held.granted_at, progress, now);
-                let sums = self.sums.entry(part.account.meter).or_default();
-                let spent = progress.spent.saturating_add(progress.overrun);
-                sums.spent = sums.spent.saturating_add(spent);
-                sums.returned = sums.returned.saturating_add(progress.returned);
+            if progress == Progress::default() {
+                continue;
             }
+            // With nothing of it out, the account may have been forgotten. What was spent beyond the grant counts.
+            let window = part.account.window;
+            let account = tenant.accounts.entry(part.account.clone());
+            let account = account.or_insert_with(|| Account::new(window, now));
+            account.settle(window, held.granted_at, progress, now);
+            let sums = self.sums.entry(part.account.meter).or_default();
+            let spent = progress.spent.saturating_add(progress.overrun);
+            sums.spent = sums.spent.saturating_add(spent);
+            sums.returned = sums.returned.saturating_add(progress.returned);
         }
         if !is_closed(held) {
             return Closing::Open;
