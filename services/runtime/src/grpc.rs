@@ -45,7 +45,7 @@ const PEER_CONNECTIONS_MAX: usize = 4_096;
 /// bounded here. Roles keep theirs, and back off before they come again.
 const PEER_PACE: Pace = Pace {
     burst: 256,
-    apart: Duration::from_millis(10),
+    apart: Duration::from_millis(20),
 };
 
 /// Key of the bearer token in a call's metadata.

@@ -89,6 +89,10 @@ pub(super) fn is_in_url(text: Text<'_>, at: usize) -> bool {
     let begin = text.run_back(at, 256, |b| {
         !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'>')
     });
+    // Both kinds have one, and most addresses stand in neither.
+    if !text.bytes(begin, at).contains(&b':') {
+        return false;
+    }
     let before = text.slice(begin, at);
     let scheme = before.rfind("://");
     let secret = scheme.and_then(|scheme| url(text, begin.saturating_add(scheme)));
