@@ -39,7 +39,7 @@ impl Decision {
     }
 }
 
-/// Leave to make exactly one call. Only [`decide`](crate::decide()) makes one, and it can't be copied:
+/// Leave to make exactly one call. Only [`decide`](crate::decide()) and, of a task, [`follow`](crate::follow()) make one, and it can't be copied:
 ///
 /// ```compile_fail
 /// fn forge(facts: proctor_engine::Facts) -> proctor_engine::Permit {

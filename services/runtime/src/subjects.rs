@@ -14,7 +14,7 @@
 //! | `receipts.{edge}` | none | the ledger has committed a lane up to an event |
 //! | `sightings.{tenant}.{edge}` | none | signed: what an edge sees of a tool server; control answers when it has it |
 //! | `edge-inbox.{edge}.>` | none | answers to an edge |
-//! | `approvals.{tenant}.{edge}.request`, `….use` | none | questions of an edge that control answers, both signed |
+//! | `approvals.{tenant}.{edge}.request`, `….use`, `….release` | none | questions of an edge that control answers, both signed |
 //!
 //! `CONFIG` keeps the last message of each subject, so that a reader that starts with
 //! `DeliverPolicy::LastPerSubject` has the whole state and then its changes.
