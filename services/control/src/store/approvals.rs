@@ -3,6 +3,8 @@
 //! `pending` → `approved` → `used` (and back, if nothing came of the use), or `denied`, or `expired`, or `superseded` by another for the same call. A live one
 //! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says.
 
+// Its macros say in SQL what the same call is.
+#[macro_use]
 mod same;
 
 pub(crate) use same::{denied, deny_twins, one_at_a_time, twins};
@@ -253,18 +255,14 @@ pub(crate) async fn use_up(
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "update control.approvals
+    let row = sqlx::query(concat!(
+        "update control.approvals this
          set state = 'used', view = null, ended_at = $6, used_edge = $4, used_decision_id = $5
          where tenant = $1 and id = $2 and state = 'approved' and expires_at > $6 and binding = $3 and covers @> $7
-             and not exists (
-                 select from control.approvals other
-                 where other.tenant = $1 and other.token_root = approvals.token_root and other.tool = approvals.tool
-                     and other.args_digest = approvals.args_digest and other.intent is not distinct from approvals.intent
-                     and other.state = 'denied' and other.expires_at > $6
-             )
-         returning *",
-    )
+             and not exists (select from control.approvals other where ",
+        denies_call!("$6"),
+        ") returning *"
+    ))
     .bind(tenant.as_str())
     .bind(using.approval.as_str())
     .bind(&using.binding)
@@ -285,21 +283,17 @@ pub(crate) async fn release(
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "update control.approvals
+    let row = sqlx::query(concat!(
+        "update control.approvals this
          set state = 'approved', ended_at = null, used_edge = null, used_decision_id = null
          where tenant = $1 and id = $2 and state = 'used' and binding = $3 and used_edge = $4 and used_decision_id = $5
              and expires_at > $6 and not exists (
                  select from control.approvals other
                  where other.tenant = $1 and other.binding = $3 and other.state in ('pending', 'approved')
-             ) and not exists (
-                 select from control.approvals other
-                 where other.tenant = $1 and other.token_root = approvals.token_root and other.tool = approvals.tool
-                     and other.args_digest = approvals.args_digest and other.intent is not distinct from approvals.intent
-                     and other.state = 'denied' and other.expires_at > $6
-             )
-         returning *",
-    )
+             ) and not exists (select from control.approvals other where ",
+        denies_call!("$6"),
+        ") returning *"
+    ))
     .bind(tenant.as_str())
     .bind(released.approval.as_str())
     .bind(&released.binding)

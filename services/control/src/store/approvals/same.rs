@@ -9,6 +9,33 @@ use proctor_model::approval::ApprovalRequest;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+/// Whether `this` and `other` are about the same call. One without a root (of an edge from before it was told) is like no other.
+macro_rules! same_call {
+    () => {
+        "(other.tenant, other.token_root, other.tool, other.args_digest)
+             = (this.tenant, this.token_root, this.tool, this.args_digest)
+         and other.intent is not distinct from this.intent"
+    };
+}
+
+/// Whether `other` is a denial of the same call that stands at the time of this parameter.
+macro_rules! denies_call {
+    ($now:literal) => {
+        concat!(
+            same_call!(),
+            " and other.state = 'denied' and other.expires_at > ",
+            $now
+        )
+    };
+}
+
+/// The call of a request, for `this`; its tenant, root, tool, arguments and intent are the first five parameters.
+macro_rules! requested_call {
+    () => {
+        "(select $1::text as tenant, $2::text as token_root, $3::text as tool, $4::text as args_digest, $5::text as intent)"
+    };
+}
+
 /// Lets nobody else of the tenant open, deny or give back one until the end of the transaction: two edges with the same call get
 /// the same approval, nobody gets past the limits, and a denial finds all that it ends. It comes before any lock of a row.
 pub(crate) async fn one_at_a_time(tx: &mut TenantTx) -> Result<(), ControlError> {
@@ -28,11 +55,13 @@ pub(crate) async fn denied(
     now: Timestamp,
 ) -> Result<Option<PgRow>, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(
-        "select * from control.approvals where tenant = $1 and token_root = $2 and tool = $3 and args_digest = $4
-         and intent is not distinct from $5 and state = 'denied' and expires_at > $6
-         order by id desc limit 1",
-    )
+    let row = sqlx::query(concat!(
+        "select other.* from control.approvals other, ",
+        requested_call!(),
+        " this where ",
+        denies_call!("$6"),
+        " order by other.id desc limit 1"
+    ))
     .bind(tenant.as_str())
     .bind(root(request))
     .bind(request.tool.to_string())
@@ -65,14 +94,17 @@ pub(crate) async fn twins(
     now: Timestamp,
 ) -> Result<Twins, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(
+    let row = sqlx::query(concat!(
         "select coalesce(array_agg(id order by id) filter (where own), '{}') as own, count(*) filter (where not own) as of_others
          from (
-             select id, session is not distinct from $6 and delegation = $7 as own from control.approvals
-             where tenant = $1 and token_root = $2 and tool = $3 and args_digest = $4 and intent is not distinct from $5
-                 and state in ('pending', 'approved') and expires_at > $8 and binding <> $9
-         ) twin",
-    )
+             select other.id, other.session is not distinct from $6 and other.delegation = $7 as own
+             from control.approvals other, ",
+        requested_call!(),
+        " this where ",
+        same_call!(),
+        " and other.state in ('pending', 'approved') and other.expires_at > $8 and other.binding <> $9
+         ) twin"
+    ))
     .bind(tenant.as_str())
     .bind(root(request))
     .bind(request.tool.to_string())
@@ -97,15 +129,14 @@ pub(crate) async fn deny_twins(
     now: Timestamp,
 ) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
-    let denied = sqlx::query_scalar(
-        "update control.approvals twin set state = 'denied', view = null, ended_at = $3
+    let denied = sqlx::query_scalar(concat!(
+        "update control.approvals other set state = 'denied', view = null, ended_at = $3
          from control.approvals this
-         where this.tenant = $1 and this.id = $2 and twin.tenant = $1 and twin.id <> $2
-             and twin.token_root = this.token_root and twin.tool = this.tool and twin.args_digest = this.args_digest
-             and twin.intent is not distinct from this.intent
-             and twin.state in ('pending', 'approved') and twin.expires_at > $3
-         returning twin.id",
-    )
+         where this.tenant = $1 and this.id = $2 and other.id <> $2
+             and other.state in ('pending', 'approved') and other.expires_at > $3 and ",
+        same_call!(),
+        " returning other.id"
+    ))
     .bind(tenant.as_str())
     .bind(id)
     .bind(database_time(now))
