@@ -558,6 +558,63 @@ async fn a_denied_call_asks_nobody_again_whatever_is_appended_to_its_token() {
     }
 }
 
+/// As if this much time had passed for all that was asked.
+async fn later(control: &Control, seconds: f64) {
+    let mut database = PgConnection::connect(control.stack.postgres_url())
+        .await
+        .unwrap();
+    let query = "update control.approvals set created_at = created_at - make_interval(secs => $1),
+         expires_at = expires_at - make_interval(secs => $1), ended_at = ended_at - make_interval(secs => $1)";
+    sqlx::query(query)
+        .bind(seconds)
+        .execute(&mut database)
+        .await
+        .unwrap();
+}
+
+/// A token can be made to end sooner by whoever has it. What is denied meanwhile is denied for the tenant's time (900 s).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_outlives_the_token_that_its_question_was_asked_with() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let outcome = async |request: &ApprovalRequest| {
+        let subject = subjects::approval_request(&edge.tenant, &edge.id);
+        edge.ask(subject, request).await.outcome
+    };
+    let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
+    let brief = |request: ApprovalRequest| ApprovalRequest {
+        token: vec![token(), "1".repeat(64).parse().unwrap()],
+        until: request.at.plus_secs(60),
+        ..request
+    };
+
+    let plain = edge.request_of("sha256:0a", &["policy:p:x"]);
+    let asked = brief(ApprovalRequest {
+        args_digest: plain.args_digest.clone(),
+        ..edge.request_of("sha256:0b", &["policy:p:x"])
+    });
+    let asked = edge.open(&asked).await;
+    assert_eq!(decide(&approver, &asked, "deny").await.unwrap(), "denied");
+    later(&control, 61.0).await;
+    assert_eq!(outcome(&plain).await, denied);
+    later(&control, 840.0).await;
+    assert_eq!(outcome(&plain).await, ApprovalOutcome::Waiting);
+
+    // So is what is denied along with another: it was asked later, and stands longer.
+    let first = edge.open(&edge.request(&["policy:p:x"])).await;
+    later(&control, 500.0).await;
+    edge.open(&brief(twin(&edge, "sha256:0c", Some("ses_2"))))
+        .await;
+    assert_eq!(decide(&approver, &first, "deny").await.unwrap(), "denied");
+    let again = twin(&edge, "sha256:0d", None);
+    later(&control, 420.0).await;
+    assert_eq!(outcome(&again).await, denied);
+    later(&control, 481.0).await;
+    assert_eq!(outcome(&again).await, ApprovalOutcome::Waiting);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_whose_call_was_not_made_is_given_back_by_whoever_used_it() {
     let control = Control::start().await;

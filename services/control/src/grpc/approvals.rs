@@ -4,6 +4,7 @@ use crate::State;
 use crate::caller::Caller;
 use crate::error::ControlError;
 use crate::store::approvals::{self, STATES};
+use crate::store::tenants::settings;
 use crate::store::{TenantTx, holders, page};
 use proctor_engine::token::is_nonce_of;
 use proctor_model::principal::Right;
@@ -100,11 +101,12 @@ pub(super) async fn decide(
     if !approvals::vote(&mut tx, id, caller.id(), said, &request.comment, now).await? {
         return Err(Status::already_exists("you have approved it already").into());
     }
-    approvals::count_votes(&mut tx, id, now).await?;
+    let settings = settings(&mut tx, &tenant).await?.approvals;
+    approvals::count_votes(&mut tx, id, settings, now).await?;
     // Who denies a call denies it however often it was asked about.
     let twins = match verdict {
         Verdict::Approve => Vec::new(),
-        Verdict::Deny => approvals::deny_twins(&mut tx, id, now).await?,
+        Verdict::Deny => approvals::deny_twins(&mut tx, id, settings, now).await?,
     };
     for id in std::iter::once(id).chain(&twins) {
         crate::audit::record(&mut tx, state, &tenant, caller.id(), action, id).await?;

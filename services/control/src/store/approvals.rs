@@ -353,10 +353,12 @@ pub(crate) async fn vote(
     Ok(voted.rows_affected() > 0)
 }
 
-/// Moves it on, by what was said so far: one denial ends it, enough approvals approve it.
+/// Moves it on, by what was said so far: one denial ends it, enough approvals approve it. A denial stands for the tenant's whole
+/// time, also where the token or the intent of the question would have been over sooner: whoever has the token can append that.
 pub(crate) async fn count_votes(
     tx: &mut TenantTx,
     id: &str,
+    settings: ApprovalSettings,
     now: Timestamp,
 ) -> Result<(), ControlError> {
     let tenant = tx.tenant().clone();
@@ -368,12 +370,14 @@ pub(crate) async fn count_votes(
          update control.approvals
          set state = case when said.denied then 'denied' when said.approved >= approvers then 'approved' else state end,
              view = case when said.denied then null else view end,
-             ended_at = case when said.denied then $3 end
+             ended_at = case when said.denied then $3 end,
+             expires_at = case when said.denied then greatest(expires_at, created_at + make_interval(secs => $4)) else expires_at end
          from said where tenant = $1 and id = $2",
     )
     .bind(tenant.as_str())
     .bind(id)
     .bind(database_time(now))
+    .bind(f64::from(settings.expires_in_s))
     .execute(&mut **tx)
     .await?;
     Ok(())

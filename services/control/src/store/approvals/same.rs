@@ -5,7 +5,7 @@ use crate::error::ControlError;
 use crate::store::TenantTx;
 use crate::store::tenants::{counter, database_time};
 use proctor_model::Timestamp;
-use proctor_model::approval::ApprovalRequest;
+use proctor_model::approval::{ApprovalRequest, ApprovalSettings};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -47,7 +47,7 @@ pub(crate) async fn one_at_a_time(tx: &mut TenantTx) -> Result<(), ControlError>
     Ok(())
 }
 
-/// The denied approval of this call, until it would have expired: nobody is to be worn down by the same question. It is the
+/// The denied approval of this call, while it stands: nobody is to be worn down by the same question. It is the
 /// same one in another session, and whatever was appended to the token since.
 pub(crate) async fn denied(
     tx: &mut TenantTx,
@@ -122,15 +122,17 @@ pub(crate) async fn twins(
     })
 }
 
-/// Denies the live ones of the call that was denied with this one; their ids.
+/// Denies the live ones of the call that was denied with this one, for the tenant's whole time as well; their ids.
 pub(crate) async fn deny_twins(
     tx: &mut TenantTx,
     id: &str,
+    settings: ApprovalSettings,
     now: Timestamp,
 ) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
     let denied = sqlx::query_scalar(concat!(
-        "update control.approvals other set state = 'denied', view = null, ended_at = $3
+        "update control.approvals other set state = 'denied', view = null, ended_at = $3,
+             expires_at = greatest(other.expires_at, other.created_at + make_interval(secs => $4))
          from control.approvals this
          where this.tenant = $1 and this.id = $2 and other.id <> $2
              and other.state in ('pending', 'approved') and other.expires_at > $3 and ",
@@ -140,6 +142,7 @@ pub(crate) async fn deny_twins(
     .bind(tenant.as_str())
     .bind(id)
     .bind(database_time(now))
+    .bind(f64::from(settings.expires_in_s))
     .fetch_all(&mut **tx)
     .await?;
     Ok(denied)
