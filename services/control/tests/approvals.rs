@@ -411,6 +411,39 @@ async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
     assert_eq!(events.matches("approval.deny").count(), 2);
 }
 
+/// Two workers of one token without a session, each with a caveat of its own, make the same call.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_approved_stays_when_the_same_call_is_asked_about() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let covers = ["policy:p:x"];
+    let approve = async |id: &ApprovalId| {
+        assert_eq!(decide(&approver, id, "approve").await.unwrap(), "approved");
+    };
+    let first = edge.open(&edge.request(&covers)).await;
+    approve(&first).await;
+    for n in 1..8 {
+        let binding = format!("sha256:0{n}");
+        let waiting = edge.open(&twin(&edge, &binding, None)).await;
+        approve(&waiting).await;
+    }
+    // They take the room of questions about the call, until they are used.
+    let last = twin(&edge, "sha256:08", None);
+    let subject = subjects::approval_request(&edge.tenant, &edge.id);
+    let backlog = ApprovalOutcome::Refused(Reason::ApprovalBacklog);
+    assert_eq!(edge.ask(subject, &last).await.outcome, backlog);
+    let used = edge.use_up(&first, &covers).await;
+    assert_eq!(used, ApprovalOutcome::Granted);
+    let last = edge.open(&last).await;
+    assert_eq!(events(&control).await.matches("supersede").count(), 0);
+
+    // A denial ends all, approved or not.
+    assert_eq!(decide(&approver, &last, "deny").await.unwrap(), "denied");
+    assert_eq!(events(&control).await.matches("approval.deny").count(), 8);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_call_that_is_denied_elsewhere_is_not_made() {
     let control = Control::start().await;

@@ -117,20 +117,23 @@ pub(crate) async fn live(
     Ok(row)
 }
 
-/// Ends live ones, as their call is asked about anew; the ids of those that were not used up just before.
+/// Ends live ones, as their call is asked about anew with this binding; the ids of those that were not used up just before. One
+/// with another binding that was approved just before stays.
 pub(crate) async fn supersede(
     tx: &mut TenantTx,
     ids: &[String],
+    binding: &str,
     now: Timestamp,
 ) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
     let superseded = sqlx::query_scalar(
         "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = any($2)
-         and state in ('pending', 'approved') returning id",
+         and (state = 'pending' or state = 'approved' and binding = $4) returning id",
     )
     .bind(tenant.as_str())
     .bind(ids)
     .bind(database_time(now))
+    .bind(binding)
     .fetch_all(&mut **tx)
     .await?;
     Ok(superseded)

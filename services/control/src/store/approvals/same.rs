@@ -81,10 +81,12 @@ pub(super) fn root(request: &ApprovalRequest) -> Option<String> {
 
 /// Live ones of the same call with another binding.
 pub(crate) struct Twins {
-    /// Of the same session and sub-agents: what was appended to the token since, or a policy, makes the difference.
-    pub(crate) own: Vec<String>,
-    /// How many there are of others.
-    pub(crate) of_others: u64,
+    /// Those that wait, of the same session and sub-agents: what was appended to the token since, or a policy, makes the
+    /// difference. They give way to another.
+    pub(crate) outgrown: Vec<String>,
+    /// How many stay: those of others, and those that a person approved already. They wait for nobody, and who asked may be on
+    /// the way with the call.
+    pub(crate) staying: u64,
 }
 
 /// The live ones of the same call with another binding.
@@ -95,9 +97,10 @@ pub(crate) async fn twins(
 ) -> Result<Twins, ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(concat!(
-        "select coalesce(array_agg(id order by id) filter (where own), '{}') as own, count(*) filter (where not own) as of_others
+        "select coalesce(array_agg(id order by id) filter (where outgrown), '{}') as outgrown,
+             count(*) filter (where not outgrown) as staying
          from (
-             select other.id, other.session is not distinct from $6 and other.delegation = $7 as own
+             select other.id, other.state = 'pending' and other.session is not distinct from $6 and other.delegation = $7 as outgrown
              from control.approvals other, ",
         requested_call!(),
         " this where ",
@@ -117,8 +120,8 @@ pub(crate) async fn twins(
     .fetch_one(&mut **tx)
     .await?;
     Ok(Twins {
-        own: row.try_get("own")?,
-        of_others: counter(row.try_get("of_others")?),
+        outgrown: row.try_get("outgrown")?,
+        staying: counter(row.try_get("staying")?),
     })
 }
 
