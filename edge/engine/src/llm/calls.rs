@@ -8,21 +8,40 @@ use serde_json::{Map, Value, json};
 /// One call, or why nobody can say what it asks for.
 pub(super) type Read = Result<Value, Reason>;
 
-/// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters in the
-/// outermost object alone.
-const BOUNDLESS: Limits = Limits {
-    bytes_max: usize::MAX,
-    depth_max: usize::MAX,
-    nodes_max: usize::MAX,
-    envelope: &[],
-    envelope_depth: 0,
-    fold_depth: 1,
-};
+/// The kind of an output item of OpenAI's responses that calls a `custom` tool.
+pub(super) const CUSTOM_CALL: &str = "custom_tool_call";
+
+/// What a tool takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Takes {
+    /// Parameters by their names, in JSON.
+    Parameters,
+    /// Any text (OpenAI's `custom` tools). It may happen to be JSON.
+    Text,
+}
+
+impl Takes {
+    /// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters
+    /// in the outermost object alone, and where there are parameters.
+    fn limits(self) -> Limits {
+        Limits {
+            bytes_max: usize::MAX,
+            depth_max: usize::MAX,
+            nodes_max: usize::MAX,
+            envelope: &[],
+            envelope_depth: 0,
+            fold_depth: match self {
+                Self::Parameters => 1,
+                Self::Text => 0,
+            },
+        }
+    }
+}
 
 /// One call. Arguments that are JSON in a text are read; others stay the text that they are.
-pub(super) fn call(name: &str, arguments: &Value) -> Read {
+pub(super) fn call(name: &str, arguments: &Value, takes: Takes) -> Read {
     let read = match arguments {
-        Value::String(text) => read(text)?,
+        Value::String(text) => read(text, takes)?,
         _ => None,
     };
     let arguments = read.unwrap_or_else(|| arguments.clone());
@@ -31,9 +50,9 @@ pub(super) fn call(name: &str, arguments: &Value) -> Read {
 
 /// What a text says that is JSON, if it is. The text goes on as it came: one that its reader may read otherwise, by another
 /// of two keys that are the same (or of two parameters that look so), is refused.
-pub(super) fn read(text: &str) -> Result<Option<Value>, Reason> {
+pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Reason> {
     let lenient = || serde_json::from_str(text).ok();
-    match json::parse(text.as_bytes(), &BOUNDLESS) {
+    match json::parse(text.as_bytes(), &takes.limits()) {
         Ok(value) => Ok(Some(value)),
         // Numbers are as near as a reader gets.
         Err(JsonError::UnsafeNumber) => Ok(lenient()),
@@ -64,23 +83,25 @@ pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>
 fn of_message(message: &Value) -> Vec<Read> {
     let calls = message.get("tool_calls").and_then(Value::as_array);
     let calls = calls.into_iter().flatten().filter_map(|call| {
-        let function = call.get("function").or_else(|| call.get("custom"))?;
-        named(function)
+        let function = call.get("function");
+        let function = function.and_then(|function| named(function, Takes::Parameters));
+        function.or_else(|| named(call.get("custom")?, Takes::Text))
     });
-    let old = message.get("function_call").and_then(named);
+    let old = message.get("function_call");
+    let old = old.and_then(|function| named(function, Takes::Parameters));
     calls.chain(old).collect()
 }
 
-fn named(function: &Value) -> Option<Read> {
+fn named(function: &Value, takes: Takes) -> Option<Read> {
     let name = function.get("name")?.as_str()?;
     let arguments = function.get("arguments").or_else(|| function.get("input"));
-    Some(call(name, arguments.unwrap_or(&Value::Null)))
+    Some(call(name, arguments.unwrap_or(&Value::Null), takes))
 }
 
 /// A content block of Anthropic's messages, if it asks for a tool.
 fn of_block(block: &Value) -> Option<Read> {
     let asks = block.get("type")?.as_str()?.ends_with("tool_use");
-    asks.then(|| named(block)).flatten()
+    asks.then(|| named(block, Takes::Parameters)).flatten()
 }
 
 /// An output item of OpenAI's responses, if it asks for a tool.
@@ -89,9 +110,13 @@ pub(super) fn of_item(item: &Value) -> Option<Read> {
     if !kind.ends_with("_call") {
         return None;
     }
+    let takes = match kind {
+        CUSTOM_CALL => Takes::Text,
+        _ => Takes::Parameters,
+    };
     // Those that a provider makes up itself (`local_shell_call`, `computer_call`) go by their kind, all of them being what
     // is asked for.
-    named(item).or_else(|| Some(call(kind, item)))
+    named(item, takes).or_else(|| Some(call(kind, item, takes)))
 }
 
 #[cfg(test)]
@@ -155,7 +180,8 @@ mod tests {
             r#"{"env": {"A": 1, "a": 2, "\u0061": 3}}"#,
             r#"{"env": {"A": 1, "a": 2}, "To": "you", "to": "me"}"#,
         ] {
-            assert_eq!(read(ambiguous), Err(Reason::OutputInvalid), "{ambiguous}");
+            let read = read(ambiguous, Takes::Parameters);
+            assert_eq!(read, Err(Reason::OutputInvalid), "{ambiguous}");
         }
         for (plain, value) in [
             (
@@ -183,17 +209,46 @@ mod tests {
             ),
             ("7", json!(7)),
         ] {
-            assert_eq!(read(plain), Ok(Some(value)), "{plain}");
+            let read = read(plain, Takes::Parameters);
+            assert_eq!(read, Ok(Some(value)), "{plain}");
         }
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
-        assert!(read(&deep).unwrap().is_some());
+        assert!(read(&deep, Takes::Parameters).unwrap().is_some());
         for text in [
             "",
             "not json",
             r#"{"to": "you", "to": "me"} x"#,
             r#"{"to": 1e999}"#,
         ] {
-            assert_eq!(read(text), Ok(None), "{text}");
+            assert_eq!(read(text, Takes::Parameters), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_what_in_a_text_is_no_name_of_a_parameter() {
+        let text = r#"{"Polish":"polski","polish":"polieren"}"#;
+        let expect =
+            json!([{"name": "look_up", "arguments": {"Polish": "polski", "polish": "polieren"}}]);
+        let custom = json!({"name": "look_up", "input": text});
+        check(
+            Api::ChatCompletions,
+            &json!({"choices": [{"message": {"tool_calls": [{"id": "c", "type": "custom", "function": null, "custom": custom}]}}]}),
+            &expect,
+        );
+        check(
+            Api::Responses,
+            &json!({"output": [{"type": "custom_tool_call", "name": "look_up", "input": text}]}),
+            &expect,
+        );
+        // Of two that are the same a policy would see one.
+        let twice = r#"{"to":"you","to":"me"}"#;
+        for (text, takes) in [
+            (text, Takes::Parameters),
+            (twice, Takes::Parameters),
+            (twice, Takes::Text),
+        ] {
+            let read = read(text, takes);
+            assert_eq!(read, Err(Reason::OutputInvalid), "{text} {takes:?}");
         }
     }
 

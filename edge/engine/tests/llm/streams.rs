@@ -376,3 +376,32 @@ fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
         }
     }
 }
+
+/// What a tool with no parameters is asked, as a text of any kind.
+#[test]
+fn a_text_for_a_custom_tool_goes_on_whatever_it_looks_like() {
+    let scenario = scenario(&[], json!({}));
+    let text = r#"{"Polish":"polski","polish":"polieren"}"#;
+    let custom = json!({"index": 0, "id": "c", "type": "custom", "custom": {"name": "look_up", "input": text}});
+    let mut chat = vec![chat_piece(json!({"tool_calls": [custom]}))];
+    chat.extend(chat_end("tool_calls"));
+    let item = json!({"type": "custom_tool_call", "id": "i", "call_id": "c", "name": "look_up", "input": text});
+    let event = |kind: &str| json!({"type": kind, "output_index": 0, "item": item});
+    let responses = vec![
+        ("", event("response.output_item.added")),
+        ("", event("response.output_item.done")),
+        (
+            "",
+            json!({"type": "response.completed", "response": {"output": [item]}}),
+        ),
+    ];
+    for (api, events) in [(Api::ChatCompletions, chat), (Api::Responses, responses)] {
+        let prompt = prompt(api, json!({"stream": true}));
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        assert_eq!(ending, Ending::Done, "{api:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        let whole = json!({ "input": text }).to_string();
+        let whole = whole.trim_matches(['{', '}']);
+        assert!(all.contains(whole), "{api:?}: {all}");
+    }
+}
