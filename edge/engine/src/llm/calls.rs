@@ -1,12 +1,38 @@
 //! The tool calls that a model asks for, as policies see them: `{name, arguments}`.
 
-use super::Api;
+use super::{Api, Stop};
 use crate::json::{self, JsonError, Limits};
+use crate::step::No;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 
 /// One call, or why nobody can say what it asks for.
-pub(super) type Read = Result<Value, Reason>;
+pub(super) type Read = Result<Value, Unclear>;
+
+/// Why nobody can say what a call asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unclear(JsonError);
+
+impl Unclear {
+    fn detail(self) -> String {
+        format!("arguments of a tool call: {}", self.0)
+    }
+}
+
+impl From<Unclear> for Stop {
+    fn from(unclear: Unclear) -> Self {
+        Self {
+            reason: Reason::OutputInvalid,
+            detail: Some(unclear.detail()),
+        }
+    }
+}
+
+impl From<Unclear> for No {
+    fn from(unclear: Unclear) -> Self {
+        Self(Reason::OutputInvalid, Some(unclear.detail()))
+    }
+}
 
 /// The kind of an output item of OpenAI's responses that calls a `custom` tool.
 pub(super) const CUSTOM_CALL: &str = "custom_tool_call";
@@ -49,20 +75,35 @@ pub(super) fn call(name: &str, arguments: &Value, takes: Takes) -> Read {
 }
 
 /// What a text says that is JSON, if it is. The text goes on as it came: one that its reader may read otherwise, by another
-/// of two keys that are the same (or of two parameters that look so), is refused.
-pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Reason> {
-    let lenient = || serde_json::from_str(text).ok();
-    match json::parse(text.as_bytes(), &takes.limits()) {
-        Ok(value) => Ok(Some(value)),
+/// of two keys that are the same (or of two parameters that look so), is refused. So are parameters that only some readers read.
+pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Unclear> {
+    let refusal = match json::parse(text.as_bytes(), &takes.limits()) {
+        Ok(value) => return Ok(Some(value)),
+        Err(refusal) => refusal,
+    };
+    match serde_json::from_str::<Value>(text) {
         // Numbers are as near as a reader gets.
-        Err(JsonError::UnsafeNumber) => Ok(lenient()),
-        Err(_) if lenient().is_some() => Err(Reason::OutputInvalid),
-        Err(_) => Ok(None),
+        Ok(value) if refusal == JsonError::UnsafeNumber => Ok(Some(value)),
+        Ok(_) => Err(Unclear(refusal)),
+        Err(error) => match takes {
+            Takes::Parameters if is_read_by_some(text, refusal, &error) => Err(Unclear(refusal)),
+            Takes::Parameters | Takes::Text => Ok(None),
+        },
     }
 }
 
+/// Whether a text that is no JSON here is an object or a list to some reader: one that takes half of a character
+/// (`"\ud800"`), a number without bounds, a line's end in a string. No policy could tell what that reads. A text that only ends
+/// too early is what `max_tokens` leaves.
+fn is_read_by_some(text: &str, refusal: JsonError, error: &serde_json::Error) -> bool {
+    let is_blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let begins = text.trim_start_matches(is_blank).starts_with(['{', '[']);
+    let is_twice = matches!(refusal, JsonError::DuplicateKey | JsonError::AmbiguousKey);
+    begins && (is_twice || !error.is_eof())
+}
+
 /// All calls in an answer that came whole.
-pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>, Reason> {
+pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>, Unclear> {
     let list = |name: &str| {
         body.get(name)
             .and_then(Value::as_array)
@@ -128,6 +169,13 @@ mod tests {
         assert_eq!(Value::Array(calls), *expect);
     }
 
+    /// What an agent is told of a text that is refused.
+    fn told(text: &str, takes: Takes) -> Option<String> {
+        let stop = Stop::from(read(text, takes).err()?);
+        assert_eq!(stop.reason, Reason::OutputInvalid, "{text}");
+        stop.detail
+    }
+
     #[test]
     fn calls_are_found_in_every_dialect() {
         let expect = json!([{"name": "send", "arguments": {"to": "x"}}]);
@@ -180,8 +228,7 @@ mod tests {
             r#"{"env": {"A": 1, "a": 2, "\u0061": 3}}"#,
             r#"{"env": {"A": 1, "a": 2}, "To": "you", "to": "me"}"#,
         ] {
-            let read = read(ambiguous, Takes::Parameters);
-            assert_eq!(read, Err(Reason::OutputInvalid), "{ambiguous}");
+            assert!(told(ambiguous, Takes::Parameters).is_some(), "{ambiguous}");
         }
         for (plain, value) in [
             (
@@ -214,13 +261,62 @@ mod tests {
         }
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(read(&deep, Takes::Parameters).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_json_to_some_readers_alone_is_refused() {
+        let invalid = "arguments of a tool call: not one valid JSON text";
+        let twice = "arguments of a tool call: an object has a key twice";
+        let alike =
+            "arguments of a tool call: a key differs from another one only by case or Unicode form";
+        let number = "arguments of a tool call: a number cannot be represented exactly";
+        let (open, close) = ("[".repeat(130), "]".repeat(130));
+        let deep = format!(r#"{{"to": "me", "x": {open}{close}}}"#);
+        for (text, why) in [
+            (r#"{"to": "you", "to": "me", "x": "\ud800"}"#, twice),
+            (r#"{"to": "you", "to": "me", "x": "cut of"#, twice),
+            (r#"{"to": "you", "to": "me"} x"#, twice),
+            (r#"{"To": "you", "to": "me"} x"#, alike),
+            (r#"{"to": "me", "x": "\ud800"}"#, invalid),
+            (r#"[{"to": "me", "x": "\udc00\ud800"}]"#, invalid),
+            (r#"{"to": "me", "x": "\ud800", "y": "cut of"#, invalid),
+            (r#"{"to": 1e999}"#, number),
+            (r#"{"to": "me", "x": NaN}"#, invalid),
+            ("{\"to\": \"me\", \"x\": \"a\tb\"}", invalid),
+            (r#"{"to": "me",}"#, invalid),
+            (r#"{to: "me"}"#, invalid),
+            (r#"{"to": "me"}{"to": "you"}"#, invalid),
+            ("\u{feff} {\"to\": \"me\"}", invalid),
+            (deep.as_str(), invalid),
+        ] {
+            let told = told(text, Takes::Parameters);
+            assert_eq!(told.as_deref(), Some(why), "{text}");
+        }
+        // What `max_tokens` leaves, and what begins like nothing of the kind.
         for text in [
             "",
+            " ",
             "not json",
-            r#"{"to": "you", "to": "me"} x"#,
-            r#"{"to": 1e999}"#,
+            r#""cut of"#,
+            "{",
+            "[1,",
+            r#"{"to": "me","#,
+            r#"{"to": "cut of"#,
+            r#"{"to": "\ud8"#,
+            r#"{"to": "\ud83d\u"#,
+            r#"{"to": -"#,
+            r#"{"to": 1."#,
+            r#"{"to": tru"#,
         ] {
             assert_eq!(read(text, Takes::Parameters), Ok(None), "{text}");
+        }
+        for text in [
+            "{not json}",
+            r#"{"to": 1e999}"#,
+            r#"{"to": "me", "x": "\ud800"}"#,
+            r#"{"to": "you", "to": "me"} x"#,
+        ] {
+            assert_eq!(read(text, Takes::Text), Ok(None), "{text}");
         }
     }
 
@@ -247,8 +343,7 @@ mod tests {
             (twice, Takes::Parameters),
             (twice, Takes::Text),
         ] {
-            let read = read(text, takes);
-            assert_eq!(read, Err(Reason::OutputInvalid), "{text} {takes:?}");
+            assert!(told(text, takes).is_some(), "{text} {takes:?}");
         }
     }
 
@@ -274,7 +369,7 @@ mod tests {
             (Api::Messages, json!({"content": [block]})),
         ] {
             let read = of_whole(api, body.as_object().unwrap());
-            assert_eq!(read, Err(Reason::OutputInvalid), "{body}");
+            assert_eq!(read, Err(Unclear(JsonError::DuplicateKey)), "{body}");
         }
     }
 }

@@ -343,12 +343,19 @@ fn a_tool_call_that_can_be_read_in_two_ways_does_not_pass() {
     };
     for api in STREAMED {
         let prompt = prompt(api, json!({"stream": true}));
-        let twice = call(api, r#":\"you\",\"to\":\"me\"}"#);
-        let (events, ending) = relayed(&scenario, &prompt, &twice);
-        let expect = Ending::Stopped(Reason::OutputInvalid.into());
-        assert_eq!(ending, expect, "{api:?}");
-        let all: String = events.iter().map(|event| event.data.as_str()).collect();
-        assert!(!all.contains("send_mail") && !all.contains("you"), "{all}");
+        for (arguments, why) in [
+            (r#":\"you\",\"to\":\"me\"}"#, "an object has a key twice"),
+            (r#":\"you\",\"x\":\"\\ud800\"}"#, "not one valid JSON text"),
+        ] {
+            let (events, ending) = relayed(&scenario, &prompt, &call(api, arguments));
+            let expect = Ending::Stopped(Stop {
+                reason: Reason::OutputInvalid,
+                detail: Some(format!("arguments of a tool call: {why}")),
+            });
+            assert_eq!(ending, expect, "{api:?}");
+            let all: String = events.iter().map(|event| event.data.as_str()).collect();
+            assert!(!all.contains("send_mail") && !all.contains("you"), "{all}");
+        }
         let once = call(api, r#":\"me\",\"cc\":\"me\"}"#);
         let (events, ending) = relayed(&scenario, &prompt, &once);
         assert_eq!(ending, Ending::Done, "{api:?}");
@@ -362,6 +369,7 @@ fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
     let scenario = scenario(&[NO_MAIL], json!({}));
     for (arguments, is_read) in [
         (r#"{"to":"you","to":"me"}"#, false),
+        (r#"{"to":"you","x":"\ud800"}"#, false),
         (r#"{"to":"me","cc":"me"}"#, true),
     ] {
         let call = json!({"id": "x", "type": "function", "function": {"name": "send_mail", "arguments": arguments}});
@@ -371,6 +379,8 @@ fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
             Response::Withhold(withheld) => {
                 assert!(!is_read, "{:?}", withheld.reason);
                 assert_eq!(withheld.reason, Reason::OutputInvalid);
+                let detail = withheld.detail.unwrap_or_default();
+                assert!(detail.starts_with("arguments of a tool call: "), "{detail}");
             }
             Response::Release(_) => assert!(is_read, "{arguments}"),
         }
