@@ -367,6 +367,17 @@ fn disjoint(mut found: Vec<Match>) -> Vec<Match> {
     kept
 }
 
+/// Those of some values, in order and apart, that a range overlaps.
+pub(crate) fn touched<'v, V>(
+    values: &'v [V],
+    range: &Range<usize>,
+    place: impl Fn(&V) -> &Range<usize>,
+) -> &'v [V] {
+    let first = values.partition_point(|value| place(value).end <= range.start);
+    let last = values.partition_point(|value| place(value).start < range.end);
+    values.get(first..last).unwrap_or_default()
+}
+
 /// Chooses among matches that hang together by overlaps.
 fn settle(cluster: &mut Vec<Match>, kept: &mut Vec<Match>) {
     if cluster.len() < 2 {

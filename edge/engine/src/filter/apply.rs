@@ -28,6 +28,8 @@ pub struct Content<'a> {
 pub struct Explained {
     /// Name of the class.
     pub class: String,
+    /// What stands in its place where it has no other form (`[EMAIL]`).
+    pub label: String,
     /// Where, in bytes.
     pub range: std::ops::Range<usize>,
     /// How sure.
@@ -116,6 +118,7 @@ impl Content<'_> {
         let filter = self.rules.filter();
         let explain = |hit: Match| Explained {
             class: filter.name(hit.class).to_owned(),
+            label: rewrite::label(filter, hit.class),
             action: self.action_of(&hit, text),
             confidence: hit.confidence,
             range: hit.range,

@@ -1,28 +1,73 @@
 //! The tool calls that a model asks for, as policies see them: `{name, arguments}`.
 
-use super::Api;
+use super::{Api, Stop};
 use crate::json::{self, JsonError, Limits};
+use crate::step::No;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 
 /// One call, or why nobody can say what it asks for.
-pub(super) type Read = Result<Value, Reason>;
+pub(super) type Read = Result<Value, Unclear>;
 
-/// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters in the
-/// outermost object alone.
-const BOUNDLESS: Limits = Limits {
-    bytes_max: usize::MAX,
-    depth_max: usize::MAX,
-    nodes_max: usize::MAX,
-    envelope: &[],
-    envelope_depth: 0,
-    fold_depth: 1,
-};
+/// Why nobody can say what a call asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unclear(JsonError);
+
+impl Unclear {
+    fn detail(self) -> String {
+        format!("arguments of a tool call: {}", self.0)
+    }
+}
+
+impl From<Unclear> for Stop {
+    fn from(unclear: Unclear) -> Self {
+        Self {
+            reason: Reason::OutputInvalid,
+            detail: Some(unclear.detail()),
+        }
+    }
+}
+
+impl From<Unclear> for No {
+    fn from(unclear: Unclear) -> Self {
+        Self(Reason::OutputInvalid, Some(unclear.detail()))
+    }
+}
+
+/// The kind of an output item of OpenAI's responses that calls a `custom` tool.
+pub(super) const CUSTOM_CALL: &str = "custom_tool_call";
+
+/// What a tool takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Takes {
+    /// Parameters by their names, in JSON.
+    Parameters,
+    /// Any text (OpenAI's `custom` tools). It may happen to be JSON.
+    Text,
+}
+
+impl Takes {
+    /// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters
+    /// in the outermost object alone, and where there are parameters.
+    fn limits(self) -> Limits {
+        Limits {
+            bytes_max: usize::MAX,
+            depth_max: usize::MAX,
+            nodes_max: usize::MAX,
+            envelope: &[],
+            envelope_depth: 0,
+            fold_depth: match self {
+                Self::Parameters => 1,
+                Self::Text => 0,
+            },
+        }
+    }
+}
 
 /// One call. Arguments that are JSON in a text are read; others stay the text that they are.
-pub(super) fn call(name: &str, arguments: &Value) -> Read {
+pub(super) fn call(name: &str, arguments: &Value, takes: Takes) -> Read {
     let read = match arguments {
-        Value::String(text) => read(text)?,
+        Value::String(text) => read(text, takes)?,
         _ => None,
     };
     let arguments = read.unwrap_or_else(|| arguments.clone());
@@ -30,20 +75,35 @@ pub(super) fn call(name: &str, arguments: &Value) -> Read {
 }
 
 /// What a text says that is JSON, if it is. The text goes on as it came: one that its reader may read otherwise, by another
-/// of two keys that are the same (or of two parameters that look so), is refused.
-pub(super) fn read(text: &str) -> Result<Option<Value>, Reason> {
-    let lenient = || serde_json::from_str(text).ok();
-    match json::parse(text.as_bytes(), &BOUNDLESS) {
-        Ok(value) => Ok(Some(value)),
+/// of two keys that are the same (or of two parameters that look so), is refused. So are parameters that only some readers read.
+pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Unclear> {
+    let refusal = match json::parse(text.as_bytes(), &takes.limits()) {
+        Ok(value) => return Ok(Some(value)),
+        Err(refusal) => refusal,
+    };
+    match serde_json::from_str::<Value>(text) {
         // Numbers are as near as a reader gets.
-        Err(JsonError::UnsafeNumber) => Ok(lenient()),
-        Err(_) if lenient().is_some() => Err(Reason::OutputInvalid),
-        Err(_) => Ok(None),
+        Ok(value) if refusal == JsonError::UnsafeNumber => Ok(Some(value)),
+        Ok(_) => Err(Unclear(refusal)),
+        Err(error) => match takes {
+            Takes::Parameters if is_read_by_some(text, refusal, &error) => Err(Unclear(refusal)),
+            Takes::Parameters | Takes::Text => Ok(None),
+        },
     }
 }
 
+/// Whether a text that is no JSON here is an object or a list to some reader: one that takes half of a character
+/// (`"\ud800"`), a number without bounds, a line's end in a string. No policy could tell what that reads. A text that only ends
+/// too early is what `max_tokens` leaves.
+fn is_read_by_some(text: &str, refusal: JsonError, error: &serde_json::Error) -> bool {
+    let is_blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let begins = text.trim_start_matches(is_blank).starts_with(['{', '[']);
+    let is_twice = matches!(refusal, JsonError::DuplicateKey | JsonError::AmbiguousKey);
+    begins && (is_twice || !error.is_eof())
+}
+
 /// All calls in an answer that came whole.
-pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>, Reason> {
+pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>, Unclear> {
     let list = |name: &str| {
         body.get(name)
             .and_then(Value::as_array)
@@ -64,23 +124,25 @@ pub(super) fn of_whole(api: Api, body: &Map<String, Value>) -> Result<Vec<Value>
 fn of_message(message: &Value) -> Vec<Read> {
     let calls = message.get("tool_calls").and_then(Value::as_array);
     let calls = calls.into_iter().flatten().filter_map(|call| {
-        let function = call.get("function").or_else(|| call.get("custom"))?;
-        named(function)
+        let function = call.get("function");
+        let function = function.and_then(|function| named(function, Takes::Parameters));
+        function.or_else(|| named(call.get("custom")?, Takes::Text))
     });
-    let old = message.get("function_call").and_then(named);
+    let old = message.get("function_call");
+    let old = old.and_then(|function| named(function, Takes::Parameters));
     calls.chain(old).collect()
 }
 
-fn named(function: &Value) -> Option<Read> {
+fn named(function: &Value, takes: Takes) -> Option<Read> {
     let name = function.get("name")?.as_str()?;
     let arguments = function.get("arguments").or_else(|| function.get("input"));
-    Some(call(name, arguments.unwrap_or(&Value::Null)))
+    Some(call(name, arguments.unwrap_or(&Value::Null), takes))
 }
 
 /// A content block of Anthropic's messages, if it asks for a tool.
 fn of_block(block: &Value) -> Option<Read> {
     let asks = block.get("type")?.as_str()?.ends_with("tool_use");
-    asks.then(|| named(block)).flatten()
+    asks.then(|| named(block, Takes::Parameters)).flatten()
 }
 
 /// An output item of OpenAI's responses, if it asks for a tool.
@@ -89,9 +151,13 @@ pub(super) fn of_item(item: &Value) -> Option<Read> {
     if !kind.ends_with("_call") {
         return None;
     }
+    let takes = match kind {
+        CUSTOM_CALL => Takes::Text,
+        _ => Takes::Parameters,
+    };
     // Those that a provider makes up itself (`local_shell_call`, `computer_call`) go by their kind, all of them being what
     // is asked for.
-    named(item).or_else(|| Some(call(kind, item)))
+    named(item, takes).or_else(|| Some(call(kind, item, takes)))
 }
 
 #[cfg(test)]
@@ -101,6 +167,13 @@ mod tests {
     fn check(api: Api, body: &Value, expect: &Value) {
         let calls = of_whole(api, body.as_object().unwrap()).unwrap();
         assert_eq!(Value::Array(calls), *expect);
+    }
+
+    /// What an agent is told of a text that is refused.
+    fn told(text: &str, takes: Takes) -> Option<String> {
+        let stop = Stop::from(read(text, takes).err()?);
+        assert_eq!(stop.reason, Reason::OutputInvalid, "{text}");
+        stop.detail
     }
 
     #[test]
@@ -155,7 +228,7 @@ mod tests {
             r#"{"env": {"A": 1, "a": 2, "\u0061": 3}}"#,
             r#"{"env": {"A": 1, "a": 2}, "To": "you", "to": "me"}"#,
         ] {
-            assert_eq!(read(ambiguous), Err(Reason::OutputInvalid), "{ambiguous}");
+            assert!(told(ambiguous, Takes::Parameters).is_some(), "{ambiguous}");
         }
         for (plain, value) in [
             (
@@ -183,17 +256,94 @@ mod tests {
             ),
             ("7", json!(7)),
         ] {
-            assert_eq!(read(plain), Ok(Some(value)), "{plain}");
+            let read = read(plain, Takes::Parameters);
+            assert_eq!(read, Ok(Some(value)), "{plain}");
         }
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
-        assert!(read(&deep).unwrap().is_some());
+        assert!(read(&deep, Takes::Parameters).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_json_to_some_readers_alone_is_refused() {
+        let invalid = "arguments of a tool call: not one valid JSON text";
+        let twice = "arguments of a tool call: an object has a key twice";
+        let alike =
+            "arguments of a tool call: a key differs from another one only by case or Unicode form";
+        let number = "arguments of a tool call: a number cannot be represented exactly";
+        let (open, close) = ("[".repeat(130), "]".repeat(130));
+        let deep = format!(r#"{{"to": "me", "x": {open}{close}}}"#);
+        for (text, why) in [
+            (r#"{"to": "you", "to": "me", "x": "\ud800"}"#, twice),
+            (r#"{"to": "you", "to": "me", "x": "cut of"#, twice),
+            (r#"{"to": "you", "to": "me"} x"#, twice),
+            (r#"{"To": "you", "to": "me"} x"#, alike),
+            (r#"{"to": "me", "x": "\ud800"}"#, invalid),
+            (r#"[{"to": "me", "x": "\udc00\ud800"}]"#, invalid),
+            (r#"{"to": "me", "x": "\ud800", "y": "cut of"#, invalid),
+            (r#"{"to": 1e999}"#, number),
+            (r#"{"to": "me", "x": NaN}"#, invalid),
+            ("{\"to\": \"me\", \"x\": \"a\tb\"}", invalid),
+            (r#"{"to": "me",}"#, invalid),
+            (r#"{to: "me"}"#, invalid),
+            (r#"{"to": "me"}{"to": "you"}"#, invalid),
+            ("\u{feff} {\"to\": \"me\"}", invalid),
+            (deep.as_str(), invalid),
+        ] {
+            let told = told(text, Takes::Parameters);
+            assert_eq!(told.as_deref(), Some(why), "{text}");
+        }
+        // What `max_tokens` leaves, and what begins like nothing of the kind.
         for text in [
             "",
+            " ",
             "not json",
-            r#"{"to": "you", "to": "me"} x"#,
-            r#"{"to": 1e999}"#,
+            r#""cut of"#,
+            "{",
+            "[1,",
+            r#"{"to": "me","#,
+            r#"{"to": "cut of"#,
+            r#"{"to": "\ud8"#,
+            r#"{"to": "\ud83d\u"#,
+            r#"{"to": -"#,
+            r#"{"to": 1."#,
+            r#"{"to": tru"#,
         ] {
-            assert_eq!(read(text), Ok(None), "{text}");
+            assert_eq!(read(text, Takes::Parameters), Ok(None), "{text}");
+        }
+        for text in [
+            "{not json}",
+            r#"{"to": 1e999}"#,
+            r#"{"to": "me", "x": "\ud800"}"#,
+            r#"{"to": "you", "to": "me"} x"#,
+        ] {
+            assert_eq!(read(text, Takes::Text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_what_in_a_text_is_no_name_of_a_parameter() {
+        let text = r#"{"Polish":"polski","polish":"polieren"}"#;
+        let expect =
+            json!([{"name": "look_up", "arguments": {"Polish": "polski", "polish": "polieren"}}]);
+        let custom = json!({"name": "look_up", "input": text});
+        check(
+            Api::ChatCompletions,
+            &json!({"choices": [{"message": {"tool_calls": [{"id": "c", "type": "custom", "function": null, "custom": custom}]}}]}),
+            &expect,
+        );
+        check(
+            Api::Responses,
+            &json!({"output": [{"type": "custom_tool_call", "name": "look_up", "input": text}]}),
+            &expect,
+        );
+        // Of two that are the same a policy would see one.
+        let twice = r#"{"to":"you","to":"me"}"#;
+        for (text, takes) in [
+            (text, Takes::Parameters),
+            (twice, Takes::Parameters),
+            (twice, Takes::Text),
+        ] {
+            assert!(told(text, takes).is_some(), "{text} {takes:?}");
         }
     }
 
@@ -219,7 +369,7 @@ mod tests {
             (Api::Messages, json!({"content": [block]})),
         ] {
             let read = of_whole(api, body.as_object().unwrap());
-            assert_eq!(read, Err(Reason::OutputInvalid), "{body}");
+            assert_eq!(read, Err(Unclear(JsonError::DuplicateKey)), "{body}");
         }
     }
 }

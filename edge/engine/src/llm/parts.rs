@@ -7,9 +7,9 @@
 //! stands in one part, if only another tells what it is (its name is the end of the part before it). Then each part is
 //! looked at by itself. A stream of parts is treated alike, by the filter's `Splitter`.
 
-use crate::filter::{Content, Explained, Outcome};
+use crate::filter::{self, Content, Explained, Outcome};
 use crate::limits::STREAM_HELD_BYTES_MAX;
-use proctor_model::content::{ContentAction, ContentClass, ContentFinding};
+use proctor_model::content::{ContentAction, ContentFinding};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
                 ContentAction::Mask | ContentAction::Tokenise => (ContentAction::Redact, true),
                 action => (action, action != ContentAction::Escalate),
             };
-            let mut label = Some(label(&hit.class)).filter(|_| goes);
+            let mut label = Some(hit.label).filter(|_| goes);
             for (part, range) in touched {
                 let with = label.take().unwrap_or_default();
                 if goes {
@@ -244,9 +244,7 @@ impl<'a> Alone<'a> {
             }
             found
         });
-        let first = found.partition_point(|hit| hit.range.end <= range.start);
-        let last = found.partition_point(|hit| hit.range.start < range.end);
-        found.get(first..last).unwrap_or_default()
+        filter::touched(found, range, |hit| &hit.range)
     }
 }
 
@@ -331,16 +329,6 @@ fn put(changed: &mut Option<Vec<Value>>, elements: &[Value], at: usize, element:
     let new = changed.get_or_insert_with(|| elements.to_vec());
     if let Some(place) = new.get_mut(at) {
         *place = element;
-    }
-}
-
-fn label(class: &str) -> String {
-    let known = ContentClass::ALL
-        .iter()
-        .find(|known| known.as_str() == class);
-    match known {
-        Some(known) => format!("[{}]", known.label()),
-        None => format!("[{}]", class.to_ascii_uppercase()),
     }
 }
 

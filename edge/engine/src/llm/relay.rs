@@ -10,9 +10,10 @@ mod responses;
 mod row;
 mod tail;
 
+use super::calls::{self, Takes};
 use super::sse::{self, Event};
 use super::usage::{Meter, Reached, Told, told};
-use super::{Api, Prompt, Usage, calls, parts};
+use super::{Api, Prompt, Usage, parts};
 use crate::decision::Permit;
 use crate::filter::{Content, Outcome, Splitter};
 use crate::policy::{Evaluator, ResultView, Subject};
@@ -365,8 +366,8 @@ impl Flow {
     }
 
     /// The arguments of a tool call, as the rules leave them: JSON in a text is looked at as what it says.
-    fn arguments(&mut self, text: &str, gate: &Gate<'_, '_>) -> Result<String, Stop> {
-        let parsed = calls::read(text)?.filter(|value| !value.is_string());
+    fn arguments(&mut self, text: &str, takes: Takes, gate: &Gate<'_, '_>) -> Result<String, Stop> {
+        let parsed = calls::read(text, takes)?.filter(|value| !value.is_string());
         match parsed {
             Some(value) => {
                 let found = gate.content()?.treat(&value);
@@ -410,9 +411,9 @@ impl Flow {
     }
 
     /// One more tool call that the model asks for.
-    fn call(&mut self, name: &str, arguments: &str) -> Result<(), Stop> {
+    fn call(&mut self, name: &str, arguments: &str, takes: Takes) -> Result<(), Stop> {
         let arguments = Value::String(arguments.to_owned());
-        self.called(calls::call(name, &arguments)?)
+        self.called(calls::call(name, &arguments, takes)?)
     }
 
     /// The same as policies see it.

@@ -343,12 +343,19 @@ fn a_tool_call_that_can_be_read_in_two_ways_does_not_pass() {
     };
     for api in STREAMED {
         let prompt = prompt(api, json!({"stream": true}));
-        let twice = call(api, r#":\"you\",\"to\":\"me\"}"#);
-        let (events, ending) = relayed(&scenario, &prompt, &twice);
-        let expect = Ending::Stopped(Reason::OutputInvalid.into());
-        assert_eq!(ending, expect, "{api:?}");
-        let all: String = events.iter().map(|event| event.data.as_str()).collect();
-        assert!(!all.contains("send_mail") && !all.contains("you"), "{all}");
+        for (arguments, why) in [
+            (r#":\"you\",\"to\":\"me\"}"#, "an object has a key twice"),
+            (r#":\"you\",\"x\":\"\\ud800\"}"#, "not one valid JSON text"),
+        ] {
+            let (events, ending) = relayed(&scenario, &prompt, &call(api, arguments));
+            let expect = Ending::Stopped(Stop {
+                reason: Reason::OutputInvalid,
+                detail: Some(format!("arguments of a tool call: {why}")),
+            });
+            assert_eq!(ending, expect, "{api:?}");
+            let all: String = events.iter().map(|event| event.data.as_str()).collect();
+            assert!(!all.contains("send_mail") && !all.contains("you"), "{all}");
+        }
         let once = call(api, r#":\"me\",\"cc\":\"me\"}"#);
         let (events, ending) = relayed(&scenario, &prompt, &once);
         assert_eq!(ending, Ending::Done, "{api:?}");
@@ -362,6 +369,7 @@ fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
     let scenario = scenario(&[NO_MAIL], json!({}));
     for (arguments, is_read) in [
         (r#"{"to":"you","to":"me"}"#, false),
+        (r#"{"to":"you","x":"\ud800"}"#, false),
         (r#"{"to":"me","cc":"me"}"#, true),
     ] {
         let call = json!({"id": "x", "type": "function", "function": {"name": "send_mail", "arguments": arguments}});
@@ -371,8 +379,39 @@ fn a_whole_answer_with_a_call_that_can_be_read_in_two_ways_is_withheld() {
             Response::Withhold(withheld) => {
                 assert!(!is_read, "{:?}", withheld.reason);
                 assert_eq!(withheld.reason, Reason::OutputInvalid);
+                let detail = withheld.detail.unwrap_or_default();
+                assert!(detail.starts_with("arguments of a tool call: "), "{detail}");
             }
             Response::Release(_) => assert!(is_read, "{arguments}"),
         }
+    }
+}
+
+/// What a tool with no parameters is asked, as a text of any kind.
+#[test]
+fn a_text_for_a_custom_tool_goes_on_whatever_it_looks_like() {
+    let scenario = scenario(&[], json!({}));
+    let text = r#"{"Polish":"polski","polish":"polieren"}"#;
+    let custom = json!({"index": 0, "id": "c", "type": "custom", "custom": {"name": "look_up", "input": text}});
+    let mut chat = vec![chat_piece(json!({"tool_calls": [custom]}))];
+    chat.extend(chat_end("tool_calls"));
+    let item = json!({"type": "custom_tool_call", "id": "i", "call_id": "c", "name": "look_up", "input": text});
+    let event = |kind: &str| json!({"type": kind, "output_index": 0, "item": item});
+    let responses = vec![
+        ("", event("response.output_item.added")),
+        ("", event("response.output_item.done")),
+        (
+            "",
+            json!({"type": "response.completed", "response": {"output": [item]}}),
+        ),
+    ];
+    for (api, events) in [(Api::ChatCompletions, chat), (Api::Responses, responses)] {
+        let prompt = prompt(api, json!({"stream": true}));
+        let (events, ending) = relayed(&scenario, &prompt, &events);
+        assert_eq!(ending, Ending::Done, "{api:?}");
+        let all: String = events.iter().map(|event| event.data.as_str()).collect();
+        let whole = json!({ "input": text }).to_string();
+        let whole = whole.trim_matches(['{', '}']);
+        assert!(all.contains(whole), "{api:?}: {all}");
     }
 }

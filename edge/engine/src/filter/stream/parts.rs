@@ -7,7 +7,7 @@
 
 use crate::filter::apply::Content;
 use crate::filter::rewrite::label;
-use crate::filter::{Filter, Match, disjoint};
+use crate::filter::{Filter, Match, disjoint, touched};
 use proctor_model::content::ContentAction;
 use std::ops::Range;
 
@@ -95,14 +95,14 @@ impl Row<'_> {
         let stops = alone
             .iter()
             .filter(|hit| action(hit) >= ContentAction::Escalate)
-            .filter(|hit| !touched(&taken, &hit.range).is_empty());
+            .filter(|hit| is_touched(&taken, &hit.range));
         over.extend(stops.cloned());
         over.sort_by_key(|hit| hit.range.start);
         let mut over = joined(over.into_iter(), action);
         let taken: Vec<Range<usize>> = over.iter().map(range).collect();
         let in_one = over.iter().filter(|hit| !self.is_over(&hit.range));
         self.lent = in_one.map(|hit| hit.range.end).collect();
-        alone.retain(|hit| touched(&taken, &hit.range).is_empty());
+        alone.retain(|hit| !is_touched(&taken, &hit.range));
         alone.append(&mut over);
         alone.sort_by_key(|hit| hit.range.start);
         alone
@@ -215,19 +215,15 @@ fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
     range.start.saturating_add(by)..range.end.saturating_add(by)
 }
 
-/// Those of some ranges, in order and apart, that a range overlaps.
-fn touched<'r>(ranges: &'r [Range<usize>], range: &Range<usize>) -> &'r [Range<usize>] {
-    let first = ranges.partition_point(|other| other.end <= range.start);
-    let last = ranges.partition_point(|other| other.start < range.end);
-    ranges.get(first..last).unwrap_or_default()
+/// Whether a range overlaps one of some, in order and apart.
+fn is_touched(ranges: &[Range<usize>], range: &Range<usize>) -> bool {
+    !touched(ranges, range, |other| other).is_empty()
 }
 
 /// Whether one of some matches, in order and apart, has all of another and is for as strict an action.
 fn is_covered(hits: &[Match], other: &Match, action: impl Fn(&Match) -> ContentAction) -> bool {
-    let first = hits.partition_point(|hit| hit.range.end <= other.range.start);
-    let near = hits.get(first..).unwrap_or_default().iter();
-    let mut near = near.take_while(|hit| hit.range.start < other.range.end);
-    near.any(|hit| {
+    let near = touched(hits, &other.range, |hit| &hit.range);
+    near.iter().any(|hit| {
         hit.range.start <= other.range.start
             && hit.range.end >= other.range.end
             && action(hit) >= action(other)
@@ -236,7 +232,7 @@ fn is_covered(hits: &[Match], other: &Match, action: impl Fn(&Match) -> ContentA
 
 /// A range with all that it overlaps.
 fn widened(ranges: &[Range<usize>], range: &Range<usize>) -> Range<usize> {
-    let touched = touched(ranges, range);
+    let touched = touched(ranges, range, |other| other);
     let start = touched.first().map_or(range.start, |first| first.start);
     let end = touched.last().map_or(range.end, |last| last.end);
     range.start.min(start)..range.end.max(end)

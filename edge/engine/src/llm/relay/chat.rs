@@ -1,6 +1,7 @@
 //! Chunks of OpenAI's chat completions.
 
 use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
+use crate::llm::calls::Takes;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -223,7 +224,7 @@ impl Chat {
             return Ok(());
         }
         for call in calls.iter().chain(&old_call) {
-            flow.call(&call.name, &call.arguments)?;
+            flow.call(&call.name, &call.arguments, call.takes())?;
         }
         flow.judge(gate)?;
         let mut delta = Map::new();
@@ -235,7 +236,7 @@ impl Chat {
             delta.insert("tool_calls".to_owned(), Value::Array(written));
         }
         if let Some(call) = &old_call {
-            let arguments = flow.arguments(&call.arguments, gate)?;
+            let arguments = flow.arguments(&call.arguments, call.takes(), gate)?;
             let name = flow.repeated(&Value::from(call.name.as_str()), gate)?;
             let call = json!({ "name": name, "arguments": arguments });
             delta.insert("function_call".to_owned(), call);
@@ -360,8 +361,16 @@ impl Call {
         Ok(())
     }
 
+    /// What it is written as is what it is read as.
+    fn takes(&self) -> Takes {
+        match self.custom {
+            true => Takes::Text,
+            false => Takes::Parameters,
+        }
+    }
+
     fn written(&self, index: u64, flow: &mut Flow, gate: &Gate<'_, '_>) -> Result<Value, Stop> {
-        let arguments = flow.arguments(&self.arguments, gate)?;
+        let arguments = flow.arguments(&self.arguments, self.takes(), gate)?;
         let id = flow.repeated(&Value::from(self.id.as_str()), gate)?;
         let name = flow.repeated(&Value::from(self.name.as_str()), gate)?;
         Ok(match self.custom {

@@ -2,6 +2,7 @@
 
 use super::row::{Next, Passed, Row};
 use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
+use crate::llm::calls::Takes;
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -254,10 +255,10 @@ impl Messages {
                 let name = block
                     .map(|block| text_of(block, "name"))
                     .unwrap_or_default();
-                flow.call(name, &input)?;
+                flow.call(name, &input, Takes::Parameters)?;
                 flow.judge(gate)?;
                 let start = flow.repeated(&Value::Object(start), gate)?;
-                let input = flow.arguments(&input, gate)?;
+                let input = flow.arguments(&input, Takes::Parameters, gate)?;
                 flow.emit("content_block_start", &start);
                 if !input.is_empty() {
                     let delta = json!({ "type": "input_json_delta", "partial_json": input });

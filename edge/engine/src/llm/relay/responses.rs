@@ -3,7 +3,8 @@
 mod texts;
 
 use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
-use crate::llm::{answer, calls};
+use crate::llm::answer;
+use crate::llm::calls::{self, CUSTOM_CALL, Takes};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -249,18 +250,21 @@ impl Responses {
         if text_of(item, "name").is_empty() {
             return self.unnamed(place, &data, call, flow, gate);
         }
-        let custom = text_of(item, "type") == "custom_tool_call";
-        let (event, member) = match custom {
-            true => ("response.custom_tool_call_input", "input"),
-            false => ("response.function_call_arguments", "arguments"),
+        let (event, member, takes) = match text_of(item, "type") {
+            CUSTOM_CALL => ("response.custom_tool_call_input", "input", Takes::Text),
+            _ => (
+                "response.function_call_arguments",
+                "arguments",
+                Takes::Parameters,
+            ),
         };
         let arguments = match text_of(item, member) {
             "" => call.arguments.clone(),
             whole => whole.to_owned(),
         };
-        flow.call(text_of(item, "name"), &arguments)?;
+        flow.call(text_of(item, "name"), &arguments, takes)?;
         flow.judge(gate)?;
-        let arguments = flow.arguments(&arguments, gate)?;
+        let arguments = flow.arguments(&arguments, takes, gate)?;
         let mut item = item.clone();
         item.shift_remove(member);
         let item = flow.repeated(&Value::Object(item), gate)?;
