@@ -56,7 +56,7 @@ pub(super) struct References<'a> {
     recursive: HashMap<(usize, Holds), Option<bool>>,
     /// By a schema's address: see `weigh`.
     weights: HashMap<usize, Load>,
-    /// The states of patterns, by the address of what the keyword has.
+    /// The states of what reads texts, by the address of what the keyword has.
     states: HashMap<usize, u64>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct References<'a> {
 struct Place<'a> {
     schemas: Vec<(&'a Map<String, Value>, Visits)>,
     spent: u64,
-    /// Of all their patterns.
+    /// Of all that reads a text.
     states: u64,
 }
 
@@ -189,13 +189,13 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// Of the patterns that a subschema itself holds a text, or the names of members, against.
+    /// Of what a subschema itself holds a text, or the names of members, against.
     fn states(&mut self, members: &'a Map<String, Value>) -> u64 {
         let mut all = 0_u64;
-        for keyword in ["pattern", "patternProperties"] {
-            if let Some(patterns) = members.get(keyword) {
-                let known = self.states.entry(address(patterns));
-                let states = known.or_insert_with(|| states::of_all(patterns));
+        for keyword in states::KEYWORDS {
+            if let Some(value) = members.get(keyword) {
+                let known = self.states.entry(address(value));
+                let states = known.or_insert_with(|| states::of_keyword(keyword, value));
                 all = all.saturating_add(*states);
             }
         }
