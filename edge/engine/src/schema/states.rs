@@ -148,6 +148,11 @@ mod tests {
         let names = json!({ "patternProperties": { "a[ab]{10000}[c-z]": false } });
         let below = json!({ "items": { "$ref": "#" } });
         let tree = json!({ "properties": { "all": below, "name": counts(3_000) } });
+        let marked = json!({
+            "allOf": [{ "properties": { "all": below } }],
+            "properties": { "name": counts(3_000) },
+            "unevaluatedProperties": false,
+        });
         let text = |bytes: usize| "ab".repeat(bytes / 2);
         let texts = vec![text(9_000); 100];
         for (schema, small, large) in [
@@ -168,12 +173,45 @@ mod tests {
             (
                 &tree,
                 json!({ "all": [{ "name": text(100) }] }),
+                json!({ "all": [{ "name": text(200_000) }] }),
+            ),
+            // All levels may be met twice as often as the one above.
+            (
+                &marked,
+                json!({ "all": [{ "name": text(100) }] }),
                 json!({ "all": [{ "name": text(20_000) }] }),
             ),
         ] {
             check(schema, &small, None);
             check(schema, &large, refused);
         }
+    }
+
+    /// However deep a tree is, each text of it meets its pattern once.
+    #[test]
+    fn large_trees_are_held_against_usual_patterns() {
+        // As zod writes it.
+        let any = "00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff";
+        let hex = "[0-9a-fA-F]";
+        let id = format!("{hex}{{8}}-{hex}{{4}}-[1-8]{hex}{{3}}-[89abAB]{hex}{{3}}-{hex}{{12}}");
+        let author = json!({ "properties": { "id": { "$ref": "#/properties/id" } } });
+        let schema = json!({
+            "properties": {
+                "id": { "type": "string", "pattern": format!("^({id}|{any})$") },
+                "author": author,
+                "children": { "items": { "$ref": "#" } },
+            },
+        });
+        let comment = |children: Vec<Value>| {
+            let id = "0a1b2c3d-0a1b-4a1b-8a1b-0a1b2c3d4e5f";
+            let text = "ab ".repeat(300);
+            json!({ "id": id, "author": { "id": id }, "text": text, "children": children })
+        };
+        let answer = comment(vec![comment(vec![]); 1_000]);
+        let mut tree = comment(vec![answer; 2]);
+        check(&schema, &tree, None);
+        tree["children"][1]["children"][999]["id"] = json!("0a1b");
+        check(&schema, &tree, Some("/children/1/children/999/id: pattern"));
     }
 
     #[test]
