@@ -40,11 +40,14 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// share and choose between stays below some hundreds; what multiplies on each of a few levels is beyond any number.
 pub const SCHEMA_WEIGHT_MAX: u64 = 1 << 16;
 /// Most subschemas that all parts of one value are held against, if every one were on the worst way: a second or two. What
-/// a recursive schema weighs counts once for each level, so that large values of usual recursive schemas need some of this.
+/// a recursive schema weighs counts several times, so that large values of usual recursive schemas need some of this.
 pub const SCHEMA_VISITS_MAX: u64 = 1 << 26;
 /// Most steps that patterns take over all texts of one value, if every text were on the worst way and every byte met every state:
 /// some seconds. A text of 1 MiB may be held against 1,024 states then, which is more than real schemas have at one place.
 pub const SCHEMA_PATTERN_STEPS_MAX: u64 = 1 << 30;
+/// Longest text that is taken for a regular expression (`format: regex`), in bytes: the names of its groups are compared with each
+/// other, so that twice the length takes four times the time.
+pub const SCHEMA_REGEX_BYTES_MAX: usize = 4 * 1024;
 /// Largest compiled `pattern` of a JSON Schema, in bytes.
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Most different patterns of a JSON Schema. Each may have an automaton of up to 1 MiB beside what the two limits in bytes are about.

@@ -11,7 +11,8 @@ pub(crate) use references::{decoded, target};
 
 use crate::limits::{
     JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
-    SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_VISITS_MAX,
+    SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX,
+    SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -26,7 +27,7 @@ pub struct Schema {
     validator: Validator,
     /// Most subschemas that one part of a value is held against.
     weight: u64,
-    /// Most states of patterns that one text of it is held against.
+    /// Most states of patterns that one text of it is held against, and of what else reads it.
     states: u64,
 }
 
@@ -80,6 +81,7 @@ impl Schema {
             .dfa_size_limit(pattern_bytes_max);
         let mut options = jsonschema::options()
             .with_pattern_options(patterns)
+            .with_format("regex", is_regex)
             .offline();
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
@@ -122,8 +124,8 @@ impl Schema {
     }
 
     /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
-    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns: results may
-    /// have many MiB.
+    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns or formats:
+    /// results may have many MiB.
     fn affords(&self, value: &Value) -> bool {
         let nodes_max = quotient(SCHEMA_VISITS_MAX, self.weight);
         let bytes_max = quotient(SCHEMA_PATTERN_STEPS_MAX, self.states);
@@ -166,6 +168,11 @@ impl Misfit {
             pointer,
         }
     }
+}
+
+/// Whether a text is a regular expression. Of all formats this one alone takes more time than in proportion.
+fn is_regex(text: &str) -> bool {
+    text.len() <= SCHEMA_REGEX_BYTES_MAX && jsonschema_regex::is_valid_ecma_regex(text)
 }
 
 /// What each compiled pattern may take: the less, the more different ones there are.
@@ -369,6 +376,31 @@ mod tests {
         }
         let large = Schema::compile(&json!({"prefixItems": schema(SCHEMA_PATTERNS_MAX, letters)}));
         assert!(matches!(large, Err(SchemaError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_long_text_is_no_regular_expression() {
+        let schema = json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "properties": {"p": {"type": "string", "format": "regex"}},
+        });
+        let schema = Schema::compile(&schema).unwrap();
+        let groups =
+            |count: usize| -> String { (0..count).map(|i| format!("(?<g{i}>)")).collect() };
+        for (text, misfit) in [
+            ("^(?<year>[0-9]{4})-".to_owned(), None),
+            (groups(400), None),
+            ("(a".to_owned(), Some("/p: format")),
+            ("(?<a>)(?<a>)".to_owned(), Some("/p: format")),
+            ("a".repeat(SCHEMA_REGEX_BYTES_MAX), None),
+            ("a".repeat(SCHEMA_REGEX_BYTES_MAX + 1), Some("/p: format")),
+            // Billions of comparisons of names.
+            (groups(90_000), Some("/p: format")),
+        ] {
+            let value = json!({ "p": text });
+            assert_eq!(schema.misfit(&value).as_deref(), misfit);
+            assert_eq!(schema.fits(&value), misfit.is_none());
+        }
     }
 
     #[test]

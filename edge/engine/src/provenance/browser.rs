@@ -115,10 +115,16 @@ impl<'t> Link<'t> {
         let mut lines = lines.peekable();
         let mut host = String::new();
         while let Some(line) = lines.next() {
-            host.push_str(line);
+            let bytes = host.len();
+            append(&mut host, line);
+            let is_last = lines.peek().is_none();
+            // What ended with the line before ends with this one, too.
+            if host.len() == bytes && !is_last {
+                continue;
+            }
             // Zeros alone are nobody's address, and more figures none that ends before the text does.
             let figures = figures_in(&host);
-            let ends_here = (1..=FIGURES_BYTES_MAX).contains(&figures) || lines.peek().is_none();
+            let ends_here = (1..=FIGURES_BYTES_MAX).contains(&figures) || is_last;
             if let Some((address, behind)) = ends_here.then(|| in_figures(&host)).flatten() {
                 if self.scheme || self.is_open(behind) {
                     found(Kind::Url, &address);
@@ -159,10 +165,30 @@ impl<'t> Link<'t> {
     }
 }
 
-/// Most letters of a host over several lines that are looked at.
+/// Most letters of a host over several lines that are looked at, but for zeros that mean nothing.
 const HOST_BYTES_MAX: usize = 253;
 /// Most letters behind the first zeros of its parts of a host in figures that may end with any line.
 const FIGURES_BYTES_MAX: usize = 64;
+
+/// Appends a line to a host, but for zeros at the beginning of a number behind two others: however many stand there, it is the same
+/// address. Behind a single one `x` has a meaning.
+fn append(host: &mut String, line: &str) {
+    for c in line.chars() {
+        if c != '0' || !is_behind_zeros(host) {
+            host.push(c);
+        }
+    }
+}
+
+/// Whether the last part of a host so far is two zeros, or `0x` and two zeros.
+fn is_behind_zeros(host: &str) -> bool {
+    host.strip_suffix("00").is_some_and(|before| {
+        let sign = before.strip_suffix(['x', 'X']);
+        let part = sign.and_then(|sign| sign.strip_suffix('0'));
+        let part = part.unwrap_or(before);
+        part.is_empty() || part.ends_with('.')
+    })
+}
 
 /// How many letters the parts of a host have behind their first zeros, and behind `0x`: no zero there makes another address.
 fn figures_in(host: &str) -> usize {
@@ -353,6 +379,10 @@ mod tests {
                 format!("0{zeros}30052000401"),
                 format!("192.0{zeros}250.257"),
                 format!("192.168.0x{zeros}101"),
+                format!("0x{zeros}\nC0A80101"),
+                format!("0{zeros}\t30052000401"),
+                format!("0x{zeros}\n{zeros}\r\n{zeros}C0A8\n0101"),
+                format!("0{zeros}\n300.0{zeros}250.257"),
             ] {
                 for behind in ["", "\nRegards", "\nRegards\nBob"] {
                     let text = format!("http:\\\\{host}{behind}");

@@ -61,6 +61,8 @@ pub(super) struct Load {
     pub(super) weight: u64,
     /// The states of their patterns, likewise.
     pub(super) states: u64,
+    /// On how many levels they are, from this part down.
+    pub(super) levels: u64,
 }
 
 impl Load {
@@ -69,6 +71,7 @@ impl Load {
             recursive: self.recursive.saturating_add(other.recursive),
             weight: self.weight.saturating_add(other.weight),
             states: self.states.saturating_add(other.states),
+            levels: self.levels.max(other.levels),
         }
     }
 
@@ -77,6 +80,7 @@ impl Load {
             recursive: self.recursive.saturating_sub(other.recursive),
             weight: self.weight.saturating_sub(other.weight),
             states: self.states.saturating_sub(other.states),
+            levels: self.levels,
         }
     }
 
@@ -86,6 +90,7 @@ impl Load {
             recursive: self.recursive.max(other.recursive),
             weight: self.weight.max(other.weight),
             states: self.states.max(other.states),
+            levels: self.levels.max(other.levels),
         }
     }
 
@@ -95,6 +100,7 @@ impl Load {
             recursive: self.recursive,
             weight: self.weight.saturating_mul(times),
             states: self.states.saturating_mul(times),
+            levels: self.levels,
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct References<'a> {
     recursive: HashMap<(usize, Holds), Option<bool>>,
     /// By a schema's address: see `weigh`.
     weights: HashMap<usize, Load>,
-    /// The states of patterns, by the address of what the keyword has.
+    /// The states of what reads texts, by the address of what the keyword has.
     states: HashMap<usize, u64>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct References<'a> {
 struct Place<'a> {
     schemas: Vec<(&'a Map<String, Value>, Visits)>,
     spent: u64,
-    /// Of all their patterns.
+    /// Of all that reads a text.
     states: u64,
 }
 
@@ -87,9 +87,7 @@ impl<'a> References<'a> {
             true => &["$id", "id"],
             false => &["$id"],
         };
-        // On each level a recursive schema begins anew what it has beside its recursion.
-        let levels = u64::try_from(JSON_DEPTH_MAX).unwrap_or(u64::MAX);
-        let mut worst = Load::default();
+        let (mut worst, mut recursive) = (Load::default(), Load::default());
         let mut pending = vec![(root, Holds::Schema)];
         let mut seen = HashSet::new();
         while let Some((node, holds)) = pending.pop() {
@@ -102,15 +100,18 @@ impl<'a> References<'a> {
                     return Err(SchemaError::Reference); // It would move what '#' means.
                 }
                 let load = references.weigh(node, 0)?;
-                let times = match load.recursive {
-                    0 => 1,
-                    _ => levels,
-                };
-                worst = worst.or(load.times(times));
+                match load.recursive {
+                    0 => worst = worst.or(load),
+                    _ => recursive = recursive.or(load),
+                }
             }
             pending.extend(references.below(node, holds));
         }
-        Ok(worst)
+        // On each level of a value recursion begins anew what is beside it, and that ends as many levels below as it has: a part
+        // meets no more than so many at once.
+        let levels_max = u64::try_from(JSON_DEPTH_MAX).unwrap_or(u64::MAX);
+        let levels = recursive.levels.min(levels_max);
+        Ok(worst.or(recursive.times(levels)))
     }
 
     fn step(&mut self) -> Result<(), SchemaError> {
@@ -189,13 +190,13 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// Of the patterns that a subschema itself holds a text, or the names of members, against.
+    /// Of what a subschema itself holds a text, or the names of members, against.
     fn states(&mut self, members: &'a Map<String, Value>) -> u64 {
         let mut all = 0_u64;
-        for keyword in ["pattern", "patternProperties"] {
-            if let Some(patterns) = members.get(keyword) {
-                let known = self.states.entry(address(patterns));
-                let states = known.or_insert_with(|| states::of_all(patterns));
+        for keyword in states::KEYWORDS {
+            if let Some(value) = members.get(keyword) {
+                let known = self.states.entry(address(value));
+                let states = known.or_insert_with(|| states::of_keyword(keyword, value));
                 all = all.saturating_add(*states);
             }
         }
@@ -218,12 +219,14 @@ impl<'a> References<'a> {
             self.note_elements(members, visits, level, &mut parts)?;
             self.note_members(members, visits, level, &mut parts)?;
         }
+        let parts = parts.worst();
         let own = Load {
             recursive: 0,
             weight: place.spent,
             states: place.states,
+            levels: parts.levels.saturating_add(1),
         };
-        let load = parts.worst().plus(own);
+        let load = parts.plus(own);
         if load.recursive > 1 || load.weight > SCHEMA_WEIGHT_MAX {
             return Err(SchemaError::Reference);
         }
@@ -235,8 +238,11 @@ impl<'a> References<'a> {
     fn load(&mut self, inner: &'a Value, times: u64, level: usize) -> Result<Load, SchemaError> {
         self.step()?;
         if self.is_recursive(inner, Holds::Schema, 0)? {
+            // What looks for unknown members meets it once more on each level: all levels count.
+            let levels = if times > 1 { u64::MAX } else { 0 };
             return Ok(Load {
                 recursive: 1,
+                levels,
                 ..Load::default()
             });
         }
@@ -438,6 +444,10 @@ mod tests {
         let nested = json!({"anyOf": ["next"], "unevaluatedProperties": false});
         refused(&chain(20, &nested));
         refused(&chain(5, &alternatives(100, &json!(true), &json!("next"))));
+        refused(&json!({
+            "pattern": "^a",
+            "properties": {"c": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}},
+        }));
         // One name matches both.
         refused(&json!({"patternProperties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}));
     }

@@ -1,5 +1,6 @@
 //! How many states the automaton of a `pattern` has: that is what one byte of a text may cost. In the worst case each byte meets
-//! every state, as the engine keeps no more than a few of the many sets of states that a count makes.
+//! every state, as the engine keeps no more than a few of the many sets of states that a count makes. What else reads a whole text
+//! is counted in states that take as long.
 
 use jsonschema_regex::Search;
 use regex_syntax::hir::{Class, Hir, HirKind};
@@ -10,14 +11,33 @@ const RANGES_OF_STATE: usize = 8;
 /// Most ranges that a byte is compared with: of large classes each byte has its own.
 const RANGES_MAX: usize = 64;
 
-/// Of what `pattern` has, or of the names that `patternProperties` has.
-pub(super) fn of_all(patterns: &Value) -> u64 {
-    match patterns {
-        Value::String(pattern) => of(pattern),
-        Value::Object(named) => named
+/// Of a `format` or a `contentEncoding`.
+const STATES_OF_FORMAT: u64 = 1;
+/// Of a text that is read as JSON.
+const STATES_OF_JSON: u64 = 8;
+/// Of a text that is read as a regular expression of the greatest length.
+const STATES_OF_REGEX: u64 = 64;
+
+/// All that reads the whole of a text, or of the names of members.
+pub(super) const KEYWORDS: [&str; 5] = [
+    "pattern",
+    "patternProperties",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
+];
+
+/// Of what one of these keywords has.
+pub(super) fn of_keyword(keyword: &str, value: &Value) -> u64 {
+    match (keyword, value) {
+        ("pattern", Value::String(pattern)) => of(pattern),
+        ("patternProperties", Value::Object(named)) => named
             .keys()
             .map(|pattern| of(pattern))
             .fold(0, u64::saturating_add),
+        ("format", Value::String(format)) if format == "regex" => STATES_OF_REGEX,
+        ("format" | "contentEncoding", _) => STATES_OF_FORMAT,
+        ("contentMediaType", _) => STATES_OF_JSON,
         _ => 0,
     }
 }
@@ -128,6 +148,11 @@ mod tests {
         let names = json!({ "patternProperties": { "a[ab]{10000}[c-z]": false } });
         let below = json!({ "items": { "$ref": "#" } });
         let tree = json!({ "properties": { "all": below, "name": counts(3_000) } });
+        let marked = json!({
+            "allOf": [{ "properties": { "all": below } }],
+            "properties": { "name": counts(3_000) },
+            "unevaluatedProperties": false,
+        });
         let text = |bytes: usize| "ab".repeat(bytes / 2);
         let texts = vec![text(9_000); 100];
         for (schema, small, large) in [
@@ -148,11 +173,77 @@ mod tests {
             (
                 &tree,
                 json!({ "all": [{ "name": text(100) }] }),
+                json!({ "all": [{ "name": text(200_000) }] }),
+            ),
+            // All levels may be met twice as often as the one above.
+            (
+                &marked,
+                json!({ "all": [{ "name": text(100) }] }),
                 json!({ "all": [{ "name": text(20_000) }] }),
             ),
         ] {
             check(schema, &small, None);
             check(schema, &large, refused);
+        }
+    }
+
+    /// However deep a tree is, each text of it meets its pattern once.
+    #[test]
+    fn large_trees_are_held_against_usual_patterns() {
+        // As zod writes it.
+        let any = "00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff";
+        let hex = "[0-9a-fA-F]";
+        let id = format!("{hex}{{8}}-{hex}{{4}}-[1-8]{hex}{{3}}-[89abAB]{hex}{{3}}-{hex}{{12}}");
+        let author = json!({ "properties": { "id": { "$ref": "#/properties/id" } } });
+        let schema = json!({
+            "properties": {
+                "id": { "type": "string", "pattern": format!("^({id}|{any})$") },
+                "author": author,
+                "children": { "items": { "$ref": "#" } },
+            },
+        });
+        let comment = |children: Vec<Value>| {
+            let id = "0a1b2c3d-0a1b-4a1b-8a1b-0a1b2c3d4e5f";
+            let text = "ab ".repeat(300);
+            json!({ "id": id, "author": { "id": id }, "text": text, "children": children })
+        };
+        let answer = comment(vec![comment(vec![]); 1_000]);
+        let mut tree = comment(vec![answer; 2]);
+        check(&schema, &tree, None);
+        tree["children"][1]["children"][999]["id"] = json!("0a1b");
+        check(&schema, &tree, Some("/children/1/children/999/id: pattern"));
+    }
+
+    #[test]
+    fn a_long_text_is_not_read_by_thousands_of_formats() {
+        let refused = Some("/: too large for its schema");
+        let link = |bytes: usize| format!("https://acme.example/{}", "a".repeat(bytes));
+        let list = |elements: usize| format!("[{}0]", "0,".repeat(elements));
+        for (keyword, what, small, large) in [
+            ("format", "uri", link(1_000), link(600_000)),
+            ("format", "regex", "a".repeat(1_000), "a".repeat(10_000)),
+            (
+                "contentEncoding",
+                "base64",
+                "a".repeat(1_000),
+                "a".repeat(600_000),
+            ),
+            (
+                "contentMediaType",
+                "application/json",
+                list(1_000),
+                list(50_000),
+            ),
+        ] {
+            let draft = "http://json-schema.org/draft-07/schema#";
+            let each = json!({ keyword: what });
+            let one = json!({ "$schema": draft, "allOf": [each] });
+            let many = json!({ "$schema": draft, "allOf": vec![each; 2_000] });
+            let large = json!(large);
+            check(&many, &json!(small), None);
+            check(&many, &large, refused);
+            let one = Schema::compile(&one).unwrap();
+            assert_ne!(one.misfit(&large).as_deref(), refused, "{what}");
         }
     }
 
