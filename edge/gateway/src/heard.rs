@@ -13,8 +13,8 @@ const KNOWN_MAX: usize = 16;
 #[derive(Clone, Default)]
 pub(crate) struct Heard {
     told: Told,
-    /// What a task has said, latest last.
-    known: VecDeque<Word>,
+    /// What a task has said, latest last, each with what was heard before it.
+    known: VecDeque<(Word, Told)>,
 }
 
 /// Something that a task says, by its digest: asked after, it says the same over and over, which is told once.
@@ -29,31 +29,32 @@ impl Word {
 }
 
 impl Heard {
-    /// What a word is judged on top of. What was heard before stands by itself.
+    /// What a word is judged on top of. One that is known is judged as it was the first time: what was cut off it then stays
+    /// cut off.
     pub(crate) fn before(&self, word: Option<Word>) -> Told {
-        match self.knows(word) {
-            true => Told::default(),
-            false => self.told,
-        }
+        self.known(word).unwrap_or(self.told)
     }
 
     /// Notes what is passed on now.
     pub(crate) fn note(&mut self, word: Option<Word>, release: &Release) {
-        if !self.knows(word) {
-            self.told.note(release);
+        if self.known(word).is_none() {
             self.remember(word);
+            self.told.note(release);
         }
     }
 
-    fn knows(&self, word: Option<Word>) -> bool {
-        word.is_some_and(|word| self.known.contains(&word))
+    /// What was heard before a word that is known.
+    fn known(&self, word: Option<Word>) -> Option<Told> {
+        let mut known = self.known.iter();
+        let (_, before) = known.find(|(known, _)| Some(*known) == word)?;
+        Some(*before)
     }
 
     fn remember(&mut self, word: Option<Word>) {
         if self.known.len() >= KNOWN_MAX {
             self.known.pop_front();
         }
-        self.known.extend(word);
+        self.known.extend(word.map(|word| (word, self.told)));
     }
 
     #[cfg(test)]
@@ -82,16 +83,30 @@ mod tests {
         let other = word(&json!({ "statusMessage": "[[1],[2],[4]]" }));
         assert_eq!(heard.before(said).rows, 3);
         heard.remember(said);
-        assert_eq!(heard.before(said).rows, 0);
+        heard.told.rows = 6;
+        assert_eq!(heard.before(said).rows, 3);
         // A call's words are each something new.
         for new in [other, None, word(&json!({}))] {
-            assert_eq!(heard.before(new).rows, 3);
+            assert_eq!(heard.before(new).rows, 6);
         }
         for n in 0..KNOWN_MAX {
             heard.remember(word(&json!({ "statusMessage": n })));
         }
-        assert_eq!(heard.before(said).rows, 3, "it is too long ago");
+        assert_eq!(heard.before(said).rows, 6, "it is too long ago");
         assert_eq!(heard.known.len(), KNOWN_MAX);
+    }
+
+    /// With a ceiling of 50, ten of its rows are left the first time it is said, and each time after.
+    #[test]
+    fn what_was_cut_off_is_cut_off_again() {
+        let mut heard = Heard::with_rows(40);
+        let cut = word(&json!({ "statusMessage": "fifty rows" }));
+        heard.remember(cut);
+        heard.told.rows = 50;
+        for _ in 0..2 {
+            assert_eq!(heard.before(cut).rows, 40);
+            heard.remember(word(&json!({ "statusMessage": "other words" })));
+        }
     }
 
     #[test]
