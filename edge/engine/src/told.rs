@@ -49,6 +49,8 @@ impl Counted {
         match channel {
             // An answer stands by itself.
             Channel::Result | Channel::Error => Self::Nothing,
+            // A state without a word.
+            Channel::Task if body.is_empty() => Self::Nothing,
             Channel::Question | Channel::Task => Self::Rows,
             Channel::Note if is_bare(body) => Self::Nothing,
             Channel::Note => Self::All,

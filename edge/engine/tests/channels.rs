@@ -185,6 +185,30 @@ fn a_ceiling_is_on_all_that_is_said_beside_an_answer() {
 }
 
 #[test]
+fn a_tasks_state_without_a_word_is_told_however_much_was_said() {
+    let scenario = Scenario::new(&given());
+    let told = Told {
+        rows: 60,
+        ..Told::default()
+    };
+    let worded = |body: Map<String, Value>| {
+        let answer = Answer {
+            channel: Channel::Task,
+            body,
+            bytes: 10,
+        };
+        let (permit, world) = (permit(&scenario), scenario.world());
+        match respond_after(&permit, told, answer, &world, &mut Evaluator::new()) {
+            Response::Release(_) => None,
+            Response::Withhold(withheld) => Some(withheld.reason),
+        }
+    };
+    assert_eq!(worded(Map::new()), None);
+    let one = worded(carrying(Channel::Task, "a word"));
+    assert_eq!(one, Some(Reason::OutputTooManyRows));
+}
+
+#[test]
 fn a_policy_trims_all_that_is_said_as_it_trims_one_answer() {
     let mut given = given();
     given.policies = Vec::new();

@@ -57,6 +57,14 @@ impl Teller {
         self.0.told.send(told).unwrap();
     }
 
+    /// What it says of a task from now on, beside a state.
+    pub(crate) fn say(&self, number: usize, status: &str, said: &Value) {
+        let mut task = state(&format!("theirs-{number}"), status);
+        let said = said.as_object().unwrap().clone();
+        task.as_object_mut().unwrap().extend(said);
+        self.0.tasks.lock().unwrap()[number] = task;
+    }
+
     /// How often this was asked for.
     pub(crate) fn count(&self, method: &str) -> usize {
         let asked = self.0.asked.lock().unwrap();
