@@ -113,7 +113,7 @@ pub(crate) struct Task {
     pub(crate) extension: bool,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
-    /// What its server has said of it to this edge.
+    /// What its server has said of it, and of its call, to this edge.
     pub(crate) heard: Mutex<Heard>,
     begun: Timestamp,
     seen: Mutex<State>,
@@ -128,6 +128,8 @@ pub(crate) struct Begun {
     pub(crate) capabilities: Map<String, Value>,
     pub(crate) extension: bool,
     pub(crate) bytes: usize,
+    /// What was said of its call before.
+    pub(crate) heard: Heard,
     pub(crate) state: State,
 }
 
@@ -141,6 +143,7 @@ impl Task {
             capabilities,
             extension,
             bytes,
+            heard,
             state,
         } = begun;
         Self {
@@ -152,7 +155,7 @@ impl Task {
             capabilities,
             extension,
             bytes,
-            heard: Mutex::default(),
+            heard: Mutex::new(heard),
             begun: now,
             seen: Mutex::new(state),
         }

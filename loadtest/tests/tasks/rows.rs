@@ -79,5 +79,19 @@ async fn a_ceiling_is_on_all_that_is_heard_of_a_task() {
         let text = &got["result"]["result"]["content"][0]["text"];
         assert_eq!(text, "it is done", "{got}");
     }
+
+    // What was said when it began counts with what it says then, and is the same again.
+    let greeting = records("begun", 40);
+    teller.greet(&greeting);
+    let (id, _) = system.begin(&token, "work", "wait").await;
+    let got = system.get(&token, &id).await;
+    assert_eq!(said(&got), Some(greeting.as_str()), "{got}");
+    teller.say(
+        2,
+        "working",
+        &json!({ "statusMessage": records("then", 20) }),
+    );
+    let got = system.get(&token, &id).await;
+    assert_eq!(said(&got), None, "{got}");
     system.cluster.stop().await;
 }

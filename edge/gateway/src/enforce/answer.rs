@@ -153,11 +153,14 @@ impl Gateway {
             ..
         } = exchange;
         let beside = !answer.channel.answers();
-        // Each request about a task is permitted by itself.
-        let (heard, word) = match task {
-            Some((task, _)) => (&task.heard, beside.then(|| Word::of(&answer.body))),
-            None => (&permitted.heard, None),
+        // What a call says when it becomes a task, that may say again.
+        let again = match task {
+            Some(_) => beside,
+            None => answer.channel == Channel::Task,
         };
+        let word = again.then(|| Word::of(&answer.body));
+        // Each request about a task is permitted by itself.
+        let heard = task.map_or(&permitted.heard, |(task, _)| &task.heard);
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let came = (heard.before(word), answer);
         let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));

@@ -192,6 +192,7 @@ impl Gateway {
             capabilities: talk.capabilities.clone(),
             extension,
             bytes,
+            heard: exchange.permitted.heard_so_far(),
             state: state.clone(),
         };
         caller.tenant.tasks.put(owner, Task::new(begun, now), now)?;

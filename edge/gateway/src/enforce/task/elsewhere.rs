@@ -3,6 +3,7 @@
 
 use super::seal;
 use crate::enforce::Caller;
+use crate::heard::Heard;
 use crate::tasks::{Begun, Owner, Sealed, Task, Whole};
 use crate::upstream::task::State;
 use crate::upstream::{Server, Talk};
@@ -80,6 +81,7 @@ pub(super) async fn opened(
         capabilities: whole.capabilities,
         extension: true,
         bytes: 0,
+        heard: Heard::default(),
         state: whole.state,
     };
     let task = Task::new(restored, begun);
