@@ -1,7 +1,7 @@
 //! Ceilings on rows of what a client hears of a task, however often it asks.
 
-use super::System;
 use super::teller::Teller;
+use super::{System, reason};
 use proctor_loadtest::load::AGENT;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,8 +42,13 @@ impl System {
         let words = json!({ "statusMessage": records("many", 60) });
         teller.say(0, "working", &words);
         let started = Instant::now();
-        while self.get(token, id).await["result"]["statusMessage"].is_string() {
-            assert!(started.elapsed() < Duration::from_secs(20));
+        loop {
+            let got = self.get(token, id).await;
+            let state = &got["result"];
+            if state["status"].is_string() && state["statusMessage"].is_null() {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{got}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -80,6 +85,26 @@ async fn a_ceiling_is_on_all_that_is_heard_of_a_task() {
         assert_eq!(text, "it is done", "{got}");
     }
 
+    // Its result is told as often as it is asked for, and is not another fifty rows each time.
+    let (id, _) = system.begin(&token, "work", "wait").await;
+    for (of, rows, at, passes) in [
+        ("a", 40, 1, true),
+        ("a", 40, 2, true),
+        ("b", 20, 3, false),
+        ("b", 10, 4, true),
+        ("c", 1, 5, false),
+        ("a", 40, 6, true),
+    ] {
+        let content = json!([{ "type": "text", "text": records(of, rows) }]);
+        let result = json!({ "content": content, "_meta": { "at": at } });
+        teller.say(2, "completed", &json!({ "result": result }));
+        let got = system.get(&token, &id).await;
+        match passes {
+            true => assert_eq!(got["result"]["result"]["content"], content, "{got}"),
+            false => assert_eq!(reason(&got), "policy_denied", "{got}"),
+        }
+    }
+
     // What was said when it began counts with what it says then, and is the same again.
     let greeting = records("begun", 40);
     teller.greet(&greeting);
@@ -87,7 +112,7 @@ async fn a_ceiling_is_on_all_that_is_heard_of_a_task() {
     let got = system.get(&token, &id).await;
     assert_eq!(said(&got), Some(greeting.as_str()), "{got}");
     teller.say(
-        2,
+        3,
         "working",
         &json!({ "statusMessage": records("then", 20) }),
     );

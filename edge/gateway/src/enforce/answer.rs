@@ -152,19 +152,17 @@ impl Gateway {
             task,
             ..
         } = exchange;
-        let beside = !answer.channel.answers();
-        // What a call says when it becomes a task, that may say again.
-        let again = match task {
-            Some(_) => beside,
-            None => answer.channel == Channel::Task,
-        };
-        let word = again.then(|| Word::of(&answer.body));
+        // What a task says and answers it may say again, and so may a call that becomes one what it says of that.
+        let again = task.is_some() || answer.channel == Channel::Task;
+        let word = again.then(|| Word::of(&answer));
+        // A call has one answer, and with that it is over.
+        let noted = again || !answer.channel.answers();
         // Each request about a task is permitted by itself.
         let heard = task.map_or(&permitted.heard, |(task, _)| &task.heard);
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let came = (heard.before(word), answer);
         let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));
-        if let (true, Ended::Released(release)) = (beside, &ended) {
+        if let (true, Ended::Released(release)) = (noted, &ended) {
             heard.note(word, release);
         }
         ended
