@@ -2,13 +2,17 @@
 //! client to hear it.
 
 use proctor_engine::{Answer, Release, Told};
+use proctor_model::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 /// Words of a task that are known again, and answers: few say more than what the task does now and what it asks.
 const KNOWN_MAX: usize = 16;
+/// Tasks of one tenant of which it is known what was heard: as many as are kept of it.
+const TASKS_MAX: usize = 10_000;
 
 /// What was heard.
 #[derive(Clone, Default)]
@@ -19,6 +23,11 @@ pub(crate) struct Heard {
     /// What it has answered.
     answers: Known,
 }
+
+/// What was heard at this edge of a tenant's tasks, by when they began and their numbers: of those that it has as of those that
+/// another edge began, which it knows by their ids alone each time that it is asked. The oldest make room.
+#[derive(Default)]
+pub(crate) struct HeardOf(BTreeMap<(Timestamp, u128), Arc<Mutex<Heard>>>);
 
 /// Something that a task says or answers, by its digest: asked after, it says the same over and over, which is told once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +69,26 @@ fn lasting(meta: &Map<String, Value>) -> Value {
     let members = meta.iter().filter(|(name, value)| !has_none(name, value));
     let members = members.map(|(name, value)| (name.clone(), value.clone()));
     Value::Object(members.collect())
+}
+
+impl HeardOf {
+    /// Of a task that another edge began: nothing, if it was not asked after here.
+    pub(crate) fn task(&mut self, begun: Timestamp, number: u128) -> Arc<Mutex<Heard>> {
+        let known = self.0.get(&(begun, number)).cloned();
+        known.unwrap_or_else(|| {
+            let heard = Arc::default();
+            self.keep(begun, number, &heard);
+            heard
+        })
+    }
+
+    /// Of a task that begins here.
+    pub(crate) fn keep(&mut self, begun: Timestamp, number: u128, heard: &Arc<Mutex<Heard>>) {
+        if self.0.len() >= TASKS_MAX {
+            self.0.pop_first();
+        }
+        self.0.insert((begun, number), Arc::clone(heard));
+    }
 }
 
 impl Heard {
@@ -178,6 +207,22 @@ mod tests {
             assert_eq!(heard.before(cut).rows, 40);
             remember(&mut heard, word(&json!({ "statusMessage": "other words" })));
         }
+    }
+
+    #[test]
+    fn what_was_heard_of_a_task_is_kept_until_many_are_newer() {
+        let (mut all, begun) = (HeardOf::default(), Timestamp::from_secs(1_000));
+        let begins = Arc::new(Mutex::new(Heard::with_rows(40)));
+        all.keep(begun, 1, &begins);
+        all.task(begun, 2).lock().unwrap().told.rows = 5;
+        let mut rows = |number| all.task(begun, number).lock().unwrap().told.rows;
+        assert_eq!([1, 2, 3].map(&mut rows), [40, 5, 0]);
+        let later = begun.plus_secs(1);
+        for number in 0..TASKS_MAX {
+            all.task(later, u128::try_from(number).unwrap());
+        }
+        assert_eq!(all.0.len(), TASKS_MAX);
+        assert_eq!(all.task(begun, 1).lock().unwrap().told.rows, 0);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Gateway {
         // A call has one answer, and with that it is over.
         let noted = again || !answer.channel.answers();
         // Each request about a task is permitted by itself.
-        let heard = task.map_or(&permitted.heard, |(task, _)| &task.heard);
+        let heard = task.map_or(&permitted.heard, |(task, _)| task.heard.as_ref());
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let came = (heard.before(word), answer);
         let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));

@@ -19,7 +19,7 @@ use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -192,7 +192,7 @@ impl Gateway {
             capabilities: talk.capabilities.clone(),
             extension,
             bytes,
-            heard: exchange.permitted.heard_so_far(),
+            heard: Arc::new(Mutex::new(exchange.permitted.heard_so_far())),
             state: state.clone(),
         };
         caller.tenant.tasks.put(owner, Task::new(begun, now), now)?;

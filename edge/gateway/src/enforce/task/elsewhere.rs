@@ -3,7 +3,6 @@
 
 use super::seal;
 use crate::enforce::Caller;
-use crate::heard::Heard;
 use crate::tasks::{Begun, Owner, Sealed, Task, Whole};
 use crate::upstream::task::State;
 use crate::upstream::{Server, Talk};
@@ -81,7 +80,7 @@ pub(super) async fn opened(
         capabilities: whole.capabilities,
         extension: true,
         bytes: 0,
-        heard: Heard::default(),
+        heard: caller.tenant.tasks.heard_of(begun, number),
         state: whole.state,
     };
     let task = Task::new(restored, begun);
