@@ -12,6 +12,8 @@ mod edges;
 mod listen;
 #[path = "tasks/older.rs"]
 mod older;
+#[path = "tasks/rows.rs"]
+mod rows;
 #[path = "tasks/server.rs"]
 mod server;
 #[path = "tasks/teller.rs"]

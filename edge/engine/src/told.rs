@@ -4,13 +4,15 @@
 use crate::respond::{Channel, Release};
 use serde_json::{Map, Value};
 
-/// What was passed on of it so far, in one exchange.
+/// What was passed on of it so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Told {
     /// Rows in all of it.
     pub rows: u64,
     /// Bytes of the notes: questions and what is said of a task are what the call needs to go on.
     pub bytes: u64,
+    /// Rows of its answers, where there may be several: a task has a result whenever it is asked after.
+    pub answer_rows: u64,
 }
 
 impl Told {
@@ -18,7 +20,7 @@ impl Told {
     pub fn note(&mut self, release: &Release) {
         let counted = Counted::of(release.channel(), release.body());
         let findings = release.findings();
-        if counted != Counted::Nothing {
+        if matches!(counted, Counted::All | Counted::Rows) {
             self.rows = self.rows.saturating_add(findings.rows);
         }
         if counted == Counted::All {
@@ -26,11 +28,22 @@ impl Told {
         }
     }
 
+    /// Notes an answer that is passed on now, if another one may follow.
+    pub fn note_answer(&mut self, release: &Release) {
+        let rows = release.findings().rows;
+        self.answer_rows = self.answer_rows.saturating_add(rows);
+    }
+
     /// What a word is to be counted on top of.
     pub(crate) fn before(self, channel: Channel, body: &Map<String, Value>) -> Self {
         match Counted::of(channel, body) {
             Counted::All => self,
             Counted::Rows => Self { bytes: 0, ..self },
+            Counted::Apart => Self {
+                rows: self.answer_rows,
+                bytes: 0,
+                ..self
+            },
             Counted::Nothing => Self::default(),
         }
     }
@@ -41,14 +54,18 @@ impl Told {
 enum Counted {
     All,
     Rows,
+    /// With other answers alone.
+    Apart,
     Nothing,
 }
 
 impl Counted {
     fn of(channel: Channel, body: &Map<String, Value>) -> Self {
         match channel {
-            // An answer stands by itself.
-            Channel::Result | Channel::Error => Self::Nothing,
+            // An answer stands by itself, and a call has one.
+            Channel::Result | Channel::Error => Self::Apart,
+            // A state without a word.
+            Channel::Task if body.is_empty() => Self::Nothing,
             Channel::Question | Channel::Task => Self::Rows,
             Channel::Note if is_bare(body) => Self::Nothing,
             Channel::Note => Self::All,

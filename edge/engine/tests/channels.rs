@@ -185,6 +185,65 @@ fn a_ceiling_is_on_all_that_is_said_beside_an_answer() {
 }
 
 #[test]
+fn a_tasks_state_without_a_word_is_told_however_much_was_said() {
+    let scenario = Scenario::new(&given());
+    let told = Told {
+        rows: 60,
+        ..Told::default()
+    };
+    let worded = |body: Map<String, Value>| {
+        let answer = Answer {
+            channel: Channel::Task,
+            body,
+            bytes: 10,
+        };
+        let (permit, world) = (permit(&scenario), scenario.world());
+        match respond_after(&permit, told, answer, &world, &mut Evaluator::new()) {
+            Response::Release(_) => None,
+            Response::Withhold(withheld) => Some(withheld.reason),
+        }
+    };
+    assert_eq!(worded(Map::new()), None);
+    let one = worded(carrying(Channel::Task, "a word"));
+    assert_eq!(one, Some(Reason::OutputTooManyRows));
+}
+
+/// Whoever asks after a task has its result each time: one that is another each time is no way to have all of a table.
+#[test]
+fn a_ceiling_is_on_all_answers_where_there_are_several() {
+    let scenario = Scenario::new(&given());
+    let (permit, world) = (permit(&scenario), scenario.world());
+    let mut told = Told {
+        rows: 10,
+        ..Told::default()
+    };
+    for (channel, rows, expected) in [
+        (Channel::Result, 6, None),
+        (Channel::Error, 0, None),
+        (Channel::Result, 5, Some(Reason::OutputTooManyRows)),
+        (Channel::Error, 5, Some(Reason::OutputTooManyRows)),
+        (Channel::Error, 4, None),
+        (Channel::Result, 1, Some(Reason::OutputTooManyRows)),
+        (Channel::Result, 0, None),
+    ] {
+        let answer = Answer {
+            channel,
+            body: records(channel, rows),
+            bytes: 10,
+        };
+        let withheld = match respond_after(&permit, told, answer, &world, &mut Evaluator::new()) {
+            Response::Release(release) => {
+                told.note_answer(&release);
+                None
+            }
+            Response::Withhold(withheld) => Some(withheld.reason),
+        };
+        assert_eq!(withheld, expected, "{channel:?} {rows}");
+    }
+    assert_eq!((told.rows, told.answer_rows), (10, 10));
+}
+
+#[test]
 fn a_policy_trims_all_that_is_said_as_it_trims_one_answer() {
     let mut given = given();
     given.policies = Vec::new();

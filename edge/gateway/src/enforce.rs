@@ -183,14 +183,19 @@ impl Permitted {
     /// The same call once more, after a question of its server.
     fn goes_on(&self) -> Self {
         let said = *self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             granted: self.granted.clone(),
             session: self.session.clone(),
             said: Mutex::new(said),
-            heard: Mutex::new(heard.clone()),
+            heard: Mutex::new(self.heard_so_far()),
             topic: OnceLock::new(),
         }
+    }
+
+    /// What its server said so far: with that it goes on, also as a task.
+    fn heard_so_far(&self) -> Heard {
+        let heard = self.heard.lock();
+        heard.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is to be known when it is decided, in this session, whether it may go on. In another one, be it that the client

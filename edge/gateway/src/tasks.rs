@@ -1,7 +1,7 @@
 //! Calls of a tenant that became tasks, each under the principal that made it. Another's are in another drawer: there is no
 //! number by which they could be reached.
 
-use crate::heard::Heard;
+use crate::heard::{Heard, HeardOf};
 use crate::upstream::task::State;
 use proctor_engine::{Carried, Deferred};
 use proctor_model::{
@@ -113,8 +113,8 @@ pub(crate) struct Task {
     pub(crate) extension: bool,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
-    /// What its server has said of it to this edge.
-    pub(crate) heard: Mutex<Heard>,
+    /// What its server has said of it, and of its call, to this edge.
+    pub(crate) heard: Arc<Mutex<Heard>>,
     begun: Timestamp,
     seen: Mutex<State>,
 }
@@ -128,6 +128,8 @@ pub(crate) struct Begun {
     pub(crate) capabilities: Map<String, Value>,
     pub(crate) extension: bool,
     pub(crate) bytes: usize,
+    /// What was said of it, and of its call, before.
+    pub(crate) heard: Arc<Mutex<Heard>>,
     pub(crate) state: State,
 }
 
@@ -141,6 +143,7 @@ impl Task {
             capabilities,
             extension,
             bytes,
+            heard,
             state,
         } = begun;
         Self {
@@ -152,7 +155,7 @@ impl Task {
             capabilities,
             extension,
             bytes,
-            heard: Mutex::default(),
+            heard,
             begun: now,
             seen: Mutex::new(state),
         }
@@ -193,6 +196,7 @@ struct Drawers {
     by_owner: HashMap<Owner, Vec<Arc<Task>>>,
     tasks: usize,
     bytes: usize,
+    heard: HeardOf,
 }
 
 impl Drawers {
@@ -240,12 +244,18 @@ impl Tasks {
         }
         drawers.tasks += 1;
         drawers.bytes = drawers.bytes.saturating_add(task.bytes);
+        drawers.heard.keep(task.begun, task.number, &task.heard);
         drawers
             .by_owner
             .entry(owner)
             .or_default()
             .push(Arc::new(task));
         Ok(())
+    }
+
+    /// What was heard here of a task that is known by its id alone.
+    pub(crate) fn heard_of(&self, begun: Timestamp, number: u128) -> Arc<Mutex<Heard>> {
+        self.drawers().heard.task(begun, number)
     }
 
     /// # Errors

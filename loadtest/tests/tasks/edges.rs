@@ -1,5 +1,6 @@
 //! Tasks at more than one edge of a tenant.
 
+use super::rows::records;
 use super::teller::Teller;
 use super::{OTHER, System, reason};
 use nix::sys::signal::Signal;
@@ -199,5 +200,27 @@ async fn a_task_that_may_be_known_by_its_session_stays_where_it_is() {
     two.turn(&token).await;
     let unknown = two.system.get(&token, id).await;
     assert_eq!(reason(&unknown), "task_unknown", "{unknown}");
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_edge_counts_what_is_heard_of_a_task_there() {
+    let (teller, url) = Teller::start().await;
+    let mut two = Two::of(System::with(&format!("{url}/modern")).await).await;
+    two.system.limit_rows().await;
+    let token = two.system.token(AGENT, &[]).await;
+    let (first, _) = two.system.begin(&token, "work", "wait").await;
+    let (id, _) = two.system.begin(&token, "work", "wait").await;
+    two.turn(&token).await;
+    let system = &two.system;
+    system.until_limited(&teller, &token, &first).await;
+    for (of, rows, passes) in [("a", 40, true), ("b", 20, false), ("a", 40, true)] {
+        let words = records(of, rows);
+        teller.say(1, "working", &json!({ "statusMessage": words }));
+        let got = system.get(&token, &id).await;
+        assert!(got["result"]["status"].is_string(), "{got}");
+        let said = got["result"]["statusMessage"].as_str();
+        assert_eq!(said, passes.then_some(words.as_str()), "{got}");
+    }
     two.stop().await;
 }

@@ -17,6 +17,8 @@ pub(crate) struct Teller(Arc<Inner>);
 struct Inner {
     /// Each task's state, by its number.
     tasks: Mutex<Vec<Value>>,
+    /// What is said when one begins, if anything is.
+    greeting: Mutex<Value>,
     /// Methods that were asked for.
     asked: Mutex<Vec<String>>,
     told: broadcast::Sender<Value>,
@@ -33,6 +35,7 @@ impl Teller {
     pub(crate) async fn start() -> (Self, String) {
         let teller = Self(Arc::new(Inner {
             tasks: Mutex::default(),
+            greeting: Mutex::default(),
             asked: Mutex::default(),
             told: broadcast::channel(64).0,
         }));
@@ -57,6 +60,19 @@ impl Teller {
         self.0.told.send(told).unwrap();
     }
 
+    /// What it says from now on when a task begins.
+    pub(crate) fn greet(&self, words: &str) {
+        *self.0.greeting.lock().unwrap() = words.into();
+    }
+
+    /// What it says of a task from now on, beside a state.
+    pub(crate) fn say(&self, number: usize, status: &str, said: &Value) {
+        let mut task = state(&format!("theirs-{number}"), status);
+        let said = said.as_object().unwrap().clone();
+        task.as_object_mut().unwrap().extend(said);
+        self.0.tasks.lock().unwrap()[number] = task;
+    }
+
     /// How often this was asked for.
     pub(crate) fn count(&self, method: &str) -> usize {
         let asked = self.0.asked.lock().unwrap();
@@ -79,6 +95,7 @@ impl Teller {
     fn called(&self, modern: bool) -> Value {
         let mut tasks = self.0.tasks.lock().unwrap();
         let mut begun = state(&format!("theirs-{}", tasks.len()), "working");
+        begun["statusMessage"] = self.0.greeting.lock().unwrap().clone();
         tasks.push(begun.clone());
         if modern {
             begun["resultType"] = "task".into();

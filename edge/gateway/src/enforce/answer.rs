@@ -152,16 +152,17 @@ impl Gateway {
             task,
             ..
         } = exchange;
-        let beside = !answer.channel.answers();
+        // What a task says and answers it may say again, and so may a call that becomes one what it says of that.
+        let again = task.is_some() || answer.channel == Channel::Task;
+        let word = again.then(|| Word::of(&answer));
+        // A call has one answer, and with that it is over.
+        let noted = again || !answer.channel.answers();
         // Each request about a task is permitted by itself.
-        let (heard, word) = match task {
-            Some((task, _)) => (&task.heard, beside.then(|| Word::of(&answer.body))),
-            None => (&permitted.heard, None),
-        };
+        let heard = task.map_or(&permitted.heard, |(task, _)| task.heard.as_ref());
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let came = (heard.before(word), answer);
         let ended = self.judge_answer(recorded, caller, (loaded, sitting), came, Some(memory));
-        if let (true, Ended::Released(release)) = (beside, &ended) {
+        if let (true, Ended::Released(release)) = (noted, &ended) {
             heard.note(word, release);
         }
         ended

@@ -19,7 +19,7 @@ use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
 use proctor_model::{Reason, ServerId};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -150,7 +150,7 @@ impl Gateway {
         else {
             return invalid();
         };
-        let said = match self.judged(exchange, of_task(said, bytes)).await {
+        let said = match self.words(exchange, said, bytes).await {
             Ended::Released(said) => said,
             ended => return ended,
         };
@@ -192,6 +192,7 @@ impl Gateway {
             capabilities: talk.capabilities.clone(),
             extension,
             bytes,
+            heard: Arc::new(Mutex::new(exchange.permitted.heard_so_far())),
             state: state.clone(),
         };
         caller.tenant.tasks.put(owner, Task::new(begun, now), now)?;
@@ -426,15 +427,16 @@ impl Gateway {
         }))
     }
 
-    /// What a task says of itself. Where that has too many rows by now it is not passed on, and what comes of the task is not lost
-    /// with it.
+    /// What a task says of itself. Where that has too many rows by now, or a policy denies it, it is not passed on, and what comes
+    /// of the task is not lost with it.
     async fn words(&self, exchange: &Exchange<'_>, said: Map<String, Value>, bytes: u64) -> Ended {
         let ended = self.judged(exchange, of_task(said, bytes)).await;
         let reason = match &ended {
             Ended::Withheld(withheld) => withheld.reason,
             _ => return ended,
         };
-        if reason != Reason::OutputTooManyRows {
+        // A ceiling may be written as a policy that withholds.
+        if !matches!(reason, Reason::OutputTooManyRows | Reason::PolicyDenied) {
             return ended;
         }
         metrics::counter!("proctor_edge_words_withheld_total", "reason" => reason.code())

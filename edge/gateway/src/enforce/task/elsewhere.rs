@@ -80,6 +80,7 @@ pub(super) async fn opened(
         capabilities: whole.capabilities,
         extension: true,
         bytes: 0,
+        heard: caller.tenant.tasks.heard_of(begun, number),
         state: whole.state,
     };
     let task = Task::new(restored, begun);
