@@ -7,9 +7,10 @@
 //! something to say.
 //!
 //! And it has to wait longer once it sent more frames beside its calls than anybody needs: with a machine's processors busy
-//! acknowledging them, whatever other processes do takes longer, too.
+//! acknowledging them, whatever other processes do takes longer, too. So it is with calls that it begins and gives up: of those
+//! that are under way a connection has only so many, but one that was given up makes room for the next at once.
 
-use crate::frames::Frames;
+use crate::frames::{Frames, Noted};
 use crate::peers::{Pace, Peer};
 use std::io;
 use std::pin::Pin;
@@ -29,6 +30,12 @@ const BESIDE: Pace = Pace {
     apart: Duration::from_millis(5),
 };
 
+/// Calls that are given up. A proxy gives up those of whoever hangs up, an edge those that take too long.
+const GIVEN_UP: Pace = Pace {
+    burst: 1_000,
+    apart: Duration::from_millis(1),
+};
+
 /// A stream that is read in turns, and the place that it takes meanwhile.
 #[derive(Debug)]
 pub(crate) struct Fair<S = TcpStream, P = Peer> {
@@ -36,40 +43,58 @@ pub(crate) struct Fair<S = TcpStream, P = Peer> {
     /// What of this turn is left.
     left: usize,
     frames: Frames,
-    beside: Pace,
-    /// When all frames beside calls would have been in their pace.
-    paid: Instant,
+    beside: Paced,
+    given_up: Paced,
     wait: Option<Pin<Box<Sleep>>>,
     _place: P,
 }
 
+/// Frames of a kind that may come in some pace.
+#[derive(Debug)]
+struct Paced {
+    pace: Pace,
+    /// When all that came would have been in it.
+    paid: Instant,
+}
+
 impl<S, P> Fair<S, P> {
     pub(crate) fn new(stream: S, place: P) -> Self {
-        Self::with(BESIDE, stream, place)
+        Self::with(BESIDE, GIVEN_UP, stream, place)
     }
 
-    fn with(beside: Pace, stream: S, place: P) -> Self {
+    fn with(beside: Pace, given_up: Pace, stream: S, place: P) -> Self {
+        let paid = Instant::now();
+        let paced = |pace| Paced { pace, paid };
         Self {
             stream,
             left: TURN_BYTES,
             frames: Frames::new(),
-            beside,
-            paid: Instant::now(),
+            beside: paced(beside),
+            given_up: paced(given_up),
             wait: None,
             _place: place,
         }
     }
 
-    /// Frames beside calls have come: from when on more is read.
-    fn charge(&mut self, frames: u32) {
-        let Pace { burst, apart } = self.beside;
+    /// Frames have come that have their pace: from when on more is read.
+    fn charge(&mut self, noted: Noted) {
         let now = Instant::now();
+        let beside = self.beside.charge(noted.beside, now);
+        let given_up = self.given_up.charge(noted.given_up, now);
+        let ahead = beside.max(given_up);
+        self.wait = (!ahead.is_zero()).then(|| Box::pin(tokio::time::sleep(ahead)));
+    }
+}
+
+impl Paced {
+    /// So many more came: how far they are ahead of what may come at once.
+    fn charge(&mut self, frames: u32, now: Instant) -> Duration {
+        let Pace { burst, apart } = self.pace;
         let paid = self.paid.max(now).checked_add(apart.saturating_mul(frames));
         self.paid = paid.unwrap_or(now);
         let allowed = now.checked_add(apart.saturating_mul(burst));
         let ahead = allowed.map(|allowed| self.paid.saturating_duration_since(allowed));
-        let ahead = ahead.filter(|ahead| !ahead.is_zero());
-        self.wait = ahead.map(|ahead| Box::pin(tokio::time::sleep(ahead)));
+        ahead.unwrap_or_default()
     }
 }
 
@@ -99,9 +124,9 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Fair<S, P> {
             }
             Poll::Ready(read) => {
                 self.left = self.left.saturating_sub(part.filled().len());
-                match self.frames.note(part.filled()) {
-                    0 => {}
-                    frames => self.charge(frames),
+                let noted = self.frames.note(part.filled());
+                if noted != Noted::default() {
+                    self.charge(noted);
                 }
                 buffer.put_slice(part.filled());
                 Poll::Ready(read)
@@ -178,26 +203,69 @@ mod tests {
         assert!(turns.load(Ordering::Relaxed) >= 9, "{turns:?}");
     }
 
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// A connection on which so many frames of each kind may come at once, and the next ones this far apart.
+    fn with(apart: Duration, bytes: &[u8]) -> Fair<&[u8], ()> {
+        let pace = Pace { burst: 500, apart };
+        Fair::with(pace, pace, bytes, ())
+    }
+
     /// As many settings as anybody may send come at once, more when their time has come, and no call behind them before.
     #[tokio::test]
     async fn who_sends_frames_beside_calls_without_end_is_read_slowly() {
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let mut flood = PREFACE.to_vec();
         for _ in 0..1_000 {
             flood.extend(settings);
         }
-        let pace = |apart| Pace { burst: 500, apart };
         let mut all = Vec::new();
-        let mut slowly = Fair::with(pace(Duration::from_micros(10)), &flood[..], ());
+        let mut slowly = with(Duration::from_micros(10), &flood);
         slowly.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, flood);
 
         let mut come = Vec::new();
-        let mut hardly = Fair::with(pace(Duration::from_secs(3600)), &flood[..], ());
+        let mut hardly = with(Duration::from_secs(3600), &flood);
         let reading = hardly.read_to_end(&mut come);
         let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
         assert!(ended.is_err(), "it waits");
         let frames = come.len() / settings.len();
         assert!((500..800).contains(&frames), "{frames}");
+    }
+
+    /// Calls one after the other, each of which is given up as soon as it is begun.
+    fn given_up(calls: u32) -> Vec<u8> {
+        let streams = (0..calls).map(|call| (2 * call + 1).to_be_bytes());
+        let frames = streams.flat_map(|stream| {
+            let begun = [&[0, 0, 1, 1, 5][..], &stream, &[0x82]].concat();
+            let reset = [&[0, 0, 4, 3, 0][..], &stream, &[0, 0, 0, 8]].concat();
+            [begun, reset].concat()
+        });
+        PREFACE.iter().copied().chain(frames).collect()
+    }
+
+    /// Some calls may be given up, and more when their time has come; who does nothing else waits.
+    #[tokio::test]
+    async fn who_gives_up_calls_without_end_is_read_slowly() {
+        let some = given_up(499);
+        let mut all = Vec::new();
+        let mut hardly = with(Duration::from_secs(3600), &some);
+        hardly.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, some);
+
+        let flood = given_up(5_000);
+        let mut all = Vec::new();
+        let mut slowly = with(Duration::from_micros(10), &flood);
+        slowly.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, flood);
+
+        let mut come = Vec::new();
+        let mut hardly = with(Duration::from_secs(3600), &flood);
+        let reading = hardly.read_to_end(&mut come);
+        let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
+        assert!(ended.is_err(), "it waits");
+        let bytes_of_one = (flood.len() - PREFACE.len()) / 5_000;
+        let calls = come.len() / bytes_of_one;
+        assert!((500..800).contains(&calls), "{calls}");
     }
 }

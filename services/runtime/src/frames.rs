@@ -1,4 +1,4 @@
-//! Reads along with an HTTP/2 connection, to know how much of what its client sends is no call.
+//! Reads along with an HTTP/2 connection, to know how much of what its client sends is no call, or one that it gives up.
 
 use std::ops::ControlFlow;
 
@@ -19,6 +19,25 @@ pub(crate) struct Frames {
     place: Place,
     /// Calls that were begun and not given up.
     calls: u32,
+    /// The highest stream that began a call: the next one's is higher (section 5.1.1), and trailers are of none that is new.
+    stream: u32,
+}
+
+/// How many frames came beside calls that are waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Noted {
+    /// No call, nor its data: settings, pings, resets, windows, headers that go on, empty data.
+    pub(crate) beside: u32,
+    /// Resets that give up a call.
+    pub(crate) given_up: u32,
+}
+
+/// What a frame is.
+#[derive(Clone, Copy)]
+enum Kind {
+    OfCall,
+    Beside,
+    GivesUp,
 }
 
 #[derive(Debug)]
@@ -38,27 +57,32 @@ impl Frames {
         Self {
             place: Place::Preface(0),
             calls: 0,
+            stream: 0,
         }
     }
 
-    /// How many frames whose headers end in these bytes, the next that came, are no call, nor its data: settings, pings, resets,
-    /// windows, headers that go on, empty data. Who begins a call may give it up: somebody behind a proxy who hangs up is no flood.
-    pub(crate) fn note(&mut self, mut bytes: &[u8]) -> u32 {
-        let mut beside: u32 = 0;
+    /// Counts the frames whose headers end in these bytes, the next that came. Who begins a call may give it up: somebody
+    /// behind a proxy who hangs up is no flood. But each such call was begun, so that they count apart.
+    pub(crate) fn note(&mut self, mut bytes: &[u8]) -> Noted {
+        let mut noted = Noted::default();
         while !bytes.is_empty() {
-            let ControlFlow::Continue((rest, is_beside)) = self.step(bytes) else {
+            let ControlFlow::Continue((rest, kind)) = self.step(bytes) else {
                 self.place = Place::Unknown;
                 break;
             };
             bytes = rest;
-            beside = beside.saturating_add(is_beside.into());
+            match kind {
+                Kind::OfCall => {}
+                Kind::Beside => noted.beside = noted.beside.saturating_add(1),
+                Kind::GivesUp => noted.given_up = noted.given_up.saturating_add(1),
+            }
         }
-        beside
+        noted
     }
 
-    /// Takes what belongs together; the rest, and whether that was the header of a frame beside calls.
-    fn step<'b>(&mut self, bytes: &'b [u8]) -> ControlFlow<(), (&'b [u8], bool)> {
-        let (rest, is_beside) = match &mut self.place {
+    /// Takes what belongs together; the rest, and of what kind the frame is whose header that ended.
+    fn step<'b>(&mut self, bytes: &'b [u8]) -> ControlFlow<(), (&'b [u8], Kind)> {
+        let (rest, kind) = match &mut self.place {
             Place::Unknown => return ControlFlow::Break(()),
             Place::Preface(came) => {
                 let wanted = PREFACE.get(*came..).unwrap_or_default();
@@ -70,7 +94,7 @@ impl Frames {
                 if *came == PREFACE.len() {
                     self.place = Place::Header([0; HEADER_BYTES], 0);
                 }
-                (rest, false)
+                (rest, Kind::OfCall)
             }
             Place::Header(header, came) => {
                 let missing = header.get_mut(*came..).unwrap_or_default();
@@ -79,40 +103,47 @@ impl Frames {
                     *to = *from;
                 }
                 *came = came.saturating_add(now.len());
-                let mut is_beside = false;
+                let mut kind = Kind::OfCall;
                 if *came == HEADER_BYTES {
                     let header = *header;
-                    is_beside = self.begin(header);
+                    kind = self.begin(header);
                 }
-                (rest, is_beside)
+                (rest, kind)
             }
             Place::Payload(left) => {
                 let (now, rest) = split(bytes, *left);
                 let left = left.saturating_sub(now.len());
                 self.place = Self::behind(left);
-                (rest, false)
+                (rest, Kind::OfCall)
             }
         };
-        ControlFlow::Continue((rest, is_beside))
+        ControlFlow::Continue((rest, kind))
     }
 
-    /// A header is whole; whether its frame is beside calls.
-    fn begin(&mut self, header: [u8; HEADER_BYTES]) -> bool {
-        let [high, middle, low, kind, flags, ..] = header;
+    /// A header is whole: of what kind its frame is.
+    fn begin(&mut self, header: [u8; HEADER_BYTES]) -> Kind {
+        let [high, middle, low, kind, flags, stream @ ..] = header;
         let length = u32::from_be_bytes([0, high, middle, low]);
+        // The highest bit means nothing.
+        let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         self.place = Self::behind(usize::try_from(length).unwrap_or(usize::MAX));
         match kind {
             HEADERS => {
-                self.calls = self.calls.saturating_add(1).min(CALLS_MAX);
-                false
+                if stream > self.stream {
+                    self.stream = stream;
+                    self.calls = self.calls.saturating_add(1).min(CALLS_MAX);
+                }
+                Kind::OfCall
             }
-            RESET => {
-                let given_up = self.calls.checked_sub(1);
-                self.calls = given_up.unwrap_or(0);
-                given_up.is_none()
-            }
-            DATA => length == 0 && flags & END_STREAM == 0,
-            _ => true,
+            RESET => match self.calls.checked_sub(1) {
+                Some(calls) => {
+                    self.calls = calls;
+                    Kind::GivesUp
+                }
+                None => Kind::Beside,
+            },
+            DATA if length > 0 || flags & END_STREAM != 0 => Kind::OfCall,
+            _ => Kind::Beside,
         }
     }
 
@@ -133,9 +164,14 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        frame_of(1, kind, flags, payload)
+    }
+
+    fn frame_of(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
         frame.extend(payload);
         frame
     }
@@ -144,28 +180,32 @@ mod tests {
     fn frames_beside_calls_are_counted_however_they_are_cut() {
         let settings = frame(4, 0, &[]);
         let call = [frame(HEADERS, 4, &[1; 300]), frame(DATA, 1, &[2; 70])].concat();
+        let reset = |times| frame(RESET, 0, &[0; 4]).repeat(times);
+        let next = frame_of(3, HEADERS, 5, &[1; 9]);
         let goes_on = [frame(HEADERS, 0, &[1; 9]), frame(9, 0, &[1; 1000])].concat();
         let cases = [
-            (vec![], 0),
-            (settings.clone(), 1),
-            (call.clone(), 0),
-            ([call.clone(), frame(RESET, 0, &[0; 4])].concat(), 0),
-            (
-                [call.clone(), frame(RESET, 0, &[0; 4]).repeat(3)].concat(),
-                2,
-            ),
-            (frame(RESET, 0, &[0; 4]), 1),
-            ([frame(6, 0, &[4; 8]), call.clone(), settings].concat(), 2),
-            ([frame(8, 0, &[4; 4]), frame(99, 0, b"?")].concat(), 2),
-            (goes_on, 1),
-            ([frame(DATA, 1, &[]), frame(DATA, 0, &[])].concat(), 1),
+            (vec![], 0, 0),
+            (settings.clone(), 1, 0),
+            (call.clone(), 0, 0),
+            ([call.clone(), reset(1)].concat(), 0, 1),
+            ([call.clone(), reset(3)].concat(), 2, 1),
+            ([call.clone(), reset(1), next, reset(1)].concat(), 0, 2),
+            // Trailers are no call more.
+            ([call.clone(), call.clone(), reset(2)].concat(), 1, 1),
+            (reset(1), 1, 0),
+            ([frame(6, 0, &[4; 8]), call, settings].concat(), 2, 0),
+            ([frame(8, 0, &[4; 4]), frame(99, 0, b"?")].concat(), 2, 0),
+            (goes_on, 1, 0),
+            ([frame(DATA, 1, &[]), frame(DATA, 0, &[])].concat(), 1, 0),
         ];
-        for (frames, beside) in cases {
+        for (frames, beside, given_up) in cases {
             let all = [PREFACE, &frames].concat();
             for size in 1..=all.len() {
                 let mut noted = Frames::new();
-                let counts = all.chunks(size).map(|chunk| noted.note(chunk));
-                assert_eq!(counts.sum::<u32>(), beside, "{frames:?} by {size}");
+                let counts: Vec<Noted> = all.chunks(size).map(|chunk| noted.note(chunk)).collect();
+                let sum = |of: fn(&Noted) -> u32| counts.iter().map(of).sum::<u32>();
+                let sums = (sum(|noted| noted.beside), sum(|noted| noted.given_up));
+                assert_eq!(sums, (beside, given_up), "{frames:?} by {size}");
             }
         }
     }
@@ -177,8 +217,8 @@ mod tests {
             b"GET / HTTP/1.1\r\n\r\n",
         ] {
             let mut noted = Frames::new();
-            assert_eq!(noted.note(bytes), 0);
-            assert_eq!(noted.note(&frame(4, 0, &[])), 0);
+            assert_eq!(noted.note(bytes), Noted::default());
+            assert_eq!(noted.note(&frame(4, 0, &[])), Noted::default());
         }
     }
 }

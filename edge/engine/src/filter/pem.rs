@@ -2,12 +2,16 @@
 //!
 //! Whoever writes about keys, or a program that reads them, has the first and the last line without anything between.
 
+mod behind;
+
+pub(super) use behind::Behind;
+
 use super::provider::base64;
 use super::text::{Text, alnum, turns};
 use memchr::memmem;
 
 /// What the first line begins with.
-const BEGIN: &str = "-----BEGIN ";
+pub(super) const BEGIN: &str = "-----BEGIN ";
 /// What the last line begins with.
 const END: &str = "-----END ";
 /// What both end with.
@@ -50,8 +54,10 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     let next = firsts.find(|at| near.get(*at..).is_some_and(begins_key));
     let all = near.get(..next.unwrap_or(near.len()))?;
     if let Some((last, end)) = last_of_key(all) {
-        let has_key = begun.is_some() || has_body(all.get(..last)?.as_bytes());
-        return has_key.then(|| body.saturating_add(end));
+        let mut behind = Behind::at(end);
+        behind.finish(all);
+        let has_key = begun.is_some() || behind.goes_on || has_body(all.get(..last)?.as_bytes());
+        return has_key.then(|| body.saturating_add(behind.end));
     }
     // Without such an end, whatever stands behind the first line of anything else may be of that.
     let near = near.get(..near.find(BEGIN).unwrap_or(near.len()))?;
@@ -68,16 +74,18 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     Some(open_end(text, begun))
 }
 
-/// Where the last private key of a text begins whose last line has not come yet, or what may become its first line.
+/// Where the last private key of a text begins whose last line has not come yet, or more behind that, or what may become its
+/// first line.
 pub(super) fn open(text: &str) -> Option<usize> {
     let mut first = None;
     for at in memmem::rfind_iter(text.as_bytes(), BEGIN) {
         let near = text.get(at..)?;
         match name_of(near) {
             Some(name) if is_private(name) => {
-                return match last_of_key(near) {
-                    Some(_) => first,
-                    None => Some(at),
+                let is_whole = |(_, end): (usize, usize)| Behind::at(end).read(near);
+                return match last_of_key(near).is_some_and(is_whole) {
+                    true => first,
+                    false => Some(at),
                 };
             }
             None if near.len() < FIRST_BYTES_MAX => first = Some(at),
@@ -112,8 +120,13 @@ fn begins_key(text: &str) -> bool {
 /// Where the first last line of a private key begins and ends. One of anything else may stand amid a key, in a comment.
 fn last_of_key(near: &str) -> Option<(usize, usize)> {
     let mut lines = last_lines(near);
-    let line = lines.find(|(_, _, name)| name.contains("PRIVATE KEY"));
+    let line = lines.find(|(_, _, name)| is_of_key(name));
     line.map(|(at, end, _)| (at, end))
+}
+
+/// Whether a last line with this name is that of a private key.
+fn is_of_key(name: &str) -> bool {
+    name.contains("PRIVATE KEY")
 }
 
 /// Where last lines begin and end, and their names. Five dashes alone are none.
@@ -392,6 +405,20 @@ mod tests {
             format!(
                 "BEGIN!PRIVATE KEY-----\n{one}\n# END!of line 1-----\n{two}\nEND!PRIVATE KEY-----"
             ),
+            // Its own last line inside, above it, and again and again.
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# END!PRIVATE KEY-----\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# END!PRIVATE KEY-----\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{}{one}\n{two}\n{three}\nEND!PRIVATE KEY-----",
+                "# END!PRIVATE KEY-----\n".repeat(99)
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\napp-1  | {one}\napp-1  | # END!PRIVATE KEY-----\napp-1  | {two}\napp-1  | {three}\napp-1  | END!PRIVATE KEY-----"
+            ),
             // First lines inside, whole or not, and whatever comes behind them.
             format!(
                 "BEGIN!PRIVATE KEY-----\n# BEGIN!x\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
@@ -431,6 +458,7 @@ mod tests {
             format!("BEGIN!PRIVATE KEY-----\n{one}\nEND!x-----\n{two}\n{one}"),
             format!("BEGIN!PRIVATE KEY-----\n{one}\n# END!x-----\n# {two}\n# {one}"),
             format!("BEGIN!PRIVATE KEY-----\nEND!x-----\n{one}\n{two}"),
+            format!("BEGIN!PRIVATE KEY-----\n{one}\n# END!PRIVATE KEY-----\n{two}\n{one}"),
         ] {
             let whole = text
                 .replace("BEGIN!", "-----BEGIN ")
@@ -475,16 +503,29 @@ mod tests {
                 Some(2),
             ),
             ("a BEGIN!PRIVATE KEY-----\nMII\n# BEGIN!x", Some(2)),
-            ("a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----", None),
+            // More of it may come behind that.
             (
-                "a BEGIN!PGP PRIVATE KEY BLOCK-----\nMII\nEND!PGP PRIVATE KEY BLOCK-----",
+                "a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----",
+                Some(2),
+            ),
+            (
+                "a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----\n# So it",
+                Some(2),
+            ),
+            (
+                "a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----WORDS!",
+                None,
+            ),
+            (
+                "a BEGIN!PGP PRIVATE KEY BLOCK-----\nMII\nEND!PGP PRIVATE KEY BLOCK-----WORDS!",
                 None,
             ),
             ("a BEGIN!CERTIFICATE-----\nMII", None),
         ] {
             let text = text
                 .replace("BEGIN!", "-----BEGIN ")
-                .replace("END!", "-----END ");
+                .replace("END!", "-----END ")
+                .replace("WORDS!", &" and so on".repeat(30));
             assert_eq!(open(&text), at, "{text}");
         }
         // What stays without dashes for so long is no first line.

@@ -16,7 +16,7 @@ use memchr::{memchr_iter, memchr2_iter};
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
-static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("-----BEGIN "));
+static ARMOUR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(pem::BEGIN));
 static ARMOURS: LazyLock<[(Finder<'_>, &str); 2]> =
     LazyLock::new(|| provider::ARMOURS.map(|(first, last)| (Finder::new(first), last)));
 static FILLERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<<"));

@@ -1,16 +1,17 @@
 //! Text that comes in pieces: what of it can go on, and what has to wait for more.
 //!
 //! Waits only what could be the beginning of a match: the last run without a blank or quotation mark, and what stands
-//! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on. At most
-//! [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the middle, and a key that is longer than that is
-//! swallowed to its end. Words near a match count if they came before it. A text may come in several parts.
+//! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on, until what stands
+//! behind its last line shows that it is the last. At most [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the
+//! middle, and a key that is longer than that is swallowed to its end. Words near a match count if they came before it. A
+//! text may come in several parts.
 
 mod parts;
 
 use super::apply::Content;
 use super::context;
 use super::options;
-use super::pem;
+use super::pem::{self, Behind};
 use super::provider;
 use super::view::{self, View};
 use super::{Class, ESCAPES_MAX, Match};
@@ -48,6 +49,8 @@ enum Swallow {
     Pem {
         tail: String,
     },
+    /// What waits stands behind the last line of a key: more of that may be there.
+    Behind(Behind),
 }
 
 /// What may go on.
@@ -83,6 +86,9 @@ impl Splitter {
     pub fn push(&mut self, piece: &str, content: &Content<'_>) -> Released {
         let piece = self.swallow(piece);
         self.held.push_str(piece);
+        if !self.is_past_key(Behind::read) {
+            return Released::default();
+        }
         let fits = self.held.len() <= STREAM_HELD_BYTES_MAX;
         // What waits is looked at anew when it has grown by a sixteenth: at each piece it would be for each byte.
         if fits && self.held.len() < self.looked.saturating_add(self.looked / 16) {
@@ -98,6 +104,7 @@ impl Splitter {
 
     /// The rest, when no more comes.
     pub fn finish(&mut self, content: &Content<'_>) -> Released {
+        self.is_past_key(Behind::finish);
         let end = self.held.len();
         self.release(end, content)
     }
@@ -126,18 +133,38 @@ impl Splitter {
     }
 
     fn swallow<'p>(&mut self, piece: &'p str) -> &'p str {
-        let end = match &mut self.swallowing {
-            None => return piece,
-            Some(Swallow::Run) => piece.find(is_break),
-            Some(Swallow::Pem { tail }) => end_of_key(tail, piece),
+        let (end, next) = match &mut self.swallowing {
+            None | Some(Swallow::Behind(_)) => return piece,
+            Some(Swallow::Run) => (piece.find(is_break), None),
+            Some(Swallow::Pem { tail }) => {
+                let behind = Swallow::Behind(Behind::default());
+                (end_of_key(tail, piece), Some(behind))
+            }
         };
         match end {
             Some(end) => {
-                self.swallowing = None;
+                self.swallowing = next;
                 piece.get(end..).unwrap_or_default()
             }
             None => "",
         }
+    }
+
+    /// Takes out of what waits what is still of the key that was swallowed before it, as far as that can be read. Whether
+    /// nothing more is of it.
+    fn is_past_key(&mut self, read: impl FnOnce(&mut Behind, &str) -> bool) -> bool {
+        let Some(Swallow::Behind(behind)) = &mut self.swallowing else {
+            return true;
+        };
+        let is_past = read(behind, &self.held);
+        let of_key = behind.take();
+        self.held.drain(..of_key);
+        self.parts.skip(of_key);
+        let is_past = is_past || self.held.len() > STREAM_HELD_BYTES_MAX;
+        if is_past {
+            self.swallowing = None;
+        }
+        is_past
     }
 
     /// Lets everything before `cut` go, and keeps the rest.
@@ -221,8 +248,10 @@ fn swallow_of(hit: &Match, whole: &str) -> Option<Swallow> {
         Class::Known(ContentClass::PrivateKey) => {
             let key = whole.get(hit.range.clone()).unwrap_or_default();
             let tail = tail_of(key).to_owned();
-            // Behind the last line nothing more is of the key.
-            pem::end(&tail).is_none().then_some(Swallow::Pem { tail })
+            Some(match pem::end(&tail) {
+                Some(end) => Swallow::Behind(Behind::gone(end < tail.len())),
+                None => Swallow::Pem { tail },
+            })
         }
         Class::Known(class) if class.group() == ContentGroup::Credentials => Some(Swallow::Run),
         _ => None,
@@ -383,8 +412,10 @@ mod tests {
         out
     }
 
-    /// Other last lines, and first ones, that a key may have amid it.
-    const DECOYS: [&str; 5] = [
+    /// Last lines, and first ones, that a key may have amid it.
+    const DECOYS: [&str; 7] = [
+        "# -----END PRIVATE KEY-----\n",
+        "# -----END PRIVATE KEY-----\n# -----END RSA PRIVATE KEY-----\n",
         "-----END x-----\n",
         "# -----END CERTIFICATE-----\n",
         "-----BEGIN x-----\n-----END x-----\n",
@@ -393,7 +424,7 @@ mod tests {
     ];
 
     #[test]
-    fn only_its_own_last_line_ends_a_key() {
+    fn a_key_ends_where_its_own_last_line_is_its_end() {
         let rules = everything_redacted();
         let content = inbound(&rules);
         let [one, two] = LINES;
@@ -438,12 +469,14 @@ mod tests {
         let content = inbound(&rules);
         let [one, two] = LINES;
         let lines = format!("{one}\n{two}\n").repeat(STREAM_HELD_BYTES_MAX / 128);
-        let text = format!("so {BEGIN}\n{lines}-----END x-----\n{lines}{END}\nand more");
-        for size in [1, 3, 7, 1000] {
-            let pieces = text.as_bytes().chunks(size);
-            let pieces = pieces.map(|piece| std::str::from_utf8(piece).unwrap());
-            let out = in_pieces(pieces, &content);
-            assert_eq!(out, "so [PRIVATE_KEY]\nand more", "{size}");
+        for decoy in DECOYS {
+            let text = format!("so {BEGIN}\n{lines}{decoy}{lines}{END}\nand more");
+            for size in [1, 3, 7, 1000] {
+                let pieces = text.as_bytes().chunks(size);
+                let pieces = pieces.map(|piece| std::str::from_utf8(piece).unwrap());
+                let out = in_pieces(pieces, &content);
+                assert_eq!(out, "so [PRIVATE_KEY]\nand more", "{decoy} {size}");
+            }
         }
         // What ends at its last line takes nothing of what follows.
         let key = format!("so {BEGIN}\n{lines}{END}");
@@ -454,6 +487,34 @@ mod tests {
             let (a, b) = text.split_at(at);
             assert_eq!(in_pieces([a, b], &content), clean, "{at}");
         }
+    }
+
+    /// The first line that has it may be amid others that have none.
+    #[test]
+    fn a_key_behind_an_empty_one_is_gone() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let text = format!("so {BEGIN} # {BEGIN}\n# {END}\n{one}\n{two}\n{END}\nand more");
+        let clean = format!("so {BEGIN} # [PRIVATE_KEY]\nand more");
+        for at in 0..=text.len() {
+            let (a, b) = text.split_at(at);
+            assert_eq!(in_pieces([a, b], &content), clean, "{at}");
+        }
+        assert_eq!(in_pieces(text.split_inclusive(|_| true), &content), clean);
+    }
+
+    #[test]
+    fn what_follows_a_key_flows() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let words = "words of an answer that has nothing to hide ".repeat(20);
+        let mut splitter = Splitter::default();
+        let text = format!("so {BEGIN}\n{one}\n{END}\nsee {two}, {words}");
+        let out = splitter.push(&text, &content).text;
+        assert!(out.starts_with("so [PRIVATE_KEY]\nsee "), "{out}");
+        assert!(splitter.held_bytes() < 32, "{}", splitter.held_bytes());
     }
 
     #[test]

@@ -26,6 +26,13 @@ impl Parts {
         self.waiting.push(held);
     }
 
+    /// The first so many bytes of what waits wait no longer.
+    pub(super) fn skip(&mut self, dropped: usize) {
+        for at in &mut self.waiting {
+            *at = at.saturating_sub(dropped);
+        }
+    }
+
     /// The text that is remembered and waits, with its parts. What stands from `before` on waits.
     pub(super) fn row<'t>(&self, whole: &'t str, before: usize) -> Row<'t> {
         let waiting = self.waiting.iter().map(|at| before.saturating_add(*at));
