@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
-use super::names::{Asked, has_records, names_of};
+use super::names::{Asked, Listing, names_of};
 use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, last_name, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
@@ -51,7 +51,7 @@ pub(super) struct Reader<'t, 'r> {
     /// Of the result, or of the text that is being read.
     belief: Belief,
     names: Vec<u64>,
-    asked: Asked,
+    listing: Listing,
     /// Who has named the fields of what is being read.
     namer: Namer,
     echoes: Echoes,
@@ -102,7 +102,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed,
             belief,
             names,
-            asked,
+            listing: Listing::of(asked, reading.result.get("content")),
             namer: match asked {
                 Asked::Writing => Namer::Anybody,
                 Asked::Thing | Asked::Records => Namer::Tool,
@@ -127,7 +127,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             belief: Belief::Doubted,
             names,
             // Nothing of it stands in a field.
-            asked: Asked::Thing,
+            listing: Listing::Nowhere,
             namer: Namer::Tool,
             echoes: Echoes::none(),
             foreign: false,
@@ -383,7 +383,7 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// A text that is JSON as a whole. It may be all that somebody wrote, unless the tool puts a list together and this is one.
     fn document(&mut self, document: &Value) {
         let namer = self.namer;
-        if self.asked != Asked::Records || !has_records(document) {
+        if !self.listing.has(document) {
             self.namer = Namer::Anybody;
         }
         self.value(document);
