@@ -1,14 +1,15 @@
 //! The names by which an intent may speak of what a call read: `file:bill.txt`.
 
-use super::document::texts_of;
+use super::document::{document_in, texts_of};
 use super::{Reading, Tracker};
 use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_NAMES_MAX;
 use crate::provenance::plan::{names_writing, singular, words_in, words_of};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
+use crate::response::is_map_of_records;
 use proctor_model::catalogue::{Listed, Verb};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 1_024;
@@ -120,12 +121,18 @@ pub(super) enum Listing {
     Nowhere,
     /// In the only one, if it is one.
     Within,
+    /// Each of them is a record of it: other servers give a list of records like that.
+    Apart,
 }
 
 impl Listing {
     pub(super) fn of(asked: Asked, content: Option<&Value>) -> Self {
-        match asked == Asked::Records && texts_of(content).nth(1).is_none() {
+        if asked != Asked::Records {
+            return Self::Nowhere;
+        }
+        match texts_of(content).nth(1).is_none() {
             true => Self::Within,
+            false if are_records(texts_of(content)) => Self::Apart,
             false => Self::Nowhere,
         }
     }
@@ -135,15 +142,24 @@ impl Listing {
         match self {
             Self::Nowhere => false,
             Self::Within => has_records(document),
+            Self::Apart => true,
         }
     }
 }
 
-/// Whether a document has a list of records in it.
+/// Whether each of several texts is a record, alike in the name of a member at least.
+fn are_records<'t>(texts: impl Iterator<Item = &'t str>) -> bool {
+    let documents = (0_usize..).zip(texts);
+    let records = documents.map(|(at, text)| Some((at.to_string(), document_in(text)?)));
+    let records: Option<Map<String, Value>> = records.collect();
+    records.is_some_and(|records| is_map_of_records(&records))
+}
+
+/// Whether a document has a list of records in it, or one of them by their names.
 fn has_records(document: &Value) -> bool {
     match document {
         Value::Array(elements) => elements.iter().any(Value::is_object),
-        Value::Object(members) => members.values().any(has_records),
+        Value::Object(members) => is_map_of_records(members) || members.values().any(has_records),
         _ => false,
     }
 }
@@ -279,6 +295,10 @@ mod tests {
             (r#"[{"id": 1}]"#, true),
             (r#"{"files": [{"id": 1}]}"#, true),
             (r#"{"result": {"files": [{"id": 1}], "more": false}}"#, true),
+            (r#"{"t1": {"status": "x"}, "t2": {"status": "y"}}"#, true),
+            (r#"{"tasks": {"t1": {"id": 1}, "t2": {"id": 2}}}"#, true),
+            (r#"{"t1": {"status": "x"}}"#, false),
+            (r#"{"of": {"status": "x"}, "by": {"name": "y"}}"#, false),
             (r#"{"permission": "owner"}"#, false),
             (r#"{"tags": ["owner"], "of": {}}"#, false),
             (r#"[["owner"]]"#, false),
