@@ -4,7 +4,7 @@ use super::document::{document_in, texts_of};
 use super::{Reading, Tracker};
 use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::plan::{names_writing, singular, words_in, words_of};
+use crate::provenance::plan::{is_paging, names_writing, singular, words_in};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
 use crate::response::is_map_of_records;
@@ -200,16 +200,6 @@ fn naming<'v>(
         }
         _ => {}
     }
-}
-
-/// Words beside `page` in the names of arguments that say where a list goes on.
-const PAGING: [&str; 6] = ["cursor", "index", "limit", "number", "size", "token"];
-
-/// Whether an argument of this name says which part of a list is meant: `page`, `page_size`, `pageToken`. It names nothing.
-fn is_paging(name: &str) -> bool {
-    let words: Vec<String> = words_of(name).collect();
-    let page = words.iter().any(|word| word == "page");
-    page && (words.len() == 1 || words.iter().any(|word| PAGING.contains(&word.as_str())))
 }
 
 /// The last part of a path, unless somebody else may have said where to look: a file of that name is easily put there.
