@@ -291,10 +291,11 @@ const PLACE: [&str; 2] = ["index", "number"];
 /// Words in the names of those that say how much comes, whatever else is in them: `page_size`, `results_per_page`.
 const HOW_MUCH: [&str; 5] = ["count", "limit", "max", "per", "size"];
 
-/// Whether an argument of this name says where a list goes on.
+/// Whether an argument of this name says where a list goes on. How many pages come (`num_pages`) does not.
 fn goes_on(name: &str) -> bool {
     let words = told_of(name);
-    (has_any(&words, &GOING_ON) || is_of_page(&words)) && !has_any(&words, &HOW_MUCH)
+    let one = has_any(&words_in(name), &["page"]) && is_of_page(&words);
+    (has_any(&words, &GOING_ON) || one) && !has_any(&words, &HOW_MUCH)
 }
 
 /// Whether an argument of this name says which part of a list is meant, and how much of it: `page`, `pageToken`, `per_page`. It
@@ -522,6 +523,9 @@ mod tests {
             "results_per_page",
             "page_limit",
             "max_pages",
+            "pages",
+            "num_pages",
+            "numberOfPages",
             "token_limit",
             "page_filter",
         ] {
