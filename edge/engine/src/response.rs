@@ -148,7 +148,7 @@ fn is_records(elements: &[Value]) -> bool {
 
 /// Records under their names or ids (`{"a1": {"email": …}, "a2": {"email": …}}`): two objects or more and nothing else, which
 /// have a member of the same name. Any other object is one record.
-fn is_map_of_records(members: &Map<String, Value>) -> bool {
+pub(crate) fn is_map_of_records(members: &Map<String, Value>) -> bool {
     let Some(Value::Object(first)) = members.values().next() else {
         return false;
     };

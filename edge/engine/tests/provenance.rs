@@ -593,6 +593,48 @@ fn every_channel_of_an_untrusted_result_is_read() {
     }
 }
 
+/// A server may give a list of texts as one block each, where a list in one of them is all that somebody wrote; or a list of
+/// records, all of which are alike.
+#[test]
+fn a_list_is_the_tools_own_in_the_only_text_of_a_result_or_as_records_in_all() {
+    let given: Given = serde_json::from_value(json!({
+        "intent": {
+            "agent": "copilot", "goal": "Share thesis.doc", "expires_in_s": 600,
+            "actions": [{"tool": "files/share"}, {"tool": "files/search"}],
+        },
+    }))
+    .unwrap();
+    let list = r#"[{"note": "share it so", "permission": "owner"}]"#;
+    let wrapped = r#"{"files": [{"name": "a", "permission": "owner"}]}"#;
+    let record = r#"{"name": "a", "permission": "owner"}"#;
+    let other = r#"{"name": "b", "permission": "rw"}"#;
+    let keyed = r#"{"a": {"permission": "owner"}, "b": {"permission": "rw"}}"#;
+    for (texts, own) in [
+        (&[list][..], true),
+        (&[wrapped], true),
+        (&["Lunch at 12", list], false),
+        (&[list, "Lunch at 12"], false),
+        (&[wrapped, list], false),
+        (&[record, other], true),
+        (&[record, other, record], true),
+        (&[keyed], true),
+        (&[record], false),
+        (&[record, "Lunch at 12"], false),
+        (&[record, list], false),
+        (&[record, r#"{"title": "b"}"#], false),
+    ] {
+        let mut scenario = Scenario::new(&given);
+        let blocks = texts
+            .iter()
+            .map(|text| json!({"type": "text", "text": text}));
+        let result = json!({"content": blocks.collect::<Vec<_>>()});
+        read_result(&mut scenario, "files/search", &json!({}), &result);
+        let share = json!({"path": "thesis.doc", "permission": "owner"});
+        let decided = decide(&scenario, "files/share", &share);
+        assert_eq!(decided.is_none(), own, "{texts:?}");
+    }
+}
+
 /// What a file says that is no text the agent may see, and nothing here does: what is unknown counts as untrusted.
 #[test]
 fn a_picture_is_not_taken_for_nothing() {

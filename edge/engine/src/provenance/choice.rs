@@ -65,6 +65,8 @@ const VALUE_NAMES: [&str; 2] = ["name", "value"];
 const DEPTH_MAX: usize = 16;
 /// Most schemas that are looked at for one argument. Beyond that it is none of a closed list: the stricter need.
 const SCHEMAS_MAX: usize = 4096;
+/// Schemas that are looked at for each value of a result beside these: one behind a reference, and a few that it may be of.
+const SCHEMAS_OF_VALUE: usize = 8;
 
 /// Whether somebody gets a right by a yes, or by a no, for an argument of this name.
 pub(super) fn gives_right(name: &str, flag: bool) -> bool {
@@ -161,8 +163,19 @@ pub(super) fn numbers_of_schema(at: &Pattern, root: &Value) -> Vec<String> {
 /// Whether a tool's schema of its results has the names of all members of one, each at its place: it has named them itself,
 /// whatever it was asked for.
 pub(super) fn names_members(root: &Value, result: &Value) -> bool {
-    let fuel = Cell::new(SCHEMAS_MAX);
+    let looked_at = values_in(result).saturating_mul(SCHEMAS_OF_VALUE);
+    let fuel = Cell::new(looked_at.saturating_add(SCHEMAS_MAX));
     Looking { root, fuel: &fuel }.names(root, result, DEPTH_MAX)
+}
+
+/// The number of values of a result, with itself.
+fn values_in(result: &Value) -> usize {
+    let below: usize = match result {
+        Value::Array(elements) => elements.iter().map(values_in).sum(),
+        Value::Object(members) => members.values().map(values_in).sum(),
+        _ => 0,
+    };
+    below.saturating_add(1)
 }
 
 fn opens(word: &Value) -> bool {
@@ -178,14 +191,11 @@ fn is_few(kind: &Value) -> bool {
     }
 }
 
-/// Schemas that speak of the same value.
-fn same_place<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
-    let mut schemas: Vec<&'s Value> = Vec::new();
-    schemas.extend(target(root, schema));
-    for keyword in ["allOf", "anyOf", "oneOf"] {
-        schemas.extend(listed(schema, keyword));
-    }
-    schemas
+/// Schemas that speak of the same value, each when it is asked for: a list of them may be long.
+fn same_place<'s>(root: &'s Value, schema: &'s Value) -> impl Iterator<Item = &'s Value> {
+    let lists = ["allOf", "anyOf", "oneOf"].into_iter();
+    let listed = lists.flat_map(move |keyword| listed(schema, keyword));
+    target(root, schema).into_iter().chain(listed)
 }
 
 fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
@@ -228,17 +238,21 @@ impl<'s> Looking<'s, '_> {
             true => items,
             false => schema.get("properties").and_then(|named| named.get(step)),
         };
-        let mut same = same_place(self.root, schema).into_iter();
+        let mut same = same_place(self.root, schema);
         own.or_else(|| same.find_map(|schema| self.child(schema, step, depth)))
             .or_else(|| self.child(items?, step, depth))
     }
 
     /// Whether it has the name of each member of a value at its place.
     fn names(self, schema: &'s Value, value: &Value, depth: usize) -> bool {
+        // Each value costs for each schema that it is held to: what that takes grows with the result, and no faster.
+        if self.burn().is_none() {
+            return false;
+        }
         if !(value.is_object() || value.is_array()) {
             return true;
         }
-        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn().is_some()) else {
+        let Some(depth) = depth.checked_sub(1) else {
             return false;
         };
         let below = |schema: Option<&'s Value>, value: &Value| {
@@ -258,8 +272,7 @@ impl<'s> Looking<'s, '_> {
             }
             _ => true,
         };
-        let mut same = same_place(self.root, schema).into_iter();
-        named || same.any(|schema| self.names(schema, value, depth))
+        named || same_place(self.root, schema).any(|schema| self.names(schema, value, depth))
     }
 
     fn is_closed(self, schema: &Value, depth: usize, opening: &Cell<bool>) -> bool {
@@ -404,8 +417,27 @@ mod tests {
         ] {
             assert_eq!(names_members(&schema, &result), named, "{result}");
         }
+        let long = vec![json!({"status": "done", "of": {"id": 1}}); 3_000];
+        assert!(names_members(&schema, &json!({ "tasks": long })));
+        let mut other = long;
+        other.push(json!({"note": "x"}));
+        assert!(!names_members(&schema, &json!({ "tasks": other })));
         let circle = json!({"$ref": "#"});
         assert!(!names_members(&circle, &json!({"status": "done"})));
+    }
+
+    /// What branches without end ends, however large the result.
+    #[test]
+    fn a_large_result_is_held_to_so_many_schemas_only() {
+        let level = |next: u32| {
+            let reference = json!({ "$ref": format!("#/$defs/A{next}") });
+            json!({ "anyOf": vec![reference; 30] })
+        };
+        let levels = (1..=14).map(|at| (format!("A{at}"), level(at + 1)));
+        let mut schema = level(1);
+        schema["$defs"] = levels.collect::<serde_json::Map<_, _>>().into();
+        let result = json!({ "tasks": vec![json!({"id": 1}); 10_000] });
+        assert!(!names_members(&schema, &result));
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub(super) struct Index {
 
 /// Most words of a phrase that are compared: a longer text is never proved word by word, and suspect by its beginning.
 pub(super) const PHRASE_WORDS_MAX: usize = 64;
-/// Most words from one to another that speaks of it.
-const NEAR_WORDS: u32 = 3;
 /// Most words of a phrase that are tried for one that was not seen too often.
 const ANCHORS_MAX: usize = 8;
 
@@ -199,34 +197,55 @@ impl Index {
         latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
     }
 
-    /// Whether the words of a phrase stand within a few words of one of `others`, in one text.
-    pub(super) fn has_near(&self, phrase: &[(u64, u64)], others: &[u64]) -> bool {
+    /// Whether the words of a phrase stand near one of `others` in one text, each of which says how near; or by themselves, in a
+    /// source that is `named` for them.
+    pub(super) fn has_near(
+        &self,
+        phrase: &[(u64, u64)],
+        others: &[(u64, u8)],
+        named: impl Fn(u16) -> bool,
+    ) -> bool {
         let Some((last, _)) = phrase.last() else {
             return false;
         };
         // What is no word, and the end of a text, is joined to nothing.
         let word = |number: u32| self.at(number).filter(|at| at.joined != 0);
-        let steps = 1..=NEAR_WORDS;
+        let reach = others.iter().map(|(_, reach)| u32::from(*reach)).max();
+        let steps = 1..=reach.unwrap_or(0);
+        let says = |(step, at): (u32, &Sighting)| {
+            let mut others = others.iter();
+            others.any(|(key, reach)| at.key == *key && step <= u32::from(*reach))
+        };
         let mut seen = 0_usize;
-        for (end, _) in self.sightings(*last) {
+        for (end, sighting) in self.sightings(*last) {
             seen = seen.saturating_add(1);
             let mut start = end.saturating_add(1);
             let whole = phrase.iter().rev().all(|(key, _)| {
                 start = start.saturating_sub(1);
                 word(start).is_some_and(|at| at.key == *key)
             });
-            let before = steps
-                .clone()
-                .map_while(|step| word(start.saturating_sub(step)));
-            let behind = steps
-                .clone()
-                .map_while(|step| word(end.saturating_add(step)));
-            if whole && before.chain(behind).any(|at| others.contains(&at.key)) {
+            let before = |step: u32| Some((step, word(start.saturating_sub(step))?));
+            let behind = |step: u32| Some((step, word(end.saturating_add(step))?));
+            let alone = || before(1).is_none() && behind(1).is_none();
+            let mut around = steps.clone().map_while(before);
+            let mut after = steps.clone().map_while(behind);
+            if whole && (around.any(says) || after.any(says) || (alone() && named(sighting.source)))
+            {
                 return true;
             }
         }
         // Nobody hides a sentence behind its own words.
         seen >= PASSAGE_STEPS_MAX
+    }
+
+    /// Whether one of the sources that have a key is `named` for it.
+    pub(super) fn has_named(&self, key: u64, named: impl Fn(u16) -> bool) -> bool {
+        let mut seen = 0_usize;
+        let found = self.keyed(key).any(|source| {
+            seen = seen.saturating_add(1);
+            named(source)
+        });
+        found || seen >= PASSAGE_STEPS_MAX
     }
 
     /// Whether the key was seen at all.

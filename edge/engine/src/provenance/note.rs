@@ -8,6 +8,7 @@ use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::quantity::{canonical_number, clock_of_stamp};
 use super::query::Spelled;
+use super::rows::{is_looked_for, limit_in, said_of_rows};
 use super::text::{Cut, normal, visible, with_latin_letters, without_entities};
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
@@ -100,7 +101,9 @@ fn put_plain(index: &mut Index, text: &str, stamps: Stamps, source: u16, keyed: 
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
+    let mut may_be_rows = false;
     let mut told = |kind: Kind, canonical: &str| {
+        may_be_rows |= is_looked_for(kind, canonical);
         // Whoever dictates an amount may write it as he likes.
         let kind = match kind {
             Kind::Meant => Kind::Number,
@@ -116,6 +119,24 @@ fn put_plain(index: &mut Index, text: &str, stamps: Stamps, source: u16, keyed: 
     {
         told(Kind::PartOfDate, &clock.part());
     }
+    if may_be_rows {
+        said_of_rows(&cut, &mut |number| {
+            index.put(keyed.of(Kind::Rows, number), source);
+        });
+    }
+}
+
+/// Notes a value that stands by itself in a field of this name, should it be how many rows are meant.
+pub(super) fn put_limit(
+    index: &mut Index,
+    name: &str,
+    value: &Value,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    limit_in(name, value, &mut |number| {
+        index.put(keyed.of(Kind::Rows, number), source);
+    });
 }
 
 /// Notes a value that was recognised in a text, and of a link its host.

@@ -276,7 +276,7 @@ impl Plan {
     /// Whether the argument at a path names the thing that a call is about: a word to search for does not.
     pub(super) fn names_thing(&self, path: &[&str]) -> bool {
         match (self.naming.as_slice(), path.first()) {
-            ([], Some(name)) => names_writing(name),
+            ([], Some(name)) => names_writing(name) && !is_page_token(name),
             (naming, _) => naming.iter().any(|at| at.covers(path)),
         }
     }
@@ -286,16 +286,46 @@ impl Plan {
 const GOING_ON: [&str; 3] = ["cursor", "offset", "token"];
 /// Words beside `page` in the names of those that say which one comes.
 const OF_PAGE: [&str; 7] = ["current", "index", "next", "no", "num", "number", "start"];
+/// Those of them that say it whatever else is in the name: `result_page_number`.
+const PLACE: [&str; 2] = ["index", "number"];
 /// Words in the names of those that say how much comes, whatever else is in them: `page_size`, `results_per_page`.
 const HOW_MUCH: [&str; 5] = ["count", "limit", "max", "per", "size"];
 
-/// Whether an argument of this name says where a list goes on.
+/// Whether an argument of this name says where a list goes on. How many pages come (`num_pages`) does not.
 fn goes_on(name: &str) -> bool {
-    let words: Vec<String> = words_of(name).filter(|word| !word.is_empty()).collect();
-    let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    let words = told_of(name);
+    let one = has_any(&words_in(name), &["page"]) && is_of_page(&words);
+    (has_any(&words, &GOING_ON) || one) && !has_any(&words, &HOW_MUCH)
+}
+
+/// Whether an argument of this name says which part of a list is meant, and how much of it: `page`, `pageToken`, `per_page`. It
+/// names no page.
+pub(super) fn is_paging(name: &str) -> bool {
+    let words = told_of(name);
+    has_any(&words, &["page"])
+        && (is_of_page(&words)
+            || has_any(&words, &GOING_ON)
+            || has_any(&words, &PLACE)
+            || has_any(&words, &HOW_MUCH))
+}
+
+/// Whether a text in an argument of this name is a reader's own word for where its list goes on: any other may be a title.
+fn is_page_token(name: &str) -> bool {
+    is_paging(name) && has_any(&told_of(name), &GOING_ON)
+}
+
+fn told_of(name: &str) -> Vec<String> {
+    words_of(name).filter(|word| !word.is_empty()).collect()
+}
+
+fn has_any(words: &[String], known: &[&str]) -> bool {
+    words.iter().any(|word| known.contains(&word.as_str()))
+}
+
+/// Whether words say which page comes, and nothing else.
+fn is_of_page(words: &[String]) -> bool {
     let of_page = |word: &String| word == "page" || OF_PAGE.contains(&word.as_str());
-    let page = has(&["page"]) && words.iter().all(of_page);
-    (page || has(&GOING_ON)) && !has(&HOW_MUCH)
+    has_any(words, &["page"]) && words.iter().all(of_page)
 }
 
 /// Numbers of rows that anybody asks for, beside those of the tool's schema.
@@ -493,10 +523,50 @@ mod tests {
             "results_per_page",
             "page_limit",
             "max_pages",
+            "pages",
+            "num_pages",
+            "numberOfPages",
             "token_limit",
             "page_filter",
         ] {
             assert_eq!(filters(name), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_says_which_part_of_a_list_is_meant() {
+        for name in [
+            "page",
+            "page_size",
+            "pageToken",
+            "page_limit",
+            "result_page_number",
+            "per_page",
+            "perPage",
+            "results_per_page",
+            "page_no",
+            "pageNum",
+            "current_page",
+            "next_page",
+            "max_pages",
+            "num_pages",
+            "page_count",
+        ] {
+            assert!(is_paging(name), "{name}");
+        }
+        for name in [
+            "page_id",
+            "page_title",
+            "pageUrl",
+            "wiki_page",
+            "next_page_url",
+            "webpage",
+            "document",
+            "limit",
+            "token",
+            "",
+        ] {
+            assert!(!is_paging(name), "{name}");
         }
     }
 

@@ -157,6 +157,17 @@ impl SpelledOut {
     }
 }
 
+/// Whether a word may be one of several that make a number together.
+pub(super) fn counts(word: &str) -> bool {
+    const AMONG: [&str; 13] = [
+        "a", "and", "dozen", "et", "grand", "half", "hundred", "lakh", "million", "of", "score",
+        "thousand", "y",
+    ];
+    let part =
+        |word: &str| AMONG.contains(&word) || unit(word).is_some() || foreign_part(word).is_some();
+    word.contains(char::is_numeric) || word.split('-').all(part) || foreign_scale(word).is_some()
+}
+
 fn unit(word: &str) -> Option<u64> {
     Some(match word {
         "one" => 1,

@@ -447,6 +447,16 @@ impl<'t> Cut<'t> {
         })
     }
 
+    /// The text from one word to before another, or as far as there are words.
+    pub(super) fn stretch(&self, from: usize, to: usize) -> &'t str {
+        let spans = self.spans.get(from..to.min(self.spans.len()));
+        let spans = spans.unwrap_or_default();
+        match (spans.first(), spans.last()) {
+            (Some((start, _)), Some((_, end))) => self.between(*start, *end),
+            _ => "",
+        }
+    }
+
     fn between(&self, start: u32, end: u32) -> &'t str {
         let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
         let text = self.text.get(place(start)..place(end));

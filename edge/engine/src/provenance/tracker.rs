@@ -15,7 +15,9 @@ use super::clock::Clock;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::note::{Stamps, put_whole};
+use super::plan::{is_index, words_of};
 use super::query::{Query, Spelled};
+use super::rows::words_of_name;
 use super::text::words;
 use super::value::Kind;
 use crate::catalogue::Tool;
@@ -423,20 +425,29 @@ impl Tracker {
         self.shown_by(self.words_seen(normal)?)
     }
 
-    /// Whether untrusted content has a number within a few words of one of these, with its thousands apart or not.
-    pub(super) fn suspect_near(&self, number: &str, words: &[String]) -> bool {
-        let keys = words.iter().map(|word| self.keyed.of(Kind::Word, word));
-        let keys: Vec<u64> = keys.collect();
+    /// Whether untrusted content has a number as one of rows, in whatever spelling; or in digits, with its thousands apart or not,
+    /// as one of an argument by this name: beside its words, or by itself in a field of that name.
+    pub(super) fn suspect_rows(&self, number: &str, name: &str) -> bool {
+        let index = &self.untrusted.index;
+        if index.has(self.keyed.of(Kind::Rows, number)) {
+            return true;
+        }
+        let named = |source: u16| {
+            let source = self.untrusted.sources.get(usize::from(source));
+            let field = source.and_then(|source| source.field.as_deref());
+            let field = field.and_then(last_name);
+            field.is_some_and(|field| words_of(field).eq(words_of(name)))
+        };
+        let words = words_of_name(name).into_iter();
+        let words = words.map(|(word, reach)| (self.keyed.of(Kind::Word, &word), reach));
+        let words: Vec<(u64, u8)> = words.collect();
         let groups = number.as_bytes().rchunks(3).rev();
         let groups: Vec<&str> = groups
             .filter_map(|group| std::str::from_utf8(group).ok())
             .collect();
-        [number.to_owned(), groups.join(","), groups.join(".")]
-            .iter()
-            .any(|written| {
-                let phrase = self.phrase_of(written);
-                self.untrusted.index.has_near(&phrase, &keys)
-            })
+        let mut written = [number.to_owned(), groups.join(","), groups.join(".")].into_iter();
+        index.has_named(self.keyed.of(Kind::Exact, number), named)
+            || written.any(|written| index.has_near(&self.phrase_of(&written), &words, named))
     }
 
     /// The untrusted source that has them.
@@ -548,6 +559,11 @@ fn exposes(reading: &Reading<'_>, error: bool) -> bool {
         }
         (None, _) => error || entry.output == Trust::Untrusted,
     }
+}
+
+/// The name of the field that a path leads to, in whatever lists its value stands.
+fn last_name(path: &str) -> Option<&str> {
+    path.rsplit('/').find(|step| !is_index(step))
 }
 
 fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {

@@ -51,6 +51,8 @@ pub(super) enum Kind {
     PartOfDate,
     /// A currency by its code, lower case, or that there is one: of no other argument than one for a currency.
     Currency,
+    /// A number that is said of rows.
+    Rows,
     /// What stands between two words.
     Gap,
 }
@@ -95,6 +97,7 @@ impl Kind {
             | Self::Digits
             | Self::File
             | Self::Currency
+            | Self::Rows
             | Self::Gap => "a value",
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Broken, DEFAULT, Evidence, Origin, Origins, broken};
 use crate::provenance::choice::{gives_right, is_same_choice};
-use crate::provenance::plan::{Filter, Need, Plan, words_of};
+use crate::provenance::plan::{Filter, Need, Plan};
 use crate::provenance::quantity::canonical_number;
 use crate::provenance::query::Spelled;
 use proctor_model::ToolRef;
@@ -150,41 +150,10 @@ impl Evidence<'_> {
             return false;
         };
         let name = path.iter().rfind(|step| **step != "*");
-        let mut words: Vec<String> = OF_ROWS.map(str::to_owned).into();
-        words.extend(name.map(|name| name.to_lowercase()));
-        let named = name.into_iter().flat_map(|name| words_of(name));
-        let named = named.filter(|word| !word.is_empty());
-        words.extend(named.flat_map(|word| [format!("{word}s"), word]));
-        self.session.knows_all() && !self.session.suspect_near(&number, &words)
+        let name = name.copied().unwrap_or_default();
+        self.session.knows_all() && !self.session.suspect_rows(&number, name)
     }
 }
-
-/// Words beside a number that make it one of rows, apart from those of the argument's own name.
-const OF_ROWS: [&str; 23] = [
-    "batch",
-    "entries",
-    "fetch",
-    "first",
-    "hits",
-    "items",
-    "last",
-    "latest",
-    "limit",
-    "limits",
-    "list",
-    "newest",
-    "oldest",
-    "page",
-    "page_size",
-    "pages",
-    "per_page",
-    "records",
-    "result",
-    "results",
-    "row",
-    "rows",
-    "top",
-];
 
 /// Whether a yes or a no at a place may give somebody a right, by the name of its argument.
 pub(super) fn may_give_right(path: &[&str], flag: bool) -> bool {

@@ -1,13 +1,15 @@
 //! The names by which an intent may speak of what a call read: `file:bill.txt`.
 
+use super::document::{document_in, texts_of};
 use super::{Reading, Tracker};
 use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::plan::{names_writing, singular, words_in, words_of};
+use crate::provenance::plan::{is_paging, names_writing, singular, words_in};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
+use crate::response::is_map_of_records;
 use proctor_model::catalogue::{Listed, Verb};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 1_024;
@@ -62,11 +64,24 @@ impl Asked {
 }
 
 /// Words in the names of tools that put a list together.
-const LISTING: [&str; 6] = ["browse", "find", "inbox", "list", "query", "search"];
+const LISTING: [&str; 5] = ["browse", "find", "list", "query", "search"];
+/// Words before those that make one of a thing behind: of `get_search_result` the result alone comes.
+const GETTING: [&str; 10] = [
+    "download", "export", "fetch", "get", "load", "open", "read", "retrieve", "show", "view",
+];
 /// Words behind which a name says of what or where its things are.
 const PREPOSITIONS: [&str; 8] = ["at", "by", "for", "from", "in", "of", "on", "with"];
 /// What looks like many things, and may be the text of one.
-const ONE_TEXT: [&str; 4] = ["canva", "content", "detail", "new"];
+const ONE_TEXT: [&str; 8] = [
+    "canva",
+    "content",
+    "detail",
+    "guideline",
+    "instruction",
+    "minute",
+    "new",
+    "note",
+];
 
 fn makes_list(tool: &Tool) -> bool {
     let own = tool.entry().definition.listed() == Listed::Tool;
@@ -76,24 +91,75 @@ fn makes_list(tool: &Tool) -> bool {
 /// Whether a tool of this name puts a list together: `search_files`, `get_channels`, `getUsersInChannel`. Somebody else's file,
 /// page or mail comes as one element of such a list, and never as the whole of it.
 fn says_list(name: &str) -> bool {
-    let mut words = words_in(name);
-    words.retain(|word| !word.is_empty());
-    if words.iter().any(|word| LISTING.contains(&word.as_str())) {
+    let words = words_in(name);
+    let words = words.iter().map(String::as_str);
+    let words = words.filter(|word| !word.is_empty());
+    let said: Vec<&str> = words
+        .take_while(|word| !PREPOSITIONS.contains(word))
+        .collect();
+    let Some((thing, before)) = said.split_last() else {
+        return false;
+    };
+    if *thing == "inbox" || LISTING.contains(thing) {
         return true;
     }
-    let things = words.iter().map(String::as_str);
-    let thing = things
-        .take_while(|word| !PREPOSITIONS.contains(word))
-        .last();
-    let one = thing.and_then(singular);
-    one.is_some_and(|one| !ONE_TEXT.contains(&one) && !names_writing(one))
+    let one = singular(thing);
+    let mut verbs = before.iter();
+    let verb = verbs.find(|word| LISTING.contains(word) || GETTING.contains(word));
+    match verb {
+        // A note that is found is one.
+        Some(&"find") => one.is_some() || *thing == "people",
+        Some(verb) if LISTING.contains(verb) => true,
+        _ => one.is_some_and(|one| !ONE_TEXT.contains(&one) && !names_writing(one)),
+    }
 }
 
-/// Whether a document has a list of records in it.
-pub(super) fn has_records(document: &Value) -> bool {
+/// Where the list is that a tool has put together, among the texts of its result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// In none of them: each may be all that somebody wrote. Servers give a list of texts as one block each.
+    Nowhere,
+    /// In the only one, if it is one.
+    Within,
+    /// Each of them is a record of it: other servers give a list of records like that.
+    Apart,
+}
+
+impl Listing {
+    pub(super) fn of(asked: Asked, content: Option<&Value>) -> Self {
+        if asked != Asked::Records {
+            return Self::Nowhere;
+        }
+        match texts_of(content).nth(1).is_none() {
+            true => Self::Within,
+            false if are_records(texts_of(content)) => Self::Apart,
+            false => Self::Nowhere,
+        }
+    }
+
+    /// Whether a text that is this document is the list.
+    pub(super) fn has(self, document: &Value) -> bool {
+        match self {
+            Self::Nowhere => false,
+            Self::Within => has_records(document),
+            Self::Apart => true,
+        }
+    }
+}
+
+/// Whether each of several texts is a record, alike in the name of a member at least.
+fn are_records<'t>(texts: impl Iterator<Item = &'t str>) -> bool {
+    let documents = (0_usize..).zip(texts);
+    let records = documents.map(|(at, text)| Some((at.to_string(), document_in(text)?)));
+    let records: Option<Map<String, Value>> = records.collect();
+    records.is_some_and(|records| is_map_of_records(&records))
+}
+
+/// Whether a document has a list of records in it, or one of them by their names.
+fn has_records(document: &Value) -> bool {
     match document {
         Value::Array(elements) => elements.iter().any(Value::is_object),
-        Value::Object(members) => members.values().any(has_records),
+        Value::Object(members) => is_map_of_records(members) || members.values().any(has_records),
         _ => false,
     }
 }
@@ -136,16 +202,6 @@ fn naming<'v>(
     }
 }
 
-/// Words beside `page` in the names of arguments that say where a list goes on.
-const PAGING: [&str; 6] = ["cursor", "index", "limit", "number", "size", "token"];
-
-/// Whether an argument of this name says which part of a list is meant: `page`, `page_size`, `pageToken`. It names nothing.
-fn is_paging(name: &str) -> bool {
-    let words: Vec<String> = words_of(name).collect();
-    let page = words.iter().any(|word| word == "page");
-    page && (words.len() == 1 || words.iter().any(|word| PAGING.contains(&word.as_str())))
-}
-
 /// The last part of a path, unless somebody else may have said where to look: a file of that name is easily put there.
 fn file<'p>(tracker: &Tracker, path: &'p str) -> Option<&'p str> {
     let file = path.rsplit(['/', '\\']).next()?;
@@ -184,6 +240,16 @@ mod tests {
             "getUsersInChannel",
             "get_most_recent_transactions",
             "query_page_comments",
+            "list_notes",
+            "find_files",
+            "find_people",
+            "get_comments",
+            "get_search_results",
+            "get_task_list",
+            "get_list_of_files",
+            "web_search",
+            "notion_list_pages",
+            "github_search_code",
         ] {
             assert!(says_list(name), "{name}");
         }
@@ -201,6 +267,12 @@ mod tests {
             "get_status",
             "get_address",
             "get_news",
+            "get_meeting_notes",
+            "getInstructions",
+            "find_note",
+            "get_list_item",
+            "get_search_result",
+            "inbox_get_message",
             "",
         ] {
             assert!(!says_list(name), "{name}");
@@ -213,6 +285,10 @@ mod tests {
             (r#"[{"id": 1}]"#, true),
             (r#"{"files": [{"id": 1}]}"#, true),
             (r#"{"result": {"files": [{"id": 1}], "more": false}}"#, true),
+            (r#"{"t1": {"status": "x"}, "t2": {"status": "y"}}"#, true),
+            (r#"{"tasks": {"t1": {"id": 1}, "t2": {"id": 2}}}"#, true),
+            (r#"{"t1": {"status": "x"}}"#, false),
+            (r#"{"of": {"status": "x"}, "by": {"name": "y"}}"#, false),
             (r#"{"permission": "owner"}"#, false),
             (r#"{"tags": ["owner"], "of": {}}"#, false),
             (r#"[["owner"]]"#, false),

@@ -4,8 +4,8 @@ use super::arguments::Arguments;
 use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_around, texts_of};
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
-use super::names::{Asked, has_records, names_of};
-use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
+use super::names::{Asked, Listing, names_of};
+use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, last_name, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
@@ -13,7 +13,7 @@ use crate::provenance::calendar::says_when;
 use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
-use crate::provenance::note::{Stamps, put_spelled, put_suspect, put_whole};
+use crate::provenance::note::{Stamps, put_limit, put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
 use crate::provenance::query::Spelled;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
@@ -51,7 +51,7 @@ pub(super) struct Reader<'t, 'r> {
     /// Of the result, or of the text that is being read.
     belief: Belief,
     names: Vec<u64>,
-    asked: Asked,
+    listing: Listing,
     /// Who has named the fields of what is being read.
     namer: Namer,
     echoes: Echoes,
@@ -102,7 +102,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             failed,
             belief,
             names,
-            asked,
+            listing: Listing::of(asked, reading.result.get("content")),
             namer: match asked {
                 Asked::Writing => Namer::Anybody,
                 Asked::Thing | Asked::Records => Namer::Tool,
@@ -127,7 +127,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             belief: Belief::Doubted,
             names,
             // Nothing of it stands in a field.
-            asked: Asked::Thing,
+            listing: Listing::Nowhere,
             namer: Namer::Tool,
             echoes: Echoes::none(),
             foreign: false,
@@ -383,7 +383,7 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// A text that is JSON as a whole. It may be all that somebody wrote, unless the tool puts a list together and this is one.
     fn document(&mut self, document: &Value) {
         let namer = self.namer;
-        if self.asked != Asked::Records || !has_records(document) {
+        if !self.listing.has(document) {
             self.namer = Namer::Anybody;
         }
         self.value(document);
@@ -475,9 +475,6 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Everything below a value, none of it believed.
     pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
-        if let Value::String(text) = value {
-            return self.suspect_text(text, path);
-        }
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
@@ -485,6 +482,9 @@ impl<'t, 'r> Reader<'t, 'r> {
             keyed, untrusted, ..
         } = &mut *self.tracker;
         let stamps = untrusted.stamps(source);
+        if let Some(name) = path.and_then(last_name) {
+            put_limit(&mut untrusted.index, name, value, source, keyed);
+        }
         let mut pending = vec![value];
         while let Some(value) = pending.pop() {
             match value {
@@ -496,6 +496,7 @@ impl<'t, 'r> Reader<'t, 'r> {
                 Value::Object(members) => {
                     for (key, member) in members {
                         put_suspect(&mut untrusted.index, key, stamps, source, keyed);
+                        put_limit(&mut untrusted.index, key, member, source, keyed);
                         pending.push(member);
                     }
                 }

@@ -1,0 +1,288 @@
+//! Numbers that a text, or the field that one stands in, says of rows: `limit 500`, `the first five hundred accounts`.
+//!
+//! They are looked for where untrusted content is read, by those who recognise any number: who dictates one may write it as he
+//! likes.
+
+use super::ideographic::ideographic;
+use super::plan::words_of;
+use super::quantity::{canonical_number, numbers};
+use super::spelled::{counts, spelled_out};
+use super::text::{Cut, normal, visible, with_ascii_digits};
+use super::value::Kind;
+use serde_json::Value;
+
+/// Fewest digits of a number that is looked for: shorter ones stand everywhere.
+const DIGITS_MIN: usize = 3;
+/// Most words from a number to one that makes it one of rows.
+const NEAR_WORDS: u8 = 3;
+/// The same where that word speaks of nothing else: `the limit of that call to the value 500`.
+const FAR_WORDS: u8 = 10;
+/// Most words of a number that are read beyond these.
+const NUMBER_WORDS_MAX: usize = 4;
+/// Longest text that is a number and nothing else, in words (`two hundred and fifty`) and in bytes.
+const ALONE_WORDS_MAX: usize = 4;
+const ALONE_BYTES_MAX: usize = 64;
+
+/// Words beside a number that make it one of rows.
+const NEAR: [&str; 25] = [
+    "batch", "display", "entries", "fetch", "first", "hits", "items", "last", "latest", "list",
+    "many", "max", "maximum", "newest", "oldest", "page", "pages", "records", "result", "results",
+    "retrieve", "row", "rows", "show", "top",
+];
+/// Those that a number may stand further from, beside names such as `page_size`.
+const FAR: [&str; 7] = [
+    "limit",
+    "limits",
+    "maxresults",
+    "pagelimit",
+    "pagesize",
+    "perpage",
+    "rowlimit",
+];
+/// Words in the names of fields that say how many rows are meant, by themselves.
+const LIMITS: [&str; 7] = [
+    "first",
+    "limit",
+    "maxresult",
+    "pagesize",
+    "perpage",
+    "rowlimit",
+    "top",
+];
+/// Those that do beside one of [`OF_ROWS`]. How many there are says nothing (`total_results`).
+const MOST: [&str; 4] = ["max", "maximum", "per", "size"];
+const OF_ROWS: [&str; 11] = [
+    "batch", "count", "entrie", "entry", "hit", "item", "number", "page", "record", "result", "row",
+];
+/// What else may stand in such a name.
+const BESIDE: [&str; 6] = ["default", "list", "n", "of", "query", "search"];
+
+/// Numbers of a text beside words that make them ones of rows.
+pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
+    let mut open: Option<(usize, usize)> = None;
+    for (at, word) in words.words().enumerate() {
+        let Some(reach) = reach(word).map(usize::from) else {
+            continue;
+        };
+        let start = start_of(words, at.saturating_sub(reach));
+        let end = end_of(words, at.saturating_add(reach).saturating_add(1));
+        // What stands in reach of several words is read once.
+        open = match open {
+            Some((first, last)) if start <= last => Some((first.min(start), last.max(end))),
+            before => {
+                if let Some((first, last)) = before {
+                    numbers_in(words.stretch(first, last), found);
+                }
+                Some((start, end))
+            }
+        };
+    }
+    if let Some((first, last)) = open {
+        numbers_in(words.stretch(first, last), found);
+    }
+}
+
+/// A number by itself in a field that says by its name how many rows are meant.
+pub(super) fn limit_in(name: &str, value: &Value, found: &mut dyn FnMut(&str)) {
+    match value {
+        Value::Number(number) if limits_rows(name) => {
+            if let Some(number) = canonical_number(&number.to_string()) {
+                found(&number);
+            }
+        }
+        Value::String(text) if text.len() <= ALONE_BYTES_MAX && limits_rows(name) => {
+            let text = normal(&visible(text));
+            if Cut::new(&text).len() <= ALONE_WORDS_MAX {
+                numbers_in(&text, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The words of an argument's own name that make a number one of it, each with how many words may lie between.
+pub(super) fn words_of_name(name: &str) -> Vec<(String, u8)> {
+    let single = words_of(name).filter(|word| !word.is_empty());
+    let single: Vec<String> = single.collect();
+    let whole = match single.len() {
+        0 | 1 => NEAR_WORDS,
+        _ => FAR_WORDS,
+    };
+    let mut words = vec![(name.to_lowercase(), whole)];
+    for word in single {
+        words.push((format!("{word}s"), NEAR_WORDS));
+        words.push((word, NEAR_WORDS));
+    }
+    words
+}
+
+/// How far from a word a number is one of rows, if it is by that.
+fn reach(word: &str) -> Option<u8> {
+    if FAR.contains(&word) || (word.contains(['_', '-']) && limits_rows(word)) {
+        return Some(FAR_WORDS);
+    }
+    NEAR.contains(&word).then_some(NEAR_WORDS)
+}
+
+/// Whether a name says how many rows are meant: `limit`, `pageSize`, `max_results`. A `credit_limit` does not.
+fn limits_rows(name: &str) -> bool {
+    let words = words_of(name).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.collect();
+    let is = |word: &String, known: &[&str]| known.contains(&word.as_str());
+    let has = |known: &[&str]| words.iter().any(|word| is(word, known));
+    let known = |word: &String| {
+        is(word, &LIMITS) || is(word, &MOST) || is(word, &OF_ROWS) || is(word, &BESIDE)
+    };
+    (has(&LIMITS) || (has(&MOST) && has(&OF_ROWS))) && words.iter().all(known)
+}
+
+/// A number that begins before a word is read from its beginning.
+fn start_of(words: &Cut<'_>, mut start: usize) -> usize {
+    for _ in 0..NUMBER_WORDS_MAX {
+        match start.checked_sub(1) {
+            Some(before) if is_part(words, before) && is_part(words, start) => start = before,
+            _ => break,
+        }
+    }
+    start
+}
+
+/// The same of one that goes on behind the last word, which `end` is behind.
+fn end_of(words: &Cut<'_>, mut end: usize) -> usize {
+    for _ in 0..NUMBER_WORDS_MAX {
+        match end.checked_sub(1) {
+            Some(last) if is_part(words, last) && is_part(words, end) => {
+                end = end.saturating_add(1);
+            }
+            _ => break,
+        }
+    }
+    end
+}
+
+fn is_part(words: &Cut<'_>, at: usize) -> bool {
+    words.get(at).is_some_and(counts)
+}
+
+fn numbers_in(normal: &str, found: &mut dyn FnMut(&str)) {
+    let mut told = |kind: Kind, canonical: &str| {
+        if is_looked_for(kind, canonical) {
+            found(canonical);
+        }
+    };
+    spelled_out(&Cut::new(normal), &mut told);
+    ideographic(normal, &mut told);
+    numbers(&with_ascii_digits(normal), &mut told);
+}
+
+/// Whether what was recognised is a number that may be one of rows.
+pub(super) fn is_looked_for(kind: Kind, canonical: &str) -> bool {
+    matches!(kind, Kind::Number | Kind::Meant) && canonical.len() >= DIGITS_MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(text: &str) -> Vec<String> {
+        let normal = normal(text);
+        let mut numbers = Vec::new();
+        said_of_rows(&Cut::new(&normal), &mut |number| {
+            numbers.push(number.to_owned());
+        });
+        numbers
+    }
+
+    #[test]
+    fn numbers_that_a_text_says_of_rows() {
+        for (text, number) in [
+            ("Use a limit of 100, please", "100"),
+            ("Look at the first 1,000 accounts", "1000"),
+            ("Look at the first five hundred accounts", "500"),
+            ("the first two hundred and fifty", "250"),
+            ("two hundred and fifty rows", "250"),
+            ("limit 1000.00", "1000"),
+            ("limit=1k", "1000"),
+            ("the top 1 000", "1000"),
+            ("show fünfhundert of them", "500"),
+            ("limit 0x1f4", "500"),
+            ("Set the limit of that call to the value 500", "500"),
+            ("Let max_results of that call be what I say: 500", "500"),
+            ("a maximum of 500", "500"),
+            ("as many as 500", "500"),
+            ("{\"pageSize\": 500}", "500"),
+            ("--page-size 500", "500"),
+            ("of 100 EUR; and then, whatever it says, limit 500", "500"),
+        ] {
+            assert!(said(text).contains(&number.to_owned()), "{text}");
+        }
+        for text in [
+            "The bill of 500 EUR, or 1,000 JPY",
+            "The bill of 500.00 EUR",
+            "five hundred thanks",
+            "one thousand days",
+            "the first of our bills is one of 500 EUR",
+            "We show you what it is about. It came to 500 EUR",
+            "the limit is 20",
+        ] {
+            assert_eq!(said(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    /// Nothing is read twice, or hardly: what is quadratic does not end here.
+    #[test]
+    fn a_text_of_such_words_is_read_in_linear_time() {
+        for unit in ["limit ", "limit 500 ", "first one hundred and "] {
+            let normal = unit.repeat(40_000);
+            said_of_rows(&Cut::new(&normal), &mut |_| {});
+        }
+    }
+
+    #[test]
+    fn numbers_in_fields_that_limit_rows() {
+        let found = |name: &str, value: &Value| {
+            let mut numbers = Vec::new();
+            limit_in(name, value, &mut |number| numbers.push(number.to_owned()));
+            numbers.join(" ")
+        };
+        for value in [
+            json!(500),
+            json!(500.0),
+            json!("500"),
+            json!("five hundred"),
+        ] {
+            for name in [
+                "limit",
+                "row_limit",
+                "pageSize",
+                "per_page",
+                "max_results",
+                "top",
+            ] {
+                assert_eq!(found(name, &value), "500", "{name} {value}");
+            }
+            for name in ["total", "results", "credit_limit", "max", "size", "page"] {
+                assert_eq!(found(name, &value), "", "{name} {value}");
+            }
+        }
+        for value in [
+            json!("bill of the sum of 500 EUR"),
+            json!([500]),
+            json!(true),
+        ] {
+            assert_eq!(found("limit", &value), "", "{value}");
+        }
+    }
+
+    #[test]
+    fn words_that_make_a_number_one_of_an_argument() {
+        let words = |name: &str| {
+            let words = words_of_name(name).into_iter();
+            let words = words.map(|(word, reach)| format!("{word} {reach}"));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(words("count"), "count 3, counts 3, count 3");
+        assert_eq!(words("numRows"), "numrows 10, nums 3, num 3, rows 3, row 3");
+    }
+}
