@@ -1,18 +1,14 @@
-//! What the edge adds to each event of a provider's stream, next to a plain proxy, in turns.
+//! What the edge adds to each event of a provider's stream, next to a plain proxy, in turns. Each is a process of its own.
 //!
 //! An event's delay is the time from when the stand-in provider writes a piece to when the client reads what that piece
 //! sets free. The stand-in pauses between pieces, so that each arrival has one piece that caused it: text that waits in the
 //! filter for more is not counted as slow, and the longest wait is told in pieces.
 
+use crate::bench;
 use crate::cluster::{Cluster, Options};
 use crate::load::{allow_all, digest, in_secs};
 use crate::provider::{PROVIDER_KEY, Provider};
 use anyhow::Context;
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -34,7 +30,9 @@ pub async fn run(rounds: usize) -> anyhow::Result<String> {
     })
     .await?;
     let token = prepare(&cluster, &provider).await?;
-    let proxy = plain_proxy(&provider.url).await?;
+    let to = provider.url.strip_prefix("http://").context("its host")?;
+    let (_proxy, proxy) = bench::own(&["proxy", "--to", to]).await?;
+    let proxy = format!("http://{proxy}/v1");
     let edge = format!("{}/v1/llm/stand-in", cluster.edge_url);
     let (mut plain, mut through) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -148,35 +146,4 @@ async fn prepare(cluster: &Cluster, provider: &Provider) -> anyhow::Result<Strin
         .wait_allowed(&token, AGENT, "llm/stand-in/echo", prompt)
         .await?;
     Ok(token)
-}
-
-/// Passes everything on, both ways, as it comes.
-async fn plain_proxy(provider: &str) -> anyhow::Result<String> {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .tcp_nodelay(true)
-        .build()?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let base = format!("http://{}", listener.local_addr()?);
-    let target = format!("{provider}/v1/chat/completions");
-    let pass = async |State((http, target)): State<(reqwest::Client, String)>,
-                      headers: HeaderMap,
-                      body: Bytes| {
-        let mut request = http
-            .post(target)
-            .header("content-type", "application/json")
-            .body(body);
-        if let Some(key) = headers.get("authorization") {
-            request = request.header("authorization", key);
-        }
-        match request.send().await {
-            Ok(response) => (StatusCode::OK, Body::from_stream(response.bytes_stream())),
-            Err(_) => (StatusCode::BAD_GATEWAY, Body::empty()),
-        }
-    };
-    let router = Router::new()
-        .route("/chat/completions", post(pass))
-        .with_state((http, target));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(base)
 }
