@@ -237,7 +237,8 @@ fn class_of(kind: Kind) -> Class {
 /// `Server=db;User Id=x;Password=…;`: other members stand beside it.
 fn in_connection_string(text: Text<'_>, start: usize, end: usize) -> bool {
     let around = text.bytes(start.saturating_sub(96), start);
-    if text.at(end) != b';' && !around.contains(&b';') {
+    let parted = text.at(end) == b';' || around.contains(&b';');
+    if !parted || !around.contains(&b'=') {
         return false;
     }
     let lower = String::from_utf8_lossy(around).to_ascii_lowercase();

@@ -4,7 +4,10 @@
 use super::names::Kind;
 use super::text::{Text, alnum};
 use super::told::{Hit, Word, is_blank};
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
+use std::sync::LazyLock;
+
+static HTPASSWD: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("htpasswd "));
 
 /// How far before a password its program is looked for, in bytes.
 const BACK_BYTES_MAX: usize = 240;
@@ -106,17 +109,16 @@ fn option(word: &Word<'_>, token_end: usize, spaced: bool) -> Option<Hit> {
 /// What of a command stands before `at`.
 fn command(text: Text<'_>, at: usize) -> &[u8] {
     let before = text.bytes(at.saturating_sub(BACK_BYTES_MAX), at);
-    let ends = |(place, b): (usize, &u8)| match b {
-        b'|' | b';' | b'&' => true,
-        // Goes on in the next line.
-        b'\n' => before
+    let behind = |place: Option<usize>| place.map_or(0, |place| place.saturating_add(1));
+    let sign = behind(memchr::memrchr3(b'|', b';', b'&', before));
+    let before = before.get(sign..).unwrap_or_default();
+    let goes_on = |place: usize| {
+        before
             .get(..place)
-            .is_some_and(|line| !line.ends_with(b"\\")),
-        _ => false,
+            .is_some_and(|line| line.ends_with(b"\\"))
     };
-    let start = before.iter().enumerate().rposition(ends);
-    let start = start.map_or(0, |place| place.saturating_add(1));
-    before.get(start..).unwrap_or_default()
+    let line = behind(memchr::memrchr_iter(b'\n', before).find(|place| !goes_on(*place)));
+    before.get(line..).unwrap_or_default()
 }
 
 /// Places where a command has the name of this program as a word.
@@ -213,7 +215,7 @@ fn placed(word: &Word<'_>, token_end: usize) -> Option<Hit> {
 
 /// Whether a password is the next word of this command: behind a file and a user, or with `-n` behind the user.
 fn sets_htpasswd(command: &[u8]) -> bool {
-    let Some(at) = memmem::find(command, b"htpasswd ") else {
+    let Some(at) = HTPASSWD.find(command) else {
         return false;
     };
     let words = command.get(at.saturating_add("htpasswd ".len())..);

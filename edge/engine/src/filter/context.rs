@@ -197,6 +197,8 @@ pub(super) struct Ear<'t> {
     words: VecDeque<Word>,
     /// Words that begin before this were heard.
     heard: usize,
+    /// The last answer: of one place, several classes are asked about.
+    last: (usize, usize, Said),
 }
 
 /// Words so far before a place are kept in mind: one may ask a little further back than before.
@@ -209,11 +211,16 @@ impl<'t> Ear<'t> {
             key: None,
             words: VecDeque::new(),
             heard: 0,
+            last: (usize::MAX, 0, Said::default()),
         }
     }
 
     /// What the words around `start..end`, and the text's key, say.
     pub(super) fn near(&mut self, start: usize, end: usize) -> Said {
+        let (last_start, last_end, said) = self.last;
+        if (start, end) == (last_start, last_end) {
+            return said;
+        }
         let until = end.saturating_add(BEHIND);
         self.hear(start, until);
         let mut said = self.key();
@@ -226,6 +233,7 @@ impl<'t> Ear<'t> {
                 said.bits |= word.said.bits;
             }
         }
+        self.last = (start, end, said);
         said
     }
 
@@ -257,7 +265,15 @@ impl<'t> Ear<'t> {
         // What lies far back is of no interest.
         let from = self.heard.max(start.saturating_sub(KEPT));
         let until = until.min(bytes.len());
-        for at in from..until {
+        let mut before = from.checked_sub(1).and_then(|at| bytes.get(at));
+        for (at, first) in (from..).zip(bytes.get(from..until).unwrap_or_default()) {
+            let inside = before.is_some_and(u8::is_ascii_lowercase) && first.is_ascii_lowercase();
+            let begins_none = first.is_ascii() && !first.is_ascii_alphabetic();
+            before = Some(first);
+            // Of most bytes that is known at once.
+            if inside || begins_none {
+                continue;
+            }
             words_at(bytes, at, &mut |end, said| {
                 words.push_back(Word {
                     start: at,

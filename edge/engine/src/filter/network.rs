@@ -73,6 +73,10 @@ pub(super) fn dots(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
     [0_usize, 5, 10].into_iter().find_map(|back| {
         let start = at.checked_sub(back)?;
         let end = start.saturating_add(14);
+        let dot = |place: usize| text.at(start.saturating_add(place)) == b'.';
+        if !dot(4) || !dot(9) {
+            return None;
+        }
         let written = text.bytes(start, end);
         let fits = written.len() == 14
             && written.iter().enumerate().all(|(at, b)| match at {
