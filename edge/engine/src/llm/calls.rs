@@ -34,9 +34,6 @@ impl From<Unclear> for No {
     }
 }
 
-/// The kind of an output item of OpenAI's responses that calls a `custom` tool.
-pub(super) const CUSTOM_CALL: &str = "custom_tool_call";
-
 /// What a tool takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Takes {
@@ -47,6 +44,14 @@ pub(super) enum Takes {
 }
 
 impl Takes {
+    /// What an output item of OpenAI's responses calls, by its kind.
+    pub(super) fn of_item(kind: &str) -> Self {
+        match kind {
+            "custom_tool_call" => Self::Text,
+            _ => Self::Parameters,
+        }
+    }
+
     /// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters
     /// in the outermost object alone, and where there are parameters.
     fn limits(self) -> Limits {
@@ -151,10 +156,7 @@ pub(super) fn of_item(item: &Value) -> Option<Read> {
     if !kind.ends_with("_call") {
         return None;
     }
-    let takes = match kind {
-        CUSTOM_CALL => Takes::Text,
-        _ => Takes::Parameters,
-    };
+    let takes = Takes::of_item(kind);
     // Those that a provider makes up itself (`local_shell_call`, `computer_call`) go by their kind, all of them being what
     // is asked for.
     named(item, takes).or_else(|| Some(call(kind, item, takes)))
