@@ -109,11 +109,10 @@ pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Unclear> {
 }
 
 /// Whether a text that is no JSON here is an object or a list to some reader: one that takes half of a character
-/// (`"\ud800"`), a number without bounds, a line's end in a string, or one that completes what ends too early, as clients of
-/// streams do. No policy could tell what that reads.
+/// (`"\ud800"`), a number without bounds, a line's end in a string, or one that passes over what stands before it and completes
+/// what ends too early, as clients of streams do. No policy could tell what that reads.
 fn is_read_by_some(text: &str) -> bool {
-    let is_blank = |c: char| c.is_whitespace() || c == '\u{feff}';
-    text.trim_start_matches(is_blank).starts_with(['{', '['])
+    text.contains(['{', '['])
 }
 
 /// All calls in an answer that came whole.
@@ -301,6 +300,8 @@ mod tests {
             (r#"{"to": "me"}{"to": "you"}"#, invalid),
             ("\u{feff} {\"to\": \"me\"}", invalid),
             (deep.as_str(), invalid),
+            (r#"x {"to": "you"}"#, invalid),
+            ("```json\n[\"you\"]\n```", invalid),
             ("{", early),
             ("[1,", early),
             (r#"{"to": "me","#, early),
@@ -314,7 +315,7 @@ mod tests {
             let told = told(text, Takes::Parameters);
             assert_eq!(told.as_deref(), Some(why), "{text}");
         }
-        // What begins like nothing of the kind.
+        // What nobody can take for an object or a list.
         for text in ["", " ", "not json", r#""cut of"#, "tru"] {
             assert_eq!(read(text, Takes::Parameters), Ok(None), "{text}");
         }
