@@ -10,12 +10,23 @@ use serde_json::{Map, Value, json};
 pub(super) type Read = Result<Value, Unclear>;
 
 /// Why nobody can say what a call asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Unclear(JsonError);
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Unclear {
+    /// Its readers may read it in different ways.
+    #[error("arguments of a tool call: {0}")]
+    Json(JsonError),
+    /// It ends before it is whole.
+    #[error("arguments of a tool call: they end too early, as where `max_tokens` is reached")]
+    Cut,
+}
 
 impl Unclear {
-    fn detail(self) -> String {
-        format!("arguments of a tool call: {}", self.0)
+    /// Of a text that is no JSON.
+    fn of(refusal: JsonError, error: &serde_json::Error) -> Self {
+        match refusal {
+            JsonError::Invalid if error.is_eof() => Self::Cut,
+            _ => Self::Json(refusal),
+        }
     }
 }
 
@@ -23,19 +34,16 @@ impl From<Unclear> for Stop {
     fn from(unclear: Unclear) -> Self {
         Self {
             reason: Reason::OutputInvalid,
-            detail: Some(unclear.detail()),
+            detail: Some(unclear.to_string()),
         }
     }
 }
 
 impl From<Unclear> for No {
     fn from(unclear: Unclear) -> Self {
-        Self(Reason::OutputInvalid, Some(unclear.detail()))
+        Self(Reason::OutputInvalid, Some(unclear.to_string()))
     }
 }
-
-/// The kind of an output item of OpenAI's responses that calls a `custom` tool.
-pub(super) const CUSTOM_CALL: &str = "custom_tool_call";
 
 /// What a tool takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +55,14 @@ pub(super) enum Takes {
 }
 
 impl Takes {
+    /// What an output item of OpenAI's responses calls, by its kind.
+    pub(super) fn of_item(kind: &str) -> Self {
+        match kind {
+            "custom_tool_call" => Self::Text,
+            _ => Self::Parameters,
+        }
+    }
+
     /// The answer that the arguments are in is bounded already. Keys that fold onto each other could be the names of parameters
     /// in the outermost object alone, and where there are parameters.
     fn limits(self) -> Limits {
@@ -84,22 +100,19 @@ pub(super) fn read(text: &str, takes: Takes) -> Result<Option<Value>, Unclear> {
     match serde_json::from_str::<Value>(text) {
         // Numbers are as near as a reader gets.
         Ok(value) if refusal == JsonError::UnsafeNumber => Ok(Some(value)),
-        Ok(_) => Err(Unclear(refusal)),
+        Ok(_) => Err(Unclear::Json(refusal)),
         Err(error) => match takes {
-            Takes::Parameters if is_read_by_some(text, refusal, &error) => Err(Unclear(refusal)),
+            Takes::Parameters if is_read_by_some(text) => Err(Unclear::of(refusal, &error)),
             Takes::Parameters | Takes::Text => Ok(None),
         },
     }
 }
 
 /// Whether a text that is no JSON here is an object or a list to some reader: one that takes half of a character
-/// (`"\ud800"`), a number without bounds, a line's end in a string. No policy could tell what that reads. A text that only ends
-/// too early is what `max_tokens` leaves.
-fn is_read_by_some(text: &str, refusal: JsonError, error: &serde_json::Error) -> bool {
-    let is_blank = |c: char| c.is_whitespace() || c == '\u{feff}';
-    let begins = text.trim_start_matches(is_blank).starts_with(['{', '[']);
-    let is_twice = matches!(refusal, JsonError::DuplicateKey | JsonError::AmbiguousKey);
-    begins && (is_twice || !error.is_eof())
+/// (`"\ud800"`), a number without bounds, a line's end in a string, or one that passes over what stands before it and completes
+/// what ends too early, as clients of streams do. No policy could tell what that reads.
+fn is_read_by_some(text: &str) -> bool {
+    text.contains(['{', '['])
 }
 
 /// All calls in an answer that came whole.
@@ -151,10 +164,7 @@ pub(super) fn of_item(item: &Value) -> Option<Read> {
     if !kind.ends_with("_call") {
         return None;
     }
-    let takes = match kind {
-        CUSTOM_CALL => Takes::Text,
-        _ => Takes::Parameters,
-    };
+    let takes = Takes::of_item(kind);
     // Those that a provider makes up itself (`local_shell_call`, `computer_call`) go by their kind, all of them being what
     // is asked for.
     named(item, takes).or_else(|| Some(call(kind, item, takes)))
@@ -270,6 +280,8 @@ mod tests {
         let alike =
             "arguments of a tool call: a key differs from another one only by case or Unicode form";
         let number = "arguments of a tool call: a number cannot be represented exactly";
+        let early =
+            "arguments of a tool call: they end too early, as where `max_tokens` is reached";
         let (open, close) = ("[".repeat(130), "]".repeat(130));
         let deep = format!(r#"{{"to": "me", "x": {open}{close}}}"#);
         for (text, why) in [
@@ -288,26 +300,23 @@ mod tests {
             (r#"{"to": "me"}{"to": "you"}"#, invalid),
             ("\u{feff} {\"to\": \"me\"}", invalid),
             (deep.as_str(), invalid),
+            (r#"x {"to": "you"}"#, invalid),
+            ("```json\n[\"you\"]\n```", invalid),
+            ("{", early),
+            ("[1,", early),
+            (r#"{"to": "me","#, early),
+            (r#"{"to": "cut of"#, early),
+            (r#"{"to": "\ud8"#, early),
+            (r#"{"to": "\ud83d\u"#, early),
+            (r#"{"to": -"#, early),
+            (r#"{"to": 1."#, early),
+            (r#"{"to": tru"#, early),
         ] {
             let told = told(text, Takes::Parameters);
             assert_eq!(told.as_deref(), Some(why), "{text}");
         }
-        // What `max_tokens` leaves, and what begins like nothing of the kind.
-        for text in [
-            "",
-            " ",
-            "not json",
-            r#""cut of"#,
-            "{",
-            "[1,",
-            r#"{"to": "me","#,
-            r#"{"to": "cut of"#,
-            r#"{"to": "\ud8"#,
-            r#"{"to": "\ud83d\u"#,
-            r#"{"to": -"#,
-            r#"{"to": 1."#,
-            r#"{"to": tru"#,
-        ] {
+        // What nobody can take for an object or a list.
+        for text in ["", " ", "not json", r#""cut of"#, "tru"] {
             assert_eq!(read(text, Takes::Parameters), Ok(None), "{text}");
         }
         for text in [
@@ -315,6 +324,7 @@ mod tests {
             r#"{"to": 1e999}"#,
             r#"{"to": "me", "x": "\ud800"}"#,
             r#"{"to": "you", "to": "me"} x"#,
+            r#"{"to": "cut of"#,
         ] {
             assert_eq!(read(text, Takes::Text), Ok(None), "{text}");
         }
@@ -369,7 +379,7 @@ mod tests {
             (Api::Messages, json!({"content": [block]})),
         ] {
             let read = of_whole(api, body.as_object().unwrap());
-            assert_eq!(read, Err(Unclear(JsonError::DuplicateKey)), "{body}");
+            assert_eq!(read, Err(Unclear::Json(JsonError::DuplicateKey)), "{body}");
         }
     }
 }

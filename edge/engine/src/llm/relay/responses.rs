@@ -4,7 +4,7 @@ mod texts;
 
 use super::{Ending, Event, Flow, Gate, Step, Stop, object, text_of};
 use crate::llm::answer;
-use crate::llm::calls::{self, CUSTOM_CALL, Takes};
+use crate::llm::calls::{self, Takes};
 use proctor_model::Reason;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -250,13 +250,10 @@ impl Responses {
         if text_of(item, "name").is_empty() {
             return self.unnamed(place, &data, call, flow, gate);
         }
-        let (event, member, takes) = match text_of(item, "type") {
-            CUSTOM_CALL => ("response.custom_tool_call_input", "input", Takes::Text),
-            _ => (
-                "response.function_call_arguments",
-                "arguments",
-                Takes::Parameters,
-            ),
+        let takes = Takes::of_item(text_of(item, "type"));
+        let (event, member) = match takes {
+            Takes::Text => ("response.custom_tool_call_input", "input"),
+            Takes::Parameters => ("response.function_call_arguments", "arguments"),
         };
         let arguments = match text_of(item, member) {
             "" => call.arguments.clone(),
