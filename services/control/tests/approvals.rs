@@ -354,7 +354,7 @@ async fn an_approval_gives_way_to_another_one_and_not_to_a_refusal() {
 
 /// What is appended to a token, or a policy that is another, gives a call another binding, and no second chance.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
+async fn a_denial_ends_all_questions_about_a_call() {
     let control = Control::start().await;
     control.tenant("acme").await;
     let edge = Edge::enrol(&control).await;
@@ -367,7 +367,7 @@ async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
     let covers = ["policy:p:x"];
     let appended = edge.open(&twin(&edge, "sha256:0a", None)).await;
     let first = edge.open(&edge.request(&covers)).await;
-    assert_eq!(state(&appended).await, "superseded");
+    assert_eq!(state(&appended).await, "pending");
 
     let elsewhere = edge.open(&twin(&edge, "sha256:0b", Some("ses_2"))).await;
     let below = ApprovalRequest {
@@ -397,6 +397,7 @@ async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
     let denied = decide(&approver, &elsewhere, "deny").await.unwrap();
     assert_eq!(denied, "denied");
     assert_eq!(state(&below).await, "denied");
+    assert_eq!(state(&appended).await, "denied");
     let late = decide(&approver, &below, "approve").await.unwrap_err();
     assert_eq!(late.code(), Code::FailedPrecondition, "{late:?}");
     let over = ApprovalOutcome::Refused(Reason::ApprovalUsed);
@@ -407,8 +408,35 @@ async fn one_question_about_a_call_waits_and_a_denial_ends_all() {
         assert_eq!(state(other).await, "pending");
     }
     let events = events(&control).await;
-    assert_eq!(events.matches("approval.supersede").count(), 1);
-    assert_eq!(events.matches("approval.deny").count(), 2);
+    assert_eq!(events.matches("approval.supersede").count(), 0);
+    assert_eq!(events.matches("approval.deny").count(), 3);
+}
+
+/// Two workers of one token without a session, each with a caveat of its own, wait for the same call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_stays_when_the_same_call_is_asked_about_with_another_caveat() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    let covers = ["policy:p:x"];
+    let first = edge.open(&edge.request(&covers)).await;
+    let second = edge.open(&twin(&edge, "sha256:0a", None)).await;
+    assert_ne!(second, first);
+    assert_eq!(edge.open(&edge.request(&covers)).await, first);
+    assert_eq!(
+        edge.open(&twin(&edge, "sha256:0a", None)).await,
+        second,
+        "each comes back to its own"
+    );
+    for id in [&first, &second] {
+        assert_eq!(decide(&approver, id, "approve").await.unwrap(), "approved");
+    }
+    let used = edge.use_up(&first, &covers).await;
+    assert_eq!(used, ApprovalOutcome::Granted);
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.request").count(), 2);
+    assert_eq!(events.matches("approval.supersede").count(), 0);
 }
 
 /// Two workers of one token without a session, each with a caveat of its own, make the same call.

@@ -117,40 +117,36 @@ pub(crate) async fn live(
     Ok(row)
 }
 
-/// Ends live ones, as their call is asked about anew with this binding; the ids of those that were not used up just before. One
-/// with another binding that was approved just before stays.
+/// Ends the live one that [`live`] has locked, as its call is asked about anew.
 pub(crate) async fn supersede(
     tx: &mut TenantTx,
-    ids: &[String],
-    binding: &str,
+    id: &str,
     now: Timestamp,
-) -> Result<Vec<String>, ControlError> {
+) -> Result<(), ControlError> {
     let tenant = tx.tenant().clone();
-    let superseded = sqlx::query_scalar(
-        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = any($2)
-         and (state = 'pending' or state = 'approved' and binding = $4) returning id",
+    sqlx::query(
+        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = $2",
     )
     .bind(tenant.as_str())
-    .bind(ids)
+    .bind(id)
     .bind(database_time(now))
-    .bind(binding)
-    .fetch_all(&mut **tx)
+    .execute(&mut **tx)
     .await?;
-    Ok(superseded)
+    Ok(())
 }
 
-/// How many calls of this agent, and of the tenant, wait for a person, but for those that are about to give way; approved ones
+/// How many calls of this agent, and of the tenant, wait for a person, but for the one that is about to give way; approved ones
 /// are no burden to anybody, but they take room as well.
 pub(crate) async fn waiting(
     tx: &mut TenantTx,
     agent: &str,
-    outgrown: &[String],
+    outgrown: Option<&str>,
     now: Timestamp,
 ) -> Result<(u64, u64), ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(
         "select count(*) filter (where agent = $2) as own, count(*) as of_all from control.approvals
-         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id <> all($4)",
+         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id is distinct from $4",
     )
     .bind(tenant.as_str())
     .bind(agent)

@@ -6,7 +6,6 @@ use crate::store::TenantTx;
 use crate::store::tenants::{counter, database_time};
 use proctor_model::Timestamp;
 use proctor_model::approval::{ApprovalRequest, ApprovalSettings};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 /// Whether `this` and `other` are about the same call. One without a root (of an edge from before it was told) is like no other.
@@ -79,50 +78,31 @@ pub(super) fn root(request: &ApprovalRequest) -> Option<String> {
     root.map(ToString::to_string)
 }
 
-/// Live ones of the same call with another binding.
-pub(crate) struct Twins {
-    /// Those that wait, of the same session and sub-agents: what was appended to the token since, or a policy, makes the
-    /// difference. They give way to another.
-    pub(crate) outgrown: Vec<String>,
-    /// How many stay: those of others, and those that a person approved already. They wait for nobody, and who asked may be on
-    /// the way with the call.
-    pub(crate) staying: u64,
-}
-
-/// The live ones of the same call with another binding.
+/// How many live ones of the same call have another binding. They stay: two workers of one token, each with a caveat of its own, ask
+/// about the same call again and again, and would end each other's questions before anybody could decide.
 pub(crate) async fn twins(
     tx: &mut TenantTx,
     request: &ApprovalRequest,
     now: Timestamp,
-) -> Result<Twins, ControlError> {
+) -> Result<u64, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(concat!(
-        "select coalesce(array_agg(id order by id) filter (where outgrown), '{}') as outgrown,
-             count(*) filter (where not outgrown) as staying
-         from (
-             select other.id, other.state = 'pending' and other.session is not distinct from $6 and other.delegation = $7 as outgrown
-             from control.approvals other, ",
+    let twins: i64 = sqlx::query_scalar(concat!(
+        "select count(*) from control.approvals other, ",
         requested_call!(),
         " this where ",
         same_call!(),
-        " and other.state in ('pending', 'approved') and other.expires_at > $8 and other.binding <> $9
-         ) twin"
+        " and other.state in ('pending', 'approved') and other.expires_at > $6 and other.binding <> $7"
     ))
     .bind(tenant.as_str())
     .bind(root(request))
     .bind(request.tool.to_string())
     .bind(&request.args_digest)
     .bind(request.intent.as_ref().map(ToString::to_string))
-    .bind(request.session.as_ref().map(ToString::to_string))
-    .bind(&request.delegation)
     .bind(database_time(now))
     .bind(&request.binding)
     .fetch_one(&mut **tx)
     .await?;
-    Ok(Twins {
-        outgrown: row.try_get("outgrown")?,
-        staying: counter(row.try_get("staying")?),
-    })
+    Ok(counter(twins))
 }
 
 /// Denies the live ones of the call that was denied with this one, for the tenant's whole time as well; their ids.
