@@ -217,7 +217,7 @@ async fn what_changes_between_approval_and_use_counts() {
         system.call(second, &token, arguments(201), Some(&id)).await,
         "approval_denied"
     );
-    // Nobody is asked the same again until that approval would have expired.
+    // Nobody is asked the same again for the tenant's time.
     let again = system.call(second, &token, arguments(201), None).await;
     assert_eq!(again, "approval_denied");
 

@@ -208,7 +208,7 @@ pub(crate) async fn approve(
 
 /// Deny an escalated call
 ///
-/// One that was approved can still be denied, until it is used.
+/// Until it is used: one that was approved can still be denied, and one that is over (`expired`, `superseded`) as well. The same call asks nobody from then on, for the tenant's `expires_in_s`.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/approvals/{id}/deny", tag = "approvals", operation_id = "deny",
     request_body = Comment, responses((status = 200, description = "As it is now", body = Approval)))]
 pub(crate) async fn deny(

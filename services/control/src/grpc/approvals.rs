@@ -85,8 +85,9 @@ pub(super) async fn decide(
     let standing = approvals::standing(&row, now)?;
     let open = match verdict {
         Verdict::Approve => standing == "pending",
-        // What nobody has used yet can still be stopped.
-        Verdict::Deny => matches!(standing, "pending" | "approved"),
+        // What nobody has used can still be stopped. That holds for what is over as well: who can make a question brief would else
+        // ask it over and over, before anybody can say no.
+        Verdict::Deny => !matches!(standing, "denied" | "used"),
     };
     if !open {
         return Err(
@@ -101,14 +102,18 @@ pub(super) async fn decide(
     if !approvals::vote(&mut tx, id, caller.id(), said, &request.comment, now).await? {
         return Err(Status::already_exists("you have approved it already").into());
     }
-    let settings = settings(&mut tx, &tenant).await?.approvals;
-    approvals::count_votes(&mut tx, id, settings, now).await?;
     // Who denies a call denies it however often it was asked about.
-    let twins = match verdict {
-        Verdict::Approve => Vec::new(),
-        Verdict::Deny => approvals::deny_twins(&mut tx, id, settings, now).await?,
+    let ids = match verdict {
+        Verdict::Approve => {
+            approvals::count_votes(&mut tx, id).await?;
+            vec![id.clone()]
+        }
+        Verdict::Deny => {
+            let settings = settings(&mut tx, &tenant).await?.approvals;
+            approvals::deny(&mut tx, id, settings, now).await?
+        }
     };
-    for id in std::iter::once(id).chain(&twins) {
+    for id in &ids {
         crate::audit::record(&mut tx, state, &tenant, caller.id(), action, id).await?;
     }
     let decided = approvals::get(&mut tx, state, id).await?;

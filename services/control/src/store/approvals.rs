@@ -1,13 +1,14 @@
 //! Approvals: opened by edges, decided by people, used once.
 //!
 //! `pending` → `approved` → `used` (and back, if nothing came of the use), or `denied`, or `expired`, or `superseded` by another for the same call. A live one
-//! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says.
+//! (`pending`, `approved`) past its time counts as expired from that moment on, whatever its row still says. What is over without
+//! having been used can still become `denied`.
 
 // Its macros say in SQL what the same call is.
 #[macro_use]
 mod same;
 
-pub(crate) use same::{denied, deny_twins, one_at_a_time, twins};
+pub(crate) use same::{denied, deny, one_at_a_time, twins};
 
 use super::TenantTx;
 use super::tenants::{counter, database_time, timestamp};
@@ -117,40 +118,36 @@ pub(crate) async fn live(
     Ok(row)
 }
 
-/// Ends live ones, as their call is asked about anew with this binding; the ids of those that were not used up just before. One
-/// with another binding that was approved just before stays.
+/// Ends the live one that [`live`] has locked, as its call is asked about anew.
 pub(crate) async fn supersede(
     tx: &mut TenantTx,
-    ids: &[String],
-    binding: &str,
+    id: &str,
     now: Timestamp,
-) -> Result<Vec<String>, ControlError> {
+) -> Result<(), ControlError> {
     let tenant = tx.tenant().clone();
-    let superseded = sqlx::query_scalar(
-        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = any($2)
-         and (state = 'pending' or state = 'approved' and binding = $4) returning id",
+    sqlx::query(
+        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = $2",
     )
     .bind(tenant.as_str())
-    .bind(ids)
+    .bind(id)
     .bind(database_time(now))
-    .bind(binding)
-    .fetch_all(&mut **tx)
+    .execute(&mut **tx)
     .await?;
-    Ok(superseded)
+    Ok(())
 }
 
-/// How many calls of this agent, and of the tenant, wait for a person, but for those that are about to give way; approved ones
+/// How many calls of this agent, and of the tenant, wait for a person, but for the one that is about to give way; approved ones
 /// are no burden to anybody, but they take room as well.
 pub(crate) async fn waiting(
     tx: &mut TenantTx,
     agent: &str,
-    outgrown: &[String],
+    outgrown: Option<&str>,
     now: Timestamp,
 ) -> Result<(u64, u64), ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(
         "select count(*) filter (where agent = $2) as own, count(*) as of_all from control.approvals
-         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id <> all($4)",
+         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id is distinct from $4",
     )
     .bind(tenant.as_str())
     .bind(agent)
@@ -356,31 +353,17 @@ pub(crate) async fn vote(
     Ok(voted.rows_affected() > 0)
 }
 
-/// Moves it on, by what was said so far: one denial ends it, enough approvals approve it. A denial stands for the tenant's whole
-/// time, also where the token or the intent of the question would have been over sooner: whoever has the token can append that.
-pub(crate) async fn count_votes(
-    tx: &mut TenantTx,
-    id: &str,
-    settings: ApprovalSettings,
-    now: Timestamp,
-) -> Result<(), ControlError> {
+/// Approves one that waits, once enough have said so.
+pub(crate) async fn count_votes(tx: &mut TenantTx, id: &str) -> Result<(), ControlError> {
     let tenant = tx.tenant().clone();
     sqlx::query(
-        "with said as (
-             select bool_or(verdict = 'deny') as denied, count(*) filter (where verdict = 'approve') as approved
-             from control.approval_votes where tenant = $1 and approval = $2
-         )
-         update control.approvals
-         set state = case when said.denied then 'denied' when said.approved >= approvers then 'approved' else state end,
-             view = case when said.denied then null else view end,
-             ended_at = case when said.denied then $3 end,
-             expires_at = case when said.denied then greatest(expires_at, created_at + make_interval(secs => $4)) else expires_at end
-         from said where tenant = $1 and id = $2",
+        "update control.approvals set state = 'approved' where tenant = $1 and id = $2 and state = 'pending'
+         and approvers <= (
+             select count(*) from control.approval_votes where tenant = $1 and approval = $2 and verdict = 'approve'
+         )",
     )
     .bind(tenant.as_str())
     .bind(id)
-    .bind(database_time(now))
-    .bind(f64::from(settings.expires_in_s))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -6,7 +6,6 @@ use crate::store::TenantTx;
 use crate::store::tenants::{counter, database_time};
 use proctor_model::Timestamp;
 use proctor_model::approval::{ApprovalRequest, ApprovalSettings};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 /// Whether `this` and `other` are about the same call. One without a root (of an edge from before it was told) is like no other.
@@ -29,6 +28,21 @@ macro_rules! denies_call {
     };
 }
 
+/// What `other` becomes when it is denied at the time of the first parameter, for the seconds of the second.
+macro_rules! becomes_denied {
+    ($now:literal, $secs:literal) => {
+        concat!(
+            "state = 'denied', view = null, ended_at = ",
+            $now,
+            ", expires_at = greatest(other.expires_at, ",
+            $now,
+            " + make_interval(secs => ",
+            $secs,
+            "))"
+        )
+    };
+}
+
 /// The call of a request, for `this`; its tenant, root, tool, arguments and intent are the first five parameters.
 macro_rules! requested_call {
     () => {
@@ -47,8 +61,8 @@ pub(crate) async fn one_at_a_time(tx: &mut TenantTx) -> Result<(), ControlError>
     Ok(())
 }
 
-/// The denied approval of this call, while it stands: nobody is to be worn down by the same question. It is the
-/// same one in another session, and whatever was appended to the token since.
+/// The denied approval of this call, while it stands, the one that stands longest: nobody is to be worn down by the same question.
+/// It is the same one in another session, and whatever was appended to the token since.
 pub(crate) async fn denied(
     tx: &mut TenantTx,
     request: &ApprovalRequest,
@@ -60,7 +74,7 @@ pub(crate) async fn denied(
         requested_call!(),
         " this where ",
         denies_call!("$6"),
-        " order by other.id desc limit 1"
+        " order by other.expires_at desc, other.id desc limit 1"
     ))
     .bind(tenant.as_str())
     .bind(root(request))
@@ -79,74 +93,67 @@ pub(super) fn root(request: &ApprovalRequest) -> Option<String> {
     root.map(ToString::to_string)
 }
 
-/// Live ones of the same call with another binding.
-pub(crate) struct Twins {
-    /// Those that wait, of the same session and sub-agents: what was appended to the token since, or a policy, makes the
-    /// difference. They give way to another.
-    pub(crate) outgrown: Vec<String>,
-    /// How many stay: those of others, and those that a person approved already. They wait for nobody, and who asked may be on
-    /// the way with the call.
-    pub(crate) staying: u64,
-}
-
-/// The live ones of the same call with another binding.
+/// How many live ones of the same call have another binding. They stay: two workers of one token, each with a caveat of its own, ask
+/// about the same call again and again, and would end each other's questions before anybody could decide.
 pub(crate) async fn twins(
     tx: &mut TenantTx,
     request: &ApprovalRequest,
     now: Timestamp,
-) -> Result<Twins, ControlError> {
+) -> Result<u64, ControlError> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query(concat!(
-        "select coalesce(array_agg(id order by id) filter (where outgrown), '{}') as outgrown,
-             count(*) filter (where not outgrown) as staying
-         from (
-             select other.id, other.state = 'pending' and other.session is not distinct from $6 and other.delegation = $7 as outgrown
-             from control.approvals other, ",
+    let twins: i64 = sqlx::query_scalar(concat!(
+        "select count(*) from control.approvals other, ",
         requested_call!(),
         " this where ",
         same_call!(),
-        " and other.state in ('pending', 'approved') and other.expires_at > $8 and other.binding <> $9
-         ) twin"
+        " and other.state in ('pending', 'approved') and other.expires_at > $6 and other.binding <> $7"
     ))
     .bind(tenant.as_str())
     .bind(root(request))
     .bind(request.tool.to_string())
     .bind(&request.args_digest)
     .bind(request.intent.as_ref().map(ToString::to_string))
-    .bind(request.session.as_ref().map(ToString::to_string))
-    .bind(&request.delegation)
     .bind(database_time(now))
     .bind(&request.binding)
     .fetch_one(&mut **tx)
     .await?;
-    Ok(Twins {
-        outgrown: row.try_get("outgrown")?,
-        staying: counter(row.try_get("staying")?),
-    })
+    Ok(counter(twins))
 }
 
-/// Denies the live ones of the call that was denied with this one, for the tenant's whole time as well; their ids.
-pub(crate) async fn deny_twins(
+/// Denies one, and the live ones of the same call; their ids. It stands for the tenant's whole time from now on, also where the token
+/// or the intent of a question would have been over sooner, or is over: whoever has the token can append that.
+pub(crate) async fn deny(
     tx: &mut TenantTx,
     id: &str,
     settings: ApprovalSettings,
     now: Timestamp,
 ) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
-    let denied = sqlx::query_scalar(concat!(
-        "update control.approvals other set state = 'denied', view = null, ended_at = $3,
-             expires_at = greatest(other.expires_at, other.created_at + make_interval(secs => $4))
-         from control.approvals this
-         where this.tenant = $1 and this.id = $2 and other.id <> $2
-             and other.state in ('pending', 'approved') and other.expires_at > $3 and ",
-        same_call!(),
-        " returning other.id"
-    ))
-    .bind(tenant.as_str())
-    .bind(id)
-    .bind(database_time(now))
-    .bind(f64::from(settings.expires_in_s))
-    .fetch_all(&mut **tx)
-    .await?;
+    let mut denied = Vec::new();
+    for update in [
+        concat!(
+            "update control.approvals other set ",
+            becomes_denied!("$3", "$4"),
+            " where other.tenant = $1 and other.id = $2 returning other.id"
+        ),
+        concat!(
+            "update control.approvals other set ",
+            becomes_denied!("$3", "$4"),
+            " from control.approvals this
+             where this.tenant = $1 and this.id = $2
+                 and other.state in ('pending', 'approved') and other.expires_at > $3 and ",
+            same_call!(),
+            " returning other.id"
+        ),
+    ] {
+        let ids: Vec<String> = sqlx::query_scalar(update)
+            .bind(tenant.as_str())
+            .bind(id)
+            .bind(database_time(now))
+            .bind(f64::from(settings.expires_in_s))
+            .fetch_all(&mut **tx)
+            .await?;
+        denied.extend(ids);
+    }
     Ok(denied)
 }
