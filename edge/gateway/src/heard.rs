@@ -1,6 +1,7 @@
 //! What the server of a call, or of a task, has said of it so far. Ceilings are on all of it, however many requests it takes the
 //! client to hear it.
 
+use crate::tasks::TASKS_MAX;
 use proctor_engine::{Answer, Release, Told};
 use proctor_model::Timestamp;
 use serde_json::{Map, Value};
@@ -11,8 +12,6 @@ use std::sync::{Arc, Mutex};
 
 /// Words of a task that are known again, and answers: few say more than what the task does now and what it asks.
 const KNOWN_MAX: usize = 16;
-/// Tasks of one tenant of which it is known what was heard: as many as are kept of it.
-const TASKS_MAX: usize = 10_000;
 
 /// What was heard.
 #[derive(Clone, Default)]
@@ -25,7 +24,7 @@ pub(crate) struct Heard {
 }
 
 /// What was heard at this edge of a tenant's tasks, by when they began and their numbers: of those that it has as of those that
-/// another edge began, which it knows by their ids alone each time that it is asked. The oldest make room.
+/// another edge began, which it knows by their ids alone each time that it is asked. As many as are kept of it: the oldest make room.
 #[derive(Default)]
 pub(crate) struct HeardOf(BTreeMap<(Timestamp, u128), Arc<Mutex<Heard>>>);
 

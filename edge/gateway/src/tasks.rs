@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Tasks of one principal at once: each is listed, and looked for one by one.
 const OWN_MAX: usize = 64;
 /// Tasks of one tenant at once.
-const TASKS_MAX: usize = 10_000;
+pub(crate) const TASKS_MAX: usize = 10_000;
 /// Bytes of the arguments of a tenant's tasks: they are kept for the response policies.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a task is kept, in seconds, whatever its server says.

@@ -1,5 +1,7 @@
 //! Clients of 2025-11-25 with the tasks of a server of 2026-07-28.
 
+use super::rows::records;
+use super::teller::Teller;
 use super::{OTHER, System, reason};
 use futures::StreamExt;
 use proctor_loadtest::load::AGENT;
@@ -214,5 +216,36 @@ async fn what_an_older_client_gets_of_a_newer_task_is_judged() {
     };
     let (answer, ()) = tokio::join!(waiting, stop);
     assert_eq!(reason(&answer), "killed_tool", "{answer}");
+    system.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_client_hears_how_far_a_task_is_without_words_that_a_policy_denies() {
+    let (teller, url) = Teller::start().await;
+    let system = System::with(&format!("{url}/modern")).await;
+    let token = system.token(AGENT, &[]).await;
+    system.limit_rows().await;
+    let (first, _) = system.begin(&token, "work", "wait").await;
+    system.until_limited(&teller, &token, &first).await;
+
+    let client = Client::open(&system, AGENT, "Ann").await;
+    for (number, rows, passes) in [(1, 40, true), (2, 60, false)] {
+        let id = client.begin("work", "wait").await;
+        let words = records("last", rows);
+        let result = json!({ "content": [{ "type": "text", "text": "it is done" }] });
+        let end = json!({ "statusMessage": words, "result": result });
+        teller.say(number, "completed", &end);
+        let all = client.all("tasks/result", json!({ "taskId": id })).await;
+        let status = all
+            .iter()
+            .find(|one| one["method"] == "notifications/tasks/status");
+        let status = &status.unwrap_or_else(|| panic!("{all:?}"))["params"];
+        assert_eq!(status["taskId"], *id, "{all:?}");
+        assert_eq!(status["status"], "completed", "{all:?}");
+        let said = status["statusMessage"].as_str();
+        assert_eq!(said, passes.then_some(words.as_str()), "{all:?}");
+        let result = &all.last().unwrap()["result"];
+        assert_eq!(result["content"][0]["text"], "it is done", "{all:?}");
+    }
     system.cluster.stop().await;
 }

@@ -3,6 +3,7 @@
 use super::teller::Teller;
 use super::{System, reason};
 use proctor_loadtest::load::AGENT;
+use proctor_loadtest::oracle;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -52,6 +53,20 @@ impl System {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+
+    /// The outcomes of a kind that looks at the task of a call had.
+    async fn looks(&self, call: &str, kind: &str) -> Vec<Value> {
+        oracle::settled(&self.cluster, Duration::from_secs(20))
+            .await
+            .unwrap();
+        let path = format!("audit/events?kind={kind}&limit=1000");
+        let page = self.cluster.acme(Method::GET, &path, None).await.unwrap();
+        let entries = page["entries"].as_array().unwrap().iter();
+        let events = entries.map(|entry| entry["event"].clone());
+        events
+            .filter(|event| event["task"]["of"] == *call)
+            .collect()
+    }
 }
 
 /// What is told of a task beside its state.
@@ -70,19 +85,41 @@ async fn a_ceiling_is_on_all_that_is_heard_of_a_task() {
     system.until_limited(&teller, &token, &first).await;
 
     // Its last words are too much; its result is told without them.
-    let (id, _) = system.begin(&token, "work", "wait").await;
+    let (id, call) = system.begin(&token, "work", "wait").await;
     let words = records("first", 40);
     teller.say(1, "working", &json!({ "statusMessage": words }));
     let got = system.get(&token, &id).await;
     assert_eq!(said(&got), Some(words.as_str()), "{got}");
     let result = json!({ "content": [{ "type": "text", "text": "it is done" }] });
-    let end = json!({ "statusMessage": records("last", 20), "result": result });
+    let last = records("bob@example.org", 20);
+    let end = json!({ "statusMessage": last, "result": result });
     teller.say(1, "completed", &end);
     for _ in 0..2 {
         let got = system.get(&token, &id).await;
         assert_eq!(said(&got), None, "{got}");
         let text = &got["result"]["result"]["content"][0]["text"];
         assert_eq!(text, "it is done", "{got}");
+    }
+    let many = json!({ "content": [{ "type": "text", "text": records("many", 60) }] });
+    let end = json!({ "statusMessage": last, "result": many });
+    teller.say(1, "completed", &end);
+    let got = system.get(&token, &id).await;
+    assert_eq!(reason(&got), "policy_denied", "{got}");
+
+    // The chain says that words were left out, by which policy, and what was in them.
+    let told = system.looks(&call, "completed").await;
+    let left_out = |look: &&Value| look["verdicts"]["policy"] == "refused";
+    let mut denied: Vec<&Value> = told.iter().filter(left_out).collect();
+    assert_eq!((told.len(), denied.len()), (3, 2), "{told:?}");
+    let withheld = system.looks(&call, "withheld").await;
+    assert_eq!(withheld.len(), 1, "{withheld:?}");
+    denied.extend(&withheld);
+    for look in denied {
+        let mut policies = look["policy"].as_array().unwrap().iter();
+        let fifty = policies.find(|said| said["id"] == "fifty" && said["effect"] == "deny");
+        assert_eq!(fifty.unwrap()["rules"], json!(["too_many"]), "{look}");
+        let mut content = look["content"].as_array().unwrap().iter();
+        assert!(content.any(|found| found["class"] == "email"), "{look}");
     }
 
     // Its result is told as often as it is asked for, and is not another fifty rows each time.

@@ -19,14 +19,17 @@ pub(crate) struct Frames {
     place: Place,
     /// Calls that were begun and not given up.
     calls: u32,
-    /// The highest stream that began a call: the next one's is higher (section 5.1.1), and trailers are of none that is new.
+    /// Calls whose data was not said to end.
+    unended: u32,
+    /// The highest stream that began a call: the next one's is higher (section 5.1.1).
     stream: u32,
 }
 
 /// How many frames came beside calls that are waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Noted {
-    /// No call, nor its data: settings, pings, resets, windows, headers that go on, empty data.
+    /// No call, nor its data: settings, pings, resets, windows, headers that go on, headers that are of no new call, empty data,
+    /// ends of data that has ended.
     pub(crate) beside: u32,
     /// Resets that give up a call.
     pub(crate) given_up: u32,
@@ -57,6 +60,7 @@ impl Frames {
         Self {
             place: Place::Preface(0),
             calls: 0,
+            unended: 0,
             stream: 0,
         }
     }
@@ -128,13 +132,17 @@ impl Frames {
         let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         self.place = Self::behind(usize::try_from(length).unwrap_or(usize::MAX));
         match kind {
-            HEADERS => {
-                if stream > self.stream {
-                    self.stream = stream;
-                    self.calls = self.calls.saturating_add(1).min(CALLS_MAX);
+            HEADERS if stream > self.stream => {
+                self.stream = stream;
+                self.calls = self.calls.saturating_add(1).min(CALLS_MAX);
+                if flags & END_STREAM == 0 {
+                    self.unended = self.unended.saturating_add(1);
                 }
                 Kind::OfCall
             }
+            // No client of gRPC sends trailers, and of a call that was answered without being heard out they are read and thrown away
+            // without end.
+            HEADERS => Kind::Beside,
             RESET => match self.calls.checked_sub(1) {
                 Some(calls) => {
                     self.calls = calls;
@@ -142,7 +150,16 @@ impl Frames {
                 }
                 None => Kind::Beside,
             },
-            DATA if length > 0 || flags & END_STREAM != 0 => Kind::OfCall,
+            // It ends once.
+            DATA if flags & END_STREAM != 0 => match self.unended.checked_sub(1) {
+                Some(unended) => {
+                    self.unended = unended;
+                    Kind::OfCall
+                }
+                None => Kind::Beside,
+            },
+            // How many small ones there may be is the HTTP/2 library's to say.
+            DATA if length > 0 => Kind::OfCall,
             _ => Kind::Beside,
         }
     }
@@ -182,6 +199,8 @@ mod tests {
         let call = [frame(HEADERS, 4, &[1; 300]), frame(DATA, 1, &[2; 70])].concat();
         let reset = |times| frame(RESET, 0, &[0; 4]).repeat(times);
         let next = frame_of(3, HEADERS, 5, &[1; 9]);
+        let other = [frame_of(3, HEADERS, 4, &[1; 9]), frame_of(3, DATA, 1, &[])].concat();
+        let trailers = |times| frame(HEADERS, 5, &[1]).repeat(times);
         let goes_on = [frame(HEADERS, 0, &[1; 9]), frame(9, 0, &[1; 1000])].concat();
         let cases = [
             (vec![], 0, 0),
@@ -189,14 +208,26 @@ mod tests {
             (call.clone(), 0, 0),
             ([call.clone(), reset(1)].concat(), 0, 1),
             ([call.clone(), reset(3)].concat(), 2, 1),
-            ([call.clone(), reset(1), next, reset(1)].concat(), 0, 2),
-            // Trailers are no call more.
-            ([call.clone(), call.clone(), reset(2)].concat(), 1, 1),
+            (
+                [call.clone(), reset(1), next.clone(), reset(1)].concat(),
+                0,
+                2,
+            ),
+            // Trailers are no call more, and neither is data behind the end.
+            ([call.clone(), call.clone(), reset(2)].concat(), 3, 1),
+            ([call.clone(), trailers(3)].concat(), 3, 0),
+            ([call.clone(), next.clone(), trailers(3)].concat(), 3, 0),
+            ([call.clone(), other, frame(DATA, 1, b"!")].concat(), 1, 0),
             (reset(1), 1, 0),
-            ([frame(6, 0, &[4; 8]), call, settings].concat(), 2, 0),
+            (
+                [frame(6, 0, &[4; 8]), call.clone(), settings].concat(),
+                2,
+                0,
+            ),
             ([frame(8, 0, &[4; 4]), frame(99, 0, b"?")].concat(), 2, 0),
             (goes_on, 1, 0),
-            ([frame(DATA, 1, &[]), frame(DATA, 0, &[])].concat(), 1, 0),
+            ([call.clone(), frame(DATA, 0, &[])].concat(), 1, 0),
+            ([frame(DATA, 1, &[]), frame(DATA, 0, &[])].concat(), 2, 0),
         ];
         for (frames, beside, given_up) in cases {
             let all = [PREFACE, &frames].concat();

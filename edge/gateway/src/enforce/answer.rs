@@ -114,7 +114,7 @@ impl Gateway {
                 return outcome;
             }
             Ended::Task(ended) => {
-                self.note_reading(&exchange, &ended.said);
+                self.note_reading(&exchange, &ended.words.said);
                 if let Some(payload) = &ended.payload {
                     self.note_reading(&exchange, payload);
                 }

@@ -4,6 +4,7 @@
 mod elsewhere;
 mod older;
 mod support;
+mod words;
 
 pub(crate) use support::may_be_shown;
 
@@ -13,7 +14,6 @@ use super::{Caller, Gateway, Outcome, Permitted};
 use crate::lease::Funds;
 use crate::seal::Seal;
 use crate::tasks::{Begun, Family, Owner, Sealed, Task};
-use crate::upstream::talk::Said;
 use crate::upstream::task::{self, Payload, Request, State, Told, Wish};
 use crate::upstream::{Errand, Failure, News, Talk, Watched};
 use proctor_engine::{Answer, Channel, Decision, Facts, Findings, Following, Release, follow};
@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use words::Words;
 
 /// A request about a task.
 pub(crate) struct AskedTask {
@@ -43,7 +44,7 @@ pub(super) struct EndedTask {
     id: String,
     state: Option<State>,
     /// Its message and its `_meta`.
-    pub(super) said: Box<Release>,
+    pub(super) words: Words,
     /// Its result, its error or its questions.
     pub(super) payload: Option<Box<Release>>,
 }
@@ -64,18 +65,19 @@ pub(crate) struct ShownTask {
 impl EndedTask {
     /// What there is most to say of.
     pub(super) fn main(&self) -> &Release {
-        self.payload.as_ref().unwrap_or(&self.said)
+        self.payload.as_ref().unwrap_or(&self.words.said)
     }
 
-    /// For audit: of both parts.
+    /// For audit: of both parts, and of words that were left out.
     pub(super) fn findings(&self) -> Findings {
-        let mut findings = self.main().findings().clone();
-        if self.payload.is_some() {
-            let said = self.said.findings();
-            findings.content.extend(said.content.iter().cloned());
-            findings.monitored |= said.monitored;
+        match &self.payload {
+            None => self.words.findings(),
+            Some(payload) => {
+                let mut findings = payload.findings().clone();
+                self.words.add_to(&mut findings);
+                findings
+            }
         }
-        findings
     }
 
     pub(super) fn shown(self, request: Option<Request>, facts: &Facts) -> ShownTask {
@@ -93,7 +95,7 @@ impl EndedTask {
             id: self.id,
             request,
             state: self.state,
-            said: noted(self.said.into_body(), noted_said),
+            said: noted(self.words.said.into_body(), noted_said),
             payload,
         }
     }
@@ -150,15 +152,15 @@ impl Gateway {
         else {
             return invalid();
         };
-        let said = match self.words(exchange, said, bytes).await {
-            Ended::Released(said) => said,
-            ended => return ended,
+        let words = match self.words(exchange, said, bytes).await {
+            Ok(words) => words,
+            Err(ended) => return ended,
         };
         match self.keep(exchange, talk, &state, extension) {
             Ok(id) => Ended::Task(Box::new(EndedTask {
                 id,
                 state: Some(state),
-                said,
+                words,
                 payload: None,
             })),
             Err(reason) => Ended::refused(reason),
@@ -357,7 +359,7 @@ impl Gateway {
                     Ended::Released(said) => Ended::Task(Box::new(EndedTask {
                         id: task.id.clone(),
                         state: None,
-                        said,
+                        words: Words::from(said),
                         payload: None,
                     })),
                     ended => ended,
@@ -387,9 +389,9 @@ impl Gateway {
             said,
             payload,
         } = told;
-        let said = match self.words(exchange, said, bytes).await {
-            Ended::Released(said) => said,
-            ended => return ended,
+        let words = match self.words(exchange, said, bytes).await {
+            Ok(words) => words,
+            Err(ended) => return ended,
         };
         let payload = match payload {
             Some(payload) => Some(with_channel(payload, bytes)),
@@ -416,53 +418,19 @@ impl Gateway {
             None => None,
             Some(answer) => match self.judged(exchange, answer).await {
                 Ended::Released(payload) => Some(payload),
+                Ended::Withheld(mut withheld) => {
+                    words.add_to(&mut withheld.findings);
+                    return Ended::Withheld(withheld);
+                }
                 ended => return ended,
             },
         };
         Ended::Task(Box::new(EndedTask {
             id: task.id.clone(),
             state: Some(state.with(payload.as_ref().map(|payload| payload.channel()))),
-            said,
+            words,
             payload,
         }))
-    }
-
-    /// What a task says of itself. Where that has too many rows by now, or a policy denies it, it is not passed on, and what comes
-    /// of the task is not lost with it.
-    async fn words(&self, exchange: &Exchange<'_>, said: Map<String, Value>, bytes: u64) -> Ended {
-        let ended = self.judged(exchange, of_task(said, bytes)).await;
-        let reason = match &ended {
-            Ended::Withheld(withheld) => withheld.reason,
-            _ => return ended,
-        };
-        // A ceiling may be written as a policy that withholds.
-        if !matches!(reason, Reason::OutputTooManyRows | Reason::PolicyDenied) {
-            return ended;
-        }
-        metrics::counter!("proctor_edge_words_withheld_total", "reason" => reason.code())
-            .increment(1);
-        self.judged(exchange, of_task(Map::new(), bytes)).await
-    }
-
-    /// A server tells of a task: passed on if it is the one that is asked after.
-    pub(super) fn status(
-        &self,
-        exchange: &Exchange<'_>,
-        params: Map<String, Value>,
-    ) -> Option<Said> {
-        let (task, _) = exchange.task?;
-        let told = task::read(params).ok()?;
-        if told.state.id != task.upstream_id {
-            return None;
-        }
-        task.note(&told.state);
-        let said = self.heard(exchange, Channel::Task, told.said).ok()?;
-        let mut params = told.state.legacy(&task.id);
-        params.extend(said);
-        Some(Said {
-            method: task::STATUS.to_owned(),
-            params,
-        })
     }
 
     /// The caller's tasks as they were last heard of, as far as it may still use their tools. A server's own words are not

@@ -75,16 +75,13 @@ impl Older<'_> {
     /// Its state: in this revision without what came with it.
     async fn state(&self) -> Result<Ended, Ended> {
         let (told, bytes) = self.look().await?;
-        let said = self.gateway.words(self.exchange, told.said, bytes);
-        match said.await {
-            Ended::Released(said) => Ok(Ended::Task(Box::new(EndedTask {
-                id: self.task.id.clone(),
-                state: Some(told.state),
-                said,
-                payload: None,
-            }))),
-            ended => Err(ended),
-        }
+        let words = self.gateway.words(self.exchange, told.said, bytes);
+        Ok(Ended::Task(Box::new(EndedTask {
+            id: self.task.id.clone(),
+            words: words.await?,
+            state: Some(told.state),
+            payload: None,
+        })))
     }
 
     /// Its server says that it has heard; what became of the task by that is the answer here.
@@ -170,8 +167,8 @@ impl Older<'_> {
         let Some(client) = &self.talk.words else {
             return;
         };
-        let said = (self.gateway).heard(self.exchange, Channel::Task, told.said.clone());
-        if let Ok(said) = said {
+        let said = (self.gateway).words_told(self.exchange, told.said.clone());
+        if let Some(said) = said {
             let mut params = told.state.legacy(&self.task.id);
             params.extend(said);
             let method = task::STATUS.to_owned();
