@@ -104,6 +104,8 @@ fn bit(at: usize) -> u64 {
 #[derive(Clone, Copy)]
 struct Spoken {
     word: &'static [u8],
+    /// Its third byte, NUL if it has none: hardly any other word of a bucket has the same.
+    third: u8,
     /// Not only the beginning of one.
     whole: bool,
     /// Others look like it that say something else ([`is_other`]).
@@ -141,6 +143,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             let with_ids = matches!(class, Class::Phone | Class::PaymentCard);
             let spoken = move |word: &&'static str| Spoken {
                 word: word.as_bytes(),
+                third: third(word),
                 whole: WHOLE.contains(word),
                 has_others: has_others(word),
                 with_ids,
@@ -150,6 +153,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
         });
     let against = AGAINST.iter().map(|word| Spoken {
         word: word.trim_end_matches('*').as_bytes(),
+        third: third(word.trim_end_matches('*')),
         whole: word.bytes().all(|b| b.is_ascii_alphanumeric()),
         has_others: false,
         with_ids: false,
@@ -157,6 +161,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     });
     let numbering = NUMBERING.iter().map(|word| Spoken {
         word: word.as_bytes(),
+        third: third(word),
         whole: true,
         has_others: false,
         with_ids: false,
@@ -176,6 +181,11 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     }
     Words { present, buckets }
 });
+
+/// The third byte of a word, if it has one.
+fn third(word: &str) -> u8 {
+    word.as_bytes().get(2).copied().unwrap_or(0)
+}
 
 fn bucket([first, second]: [u8; 2]) -> usize {
     usize::from(first & 31) << 5 | usize::from(second & 31)
@@ -303,8 +313,12 @@ fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
     if words.is_empty() || is_inside(text, at) {
         return;
     }
+    let third = text.get(at.saturating_add(2)).copied().unwrap_or(0);
     for spoken in words {
         let Spoken { word, whole, .. } = *spoken;
+        if spoken.third != 0 && (spoken.third ^ third) & !0x20 != 0 {
+            continue;
+        }
         let end = at.saturating_add(word.len());
         let here = text.get(at..end).unwrap_or_default();
         if !here.eq_ignore_ascii_case(word) {

@@ -53,17 +53,19 @@ impl Numbers<'_> {
         let mut at = start;
         while at < end {
             let from = at;
-            let bytes = self.text.bytes(from, end);
-            let length = bytes.iter().take_while(|b| alnum(**b)).count();
+            let bytes = self.text.bytes(from, end).iter();
+            let (mut length, mut digits) = (0_usize, 0_usize);
+            for b in bytes.take_while(|b| alnum(**b)) {
+                length = length.saturating_add(1);
+                digits = digits.saturating_add(b.is_ascii_digit().into());
+            }
             let to = from.saturating_add(length);
-            let has_digit = self.text.bytes(from, to).iter().any(u8::is_ascii_digit);
             // Of a time, or of a machine's address, which was found by its colons.
             let in_colons = length <= 4
                 && self.text.at(to) == b':'
                 && self.text.at(to.saturating_add(1)).is_ascii_hexdigit();
-            if has_digit && !in_colons && from >= self.after {
-                let all = self.text.bytes(from, to).iter().all(u8::is_ascii_digit);
-                let taken = if all {
+            if digits > 0 && !in_colons && from >= self.after {
+                let taken = if digits == length {
                     self.number(from, to, found)
                 } else {
                     self.mixed(from, to, found)
