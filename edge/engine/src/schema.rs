@@ -1,13 +1,16 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
+mod compared;
 mod holds;
 mod load;
 mod loosen;
 mod pattern;
+mod pointer;
 mod references;
 mod states;
+mod unique;
 
-pub(crate) use references::{decoded, target};
+pub(crate) use pointer::{decoded, target};
 
 use crate::limits::{
     JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
@@ -20,6 +23,7 @@ use pattern::Beyond;
 use references::References;
 use serde_json::Value;
 use std::collections::HashSet;
+use unique::UniqueItems;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Schema {
         let mut options = jsonschema::options()
             .with_pattern_options(patterns)
             .with_format("regex", is_regex)
+            .with_keyword("uniqueItems", |_, value, _| Ok(UniqueItems::keyword(value)))
             .offline();
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);

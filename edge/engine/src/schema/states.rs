@@ -18,13 +18,14 @@ const STATES_OF_JSON: u64 = 8;
 /// Of a text that is read as a regular expression of the greatest length.
 const STATES_OF_REGEX: u64 = 64;
 
-/// All that reads the whole of a text, or of the names of members.
-pub(super) const KEYWORDS: [&str; 5] = [
+/// All that may read the whole of a text, or of the names of members.
+pub(super) const KEYWORDS: [&str; 6] = [
     "pattern",
     "patternProperties",
     "format",
     "contentEncoding",
     "contentMediaType",
+    "uniqueItems",
 ];
 
 /// Of what one of these keywords has.
@@ -38,6 +39,8 @@ pub(super) fn of_keyword(keyword: &str, value: &Value) -> u64 {
         ("format", Value::String(format)) if format == "regex" => STATES_OF_REGEX,
         ("format" | "contentEncoding", _) => STATES_OF_FORMAT,
         ("contentMediaType", _) => STATES_OF_JSON,
+        // Elements are written anew: one state is enough.
+        ("uniqueItems", Value::Bool(true)) => 1,
         _ => 0,
     }
 }
