@@ -13,9 +13,8 @@ mod unique;
 pub(crate) use pointer::{decoded, target};
 
 use crate::limits::{
-    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
-    SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX,
-    SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
+    SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX, SCHEMA_PATTERN_STEPS_MAX,
+    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -129,13 +128,11 @@ impl Schema {
     }
 
     /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
-    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns or formats:
-    /// results may have many MiB.
+    /// heaviest schemas every value of a call is, but results may have more parts, and texts of many MiB.
     fn affords(&self, value: &Value) -> bool {
         let nodes_max = quotient(SCHEMA_VISITS_MAX, self.weight);
         let bytes_max = quotient(SCHEMA_PATTERN_STEPS_MAX, self.states);
-        (nodes_max >= JSON_NODES_MAX || nodes(value) <= nodes_max)
-            && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
+        nodes(value) <= nodes_max && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
     }
 }
 
