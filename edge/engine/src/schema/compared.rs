@@ -111,4 +111,19 @@ mod tests {
             assert_eq!(schema.misfit(&long).as_deref(), TOO_LARGE);
         }
     }
+
+    #[test]
+    fn a_long_text_is_measured_so_often_only() {
+        for limit in [
+            json!({ "minLength": 9 }),
+            json!({ "maxLength": 90_000_000 }),
+        ] {
+            let one = Schema::compile(&limit).unwrap();
+            let many = Schema::compile(&json!({ "allOf": vec![limit; 2_000] })).unwrap();
+            let long = json!("a".repeat(600_000));
+            assert_eq!(one.misfit(&long), None);
+            assert_eq!(many.misfit(&json!("a".repeat(100_000))), None);
+            assert_eq!(many.misfit(&long).as_deref(), TOO_LARGE);
+        }
+    }
 }

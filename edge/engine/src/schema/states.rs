@@ -21,12 +21,14 @@ const STATES_OF_JSON: u64 = 8;
 const STATES_OF_REGEX: u64 = 64;
 
 /// All that may read the whole of a text, or of the names of members.
-pub(super) const KEYWORDS: [&str; 8] = [
+pub(super) const KEYWORDS: [&str; 10] = [
     "pattern",
     "patternProperties",
     "format",
     "contentEncoding",
     "contentMediaType",
+    "minLength",
+    "maxLength",
     "uniqueItems",
     "enum",
     "const",
@@ -43,8 +45,8 @@ pub(super) fn of_keyword(keyword: &str, value: &Value) -> u64 {
         ("format", Value::String(format)) if format == "regex" => STATES_OF_REGEX,
         ("format" | "contentEncoding", _) => STATES_OF_FORMAT,
         ("contentMediaType", _) => STATES_OF_JSON,
-        // Elements are written anew: one state is enough.
-        ("uniqueItems", Value::Bool(true)) => 1,
+        // Characters are counted, and elements written anew: one state is enough.
+        ("minLength" | "maxLength", _) | ("uniqueItems", Value::Bool(true)) => 1,
         ("enum", Value::Array(entries)) => compared::long_entries(entries),
         ("const", entry) => compared::long_entries(slice::from_ref(entry)),
         _ => 0,
