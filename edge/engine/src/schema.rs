@@ -234,7 +234,7 @@ fn quotient(most: u64, each: u64) -> usize {
 }
 
 /// How many values a value is made of.
-fn nodes(value: &Value) -> usize {
+pub(crate) fn nodes(value: &Value) -> usize {
     let inner: usize = match value {
         Value::Array(elements) => elements.iter().map(nodes).sum(),
         Value::Object(members) => members.values().map(nodes).sum(),
