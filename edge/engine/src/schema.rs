@@ -1,18 +1,20 @@
 //! JSON Schema, compiled once: no network, no files, linear-time patterns.
 
+mod compared;
 mod holds;
 mod load;
 mod loosen;
 mod pattern;
+mod pointer;
 mod references;
 mod states;
+mod unique;
 
-pub(crate) use references::{decoded, target};
+pub(crate) use pointer::{decoded, target};
 
 use crate::limits::{
-    JSON_NODES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX,
-    SCHEMA_PATTERN_STEPS_MAX, SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX,
-    SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
+    SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX, SCHEMA_PATTERN_STEPS_MAX,
+    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -20,6 +22,7 @@ use pattern::Beyond;
 use references::References;
 use serde_json::Value;
 use std::collections::HashSet;
+use unique::UniqueItems;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl Schema {
         let mut options = jsonschema::options()
             .with_pattern_options(patterns)
             .with_format("regex", is_regex)
+            .with_keyword("uniqueItems", |_, value, _| Ok(UniqueItems::keyword(value)))
             .offline();
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
@@ -124,13 +128,11 @@ impl Schema {
     }
 
     /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
-    /// heaviest schemas every value of a call is, and no parts are counted. Texts are wherever there are patterns or formats:
-    /// results may have many MiB.
+    /// heaviest schemas every value of a call is, but results may have more parts, and texts of many MiB.
     fn affords(&self, value: &Value) -> bool {
         let nodes_max = quotient(SCHEMA_VISITS_MAX, self.weight);
         let bytes_max = quotient(SCHEMA_PATTERN_STEPS_MAX, self.states);
-        (nodes_max >= JSON_NODES_MAX || nodes(value) <= nodes_max)
-            && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
+        nodes(value) <= nodes_max && (bytes_max == usize::MAX || text_bytes(value) <= bytes_max)
     }
 }
 
@@ -232,7 +234,7 @@ fn quotient(most: u64, each: u64) -> usize {
 }
 
 /// How many values a value is made of.
-fn nodes(value: &Value) -> usize {
+pub(crate) fn nodes(value: &Value) -> usize {
     let inner: usize = match value {
         Value::Array(elements) => elements.iter().map(nodes).sum(),
         Value::Object(members) => members.values().map(nodes).sum(),

@@ -2,6 +2,7 @@
 
 use super::plan::{Need, Pattern, is_index, words_of};
 use super::quantity::canonical_number;
+use crate::schema::nodes;
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -67,6 +68,10 @@ const DEPTH_MAX: usize = 16;
 const SCHEMAS_MAX: usize = 4096;
 /// Schemas that are looked at for each value of a result beside these: one behind a reference, and a few that it may be of.
 const SCHEMAS_OF_VALUE: usize = 8;
+/// Longest reference that is followed: it is read as a whole each time. Beyond that it leads nowhere: the stricter need.
+const REFERENCE_BYTES_MAX: usize = 1_024;
+/// Bytes of a member's name that are looked up in the time of one schema.
+const NAME_BYTES_OF_SCHEMA: usize = 64;
 
 /// Whether somebody gets a right by a yes, or by a no, for an argument of this name.
 pub(super) fn gives_right(name: &str, flag: bool) -> bool {
@@ -163,19 +168,9 @@ pub(super) fn numbers_of_schema(at: &Pattern, root: &Value) -> Vec<String> {
 /// Whether a tool's schema of its results has the names of all members of one, each at its place: it has named them itself,
 /// whatever it was asked for.
 pub(super) fn names_members(root: &Value, result: &Value) -> bool {
-    let looked_at = values_in(result).saturating_mul(SCHEMAS_OF_VALUE);
+    let looked_at = nodes(result).saturating_mul(SCHEMAS_OF_VALUE);
     let fuel = Cell::new(looked_at.saturating_add(SCHEMAS_MAX));
     Looking { root, fuel: &fuel }.names(root, result, DEPTH_MAX)
-}
-
-/// The number of values of a result, with itself.
-fn values_in(result: &Value) -> usize {
-    let below: usize = match result {
-        Value::Array(elements) => elements.iter().map(values_in).sum(),
-        Value::Object(members) => members.values().map(values_in).sum(),
-        _ => 0,
-    };
-    below.saturating_add(1)
 }
 
 fn opens(word: &Value) -> bool {
@@ -199,7 +194,8 @@ fn same_place<'s>(root: &'s Value, schema: &'s Value) -> impl Iterator<Item = &'
 }
 
 fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
-    let reference = schema.get("$ref").and_then(Value::as_str)?;
+    let reference = schema.get("$ref").and_then(Value::as_str);
+    let reference = reference.filter(|reference| reference.len() <= REFERENCE_BYTES_MAX)?;
     crate::schema::target(root, reference)
 }
 
@@ -216,9 +212,16 @@ struct Looking<'s, 'f> {
 }
 
 impl<'s> Looking<'s, '_> {
-    fn burn(self) -> Option<()> {
-        self.fuel.set(self.fuel.get().checked_sub(1)?);
+    fn burn(self, schemas: usize) -> Option<()> {
+        self.fuel.set(self.fuel.get().checked_sub(schemas)?);
         Some(())
+    }
+
+    /// What the schema has for a member of this name. One of usual length costs nothing beside what is looked at for its value.
+    fn property(self, schema: &'s Value, name: &str) -> Option<&'s Value> {
+        let properties = schema.get("properties")?;
+        self.burn(name.len().checked_div(NAME_BYTES_OF_SCHEMA)?)?;
+        properties.get(name)
     }
 
     /// The schema of the argument at a pattern.
@@ -232,11 +235,11 @@ impl<'s> Looking<'s, '_> {
     /// The schema of what is one step below; a list on the way may have no step of its own in a label.
     fn child(self, schema: &'s Value, step: &str, depth: usize) -> Option<&'s Value> {
         let depth = depth.checked_sub(1)?;
-        self.burn()?;
+        self.burn(1)?;
         let items = schema.get("items").filter(|items| items.is_object());
         let own = match is_index(step) {
             true => items,
-            false => schema.get("properties").and_then(|named| named.get(step)),
+            false => self.property(schema, step),
         };
         let mut same = same_place(self.root, schema);
         own.or_else(|| same.find_map(|schema| self.child(schema, step, depth)))
@@ -246,7 +249,7 @@ impl<'s> Looking<'s, '_> {
     /// Whether it has the name of each member of a value at its place.
     fn names(self, schema: &'s Value, value: &Value, depth: usize) -> bool {
         // Each value costs for each schema that it is held to: what that takes grows with the result, and no faster.
-        if self.burn().is_none() {
+        if self.burn(1).is_none() {
             return false;
         }
         if !(value.is_object() || value.is_array()) {
@@ -263,20 +266,16 @@ impl<'s> Looking<'s, '_> {
                 let items = schema.get("items");
                 elements.iter().all(|element| below(items, element))
             }
-            Value::Object(members) => {
-                let properties = schema.get("properties");
-                let place = |name: &String| properties.and_then(|named| named.get(name));
-                members
-                    .iter()
-                    .all(|(name, member)| below(place(name), member))
-            }
+            Value::Object(members) => members
+                .iter()
+                .all(|(name, member)| below(self.property(schema, name), member)),
             _ => true,
         };
         named || same_place(self.root, schema).any(|schema| self.names(schema, value, depth))
     }
 
     fn is_closed(self, schema: &Value, depth: usize, opening: &Cell<bool>) -> bool {
-        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn().is_some()) else {
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.burn(1).is_some()) else {
             return false;
         };
         let closed = |schema: &Value| self.is_closed(schema, depth, opening);
@@ -438,6 +437,28 @@ mod tests {
         schema["$defs"] = levels.collect::<serde_json::Map<_, _>>().into();
         let result = json!({ "tasks": vec![json!({"id": 1}); 10_000] });
         assert!(!names_members(&schema, &result));
+    }
+
+    /// Nor is a name looked up, or a reference read, for each of many that is as long as a book.
+    #[test]
+    fn long_names_and_references_count() {
+        let lists = json!(vec![json!([1]); 10_000]);
+        let row = json!({ "items": {} });
+        for (bytes, named) in [(60_000, false), (900, true)] {
+            let name = "a".repeat(bytes);
+            let reference = json!({ "$ref": format!("#/$defs/{name}") });
+            let schema = json!({ "$defs": { name: row }, "items": reference });
+            assert_eq!(names_members(&schema, &lists), named, "{bytes}");
+        }
+        for (bytes, named) in [(300_000, false), (1_000, true)] {
+            let name = "a".repeat(bytes);
+            let other = json!({ "properties": { "b": {} } });
+            let mut all = vec![json!({ "$ref": "#/$defs/other" }); 100];
+            all.push(json!({ "properties": { name.as_str(): {} } }));
+            let schema = json!({ "$defs": { "other": other }, "anyOf": all });
+            let result = json!({ name: 1 });
+            assert_eq!(names_members(&schema, &result), named, "{bytes}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 
 use super::holds::Holds;
 use super::pattern::is_dropped;
-use super::references::{address, path, target};
+use super::pointer::{path, target};
+use super::references::address;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 

@@ -1,9 +1,9 @@
 //! Where references lead, and what following them costs.
 
-use super::SchemaError;
 use super::holds::Holds;
 use super::load::{Load, Parts, Visits};
-use super::states;
+use super::pointer::target;
+use super::{SchemaError, compared, states};
 use crate::limits::{JSON_DEPTH_MAX, SCHEMA_WEIGHT_MAX};
 use jsonschema::Draft;
 use serde_json::{Map, Value};
@@ -56,8 +56,8 @@ pub(super) struct References<'a> {
     recursive: HashMap<(usize, Holds), Option<bool>>,
     /// By a schema's address: see `weigh`.
     weights: HashMap<usize, Load>,
-    /// The states of what reads texts, by the address of what the keyword has.
-    states: HashMap<usize, u64>,
+    /// By the address of what a keyword has: see `own`.
+    own: HashMap<usize, (u64, u64)>,
 }
 
 /// The schemas that one place of a value is held against, and how often all together.
@@ -67,6 +67,8 @@ struct Place<'a> {
     spent: u64,
     /// Of all that reads a text.
     states: u64,
+    /// How often it is looked through for elements that are there twice.
+    unique: u64,
 }
 
 pub(super) fn address(node: &Value) -> usize {
@@ -81,7 +83,7 @@ impl<'a> References<'a> {
             steps: 0,
             recursive: HashMap::new(),
             weights: HashMap::new(),
-            states: HashMap::new(),
+            own: HashMap::new(),
         };
         let renames: &[&str] = match is_of_draft_4(root) {
             true => &["$id", "id"],
@@ -167,8 +169,14 @@ impl<'a> References<'a> {
         }
         let circle = circle.saturating_add(1);
         let visits = visits.inside(members);
-        let states = self.states(members).saturating_mul(visits.all());
+        let (compared, states) = self.own(members);
+        let compared = compared.saturating_mul(visits.all());
+        place.spent = place.spent.saturating_add(compared);
+        let states = states.saturating_mul(visits.all());
         place.states = place.states.saturating_add(states);
+        if members.get("uniqueItems") == Some(&Value::Bool(true)) {
+            place.unique = place.unique.saturating_add(visits.all());
+        }
         if let Some(Value::String(reference)) = members.get("$ref") {
             let target = target(self.root, reference).ok_or(SchemaError::Reference)?;
             self.follow(target, visits, circle, place)?;
@@ -190,17 +198,21 @@ impl<'a> References<'a> {
         Ok(())
     }
 
-    /// Of what a subschema itself holds a text, or the names of members, against.
-    fn states(&mut self, members: &'a Map<String, Value>) -> u64 {
-        let mut all = 0_u64;
+    /// What a subschema itself compares a value with, in subschemas, and the states of what it holds a text, or the names of
+    /// members, against.
+    fn own(&mut self, members: &'a Map<String, Value>) -> (u64, u64) {
+        let (mut compared, mut states) = (0_u64, 0_u64);
         for keyword in states::KEYWORDS {
             if let Some(value) = members.get(keyword) {
-                let known = self.states.entry(address(value));
-                let states = known.or_insert_with(|| states::of_keyword(keyword, value));
-                all = all.saturating_add(*states);
+                let known = self.own.entry(address(value)).or_insert_with(|| {
+                    let compared = compared::visits(keyword, value);
+                    (compared, states::of_keyword(keyword, value))
+                });
+                compared = compared.saturating_add(known.0);
+                states = states.saturating_add(known.1);
             }
         }
-        all
+        (compared, states)
     }
 
     /// How often a value, and its parts on the worst way down, are held against something because of this schema. Of subschemas
@@ -226,7 +238,11 @@ impl<'a> References<'a> {
             states: place.states,
             levels: parts.levels.saturating_add(1),
         };
-        let load = parts.plus(own);
+        let nested = match parts.recursive {
+            0 => Load::default(),
+            _ => compared::nested(place.unique),
+        };
+        let load = parts.plus(own).plus(nested);
         if load.recursive > 1 || load.weight > SCHEMA_WEIGHT_MAX {
             return Err(SchemaError::Reference);
         }
@@ -345,33 +361,6 @@ impl<'a> References<'a> {
         self.recursive.insert(key, Some(found));
         Ok(found)
     }
-}
-
-/// What a reference leads to within a document.
-pub(crate) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    root.pointer(&path(reference)?)
-}
-
-/// The JSON Pointer of what a reference leads to. The validator has to find the same by it: what can be read in two ways leads
-/// nowhere.
-pub(super) fn path(reference: &str) -> Option<String> {
-    let fragment = reference.strip_prefix('#')?;
-    // RFC 6901, section 6: a path in a URI is percent-encoded, but for the '/' that it begins with.
-    let is_path = fragment.is_empty() || fragment.starts_with('/');
-    // What the second of two escapes in a row is, is not agreed upon.
-    decoded(fragment, b'%').filter(|path| is_path && !path.contains("~~"))
-}
-
-/// A text in which some bytes stand as two hexadecimal digits behind a sign: `%` in a reference.
-pub(crate) fn decoded(text: &str, sign: u8) -> Option<String> {
-    let (mut bytes, mut decoded) = (text.bytes(), Vec::new());
-    while let Some(byte) = bytes.next() {
-        match byte == sign {
-            true => decoded.extend(hex::decode([bytes.next()?, bytes.next()?]).ok()?),
-            false => decoded.push(byte),
-        }
-    }
-    String::from_utf8(decoded).ok()
 }
 
 /// Whether a part of it is of draft 4, where `id` does what `$id` does later.

@@ -2,9 +2,11 @@
 //! every state, as the engine keeps no more than a few of the many sets of states that a count makes. What else reads a whole text
 //! is counted in states that take as long.
 
+use super::compared;
 use jsonschema_regex::Search;
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::Value;
+use std::slice;
 
 /// Ranges of a class that a byte is compared with in the time of one state.
 const RANGES_OF_STATE: usize = 8;
@@ -18,13 +20,18 @@ const STATES_OF_JSON: u64 = 8;
 /// Of a text that is read as a regular expression of the greatest length.
 const STATES_OF_REGEX: u64 = 64;
 
-/// All that reads the whole of a text, or of the names of members.
-pub(super) const KEYWORDS: [&str; 5] = [
+/// All that may read the whole of a text, or of the names of members.
+pub(super) const KEYWORDS: [&str; 10] = [
     "pattern",
     "patternProperties",
     "format",
     "contentEncoding",
     "contentMediaType",
+    "minLength",
+    "maxLength",
+    "uniqueItems",
+    "enum",
+    "const",
 ];
 
 /// Of what one of these keywords has.
@@ -38,6 +45,10 @@ pub(super) fn of_keyword(keyword: &str, value: &Value) -> u64 {
         ("format", Value::String(format)) if format == "regex" => STATES_OF_REGEX,
         ("format" | "contentEncoding", _) => STATES_OF_FORMAT,
         ("contentMediaType", _) => STATES_OF_JSON,
+        // Characters are counted, and elements written anew: one state is enough.
+        ("minLength" | "maxLength", _) | ("uniqueItems", Value::Bool(true)) => 1,
+        ("enum", Value::Array(entries)) => compared::long_entries(entries),
+        ("const", entry) => compared::long_entries(slice::from_ref(entry)),
         _ => 0,
     }
 }
