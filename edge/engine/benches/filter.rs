@@ -10,6 +10,10 @@ use divan::counter::BytesCount;
 use proctor_engine::filter::{Filter, Rules};
 use proctor_model::content::ContentRules;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -254,7 +254,7 @@ impl<'t> Ear<'t> {
         let key = self.text.key.as_bytes();
         let mut said = Said::default();
         for at in 0..key.len() {
-            words_at(key, at, &mut |_, word| said = said.and(word));
+            words_at(&WORDS, key, at, &mut |_, word| said = said.and(word));
         }
         if is_id(key) {
             said = said.and(Said::ID);
@@ -275,6 +275,7 @@ impl<'t> Ear<'t> {
         // What lies far back is of no interest.
         let from = self.heard.max(start.saturating_sub(KEPT));
         let until = until.min(bytes.len());
+        let known: &Words = &WORDS;
         let mut before = from.checked_sub(1).and_then(|at| bytes.get(at));
         for (at, first) in (from..).zip(bytes.get(from..until).unwrap_or_default()) {
             let inside = before.is_some_and(u8::is_ascii_lowercase) && first.is_ascii_lowercase();
@@ -284,7 +285,7 @@ impl<'t> Ear<'t> {
             if inside || begins_none {
                 continue;
             }
-            words_at(bytes, at, &mut |end, said| {
+            words_at(known, bytes, at, &mut |end, said| {
                 words.push_back(Word {
                     start: at,
                     end,
@@ -299,7 +300,7 @@ impl<'t> Ear<'t> {
 /// What the words that begin at this place say.
 pub(super) fn at(text: Text<'_>, at: usize) -> Said {
     let mut said = Said::default();
-    words_at(text.text.as_bytes(), at, &mut |_, word| {
+    words_at(&WORDS, text.text.as_bytes(), at, &mut |_, word| {
         said = said.and(word)
     });
     said
@@ -307,9 +308,9 @@ pub(super) fn at(text: Text<'_>, at: usize) -> Said {
 
 /// Tells of each word that begins at `at`: its end, and what it says.
 #[inline]
-fn words_at(text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
+fn words_at(known: &Words, text: &[u8], at: usize, heard: &mut impl FnMut(usize, Said)) {
     let pair = text.get(at..).and_then(|rest| rest.first_chunk::<2>());
-    let words = pair.map_or(&[][..], |pair| WORDS.beginning(*pair));
+    let words = pair.map_or(&[][..], |pair| known.beginning(*pair));
     if words.is_empty() || is_inside(text, at) {
         return;
     }

@@ -15,9 +15,8 @@ pub(super) fn octets(written: &str) -> Option<[u8; 4]> {
 
 /// Whether four groups of digits with dots between are an IPv4 address that may say where somebody is.
 pub(super) fn ipv4(written: &str) -> bool {
-    let padded = written
-        .split('.')
-        .any(|part| part.len() > 1 && part.starts_with('0'));
+    let mut parts = written.as_bytes().split(|b| *b == b'.');
+    let padded = parts.any(|part| part.len() > 1 && part.starts_with(b"0"));
     // The own machine, no address, and masks are nobody's.
     let nobodys = |octets: [u8; 4]| matches!(octets, [0 | 127, ..] | [255, 255, ..]);
     !padded && octets(written).is_some_and(|octets| !nobodys(octets))
@@ -95,13 +94,11 @@ pub(super) fn dots(text: Text<'_>, at: usize) -> Option<(usize, usize)> {
 
 /// Six pairs of hexadecimal digits, not all alike.
 pub(super) fn mac(written: &str, separator: char) -> bool {
-    let mut pairs = 0_usize;
-    for pair in written.split(separator) {
-        pairs = pairs.saturating_add(1);
-        if pair.len() != 2 || !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return false;
-        }
-    }
+    let fits = written.len() == 17
+        && written.chars().enumerate().all(|(at, c)| match at % 3 {
+            2 => c == separator,
+            _ => c.is_ascii_hexdigit(),
+        });
     let first = written.get(..2).unwrap_or_default();
-    pairs == 6 && !written.split(separator).all(|pair| pair == first)
+    fits && !written.split(separator).all(|pair| pair == first)
 }
