@@ -4,7 +4,8 @@
 //! likes.
 
 use super::ideographic::ideographic;
-use super::plan::words_of;
+use super::paging::limits_rows;
+use super::plan::told_of;
 use super::quantity::{canonical_number, numbers};
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
@@ -39,24 +40,6 @@ const FAR: [&str; 7] = [
     "perpage",
     "rowlimit",
 ];
-/// Words in the names of fields that say how many rows are meant, by themselves.
-const LIMITS: [&str; 7] = [
-    "first",
-    "limit",
-    "maxresult",
-    "pagesize",
-    "perpage",
-    "rowlimit",
-    "top",
-];
-/// Those that do beside one of [`OF_ROWS`]. How many there are says nothing (`total_results`).
-const MOST: [&str; 4] = ["max", "maximum", "per", "size"];
-const OF_ROWS: [&str; 11] = [
-    "batch", "count", "entrie", "entry", "hit", "item", "number", "page", "record", "result", "row",
-];
-/// What else may stand in such a name.
-const BESIDE: [&str; 6] = ["default", "list", "n", "of", "query", "search"];
-
 /// Numbers of a text beside words that make them ones of rows.
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
     let mut open: Option<(usize, usize)> = None;
@@ -102,8 +85,7 @@ pub(super) fn limit_in(name: &str, value: &Value, found: &mut dyn FnMut(&str)) {
 
 /// The words of an argument's own name that make a number one of it, each with how many words may lie between.
 pub(super) fn words_of_name(name: &str) -> Vec<(String, u8)> {
-    let single = words_of(name).filter(|word| !word.is_empty());
-    let single: Vec<String> = single.collect();
+    let single = told_of(name);
     let whole = match single.len() {
         0 | 1 => NEAR_WORDS,
         _ => FAR_WORDS,
@@ -122,18 +104,6 @@ fn reach(word: &str) -> Option<u8> {
         return Some(FAR_WORDS);
     }
     NEAR.contains(&word).then_some(NEAR_WORDS)
-}
-
-/// Whether a name says how many rows are meant: `limit`, `pageSize`, `max_results`. A `credit_limit` does not.
-fn limits_rows(name: &str) -> bool {
-    let words = words_of(name).filter(|word| !word.is_empty());
-    let words: Vec<String> = words.collect();
-    let is = |word: &String, known: &[&str]| known.contains(&word.as_str());
-    let has = |known: &[&str]| words.iter().any(|word| is(word, known));
-    let known = |word: &String| {
-        is(word, &LIMITS) || is(word, &MOST) || is(word, &OF_ROWS) || is(word, &BESIDE)
-    };
-    (has(&LIMITS) || (has(&MOST) && has(&OF_ROWS))) && words.iter().all(known)
 }
 
 /// A number that begins before a word is read from its beginning.

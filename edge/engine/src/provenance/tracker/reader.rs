@@ -15,6 +15,7 @@ use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
 use crate::provenance::note::{Stamps, put_limit, put_spelled, put_suspect, put_whole};
 use crate::provenance::part::parts_of;
+use crate::provenance::plan::push_step;
 use crate::provenance::query::Spelled;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
@@ -548,15 +549,6 @@ impl<'t, 'r> Reader<'t, 'r> {
             *noted = Some(number);
         }
         number
-    }
-}
-
-/// One step more of a JSON Pointer.
-fn push_step(path: &mut String, step: &str) {
-    path.push('/');
-    match memchr::memchr2(b'~', b'/', step.as_bytes()) {
-        Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
-        None => path.push_str(step),
     }
 }
 
