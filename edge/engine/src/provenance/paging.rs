@@ -63,6 +63,11 @@ pub(super) fn limits_rows(name: &str) -> bool {
     (has_any(&words, &LIMITS) || most) && words.iter().all(known)
 }
 
+/// Whether a name says that what it has comes first: `top_items`.
+pub(super) fn names_first(name: &str) -> bool {
+    has_any(&told_of(name), &["first", "top"])
+}
+
 /// Whether words say which page comes, and nothing else.
 fn is_of_page(words: &[String]) -> bool {
     let of_page = |word: &String| word == "page" || OF_PAGE.contains(&word.as_str());

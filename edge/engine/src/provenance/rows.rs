@@ -4,13 +4,13 @@
 //! likes.
 
 use super::ideographic::ideographic;
-use super::paging::limits_rows;
-use super::plan::told_of;
-use super::quantity::{canonical_number, numbers};
+use super::paging::{limits_rows, names_first};
+use super::plan::{is_index, told_of};
+use super::quantity::numbers;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
-use serde_json::Value;
+use std::borrow::Cow;
 
 /// Fewest digits of a number that is looked for: shorter ones stand everywhere.
 const DIGITS_MIN: usize = 3;
@@ -23,6 +23,9 @@ const NUMBER_WORDS_MAX: usize = 4;
 /// Longest text that is a number and nothing else, in words (`two hundred and fifty`) and in bytes.
 const ALONE_WORDS_MAX: usize = 4;
 const ALONE_BYTES_MAX: usize = 64;
+/// Most steps of a path that are read, from its end, and how much of each, in bytes: whoever writes numbers chooses the path as well.
+const STEPS_MAX: usize = 8;
+const NAME_BYTES_MAX: usize = 128;
 
 /// Words beside a number that make it one of rows.
 const NEAR: [&str; 25] = [
@@ -65,21 +68,74 @@ pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A number by itself in a field that says by its name how many rows are meant.
-pub(super) fn limit_in(name: &str, value: &Value, found: &mut dyn FnMut(&str)) {
-    match value {
-        Value::Number(number) if limits_rows(name) => {
-            if let Some(number) = canonical_number(&number.to_string()) {
-                found(&number);
+/// The numbers that a text is by itself, with hardly a word beside them.
+pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
+    let mut numbers = Vec::new();
+    if normal.len() <= ALONE_BYTES_MAX && words.len() <= ALONE_WORDS_MAX {
+        numbers_in(normal, &mut |number| numbers.push(number.to_owned()));
+    }
+    numbers
+}
+
+/// Numbers that a value is by itself, where a name on its path says that they are ones of rows. Each is one of an argument of such a
+/// name as well ([`of_argument`]).
+pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+    if numbers.is_empty() {
+        return;
+    }
+    let (mut named, mut listed) = (false, false);
+    for step in path.rsplit('/').take(STEPS_MAX) {
+        if is_index(step) {
+            listed |= named;
+            continue;
+        }
+        named = true;
+        let name = name_of(step);
+        // `top` of a list says which records are in it.
+        if limits_rows(&name) && !(listed && names_first(&name)) {
+            for number in numbers {
+                found(number);
             }
         }
-        Value::String(text) if text.len() <= ALONE_BYTES_MAX && limits_rows(name) => {
-            let text = normal(&visible(text));
-            if Cut::new(&text).len() <= ALONE_WORDS_MAX {
-                numbers_in(&text, found);
-            }
+        // Any other name of a list says nothing of a number in one of its records.
+        if !listed {
+            said_by_name(&name, numbers, found);
         }
-        _ => {}
+    }
+}
+
+/// A number as one of an argument: by its own name, which may mean anything elsewhere.
+pub(super) fn of_argument(name: &str, number: &str) -> String {
+    format!("{} {number}", told_of(name).join(" "))
+}
+
+fn said_by_name(name: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+    if name.contains(char::is_alphanumeric) {
+        let whole = |number: &&String| number.bytes().all(|b| b.is_ascii_digit());
+        for number in numbers.iter().filter(whole) {
+            found(&of_argument(name, number));
+        }
+    }
+    if !name.contains(char::is_whitespace) {
+        return;
+    }
+    // It is a sentence, which ends with the value.
+    let sentence = normal(name);
+    let words = Cut::new(&sentence);
+    if words.words().any(|word| reach(word).is_some()) {
+        for number in numbers {
+            found(number);
+        }
+    }
+}
+
+/// The name that a step of a path is, or the end of a long one.
+fn name_of(step: &str) -> Cow<'_, str> {
+    let from = step.ceil_char_boundary(step.len().saturating_sub(NAME_BYTES_MAX));
+    let name = visible(step.get(from..).unwrap_or_default());
+    match name.contains('~') {
+        true => name.replace("~1", "/").replace("~0", "~").into(),
+        false => name,
     }
 }
 
@@ -153,7 +209,6 @@ pub(super) fn is_looked_for(kind: Kind, canonical: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn said(text: &str) -> Vec<String> {
         let normal = normal(text);
@@ -209,40 +264,80 @@ mod tests {
         }
     }
 
+    fn told_at(path: &str, value: &str) -> Vec<String> {
+        let normal = normal(value);
+        let alone = numbers_alone(&normal, &Cut::new(&normal));
+        let mut numbers = Vec::new();
+        limits_at(path, &alone, &mut |number| {
+            numbers.push(number.to_owned());
+        });
+        numbers
+    }
+
     #[test]
     fn numbers_in_fields_that_limit_rows() {
-        let found = |name: &str, value: &Value| {
-            let mut numbers = Vec::new();
-            limit_in(name, value, &mut |number| numbers.push(number.to_owned()));
-            numbers.join(" ")
-        };
-        for value in [
-            json!(500),
-            json!(500.0),
-            json!("500"),
-            json!("five hundred"),
+        let told = |path: &str, value: &str| told_at(path, value).contains(&"500".to_owned());
+        for path in [
+            "/limit",
+            "/row_limit",
+            "/pageSize",
+            "/per_page",
+            "/max_results",
+            "/top",
+            "/limit/*",
+            "/limit/value",
+            "/a/*/limit/*/b/*/c",
+            "/first/accounts",
+            "/limit~1",
+            "/maximum number of accounts",
+            "/the page_size of it/is",
         ] {
-            for name in [
-                "limit",
-                "row_limit",
-                "pageSize",
-                "per_page",
-                "max_results",
-                "top",
-            ] {
-                assert_eq!(found(name, &value), "500", "{name} {value}");
+            for value in ["500", "500.0", "five hundred"] {
+                assert!(told(path, value), "{path} {value}");
             }
-            for name in ["total", "results", "credit_limit", "max", "size", "page"] {
-                assert_eq!(found(name, &value), "", "{name} {value}");
+            for value in ["bill of the sum of 500 EUR", "20", "a", ""] {
+                assert_eq!(told_at(path, value), Vec::<String>::new(), "{path} {value}");
             }
         }
-        for value in [
-            json!("bill of the sum of 500 EUR"),
-            json!([500]),
-            json!(true),
+        for path in [
+            "",
+            "#",
+            "/total",
+            "/results",
+            "/credit_limit",
+            "/max",
+            "/size",
+            "/page",
+            "/results/total",
+            "/top/*/points",
+            "/top_items/*/points",
+            "/last results/*/price",
+            "/~1",
         ] {
-            assert_eq!(found("limit", &value), "", "{value}");
+            assert!(!told(path, "500"), "{path}");
         }
+    }
+
+    #[test]
+    fn numbers_in_fields_of_an_arguments_name() {
+        for (path, argument) in [
+            ("/count", "count"),
+            ("/query/numRows", "num_rows"),
+            ("/count/value", "count"),
+            ("/a/*/count/*", "count"),
+        ] {
+            for value in ["500", "five hundred"] {
+                let told = told_at(path, value);
+                let own = of_argument(argument, "500");
+                assert!(told.contains(&own), "{path} {value}");
+            }
+        }
+        for path in ["/results/*/price", "/total"] {
+            let told = told_at(path, "500");
+            assert!(!told.contains(&of_argument("results", "500")), "{path}");
+        }
+        // Nobody asks for half a row.
+        assert_eq!(told_at("/count", "98.7"), Vec::<String>::new());
     }
 
     #[test]
