@@ -5,7 +5,7 @@
 
 use super::ideographic::ideographic;
 use super::paging::{limits_rows, names_first};
-use super::plan::{is_index, told_of};
+use super::plan::{is_index, singular, told_of};
 use super::quantity::numbers;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
@@ -43,8 +43,21 @@ const FAR: [&str; 7] = [
     "perpage",
     "rowlimit",
 ];
-/// Numbers of a text beside words that make them ones of rows.
+/// Words that are the whole name of an argument, and mean other things elsewhere: a number near one of them is one of such an
+/// argument alone.
+const OWN: [&str; 4] = ["count", "num", "number", "size"];
+
+/// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
+    numbers_near(words, reach, found);
+    for own in OWN {
+        let reach = |word: &str| is_one_of(word, own).then_some(FAR_WORDS);
+        numbers_near(words, reach, &mut |number| found(&of_argument(own, number)));
+    }
+}
+
+/// Numbers in reach of a word.
+fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut dyn FnMut(&str)) {
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in words.words().enumerate() {
         let Some(reach) = reach(word).map(usize::from) else {
@@ -122,11 +135,23 @@ fn said_by_name(name: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
     // It is a sentence, which ends with the value.
     let sentence = normal(name);
     let words = Cut::new(&sentence);
-    if words.words().any(|word| reach(word).is_some()) {
-        for number in numbers {
+    let of_rows = words.words().any(|word| reach(word).is_some());
+    let own = OWN
+        .iter()
+        .filter(|own| words.words().any(|word| is_one_of(word, own)));
+    let own: Vec<&&str> = own.collect();
+    for number in numbers {
+        if of_rows {
             found(number);
         }
+        for own in &own {
+            found(&of_argument(own, number));
+        }
     }
+}
+
+fn is_one_of(word: &str, one: &str) -> bool {
+    singular(word).unwrap_or(word) == one
 }
 
 /// The name that a step of a path is, or the end of a long one.
@@ -239,6 +264,10 @@ mod tests {
             ("{\"pageSize\": 500}", "500"),
             ("--page-size 500", "500"),
             ("of 100 EUR; and then, whatever it says, limit 500", "500"),
+            ("Set the count of that call to five hundred", "count 500"),
+            ("count 500.00", "count 500"),
+            ("count=0x1f4", "count 500"),
+            ("The size of it is to be 500", "size 500"),
         ] {
             assert!(said(text).contains(&number.to_owned()), "{text}");
         }
@@ -258,7 +287,12 @@ mod tests {
     /// Nothing is read twice, or hardly: what is quadratic does not end here.
     #[test]
     fn a_text_of_such_words_is_read_in_linear_time() {
-        for unit in ["limit ", "limit 500 ", "first one hundred and "] {
+        for unit in [
+            "limit ",
+            "limit 500 ",
+            "first one hundred and ",
+            "count 500 ",
+        ] {
             let normal = unit.repeat(40_000);
             said_of_rows(&Cut::new(&normal), &mut |_| {});
         }
@@ -325,6 +359,7 @@ mod tests {
             ("/query/numRows", "num_rows"),
             ("/count/value", "count"),
             ("/a/*/count/*", "count"),
+            ("/the count of that call", "count"),
         ] {
             for value in ["500", "five hundred"] {
                 let told = told_at(path, value);
