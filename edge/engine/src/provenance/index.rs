@@ -71,6 +71,13 @@ impl Index {
         }
     }
 
+    /// Notes a value of which only that it was seen is asked.
+    pub(super) fn put_once(&mut self, key: u64, source: u16) {
+        if !self.has(key) {
+            self.push(key, 0, source);
+        }
+    }
+
     /// Notes the words of a text, about so many, and where one stands beside the other.
     pub(super) fn put_words<'t>(
         &mut self,
@@ -197,14 +204,8 @@ impl Index {
         latest.next().filter(|_| seen >= PASSAGE_STEPS_MAX)
     }
 
-    /// Whether the words of a phrase stand near one of `others` in one text, each of which says how near; or by themselves, in a
-    /// source that is `named` for them.
-    pub(super) fn has_near(
-        &self,
-        phrase: &[(u64, u64)],
-        others: &[(u64, u8)],
-        named: impl Fn(u16) -> bool,
-    ) -> bool {
+    /// Whether the words of a phrase stand near one of `others` in one text, each of which says how near.
+    pub(super) fn has_near(&self, phrase: &[(u64, u64)], others: &[(u64, u8)]) -> bool {
         let Some((last, _)) = phrase.last() else {
             return false;
         };
@@ -217,7 +218,7 @@ impl Index {
             others.any(|(key, reach)| at.key == *key && step <= u32::from(*reach))
         };
         let mut seen = 0_usize;
-        for (end, sighting) in self.sightings(*last) {
+        for (end, _) in self.sightings(*last) {
             seen = seen.saturating_add(1);
             let mut start = end.saturating_add(1);
             let whole = phrase.iter().rev().all(|(key, _)| {
@@ -226,26 +227,40 @@ impl Index {
             });
             let before = |step: u32| Some((step, word(start.saturating_sub(step))?));
             let behind = |step: u32| Some((step, word(end.saturating_add(step))?));
-            let alone = || before(1).is_none() && behind(1).is_none();
             let mut around = steps.clone().map_while(before);
             let mut after = steps.clone().map_while(behind);
-            if whole && (around.any(says) || after.any(says) || (alone() && named(sighting.source)))
-            {
+            if whole && (around.any(says) || after.any(says)) {
                 return true;
             }
         }
-        // Nobody hides a sentence behind its own words.
-        seen >= PASSAGE_STEPS_MAX
+        // What stands everywhere is looked for from where the other words stand.
+        let beside = |other: &(u64, u8)| self.has_beside(phrase, *other);
+        seen >= PASSAGE_STEPS_MAX && others.iter().any(beside)
     }
 
-    /// Whether one of the sources that have a key is `named` for it.
-    pub(super) fn has_named(&self, key: u64, named: impl Fn(u16) -> bool) -> bool {
+    /// Whether a word has a phrase near it in one text, or stands everywhere itself: nobody hides a sentence behind its own words.
+    fn has_beside(&self, phrase: &[(u64, u64)], (other, reach): (u64, u8)) -> bool {
+        // What is no word, and the end of a text, is joined to nothing.
+        let word = |number: u32| self.at(number).filter(|at| at.joined != 0);
+        let holds = |words: &[u64]| {
+            let mut stretches = words.windows(phrase.len());
+            stretches.any(|stretch| stretch.iter().eq(phrase.iter().map(|(key, _)| key)))
+        };
+        let rest = u32::try_from(phrase.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let most = u32::from(reach).saturating_add(rest);
         let mut seen = 0_usize;
-        let found = self.keyed(key).any(|source| {
+        for (place, _) in self.sightings(other) {
             seen = seen.saturating_add(1);
-            named(source)
-        });
-        found || seen >= PASSAGE_STEPS_MAX
+            let behind = (1..=most).map_while(|step| word(place.saturating_add(step)));
+            let behind: Vec<u64> = behind.map(|at| at.key).collect();
+            let before = (1..=most).map_while(|step| word(place.saturating_sub(step)));
+            let mut before: Vec<u64> = before.map(|at| at.key).collect();
+            before.reverse();
+            if holds(&behind) || holds(&before) {
+                return true;
+            }
+        }
+        seen >= PASSAGE_STEPS_MAX
     }
 
     /// Whether the key was seen at all.
@@ -303,5 +318,37 @@ impl Index {
             .chain(others.flat_map(|key| self.keyed(*key)))
             .next()
             .or_else(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provenance::text::words;
+
+    fn has_count_near_1000(text: &str) -> bool {
+        let keyed = Fingerprinter::new(&[7; 16]);
+        let mut index = Index::new(100_000);
+        index.put_words(words(text), 0, 0, &keyed);
+        let phrase = words("1,000").map(|word| keyed.word(&word));
+        let phrase: Vec<(u64, u64)> = phrase.collect();
+        index.has_near(&phrase, &[(keyed.of(Kind::Word, "count"), 3)])
+    }
+
+    #[test]
+    fn a_number_that_stands_everywhere_is_found_near_the_word() {
+        let bills = "of 1,000 eur. ".repeat(PASSAGE_STEPS_MAX);
+        for text in ["count 1,000", "a count of the 1,000", "1,000 is the count"] {
+            assert!(has_count_near_1000(text), "{text}");
+            assert!(has_count_near_1000(&format!("{text} {bills}")), "{text}");
+        }
+        for text in ["", "count of all the 1,000", "1,000 is what we count"] {
+            assert!(!has_count_near_1000(text), "{text}");
+            let flooded = format!("{text} and all {bills}");
+            assert!(!has_count_near_1000(&flooded), "{text}");
+        }
+        let counts = "count ".repeat(PASSAGE_STEPS_MAX);
+        let both = format!("{bills} and all of it {counts}");
+        assert!(has_count_near_1000(&both));
     }
 }

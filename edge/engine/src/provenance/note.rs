@@ -6,9 +6,10 @@ use super::decode::decoded_parts;
 use super::file::file_names;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
+use super::plan::push_step;
 use super::quantity::{canonical_number, clock_of_stamp};
 use super::query::Spelled;
-use super::rows::{is_looked_for, limit_in, said_of_rows};
+use super::rows::{is_looked_for, limits_at, numbers_alone, said_of_rows};
 use super::text::{Cut, normal, visible, with_latin_letters, without_entities};
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
@@ -71,10 +72,51 @@ pub(super) enum Stamps {
     Told,
 }
 
-/// Notes everything in a text that is not believed, and in what it says once decoded.
+/// Notes everything below a value that is not believed. Its names are not believed either.
+pub(super) fn put_below(
+    index: &mut Index,
+    value: &Value,
+    path: &mut String,
+    stamps: Stamps,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
+    let length = path.len();
+    match value {
+        Value::String(text) => put_suspect(index, text, path, stamps, source, keyed),
+        Value::Number(number) => {
+            put_whole(index, value, source, keyed);
+            let number = canonical_number(&number.to_string());
+            let number = number.filter(|number| is_looked_for(Kind::Number, number));
+            if let Some(number) = number {
+                let numbers = std::slice::from_ref(&number);
+                put_limits(index, path, numbers, source, keyed);
+            }
+        }
+        Value::Array(elements) => {
+            path.push_str("/*");
+            for element in elements {
+                put_below(index, element, path, stamps, source, keyed);
+            }
+            path.truncate(length);
+        }
+        Value::Object(members) => {
+            for (key, member) in members {
+                put_suspect(index, key, "", stamps, source, keyed);
+                push_step(path, key);
+                put_below(index, member, path, stamps, source, keyed);
+                path.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Notes everything in a text that is not believed, and in what it says once decoded. At an empty path it has no name.
 pub(super) fn put_suspect(
     index: &mut Index,
     text: &str,
+    path: &str,
     stamps: Stamps,
     source: u16,
     keyed: &Fingerprinter,
@@ -82,22 +124,29 @@ pub(super) fn put_suspect(
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
     index.full |= end < text.len();
     let text = visible(text.get(..end).unwrap_or_default());
-    put_plain(index, &text, stamps, source, keyed);
+    put_plain(index, &text, path, stamps, source, keyed);
     if let Some(decoded) = without_entities(&text) {
-        put_plain(index, &visible(&decoded), stamps, source, keyed);
+        put_plain(index, &visible(&decoded), path, stamps, source, keyed);
     }
     if let Some(latin) = with_latin_letters(&text) {
-        put_plain(index, &latin, stamps, source, keyed);
+        put_plain(index, &latin, path, stamps, source, keyed);
     }
     for once in decoded_parts(&text) {
         for twice in decoded_parts(&once) {
-            put_plain(index, &twice, stamps, source, keyed);
+            put_plain(index, &twice, path, stamps, source, keyed);
         }
-        put_plain(index, &once, stamps, source, keyed);
+        put_plain(index, &once, path, stamps, source, keyed);
     }
 }
 
-fn put_plain(index: &mut Index, text: &str, stamps: Stamps, source: u16, keyed: &Fingerprinter) {
+fn put_plain(
+    index: &mut Index,
+    text: &str,
+    path: &str,
+    stamps: Stamps,
+    source: u16,
+    keyed: &Fingerprinter,
+) {
     let normal = normal(text);
     let cut = Cut::new(&normal);
     index.put_words(cut.iter(), cut.len(), source, keyed);
@@ -121,21 +170,23 @@ fn put_plain(index: &mut Index, text: &str, stamps: Stamps, source: u16, keyed: 
     }
     if may_be_rows {
         said_of_rows(&cut, &mut |number| {
-            index.put(keyed.of(Kind::Rows, number), source);
+            index.put_once(keyed.of(Kind::Rows, number), source);
         });
+        let numbers = numbers_alone(&normal, &cut);
+        put_limits(index, path, &numbers, source, keyed);
     }
 }
 
-/// Notes a value that stands by itself in a field of this name, should it be how many rows are meant.
-pub(super) fn put_limit(
+/// Notes numbers that a value is by itself, should a name that leads to it say what they are.
+fn put_limits(
     index: &mut Index,
-    name: &str,
-    value: &Value,
+    path: &str,
+    numbers: &[String],
     source: u16,
     keyed: &Fingerprinter,
 ) {
-    limit_in(name, value, &mut |number| {
-        index.put(keyed.of(Kind::Rows, number), source);
+    limits_at(path, numbers, &mut |number| {
+        index.put_once(keyed.of(Kind::Rows, number), source);
     });
 }
 

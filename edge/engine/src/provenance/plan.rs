@@ -1,6 +1,7 @@
 //! What each argument of a tool needs by the operator's labels.
 
 use super::choice::{need_of_control, need_of_currency, numbers_of_schema};
+use super::paging::{goes_on, is_page_token};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -114,6 +115,15 @@ impl Pattern {
 /// Whether a step is one of a list's.
 pub(super) fn is_index(step: &str) -> bool {
     step == "*" || step.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// One step more of a JSON Pointer.
+pub(super) fn push_step(path: &mut String, step: &str) {
+    path.push('/');
+    match memchr::memchr2(b'~', b'/', step.as_bytes()) {
+        Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
+        None => path.push_str(step),
+    }
 }
 
 /// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
@@ -282,52 +292,6 @@ impl Plan {
     }
 }
 
-/// Words in the names of arguments that say where a list goes on: what a reader itself had said before.
-const GOING_ON: [&str; 3] = ["cursor", "offset", "token"];
-/// Words beside `page` in the names of those that say which one comes.
-const OF_PAGE: [&str; 7] = ["current", "index", "next", "no", "num", "number", "start"];
-/// Those of them that say it whatever else is in the name: `result_page_number`.
-const PLACE: [&str; 2] = ["index", "number"];
-/// Words in the names of those that say how much comes, whatever else is in them: `page_size`, `results_per_page`.
-const HOW_MUCH: [&str; 5] = ["count", "limit", "max", "per", "size"];
-
-/// Whether an argument of this name says where a list goes on. How many pages come (`num_pages`) does not.
-fn goes_on(name: &str) -> bool {
-    let words = told_of(name);
-    let one = has_any(&words_in(name), &["page"]) && is_of_page(&words);
-    (has_any(&words, &GOING_ON) || one) && !has_any(&words, &HOW_MUCH)
-}
-
-/// Whether an argument of this name says which part of a list is meant, and how much of it: `page`, `pageToken`, `per_page`. It
-/// names no page.
-pub(super) fn is_paging(name: &str) -> bool {
-    let words = told_of(name);
-    has_any(&words, &["page"])
-        && (is_of_page(&words)
-            || has_any(&words, &GOING_ON)
-            || has_any(&words, &PLACE)
-            || has_any(&words, &HOW_MUCH))
-}
-
-/// Whether a text in an argument of this name is a reader's own word for where its list goes on: any other may be a title.
-fn is_page_token(name: &str) -> bool {
-    is_paging(name) && has_any(&told_of(name), &GOING_ON)
-}
-
-fn told_of(name: &str) -> Vec<String> {
-    words_of(name).filter(|word| !word.is_empty()).collect()
-}
-
-fn has_any(words: &[String], known: &[&str]) -> bool {
-    words.iter().any(|word| known.contains(&word.as_str()))
-}
-
-/// Whether words say which page comes, and nothing else.
-fn is_of_page(words: &[String]) -> bool {
-    let of_page = |word: &String| word == "page" || OF_PAGE.contains(&word.as_str());
-    has_any(words, &["page"]) && words.iter().all(of_page)
-}
-
 /// Numbers of rows that anybody asks for, beside those of the tool's schema.
 const ROUND: [&str; 5] = ["100", "200", "250", "500", "1000"];
 
@@ -421,6 +385,16 @@ pub(super) fn words_of(name: &str) -> impl Iterator<Item = String> {
         Some(one) => one.to_owned(),
         None => word,
     })
+}
+
+/// The words of a name that are any, as [`words_of`] has them.
+pub(super) fn told_of(name: &str) -> Vec<String> {
+    words_of(name).filter(|word| !word.is_empty()).collect()
+}
+
+/// Whether one of some words is known.
+pub(super) fn has_any(words: &[String], known: &[&str]) -> bool {
+    words.iter().any(|word| known.contains(&word.as_str()))
 }
 
 /// The words of a name in lower case, as they stand there.
@@ -530,43 +504,6 @@ mod tests {
             "page_filter",
         ] {
             assert_eq!(filters(name), 1, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_says_which_part_of_a_list_is_meant() {
-        for name in [
-            "page",
-            "page_size",
-            "pageToken",
-            "page_limit",
-            "result_page_number",
-            "per_page",
-            "perPage",
-            "results_per_page",
-            "page_no",
-            "pageNum",
-            "current_page",
-            "next_page",
-            "max_pages",
-            "num_pages",
-            "page_count",
-        ] {
-            assert!(is_paging(name), "{name}");
-        }
-        for name in [
-            "page_id",
-            "page_title",
-            "pageUrl",
-            "wiki_page",
-            "next_page_url",
-            "webpage",
-            "document",
-            "limit",
-            "token",
-            "",
-        ] {
-            assert!(!is_paging(name), "{name}");
         }
     }
 

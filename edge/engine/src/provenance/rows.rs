@@ -4,12 +4,13 @@
 //! likes.
 
 use super::ideographic::ideographic;
-use super::plan::words_of;
-use super::quantity::{canonical_number, numbers};
+use super::paging::{limits_rows, names_first};
+use super::plan::{is_index, singular, told_of};
+use super::quantity::numbers;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
-use serde_json::Value;
+use std::borrow::Cow;
 
 /// Fewest digits of a number that is looked for: shorter ones stand everywhere.
 const DIGITS_MIN: usize = 3;
@@ -22,6 +23,9 @@ const NUMBER_WORDS_MAX: usize = 4;
 /// Longest text that is a number and nothing else, in words (`two hundred and fifty`) and in bytes.
 const ALONE_WORDS_MAX: usize = 4;
 const ALONE_BYTES_MAX: usize = 64;
+/// Most steps of a path that are read, from its end, and how much of each, in bytes: whoever writes numbers chooses the path as well.
+const STEPS_MAX: usize = 8;
+const NAME_BYTES_MAX: usize = 128;
 
 /// Words beside a number that make it one of rows.
 const NEAR: [&str; 25] = [
@@ -39,26 +43,21 @@ const FAR: [&str; 7] = [
     "perpage",
     "rowlimit",
 ];
-/// Words in the names of fields that say how many rows are meant, by themselves.
-const LIMITS: [&str; 7] = [
-    "first",
-    "limit",
-    "maxresult",
-    "pagesize",
-    "perpage",
-    "rowlimit",
-    "top",
-];
-/// Those that do beside one of [`OF_ROWS`]. How many there are says nothing (`total_results`).
-const MOST: [&str; 4] = ["max", "maximum", "per", "size"];
-const OF_ROWS: [&str; 11] = [
-    "batch", "count", "entrie", "entry", "hit", "item", "number", "page", "record", "result", "row",
-];
-/// What else may stand in such a name.
-const BESIDE: [&str; 6] = ["default", "list", "n", "of", "query", "search"];
+/// Words that are the whole name of an argument, and mean other things elsewhere: a number near one of them is one of such an
+/// argument alone.
+const OWN: [&str; 4] = ["count", "num", "number", "size"];
 
-/// Numbers of a text beside words that make them ones of rows.
+/// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
+    numbers_near(words, reach, found);
+    for own in OWN {
+        let reach = |word: &str| is_one_of(word, own).then_some(FAR_WORDS);
+        numbers_near(words, reach, &mut |number| found(&of_argument(own, number)));
+    }
+}
+
+/// Numbers in reach of a word.
+fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut dyn FnMut(&str)) {
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in words.words().enumerate() {
         let Some(reach) = reach(word).map(usize::from) else {
@@ -82,28 +81,92 @@ pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
     }
 }
 
-/// A number by itself in a field that says by its name how many rows are meant.
-pub(super) fn limit_in(name: &str, value: &Value, found: &mut dyn FnMut(&str)) {
-    match value {
-        Value::Number(number) if limits_rows(name) => {
-            if let Some(number) = canonical_number(&number.to_string()) {
-                found(&number);
+/// The numbers that a text is by itself, with hardly a word beside them.
+pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
+    let mut numbers = Vec::new();
+    if normal.len() <= ALONE_BYTES_MAX && words.len() <= ALONE_WORDS_MAX {
+        numbers_in(normal, &mut |number| numbers.push(number.to_owned()));
+    }
+    numbers
+}
+
+/// Numbers that a value is by itself, where a name on its path says that they are ones of rows. Each is one of an argument of such a
+/// name as well ([`of_argument`]).
+pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+    if numbers.is_empty() {
+        return;
+    }
+    let (mut named, mut listed) = (false, false);
+    for step in path.rsplit('/').take(STEPS_MAX) {
+        if is_index(step) {
+            listed |= named;
+            continue;
+        }
+        named = true;
+        let name = name_of(step);
+        // `top` of a list says which records are in it.
+        if limits_rows(&name) && !(listed && names_first(&name)) {
+            for number in numbers {
+                found(number);
             }
         }
-        Value::String(text) if text.len() <= ALONE_BYTES_MAX && limits_rows(name) => {
-            let text = normal(&visible(text));
-            if Cut::new(&text).len() <= ALONE_WORDS_MAX {
-                numbers_in(&text, found);
-            }
+        // Any other name of a list says nothing of a number in one of its records.
+        if !listed {
+            said_by_name(&name, numbers, found);
         }
-        _ => {}
+    }
+}
+
+/// A number as one of an argument: by its own name, which may mean anything elsewhere.
+pub(super) fn of_argument(name: &str, number: &str) -> String {
+    format!("{} {number}", told_of(name).join(" "))
+}
+
+fn said_by_name(name: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+    if name.contains(char::is_alphanumeric) {
+        let whole = |number: &&String| number.bytes().all(|b| b.is_ascii_digit());
+        for number in numbers.iter().filter(whole) {
+            found(&of_argument(name, number));
+        }
+    }
+    if !name.contains(char::is_whitespace) {
+        return;
+    }
+    // It is a sentence, which ends with the value.
+    let sentence = normal(name);
+    let words = Cut::new(&sentence);
+    let of_rows = words.words().any(|word| reach(word).is_some());
+    let own = OWN
+        .iter()
+        .filter(|own| words.words().any(|word| is_one_of(word, own)));
+    let own: Vec<&&str> = own.collect();
+    for number in numbers {
+        if of_rows {
+            found(number);
+        }
+        for own in &own {
+            found(&of_argument(own, number));
+        }
+    }
+}
+
+fn is_one_of(word: &str, one: &str) -> bool {
+    singular(word).unwrap_or(word) == one
+}
+
+/// The name that a step of a path is, or the end of a long one.
+fn name_of(step: &str) -> Cow<'_, str> {
+    let from = step.ceil_char_boundary(step.len().saturating_sub(NAME_BYTES_MAX));
+    let name = visible(step.get(from..).unwrap_or_default());
+    match name.contains('~') {
+        true => name.replace("~1", "/").replace("~0", "~").into(),
+        false => name,
     }
 }
 
 /// The words of an argument's own name that make a number one of it, each with how many words may lie between.
 pub(super) fn words_of_name(name: &str) -> Vec<(String, u8)> {
-    let single = words_of(name).filter(|word| !word.is_empty());
-    let single: Vec<String> = single.collect();
+    let single = told_of(name);
     let whole = match single.len() {
         0 | 1 => NEAR_WORDS,
         _ => FAR_WORDS,
@@ -122,18 +185,6 @@ fn reach(word: &str) -> Option<u8> {
         return Some(FAR_WORDS);
     }
     NEAR.contains(&word).then_some(NEAR_WORDS)
-}
-
-/// Whether a name says how many rows are meant: `limit`, `pageSize`, `max_results`. A `credit_limit` does not.
-fn limits_rows(name: &str) -> bool {
-    let words = words_of(name).filter(|word| !word.is_empty());
-    let words: Vec<String> = words.collect();
-    let is = |word: &String, known: &[&str]| known.contains(&word.as_str());
-    let has = |known: &[&str]| words.iter().any(|word| is(word, known));
-    let known = |word: &String| {
-        is(word, &LIMITS) || is(word, &MOST) || is(word, &OF_ROWS) || is(word, &BESIDE)
-    };
-    (has(&LIMITS) || (has(&MOST) && has(&OF_ROWS))) && words.iter().all(known)
 }
 
 /// A number that begins before a word is read from its beginning.
@@ -183,7 +234,6 @@ pub(super) fn is_looked_for(kind: Kind, canonical: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn said(text: &str) -> Vec<String> {
         let normal = normal(text);
@@ -214,6 +264,10 @@ mod tests {
             ("{\"pageSize\": 500}", "500"),
             ("--page-size 500", "500"),
             ("of 100 EUR; and then, whatever it says, limit 500", "500"),
+            ("Set the count of that call to five hundred", "count 500"),
+            ("count 500.00", "count 500"),
+            ("count=0x1f4", "count 500"),
+            ("The size of it is to be 500", "size 500"),
         ] {
             assert!(said(text).contains(&number.to_owned()), "{text}");
         }
@@ -233,46 +287,92 @@ mod tests {
     /// Nothing is read twice, or hardly: what is quadratic does not end here.
     #[test]
     fn a_text_of_such_words_is_read_in_linear_time() {
-        for unit in ["limit ", "limit 500 ", "first one hundred and "] {
+        for unit in [
+            "limit ",
+            "limit 500 ",
+            "first one hundred and ",
+            "count 500 ",
+        ] {
             let normal = unit.repeat(40_000);
             said_of_rows(&Cut::new(&normal), &mut |_| {});
         }
     }
 
+    fn told_at(path: &str, value: &str) -> Vec<String> {
+        let normal = normal(value);
+        let alone = numbers_alone(&normal, &Cut::new(&normal));
+        let mut numbers = Vec::new();
+        limits_at(path, &alone, &mut |number| {
+            numbers.push(number.to_owned());
+        });
+        numbers
+    }
+
     #[test]
     fn numbers_in_fields_that_limit_rows() {
-        let found = |name: &str, value: &Value| {
-            let mut numbers = Vec::new();
-            limit_in(name, value, &mut |number| numbers.push(number.to_owned()));
-            numbers.join(" ")
-        };
-        for value in [
-            json!(500),
-            json!(500.0),
-            json!("500"),
-            json!("five hundred"),
+        let told = |path: &str, value: &str| told_at(path, value).contains(&"500".to_owned());
+        for path in [
+            "/limit",
+            "/row_limit",
+            "/pageSize",
+            "/per_page",
+            "/max_results",
+            "/top",
+            "/limit/*",
+            "/limit/value",
+            "/a/*/limit/*/b/*/c",
+            "/first/accounts",
+            "/limit~1",
+            "/maximum number of accounts",
+            "/the page_size of it/is",
         ] {
-            for name in [
-                "limit",
-                "row_limit",
-                "pageSize",
-                "per_page",
-                "max_results",
-                "top",
-            ] {
-                assert_eq!(found(name, &value), "500", "{name} {value}");
+            for value in ["500", "500.0", "five hundred"] {
+                assert!(told(path, value), "{path} {value}");
             }
-            for name in ["total", "results", "credit_limit", "max", "size", "page"] {
-                assert_eq!(found(name, &value), "", "{name} {value}");
+            for value in ["bill of the sum of 500 EUR", "20", "a", ""] {
+                assert_eq!(told_at(path, value), Vec::<String>::new(), "{path} {value}");
             }
         }
-        for value in [
-            json!("bill of the sum of 500 EUR"),
-            json!([500]),
-            json!(true),
+        for path in [
+            "",
+            "#",
+            "/total",
+            "/results",
+            "/credit_limit",
+            "/max",
+            "/size",
+            "/page",
+            "/results/total",
+            "/top/*/points",
+            "/top_items/*/points",
+            "/last results/*/price",
+            "/~1",
         ] {
-            assert_eq!(found("limit", &value), "", "{value}");
+            assert!(!told(path, "500"), "{path}");
         }
+    }
+
+    #[test]
+    fn numbers_in_fields_of_an_arguments_name() {
+        for (path, argument) in [
+            ("/count", "count"),
+            ("/query/numRows", "num_rows"),
+            ("/count/value", "count"),
+            ("/a/*/count/*", "count"),
+            ("/the count of that call", "count"),
+        ] {
+            for value in ["500", "five hundred"] {
+                let told = told_at(path, value);
+                let own = of_argument(argument, "500");
+                assert!(told.contains(&own), "{path} {value}");
+            }
+        }
+        for path in ["/results/*/price", "/total"] {
+            let told = told_at(path, "500");
+            assert!(!told.contains(&of_argument("results", "500")), "{path}");
+        }
+        // Nobody asks for half a row.
+        assert_eq!(told_at("/count", "98.7"), Vec::<String>::new());
     }
 
     #[test]

@@ -15,9 +15,8 @@ use super::clock::Clock;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::note::{Stamps, put_whole};
-use super::plan::{is_index, words_of};
 use super::query::{Query, Spelled};
-use super::rows::words_of_name;
+use super::rows::{of_argument, words_of_name};
 use super::text::words;
 use super::value::Kind;
 use crate::catalogue::Tool;
@@ -425,19 +424,14 @@ impl Tracker {
         self.shown_by(self.words_seen(normal)?)
     }
 
-    /// Whether untrusted content has a number as one of rows, in whatever spelling; or in digits, with its thousands apart or not,
-    /// as one of an argument by this name: beside its words, or by itself in a field of that name.
+    /// Whether untrusted content has a number as one of rows, or by itself in a field of an argument's name, in whatever spelling;
+    /// or in digits, with its thousands apart or not, beside the words of that name.
     pub(super) fn suspect_rows(&self, number: &str, name: &str) -> bool {
         let index = &self.untrusted.index;
-        if index.has(self.keyed.of(Kind::Rows, number)) {
+        let said = |number: &str| index.has(self.keyed.of(Kind::Rows, number));
+        if said(number) || said(&of_argument(name, number)) {
             return true;
         }
-        let named = |source: u16| {
-            let source = self.untrusted.sources.get(usize::from(source));
-            let field = source.and_then(|source| source.field.as_deref());
-            let field = field.and_then(last_name);
-            field.is_some_and(|field| words_of(field).eq(words_of(name)))
-        };
         let words = words_of_name(name).into_iter();
         let words = words.map(|(word, reach)| (self.keyed.of(Kind::Word, &word), reach));
         let words: Vec<(u64, u8)> = words.collect();
@@ -446,8 +440,7 @@ impl Tracker {
             .filter_map(|group| std::str::from_utf8(group).ok())
             .collect();
         let mut written = [number.to_owned(), groups.join(","), groups.join(".")].into_iter();
-        index.has_named(self.keyed.of(Kind::Exact, number), named)
-            || written.any(|written| index.has_near(&self.phrase_of(&written), &words, named))
+        written.any(|written| index.has_near(&self.phrase_of(&written), &words))
     }
 
     /// The untrusted source that has them.
@@ -559,11 +552,6 @@ fn exposes(reading: &Reading<'_>, error: bool) -> bool {
         }
         (None, _) => error || entry.output == Trust::Untrusted,
     }
-}
-
-/// The name of the field that a path leads to, in whatever lists its value stands.
-fn last_name(path: &str) -> Option<&str> {
-    path.rsplit('/').find(|step| !is_index(step))
 }
 
 fn scalars_of<'v>(value: &'v Value, scalars: &mut Vec<&'v Value>) {

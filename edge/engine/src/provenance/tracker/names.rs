@@ -4,7 +4,8 @@ use super::document::{document_in, texts_of};
 use super::{Reading, Tracker};
 use crate::catalogue::Tool;
 use crate::limits::PROVENANCE_NAMES_MAX;
-use crate::provenance::plan::{is_paging, names_writing, singular, words_in};
+use crate::provenance::paging::is_paging;
+use crate::provenance::plan::{names_writing, singular, words_in};
 use crate::provenance::query::Spelled;
 use crate::provenance::value::Kind;
 use crate::response::is_map_of_records;
@@ -106,7 +107,10 @@ fn says_list(name: &str) -> bool {
     let one = singular(thing);
     let mut verbs = before.iter();
     let verb = verbs.find(|word| LISTING.contains(word) || GETTING.contains(word));
-    match verb {
+    // Names of other tools begin with the thing: `list_item_get`.
+    let mut behind = said.iter().skip_while(|word| !LISTING.contains(word));
+    let gets = behind.any(|word| GETTING.contains(word));
+    match verb.filter(|_| !gets) {
         // A note that is found is one.
         Some(&"find") => one.is_some() || *thing == "people",
         Some(verb) if LISTING.contains(verb) => true,
@@ -250,6 +254,8 @@ mod tests {
             "web_search",
             "notion_list_pages",
             "github_search_code",
+            "todo_list_get_items",
+            "list_open_tasks",
         ] {
             assert!(says_list(name), "{name}");
         }
@@ -273,6 +279,9 @@ mod tests {
             "get_list_item",
             "get_search_result",
             "inbox_get_message",
+            "list_item_get",
+            "search_result_read",
+            "todo_list_get_note",
             "",
         ] {
             assert!(!says_list(name), "{name}");

@@ -5,7 +5,7 @@ use super::document::{Said, TEXTS_MAX, document_in, may_be_document, parts_aroun
 use super::echoes::Echoes;
 use super::labels::{labelled, sets_apart, sets_apart_below};
 use super::names::{Asked, Listing, names_of};
-use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, last_name, scalars_of};
+use super::{Namer, OWN_WORDS, Reading, Source, Tracker, is_failed, scalars_of};
 use crate::catalogue::Tool;
 use crate::intent::CompiledIntent;
 use crate::limits::PROVENANCE_FIELDS_MAX;
@@ -13,8 +13,9 @@ use crate::provenance::calendar::says_when;
 use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
-use crate::provenance::note::{Stamps, put_limit, put_spelled, put_suspect, put_whole};
+use crate::provenance::note::{Stamps, put_below, put_spelled, put_suspect};
 use crate::provenance::part::parts_of;
+use crate::provenance::plan::push_step;
 use crate::provenance::query::Spelled;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
@@ -469,7 +470,8 @@ impl<'t, 'r> Reader<'t, 'r> {
                 keyed, untrusted, ..
             } = &mut *self.tracker;
             let stamps = untrusted.stamps(source);
-            put_suspect(&mut untrusted.index, text, stamps, source, keyed);
+            let path = path.unwrap_or_default();
+            put_suspect(&mut untrusted.index, text, path, stamps, source, keyed);
         }
     }
 
@@ -482,27 +484,15 @@ impl<'t, 'r> Reader<'t, 'r> {
             keyed, untrusted, ..
         } = &mut *self.tracker;
         let stamps = untrusted.stamps(source);
-        if let Some(name) = path.and_then(last_name) {
-            put_limit(&mut untrusted.index, name, value, source, keyed);
-        }
-        let mut pending = vec![value];
-        while let Some(value) = pending.pop() {
-            match value {
-                Value::String(text) => {
-                    put_suspect(&mut untrusted.index, text, stamps, source, keyed);
-                }
-                Value::Number(_) => put_whole(&mut untrusted.index, value, source, keyed),
-                Value::Array(elements) => pending.extend(elements),
-                Value::Object(members) => {
-                    for (key, member) in members {
-                        put_suspect(&mut untrusted.index, key, stamps, source, keyed);
-                        put_limit(&mut untrusted.index, key, member, source, keyed);
-                        pending.push(member);
-                    }
-                }
-                Value::Null | Value::Bool(_) => {}
-            }
-        }
+        let mut path = path.unwrap_or_default().to_owned();
+        put_below(
+            &mut untrusted.index,
+            value,
+            &mut path,
+            stamps,
+            source,
+            keyed,
+        );
     }
 
     /// The number of the source of a field; fields beyond the limit are the result as a whole.
@@ -548,15 +538,6 @@ impl<'t, 'r> Reader<'t, 'r> {
             *noted = Some(number);
         }
         number
-    }
-}
-
-/// One step more of a JSON Pointer.
-fn push_step(path: &mut String, step: &str) {
-    path.push('/');
-    match memchr::memchr2(b'~', b'/', step.as_bytes()) {
-        Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
-        None => path.push_str(step),
     }
 }
 
