@@ -305,10 +305,11 @@ fn is_break(c: char) -> bool {
     (c.is_whitespace() || c == '"' || ('\u{2e80}'..='\u{d7ff}').contains(&c)) && c != '\u{3164}'
 }
 
-/// Whether the last line of a key stands here whole.
-fn is_closed(rest: &str, last: &str) -> bool {
-    rest.find(last)
-        .and_then(|at| rest.get(at..))
+/// Whether the last line of a key that begins at `start` stands in what waits whole.
+fn is_closed(passed: &str, held: &str, start: usize, last: &str) -> bool {
+    let key = held.get(start..).unwrap_or_default();
+    provider::last_line(key, last, &Margin::of(passed, held, start))
+        .and_then(|at| key.get(at..))
         .is_some_and(|line| line.contains('\n'))
 }
 
@@ -332,7 +333,7 @@ fn cut_of(passed: &str, held: &str, content: &Content<'_>) -> usize {
     }
     for (first, last) in provider::ARMOURS {
         if let Some(armour) = held.find(first)
-            && !held.get(armour..).is_some_and(|rest| is_closed(rest, last))
+            && !is_closed(passed, held, armour, last)
         {
             cut = cut.min(armour);
         }
