@@ -3,8 +3,10 @@
 //! Whoever writes about keys, or a program that reads them, has the first and the last line without anything between.
 
 mod behind;
+mod margin;
 
 pub(super) use behind::Behind;
+pub(super) use margin::Margin;
 
 use super::provider::base64;
 use super::text::{Text, alnum, turns};
@@ -19,7 +21,12 @@ const DASHES: &str = "-----";
 /// Longest first line, in bytes.
 const FIRST_BYTES_MAX: usize = 96;
 /// Longest last line, in bytes.
-pub(super) const LAST_BYTES_MAX: usize = END.len().saturating_add(FIRST_BYTES_MAX);
+const LAST_BYTES_MAX: usize = END.len().saturating_add(FIRST_BYTES_MAX);
+/// How much of the end of a key tells whether its last line has begun there, in bytes: with what stands before that on its
+/// line, and a character that is cut.
+pub(super) const TAIL_BYTES: usize = LAST_BYTES_MAX
+    .saturating_add(GAP_BYTES_MAX)
+    .saturating_add(4);
 /// How far its end is looked for, in bytes: four times the longest RSA key.
 const PEM_BYTES_MAX: usize = 64 * 1024;
 /// Most lines between the first one and the key: `Proc-Type: 4,ENCRYPTED`.
@@ -44,8 +51,7 @@ const OPEN_BYTES_MAX: usize = 512;
 /// The private key whose armour begins at `start`. One whose end is missing goes as far as characters of its kind do.
 pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     let name = name_of(text.from(start)).filter(|name| is_private(name))?;
-    let around = BEGIN.len().saturating_add(DASHES.len());
-    let body = start.saturating_add(name.len()).saturating_add(around);
+    let body = start.saturating_add(first_bytes(name));
     let begun = first_line(text, body);
     let near = text.from(body);
     let near = near.get(..near.floor_char_boundary(PEM_BYTES_MAX))?;
@@ -53,10 +59,11 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
     let mut firsts = near.match_indices(BEGIN).map(|(at, _)| at);
     let next = firsts.find(|at| near.get(*at..).is_some_and(begins_key));
     let all = near.get(..next.unwrap_or(near.len()))?;
-    if let Some((last, end)) = last_of_key(all) {
-        let mut behind = Behind::at(end);
+    let margin = Margin::of("", text.text, start);
+    if let Some((mut behind, has_rows)) = behind_last(all, begun.is_some(), margin) {
         behind.finish(all);
-        let has_key = begun.is_some() || behind.goes_on || has_body(all.get(..last)?.as_bytes());
+        // Rows behind that line alone may be of anything.
+        let has_key = has_rows || behind.is_closed;
         return has_key.then(|| body.saturating_add(behind.end));
     }
     // Without such an end, whatever stands behind the first line of anything else may be of that.
@@ -75,15 +82,14 @@ pub(super) fn pem(text: Text<'_>, start: usize) -> Option<usize> {
 }
 
 /// Where the last private key of a text begins whose last line has not come yet, or more behind that, or what may become its
-/// first line.
-pub(super) fn open(text: &str) -> Option<usize> {
+/// first line. What came before that text has `gone`.
+pub(super) fn open(gone: &str, text: &str) -> Option<usize> {
     let mut first = None;
     for at in memmem::rfind_iter(text.as_bytes(), BEGIN) {
         let near = text.get(at..)?;
         match name_of(near) {
             Some(name) if is_private(name) => {
-                let is_whole = |(_, end): (usize, usize)| Behind::at(end).read(near);
-                return match last_of_key(near).is_some_and(is_whole) {
+                return match is_whole(near, name, Margin::of(gone, text, at)) {
                     true => first,
                     false => Some(at),
                 };
@@ -95,9 +101,39 @@ pub(super) fn open(text: &str) -> Option<usize> {
     first
 }
 
-/// Where the first last line of a private key ends.
-pub(super) fn end(text: &str) -> Option<usize> {
-    last_of_key(text).map(|(_, end)| end)
+/// Whether nothing that comes behind a text is of the key that it begins with.
+fn is_whole(near: &str, name: &str, margin: Margin) -> bool {
+    let text = Text {
+        text: near,
+        key: "",
+    };
+    let body = first_bytes(name);
+    let begun = first_line(text, body);
+    behind_last(text.from(body), begun.is_some(), margin)
+        .is_some_and(|(mut behind, _)| behind.read(text.from(body)))
+}
+
+/// Behind the first last line in the rest of a private key, whose rows had come before.
+pub(super) fn end(text: &str, margin: &Margin) -> Option<Behind> {
+    let (last, end) = last_of_key(text)?;
+    Some(Behind::of(text.get(..last)?, end, margin.clone()))
+}
+
+/// Behind the first last line of a private key, and whether the key stands before that.
+fn behind_last(all: &str, begun: bool, margin: Margin) -> Option<(Behind, bool)> {
+    let (last, end) = last_of_key(all)?;
+    let before = all.get(..last)?;
+    let behind = Behind::of(before, end, margin);
+    Some(match begun || has_body(before.as_bytes()) {
+        true => (behind, true),
+        false => (behind.without_rows(), false),
+    })
+}
+
+/// How long the first line with this name is.
+fn first_bytes(name: &str) -> usize {
+    let around = BEGIN.len().saturating_add(DASHES.len());
+    name.len().saturating_add(around)
 }
 
 /// The name on the first line with which a text begins, if that stands there whole.
@@ -419,6 +455,13 @@ mod tests {
             format!(
                 "BEGIN!PRIVATE KEY-----\napp-1  | {one}\napp-1  | # END!PRIVATE KEY-----\napp-1  | {two}\napp-1  | {three}\napp-1  | END!PRIVATE KEY-----"
             ),
+            // Both beside each other.
+            format!(
+                "BEGIN!PRIVATE KEY-----\n{one}\n# END!PRIVATE KEY-----\n# BEGIN!x\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n# END!PRIVATE KEY-----\n# BEGIN!x-----\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
+            ),
             // First lines inside, whole or not, and whatever comes behind them.
             format!(
                 "BEGIN!PRIVATE KEY-----\n# BEGIN!x\n{one}\n{two}\n{three}\nEND!PRIVATE KEY-----"
@@ -442,6 +485,24 @@ mod tests {
                 .replace("BEGIN!", "-----BEGIN ")
                 .replace("END!", "-----END ");
             assert_eq!(found(&format!("{text} and more")), Some(whole), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_a_log_goes_on_as_its_lines_do() {
+        let [one, two, three] = LINES;
+        for before in ["2024-11-30T10:00:01.123456789Z ", "app ", "| > "] {
+            let ended = [one, "# END!PRIVATE KEY-----", two, three];
+            let above = ["# END!PRIVATE KEY-----", one, two, three];
+            for lines in [ended, above] {
+                let lines: String = lines.map(|line| format!("{before}{line}\n")).concat();
+                let key = format!("BEGIN!PRIVATE KEY-----\n{lines}{before}END!PRIVATE KEY-----");
+                let whole = key
+                    .replace("BEGIN!", "-----BEGIN ")
+                    .replace("END!", "-----END ");
+                let text = format!("{before}{key}\n{before}{one}\n{before}{two}");
+                assert_eq!(found(&text), Some(whole), "{text}");
+            }
         }
     }
 
@@ -513,6 +574,14 @@ mod tests {
                 Some(2),
             ),
             (
+                "a BEGIN!PRIVATE KEY-----\nLINE!\n# END!PRIVATE KEY-----\n# So it",
+                Some(2),
+            ),
+            (
+                "> BEGIN!PRIVATE KEY-----\n> LINE!\n> END!PRIVATE KEY-----",
+                None,
+            ),
+            (
                 "a BEGIN!PRIVATE KEY-----\nMII\nEND!PRIVATE KEY-----WORDS!",
                 None,
             ),
@@ -526,11 +595,15 @@ mod tests {
                 .replace("BEGIN!", "-----BEGIN ")
                 .replace("END!", "-----END ")
                 .replace("WORDS!", &" and so on".repeat(30));
-            assert_eq!(open(&text), at, "{text}");
+            let text = text.replace("LINE!", LINE);
+            assert_eq!(open("", &text), at, "{text}");
         }
+        let log = format!("{BEGIN}PRIVATE KEY-----\nso {LINE}\nso {END}PRIVATE KEY-----");
+        assert_eq!(open("and\nso ", &log), None);
+        assert_eq!(open("and so ", &log), Some(0));
         // What stays without dashes for so long is no first line.
         let text = format!("-----BEGIN {}", "of words ".repeat(20));
-        assert_eq!(open(&text), None);
+        assert_eq!(open("", &text), None);
     }
 
     #[test]
@@ -557,6 +630,18 @@ mod tests {
             "BEGIN!PRIVATE KEY-----: a line that comes before the key, which says what it is",
         ] {
             assert_eq!(found(text), None, "{text}");
+        }
+        // What follows a place for one is of something else.
+        let wide = format!("{LINE}{}", &LINE[..12]);
+        for text in [
+            format!(
+                "BEGIN!PRIVATE KEY-----\n<your key>\nEND!PRIVATE KEY-----\n```\nThe signature is:\n```\n{wide}\n{wide}\n```"
+            ),
+            format!(
+                "BEGIN!PRIVATE KEY-----\n...\nEND!PRIVATE KEY-----\n---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"me\"\n{LINE}\n{LINE}\n---- END SSH2 PUBLIC KEY ----"
+            ),
+        ] {
+            assert_eq!(found(&text), None, "{text}");
         }
         let public = format!("BEGIN!PUBLIC KEY-----\n{LINE}\nEND!PUBLIC KEY-----");
         assert_eq!(found(&public), None);

@@ -1,5 +1,6 @@
 //! Keys whose form says who issued them.
 
+use super::pem::Margin;
 use super::text::{Text, alnum, entropy};
 use super::{aws, azure, parted, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -485,18 +486,27 @@ pub(super) fn armoured(text: Text<'_>, start: usize, last: &str) -> Option<usize
     }
     let near = rest.get(..rest.floor_char_boundary(ARMOUR_BYTES_MAX))?;
     let inside = |b: u8| b.is_ascii_hexdigit() || matches!(b, b' ' | b'-');
-    Some(match near.find(last) {
+    let armour = |b: u8| {
+        alnum(b) || b.is_ascii_whitespace() || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b'@')
+    };
+    let margin = Margin::of("", text.text, start);
+    Some(match last_line(near, last, &margin) {
         Some(at) => {
             let from = start.saturating_add(at).saturating_add(last.len());
             text.run(from, 66, inside)
         }
-        // Without its end: as far as a key may go.
-        None => text.run(start, ARMOUR_BYTES_MAX, |b| {
-            alnum(b)
-                || b.is_ascii_whitespace()
-                || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b'@')
-        }),
+        // Without its end: as far as a key may go, behind what may be in a comment, too.
+        None => {
+            let from = start.saturating_add(near.find(last).unwrap_or_default());
+            text.run(from, ARMOUR_BYTES_MAX, armour)
+        }
     })
+}
+
+/// Where the last line of a key begins that has this margin. What it begins with may stand in a comment as well.
+pub(super) fn last_line(key: &str, last: &str, margin: &Margin) -> Option<usize> {
+    let mut lines = key.match_indices(last).map(|(at, _)| at);
+    lines.find(|at| margin.begins_line(key.get(..*at).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Text that comes in pieces: what of it can go on, and what has to wait for more.
 //!
 //! Waits only what could be the beginning of a match: the last run without a blank or quotation mark, and what stands
-//! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on, until what stands
-//! behind its last line shows that it is the last. At most [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the
-//! middle, and a key that is longer than that is swallowed to its end. Words near a match count if they came before it. A
-//! text may come in several parts.
+//! in the last [`SPAN`] bytes as a number in groups or a date would; a private key from its first line on up to its last one,
+//! and where that may be in a comment, until what stands behind it shows whether the key goes on. At most
+//! [`STREAM_HELD_BYTES_MAX`] bytes wait; a longer run is cut in the middle, and a key that is longer than that is swallowed
+//! to its end. Words near a match count if they came before it. A text may come in several parts.
 
 mod parts;
 
 use super::apply::Content;
 use super::context;
 use super::options;
-use super::pem::{self, Behind};
+use super::pem::{self, Behind, Margin};
 use super::provider;
 use super::view::{self, View};
 use super::{Class, ESCAPES_MAX, Match};
@@ -48,8 +48,9 @@ enum Swallow {
     /// With the end of what is swallowed, in which its last line may have begun.
     Pem {
         tail: String,
+        margin: Margin,
     },
-    /// What waits stands behind the last line of a key: more of that may be there.
+    /// What waits stands behind what may be no last line of a key: more of that may be there.
     Behind(Behind),
 }
 
@@ -94,7 +95,7 @@ impl Splitter {
         if fits && self.held.len() < self.looked.saturating_add(self.looked / 16) {
             return Released::default();
         }
-        let cut = cut_of(&self.held, content);
+        let cut = cut_of(&self.passed, &self.held, content);
         if cut == 0 && fits {
             self.looked = self.held.len();
             return Released::default();
@@ -136,9 +137,9 @@ impl Splitter {
         let (end, next) = match &mut self.swallowing {
             None | Some(Swallow::Behind(_)) => return piece,
             Some(Swallow::Run) => (piece.find(is_break), None),
-            Some(Swallow::Pem { tail }) => {
-                let behind = Swallow::Behind(Behind::default());
-                (end_of_key(tail, piece), Some(behind))
+            Some(Swallow::Pem { tail, margin }) => {
+                let (end, behind) = end_of_key(tail, margin, piece).unzip();
+                (end, behind.flatten().map(Swallow::Behind))
             }
         };
         match end {
@@ -206,7 +207,7 @@ impl Splitter {
         let (text, ends, stop) = self.settle(&row, end, &gone, content);
         // As far as words count, and as a command reaches from its name to its options.
         let kept = options::COMMAND_BYTES_MAX.max(context::BEFORE.saturating_mul(2));
-        let from = whole.ceil_char_boundary(end.saturating_sub(kept));
+        let from = kept_from(&whole, end.saturating_sub(kept), end);
         let rest = whole.get(end..).unwrap_or_default();
         self.passed = whole.get(from..end).unwrap_or_default().to_owned();
         self.held = self.swallow(rest).to_owned();
@@ -242,35 +243,59 @@ impl Splitter {
     }
 }
 
+/// From where on a text is kept that has gone on up to `end`, about `from` on. What stands before the first line of a key is
+/// kept with it, or neither is: it tells where the key ends.
+fn kept_from(whole: &str, from: usize, end: usize) -> usize {
+    let mut from = whole.ceil_char_boundary(from);
+    let gone = whole.get(..end).unwrap_or_default();
+    while from > 0 {
+        let to = gone.floor_char_boundary(from.saturating_add(pem::TAIL_BYTES));
+        let near = gone.get(from..to).unwrap_or_default();
+        let firsts = provider::ARMOURS.map(|(first, _)| near.find(first));
+        let first = firsts.into_iter().flatten().max();
+        let Some(at) = first.max(near.find(pem::BEGIN)) else {
+            break;
+        };
+        from = from.saturating_add(at).saturating_add(1);
+    }
+    from
+}
+
 /// What of a match may still come, where it goes on up to the end of what waits.
 fn swallow_of(hit: &Match, whole: &str) -> Option<Swallow> {
     match hit.class {
         Class::Known(ContentClass::PrivateKey) => {
             let key = whole.get(hit.range.clone()).unwrap_or_default();
-            let tail = tail_of(key).to_owned();
-            Some(match pem::end(&tail) {
-                Some(end) => Swallow::Behind(Behind::gone(end < tail.len())),
-                None => Swallow::Pem { tail },
-            })
+            let margin = Margin::of("", whole, hit.range.start);
+            let Some(mut behind) = pem::end(key, &margin) else {
+                let tail = tail_of(key).to_owned();
+                return Some(Swallow::Pem { tail, margin });
+            };
+            behind.finish(key);
+            behind.take();
+            behind.if_open().map(Swallow::Behind)
         }
         Class::Known(class) if class.group() == ContentGroup::Credentials => Some(Swallow::Run),
         _ => None,
     }
 }
 
-/// Where in a piece the key ends that is being swallowed, the tail of which is this. Its last line may come in pieces.
-fn end_of_key(tail: &mut String, piece: &str) -> Option<usize> {
+/// Where in a piece the last line ends of a key that is being swallowed, the tail of which is this, and what is read behind
+/// that if the key may go on. That line may come in pieces.
+fn end_of_key(tail: &mut String, margin: &Margin, piece: &str) -> Option<(usize, Option<Behind>)> {
     let before = tail.len();
     tail.push_str(piece);
-    let end = pem::end(tail);
+    let behind = pem::end(tail, margin);
     let gone = tail.len().saturating_sub(tail_of(tail).len());
     tail.drain(..gone);
-    end.map(|end| end.saturating_sub(before))
+    let mut behind = behind?;
+    let end = behind.take().saturating_sub(before);
+    Some((end, behind.if_open()))
 }
 
 /// The end of a text, in which the last line of a key may have begun.
 fn tail_of(text: &str) -> &str {
-    let from = text.len().saturating_sub(pem::LAST_BYTES_MAX);
+    let from = text.len().saturating_sub(pem::TAIL_BYTES);
     text.get(text.ceil_char_boundary(from)..)
         .unwrap_or_default()
 }
@@ -280,15 +305,16 @@ fn is_break(c: char) -> bool {
     (c.is_whitespace() || c == '"' || ('\u{2e80}'..='\u{d7ff}').contains(&c)) && c != '\u{3164}'
 }
 
-/// Whether the last line of a key stands here whole.
-fn is_closed(rest: &str, last: &str) -> bool {
-    rest.find(last)
-        .and_then(|at| rest.get(at..))
+/// Whether the last line of a key that begins at `start` stands in what waits whole.
+fn is_closed(passed: &str, held: &str, start: usize, last: &str) -> bool {
+    let key = held.get(start..).unwrap_or_default();
+    provider::last_line(key, last, &Margin::of(passed, held, start))
+        .and_then(|at| key.get(at..))
         .is_some_and(|line| line.contains('\n'))
 }
 
-/// How much of the held text can go.
-fn cut_of(held: &str, content: &Content<'_>) -> usize {
+/// How much of the held text can go, before which that text has passed.
+fn cut_of(passed: &str, held: &str, content: &Content<'_>) -> usize {
     let run = held.rfind(is_break).map_or(0, |at| {
         let width = held
             .get(at..)
@@ -302,12 +328,12 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
             .and_then(|text| text.trim_end_matches(is_break).rfind(is_break))
     };
     let mut cut = word(run).map_or(0, |at| held.ceil_char_boundary(at.saturating_add(1)));
-    if let Some(armour) = open_key(held, 0) {
+    if let Some(armour) = open_key(passed, held, 0) {
         cut = cut.min(armour);
     }
     for (first, last) in provider::ARMOURS {
         if let Some(armour) = held.find(first)
-            && !held.get(armour..).is_some_and(|rest| is_closed(rest, last))
+            && !is_closed(passed, held, armour, last)
         {
             cut = cut.min(armour);
         }
@@ -338,8 +364,8 @@ fn cut_of(held: &str, content: &Content<'_>) -> usize {
 }
 
 /// Where a private key begins whose end has not come yet, as the text stands or as a reader would decode it.
-fn open_key(held: &str, depth: u8) -> Option<usize> {
-    let mut first = pem::open(held);
+fn open_key(passed: &str, held: &str, depth: u8) -> Option<usize> {
+    let mut first = pem::open(passed, held);
     let mut note = |view: &View, inside: Option<usize>| {
         let at = inside.map(|at| view.original(at, at.saturating_add(1)).0);
         first = match (first, at) {
@@ -351,7 +377,7 @@ fn open_key(held: &str, depth: u8) -> Option<usize> {
         .iter()
         .flatten()
     {
-        note(view, pem::open(&view.text));
+        note(view, pem::open(passed, &view.text));
     }
     if depth < ESCAPES_MAX {
         let deeper = depth.saturating_add(1);
@@ -359,7 +385,7 @@ fn open_key(held: &str, depth: u8) -> Option<usize> {
             .iter()
             .flatten()
         {
-            note(view, open_key(&view.text, deeper));
+            note(view, open_key(passed, &view.text, deeper));
         }
     }
     first
@@ -413,7 +439,7 @@ mod tests {
     }
 
     /// Last lines, and first ones, that a key may have amid it.
-    const DECOYS: [&str; 7] = [
+    const DECOYS: [&str; 9] = [
         "# -----END PRIVATE KEY-----\n",
         "# -----END PRIVATE KEY-----\n# -----END RSA PRIVATE KEY-----\n",
         "-----END x-----\n",
@@ -421,6 +447,8 @@ mod tests {
         "-----BEGIN x-----\n-----END x-----\n",
         "# -----BEGIN x-----\n",
         "# -----BEGIN x\n",
+        "# -----END PRIVATE KEY-----\n# -----BEGIN x\n",
+        "# -----END PRIVATE KEY-----\n# -----BEGIN x-----\n",
     ];
 
     #[test]
@@ -486,6 +514,56 @@ mod tests {
             let text = format!("{key} and more");
             let (a, b) = text.split_at(at);
             assert_eq!(in_pieces([a, b], &content), clean, "{at}");
+        }
+    }
+
+    /// What ends what is swallowed may have come, with rows behind it, before it is known to be too long to wait.
+    #[test]
+    fn a_key_longer_than_what_may_wait_goes_on_behind_a_last_line_that_came() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let words = "and words of an answer that has nothing to hide ".repeat(20);
+        for lines in 118..=126 {
+            let lines = format!("{one}\n{two}\n").repeat(lines);
+            let text = format!("so {BEGIN}\n{lines}# {END}\n{two}\n{two}\n{words}");
+            let pieces = text.as_bytes().chunks(50);
+            let pieces = pieces.map(|piece| std::str::from_utf8(piece).unwrap());
+            let clean = format!("so [PRIVATE_KEY]\n{words}");
+            assert_eq!(in_pieces(pieces, &content), clean, "{}", lines.len());
+        }
+    }
+
+    #[test]
+    fn a_key_in_a_log_ends_with_its_own_last_line() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let text = format!(
+            "so\napp {BEGIN}\napp {one}\napp # {END}\napp {two}\napp {one}\napp {END}\napp and more"
+        );
+        let clean = "so\napp [PRIVATE_KEY]\napp and more";
+        for at in 0..=text.len() {
+            let (a, b) = text.split_at(at);
+            assert_eq!(in_pieces([a, b], &content), clean, "{at}");
+        }
+        assert_eq!(in_pieces(text.split_inclusive(|_| true), &content), clean);
+    }
+
+    /// Also where what stands before its first line would just be forgotten.
+    #[test]
+    fn what_follows_a_key_in_a_log_stays() {
+        let rules = everything_redacted();
+        let content = inbound(&rules);
+        let [one, two] = LINES;
+        let at = "[pod/a-7/b] ";
+        let rows = format!("{at}{two}\n").repeat(8);
+        for width in 0..40 {
+            let short = &two[..width];
+            let key = format!("{BEGIN}\n{at}{one}\n{at}{short}\n{at}{END}");
+            let text = format!("so\n{at}{key}\n{rows}{at}and more");
+            let out = in_pieces(text.split_inclusive(|_| true), &content);
+            assert_eq!(out.matches("[PRIVATE_KEY]").count(), 1, "{out}");
         }
     }
 
