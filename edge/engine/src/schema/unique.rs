@@ -87,7 +87,7 @@ fn spell_text(kind: u8, text: &str, bytes: &mut Vec<u8>) {
 fn spell_members(members: &Map<String, Value>, bytes: &mut Vec<u8>) {
     begin(b'{', members.len(), bytes);
     let mut members: Vec<_> = members.iter().collect();
-    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    members.sort_unstable_by_key(|(name, _)| *name);
     for (name, member) in members {
         spell_text(b's', name, bytes);
         spell(member, bytes);
