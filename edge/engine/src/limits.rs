@@ -39,9 +39,9 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Most subschemas, on the worst way down through a value, that one part of it after the other is held against. What real schemas
 /// share and choose between stays below some hundreds; what multiplies on each of a few levels is beyond any number.
 pub const SCHEMA_WEIGHT_MAX: u64 = 1 << 16;
-/// Most subschemas that all parts of one value are held against, if every one were on the worst way: a second or two. What
+/// Most subschemas that all parts of one value are held against, if every one were on the worst way: some seconds. What
 /// a recursive schema weighs counts several times, so that large values of usual recursive schemas need some of this.
-pub const SCHEMA_VISITS_MAX: u64 = 1 << 26;
+pub const SCHEMA_VISITS_MAX: u64 = 1 << 27;
 /// Most steps that patterns take over all texts of one value, if every text were on the worst way and every byte met every state:
 /// some seconds. A text of 1 MiB may be held against 1,024 states then, which is more than real schemas have at one place.
 pub const SCHEMA_PATTERN_STEPS_MAX: u64 = 1 << 30;

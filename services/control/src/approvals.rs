@@ -187,8 +187,8 @@ pub(crate) async fn verified<D: Document>(
 
 /// Opens an approval, or names the live one of the same call, if it covers all that stands in the way now. One that does not
 /// gives way to the new one: it can't be used, and the call could never be asked about while it lives. Where no new one is opened
-/// it stays as it is: it is good again as soon as no more stands in the way than it covers. Those of the same call with another
-/// binding (a session, a sub-agent, a caveat more, other policies) stay, but they are few.
+/// it stays as it is: it is good again as soon as no more stands in the way than it covers. So do those that wait under policies of before.
+/// Others of the same call with another binding (a session, a sub-agent, a caveat more) stay, but they are few.
 async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer, Unanswered> {
     let now = state.clock.now();
     let aad = approval_view_aad(&request.tenant, &request.edge, &request.binding);
@@ -216,30 +216,30 @@ async fn open(state: &State, request: ApprovalRequest) -> Result<ApprovalAnswer,
             row,
         )
     };
-    let mut outgrown: Option<String> = None;
+    let mut outgrown: Vec<String> = Vec::new();
     if let Some(row) = approvals::live(&mut tx, &request.binding, now).await? {
         if covers(&row, &request.covers)? {
             return answer(ApprovalOutcome::Waiting, Some(&row));
         }
-        outgrown = Some(row.try_get("id")?);
+        outgrown.push(row.try_get("id")?);
     }
     if let Some(row) = approvals::denied(&mut tx, &request, now).await? {
         let denied = ApprovalOutcome::Refused(Reason::ApprovalDenied);
         return answer(denied, Some(&row));
     }
     let twins = approvals::twins(&mut tx, &request, now).await?;
-    // The new one takes the place of the one that gives way.
-    let (agent, outgrown) = (request.agent.as_str(), outgrown.as_deref());
-    let (own, of_all) = approvals::waiting(&mut tx, agent, outgrown, now).await?;
-    let same = twins >= SAME_CALL_MAX;
+    outgrown.extend(twins.outgrown);
+    // The new one takes the place of those that give way.
+    let agent = request.agent.as_str();
+    let (own, of_all) = approvals::waiting(&mut tx, agent, &outgrown, now).await?;
+    let same = twins.staying >= SAME_CALL_MAX;
     if same || own >= APPROVALS_OF_AGENT_MAX as u64 || of_all >= APPROVALS_OF_TENANT_MAX as u64 {
         return answer(ApprovalOutcome::Refused(Reason::ApprovalBacklog), None);
     }
     // Nothing is changed before this: who is refused changes nothing.
-    if let Some(id) = outgrown {
-        approvals::supersede(&mut tx, id, now).await?;
+    for id in approvals::supersede(&mut tx, &outgrown, &request.binding, now).await? {
         let (edge, action) = (request.edge.as_str(), "approval.supersede");
-        crate::audit::record(&mut tx, state, &request.tenant, edge, action, id).await?;
+        crate::audit::record(&mut tx, state, &request.tenant, edge, action, &id).await?;
     }
     expire(&mut tx, state, now).await?;
     let settings = settings(&mut tx, &request.tenant).await?.approvals;

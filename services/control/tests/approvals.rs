@@ -318,6 +318,16 @@ fn twin(edge: &Edge, binding: &str, session: Option<&str>) -> ApprovalRequest {
     }
 }
 
+/// The same with a caveat appended to the token, another for each binding.
+fn with_a_caveat(edge: &Edge, binding: &str) -> ApprovalRequest {
+    let of_binding = binding.bytes().next_back().unwrap();
+    let appended = format!("{of_binding:02x}").repeat(32);
+    ApprovalRequest {
+        token: vec![token(), appended.parse().unwrap()],
+        ..twin(edge, binding, None)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_gives_way_to_another_one_and_not_to_a_refusal() {
     let control = Control::start().await;
@@ -363,7 +373,7 @@ async fn a_denial_ends_all_questions_about_a_call() {
         found.unwrap().into_inner().state
     };
     let covers = ["policy:p:x"];
-    let appended = edge.open(&twin(&edge, "sha256:0a", None)).await;
+    let appended = edge.open(&with_a_caveat(&edge, "sha256:0a")).await;
     let first = edge.open(&edge.request(&covers)).await;
     assert_eq!(state(&appended).await, "pending");
 
@@ -419,11 +429,11 @@ async fn a_question_stays_when_the_same_call_is_asked_about_with_another_caveat(
     let approver = control.caller("acme", "approver").await;
     let covers = ["policy:p:x"];
     let first = edge.open(&edge.request(&covers)).await;
-    let second = edge.open(&twin(&edge, "sha256:0a", None)).await;
+    let second = edge.open(&with_a_caveat(&edge, "sha256:0a")).await;
     assert_ne!(second, first);
     assert_eq!(edge.open(&edge.request(&covers)).await, first);
     assert_eq!(
-        edge.open(&twin(&edge, "sha256:0a", None)).await,
+        edge.open(&with_a_caveat(&edge, "sha256:0a")).await,
         second,
         "each comes back to its own"
     );
@@ -435,6 +445,31 @@ async fn a_question_stays_when_the_same_call_is_asked_about_with_another_caveat(
     let events = events(&control).await;
     assert_eq!(events.matches("approval.request").count(), 2);
     assert_eq!(events.matches("approval.supersede").count(), 0);
+}
+
+/// Under the policies of before nothing can be used: what waits under them takes nobody's room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_under_other_policies_gives_way() {
+    let control = Control::start().await;
+    control.tenant("acme").await;
+    let edge = Edge::enrol(&control).await;
+    let approver = control.caller("acme", "approver").await;
+    for policies in 0..12 {
+        for call in 0..10 {
+            let binding = format!("sha256:{policies:02x}{call:02x}");
+            let request = ApprovalRequest {
+                args_digest: format!("arguments {call}"),
+                ..edge.request_of(&binding, &["policy:p:x"])
+            };
+            let waiting = edge.open(&request).await;
+            if call == 0 && policies == 6 {
+                let approved = decide(&approver, &waiting, "approve").await.unwrap();
+                assert_eq!(approved, "approved", "it stays");
+            }
+        }
+    }
+    let events = events(&control).await;
+    assert_eq!(events.matches("approval.supersede").count(), 109);
 }
 
 /// Two workers of one token without a session, each with a caveat of its own, make the same call.
@@ -714,7 +749,7 @@ async fn a_question_that_is_over_can_be_denied() {
     let superseded = edge.open(&edge.request(&["policy:p:x"])).await;
     let next = edge.request(&["policy:p:x", "policy:p:late"]);
     let anew = edge.open(&next).await;
-    let waiting = edge.open(&twin(&edge, "sha256:0a", None)).await;
+    let waiting = edge.open(&with_a_caveat(&edge, "sha256:0a")).await;
     closed(&superseded, "approve", "superseded").await;
     let decided = decide(&approver, &superseded, "deny").await.unwrap();
     assert_eq!(decided, "denied");

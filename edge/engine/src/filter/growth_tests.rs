@@ -81,6 +81,8 @@ fn no_text_is_slow() {
         "&lt;&lt;",
         "key=a1b2c3d4e5f6g7",
         "PuTTY-User-Key-File-2: ",
+        "PuTTY-User-Key-File-2:.Private-MAC:.",
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY.---- END SSH2 ENCRYPTED PRIVATE KEY.",
         "https://a:b/",
         "ey-",
         "DE 1",

@@ -4,6 +4,7 @@ use super::pem::Margin;
 use super::text::{Text, alnum, entropy};
 use super::{aws, azure, parted, vendor};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::memmem::Finder;
 use proctor_model::content::{Confidence, ContentClass as Class};
 use std::sync::LazyLock;
 
@@ -478,29 +479,53 @@ pub(super) const ARMOURS: [(&str, &str); 2] = [
 /// How far the last line is looked for, in bytes.
 const ARMOUR_BYTES_MAX: usize = 16 * 1024;
 
-/// The private key of another program that begins at `start`, and whose last line begins with `last`.
-pub(super) fn armoured(text: Text<'_>, start: usize, last: &str) -> Option<usize> {
+/// Hexadecimal digits behind the last line's name, where that name is no comment's.
+const MAC_DIGITS_MIN: usize = 32;
+
+/// The private key of another program that begins at `start`, whose first line begins with what `first` finds, and whose last line
+/// begins with `last`.
+pub(super) fn armoured(
+    text: Text<'_>,
+    start: usize,
+    first: &Finder<'_>,
+    last: &str,
+) -> Option<usize> {
     let rest = text.from(start);
     if rest.starts_with("PuTTY") && text.at(start.saturating_add(21)) != b':' {
         return None;
     }
     let near = rest.get(..rest.floor_char_boundary(ARMOUR_BYTES_MAX))?;
+    // Up to the next first line, which is looked at by itself: nothing is read twice.
+    let next = first.find_iter(near.as_bytes()).nth(1);
+    let near = near.get(..next.unwrap_or(near.len()))?;
     let inside = |b: u8| b.is_ascii_hexdigit() || matches!(b, b' ' | b'-');
     let armour = |b: u8| {
         alnum(b) || b.is_ascii_whitespace() || matches!(b, b'+' | b'/' | b'=' | b'-' | b':' | b'@')
     };
     let margin = Margin::of("", text.text, start);
-    Some(match last_line(near, last, &margin) {
-        Some(at) => {
-            let from = start.saturating_add(at).saturating_add(last.len());
-            text.run(from, 66, inside)
-        }
-        // Without its end: as far as a key may go, behind what may be in a comment, too.
-        None => {
-            let from = start.saturating_add(near.find(last).unwrap_or_default());
-            text.run(from, ARMOUR_BYTES_MAX, armour)
-        }
-    })
+    Some(
+        match last_line(near, last, &margin).or_else(|| only(near, last)) {
+            Some(at) => {
+                let from = start.saturating_add(at).saturating_add(last.len());
+                text.run(from, 66, inside)
+            }
+            // Without its end: as far as a key may go, behind what may be in a comment, too.
+            None => {
+                let from = start.saturating_add(near.find(last).unwrap_or_default());
+                let end = text.run(from, ARMOUR_BYTES_MAX, armour);
+                end.min(start.saturating_add(near.len()))
+            }
+        },
+    )
+}
+
+/// Where the last line of a key begins that has another margin: the only one, with the code that only that has.
+fn only(key: &str, last: &str) -> Option<usize> {
+    let at = key.find(last)?;
+    let behind = key.get(at.saturating_add(last.len())..)?;
+    let code = behind.trim_start().bytes();
+    let digits = code.take_while(u8::is_ascii_hexdigit).count();
+    (digits >= MAC_DIGITS_MIN && !behind.contains(last)).then_some(at)
 }
 
 /// Where the last line of a key begins that has this margin. What it begins with may stand in a comment as well.

@@ -54,7 +54,7 @@ pub(super) fn scan(text: Text<'_>, regions: &Regions, found: &mut Found<'_>) {
         let mut after = 0;
         for at in first.find_iter(bytes) {
             if at >= after
-                && let Some(end) = provider::armoured(text, at, last)
+                && let Some(end) = provider::armoured(text, at, first, last)
             {
                 found(at, end, Class::PrivateKey, Confidence::High);
                 after = end;

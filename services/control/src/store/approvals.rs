@@ -118,36 +118,40 @@ pub(crate) async fn live(
     Ok(row)
 }
 
-/// Ends the live one that [`live`] has locked, as its call is asked about anew.
+/// Ends these, as their call is asked about anew: the one with this binding, which [`live`] has locked, and those that still wait.
+/// Which ones.
 pub(crate) async fn supersede(
     tx: &mut TenantTx,
-    id: &str,
+    ids: &[String],
+    binding: &str,
     now: Timestamp,
-) -> Result<(), ControlError> {
+) -> Result<Vec<String>, ControlError> {
     let tenant = tx.tenant().clone();
-    sqlx::query(
-        "update control.approvals set state = 'superseded', view = null, ended_at = $3 where tenant = $1 and id = $2",
+    let superseded = sqlx::query_scalar(
+        "update control.approvals set state = 'superseded', view = null, ended_at = $3
+         where tenant = $1 and id = any($2) and (state = 'pending' or binding = $4) returning id",
     )
     .bind(tenant.as_str())
-    .bind(id)
+    .bind(ids)
     .bind(database_time(now))
-    .execute(&mut **tx)
+    .bind(binding)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    Ok(superseded)
 }
 
-/// How many calls of this agent, and of the tenant, wait for a person, but for the one that is about to give way; approved ones
+/// How many calls of this agent, and of the tenant, wait for a person, but for those that are about to give way; approved ones
 /// are no burden to anybody, but they take room as well.
 pub(crate) async fn waiting(
     tx: &mut TenantTx,
     agent: &str,
-    outgrown: Option<&str>,
+    outgrown: &[String],
     now: Timestamp,
 ) -> Result<(u64, u64), ControlError> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query(
         "select count(*) filter (where agent = $2) as own, count(*) as of_all from control.approvals
-         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id is distinct from $4",
+         where tenant = $1 and state in ('pending', 'approved') and expires_at > $3 and id <> all($4)",
     )
     .bind(tenant.as_str())
     .bind(agent)
@@ -212,7 +216,6 @@ pub(crate) async fn open(
         .min(request.until);
     let view = encrypt(state, &view_of(&tenant, id), view)?;
     let requesters = requesters(tx, request).await?;
-    let token_id = request.token.last().map(ToString::to_string);
     let nonce = request.nonce.as_ref().map(|nonce| nonce.as_slice());
     let row = sqlx::query(
         "insert into control.approvals (tenant, id, binding, covers, question, view, agent, delegation, user_id, session,
@@ -232,7 +235,7 @@ pub(crate) async fn open(
     .bind(request.user.as_ref().map(ToString::to_string))
     .bind(request.session.as_ref().map(ToString::to_string))
     .bind(request.intent.as_ref().map(ToString::to_string))
-    .bind(token_id.unwrap_or_default())
+    .bind(same::token_id(request))
     .bind(request.tool.to_string())
     .bind(&request.args_digest)
     .bind(request.edge.as_str())

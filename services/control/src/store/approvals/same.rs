@@ -6,6 +6,7 @@ use crate::store::TenantTx;
 use crate::store::tenants::{counter, database_time};
 use proctor_model::Timestamp;
 use proctor_model::approval::{ApprovalRequest, ApprovalSettings};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 /// Whether `this` and `other` are about the same call. One without a root (of an edge from before it was told) is like no other.
@@ -93,20 +94,44 @@ pub(super) fn root(request: &ApprovalRequest) -> Option<String> {
     root.map(ToString::to_string)
 }
 
-/// How many live ones of the same call have another binding. They stay: two workers of one token, each with a caveat of its own, ask
-/// about the same call again and again, and would end each other's questions before anybody could decide.
+/// The token itself, with all that was appended to it.
+pub(super) fn token_id(request: &ApprovalRequest) -> String {
+    request
+        .token
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// Live ones of the same call with another binding.
+pub(crate) struct Twins {
+    /// Those that wait, of the very token, session and sub-agents: only policies or labels can make the difference, and with those of before nothing
+    /// is used any more.
+    pub(crate) outgrown: Vec<String>,
+    /// How many others there are. Two workers of one token, each with a caveat of its own, ask about the same call again and again, and
+    /// would end each other's questions before anybody could decide; and what a person approved is not taken away by a question.
+    pub(crate) staying: u64,
+}
+
+/// The live ones of the same call with another binding.
 pub(crate) async fn twins(
     tx: &mut TenantTx,
     request: &ApprovalRequest,
     now: Timestamp,
-) -> Result<u64, ControlError> {
+) -> Result<Twins, ControlError> {
     let tenant = tx.tenant().clone();
-    let twins: i64 = sqlx::query_scalar(concat!(
-        "select count(*) from control.approvals other, ",
+    let row = sqlx::query(concat!(
+        "select coalesce(array_agg(id) filter (where outgrown), '{}') as outgrown, count(*) filter (where not outgrown) as staying
+         from (
+             select other.id, other.state = 'pending' and other.token_id = $8 and other.session is not distinct from $9
+                 and other.delegation = $10 as outgrown
+             from control.approvals other, ",
         requested_call!(),
         " this where ",
         same_call!(),
-        " and other.state in ('pending', 'approved') and other.expires_at > $6 and other.binding <> $7"
+        " and other.state in ('pending', 'approved') and other.expires_at > $6 and other.binding <> $7
+             order by other.id
+         ) twin"
     ))
     .bind(tenant.as_str())
     .bind(root(request))
@@ -115,9 +140,15 @@ pub(crate) async fn twins(
     .bind(request.intent.as_ref().map(ToString::to_string))
     .bind(database_time(now))
     .bind(&request.binding)
+    .bind(token_id(request))
+    .bind(request.session.as_ref().map(ToString::to_string))
+    .bind(&request.delegation)
     .fetch_one(&mut **tx)
     .await?;
-    Ok(counter(twins))
+    Ok(Twins {
+        outgrown: row.try_get("outgrown")?,
+        staying: counter(row.try_get("staying")?),
+    })
 }
 
 /// Denies one, and the live ones of the same call; their ids. It stands for the tenant's whole time from now on, also where the token
