@@ -11,6 +11,7 @@ use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// Fewest digits of a number that is looked for: shorter ones stand everywhere.
 const DIGITS_MIN: usize = 3;
@@ -26,6 +27,8 @@ const ALONE_BYTES_MAX: usize = 64;
 /// Most steps of a path that are read, from its end, and how much of each, in bytes: whoever writes numbers chooses the path as well.
 const STEPS_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 128;
+/// Most names that are kept once they were read.
+const NAMES_MAX: usize = 256;
 
 /// Words beside a number that make it one of rows.
 const NEAR: [&str; 25] = [
@@ -92,7 +95,12 @@ pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
 
 /// Numbers that a value is by itself, where a name on its path says that they are ones of rows. Each is one of an argument of such a
 /// name as well ([`of_argument`]).
-pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+pub(super) fn limits_at(
+    path: &str,
+    numbers: &[String],
+    names: &mut NamesRead,
+    found: &mut dyn FnMut(&str),
+) {
     if numbers.is_empty() {
         return;
     }
@@ -102,17 +110,17 @@ pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&s
             listed |= named;
             continue;
         }
+        let name = names.read(step);
         named = true;
-        let name = name_of(step);
         // `top` of a list says which records are in it.
-        if limits_rows(&name) && !(listed && names_first(&name)) {
+        if name.rows && !(listed && name.first) {
             for number in numbers {
                 found(number);
             }
         }
         // Any other name of a list says nothing of a number in one of its records.
         if !listed {
-            said_by_name(&name, numbers, found);
+            name.say(numbers, found);
         }
     }
 }
@@ -122,30 +130,72 @@ pub(super) fn of_argument(name: &str, number: &str) -> String {
     format!("{} {number}", told_of(name).join(" "))
 }
 
-fn said_by_name(name: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
-    if name.contains(char::is_alphanumeric) {
-        let whole = |number: &&String| number.bytes().all(|b| b.is_ascii_digit());
-        for number in numbers.iter().filter(whole) {
-            found(&of_argument(name, number));
+/// Names that were read. Whoever writes numbers may write as many as he likes in one place, below names that take long to read: each
+/// is read once, or hardly more often.
+#[derive(Default)]
+pub(super) struct NamesRead {
+    known: HashMap<String, Saying>,
+}
+
+impl NamesRead {
+    /// What the name says that a step of a path is.
+    fn read(&mut self, step: &str) -> &Saying {
+        let step = end_of_step(step);
+        if self.known.len() >= NAMES_MAX && !self.known.contains_key(step) {
+            self.known.clear();
+        }
+        let known = self.known.entry(step.to_owned());
+        known.or_insert_with(|| Saying::of(&name_of(step)))
+    }
+}
+
+/// What a name says of a number below it.
+struct Saying {
+    /// It is one of rows.
+    rows: bool,
+    /// The name says what comes first.
+    first: bool,
+    /// The argument that it is one of, in words.
+    argument: Option<String>,
+    /// It is one of rows, as the name is a sentence that ends with it.
+    sentence: bool,
+    /// The words of [`OWN`] in such a sentence.
+    own: Vec<&'static str>,
+}
+
+impl Saying {
+    fn of(name: &str) -> Self {
+        let (mut sentence, mut own) = (false, Vec::new());
+        if name.contains(char::is_whitespace) {
+            let text = normal(name);
+            let words = Cut::new(&text);
+            sentence = words.words().any(|word| reach(word).is_some());
+            let stands = |own: &&str| words.words().any(|word| is_one_of(word, own));
+            own.extend(OWN.into_iter().filter(stands));
+        }
+        let argument = name.contains(char::is_alphanumeric);
+        Self {
+            rows: limits_rows(name),
+            first: names_first(name),
+            argument: argument.then(|| told_of(name).join(" ")),
+            sentence,
+            own,
         }
     }
-    if !name.contains(char::is_whitespace) {
-        return;
-    }
-    // It is a sentence, which ends with the value.
-    let sentence = normal(name);
-    let words = Cut::new(&sentence);
-    let of_rows = words.words().any(|word| reach(word).is_some());
-    let own = OWN
-        .iter()
-        .filter(|own| words.words().any(|word| is_one_of(word, own)));
-    let own: Vec<&&str> = own.collect();
-    for number in numbers {
-        if of_rows {
-            found(number);
-        }
-        for own in &own {
-            found(&of_argument(own, number));
+
+    fn say(&self, numbers: &[String], found: &mut dyn FnMut(&str)) {
+        for number in numbers {
+            // Nobody asks for half a row.
+            let whole = number.bytes().all(|b| b.is_ascii_digit());
+            if let Some(argument) = self.argument.as_ref().filter(|_| whole) {
+                found(&format!("{argument} {number}"));
+            }
+            if self.sentence {
+                found(number);
+            }
+            for own in &self.own {
+                found(&of_argument(own, number));
+            }
         }
     }
 }
@@ -154,10 +204,15 @@ fn is_one_of(word: &str, one: &str) -> bool {
     singular(word).unwrap_or(word) == one
 }
 
-/// The name that a step of a path is, or the end of a long one.
-fn name_of(step: &str) -> Cow<'_, str> {
+/// A step of a path, or the end of a long one.
+fn end_of_step(step: &str) -> &str {
     let from = step.ceil_char_boundary(step.len().saturating_sub(NAME_BYTES_MAX));
-    let name = visible(step.get(from..).unwrap_or_default());
+    step.get(from..).unwrap_or_default()
+}
+
+/// The name that it is.
+fn name_of(step: &str) -> Cow<'_, str> {
+    let name = visible(step);
     match name.contains('~') {
         true => name.replace("~1", "/").replace("~0", "~").into(),
         false => name,
@@ -302,10 +357,33 @@ mod tests {
         let normal = normal(value);
         let alone = numbers_alone(&normal, &Cut::new(&normal));
         let mut numbers = Vec::new();
-        limits_at(path, &alone, &mut |number| {
+        let mut names = NamesRead::default();
+        limits_at(path, &alone, &mut names, &mut |number| {
             numbers.push(number.to_owned());
         });
         numbers
+    }
+
+    #[test]
+    fn a_name_is_read_once_for_many_numbers() {
+        let mut names = NamesRead::default();
+        let alone = ["500".to_owned()];
+        for _ in 0..100 {
+            limits_at("/the colour of it/*", &alone, &mut names, &mut |_| {});
+        }
+        assert_eq!(names.known.len(), 1);
+        // What is known of a name is what counts.
+        names.known.get_mut("the colour of it").unwrap().rows = true;
+        let mut rows = false;
+        limits_at("/the colour of it/*", &alone, &mut names, &mut |number| {
+            rows |= number == "500";
+        });
+        assert!(rows);
+        for at in 0..10_000 {
+            let path = format!("/the colour of it/a{at}");
+            limits_at(&path, &alone, &mut names, &mut |_| {});
+            assert!(names.known.len() <= NAMES_MAX, "{at}");
+        }
     }
 
     #[test]
