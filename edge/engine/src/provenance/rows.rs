@@ -49,25 +49,30 @@ const FAR: [&str; 7] = [
 /// Words that are the whole name of an argument, and mean other things elsewhere: a number near one of them is one of such an
 /// argument alone.
 const OWN: [&str; 4] = ["count", "num", "number", "size"];
+/// What stands between the clauses of a [`normal`] text, in which no line ends: a sentence may go on in the next.
+const CLAUSE_ENDS: [char; 8] = ['.', ',', ';', ':', '!', '?', '。', '、'];
 
 /// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
-    numbers_near(words, reach, found);
+    let near = |at: usize, word: &str| reach(word).map(|reach| around(words, at, reach));
+    numbers_near(words, near, found);
     for own in OWN {
-        let reach = |word: &str| is_one_of(word, own).then_some(FAR_WORDS);
-        numbers_near(words, reach, &mut |number| found(&of_argument(own, number)));
+        let near = |at: usize, word: &str| is_one_of(word, own).then(|| clause(words, at));
+        numbers_near(words, near, &mut |number| found(&of_argument(own, number)));
     }
 }
 
-/// Numbers in reach of a word.
-fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut dyn FnMut(&str)) {
+/// Numbers in reach of a word, which `near` says for one at its place: from which word to before which.
+fn numbers_near(
+    words: &Cut<'_>,
+    near: impl Fn(usize, &str) -> Option<(usize, usize)>,
+    found: &mut dyn FnMut(&str),
+) {
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in words.words().enumerate() {
-        let Some(reach) = reach(word).map(usize::from) else {
+        let Some((start, end)) = near(at, word) else {
             continue;
         };
-        let start = start_of(words, at.saturating_sub(reach));
-        let end = end_of(words, at.saturating_add(reach).saturating_add(1));
         // What stands in reach of several words is read once.
         open = match open {
             Some((first, last)) if start <= last => Some((first.min(start), last.max(end))),
@@ -82,6 +87,24 @@ fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut
     if let Some((first, last)) = open {
         numbers_in(words.stretch(first, last), found);
     }
+}
+
+/// What is so many words or fewer from one.
+fn around(words: &Cut<'_>, at: usize, reach: u8) -> (usize, usize) {
+    let reach = usize::from(reach);
+    let start = start_of(words, at.saturating_sub(reach));
+    let end = end_of(words, at.saturating_add(reach).saturating_add(1));
+    (start, end)
+}
+
+/// The same of one of [`OWN`]: what is far from it is of it in its own clause alone. In `Size: M, Price: 100 EUR` the price is not.
+fn clause(words: &Cut<'_>, at: usize) -> (usize, usize) {
+    let (near_start, near_end) = around(words, at, NEAR_WORDS);
+    let (start, end) = around(words, at, FAR_WORDS);
+    let begins = |at: &usize| words.gap(*at).contains(CLAUSE_ENDS);
+    let start = (start..=at).rev().find(begins).unwrap_or(start);
+    let end = (at.saturating_add(1)..end).find(begins).unwrap_or(end);
+    (start.min(near_start), end.max(near_end))
 }
 
 /// The numbers that a text is by itself, with hardly a word beside them.
@@ -323,6 +346,11 @@ mod tests {
             ("count 500.00", "count 500"),
             ("count=0x1f4", "count 500"),
             ("The size of it is to be 500", "size 500"),
+            (
+                "As said: set the count of that call to 500, please",
+                "count 500",
+            ),
+            ("Size: 500", "size 500"),
         ] {
             assert!(said(text).contains(&number.to_owned()), "{text}");
         }
@@ -334,6 +362,9 @@ mod tests {
             "the first of our bills is one of 500 EUR",
             "We show you what it is about. It came to 500 EUR",
             "the limit is 20",
+            "Size: M, Color: blue, Price: 100 EUR",
+            "Price: 100 EUR; colour: blue; of any size",
+            "It comes in your size. We have it in blue for 100 EUR",
         ] {
             assert_eq!(said(text), Vec::<String>::new(), "{text}");
         }
