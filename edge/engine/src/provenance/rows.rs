@@ -5,7 +5,7 @@
 
 use super::ideographic::ideographic;
 use super::paging::{limits_rows, names_first};
-use super::plan::{is_index, singular, told_of};
+use super::plan::{is_index, singular, told_of, words_in};
 use super::quantity::numbers;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
@@ -46,6 +46,8 @@ const FAR: [&str; 7] = [
     "perpage",
     "rowlimit",
 ];
+/// What bounds anything, where it stands above another name: `{"limits": {"memory": 500}}` is no limit of rows.
+const BOUNDS: &str = "limits";
 /// Words that are the whole name of an argument, and mean other things elsewhere: a number near one of them is one of such an
 /// argument alone.
 const OWN: [&str; 4] = ["count", "num", "number", "size"];
@@ -133,7 +135,7 @@ pub(super) fn limits_at(
             listed |= named;
             continue;
         }
-        let name = names.read(step);
+        let name = names.read(step, named);
         named = true;
         // `top` of a list says which records are in it.
         if name.rows && !(listed && name.first) {
@@ -157,18 +159,25 @@ pub(super) fn of_argument(name: &str, number: &str) -> String {
 /// is read once, or hardly more often.
 #[derive(Default)]
 pub(super) struct NamesRead {
-    known: HashMap<String, Saying>,
+    /// The last ones on their paths.
+    last: HashMap<String, Saying>,
+    /// Those above another.
+    above: HashMap<String, Saying>,
 }
 
 impl NamesRead {
-    /// What the name says that a step of a path is.
-    fn read(&mut self, step: &str) -> &Saying {
+    /// What the name says that a step of a path is, the last or one above another.
+    fn read(&mut self, step: &str, above: bool) -> &Saying {
+        let known = match above {
+            true => &mut self.above,
+            false => &mut self.last,
+        };
         let step = end_of_step(step);
-        if self.known.len() >= NAMES_MAX && !self.known.contains_key(step) {
-            self.known.clear();
+        if known.len() >= NAMES_MAX && !known.contains_key(step) {
+            known.clear();
         }
-        let known = self.known.entry(step.to_owned());
-        known.or_insert_with(|| Saying::of(&name_of(step)))
+        let known = known.entry(step.to_owned());
+        known.or_insert_with(|| Saying::of(&name_of(step), above))
     }
 }
 
@@ -187,18 +196,21 @@ struct Saying {
 }
 
 impl Saying {
-    fn of(name: &str) -> Self {
+    fn of(name: &str, above: bool) -> Self {
+        let bounds = |word: &str| above && word == BOUNDS;
         let (mut sentence, mut own) = (false, Vec::new());
         if name.contains(char::is_whitespace) {
             let text = normal(name);
             let words = Cut::new(&text);
-            sentence = words.words().any(|word| reach(word).is_some());
+            let mut telling = words.words().filter(|word| !bounds(word));
+            sentence = telling.any(|word| reach(word).is_some());
             let stands = |own: &&str| words.words().any(|word| is_one_of(word, own));
             own.extend(OWN.into_iter().filter(stands));
         }
-        let argument = name.contains(char::is_alphanumeric);
+        let says = !words_in(name).iter().any(|word| bounds(word));
+        let argument = says && name.contains(char::is_alphanumeric);
         Self {
-            rows: limits_rows(name),
+            rows: says && limits_rows(name),
             first: names_first(name),
             argument: argument.then(|| told_of(name).join(" ")),
             sentence,
@@ -402,9 +414,9 @@ mod tests {
         for _ in 0..100 {
             limits_at("/the colour of it/*", &alone, &mut names, &mut |_| {});
         }
-        assert_eq!(names.known.len(), 1);
+        assert_eq!(names.last.len(), 1);
         // What is known of a name is what counts.
-        names.known.get_mut("the colour of it").unwrap().rows = true;
+        names.last.get_mut("the colour of it").unwrap().rows = true;
         let mut rows = false;
         limits_at("/the colour of it/*", &alone, &mut names, &mut |number| {
             rows |= number == "500";
@@ -413,7 +425,8 @@ mod tests {
         for at in 0..10_000 {
             let path = format!("/the colour of it/a{at}");
             limits_at(&path, &alone, &mut names, &mut |_| {});
-            assert!(names.known.len() <= NAMES_MAX, "{at}");
+            assert!(names.last.len() <= NAMES_MAX, "{at}");
+            assert_eq!(names.above.len(), 1, "{at}");
         }
     }
 
@@ -429,6 +442,9 @@ mod tests {
             "/top",
             "/limit/*",
             "/limit/value",
+            "/limits",
+            "/limits/*",
+            "/first rows within limits/is",
             "/a/*/limit/*/b/*/c",
             "/first/accounts",
             "/limit~1",
@@ -456,6 +472,9 @@ mod tests {
             "/top_items/*/points",
             "/last results/*/price",
             "/~1",
+            "/resources/limits/memory",
+            "/resources/limits/*/memory",
+            "/Rate limits/Free plan",
         ] {
             assert!(!told(path, "500"), "{path}");
         }
@@ -480,6 +499,8 @@ mod tests {
             let told = told_at(path, "500");
             assert!(!told.contains(&of_argument("results", "500")), "{path}");
         }
+        let told = told_at("/resources/limits/memory", "500");
+        assert!(!told.contains(&of_argument("limit", "500")));
         // Nobody asks for half a row.
         assert_eq!(told_at("/count", "98.7"), Vec::<String>::new());
     }
