@@ -45,6 +45,11 @@ impl Index {
         self.sightings.len()
     }
 
+    /// Whether nothing more can be noted, and that is known.
+    pub(super) fn is_closed(&self) -> bool {
+        self.full && self.sightings.len() >= self.most
+    }
+
     fn push(&mut self, key: u64, joined: u64, source: u16) {
         if self.sightings.len() >= self.most {
             self.full = true;
@@ -333,6 +338,18 @@ mod tests {
         let phrase = words("1,000").map(|word| keyed.word(&word));
         let phrase: Vec<(u64, u64)> = phrase.collect();
         index.has_near(&phrase, &[(keyed.of(Kind::Word, "count"), 3)])
+    }
+
+    #[test]
+    fn an_index_is_closed_once_there_was_no_room_for_something() {
+        let mut index = Index::new(1);
+        index.full = true;
+        assert!(!index.is_closed());
+        index.full = false;
+        index.put_once(1, 0);
+        assert!(!index.is_closed());
+        index.put_once(2, 0);
+        assert!(index.is_closed() && index.full);
     }
 
     #[test]

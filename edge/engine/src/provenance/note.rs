@@ -9,7 +9,7 @@ use super::index::Index;
 use super::plan::push_step;
 use super::quantity::{canonical_number, clock_of_stamp};
 use super::query::Spelled;
-use super::rows::{is_looked_for, limits_at, numbers_alone, said_of_rows};
+use super::rows::{NamesRead, is_looked_for, limits_at, numbers_alone, said_of_rows};
 use super::text::{Cut, normal, visible, with_latin_letters, without_entities};
 use super::value::{Kind, recognise_in, whole_of};
 use crate::limits::PROVENANCE_TEXT_BYTES_MAX;
@@ -80,31 +80,35 @@ pub(super) fn put_below(
     stamps: Stamps,
     source: u16,
     keyed: &Fingerprinter,
+    names: &mut NamesRead,
 ) {
+    if index.is_closed() {
+        return;
+    }
     let length = path.len();
     match value {
-        Value::String(text) => put_suspect(index, text, path, stamps, source, keyed),
+        Value::String(text) => put_suspect(index, text, path, stamps, source, keyed, names),
         Value::Number(number) => {
             put_whole(index, value, source, keyed);
             let number = canonical_number(&number.to_string());
             let number = number.filter(|number| is_looked_for(Kind::Number, number));
             if let Some(number) = number {
                 let numbers = std::slice::from_ref(&number);
-                put_limits(index, path, numbers, source, keyed);
+                put_limits(index, path, numbers, source, keyed, names);
             }
         }
         Value::Array(elements) => {
             path.push_str("/*");
             for element in elements {
-                put_below(index, element, path, stamps, source, keyed);
+                put_below(index, element, path, stamps, source, keyed, names);
             }
             path.truncate(length);
         }
         Value::Object(members) => {
             for (key, member) in members {
-                put_suspect(index, key, "", stamps, source, keyed);
+                put_suspect(index, key, "", stamps, source, keyed, names);
                 push_step(path, key);
-                put_below(index, member, path, stamps, source, keyed);
+                put_below(index, member, path, stamps, source, keyed, names);
                 path.truncate(length);
             }
         }
@@ -120,22 +124,34 @@ pub(super) fn put_suspect(
     stamps: Stamps,
     source: u16,
     keyed: &Fingerprinter,
+    names: &mut NamesRead,
 ) {
+    if index.is_closed() {
+        return;
+    }
     let end = text.floor_char_boundary(PROVENANCE_TEXT_BYTES_MAX);
     index.full |= end < text.len();
     let text = visible(text.get(..end).unwrap_or_default());
-    put_plain(index, &text, path, stamps, source, keyed);
+    put_plain(index, &text, path, stamps, source, keyed, names);
     if let Some(decoded) = without_entities(&text) {
-        put_plain(index, &visible(&decoded), path, stamps, source, keyed);
+        put_plain(
+            index,
+            &visible(&decoded),
+            path,
+            stamps,
+            source,
+            keyed,
+            names,
+        );
     }
     if let Some(latin) = with_latin_letters(&text) {
-        put_plain(index, &latin, path, stamps, source, keyed);
+        put_plain(index, &latin, path, stamps, source, keyed, names);
     }
     for once in decoded_parts(&text) {
         for twice in decoded_parts(&once) {
-            put_plain(index, &twice, path, stamps, source, keyed);
+            put_plain(index, &twice, path, stamps, source, keyed, names);
         }
-        put_plain(index, &once, path, stamps, source, keyed);
+        put_plain(index, &once, path, stamps, source, keyed, names);
     }
 }
 
@@ -146,6 +162,7 @@ fn put_plain(
     stamps: Stamps,
     source: u16,
     keyed: &Fingerprinter,
+    names: &mut NamesRead,
 ) {
     let normal = normal(text);
     let cut = Cut::new(&normal);
@@ -173,7 +190,7 @@ fn put_plain(
             index.put_once(keyed.of(Kind::Rows, number), source);
         });
         let numbers = numbers_alone(&normal, &cut);
-        put_limits(index, path, &numbers, source, keyed);
+        put_limits(index, path, &numbers, source, keyed, names);
     }
 }
 
@@ -184,8 +201,9 @@ fn put_limits(
     numbers: &[String],
     source: u16,
     keyed: &Fingerprinter,
+    names: &mut NamesRead,
 ) {
-    limits_at(path, numbers, &mut |number| {
+    limits_at(path, numbers, names, &mut |number| {
         index.put_once(keyed.of(Kind::Rows, number), source);
     });
 }

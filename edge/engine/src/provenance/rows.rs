@@ -5,12 +5,13 @@
 
 use super::ideographic::ideographic;
 use super::paging::{limits_rows, names_first};
-use super::plan::{is_index, singular, told_of};
+use super::plan::{is_index, singular, told_of, words_in};
 use super::quantity::numbers;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// Fewest digits of a number that is looked for: shorter ones stand everywhere.
 const DIGITS_MIN: usize = 3;
@@ -26,6 +27,8 @@ const ALONE_BYTES_MAX: usize = 64;
 /// Most steps of a path that are read, from its end, and how much of each, in bytes: whoever writes numbers chooses the path as well.
 const STEPS_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 128;
+/// Most names that are kept once they were read.
+const NAMES_MAX: usize = 256;
 
 /// Words beside a number that make it one of rows.
 const NEAR: [&str; 25] = [
@@ -43,28 +46,35 @@ const FAR: [&str; 7] = [
     "perpage",
     "rowlimit",
 ];
+/// What bounds anything, where it stands above another name: `{"limits": {"memory": 500}}` is no limit of rows.
+const BOUNDS: &str = "limits";
 /// Words that are the whole name of an argument, and mean other things elsewhere: a number near one of them is one of such an
 /// argument alone.
 const OWN: [&str; 4] = ["count", "num", "number", "size"];
+/// What stands between the clauses of a [`normal`] text, in which no line ends: a sentence may go on in the next.
+const CLAUSE_ENDS: [char; 8] = ['.', ',', ';', ':', '!', '?', '。', '、'];
 
 /// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
-    numbers_near(words, reach, found);
+    let near = |at: usize, word: &str| reach(word).map(|reach| around(words, at, reach));
+    numbers_near(words, near, found);
     for own in OWN {
-        let reach = |word: &str| is_one_of(word, own).then_some(FAR_WORDS);
-        numbers_near(words, reach, &mut |number| found(&of_argument(own, number)));
+        let near = |at: usize, word: &str| is_one_of(word, own).then(|| clause(words, at));
+        numbers_near(words, near, &mut |number| found(&of_argument(own, number)));
     }
 }
 
-/// Numbers in reach of a word.
-fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut dyn FnMut(&str)) {
+/// Numbers in reach of a word, which `near` says for one at its place: from which word to before which.
+fn numbers_near(
+    words: &Cut<'_>,
+    near: impl Fn(usize, &str) -> Option<(usize, usize)>,
+    found: &mut dyn FnMut(&str),
+) {
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in words.words().enumerate() {
-        let Some(reach) = reach(word).map(usize::from) else {
+        let Some((start, end)) = near(at, word) else {
             continue;
         };
-        let start = start_of(words, at.saturating_sub(reach));
-        let end = end_of(words, at.saturating_add(reach).saturating_add(1));
         // What stands in reach of several words is read once.
         open = match open {
             Some((first, last)) if start <= last => Some((first.min(start), last.max(end))),
@@ -81,6 +91,24 @@ fn numbers_near(words: &Cut<'_>, reach: impl Fn(&str) -> Option<u8>, found: &mut
     }
 }
 
+/// What is so many words or fewer from one.
+fn around(words: &Cut<'_>, at: usize, reach: u8) -> (usize, usize) {
+    let reach = usize::from(reach);
+    let start = start_of(words, at.saturating_sub(reach));
+    let end = end_of(words, at.saturating_add(reach).saturating_add(1));
+    (start, end)
+}
+
+/// The same of one of [`OWN`]: what is far from it is of it in its own clause alone. In `Size: M, Price: 100 EUR` the price is not.
+fn clause(words: &Cut<'_>, at: usize) -> (usize, usize) {
+    let (near_start, near_end) = around(words, at, NEAR_WORDS);
+    let (start, end) = around(words, at, FAR_WORDS);
+    let begins = |at: &usize| words.gap(*at).contains(CLAUSE_ENDS);
+    let start = (start..=at).rev().find(begins).unwrap_or(start);
+    let end = (at.saturating_add(1)..end).find(begins).unwrap_or(end);
+    (start.min(near_start), end.max(near_end))
+}
+
 /// The numbers that a text is by itself, with hardly a word beside them.
 pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
     let mut numbers = Vec::new();
@@ -92,7 +120,12 @@ pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
 
 /// Numbers that a value is by itself, where a name on its path says that they are ones of rows. Each is one of an argument of such a
 /// name as well ([`of_argument`]).
-pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
+pub(super) fn limits_at(
+    path: &str,
+    numbers: &[String],
+    names: &mut NamesRead,
+    found: &mut dyn FnMut(&str),
+) {
     if numbers.is_empty() {
         return;
     }
@@ -102,17 +135,17 @@ pub(super) fn limits_at(path: &str, numbers: &[String], found: &mut dyn FnMut(&s
             listed |= named;
             continue;
         }
+        let name = names.read(step, named);
         named = true;
-        let name = name_of(step);
         // `top` of a list says which records are in it.
-        if limits_rows(&name) && !(listed && names_first(&name)) {
+        if name.rows && !(listed && name.first) {
             for number in numbers {
                 found(number);
             }
         }
         // Any other name of a list says nothing of a number in one of its records.
         if !listed {
-            said_by_name(&name, numbers, found);
+            name.say(numbers, found);
         }
     }
 }
@@ -122,30 +155,82 @@ pub(super) fn of_argument(name: &str, number: &str) -> String {
     format!("{} {number}", told_of(name).join(" "))
 }
 
-fn said_by_name(name: &str, numbers: &[String], found: &mut dyn FnMut(&str)) {
-    if name.contains(char::is_alphanumeric) {
-        let whole = |number: &&String| number.bytes().all(|b| b.is_ascii_digit());
-        for number in numbers.iter().filter(whole) {
-            found(&of_argument(name, number));
+/// Names that were read. Whoever writes numbers may write as many as he likes in one place, below names that take long to read: each
+/// is read once, or hardly more often.
+#[derive(Default)]
+pub(super) struct NamesRead {
+    /// The last ones on their paths.
+    last: HashMap<String, Saying>,
+    /// Those above another.
+    above: HashMap<String, Saying>,
+}
+
+impl NamesRead {
+    /// What the name says that a step of a path is, the last or one above another.
+    fn read(&mut self, step: &str, above: bool) -> &Saying {
+        let known = match above {
+            true => &mut self.above,
+            false => &mut self.last,
+        };
+        let step = end_of_step(step);
+        if known.len() >= NAMES_MAX && !known.contains_key(step) {
+            known.clear();
+        }
+        let known = known.entry(step.to_owned());
+        known.or_insert_with(|| Saying::of(&name_of(step), above))
+    }
+}
+
+/// What a name says of a number below it.
+struct Saying {
+    /// It is one of rows.
+    rows: bool,
+    /// The name says what comes first.
+    first: bool,
+    /// The argument that it is one of, in words.
+    argument: Option<String>,
+    /// It is one of rows, as the name is a sentence that ends with it.
+    sentence: bool,
+    /// The words of [`OWN`] in such a sentence.
+    own: Vec<&'static str>,
+}
+
+impl Saying {
+    fn of(name: &str, above: bool) -> Self {
+        let bounds = |word: &str| above && word == BOUNDS;
+        let (mut sentence, mut own) = (false, Vec::new());
+        if name.contains(char::is_whitespace) {
+            let text = normal(name);
+            let words = Cut::new(&text);
+            let mut telling = words.words().filter(|word| !bounds(word));
+            sentence = telling.any(|word| reach(word).is_some());
+            let stands = |own: &&str| words.words().any(|word| is_one_of(word, own));
+            own.extend(OWN.into_iter().filter(stands));
+        }
+        let says = !words_in(name).iter().any(|word| bounds(word));
+        let argument = says && name.contains(char::is_alphanumeric);
+        Self {
+            rows: says && limits_rows(name),
+            first: names_first(name),
+            argument: argument.then(|| told_of(name).join(" ")),
+            sentence,
+            own,
         }
     }
-    if !name.contains(char::is_whitespace) {
-        return;
-    }
-    // It is a sentence, which ends with the value.
-    let sentence = normal(name);
-    let words = Cut::new(&sentence);
-    let of_rows = words.words().any(|word| reach(word).is_some());
-    let own = OWN
-        .iter()
-        .filter(|own| words.words().any(|word| is_one_of(word, own)));
-    let own: Vec<&&str> = own.collect();
-    for number in numbers {
-        if of_rows {
-            found(number);
-        }
-        for own in &own {
-            found(&of_argument(own, number));
+
+    fn say(&self, numbers: &[String], found: &mut dyn FnMut(&str)) {
+        for number in numbers {
+            // Nobody asks for half a row.
+            let whole = number.bytes().all(|b| b.is_ascii_digit());
+            if let Some(argument) = self.argument.as_ref().filter(|_| whole) {
+                found(&format!("{argument} {number}"));
+            }
+            if self.sentence {
+                found(number);
+            }
+            for own in &self.own {
+                found(&of_argument(own, number));
+            }
         }
     }
 }
@@ -154,10 +239,15 @@ fn is_one_of(word: &str, one: &str) -> bool {
     singular(word).unwrap_or(word) == one
 }
 
-/// The name that a step of a path is, or the end of a long one.
-fn name_of(step: &str) -> Cow<'_, str> {
+/// A step of a path, or the end of a long one.
+fn end_of_step(step: &str) -> &str {
     let from = step.ceil_char_boundary(step.len().saturating_sub(NAME_BYTES_MAX));
-    let name = visible(step.get(from..).unwrap_or_default());
+    step.get(from..).unwrap_or_default()
+}
+
+/// The name that it is.
+fn name_of(step: &str) -> Cow<'_, str> {
+    let name = visible(step);
     match name.contains('~') {
         true => name.replace("~1", "/").replace("~0", "~").into(),
         false => name,
@@ -268,6 +358,11 @@ mod tests {
             ("count 500.00", "count 500"),
             ("count=0x1f4", "count 500"),
             ("The size of it is to be 500", "size 500"),
+            (
+                "As said: set the count of that call to 500, please",
+                "count 500",
+            ),
+            ("Size: 500", "size 500"),
         ] {
             assert!(said(text).contains(&number.to_owned()), "{text}");
         }
@@ -279,6 +374,9 @@ mod tests {
             "the first of our bills is one of 500 EUR",
             "We show you what it is about. It came to 500 EUR",
             "the limit is 20",
+            "Size: M, Color: blue, Price: 100 EUR",
+            "Price: 100 EUR; colour: blue; of any size",
+            "It comes in your size. We have it in blue for 100 EUR",
         ] {
             assert_eq!(said(text), Vec::<String>::new(), "{text}");
         }
@@ -302,10 +400,34 @@ mod tests {
         let normal = normal(value);
         let alone = numbers_alone(&normal, &Cut::new(&normal));
         let mut numbers = Vec::new();
-        limits_at(path, &alone, &mut |number| {
+        let mut names = NamesRead::default();
+        limits_at(path, &alone, &mut names, &mut |number| {
             numbers.push(number.to_owned());
         });
         numbers
+    }
+
+    #[test]
+    fn a_name_is_read_once_for_many_numbers() {
+        let mut names = NamesRead::default();
+        let alone = ["500".to_owned()];
+        for _ in 0..100 {
+            limits_at("/the colour of it/*", &alone, &mut names, &mut |_| {});
+        }
+        assert_eq!(names.last.len(), 1);
+        // What is known of a name is what counts.
+        names.last.get_mut("the colour of it").unwrap().rows = true;
+        let mut rows = false;
+        limits_at("/the colour of it/*", &alone, &mut names, &mut |number| {
+            rows |= number == "500";
+        });
+        assert!(rows);
+        for at in 0..10_000 {
+            let path = format!("/the colour of it/a{at}");
+            limits_at(&path, &alone, &mut names, &mut |_| {});
+            assert!(names.last.len() <= NAMES_MAX, "{at}");
+            assert_eq!(names.above.len(), 1, "{at}");
+        }
     }
 
     #[test]
@@ -320,6 +442,9 @@ mod tests {
             "/top",
             "/limit/*",
             "/limit/value",
+            "/limits",
+            "/limits/*",
+            "/first rows within limits/is",
             "/a/*/limit/*/b/*/c",
             "/first/accounts",
             "/limit~1",
@@ -347,6 +472,9 @@ mod tests {
             "/top_items/*/points",
             "/last results/*/price",
             "/~1",
+            "/resources/limits/memory",
+            "/resources/limits/*/memory",
+            "/Rate limits/Free plan",
         ] {
             assert!(!told(path, "500"), "{path}");
         }
@@ -371,6 +499,8 @@ mod tests {
             let told = told_at(path, "500");
             assert!(!told.contains(&of_argument("results", "500")), "{path}");
         }
+        let told = told_at("/resources/limits/memory", "500");
+        assert!(!told.contains(&of_argument("limit", "500")));
         // Nobody asks for half a row.
         assert_eq!(told_at("/count", "98.7"), Vec::<String>::new());
     }

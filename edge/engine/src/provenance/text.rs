@@ -437,6 +437,14 @@ impl<'t> Cut<'t> {
         self.spans.iter().map(|span| self.between(span.0, span.1))
     }
 
+    /// What stands before a word.
+    pub(super) fn gap(&self, at: usize) -> &'t str {
+        let before = at.checked_sub(1).and_then(|before| self.spans.get(before));
+        let end = before.map_or(0, |(_, end)| *end);
+        let start = self.spans.get(at).map(|(start, _)| *start);
+        start.map_or("", |start| self.between(end, start))
+    }
+
     /// The words with what stands between them.
     pub(super) fn iter(&self) -> impl Iterator<Item = Word<'t>> {
         let ends = std::iter::once(0).chain(self.spans.iter().map(|(_, end)| *end));

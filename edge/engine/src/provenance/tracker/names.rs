@@ -107,9 +107,10 @@ fn says_list(name: &str) -> bool {
     let one = singular(thing);
     let mut verbs = before.iter();
     let verb = verbs.find(|word| LISTING.contains(word) || GETTING.contains(word));
-    // Names of other tools begin with the thing: `list_item_get`.
+    // Names of other tools begin with the thing: `list_item_get`. Before many things such a word says which: `list_open_files`.
     let mut behind = said.iter().skip_while(|word| !LISTING.contains(word));
-    let gets = behind.any(|word| GETTING.contains(word));
+    let gets =
+        one.is_none_or(|one| ONE_TEXT.contains(&one)) && behind.any(|word| GETTING.contains(word));
     match verb.filter(|_| !gets) {
         // A note that is found is one.
         Some(&"find") => one.is_some() || *thing == "people",
@@ -256,6 +257,9 @@ mod tests {
             "github_search_code",
             "todo_list_get_items",
             "list_open_tasks",
+            "list_open_files",
+            "list_open_documents",
+            "list_download_links",
         ] {
             assert!(says_list(name), "{name}");
         }
@@ -282,6 +286,7 @@ mod tests {
             "list_item_get",
             "search_result_read",
             "todo_list_get_note",
+            "todo_list_get_notes",
             "",
         ] {
             assert!(!says_list(name), "{name}");

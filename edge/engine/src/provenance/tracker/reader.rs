@@ -17,6 +17,7 @@ use crate::provenance::note::{Stamps, put_below, put_spelled, put_suspect};
 use crate::provenance::part::parts_of;
 use crate::provenance::plan::push_step;
 use crate::provenance::query::Spelled;
+use crate::provenance::rows::NamesRead;
 use proctor_model::catalogue::{MemoryUse, Trust, Verb};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -64,6 +65,8 @@ pub(super) struct Reader<'t, 'r> {
     /// Names of members that were noted, in places of others and by the source of each trusted one: in a list of records they
     /// come again and again.
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
+    /// Names on the paths to numbers: in a list the same path comes again and again.
+    on_path: NamesRead,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
     /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
@@ -112,6 +115,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             foreign: false,
             fields: HashMap::new(),
             keys: HashMap::new(),
+            on_path: NamesRead::default(),
             texts: Vec::new(),
             wrapped: false,
         }
@@ -134,6 +138,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             foreign: false,
             fields: HashMap::new(),
             keys: HashMap::new(),
+            on_path: NamesRead::default(),
             texts: Vec::new(),
             wrapped: false,
         }
@@ -471,7 +476,15 @@ impl<'t, 'r> Reader<'t, 'r> {
             } = &mut *self.tracker;
             let stamps = untrusted.stamps(source);
             let path = path.unwrap_or_default();
-            put_suspect(&mut untrusted.index, text, path, stamps, source, keyed);
+            put_suspect(
+                &mut untrusted.index,
+                text,
+                path,
+                stamps,
+                source,
+                keyed,
+                &mut self.on_path,
+            );
         }
     }
 
@@ -492,6 +505,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             stamps,
             source,
             keyed,
+            &mut self.on_path,
         );
     }
 
