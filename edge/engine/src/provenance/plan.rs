@@ -117,8 +117,18 @@ pub(super) fn is_index(step: &str) -> bool {
     step == "*" || step.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// One step more of a JSON Pointer.
+/// Longest step of a path, in bytes: whoever writes a document gives its members their names, and each value below is looked up by
+/// its whole path.
+const STEP_BYTES_MAX: usize = 256;
+
+/// One step more of a JSON Pointer. One that is too long is cut, and so is none that anybody has a label for.
 pub(super) fn push_step(path: &mut String, step: &str) {
+    if step.len() > STEP_BYTES_MAX {
+        let cut = step.floor_char_boundary(STEP_BYTES_MAX);
+        push_step(path, step.get(..cut).unwrap_or_default());
+        path.push(char::REPLACEMENT_CHARACTER);
+        return;
+    }
     path.push('/');
     match memchr::memchr2(b'~', b'/', step.as_bytes()) {
         Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
@@ -508,6 +518,21 @@ mod tests {
     }
 
     /// A label means the same whether it has a step for a list or not.
+    #[test]
+    fn the_steps_of_a_path_are_short() {
+        let path = |step: &str| {
+            let mut path = String::new();
+            push_step(&mut path, step);
+            path
+        };
+        assert_eq!(path("a/b"), "/a~1b");
+        assert_eq!(path(&"a".repeat(256)).len(), 257);
+        for long in ["a".repeat(257), "é".repeat(1_000_000), "/".repeat(300)] {
+            assert!(path(&long).len() <= 516, "{}", path(&long));
+            assert!(!Pattern::new(&path(&long)).covers(&[long.as_str()]));
+        }
+    }
+
     #[test]
     fn a_list_on_the_way_needs_no_step() {
         let whole = json!({"payments": [{"to": "a"}, {"to": "b"}]});
