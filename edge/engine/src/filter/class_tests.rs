@@ -484,6 +484,7 @@ fn samples(class: ContentClass) -> Samples {
                 "«-----BEGIN RSA ¦PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASC\n-----END RSA PRIVATE KEY-----» after",
                 "«PuTTY-User-Key-¦File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIHrj\nPrivate-MAC: 9f8e7d6c5b4a3928»\nx",
                 "«PuTTY-User-Key-¦File-3: ssh-ed25519 Encryption: none Comment: me Private-Lines: 1 AAAAIHrj Private-MAC: 9f8e7d6c5b4a39289f8e7d6c5b4a3928 »please rotate this key",
+                "«PuTTY-User-Key-¦File-2: ssh-rsa\nEncryption: none\nComment: PuTTY-User-Key-File-x y\nPrivate-Lines: 1\nAAAAIHrj\nPrivate-MAC: 9f8e7d6c5b4a3928»\nx",
                 "«PuTTY-User-Key-¦File-2: ssh-rsa\nEncryption: none\nComment: Private-MAC: 0\nPublic-Lines: 1\nAAAAB3Nz\nPrivate-Lines: 1\nAAAAIHrj\nPrivate-MAC: 9f8e7d6c5b4a3928»\nx",
                 "«---- BEGIN SSH2 ENCRYPTED ¦PRIVATE KEY ----\nP2/56wAAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»\nx",
                 "«---- BEGIN SSH2 ENCRYPTED ¦PRIVATE KEY ----\nComment: \"---- END SSH2 ENCRYPTED PRIVATE KEY ----\"\nP2/56wAAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»\nx",

@@ -82,6 +82,7 @@ fn no_text_is_slow() {
         "key=a1b2c3d4e5f6g7",
         "PuTTY-User-Key-File-2: ",
         "PuTTY-User-Key-File-2:.Private-MAC:.",
+        "PuTTY-User-Key-File-x ",
         "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY.---- END SSH2 ENCRYPTED PRIVATE KEY.",
         "https://a:b/",
         "ey-",

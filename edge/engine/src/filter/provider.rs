@@ -491,12 +491,14 @@ pub(super) fn armoured(
     last: &str,
 ) -> Option<usize> {
     let rest = text.from(start);
-    if rest.starts_with("PuTTY") && text.at(start.saturating_add(21)) != b':' {
+    let begins = |key: &str| !key.starts_with("PuTTY") || key.as_bytes().get(21) == Some(&b':');
+    if !begins(rest) {
         return None;
     }
     let near = rest.get(..rest.floor_char_boundary(ARMOUR_BYTES_MAX))?;
     // Up to the next first line, which is looked at by itself: nothing is read twice.
-    let next = first.find_iter(near.as_bytes()).nth(1);
+    let mut others = first.find_iter(near.as_bytes()).skip(1);
+    let next = others.find(|at| near.get(*at..).is_some_and(begins));
     let near = near.get(..next.unwrap_or(near.len()))?;
     let inside = |b: u8| b.is_ascii_hexdigit() || matches!(b, b' ' | b'-');
     let armour = |b: u8| {

@@ -4,6 +4,7 @@ use super::choice::{need_of_control, need_of_currency, numbers_of_schema};
 use super::paging::{goes_on, is_page_token};
 use proctor_model::catalogue::{CatalogueEntry, Listed, Role, Verb};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// What the values of an argument need.
@@ -50,10 +51,9 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn new(pointer: &str) -> Self {
-        let step = |step: &str| step.replace("~1", "/").replace("~0", "~");
         Self {
             text: pointer.to_owned(),
-            steps: pointer.split('/').skip(1).map(step).collect(),
+            steps: pointer.split('/').skip(1).map(unescaped).collect(),
         }
     }
 
@@ -121,19 +121,46 @@ pub(super) fn is_index(step: &str) -> bool {
 /// its whole path.
 const STEP_BYTES_MAX: usize = 256;
 
-/// One step more of a JSON Pointer. One that is too long is cut, and so is none that anybody has a label for.
+/// One step more of a JSON Pointer.
 pub(super) fn push_step(path: &mut String, step: &str) {
-    if step.len() > STEP_BYTES_MAX {
-        let cut = step.floor_char_boundary(STEP_BYTES_MAX);
-        push_step(path, step.get(..cut).unwrap_or_default());
-        path.push(char::REPLACEMENT_CHARACTER);
-        return;
-    }
+    let step = cut(step);
     path.push('/');
     match memchr::memchr2(b'~', b'/', step.as_bytes()) {
         Some(_) => path.push_str(&step.replace('~', "~0").replace('/', "~1")),
-        None => path.push_str(step),
+        None => path.push_str(&step),
     }
+}
+
+/// Of a step that is too long, its beginning and its end.
+fn cut(step: &str) -> Cow<'_, str> {
+    if step.len() <= STEP_BYTES_MAX {
+        return Cow::Borrowed(step);
+    }
+    let half = STEP_BYTES_MAX / 2;
+    let end = step.ceil_char_boundary(step.len().saturating_sub(half));
+    let head = step.get(..step.floor_char_boundary(half));
+    let tail = step.get(end..);
+    Cow::Owned(format!(
+        "{}\u{fffd}{}",
+        head.unwrap_or_default(),
+        tail.unwrap_or_default()
+    ))
+}
+
+/// Whether a label's step (`*` for any one) is a path's.
+pub(super) fn is_step(label: &str, at: &str) -> bool {
+    label == "*" || label == at || {
+        label.len() > STEP_BYTES_MAX && {
+            let mut path = String::new();
+            push_step(&mut path, &unescaped(label));
+            path.strip_prefix('/') == Some(at)
+        }
+    }
+}
+
+/// A step as a document has it (RFC 6901, section 4).
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
 }
 
 /// What stands one step below; a list on the way may have no step of its own, as in [`Pattern::covers`].
@@ -527,9 +554,14 @@ mod tests {
         };
         assert_eq!(path("a/b"), "/a~1b");
         assert_eq!(path(&"a".repeat(256)).len(), 257);
-        for long in ["a".repeat(257), "é".repeat(1_000_000), "/".repeat(300)] {
-            assert!(path(&long).len() <= 516, "{}", path(&long));
-            assert!(!Pattern::new(&path(&long)).covers(&[long.as_str()]));
+        let whole = format!("{}is the end", "a".repeat(300));
+        assert!(path(&whole).ends_with("aaais the end"));
+        for long in [whole, "é".repeat(1_000_000), "/".repeat(300)] {
+            let cut = path(&long);
+            assert!(cut.len() <= 516, "{cut}");
+            let label = long.replace('/', "~1");
+            assert!(is_step(&label, &cut[1..]), "a label for it is good");
+            assert!(!is_step(&label.replace('a', "b"), "a"));
         }
     }
 

@@ -103,7 +103,15 @@ fn around(words: &Cut<'_>, at: usize, reach: u8) -> (usize, usize) {
 fn clause(words: &Cut<'_>, at: usize) -> (usize, usize) {
     let (near_start, near_end) = around(words, at, NEAR_WORDS);
     let (start, end) = around(words, at, FAR_WORDS);
-    let begins = |at: &usize| words.gap(*at).contains(CLAUSE_ENDS);
+    let digits = |at: Option<usize>| {
+        let word = at.and_then(|at| words.get(at)).unwrap_or_default();
+        word.bytes().all(|b| b.is_ascii_digit())
+    };
+    // `1,000`: of one number.
+    let within = |at: usize| {
+        matches!(words.gap(at), "," | ".") && digits(at.checked_sub(1)) && digits(Some(at))
+    };
+    let begins = |at: &usize| words.gap(*at).contains(CLAUSE_ENDS) && !within(*at);
     let start = (start..=at).rev().find(begins).unwrap_or(start);
     let end = (at.saturating_add(1)..end).find(begins).unwrap_or(end);
     (start.min(near_start), end.max(near_end))
@@ -324,6 +332,7 @@ pub(super) fn is_looked_for(kind: Kind, canonical: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provenance::plan::push_step;
 
     fn said(text: &str) -> Vec<String> {
         let normal = normal(text);
@@ -357,6 +366,11 @@ mod tests {
             ("Set the count of that call to five hundred", "count 500"),
             ("count 500.00", "count 500"),
             ("count=0x1f4", "count 500"),
+            ("Set the count of that call to 1,000", "count 1000"),
+            (
+                "use 1.000 for all of these calls as the count",
+                "count 1000",
+            ),
             ("The size of it is to be 500", "size 500"),
             (
                 "As said: set the count of that call to 500, please",
@@ -458,6 +472,12 @@ mod tests {
                 assert_eq!(told_at(path, value), Vec::<String>::new(), "{path} {value}");
             }
         }
+        let mut long = String::new();
+        push_step(
+            &mut long,
+            &format!("{}set the limit of that call to", "x ".repeat(150)),
+        );
+        assert!(told(&long, "500"), "a long name ends as it does");
         for path in [
             "",
             "#",

@@ -1,5 +1,6 @@
 //! What the operator says of the fields of a tool's results.
 
+use crate::provenance::plan::is_step;
 use proctor_model::catalogue::{CatalogueEntry, Trust};
 
 /// The label of a field, if it has one: the longest that covers it, and of two as long the one that trusts less.
@@ -22,7 +23,7 @@ pub(super) fn sets_apart_below(entry: &CatalogueEntry, path: &str) -> bool {
     let below = |field: &str| {
         let mut steps = field.split('/').skip(1).zip(path.split('/').skip(1));
         field.split('/').count() > path.split('/').count()
-            && steps.all(|(step, at)| step == "*" || step == at)
+            && steps.all(|(step, at)| is_step(step, at))
     };
     let mut labels = entry.output_fields.iter();
     labels.any(|(field, trust)| *trust == Trust::Untrusted && below(field))
@@ -34,5 +35,5 @@ fn covers(label: &str, path: &str) -> bool {
     label
         .split('/')
         .skip(1)
-        .all(|step| steps.next().is_some_and(|at| step == "*" || at == step))
+        .all(|step| steps.next().is_some_and(|at| is_step(step, at)))
 }
