@@ -12,6 +12,7 @@ use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Fewest digits of a number that is looked for: shorter ones stand everywhere.
 const DIGITS_MIN: usize = 3;
@@ -54,25 +55,56 @@ const OWN: [&str; 4] = ["count", "num", "number", "size"];
 /// What stands between the clauses of a [`normal`] text, in which no line ends: a sentence may go on in the next.
 const CLAUSE_ENDS: [char; 8] = ['.', ',', ';', ':', '!', '?', '。', '、'];
 
+/// Lengths of these words, and of many of such, one bit each by their first letter: of most words of a text it is soon known that they
+/// are none.
+static LENGTHS: LazyLock<[u32; 256]> = LazyLock::new(|| {
+    let mut lengths = [0_u32; 256];
+    for word in NEAR.iter().chain(&FAR).chain(&OWN) {
+        let slot = word.bytes().next().map(usize::from);
+        let slot = slot.and_then(|first| lengths.get_mut(first));
+        let bits = u32::try_from(word.len()).map_or(0, |length| 3_u32.wrapping_shl(length));
+        slot.into_iter().for_each(|slot| *slot |= bits);
+    }
+    lengths
+});
+
+/// Words of a text that may be ones of these, or have one in them, each with its place.
+fn telling<'t>(words: &Cut<'t>) -> Vec<(usize, &'t str)> {
+    let lengths: &[u32; 256] = &LENGTHS;
+    let may_tell = |word: &str| {
+        let first = word.bytes().next().map_or(0, usize::from);
+        let known = lengths.get(first).copied().unwrap_or(0);
+        let length = u32::try_from(word.len()).unwrap_or(u32::MAX);
+        known.checked_shr(length).unwrap_or(0) & 1 != 0
+            || word.bytes().any(|b| matches!(b, b'_' | b'-'))
+    };
+    let all = words.words().enumerate();
+    all.filter(|(_, word)| may_tell(word)).collect()
+}
+
 /// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
 pub(super) fn said_of_rows(words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
+    let telling = telling(words);
     let near = |at: usize, word: &str| reach(word).map(|reach| around(words, at, reach));
-    numbers_near(words, near, found);
+    numbers_near(words, &telling, near, found);
     for own in OWN {
         let near = |at: usize, word: &str| is_one_of(word, own).then(|| clause(words, at));
-        numbers_near(words, near, &mut |number| found(&of_argument(own, number)));
+        numbers_near(words, &telling, near, &mut |number| {
+            found(&of_argument(own, number));
+        });
     }
 }
 
 /// Numbers in reach of a word, which `near` says for one at its place: from which word to before which.
 fn numbers_near(
     words: &Cut<'_>,
+    telling: &[(usize, &str)],
     near: impl Fn(usize, &str) -> Option<(usize, usize)>,
     found: &mut dyn FnMut(&str),
 ) {
     let mut open: Option<(usize, usize)> = None;
-    for (at, word) in words.words().enumerate() {
-        let Some((start, end)) = near(at, word) else {
+    for (at, word) in telling {
+        let Some((start, end)) = near(*at, word) else {
             continue;
         };
         // What stands in reach of several words is read once.
