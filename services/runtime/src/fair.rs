@@ -211,6 +211,16 @@ mod tests {
         Fair::with(pace, pace, bytes, ())
     }
 
+    /// How many bytes come before the rest has to wait.
+    async fn come_before_a_pause(flood: &[u8]) -> usize {
+        let mut come = Vec::new();
+        let mut hardly = with(Duration::from_secs(3600), flood);
+        let reading = hardly.read_to_end(&mut come);
+        let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
+        assert!(ended.is_err(), "it waits");
+        come.len()
+    }
+
     /// As many settings as anybody may send come at once, more when their time has come, and no call behind them before.
     #[tokio::test]
     async fn who_sends_frames_beside_calls_without_end_is_read_slowly() {
@@ -224,12 +234,7 @@ mod tests {
         slowly.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, flood);
 
-        let mut come = Vec::new();
-        let mut hardly = with(Duration::from_secs(3600), &flood);
-        let reading = hardly.read_to_end(&mut come);
-        let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
-        assert!(ended.is_err(), "it waits");
-        let frames = come.len() / settings.len();
+        let frames = come_before_a_pause(&flood).await / settings.len();
         assert!((500..800).contains(&frames), "{frames}");
     }
 
@@ -259,13 +264,8 @@ mod tests {
         slowly.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, flood);
 
-        let mut come = Vec::new();
-        let mut hardly = with(Duration::from_secs(3600), &flood);
-        let reading = hardly.read_to_end(&mut come);
-        let ended = tokio::time::timeout(Duration::from_millis(100), reading).await;
-        assert!(ended.is_err(), "it waits");
         let bytes_of_one = (flood.len() - PREFACE.len()) / 5_000;
-        let calls = come.len() / bytes_of_one;
+        let calls = come_before_a_pause(&flood).await / bytes_of_one;
         assert!((500..800).contains(&calls), "{calls}");
     }
 }
