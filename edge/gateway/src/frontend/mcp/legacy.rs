@@ -477,11 +477,8 @@ impl Dialogue {
                     ended = &mut self.running.outcome => break gateway.outcome(ended),
                 }
             };
-            stream
-                .push(&message(Dialect::Legacy, &self.id, outcome, self.form))
-                .await;
-            stream.finish();
-            drop(self.call);
+            let answer = message(Dialect::Legacy, &self.id, outcome, self.form);
+            self.call.answered(&stream, &answer).await;
         });
         response
     }

@@ -291,6 +291,14 @@ impl InWork {
             cancel,
         })
     }
+
+    /// Tells the answer, the last that there is on its stream. It is no more in work then: a client that has read the answer may
+    /// use the id again at once.
+    pub(super) async fn answered(self, stream: &Stream, answer: &Value) {
+        drop(self);
+        stream.push(answer).await;
+        stream.finish();
+    }
 }
 
 impl Drop for InWork {
@@ -389,6 +397,28 @@ mod tests {
         session.replied(&number.into(), Reply::Result(Map::new()));
         session.replied(&number.into(), Reply::Error(Map::new()));
         assert!(matches!(asked.try_recv(), Ok(Reply::Result(_))));
+    }
+
+    #[tokio::test]
+    async fn an_id_is_free_before_its_answer_is_read() {
+        let (session, id) = (Arc::new(session()), Value::from(7));
+        let call = InWork::new(&session, &id).unwrap();
+        assert!(InWork::new(&session, &id).is_none(), "it is in work");
+        // A client that takes nothing yet, until there is no room for the answer either.
+        let stream = Stream::new(Keep::Nothing);
+        let client = stream.respond(0).unwrap();
+        let answer = Value::from("the answer");
+        let mut before = Box::pin(async {
+            for _ in 0..1_000 {
+                stream.push(&Value::Null).await;
+            }
+        });
+        assert!(futures::poll!(before.as_mut()).is_pending());
+        let mut telling = Box::pin(call.answered(&stream, &answer));
+        assert!(futures::poll!(telling.as_mut()).is_pending());
+        assert!(InWork::new(&session, &id).is_some(), "not told yet");
+        drop(client);
+        telling.await;
     }
 
     #[tokio::test]
