@@ -279,3 +279,26 @@ async fn what_is_said_of_a_call_is_judged_for_who_hears_of_it() {
     assert_eq!(status, StatusCode::OK, "a request is answered");
     system.cluster.stop().await;
 }
+
+/// However soon: the answer is all that tells a client that its call is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_may_be_used_again_by_whoever_has_read_its_answer() {
+    let system = System::start().await;
+    let token = system.token(&["tool in s/*"]).await;
+    let session = system.open(&token).await;
+    let client = system.client(&token);
+    for time in 0..100 {
+        // Each under the same id.
+        let call = client.streamed(Some(&session), "tools/call", json!({ "name": "notes" }));
+        let mut stream = call.await.unwrap();
+        let progress = stream.message(PATIENCE).await.unwrap();
+        assert_eq!(
+            progress["method"], "notifications/progress",
+            "{time}: {progress}"
+        );
+        let answer = stream.message(PATIENCE).await.unwrap();
+        let said = &answer["result"]["content"][0]["text"];
+        assert_eq!(said, "noted", "{time}: {answer}");
+    }
+    system.cluster.stop().await;
+}

@@ -477,11 +477,12 @@ impl Dialogue {
                     ended = &mut self.running.outcome => break gateway.outcome(ended),
                 }
             };
+            // Before the answer is out: whoever has read it may use the id again.
+            drop(self.call);
             stream
                 .push(&message(Dialect::Legacy, &self.id, outcome, self.form))
                 .await;
             stream.finish();
-            drop(self.call);
         });
         response
     }
