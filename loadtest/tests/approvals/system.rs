@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// A value that may stand nowhere but in the call, the tool server and the approver's own answer.
 pub(crate) const VALUE: &str = "order-of-mallory-7731";
 
+/// How long anything here may take, on however busy a machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
     pub(crate) upstream: Upstream,
@@ -140,6 +143,12 @@ impl System {
         let body = Some(json!({ "comment": "looked at it" }));
         let decided = self.cluster.api_as(key, Method::POST, &path, body).await;
         decided.map_err(|error| error.to_string())
+    }
+
+    /// The newest entries of the chain, as many as these tests make.
+    pub(crate) async fn events(&self) -> Value {
+        let path = "audit/events?limit=500";
+        self.cluster.acme(Method::GET, path, None).await.unwrap()
     }
 
     pub(crate) fn executed(&self, amount: u64) -> usize {
