@@ -108,7 +108,7 @@ async fn an_approved_call_runs_once_wherever_it_comes_again() {
 
     // A hundred at once, on two edges: one.
     let calls =
-        (0..100).map(|n| system.call(&system.urls[n % 2], &token, arguments.clone(), Some(&id)));
+        (0..100).map(|n| system.answered(&system.urls[n % 2], &token, arguments.clone(), &id));
     let answers = futures::future::join_all(calls).await;
     let allowed = answers.iter().filter(|answer| *answer == "allowed").count();
     assert_eq!(allowed, 1, "{answers:?}");

@@ -107,6 +107,27 @@ impl System {
         reason(&answer)
     }
 
+    /// The same, once control has answered: an edge waits for it some seconds, in which it may not come to the last of many
+    /// questions.
+    pub(crate) async fn answered(
+        &self,
+        url: &str,
+        token: &str,
+        arguments: Value,
+        approval: &str,
+    ) -> String {
+        let started = Instant::now();
+        loop {
+            let told = self
+                .call(url, token, arguments.clone(), Some(approval))
+                .await;
+            if told != "approval_unavailable" {
+                return told;
+            }
+            assert!(started.elapsed() < PATIENCE, "control does not answer");
+        }
+    }
+
     pub(crate) async fn becomes(&self, url: &str, token: &str, arguments: Value, wanted: &str) {
         let started = Instant::now();
         loop {
