@@ -28,6 +28,9 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use system::{PATIENCE, System, VALUE, reason};
 
+/// How long what expires is good: long enough to ask and to approve on a slow machine.
+const LIFE_S: u64 = 15;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approved_call_runs_once_wherever_it_comes_again() {
     let system = System::start(json!({})).await;
@@ -280,29 +283,22 @@ async fn what_changes_between_approval_and_use_counts() {
     // Once they are in force, the same call is another question.
     let started = Instant::now();
     while system.escalate(second, &token, arguments(203)).await == id {
-        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(started.elapsed() < PATIENCE);
     }
     let now = system.call(second, &token, arguments(203), Some(&id)).await;
     assert_eq!(now, "approval_mismatch");
 
     // The intent is over; so is the approval, which does not outlive it.
-    let token = system.token(json!({ "expires_in_s": 4 }), &[]).await;
+    let token = system.token(json!({ "expires_in_s": LIFE_S }), &[]).await;
     let id = system.escalate(first, &token, arguments(204)).await;
     approve(&id).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let seen = system.expired(&id).await;
+    assert_eq!(seen["arguments"], Value::Null);
+    let over = "intent_expired";
+    system.becomes(second, &token, arguments(1), over).await;
     assert_eq!(
         system.call(second, &token, arguments(204), Some(&id)).await,
-        "intent_expired"
-    );
-    let path = format!("/v1/tenants/acme/approvals/{id}");
-    let seen = system
-        .cluster
-        .api_as(&another, Method::GET, &path, None)
-        .await
-        .unwrap();
-    assert_eq!(
-        (&seen["state"], &seen["arguments"]),
-        (&json!("expired"), &Value::Null)
+        over
     );
 
     // Only so many of one agent wait at once.
@@ -323,7 +319,7 @@ async fn what_changes_between_approval_and_use_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_to_ask_is_a_refusal_and_old_approvals_expire() {
-    let mut system = System::start(json!({ "approvals": { "expires_in_s": 2 } })).await;
+    let mut system = System::start(json!({ "approvals": { "expires_in_s": LIFE_S } })).await;
     let first = system.urls[0].clone();
     let token = system.token(json!({}), &[]).await;
     let arguments = json!({ "id": "1", "amount": 300 });
@@ -332,7 +328,7 @@ async fn nobody_to_ask_is_a_refusal_and_old_approvals_expire() {
         .decide(&system.approver, &id, "approve")
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    system.expired(&id).await;
     assert_eq!(
         system
             .call(&first, &token, arguments.clone(), Some(&id))

@@ -135,10 +135,7 @@ impl System {
             if last == wanted {
                 return;
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "{last}, not {wanted}"
-            );
+            assert!(started.elapsed() < PATIENCE, "{last}, not {wanted}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -164,6 +161,23 @@ impl System {
         let body = Some(json!({ "comment": "looked at it" }));
         let decided = self.cluster.api_as(key, Method::POST, &path, body).await;
         decided.map_err(|error| error.to_string())
+    }
+
+    /// Waits until an approval has expired; as an approver sees it then.
+    pub(crate) async fn expired(&self, id: &str) -> Value {
+        let path = format!("/v1/tenants/acme/approvals/{id}");
+        let started = Instant::now();
+        loop {
+            let seen = self
+                .cluster
+                .api_as(&self.approver, Method::GET, &path, None);
+            let seen = seen.await.unwrap();
+            if seen["state"] == "expired" {
+                return seen;
+            }
+            assert!(started.elapsed() < PATIENCE, "{seen}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// The newest entries of the chain, as many as these tests make.
