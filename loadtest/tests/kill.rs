@@ -18,6 +18,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// How long news may travel where it is not measured, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct Agent {
     http: reqwest::Client,
     token: String,
@@ -68,10 +71,7 @@ impl Agent {
             if now == wanted {
                 return started.elapsed();
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "{now}, not {wanted}"
-            );
+            assert!(started.elapsed() < PATIENCE, "{now}, not {wanted}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
