@@ -373,12 +373,18 @@ async fn settled(fleet: &Fleet, plan: Plan, scope: &str) -> anyhow::Result<()> {
         if now != head {
             (moved, head) = (Instant::now(), now);
         }
-        let (spent, leased) = account(fleet, plan, scope).await?;
-        let chain = authorized(fleet).await?;
-        if leased == 0 && spent == plan.limit && chain == plan.limit {
-            return Ok(());
+        match account(fleet, plan, scope).await {
+            Ok((spent, leased)) => {
+                let chain = authorized(fleet).await?;
+                if leased == 0 && spent == plan.limit && chain == plan.limit {
+                    return Ok(());
+                }
+                last = format!("{spent} spent, {leased} leased, {chain} in the chain");
+            }
+            // The counter may be electing.
+            Err(error) if error.to_string().contains("OVERSPENT") => return Err(error),
+            Err(error) => last = error.to_string(),
         }
-        last = format!("{spent} spent, {leased} leased, {chain} in the chain");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     anyhow::bail!("it did not settle at {}: {last}", plan.limit)

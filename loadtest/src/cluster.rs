@@ -19,8 +19,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// How long a role may take to say that it is there.
-const START: Duration = Duration::from_secs(30);
+/// How long a role may take to say that it is there, and an edge to hear of what it is to allow, on however busy a machine.
+const START: Duration = Duration::from_secs(120);
 /// How long it may take to end when nothing is asked of it any more. An edge waits longer for streams that a test still reads.
 const STOP: Duration = Duration::from_secs(2);
 

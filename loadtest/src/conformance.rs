@@ -129,7 +129,7 @@ async fn server(port: u16, era: &str) -> anyhow::Result<Child> {
         .args([&port.to_string(), era])
         .stdout(Stdio::null());
     let server = server.spawn()?;
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         if tokio::net::TcpStream::connect(("127.0.0.1", port))
             .await
             .is_ok()

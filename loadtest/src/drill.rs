@@ -24,8 +24,8 @@ const EDGE_DISK_MB: u32 = 2;
 const POSTGRES_DISK_MB: u32 = 256;
 /// Clients at once.
 const CLIENTS: usize = 8;
-/// How long the system may take to serve again after a fault.
-const HEAL: Duration = Duration::from_secs(30);
+/// How long the system may take to serve again after a fault, on however busy a machine.
+const HEAL: Duration = Duration::from_secs(60);
 /// How long the chain may take to have everything.
 const SETTLE: Duration = Duration::from_secs(40);
 

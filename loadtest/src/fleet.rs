@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// How long a cluster of nodes may take to have a leader.
-const LEADER: Duration = Duration::from_secs(20);
+const LEADER: Duration = Duration::from_secs(90);
 
 /// A node of the counter.
 pub struct Node {

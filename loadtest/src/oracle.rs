@@ -17,13 +17,17 @@ use std::time::{Duration, Instant};
 /// Refusals for which no event can be written: the disk is full, or there is no room to take the request in.
 const UNRECORDED: [&str; 2] = ["audit_unavailable", "overloaded"];
 
+/// Nobody waits for less. What no ledger has confirmed is sent again after 2, 4, 8 and 16 seconds: on a busy machine a few of
+/// those may be needed.
+const PATIENCE_MIN: Duration = Duration::from_secs(120);
+
 /// The chain's events of calls, by the trace id of their request.
 pub type Chain = HashMap<String, Vec<Value>>;
 
 /// Waits until the chain is sound, without an alarm, and no call is open.
 ///
 /// # Errors
-/// If that does not come about in `patience`; says what the last report was.
+/// If that does not come about in `patience`, which is two minutes at least; says what the last report was.
 pub async fn settled(cluster: &Cluster, patience: Duration) -> anyhow::Result<()> {
     settled_but_for(cluster, patience, &[]).await
 }
@@ -37,6 +41,7 @@ pub async fn settled_but_for(
     patience: Duration,
     alarms: &[&str],
 ) -> anyhow::Result<()> {
+    let patience = patience.max(PATIENCE_MIN);
     let (started, mut last) = (Instant::now(), String::new());
     let mut size = None;
     while started.elapsed() < patience {

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use proctor_loadtest::cluster::{Cluster, Options};
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(90);
 
 struct Asked {
     http: reqwest::Client,

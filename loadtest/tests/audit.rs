@@ -482,7 +482,7 @@ async fn a_witness_cosigns_and_files_keep_every_checkpoint() {
     write_settings(&format!("\"{}\"", log.key));
     let witness = start();
     let mut cosigned = None;
-    for _ in 0..300 {
+    for _ in 0..1_200 {
         let note = log
             .cluster
             .download("/v1/tenants/acme/audit/log/checkpoint")

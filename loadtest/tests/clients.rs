@@ -23,10 +23,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 const AGENT: &str = "client";
+/// How long a server of npm's may take to start, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients-venv")
@@ -81,13 +84,9 @@ impl System {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_ok()
-            {
-                break;
-            }
+        let started = Instant::now();
+        while let Err(error) = TcpStream::connect(("127.0.0.1", port)).await {
+            assert!(started.elapsed() < PATIENCE, "it does not listen: {error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let files = tempfile::tempdir().unwrap();

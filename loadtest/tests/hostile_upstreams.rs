@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// How long it may take until the edge has looked at the server again, which it does every 15 seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// What the server does with a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
@@ -229,7 +232,7 @@ async fn what_a_hostile_server_answers_stays_its_own() {
             break;
         }
         let waited = started.elapsed();
-        assert!(waited < Duration::from_secs(40), "still {answer}");
+        assert!(waited < PATIENCE, "still {answer}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
@@ -247,10 +250,7 @@ async fn what_a_hostile_server_answers_stays_its_own() {
             );
             break;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(25),
-            "still {answer}"
-        );
+        assert!(started.elapsed() < PATIENCE, "still {answer}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     println!(

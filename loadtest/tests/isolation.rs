@@ -13,7 +13,10 @@ use proctor_loadtest::load::{AGENT, prepare};
 use proctor_loadtest::upstream::Upstream;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an edge may take to hear of another tenant, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_tenant_sees_nothing_of_another() {
@@ -131,20 +134,20 @@ async fn one_tenant_sees_nothing_of_another() {
         )
         .await
         .unwrap();
-    let mut last = Value::Null;
-    for _ in 0..200 {
-        last = call(foreign, "worker/work").await;
+    let started = Instant::now();
+    loop {
+        let last = call(foreign, "worker/work").await;
         if last["error"]["data"]["reason"] == "unknown_tool" {
             break;
         }
+        assert!(started.elapsed() < PATIENCE, "{last}");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    assert_eq!(last["error"]["data"]["reason"], "unknown_tool");
     assert!(call(&token, "worker/work").await["result"].is_object());
     assert_eq!(upstream.journal.all().len(), 2);
 
     // In the chains: zoo's has nothing of acme.
-    proctor_loadtest::oracle::settled(&cluster, Duration::from_secs(20))
+    proctor_loadtest::oracle::settled(&cluster, PATIENCE)
         .await
         .unwrap();
     let (status, text) = ask(Method::GET, "/v1/tenants/zoo/audit/events?limit=1000", None).await;

@@ -25,7 +25,7 @@ use system::{System, tool};
 
 const CHANGED: &str = "notifications/tools/list_changed";
 /// How long it may take until a client is told: a server's definitions are compared every 15 seconds.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the intent is good: long enough to open streams on a slow machine. It is known for a minute longer.
 const INTENT_S: u64 = 20;
 

@@ -30,6 +30,8 @@ const MODELS: [&str; 9] = [
 ];
 /// Where a runaway is cut.
 const CEILING: u64 = 100;
+/// How long news, events and ends may take, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Installs the official clients; false where that is not possible at all.
 async fn installed() -> bool {
@@ -164,7 +166,7 @@ impl System {
             let event = |entry: Value| entry.get("event").cloned().unwrap_or(entry);
             let of = |event: &Value| event["kind"] == kind && event["tool"]["name"] == model;
             let found: Vec<Value> = list.into_iter().map(event).filter(of).collect();
-            if !found.is_empty() || started.elapsed() > Duration::from_secs(20) {
+            if !found.is_empty() || started.elapsed() > PATIENCE {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -385,7 +387,7 @@ async fn what_is_redacted_is_what_the_provider_gets_byte_for_byte() {
         if body["choices"][0]["message"]["content"] == "[EMAIL]" {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{body}");
+        assert!(started.elapsed() < PATIENCE, "{body}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let disguises = [
@@ -473,10 +475,11 @@ async fn tokens_are_counted_where_the_provider_is_silent_and_where_it_is_cut() {
         (&json!("tokens_exhausted"), &json!(CEILING))
     );
     // The provider was told by the closed connection: it does not go on.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let before = system.provider.pieces();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(system.provider.pieces(), before);
+    let started = Instant::now();
+    while system.provider.open() > 0 {
+        assert!(started.elapsed() < PATIENCE, "the provider goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     system.cluster.stop().await;
 }
 

@@ -25,8 +25,8 @@ const AGENT: &str = "client";
 const WAIT: Duration = Duration::from_secs(60);
 /// Until an answer is there, or a stream begins: long enough for those that do answer.
 const TIMEOUT_MS: &str = "5000";
-/// The longest pause in a stream.
-const IDLE_MS: &str = "2000";
+/// The longest pause in a stream: also until one that is to break off is told so by who has read how it begins.
+const IDLE_MS: &str = "5000";
 
 struct System {
     cluster: Cluster,

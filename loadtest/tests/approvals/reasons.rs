@@ -1,6 +1,6 @@
 //! Reasons that come and go between an approval and its use.
 
-use super::system::System;
+use super::system::{PATIENCE, System};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ impl System {
             if covers.contains(reason) {
                 return id;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "{covers}");
+            assert!(started.elapsed() < PATIENCE, "{covers}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

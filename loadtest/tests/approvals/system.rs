@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// A value that may stand nowhere but in the call, the tool server and the approver's own answer.
 pub(crate) const VALUE: &str = "order-of-mallory-7731";
 
+/// How long anything here may take, on however busy a machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
     pub(crate) upstream: Upstream,
@@ -104,6 +107,27 @@ impl System {
         reason(&answer)
     }
 
+    /// The same, once control has answered: an edge waits for it some seconds, in which it may not come to the last of many
+    /// questions.
+    pub(crate) async fn answered(
+        &self,
+        url: &str,
+        token: &str,
+        arguments: Value,
+        approval: &str,
+    ) -> String {
+        let started = Instant::now();
+        loop {
+            let told = self
+                .call(url, token, arguments.clone(), Some(approval))
+                .await;
+            if told != "approval_unavailable" {
+                return told;
+            }
+            assert!(started.elapsed() < PATIENCE, "control does not answer");
+        }
+    }
+
     pub(crate) async fn becomes(&self, url: &str, token: &str, arguments: Value, wanted: &str) {
         let started = Instant::now();
         loop {
@@ -111,10 +135,7 @@ impl System {
             if last == wanted {
                 return;
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "{last}, not {wanted}"
-            );
+            assert!(started.elapsed() < PATIENCE, "{last}, not {wanted}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -140,6 +161,29 @@ impl System {
         let body = Some(json!({ "comment": "looked at it" }));
         let decided = self.cluster.api_as(key, Method::POST, &path, body).await;
         decided.map_err(|error| error.to_string())
+    }
+
+    /// Waits until an approval has expired; as an approver sees it then.
+    pub(crate) async fn expired(&self, id: &str) -> Value {
+        let path = format!("/v1/tenants/acme/approvals/{id}");
+        let started = Instant::now();
+        loop {
+            let seen = self
+                .cluster
+                .api_as(&self.approver, Method::GET, &path, None);
+            let seen = seen.await.unwrap();
+            if seen["state"] == "expired" {
+                return seen;
+            }
+            assert!(started.elapsed() < PATIENCE, "{seen}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The newest entries of the chain, as many as these tests make.
+    pub(crate) async fn events(&self) -> Value {
+        let path = "audit/events?limit=500";
+        self.cluster.acme(Method::GET, path, None).await.unwrap()
     }
 
     pub(crate) fn executed(&self, amount: u64) -> usize {

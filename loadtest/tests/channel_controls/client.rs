@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How long it is waited for what is told of a task.
+/// How long it is waited for what is told of a task where it is to be kept back.
 const TOLD_IN: Duration = Duration::from_secs(3);
-/// How long it may take until the edge has seen that something is described otherwise.
+/// How long it may take until the edge has seen that something is described otherwise, and until what is told comes.
 const SEEN_IN: Duration = Duration::from_secs(60);
 /// Shorter runs are not looked into.
 const RUN_MIN: usize = 16;
@@ -134,7 +134,7 @@ impl System {
             if out.contains("content_blocked") && large.contains("output_too_large") {
                 return;
             }
-            assert!(started.elapsed().as_secs() < 30, "{out} {large}");
+            assert!(started.elapsed() < SEEN_IN, "{out} {large}");
         }
     }
 
@@ -264,13 +264,17 @@ impl System {
         }
         let mut out = self.ask(family, "tools/call", params).await;
         if task {
-            self.follow(family, channel, &mut out).await;
+            let patience = match plant {
+                "block" | "large" => TOLD_IN,
+                _ => SEEN_IN,
+            };
+            self.follow(family, channel, patience, &mut out).await;
         }
         out
     }
 
     /// All that can be asked of a task.
-    async fn follow(&self, family: Family, channel: &str, out: &mut String) {
+    async fn follow(&self, family: Family, channel: &str, patience: Duration, out: &mut String) {
         let begun = out.split_once("\"taskId\":\"");
         let Some(id) = begun.and_then(|(_, rest)| rest.split('"').next()) else {
             return;
@@ -278,8 +282,8 @@ impl System {
         if (family, channel) == (Family::Modern, "task notification") {
             let wanted = json!({ "notifications": { "taskIds": [id] } });
             let listening = self.listen(wanted, out);
-            // What is kept back does not come: waited for a little longer than it takes.
-            drop(tokio::time::timeout(TOLD_IN, listening).await);
+            // What is kept back does not come: waited for a little longer than it takes. What is to come is waited for.
+            drop(tokio::time::timeout(patience, listening).await);
             return;
         }
         let id = json!({ "taskId": id });
@@ -317,7 +321,7 @@ impl System {
                 return event["origins"]["/text"].clone();
             }
             assert!(
-                started.elapsed().as_secs() < 20,
+                started.elapsed() < SEEN_IN,
                 "{decision} is not in the chain"
             );
         }

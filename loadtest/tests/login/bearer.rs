@@ -2,7 +2,7 @@
 
 use crate::identity::{Key, Provider, now, unsigned};
 use crate::npm;
-use crate::system::{AUDIENCE, Answer, System, answer, issuer};
+use crate::system::{AUDIENCE, Answer, PATIENCE, System, answer, issuer};
 use futures::future::join_all;
 use proctor_loadtest::mcp::{Client, LEGACY};
 use proctor_loadtest::oracle;
@@ -24,7 +24,7 @@ fn sign(system: &System, more: &Value) -> String {
     system.sign(&system.provider.claims(AUDIENCE, more))
 }
 
-/// Shows a token until the answer is for this reason, at most half a minute: news travel by themselves.
+/// Shows a token until the answer is for this reason: news travel by themselves.
 async fn becomes(system: &System, token: &str, reason: &str) -> Answer {
     let (started, bearer) = (Instant::now(), format!("Bearer {token}"));
     loop {
@@ -32,7 +32,7 @@ async fn becomes(system: &System, token: &str, reason: &str) -> Answer {
         if answer.reason() == reason {
             return answer;
         }
-        assert!(started.elapsed().as_secs() < 30, "{}", answer.body);
+        assert!(started.elapsed() < PATIENCE, "{}", answer.body);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

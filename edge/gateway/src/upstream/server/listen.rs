@@ -60,7 +60,18 @@ pub(super) async fn listen(link: Weak<Link>, stop: CancellationToken) {
             () = transport.listen(&talk, &listed) => {}
             // Beside it, and anew with it: what was asked of a server that was restarted is lost.
             () = transport.subscribe(&wanted, &talk) => {}
-            _ = watched.changed() => {}
+            () = others(&mut watched, &wanted) => {}
+        }
+    }
+}
+
+/// Waits until other resources are watched than these: how many watch them is nothing that their server has to hear of, and what
+/// it tells while a stream is opened anew is missed.
+async fn others(watched: &mut watch::Receiver<HashMap<Arc<str>, usize>>, than: &HashSet<Arc<str>>) {
+    while watched.changed().await.is_ok() {
+        let now = watched.borrow_and_update();
+        if now.len() != than.len() || !now.keys().all(|one| than.contains(one)) {
+            return;
         }
     }
 }
@@ -96,5 +107,29 @@ async fn more(watched: &mut watch::Receiver<HashMap<Arc<str>, usize>>, than: &[A
         if now.is_empty() || !now.keys().all(|one| than.contains(one)) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_watches_what_is_watched_already_interrupts_nobody() {
+        let watched: Watching = watch::channel(HashMap::new()).0;
+        let first = Watched::new(&watched, "docs://a");
+        let mut news = watched.subscribe();
+        let wanted = HashSet::from([Arc::<str>::from("docs://a")]);
+        let mut waits = Box::pin(others(&mut news, &wanted));
+        let second = Watched::new(&watched, "docs://a");
+        assert!(futures::poll!(waits.as_mut()).is_pending(), "one more");
+        drop(first);
+        assert!(futures::poll!(waits.as_mut()).is_pending(), "one less");
+        let other = Watched::new(&watched, "docs://b");
+        assert!(futures::poll!(waits.as_mut()).is_ready(), "another");
+        drop(waits);
+        drop((second, other));
+        let mut waits = Box::pin(others(&mut news, &wanted));
+        assert!(futures::poll!(waits.as_mut()).is_ready(), "none");
     }
 }
