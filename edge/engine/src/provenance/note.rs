@@ -217,7 +217,10 @@ pub(super) fn put_value(
     keyed: &Fingerprinter,
 ) {
     index.put(keyed.of(kind.noted(), canonical), source);
-    if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
+    // Most values are none.
+    if kind == Kind::Url
+        && let Some(host) = host_of(canonical)
+    {
         index.put(keyed.of(Kind::Url, host), source);
     }
 }
