@@ -156,9 +156,14 @@ fn may_be_encoded(chunk: &str) -> bool {
 /// any word may.
 fn may_be_base64(chunk: &str) -> bool {
     let long = chunk.len() >= BASE64_BYTES_MIN;
-    let amount = chunk.len() >= AMOUNT_BYTES_MIN && chunk.starts_with(AMOUNT_STARTS);
+    let amount = || chunk.len() >= AMOUNT_BYTES_MIN && chunk.starts_with(AMOUNT_STARTS);
     // One letter over has not even one byte in it.
     let sound = (chunk.len() & 3) != 1;
+    // Most words are too short, and are not read.
+    let enough = sound && (long || amount());
+    if !enough {
+        return false;
+    }
     let [a, b, c, ..] = chunk.as_bytes() else {
         return false;
     };
@@ -167,12 +172,11 @@ fn may_be_base64(chunk: &str) -> bool {
     };
     let first = a.wrapping_shl(2) | b.wrapping_shr(4);
     let second = b.wrapping_shl(4) | c.wrapping_shr(2);
-    let begins_text = match first {
+    match first {
         b'\t'..=b'\r' | b' '..=b'~' => matches!(second, b'\t'..=b'\r' | b' '..=b'~' | 0xc2..=0xf4),
         0xc2..=0xf4 => matches!(second, 0x80..=0xbf),
         _ => false,
-    };
-    (long || amount) && sound && begins_text
+    }
 }
 
 /// The value of a digit of base64, of either alphabet.
