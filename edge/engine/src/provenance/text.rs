@@ -437,6 +437,16 @@ impl<'t> Cut<'t> {
         self.spans.iter().map(|span| self.between(span.0, span.1))
     }
 
+    /// Of each word, whether it has one of two signs in it. They are looked for in the whole text: most words have none.
+    pub(super) fn having(&self, one: u8, other: u8) -> impl Iterator<Item = bool> {
+        let signs = memchr::memchr2_iter(one, other, self.text.as_bytes());
+        let mut signs = signs.map_while(|at| u32::try_from(at).ok()).peekable();
+        self.spans.iter().map(move |(start, end)| {
+            while signs.next_if(|at| at < start).is_some() {}
+            signs.peek().is_some_and(|at| at < end)
+        })
+    }
+
     /// What stands before a word.
     pub(super) fn gap(&self, at: usize) -> &'t str {
         let before = at.checked_sub(1).and_then(|before| self.spans.get(before));
