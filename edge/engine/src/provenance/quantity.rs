@@ -265,12 +265,12 @@ fn grouped_by_blanks(run: &str, behind: &str) -> Option<String> {
 pub(super) fn canonical_number(text: &str) -> Option<String> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.len() <= 40 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        let short = digits.trim_start_matches('0');
+        let short = match digits.trim_start_matches('0') {
+            "" => "0",
+            short => short,
+        };
         let sign = if text.starts_with('-') { "-" } else { "" };
-        return Some(format!(
-            "{sign}{}",
-            if short.is_empty() { "0" } else { short }
-        ));
+        return Some([sign, short].concat());
     }
     let number: f64 = (text.len() <= 40).then(|| text.parse().ok()).flatten()?;
     number.is_finite().then(|| number.to_string())
