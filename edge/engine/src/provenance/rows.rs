@@ -92,6 +92,10 @@ fn numbers_near(
     near: impl Fn(usize, &str) -> Option<(usize, usize)>,
     found: &mut dyn FnMut(&str),
 ) {
+    let mut read = |(first, last)| {
+        let stretch = words.stretch(first, last);
+        numbers_in(stretch, &Cut::new(stretch), found);
+    };
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in telling {
         let Some((start, end)) = near(*at, word) else {
@@ -101,16 +105,12 @@ fn numbers_near(
         open = match open {
             Some((first, last)) if start <= last => Some((first.min(start), last.max(end))),
             before => {
-                if let Some((first, last)) = before {
-                    numbers_in(words.stretch(first, last), found);
-                }
+                before.into_iter().for_each(&mut read);
                 Some((start, end))
             }
         };
     }
-    if let Some((first, last)) = open {
-        numbers_in(words.stretch(first, last), found);
-    }
+    open.into_iter().for_each(read);
 }
 
 /// What is so many words or fewer from one.
@@ -143,7 +143,7 @@ fn clause(words: &Cut<'_>, at: usize) -> (usize, usize) {
 pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
     let mut numbers = Vec::new();
     if normal.len() <= ALONE_BYTES_MAX && words.len() <= ALONE_WORDS_MAX {
-        numbers_in(normal, &mut |number| numbers.push(number.to_owned()));
+        numbers_in(normal, words, &mut |number| numbers.push(number.to_owned()));
     }
     numbers
 }
@@ -335,13 +335,14 @@ fn is_part(words: &Cut<'_>, at: usize) -> bool {
     words.get(at).is_some_and(counts)
 }
 
-fn numbers_in(normal: &str, found: &mut dyn FnMut(&str)) {
+/// Numbers of a text with its words.
+fn numbers_in(normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
     let mut told = |kind: Kind, canonical: &str| {
         if is_looked_for(kind, canonical) {
             found(canonical);
         }
     };
-    spelled_out(&Cut::new(normal), &mut told);
+    spelled_out(words, &mut told);
     ideographic(normal, &mut told);
     numbers(&with_ascii_digits(normal), &mut told);
 }
