@@ -230,8 +230,17 @@ fn foreign_unit(word: &str) -> Option<u64> {
         .map(|(value, _)| *value)
 }
 
+/// What the words below end with, and hardly any other does.
+const ENDINGS: &str = "end lle mil ert erd ent nts tos ion ons nen nes oen den ard rds";
+
 /// What a word multiplies with, and what of its number stands in the same word before that (`zehn` of `zehntausend`).
 fn foreign_scale(word: &str) -> Option<(&str, u64)> {
+    static SHAPES: LazyLock<Shapes> =
+        LazyLock::new(|| Shapes::of(ENDINGS.split_ascii_whitespace()));
+    let ending = word.get(word.len().checked_sub(3)?..)?;
+    if !SHAPES.may_have(ending) {
+        return None;
+    }
     let scales: &[(&str, u64)] = match word.as_bytes() {
         [.., b'e', b'n', b'd'] => &[("tausend", 1_000), ("duizend", 1_000)],
         [.., b'l', b'l', b'e'] => &[("mille", 1_000)],
@@ -386,6 +395,18 @@ mod tests {
         }
         for word in ["the", "that", "for", "on", "an", "to", "of", "about"] {
             assert!(!may_count(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn each_scale_is_one_behind_a_number() {
+        let scales = "tausend duizend mille mil hundert honderd cent cents quinientos cientos million millions millionen millones \
+             miljoen milliarden milliard miljard milliards";
+        for scale in scales.split_whitespace() {
+            assert!(foreign_scale(scale).is_some(), "{scale}");
+        }
+        for word in ["", "il", "é", "éé", "send", "mail", "hat"] {
+            assert_eq!(foreign_scale(word), None, "{word}");
         }
     }
 
