@@ -252,8 +252,8 @@ impl Saying {
         for number in numbers {
             // Nobody asks for half a row.
             let whole = number.bytes().all(|b| b.is_ascii_digit());
-            if let Some(argument) = self.argument.as_ref().filter(|_| whole) {
-                found(&format!("{argument} {number}"));
+            if let Some(argument) = self.argument.as_deref().filter(|_| whole) {
+                found(&[argument, " ", number].concat());
             }
             if self.sentence {
                 found(number);
