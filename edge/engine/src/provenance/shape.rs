@@ -37,6 +37,7 @@ fn length_of(word: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_word_of_these_ends_and_this_length_may_be_one() {
@@ -47,6 +48,17 @@ mod tests {
         let long = "f".repeat(32);
         for word in ["", "to", "tops", "stop", "the", "fast", "aa", &long] {
             assert!(!shapes.may_have(word), "{word}");
+        }
+    }
+
+    proptest! {
+        /// Whatever its letters, its case and its length: what is asked for by this is asked for letter by letter then.
+        #[test]
+        fn none_of_the_words_is_missed(words in prop::collection::vec("\\PC{0,8}|[a-cA-C]{0,3}|[İſé\u{212a}Ａ٣\u{301}]{0,12}|[a-z]{28,36}", 0..6)) {
+            let shapes = Shapes::of(words.iter().map(String::as_str));
+            for word in &words {
+                prop_assert!(shapes.may_have(word), "{word}");
+            }
         }
     }
 }
