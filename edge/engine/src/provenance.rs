@@ -4,7 +4,7 @@
 //! trusts, only if it stands there as it is used, after the canonical form of its kind. A value is *suspect* if it
 //! stands anywhere in untrusted content, in any spelling. What was never seen is not proved.
 //!
-//! Reading order: `text` (words) with `script`, `value` (kinds that are recognised inside text; `address` with `host`,
+//! Reading order: `text` (words) with `script` and `shape`, `value` (kinds that are recognised inside text; `address` with `host`,
 //! `browser` and `disguise`, and others), `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was
 //! seen, by keyed `fingerprint`), `passage` (the goal) with `free`, `times` and `currency`, `rows` (numbers of rows), `tracker` (what one session has read) with
 //! `lines` and `part` (what a text and a value of a record stand for), `constants` (what an action has for its arguments), `plan`
@@ -40,6 +40,7 @@ mod query;
 mod rows;
 mod rules;
 mod script;
+mod shape;
 mod spelled;
 mod text;
 mod times;

@@ -174,6 +174,24 @@ fn a_flood_pushes_nothing_trusted_out_and_stays_within_the_limit() {
     assert!(decide(&scenario, "bank/send_money", &sum).is_some());
 }
 
+/// Records of a list have the same names again and again, but for some.
+#[test]
+fn the_names_of_each_record_are_read() {
+    let sum = json!({"recipient": "Acme Rentals", "amount": 12.34});
+    for (record, refused) in [
+        (json!({"id": 3}), false),
+        (json!({"id": 3, "12.34": 1}), true),
+        (json!({"12.34": 1}), true),
+        (json!([{"12.34": 1}]), true),
+    ] {
+        let mut scenario = Scenario::new(&given(&json!([])));
+        let result = json!({"structuredContent": {"all": [{"id": 1}, {"id": 2}, record]}});
+        read_result(&mut scenario, "mail/inbox", &json!({}), &result);
+        let decided = decide(&scenario, "bank/send_money", &sum);
+        assert_eq!(decided.is_some(), refused, "{record}");
+    }
+}
+
 #[test]
 fn keys_and_fields_without_end_fill_no_memory() {
     let mut scenario = Scenario::new(&given(&json!([])));

@@ -46,6 +46,13 @@ impl Class {
         rest.find(self.is)?.checked_add(at)
     }
 
+    /// The same in a text of ASCII alone, from a place on.
+    pub(super) fn find_ascii(&self, text: &[u8], from: usize) -> Option<usize> {
+        let marked = |byte: &u8| self.bytes.get(usize::from(*byte)) == Some(&true);
+        let offset = text.get(from..)?.iter().position(marked)?;
+        offset.checked_add(from)
+    }
+
     /// As `text.split(is)`.
     pub(super) fn split<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         let mut rest = Some(text);
@@ -76,8 +83,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_and_splits_as_the_predicate_does(text in "[ a<>»…é\u{2003}\u{0}-\u{7f}]{0,24}") {
+        fn it_finds_and_splits_as_the_predicate_does(text in "[ a<>»…é\u{2003}\u{0}-\u{7f}]{0,24}|[ a<>]{0,24}") {
             prop_assert_eq!(ENDS.find(&text), text.find(ends));
+            for from in (0..=text.len()).filter(|_| text.is_ascii()) {
+                let found = text[from..].find(ends).map(|at| from + at);
+                prop_assert_eq!(ENDS.find_ascii(text.as_bytes(), from), found);
+            }
             let pieces: Vec<&str> = ENDS.split(&text).collect();
             prop_assert_eq!(pieces, text.split(ends).collect::<Vec<_>>());
         }

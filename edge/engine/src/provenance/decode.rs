@@ -25,13 +25,44 @@ const fn ends_encoded(c: char) -> bool {
         )
 }
 
+class!(SIGNED, ends_unsigned);
+
+/// What says that something is encoded.
+const fn is_sign(c: char) -> bool {
+    matches!(c, '%' | ':' | '=' | '\\')
+}
+
+const fn ends_unsigned(c: char) -> bool {
+    ends_encoded(c) || is_sign(c)
+}
+
 /// What the parts of a text say that are percent- or base64-encoded.
 pub(super) fn decoded_parts(text: &str) -> impl Iterator<Item = String> {
     // Hardly any chunk is: most are passed by before anything is made for them.
-    ENCODED
-        .split(text)
-        .filter(|chunk| may_be_encoded(chunk))
-        .flat_map(spellings)
+    encoded_chunks(text).flat_map(spellings)
+}
+
+/// The chunks of a text that [`may_be_encoded`]. For the end of a chunk and for the signs in it it is looked at once.
+fn encoded_chunks(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let unsigned = SIGNED.find(rest).unwrap_or(rest.len());
+            let (before, from) = rest.split_at_checked(unsigned)?;
+            let signed = from.starts_with(is_sign);
+            let chunk = match signed {
+                true => rest.get(..ENCODED.find(rest).unwrap_or(rest.len()))?,
+                false => before,
+            };
+            let mut behind = rest.get(chunk.len()..)?.chars();
+            behind.next();
+            rest = behind.as_str();
+            if signed || may_be_base64(chunk) {
+                return Some(chunk);
+            }
+        }
+        None
+    })
 }
 
 /// Fewest letters of an encoded chunk that may lead somewhere: `a.tk` has eight in base64, and nine as `a%2Etk%2F`.
@@ -148,17 +179,21 @@ fn decoded(chunk: &str) -> impl Iterator<Item = String> {
 }
 
 fn may_be_encoded(chunk: &str) -> bool {
-    let sign = |b: &u8| matches!(b, b'%' | b':' | b'=' | b'\\');
-    chunk.as_bytes().iter().any(sign) || may_be_base64(chunk)
+    chunk.contains(is_sign) || may_be_base64(chunk)
 }
 
 /// Whether a chunk of letters, digits and the like may be a text in base64, by its length and by what it begins with: hardly
 /// any word may.
 fn may_be_base64(chunk: &str) -> bool {
     let long = chunk.len() >= BASE64_BYTES_MIN;
-    let amount = chunk.len() >= AMOUNT_BYTES_MIN && chunk.starts_with(AMOUNT_STARTS);
+    let amount = || chunk.len() >= AMOUNT_BYTES_MIN && chunk.starts_with(AMOUNT_STARTS);
     // One letter over has not even one byte in it.
     let sound = (chunk.len() & 3) != 1;
+    // Most words are too short, and are not read.
+    let enough = sound && (long || amount());
+    if !enough {
+        return false;
+    }
     let [a, b, c, ..] = chunk.as_bytes() else {
         return false;
     };
@@ -167,12 +202,11 @@ fn may_be_base64(chunk: &str) -> bool {
     };
     let first = a.wrapping_shl(2) | b.wrapping_shr(4);
     let second = b.wrapping_shl(4) | c.wrapping_shr(2);
-    let begins_text = match first {
+    match first {
         b'\t'..=b'\r' | b' '..=b'~' => matches!(second, b'\t'..=b'\r' | b' '..=b'~' | 0xc2..=0xf4),
         0xc2..=0xf4 => matches!(second, 0x80..=0xbf),
         _ => false,
-    };
-    (long || amount) && sound && begins_text
+    }
 }
 
 /// The value of a digit of base64, of either alphabet.
@@ -372,6 +406,12 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn no_chunk_is_missed(text in "[a-zNM0-9 ,(:%=\\\\é…\n]{0,40}") {
+            let all = ENCODED.split(&text).filter(|chunk| may_be_encoded(chunk));
+            prop_assert_eq!(encoded_chunks(&text).collect::<Vec<_>>(), all.collect::<Vec<_>>());
+        }
+
         /// What is not looked at says nothing.
         #[test]
         fn no_encoded_text_is_missed(text in "\\PC{0,8}|[0-9$£., -]{0,8}", junk in "[a-zA-Z0-9+/_:=%-]{0,12}") {

@@ -92,7 +92,9 @@ impl Index {
         keyed: &Fingerprinter,
     ) {
         let room = self.most.saturating_sub(self.sightings.len());
-        self.sightings.reserve(count.saturating_add(1).min(room));
+        // And for what is recognised in it: else all of a long text is copied for that.
+        let about = count.saturating_add(count / 4).saturating_add(1);
+        self.sightings.reserve(about.min(room));
         // Between words there is a blank, or the same comma as before.
         let mut known = ("", 0);
         for Word { gap, word } in words {

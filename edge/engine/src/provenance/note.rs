@@ -88,13 +88,13 @@ pub(super) fn put_below(
     let length = path.len();
     match value {
         Value::String(text) => put_suspect(index, text, path, stamps, source, keyed, names),
-        Value::Number(number) => {
-            put_whole(index, value, source, keyed);
-            let number = canonical_number(&number.to_string());
-            let number = number.filter(|number| is_looked_for(Kind::Number, number));
-            if let Some(number) = number {
-                let numbers = std::slice::from_ref(&number);
-                put_limits(index, path, numbers, source, keyed, names);
+        Value::Number(_) => {
+            if let Some(spelled) = Spelled::of(value) {
+                put_spelled(index, &spelled, source, keyed);
+                if is_looked_for(Kind::Number, &spelled.text) {
+                    let numbers = std::slice::from_ref(&spelled.text);
+                    put_limits(index, path, numbers, source, keyed, names);
+                }
             }
         }
         Value::Array(elements) => {
@@ -217,7 +217,10 @@ pub(super) fn put_value(
     keyed: &Fingerprinter,
 ) {
     index.put(keyed.of(kind.noted(), canonical), source);
-    if let Some(host) = host_of(canonical).filter(|_| kind == Kind::Url) {
+    // Most values are none.
+    if kind == Kind::Url
+        && let Some(host) = host_of(canonical)
+    {
         index.put(keyed.of(Kind::Url, host), source);
     }
 }

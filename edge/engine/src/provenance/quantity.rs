@@ -3,9 +3,11 @@
 use super::clock::{Clock, two_digits};
 use super::ideographic::sign_zeros;
 use super::script::unspaced;
+use super::shape::Shapes;
 use super::text::{Cut, with_ascii_digits};
 use super::value::Kind;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Longest written number, in bytes.
 const NUMBER_BYTES_MAX: usize = 64;
@@ -265,12 +267,12 @@ fn grouped_by_blanks(run: &str, behind: &str) -> Option<String> {
 pub(super) fn canonical_number(text: &str) -> Option<String> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.len() <= 40 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        let short = digits.trim_start_matches('0');
+        let short = match digits.trim_start_matches('0') {
+            "" => "0",
+            short => short,
+        };
         let sign = if text.starts_with('-') { "-" } else { "" };
-        return Some(format!(
-            "{sign}{}",
-            if short.is_empty() { "0" } else { short }
-        ));
+        return Some([sign, short].concat());
     }
     let number: f64 = (text.len() <= 40).then(|| text.parse().ok()).flatten()?;
     number.is_finite().then(|| number.to_string())
@@ -464,24 +466,33 @@ fn is_weekday(word: &str) -> bool {
         .any(|day| *day == word || day.get(..3) == Some(word))
 }
 
-/// A month by its English name or its first three letters.
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// A month by its English name or its first three letters. Of each word of a text it is asked whether it is one.
 pub(super) fn month(word: &str) -> Option<u32> {
-    let (number, name) = match word.get(..3)? {
-        "jan" => (1, "january"),
-        "feb" => (2, "february"),
-        "mar" => (3, "march"),
-        "apr" => (4, "april"),
-        "may" => (5, "may"),
-        "jun" => (6, "june"),
-        "jul" => (7, "july"),
-        "aug" => (8, "august"),
-        "sep" => (9, "september"),
-        "oct" => (10, "october"),
-        "nov" => (11, "november"),
-        "dec" => (12, "december"),
-        _ => return None,
-    };
-    (word.len() == 3 || word == name).then_some(number)
+    static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+        let short = MONTHS.into_iter().filter_map(|name| name.get(..3));
+        Shapes::of(short.chain(MONTHS))
+    });
+    if !SHAPES.may_have(word) {
+        return None;
+    }
+    let mut months = (1..).zip(MONTHS);
+    let month = months.find(|(_, name)| *name == word || name.get(..3) == Some(word));
+    month.map(|(number, _)| number)
 }
 
 pub(super) fn day(word: &str) -> Option<u32> {
@@ -538,6 +549,19 @@ mod tests {
             "",
         ] {
             assert_eq!(whole_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_month_is_its_name_or_three_letters_of_it() {
+        let names =
+            "january february march april may june july august september october november december";
+        for (number, name) in (1..).zip(names.split(' ')) {
+            assert_eq!(month(name), Some(number), "{name}");
+            assert_eq!(month(&name[..3]), Some(number), "{name}");
+        }
+        for word in ["", "ma", "maé", "mé", "mayor", "sept", "dez", "1may"] {
+            assert_eq!(month(word), None, "{word}");
         }
     }
 

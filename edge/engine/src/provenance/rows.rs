@@ -7,6 +7,7 @@ use super::ideographic::ideographic;
 use super::paging::{limits_rows, names_first};
 use super::plan::{is_index, singular, told_of, words_in};
 use super::quantity::numbers;
+use super::shape::Shapes;
 use super::spelled::{counts, spelled_out};
 use super::text::{Cut, normal, visible, with_ascii_digits};
 use super::value::Kind;
@@ -55,31 +56,20 @@ const OWN: [&str; 4] = ["count", "num", "number", "size"];
 /// What stands between the clauses of a [`normal`] text, in which no line ends: a sentence may go on in the next.
 const CLAUSE_ENDS: [char; 8] = ['.', ',', ';', ':', '!', '?', '。', '、'];
 
-/// Lengths of these words, and of many of such, one bit each by their first letter: of most words of a text it is soon known that they
-/// are none.
-static LENGTHS: LazyLock<[u32; 256]> = LazyLock::new(|| {
-    let mut lengths = [0_u32; 256];
-    for word in NEAR.iter().chain(&FAR).chain(&OWN) {
-        let slot = word.bytes().next().map(usize::from);
-        let slot = slot.and_then(|first| lengths.get_mut(first));
-        let bits = u32::try_from(word.len()).map_or(0, |length| 3_u32.wrapping_shl(length));
-        slot.into_iter().for_each(|slot| *slot |= bits);
-    }
-    lengths
+/// What these words look like: of most words of a text it is soon known that they are none.
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    let several = OWN.map(|word| format!("{word}s"));
+    let several = several.iter().map(String::as_str);
+    Shapes::of(NEAR.into_iter().chain(FAR).chain(OWN).chain(several))
 });
 
 /// Words of a text that may be ones of these, or have one in them, each with its place.
 fn telling<'t>(words: &Cut<'t>) -> Vec<(usize, &'t str)> {
-    let lengths: &[u32; 256] = &LENGTHS;
-    let may_tell = |word: &str| {
-        let first = word.bytes().next().map_or(0, usize::from);
-        let known = lengths.get(first).copied().unwrap_or(0);
-        let length = u32::try_from(word.len()).unwrap_or(u32::MAX);
-        known.checked_shr(length).unwrap_or(0) & 1 != 0
-            || word.bytes().any(|b| matches!(b, b'_' | b'-'))
-    };
-    let all = words.words().enumerate();
-    all.filter(|(_, word)| may_tell(word)).collect()
+    let shapes: &Shapes = &SHAPES;
+    let all = words.words().zip(words.having(b'_', b'-'));
+    let all = all.enumerate();
+    let telling = all.filter(|(_, (word, joined))| *joined || shapes.may_have(word));
+    telling.map(|(at, (word, _))| (at, word)).collect()
 }
 
 /// Numbers of a text beside words that make them ones of rows, or ones of an argument ([`of_argument`]).
@@ -102,6 +92,10 @@ fn numbers_near(
     near: impl Fn(usize, &str) -> Option<(usize, usize)>,
     found: &mut dyn FnMut(&str),
 ) {
+    let mut read = |(first, last)| {
+        let stretch = words.stretch(first, last);
+        numbers_in(stretch, &Cut::new(stretch), found);
+    };
     let mut open: Option<(usize, usize)> = None;
     for (at, word) in telling {
         let Some((start, end)) = near(*at, word) else {
@@ -111,16 +105,12 @@ fn numbers_near(
         open = match open {
             Some((first, last)) if start <= last => Some((first.min(start), last.max(end))),
             before => {
-                if let Some((first, last)) = before {
-                    numbers_in(words.stretch(first, last), found);
-                }
+                before.into_iter().for_each(&mut read);
                 Some((start, end))
             }
         };
     }
-    if let Some((first, last)) = open {
-        numbers_in(words.stretch(first, last), found);
-    }
+    open.into_iter().for_each(read);
 }
 
 /// What is so many words or fewer from one.
@@ -153,7 +143,7 @@ fn clause(words: &Cut<'_>, at: usize) -> (usize, usize) {
 pub(super) fn numbers_alone(normal: &str, words: &Cut<'_>) -> Vec<String> {
     let mut numbers = Vec::new();
     if normal.len() <= ALONE_BYTES_MAX && words.len() <= ALONE_WORDS_MAX {
-        numbers_in(normal, &mut |number| numbers.push(number.to_owned()));
+        numbers_in(normal, words, &mut |number| numbers.push(number.to_owned()));
     }
     numbers
 }
@@ -262,8 +252,8 @@ impl Saying {
         for number in numbers {
             // Nobody asks for half a row.
             let whole = number.bytes().all(|b| b.is_ascii_digit());
-            if let Some(argument) = self.argument.as_ref().filter(|_| whole) {
-                found(&format!("{argument} {number}"));
+            if let Some(argument) = self.argument.as_deref().filter(|_| whole) {
+                found(&[argument, " ", number].concat());
             }
             if self.sentence {
                 found(number);
@@ -345,13 +335,14 @@ fn is_part(words: &Cut<'_>, at: usize) -> bool {
     words.get(at).is_some_and(counts)
 }
 
-fn numbers_in(normal: &str, found: &mut dyn FnMut(&str)) {
+/// Numbers of a text with its words.
+fn numbers_in(normal: &str, words: &Cut<'_>, found: &mut dyn FnMut(&str)) {
     let mut told = |kind: Kind, canonical: &str| {
         if is_looked_for(kind, canonical) {
             found(canonical);
         }
     };
-    spelled_out(&Cut::new(normal), &mut told);
+    spelled_out(words, &mut told);
     ideographic(normal, &mut told);
     numbers(&with_ascii_digits(normal), &mut told);
 }
@@ -440,6 +431,20 @@ mod tests {
             let normal = unit.repeat(40_000);
             said_of_rows(&Cut::new(&normal), &mut |_| {});
         }
+    }
+
+    #[test]
+    fn of_most_words_it_is_soon_known_that_they_tell_nothing() {
+        let several = OWN.map(|word| format!("{word}s"));
+        let several = several.iter().map(String::as_str);
+        let all = NEAR.into_iter().chain(FAR).chain(OWN).chain(several);
+        for word in all.chain(["page-size", "its_limit", "-limit"]) {
+            let text = format!("of {word}");
+            let tells = telling(&Cut::new(&text)).contains(&(1, word));
+            assert!(tells, "{word}");
+        }
+        let text = "the meeting about it is still that of the office";
+        assert!(telling(&Cut::new(text)).is_empty());
     }
 
     fn told_at(path: &str, value: &str) -> Vec<String> {

@@ -3,20 +3,23 @@
 //! English is read word by word. Of other languages, and of what people say for a number (`grand`, `dozen`, `lakh`), round amounts
 //! are recognised, as meant: suspect as a number, and no proof of one.
 
+use super::shape::Shapes;
 use super::text::Cut;
 use super::value::Kind;
+use std::sync::LazyLock;
 
 /// Number words: `ten thousand`, `twenty-five`, `half a million`, `fifty lakh`, `zehntausend`. `one` alone is no number: it
 /// stands everywhere.
 pub(super) fn spelled_out(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     let mut number = SpelledOut::default();
     let mut half = Half::No;
-    for (at, word) in words.words().enumerate() {
+    let all = words.words().zip(words.having(b'-', b'-'));
+    for (at, (word, hyphened)) in all.enumerate() {
         if let Some(round) = round(words, at, word) {
             found(Kind::Meant, &round.to_string());
         }
         // Hardly any word counts.
-        if !may_count(word) && !word.bytes().any(|b| b == b'-') {
+        if !hyphened && !may_count(word) {
             number.end(found);
             half = match (word, half) {
                 ("of", Half::Bare) => Half::Of,
@@ -31,30 +34,16 @@ pub(super) fn spelled_out(words: &Cut<'_>, found: &mut dyn FnMut(Kind, &str)) {
     number.end(found);
 }
 
-/// Whether a word begins as one of those does that a number is spelled out with: hardly any does.
+/// The words that English numbers are spelled out with.
+const COUNTING: &str = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
+    seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion \
+    grand lakh lakhs crore crores dozen score and half a";
+
+/// Whether a word may be one of them: hardly any is.
 fn may_count(word: &str) -> bool {
-    let (first, second) = match word.as_bytes() {
-        [b'a'] => return true,
-        [first, second, ..] if word.len() <= "seventeen".len() => (first, second),
-        _ => return false,
-    };
-    match first {
-        b'a' => *second == b'n',
-        b'b' => *second == b'i',
-        b'c' => matches!(word, "crore" | "crores"),
-        b'd' => word == "dozen",
-        b'e' => matches!(second, b'i' | b'l'),
-        b'f' => matches!(second, b'i' | b'o'),
-        b'g' => word == "grand",
-        b'h' => matches!(second, b'a' | b'u'),
-        b'l' => matches!(word, "lakh" | "lakhs"),
-        b'm' => *second == b'i',
-        b'n' => *second == b'i',
-        b'o' => *second == b'n',
-        b's' => matches!(second, b'e' | b'i') || word == "score",
-        b't' => matches!(second, b'e' | b'h' | b'w') || word == "trillion",
-        _ => false,
-    }
+    static SHAPES: LazyLock<Shapes> =
+        LazyLock::new(|| Shapes::of(COUNTING.split_ascii_whitespace()));
+    SHAPES.may_have(word)
 }
 
 /// What stands before a word.
@@ -241,8 +230,17 @@ fn foreign_unit(word: &str) -> Option<u64> {
         .map(|(value, _)| *value)
 }
 
+/// What the words below end with, and hardly any other does.
+const ENDINGS: &str = "end lle mil ert erd ent nts tos ion ons nen nes oen den ard rds";
+
 /// What a word multiplies with, and what of its number stands in the same word before that (`zehn` of `zehntausend`).
 fn foreign_scale(word: &str) -> Option<(&str, u64)> {
+    static SHAPES: LazyLock<Shapes> =
+        LazyLock::new(|| Shapes::of(ENDINGS.split_ascii_whitespace()));
+    let ending = word.get(word.len().checked_sub(3)?..)?;
+    if !SHAPES.may_have(ending) {
+        return None;
+    }
     let scales: &[(&str, u64)] = match word.as_bytes() {
         [.., b'e', b'n', b'd'] => &[("tausend", 1_000), ("duizend", 1_000)],
         [.., b'l', b'l', b'e'] => &[("mille", 1_000)],
@@ -394,6 +392,21 @@ mod tests {
              billion trillion grand lakh lakhs crore crores dozen score and half a";
         for word in words.split_whitespace() {
             assert!(may_count(word), "{word}");
+        }
+        for word in ["the", "that", "for", "on", "an", "to", "of", "about"] {
+            assert!(!may_count(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn each_scale_is_one_behind_a_number() {
+        let scales = "tausend duizend mille mil hundert honderd cent cents quinientos cientos million millions millionen millones \
+             miljoen milliarden milliard miljard milliards";
+        for scale in scales.split_whitespace() {
+            assert!(foreign_scale(scale).is_some(), "{scale}");
+        }
+        for word in ["", "il", "é", "éé", "send", "mail", "hat"] {
+            assert_eq!(foreign_scale(word), None, "{word}");
         }
     }
 

@@ -399,13 +399,30 @@ const WORD_BYTES: usize = 5;
 pub(super) fn spans(normal: &str) -> Vec<Span> {
     let mut spans = Vec::with_capacity(normal.len().checked_div(WORD_BYTES).unwrap_or(0));
     let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let mut tell = |start: usize, end: usize| spans.push((place(start), place(end)));
+    if normal.is_ascii() {
+        ascii_spans(normal.as_bytes(), &mut tell);
+        return spans;
+    }
     let mut at = 0_usize;
     for Word { gap, word } in words(normal) {
         let start = at.saturating_add(gap.len());
         at = start.saturating_add(word.len());
-        spans.push((place(start), place(at)));
+        tell(start, at);
     }
     spans
+}
+
+/// The same where each byte is a character, as in most texts.
+fn ascii_spans(normal: &[u8], tell: &mut impl FnMut(usize, usize)) {
+    let mut at = 0_usize;
+    while let Some(start) = STARTS.find_ascii(normal, at) {
+        let end = ENDS.find_ascii(normal, start).unwrap_or(normal.len());
+        let word = normal.get(start..end).unwrap_or_default();
+        let trimmed = word.iter().rev().take_while(|b| trims(char::from(**b)));
+        at = end.saturating_sub(trimmed.count());
+        tell(start, at);
+    }
 }
 
 impl<'t> Cut<'t> {
@@ -435,6 +452,16 @@ impl<'t> Cut<'t> {
     /// The words.
     pub(super) fn words(&self) -> impl Iterator<Item = &'t str> {
         self.spans.iter().map(|span| self.between(span.0, span.1))
+    }
+
+    /// Of each word, whether it has one of two signs in it. They are looked for in the whole text: most words have none.
+    pub(super) fn having(&self, one: u8, other: u8) -> impl Iterator<Item = bool> {
+        let signs = memchr::memchr2_iter(one, other, self.text.as_bytes());
+        let mut signs = signs.map_while(|at| u32::try_from(at).ok()).peekable();
+        self.spans.iter().map(move |(start, end)| {
+            while signs.next_if(|at| at < start).is_some() {}
+            signs.peek().is_some_and(|at| at < end)
+        })
     }
 
     /// What stands before a word.
@@ -579,7 +606,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_is_its_words_and_what_stands_between_them(text in "[ -~é„…王はไ。」]{0,40}") {
+        fn a_text_is_its_words_and_what_stands_between_them(text in "[ -~é„…王はไ。」]{0,40}|[ -~]{0,40}") {
             let cut: Vec<Word<'_>> = words(&text).collect();
             let again = Cut::new(&text);
             prop_assert_eq!(again.iter().collect::<Vec<_>>(), cut.clone());

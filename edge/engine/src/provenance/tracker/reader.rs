@@ -147,10 +147,11 @@ impl<'t, 'r> Reader<'t, 'r> {
     /// JSON, by the labels of its fields.
     pub(super) fn value(&mut self, value: &Value) {
         let mut path = String::new();
-        self.walk(value, &mut path, 0);
+        self.walk(value, None, &mut path, 0);
     }
 
-    fn walk(&mut self, value: &Value, path: &mut String, depth: usize) {
+    /// `before`: the element before it in a list. Where that is a record with the same names, they were noted with it.
+    fn walk(&mut self, value: &Value, before: Option<&Value>, path: &mut String, depth: usize) {
         if depth > crate::limits::JSON_DEPTH_MAX {
             self.tracker.untrusted.index.full = true;
             return;
@@ -160,17 +161,22 @@ impl<'t, 'r> Reader<'t, 'r> {
         match value {
             Value::Array(elements) => {
                 path.push_str("/*");
+                let mut before = None;
                 for element in elements {
-                    self.walk(element, path, deeper);
+                    self.walk(element, before.replace(element), path, deeper);
                 }
                 path.truncate(length);
             }
             Value::Object(members) => {
-                let own = self.has_own_names(path);
+                let before = before.and_then(Value::as_object);
+                let noted = before.is_some_and(|before| before.keys().eq(members.keys()));
+                let own = !noted && self.has_own_names(path);
                 for (key, member) in members {
-                    self.name(key, own, path);
+                    if !noted {
+                        self.name(key, own, path);
+                    }
                     push_step(path, key);
-                    self.walk(member, path, deeper);
+                    self.walk(member, None, path, deeper);
                     path.truncate(length);
                 }
             }
@@ -274,7 +280,7 @@ impl<'t, 'r> Reader<'t, 'r> {
         });
         let namer = std::mem::replace(&mut self.namer, Namer::Anybody);
         self.texts.push(path.len());
-        self.walk(&document, path, depth);
+        self.walk(&document, None, path, depth);
         self.texts.pop();
         self.namer = namer;
         self.belief = before;
@@ -490,6 +496,10 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Everything below a value, none of it believed.
     pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
+        // Most values are texts, which have nothing below.
+        if let Value::String(text) = value {
+            return self.suspect_text(text, path);
+        }
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
