@@ -100,6 +100,12 @@ async fn who_listens_for_a_task_is_told_what_asking_after_it_would_tell() {
     let (asks, _) = system.begin(&token, "work", "ask").await;
     let (fails, _) = system.begin(&token, "work", "fail").await;
     let (misfit, _) = system.begin(&token, "count", "misfit").await;
+    // They come to that by themselves; the first look is to find it.
+    system.until(&token, &asks, "input_required").await;
+    system.until(&token, &fails, "failed").await;
+    system
+        .until_refused(&token, &misfit, "output_invalid")
+        .await;
     let mut heard = system
         .listen(&token, &[&wait, &asks, &fails, &misfit])
         .await;
