@@ -74,10 +74,7 @@ impl System {
 
     /// Events of this kind, by what they have of a decision there.
     async fn events(&self, pointer: &str, decision: &str) -> Vec<Value> {
-        let path = "audit/events?limit=1000";
-        let page = self.cluster.acme(Method::GET, path, None).await.unwrap();
-        let entries = page["entries"].as_array().unwrap().iter();
-        let events = entries.map(|entry| entry["event"].clone());
+        let events = oracle::events(&self.cluster).await.unwrap().into_iter();
         let of = |event: &Value| {
             event["kind"] == "authorized" && event.pointer(pointer) == Some(&json!(decision))
         };
