@@ -613,7 +613,7 @@ async fn until(
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found)
+    tokio::time::timeout(Duration::from_secs(60), found)
         .await
         .expect("it comes")
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const AGENT: &str = "client";
 /// Faults in a row that a server may have (`edge/gateway/src/upstream/breaker.rs`).
 const FAULTS_MAX: usize = 8;
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// How often the tool was called.
 type Calls = Arc<AtomicUsize>;

@@ -67,7 +67,7 @@ impl System {
             if tools.is_some_and(|tools| !tools.is_empty()) {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "{listed}");
+            assert!(started.elapsed() < Duration::from_secs(60), "{listed}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
