@@ -7,7 +7,7 @@ use proctor_loadtest::load::{AGENT, attenuate};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SECRET: &str = "AKIAQWERTYUIOP234567";
 const LATE: Duration = Duration::from_secs(60);
@@ -226,12 +226,14 @@ async fn what_a_server_tells_is_a_reason_to_ask_and_no_more() {
         }
         // The edge asks once more when the server has agreed to tell, and then would not for minutes.
         let mut asked = teller.count("tasks/get");
+        let started = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_secs(2)).await;
             match teller.count("tasks/get") {
                 same if same == asked => break,
                 more => asked = more,
             }
+            assert!(started.elapsed() < LATE, "{family}: it asks on and on");
         }
         let done = teller.end(0, "the end of it", heard.until(&ids[0], "completed"));
         let done = done.await;

@@ -64,16 +64,14 @@ impl Teller {
         let mut told = state(&id, "completed");
         told["statusMessage"] = "pushed words".into();
         told["result"] = json!({ "content": [{ "type": "text", "text": "pushed words" }] });
-        let telling = async {
-            loop {
-                // Nobody may listen yet.
-                let _ = self.0.told.send(told.clone());
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut heard = std::pin::pin!(heard);
+        loop {
+            // Nobody may listen yet.
+            let _ = self.0.told.send(told.clone());
+            let soon = tokio::time::timeout(Duration::from_millis(100), heard.as_mut());
+            if let Ok(heard) = soon.await {
+                return heard;
             }
-        };
-        tokio::select! {
-            heard = heard => heard,
-            () = telling => unreachable!(),
         }
     }
 
