@@ -225,6 +225,7 @@ async fn wire(
                 good: 200,
                 percent: 120,
                 jitter,
+                timeout_ms: 2_000,
             };
             println!("{:?}", upstreams::run(plan).await?);
         }

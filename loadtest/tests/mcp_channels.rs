@@ -568,7 +568,7 @@ async fn a_long_stream_ends_with_the_right_to_it() {
     let started = std::time::Instant::now();
     while let Err(refused) = listen(&token).await {
         assert_eq!(reason(&refused), "overloaded", "{refused}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{refused}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{refused}");
     }
     let revoke = json!({ "token": token });
     system
@@ -583,7 +583,8 @@ async fn a_long_stream_ends_with_the_right_to_it() {
         }
         rest
     };
-    let rest = tokio::time::timeout(Duration::from_secs(5), rest)
+    // It is authorized anew each second. How soon a revocation is at the edge: `refusals.rs`.
+    let rest = tokio::time::timeout(Duration::from_secs(30), rest)
         .await
         .expect("the stream goes on");
     assert!(rest.contains("token_revoked"), "{rest}");
@@ -612,7 +613,7 @@ async fn until(
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found)
+    tokio::time::timeout(Duration::from_secs(60), found)
         .await
         .expect("it comes")
 }

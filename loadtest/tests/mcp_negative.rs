@@ -369,7 +369,7 @@ async fn what_can_have_no_name_here_is_told_to_operators() {
         if told["left_out"][0].is_object() {
             break told["left_out"].clone();
         }
-        assert!(started.elapsed() < Duration::from_secs(40), "{told}");
+        assert!(started.elapsed() < Duration::from_secs(90), "{told}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert_eq!(left_out.as_array().unwrap().len(), 1, "{left_out}");
@@ -439,7 +439,7 @@ async fn a_tool_is_not_called_by_a_name_that_it_did_not_have() {
                 break;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(40),
+                started.elapsed() < Duration::from_secs(90),
                 "{how}: {names:?}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -124,6 +124,8 @@ async fn what_was_changed_in_the_store_is_not_believed() {
     }
     let system = System::start().await;
     remembered(&system).await;
+    // What an edge did not write itself it knows from the ledger: until then it takes all of it for unsigned.
+    settled_events(&system).await;
     let intact = system.stored();
     let token = system.session("s-1", "memory:verified").await;
 

@@ -16,7 +16,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(30);
+/// What an edge tells the ledger may have to be sent again, the fourth time half a minute after the first.
+const WAIT: Duration = Duration::from_secs(90);
 /// By the price list: each call, and what is reserved for one whose cost is not known yet.
 const PER_CALL: u64 = 100;
 const RESERVED: u64 = 1_000;

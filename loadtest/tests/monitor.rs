@@ -13,7 +13,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(30);
+/// What an edge tells the ledger may have to be sent again, the fourth time half a minute after the first.
+const WAIT: Duration = Duration::from_secs(90);
 
 /// The newest events of calls that were authorized.
 async fn authorized(cluster: &Cluster) -> Vec<Value> {

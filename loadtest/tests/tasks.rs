@@ -147,7 +147,7 @@ impl System {
             if got["result"]["status"] == status {
                 return got["result"].clone();
             }
-            let late = started.elapsed() > Duration::from_secs(20);
+            let late = started.elapsed() > Duration::from_secs(60);
             assert!(!late && got["error"].is_null(), "{status}: {got}");
         }
     }
@@ -156,7 +156,7 @@ impl System {
     async fn until_released(&self, token: &str, id: &str) {
         let started = Instant::now();
         while reason(&self.get(token, id).await) == "killed_tool" {
-            assert!(started.elapsed() < Duration::from_secs(20));
+            assert!(started.elapsed() < Duration::from_secs(60));
         }
     }
 
@@ -175,7 +175,7 @@ impl System {
                 return again.into();
             }
             assert!(
-                started.elapsed() < Duration::from_secs(20),
+                started.elapsed() < Duration::from_secs(60),
                 "{wanted}: {got}"
             );
         }
@@ -307,31 +307,25 @@ async fn who_asks_after_a_task_is_judged_each_time() {
     oracle::settled(&system.cluster, Duration::from_secs(20))
         .await
         .unwrap();
-    let page = system
-        .cluster
-        .acme(Method::GET, "audit/events?limit=1000", None)
-        .await
-        .unwrap();
-    let entries = page["entries"].as_array().unwrap();
-    let events: Vec<&Value> = entries.iter().map(|entry| &entry["event"]).collect();
+    let events = oracle::events(&system.cluster).await.unwrap();
     let call = events
         .iter()
         .find(|event| event["decision_id"] == *decision && event["kind"] == "completed");
     assert_eq!(call.unwrap()["upstream"]["status"], "task");
     let count = |kind: &str| {
-        let of = |event: &&&Value| event["kind"] == kind && event["task"]["of"] == *decision;
+        let of = |event: &&Value| event["kind"] == kind && event["task"]["of"] == *decision;
         let asked = events.iter().filter(of);
         asked
             .inspect(|event| assert_eq!(event["task"]["request"], "get"))
             .count()
     };
-    assert!(count("authorized") >= 2, "{page}");
+    assert!(count("authorized") >= 2, "{events:?}");
     // One that was under way when its tool was stopped was cut short.
     let outcomes = ["completed", "withheld", "cancelled", "failed", "unknown"].map(count);
     let asked = count("authorized");
     assert_eq!(outcomes.iter().sum::<usize>(), asked, "{outcomes:?}");
     assert!(count("refused") >= 2);
-    assert!(!page.to_string().contains("it is done"));
+    assert!(!json!(events).to_string().contains("it is done"));
     system.cluster.stop().await;
 }
 

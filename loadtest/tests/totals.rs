@@ -163,6 +163,12 @@ async fn the_first_call_beyond_a_total_is_a_question_where_the_intent_says_so() 
         token: token(&fleet, "escalate").await,
         next: Arc::new(AtomicU64::new(1)),
     };
+    // The intent reaches the edge by itself. To ask spends nothing.
+    let question = json!({ "id": "first", "amount": 1 });
+    let allowed = fleet
+        .cluster
+        .wait_allowed(&payer.token, AGENT, "worker/work", question);
+    allowed.await.unwrap();
     assert_eq!(payer.pay(TOTAL - 10).await, "allowed");
     for amount in [20, 11] {
         assert_eq!(payer.pay(amount).await, "approval_required");

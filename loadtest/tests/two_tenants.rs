@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long news may take to the edge.
-const NEWS: Duration = Duration::from_secs(20);
+const NEWS: Duration = Duration::from_secs(60);
 /// How long a call may take beside a hostile tenant, on a machine that is busy.
 const ANSWER: Duration = Duration::from_secs(5);
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 /// Not what it is when it is form-encoded.
 const CLIENT: &str = "edge client";
 const CLIENT_SECRET: &str = "s3cr:t/of the edge";

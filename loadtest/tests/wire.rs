@@ -20,6 +20,7 @@ async fn d14_faulty_tool_servers_are_given_up_and_others_go_on() {
         good: 10,
         percent: 200,
         jitter: JITTER,
+        timeout_ms: 6_000,
     };
     println!("{:?}", upstreams::run(plan).await.unwrap());
 }

@@ -248,7 +248,7 @@ impl System {
             "resource": { "type": "tool", "id": tool, "properties": { "arguments": {} } },
         });
         let (started, mut last) = (Instant::now(), Value::Null);
-        while started.elapsed() < Duration::from_secs(30) {
+        while started.elapsed() < Duration::from_secs(120) {
             let url = format!("{}/access/v1/evaluation", self.edges[edge]);
             let asked = self
                 .http

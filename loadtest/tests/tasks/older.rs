@@ -103,7 +103,7 @@ impl<'a> Client<'a> {
             if got["result"]["status"] == status {
                 return got["result"].clone();
             }
-            let late = started.elapsed() > Duration::from_secs(20);
+            let late = started.elapsed() > Duration::from_secs(60);
             assert!(!late && got["error"].is_null(), "{status}: {got}");
         }
     }

@@ -9,6 +9,7 @@ use axum::routing::post;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 #[derive(Clone)]
@@ -48,8 +49,14 @@ impl Teller {
         (teller, format!("http://{address}"))
     }
 
-    /// Ends a task with these words, and tells so. What it tells with that is not so: nobody is to believe it.
-    pub(crate) fn end(&self, number: usize, words: &str) {
+    /// Ends a task with these words, and tells so until `heard` is done: an edge that has just come to watch a task may not
+    /// listen yet. What it tells with that is not so: nobody is to believe it.
+    pub(crate) async fn end<T>(
+        &self,
+        number: usize,
+        words: &str,
+        heard: impl Future<Output = T>,
+    ) -> T {
         let id = format!("theirs-{number}");
         let mut ended = state(&id, "completed");
         ended["result"] = json!({ "content": [{ "type": "text", "text": words }] });
@@ -57,7 +64,15 @@ impl Teller {
         let mut told = state(&id, "completed");
         told["statusMessage"] = "pushed words".into();
         told["result"] = json!({ "content": [{ "type": "text", "text": "pushed words" }] });
-        self.0.told.send(told).unwrap();
+        let mut heard = std::pin::pin!(heard);
+        loop {
+            // Nobody may listen yet.
+            let _ = self.0.told.send(told.clone());
+            let soon = tokio::time::timeout(Duration::from_millis(100), heard.as_mut());
+            if let Ok(heard) = soon.await {
+                return heard;
+            }
+        }
     }
 
     /// What it says from now on when a task begins.

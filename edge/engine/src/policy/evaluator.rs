@@ -118,25 +118,52 @@ impl Evaluator {
     /// # Errors
     /// [`Reason::PolicyError`] or [`Reason::PolicyTimeout`].
     pub fn ask(&mut self, policy: &CompiledPolicy, input: Value) -> Result<PolicyDecision, Reason> {
+        once_more_if_late(|| self.run(policy, input.clone()))
+    }
+
+    fn run(&mut self, policy: &CompiledPolicy, input: Value) -> Result<PolicyDecision, Ended> {
         let key = Arc::as_ptr(&policy.program).addr();
         if !self.machines.contains_key(&key) && self.machines.len() >= EVALUATOR_MACHINES_MAX {
             self.machines.clear(); // Old configurations pile up slowly; starting over costs microseconds.
         }
         let machine = match self.machines.entry(key) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(machine(policy)?),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(machine(policy).map_err(Ended::Refused)?)
+            }
         };
         machine.set_input(input);
         harden::start();
         let result = machine
             .execute_entry_point_by_name(ENTRY_POINT)
-            .map_err(|error| reason(&error))
-            .and_then(|value| PolicyDecision::read(&value, policy));
+            .map_err(|error| ended(&error))
+            .and_then(|value| PolicyDecision::read(&value, policy).map_err(Ended::Refused));
         if result.is_err() {
             self.machines.remove(&key); // Whatever state the error left behind goes with it.
         }
         result
     }
+}
+
+/// Why a policy came to no decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    /// By the clock: it may be that its thread had to wait for a core.
+    Late,
+    Refused(Reason),
+}
+
+/// Runs a policy, and once more if the clock ended it: that a thread has to wait for so long happens on a busy machine, and hardly
+/// twice in a row. What takes so long by itself does so again.
+fn once_more_if_late<T>(mut run: impl FnMut() -> Result<T, Ended>) -> Result<T, Reason> {
+    let ended = match run() {
+        Err(Ended::Late) => run(),
+        ended => ended,
+    };
+    ended.map_err(|ended| match ended {
+        Ended::Late => Reason::PolicyTimeout,
+        Ended::Refused(reason) => reason,
+    })
 }
 
 fn machine(policy: &CompiledPolicy) -> Result<RegoVM, Reason> {
@@ -154,13 +181,15 @@ fn machine(policy: &CompiledPolicy) -> Result<RegoVM, Reason> {
     Ok(machine)
 }
 
-fn reason(error: &VmError) -> Reason {
+fn ended(error: &VmError) -> Ended {
     match error {
+        // Too much work of the built-ins (`harden.rs`) has the same name, and no time.
+        VmError::TimeLimitExceeded { elapsed, .. } if !elapsed.is_zero() => Ended::Late,
         VmError::InstructionLimitExceeded { .. }
         | VmError::TimeLimitExceeded { .. }
         | VmError::MemoryLimitExceeded { .. }
-        | VmError::MemoryBudgetExceeded { .. } => Reason::PolicyTimeout,
-        _ => Reason::PolicyError,
+        | VmError::MemoryBudgetExceeded { .. } => Ended::Refused(Reason::PolicyTimeout),
+        _ => Ended::Refused(Reason::PolicyError),
     }
 }
 
@@ -237,5 +266,49 @@ impl Judgement {
             let detail = (!rules.is_empty()).then(|| rules.join(", "));
             self.refusal = Some((reason, detail));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_clock_ended_is_run_once_more_and_nothing_else_is() {
+        let refused = |reason| Err(Ended::Refused(reason));
+        for (runs, result) in [
+            (vec![Ok(1)], Ok(1)),
+            (vec![Err(Ended::Late), Ok(2)], Ok(2)),
+            (
+                vec![Err(Ended::Late), Err(Ended::Late)],
+                Err(Reason::PolicyTimeout),
+            ),
+            (
+                vec![Err(Ended::Late), refused(Reason::PolicyError)],
+                Err(Reason::PolicyError),
+            ),
+            (
+                vec![refused(Reason::PolicyTimeout)],
+                Err(Reason::PolicyTimeout),
+            ),
+            (vec![refused(Reason::PolicyError)], Err(Reason::PolicyError)),
+        ] {
+            let mut left = runs.iter().copied();
+            let told = once_more_if_late(|| left.next().unwrap());
+            assert_eq!(told, result, "{runs:?}");
+            assert_eq!(left.next(), None, "{runs:?}");
+        }
+    }
+
+    #[test]
+    fn the_clock_is_told_from_the_limits_that_no_machine_changes() {
+        let late = |elapsed| VmError::TimeLimitExceeded {
+            elapsed,
+            limit: Duration::from_micros(POLICY_TIME_US_MAX),
+            pc: 0,
+        };
+        assert_eq!(ended(&late(Duration::from_millis(51))), Ended::Late);
+        let too_much = Ended::Refused(Reason::PolicyTimeout);
+        assert_eq!(ended(&late(Duration::ZERO)), too_much);
     }
 }
