@@ -115,6 +115,14 @@ pub(crate) fn is_iban(compact: &str) -> bool {
     account::is_known(compact)
 }
 
+/// Where private keys in PEM stand in a text as it is, whatever stands amid their lines. Some may overlap.
+pub(crate) fn private_keys(text: &str) -> Vec<Range<usize>> {
+    let firsts = text.match_indices(pem::BEGIN).map(|(at, _)| at);
+    let text = Text { text, key: "" };
+    let keys = firsts.filter_map(|at| Some(at..pem::pem(text, at)?));
+    keys.collect()
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {
