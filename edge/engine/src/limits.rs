@@ -110,6 +110,8 @@ pub const PROVENANCE_FIELDS_MAX: usize = 64;
 pub const PROVENANCE_NAMES_MAX: usize = 16;
 /// Longest untrusted text that is read, in bytes; of a longer one the rest is unknown.
 pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest `$ref` that is followed in what a schema says of values, in bytes: it is decoded and looked up as a whole each time.
+pub const PROVENANCE_REFERENCE_BYTES_MAX: usize = 1_024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 512;
 
