@@ -14,6 +14,7 @@ use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
 use crate::provenance::note::{Stamps, put_below, put_spelled, put_suspect};
+use crate::provenance::pair::named_in;
 use crate::provenance::part::parts_of;
 use crate::provenance::plan::push_step;
 use crate::provenance::query::Spelled;
@@ -67,6 +68,8 @@ pub(super) struct Reader<'t, 'r> {
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
     /// Names on the paths to numbers: in a list the same path comes again and again.
     on_path: NamesRead,
+    /// The name that the object which is being read gives what stands in it.
+    called: Option<String>,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
     /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
@@ -116,6 +119,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             fields: HashMap::new(),
             keys: HashMap::new(),
             on_path: NamesRead::default(),
+            called: None,
             texts: Vec::new(),
             wrapped: false,
         }
@@ -139,6 +143,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             fields: HashMap::new(),
             keys: HashMap::new(),
             on_path: NamesRead::default(),
+            called: None,
             texts: Vec::new(),
             wrapped: false,
         }
@@ -167,12 +172,16 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Object(members) => {
                 let own = self.has_own_names(path);
+                let called = named_in(members);
                 for (key, member) in members {
                     self.name(key, own, path);
                     push_step(path, key);
+                    // An object that was read before had a name of its own.
+                    self.called = called.map(str::to_owned);
                     self.walk(member, path, deeper);
                     path.truncate(length);
                 }
+                self.called = None;
             }
             Value::Null | Value::Bool(_) => {}
             scalar => {
@@ -493,11 +502,17 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
+        let mut path = path.unwrap_or_default().to_owned();
+        // As if it stood below that name.
+        if let Some(name) = &self.called
+            && path.starts_with('/')
+        {
+            push_step(&mut path, name);
+        }
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
         let stamps = untrusted.stamps(source);
-        let mut path = path.unwrap_or_default().to_owned();
         put_below(
             &mut untrusted.index,
             value,
