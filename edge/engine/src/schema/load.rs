@@ -112,6 +112,10 @@ impl Load {
 }
 
 /// What each part of the value at one place is held against, by all subschemas there.
+///
+/// Alternatives that a `const` of a member tells apart add up like any others. The validator chooses by it where one fits, and only
+/// for some forms of it. Where none does, it holds the value against the whole of each, to say why (`collect_errors` of its
+/// `anyOf` and `oneOf`); without that choice it looks at other members before that one, long texts among them.
 #[derive(Default, Debug)]
 pub(super) struct Parts<'a> {
     elements: Load,
