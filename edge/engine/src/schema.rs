@@ -24,6 +24,7 @@ use pattern::Beyond;
 use references::References;
 use serde_json::Value;
 use std::collections::HashSet;
+use telling::Noting;
 use unique::UniqueItems;
 
 /// A compiled schema.
@@ -37,7 +38,7 @@ pub struct Schema {
     /// Most errors that are made of one part of it on one level of recursion, and on how many levels.
     errors: u64,
     levels: u64,
-    has_alternatives: bool,
+    noting: Noting,
 }
 
 /// How much is said of where a value doesn't fit.
@@ -118,7 +119,7 @@ impl Schema {
             states: load.states,
             errors: load.errors,
             levels: load.levels,
-            has_alternatives: telling::has_alternatives(&schema),
+            noting: Noting::of(&schema),
         })
     }
 
@@ -163,12 +164,13 @@ impl Schema {
             return Telling::Nothing;
         }
         let levels = u64::try_from(depth(value)).unwrap_or(u64::MAX);
-        let levels = levels.saturating_add(1).min(self.levels);
-        let errors = self.errors.saturating_mul(levels);
-        match telling::bytes(value).saturating_mul(errors) <= SCHEMA_TELLING_BYTES_MAX {
+        let levels = levels.saturating_add(1);
+        let errors = self.errors.saturating_mul(levels.min(self.levels));
+        let bytes = self.noting.bytes(value, levels);
+        match bytes.saturating_mul(errors) <= SCHEMA_TELLING_BYTES_MAX {
             true => Telling::All,
             // Of alternatives everything is noted, whatever is asked for.
-            false if self.has_alternatives => Telling::NoPlace,
+            false if self.noting.has_alternatives => Telling::NoPlace,
             false => Telling::First,
         }
     }

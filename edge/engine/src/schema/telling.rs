@@ -41,16 +41,12 @@ pub(super) fn errors(schema: &Value) -> u64 {
     let of_keyword = |keyword: &str, value: &Value| match (keyword, value) {
         (keyword, _) if SILENT.contains(&keyword) => 0,
         // One for each name that is missing.
-        ("required", Value::Array(names)) => count(names.len()),
-        ("dependentRequired" | "dependencies", Value::Object(lists)) => lists
-            .values()
-            .map(|names| count(names.as_array().map_or(1, Vec::len)))
-            .fold(0, u64::saturating_add),
-        // What a value is not to be is in the error.
-        ("not" | "pattern", value) => {
-            let size = noted(value, 0, &mut 0).checked_div(ERROR_BYTES);
-            size.unwrap_or_default().saturating_add(1)
+        ("required", names) => each(names),
+        ("dependentRequired" | "dependencies", Value::Object(lists)) => {
+            lists.values().map(each).fold(0, u64::saturating_add)
         }
+        // What a value is not to be is in the error.
+        ("not" | "pattern", value) => with(value),
         _ => 1,
     };
     members
@@ -59,49 +55,117 @@ pub(super) fn errors(schema: &Value) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// Bytes that one error at each part of a value takes.
-pub(super) fn bytes(value: &Value) -> u64 {
-    let mut bytes = 0;
-    noted(value, 0, &mut bytes);
-    bytes
+/// Errors with one of these names each.
+fn each(names: &Value) -> u64 {
+    let names = names.as_array();
+    names.map_or(1, |names| {
+        names.iter().map(with).fold(0, u64::saturating_add)
+    })
 }
 
-/// Adds an error at each part of a value, to which a place of so many bytes leads. Returns what the value itself takes.
-fn noted(value: &Value, place: u64, bytes: &mut u64) -> u64 {
-    let mut size = VALUE_BYTES;
-    match value {
-        Value::String(text) => size = size.saturating_add(count(text.len())),
-        Value::Array(elements) => {
-            let place = place.saturating_add(INDEX_BYTES);
-            for element in elements {
-                size = size.saturating_add(noted(element, place, bytes));
-            }
+/// An error with this in it.
+fn with(value: &Value) -> u64 {
+    let size = Noting::default().noted(value, 0, 0, &mut 0);
+    let more = size.checked_div(ERROR_BYTES);
+    more.unwrap_or_default().saturating_add(1)
+}
+
+/// What errors take that come of a schema.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Noting {
+    /// There are alternatives in it. Without them the first error is found before there is any other, and none has a copy of
+    /// anything.
+    pub(super) has_alternatives: bool,
+    /// An error of a name has a copy of the whole object.
+    copies_objects: bool,
+    /// Bytes of the longest way through the schema, as which an error says how it came about: about once for each level of a value.
+    way: u64,
+}
+
+impl Noting {
+    pub(super) fn of(schema: &Value) -> Self {
+        let is_choice =
+            |name: &str, inner: &Value| matches!(name, "anyOf" | "oneOf") && inner.is_array();
+        let has_alternatives = has(schema, &is_choice);
+        Self {
+            has_alternatives,
+            copies_objects: has_alternatives && has(schema, &|name, _| name == "propertyNames"),
+            // Without references it is the schema's own text, and no copy.
+            way: match has(schema, &|name, _| name == "$ref") {
+                true => way(schema),
+                false => 0,
+            },
         }
-        Value::Object(members) => {
-            for (name, member) in members {
-                let name = count(name.len());
-                let place = place.saturating_add(name).saturating_add(1);
-                let member = noted(member, place, bytes);
-                size = size.saturating_add(name).saturating_add(member);
-            }
-        }
-        _ => {}
     }
-    let error = ERROR_BYTES.saturating_add(place).saturating_add(size);
-    *bytes = bytes.saturating_add(error);
-    size
+
+    /// Bytes that one error at each part of a value of so many levels takes.
+    pub(super) fn bytes(self, value: &Value, levels: u64) -> u64 {
+        let error = ERROR_BYTES.saturating_add(self.way.saturating_mul(levels));
+        let mut bytes = 0;
+        self.noted(value, error, 0, &mut bytes);
+        bytes
+    }
+
+    /// Adds an error of so many bytes at each part of a value, to which a place of so many leads. Returns what the value itself
+    /// takes.
+    fn noted(self, value: &Value, error: u64, place: u64, bytes: &mut u64) -> u64 {
+        let mut size = VALUE_BYTES;
+        let mut errors = 1;
+        match value {
+            Value::String(text) => size = size.saturating_add(count(text.len())),
+            Value::Array(elements) => {
+                let place = place.saturating_add(INDEX_BYTES);
+                for element in elements {
+                    size = size.saturating_add(self.noted(element, error, place, bytes));
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    let name = count(name.len());
+                    let place = place.saturating_add(name).saturating_add(1);
+                    let member = self.noted(member, error, place, bytes);
+                    size = size.saturating_add(name).saturating_add(member);
+                }
+                if self.copies_objects {
+                    errors = count(members.len()).saturating_add(1);
+                }
+            }
+            _ => {}
+        }
+        let error = error.saturating_add(place).saturating_add(size);
+        *bytes = bytes.saturating_add(error.saturating_mul(errors));
+        size
+    }
 }
 
-/// Whether there are alternatives in a schema. Without them the first error is found before there is any other.
-pub(super) fn has_alternatives(schema: &Value) -> bool {
+/// Whether a member of a schema, or of what is in it, is such.
+fn has(schema: &Value, is: &dyn Fn(&str, &Value) -> bool) -> bool {
     match schema {
-        Value::Array(elements) => elements.iter().any(has_alternatives),
-        Value::Object(members) => members.iter().any(|(name, inner)| {
-            let is_choice = matches!(name.as_str(), "anyOf" | "oneOf") && inner.is_array();
-            is_choice || has_alternatives(inner)
-        }),
+        Value::Array(elements) => elements.iter().any(|inner| has(inner, is)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, inner)| is(name, inner) || has(inner, is)),
         _ => false,
     }
+}
+
+/// Bytes of the longest way into a schema.
+fn way(schema: &Value) -> u64 {
+    let longest = match schema {
+        Value::Array(elements) => {
+            let inner = elements.iter().map(way).max();
+            inner.map(|inner| inner.saturating_add(INDEX_BYTES))
+        }
+        Value::Object(members) => {
+            let steps = members.iter().map(|(name, inner)| {
+                let name = count(name.len()).saturating_add(1);
+                name.saturating_add(way(inner))
+            });
+            steps.max()
+        }
+        _ => None,
+    };
+    longest.unwrap_or_default()
 }
 
 fn count(some: usize) -> u64 {
@@ -110,7 +174,7 @@ fn count(some: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::errors;
+    use super::{Noting, errors};
     use crate::schema::Schema;
     use serde_json::{Map, Value, json};
 
@@ -159,6 +223,30 @@ mod tests {
         check(&union, &large, &["/: too much to say where"]);
     }
 
+    /// Of each name that does not fit there would be a copy of the whole object.
+    #[test]
+    fn of_a_large_object_no_alternative_is_told_that_has_to_do_with_names() {
+        let record = json!({ "type": "object", "propertyNames": { "pattern": "^[a-z]+$" } });
+        let union = json!({ "anyOf": [record, { "type": "null" }] });
+        let object = |count: usize| {
+            let members = (0..count).map(|i| (format!("a{i}"), json!(i)));
+            Value::Object(members.collect::<Map<_, _>>())
+        };
+        check(&union, &object(3), &["/: anyOf"]);
+        check(&union, &object(2_000), &["/: too much to say where"]);
+    }
+
+    #[test]
+    fn long_names_in_a_schema_count_where_references_lead_to_them() {
+        let long = "a".repeat(1_000);
+        let row = json!({ "patternProperties": { long: { "type": "string" } } });
+        let plain = json!({ "items": row });
+        let referred = json!({ "$defs": { "row": row }, "items": { "$ref": "#/$defs/row" } });
+        let bytes = |schema: &Value| Noting::of(schema).bytes(&json!(1), 1);
+        assert!(bytes(&plain) < 1_000);
+        assert!(bytes(&referred) > 1_000);
+    }
+
     /// A value of a few levels meets no more of a recursive schema.
     #[test]
     fn of_a_small_value_everything_is_told() {
@@ -195,6 +283,7 @@ mod tests {
             (json!({ "properties": {}, "description": "so" }), 0),
             (json!({ "type": "string", "maxLength": 5 }), 2),
             (json!({ "required": ["a", "b", "c"] }), 3),
+            (json!({ "required": ["a", "b".repeat(4_000)] }), 12),
             (json!({ "dependentRequired": dependent }), 3),
             (json!({ "not": { "const": "a".repeat(4_000) } }), 11),
         ] {
