@@ -461,6 +461,15 @@ mod tests {
         }
     }
 
+    /// Each of them goes on to the end: read for each, it would be read thousands of times.
+    #[test]
+    fn many_keys_that_are_cut_off_are_read_once() {
+        let row = "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r";
+        let keys = format!("-----BEGIN PRIVATE KEY-----\n{row}\n").repeat(10_000);
+        let all = 0..keys.len();
+        assert_eq!(crate::filter::private_keys(&keys), [all]);
+    }
+
     #[test]
     fn a_secret_in_a_text_that_is_json_is_none_to_be_shown() {
         let text = r#"[{"word": "hunter2"}]"#;
