@@ -35,7 +35,10 @@ pub(super) fn named_in(members: &Map<String, Value>) -> Option<&str> {
     members.iter().find_map(|(key, value)| {
         let text = value.as_str()?;
         let may_be = text.len() <= NAME_BYTES_MAX && is_name(key) && may_limit(text);
-        (may_be && limits(text)).then_some(text)
+        let name = (may_be && limits(text)).then_some(text)?;
+        // Above another name, `limits` would be what bounds anything.
+        let many = name.to_ascii_lowercase().ends_with("limits");
+        name.get(..name.len().saturating_sub(usize::from(many)))
     })
 }
 
@@ -68,6 +71,7 @@ mod tests {
                 Some("max_results"),
             ),
             (json!({ "argument": "Count", "is": 500 }), Some("Count")),
+            (json!({ "name": "Limits", "value": 500 }), Some("Limit")),
             (json!({ "name": "credit limit", "value": 500 }), None),
             (json!({ "name": "top", "value": 500 }), None),
             (json!({ "name": "Maxine", "value": 500 }), None),

@@ -68,8 +68,8 @@ pub(super) struct Reader<'t, 'r> {
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
     /// Names on the paths to numbers: in a list the same path comes again and again.
     on_path: NamesRead,
-    /// The name that the object which is being read gives what stands in it.
-    called: Option<String>,
+    /// The name that the object which is being read gives what stands in it, and how long the path to that object is.
+    called: Option<(usize, String)>,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
     /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
@@ -172,16 +172,15 @@ impl<'t, 'r> Reader<'t, 'r> {
             }
             Value::Object(members) => {
                 let own = self.has_own_names(path);
-                let called = named_in(members);
+                let called = named_in(members).map(|name| (length, name.to_owned()));
+                let around = std::mem::replace(&mut self.called, called);
                 for (key, member) in members {
                     self.name(key, own, path);
                     push_step(path, key);
-                    // An object that was read before had a name of its own.
-                    self.called = called.map(str::to_owned);
                     self.walk(member, path, deeper);
                     path.truncate(length);
                 }
-                self.called = None;
+                self.called = around;
             }
             Value::Null | Value::Bool(_) => {}
             scalar => {
@@ -502,13 +501,12 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
-        let mut path = path.unwrap_or_default().to_owned();
-        // As if it stood below that name.
-        if let Some(name) = &self.called
-            && path.starts_with('/')
-        {
-            push_step(&mut path, name);
-        }
+        let path = path.unwrap_or_default();
+        let mut path = match &self.called {
+            // As if what the object has stood below that name.
+            Some((at, name)) if path.starts_with('/') => below(path, *at, name),
+            _ => path.to_owned(),
+        };
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
@@ -568,6 +566,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
+}
+
+/// A path with one more step, where a part of it ends.
+fn below(path: &str, at: usize, name: &str) -> String {
+    let (above, rest) = path.split_at_checked(at).unwrap_or((path, ""));
+    let mut longer = above.to_owned();
+    push_step(&mut longer, name);
+    longer.push_str(rest);
+    longer
 }
 
 /// Longest name of a field, in bytes.
