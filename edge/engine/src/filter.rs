@@ -115,6 +115,20 @@ pub(crate) fn is_iban(compact: &str) -> bool {
     account::is_known(compact)
 }
 
+/// Where private keys in PEM stand in a text as it is, one behind the other, whatever stands amid their lines.
+pub(crate) fn private_keys(text: &str) -> Vec<Range<usize>> {
+    let firsts = text.match_indices(pem::BEGIN).map(|(at, _)| at);
+    let text = Text { text, key: "" };
+    let mut after = 0;
+    let keys = firsts.filter_map(|at| {
+        // One may go on to the end of the text: what is of it is not read again for each first line in it.
+        let end = (at >= after).then(|| pem::pem(text, at)).flatten()?;
+        after = end;
+        Some(at..end)
+    });
+    keys.collect()
+}
+
 /// How a match stands in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Carrier {

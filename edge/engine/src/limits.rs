@@ -45,6 +45,9 @@ pub const SCHEMA_VISITS_MAX: u64 = 1 << 27;
 /// Most steps that patterns take over all texts of one value, if every text were on the worst way and every byte met every state:
 /// some seconds. A text of 1 MiB may be held against 1,024 states then, which is more than real schemas have at one place.
 pub const SCHEMA_PATTERN_STEPS_MAX: u64 = 1 << 30;
+/// Most bytes that it may take to say where a value doesn't fit, if every part of it failed by all that any is held against: of a
+/// value that is larger, or of a schema that is heavier, less is said. What is really wrong with a value takes much less.
+pub const SCHEMA_TELLING_BYTES_MAX: u64 = 1 << 28;
 /// Longest text that is taken for a regular expression (`format: regex`), in bytes: the names of its groups are compared with each
 /// other, so that twice the length takes four times the time.
 pub const SCHEMA_REGEX_BYTES_MAX: usize = 4 * 1024;
@@ -110,6 +113,8 @@ pub const PROVENANCE_FIELDS_MAX: usize = 64;
 pub const PROVENANCE_NAMES_MAX: usize = 16;
 /// Longest untrusted text that is read, in bytes; of a longer one the rest is unknown.
 pub const PROVENANCE_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Longest `$ref` that is followed in what a schema says of values, in bytes: it is decoded and looked up as a whole each time.
+pub const PROVENANCE_REFERENCE_BYTES_MAX: usize = 1_024;
 /// Most places that one look-up of a phrase tries.
 pub const PASSAGE_STEPS_MAX: usize = 512;
 

@@ -6,7 +6,7 @@
 //!
 //! Reading order: `text` (words) with `script` and `shape`, `value` (kinds that are recognised inside text; `address` with `host`,
 //! `browser` and `disguise`, and others), `query` (a value in the forms in which it is looked up) with `clock` (times of day), `note` and `index` (where it was
-//! seen, by keyed `fingerprint`), `passage` (the goal) with `free`, `times` and `currency`, `rows` (numbers of rows), `tracker` (what one session has read) with
+//! seen, by keyed `fingerprint`), `passage` (the goal) with `free`, `times` and `currency`, `rows` (numbers of rows) with `pair`, `tracker` (what one session has read) with
 //! `lines` and `part` (what a text and a value of a record stand for), `constants` (what an action has for its arguments), `plan`
 //! (which argument needs what) with `choice` and `paging`, `rules` (whether it has it) with `join`.
 
@@ -31,6 +31,7 @@ mod join;
 mod lines;
 mod note;
 mod paging;
+mod pair;
 mod part;
 mod passage;
 mod phone;

@@ -8,13 +8,15 @@ mod pattern;
 mod pointer;
 mod references;
 mod states;
+mod telling;
 mod unique;
 
 pub(crate) use pointer::{decoded, target};
 
 use crate::limits::{
     SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERN_BYTES_MAX, SCHEMA_PATTERN_STEPS_MAX,
-    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_REGEX_BYTES_MAX, SCHEMA_VISITS_MAX,
+    SCHEMA_PATTERNS_BYTES_MAX, SCHEMA_PATTERNS_MAX, SCHEMA_REGEX_BYTES_MAX,
+    SCHEMA_TELLING_BYTES_MAX, SCHEMA_VISITS_MAX,
 };
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -22,6 +24,7 @@ use pattern::Beyond;
 use references::References;
 use serde_json::Value;
 use std::collections::HashSet;
+use telling::Noting;
 use unique::UniqueItems;
 
 /// A compiled schema.
@@ -32,6 +35,23 @@ pub struct Schema {
     weight: u64,
     /// Most states of patterns that one text of it is held against, and of what else reads it.
     states: u64,
+    /// Most errors that are made of one part of it on one level of recursion, and on how many levels.
+    errors: u64,
+    levels: u64,
+    noting: Noting,
+}
+
+/// How much is said of where a value doesn't fit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Telling {
+    /// It fits.
+    Nothing,
+    /// It is too large to be held against the schema.
+    TooLarge,
+    /// That it doesn't fit.
+    NoPlace,
+    First,
+    All,
 }
 
 /// Why a schema is not taken.
@@ -97,6 +117,9 @@ impl Schema {
             validator,
             weight: load.weight,
             states: load.states,
+            errors: load.errors,
+            levels: load.levels,
+            noting: Noting::of(&schema),
         })
     }
 
@@ -109,22 +132,55 @@ impl Schema {
     /// Where the value doesn't fit and by which keyword, without the value: `/amount: maximum`.
     #[must_use]
     pub fn misfit(&self, value: &Value) -> Option<String> {
-        if !self.affords(value) {
-            return Some(Misfit::too_large().text);
-        }
-        let error = self.validator.validate(value).err()?;
-        Some(Misfit::of(&error).text)
+        let misfit = match self.telling(value) {
+            Telling::Nothing => return None,
+            Telling::TooLarge => Misfit::too_large(),
+            Telling::NoPlace => Misfit::without_place(),
+            Telling::First | Telling::All => self.first(value),
+        };
+        Some(misfit.text)
     }
 
-    /// All places where it doesn't fit.
+    /// All places where it doesn't fit; of a large value the first, or none.
     pub(crate) fn misfits<'v>(&'v self, value: &'v Value) -> impl Iterator<Item = Misfit> + 'v {
-        let affords = self.affords(value);
-        let errors = affords.then(|| self.validator.iter_errors(value));
-        let errors = errors.into_iter().flatten();
-        let too_large = (!affords).then(Misfit::too_large);
-        too_large
-            .into_iter()
-            .chain(errors.map(|error| Misfit::of(&error)))
+        let telling = self.telling(value);
+        let some = match telling {
+            Telling::Nothing | Telling::All => Vec::new(),
+            Telling::TooLarge => vec![Misfit::too_large()],
+            Telling::NoPlace => vec![Misfit::without_place()],
+            Telling::First => vec![self.first(value), Misfit::others()],
+        };
+        let errors = (telling == Telling::All).then(|| self.validator.iter_errors(value));
+        let all = errors.into_iter().flatten();
+        some.into_iter().chain(all.map(|error| Misfit::of(&error)))
+    }
+
+    /// How much can be said of a value. Whether it fits takes the validator hardly any memory.
+    fn telling(&self, value: &Value) -> Telling {
+        if !self.affords(value) {
+            return Telling::TooLarge;
+        }
+        if self.validator.is_valid(value) {
+            return Telling::Nothing;
+        }
+        let levels = u64::try_from(depth(value)).unwrap_or(u64::MAX);
+        let levels = levels.saturating_add(1);
+        let errors = self.errors.saturating_mul(levels.min(self.levels));
+        let bytes = self.noting.bytes(value, levels);
+        match bytes.saturating_mul(errors) <= SCHEMA_TELLING_BYTES_MAX {
+            true => Telling::All,
+            // Of alternatives everything is noted, whatever is asked for.
+            false if self.noting.has_alternatives => Telling::NoPlace,
+            false => Telling::First,
+        }
+    }
+
+    /// The first place where a value doesn't fit that is known not to.
+    fn first(&self, value: &Value) -> Misfit {
+        match self.validator.validate(value) {
+            Err(error) => Misfit::of(&error),
+            Ok(()) => Misfit::without_place(),
+        }
     }
 
     /// Whether the value is small enough for what this schema holds each part of it, and each text, against. For all but the
@@ -149,6 +205,22 @@ impl Misfit {
     fn too_large() -> Self {
         Self {
             text: "/: too large for its schema".to_owned(),
+            pointer: String::new(),
+        }
+    }
+
+    /// Of a value that doesn't fit, where it would take too much memory to say where.
+    fn without_place() -> Self {
+        Self {
+            text: "/: too much to say where".to_owned(),
+            pointer: String::new(),
+        }
+    }
+
+    /// Of all that would have to be looked for behind the first.
+    fn others() -> Self {
+        Self {
+            text: "perhaps others".to_owned(),
             pointer: String::new(),
         }
     }

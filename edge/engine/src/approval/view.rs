@@ -7,6 +7,7 @@ use proctor_model::catalogue::{CatalogueEntry, Role};
 use proctor_model::limits::APPROVAL_VIEW_BYTES_MAX;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 const MASK: &str = "(hidden)";
@@ -313,7 +314,8 @@ fn names_secret(key: &str) -> bool {
     .any(|name| plain.contains(name))
 }
 
-/// Secrets that are recognised by their shape, wherever they stand.
+/// Secrets that are recognised by their shape, wherever they stand. What is between the first and the last line of a private key
+/// may be a place for one: that is hidden, too.
 const SHAPES: &str = concat!(
     r"(?s-u:-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
@@ -332,8 +334,21 @@ fn without_secrets(text: &str) -> String {
     let Some(secrets) = &*SECRETS else {
         return MASK.to_owned();
     };
-    let masked = secrets.replace_all(text.as_bytes(), MASK.as_bytes());
-    String::from_utf8_lossy(&masked).into_owned()
+    let shapes = secrets.find_iter(text.as_bytes()).map(|hit| hit.range());
+    // A last line may stand in a comment amid a key: where the key ends, the filter knows.
+    let keys = crate::filter::private_keys(text);
+    let mut hidden: Vec<Range<usize>> = shapes.chain(keys).collect();
+    hidden.sort_by_key(|range| range.start);
+    let (mut shown, mut from) = (String::new(), 0);
+    for range in hidden {
+        if range.start >= from {
+            shown.push_str(text.get(from..range.start).unwrap_or_default());
+            shown.push_str(MASK);
+        }
+        from = from.max(range.end);
+    }
+    shown.push_str(text.get(from..).unwrap_or_default());
+    shown
 }
 
 #[cfg(test)]
@@ -426,6 +441,33 @@ mod tests {
                 "db_password": MASK, "note": format!("use {MASK} for it"), "key": MASK,
             })
         );
+    }
+
+    #[test]
+    fn no_line_amid_a_private_key_ends_it() {
+        let row = "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r";
+        let [first, last] = ["BEGIN", "END"].map(|word| format!("-----{word} PRIVATE KEY-----"));
+        let ended = format!("{first}\n{row}\n# {last}\n{row}\n{row}\n{last}");
+        let seen = view(&json!({ "key": format!("{ended} and more") }), &json!({}));
+        assert_eq!(seen, json!({ "key": format!("{MASK} and more") }));
+        let pgp = |word: &str| format!("-----{word} PGP PRIVATE KEY BLOCK-----");
+        for key in [
+            format!("{first}\n# {last}\n{row}\n{row}\n{last}"),
+            format!("{first}\n{row}\n# {first}\n# {last}\n{row}\n{last}"),
+            format!("{}\n\n{row}\n=aB3d\n{}", pgp("BEGIN"), pgp("END")),
+        ] {
+            let seen = view(&json!({ "key": key }), &json!({})).to_string();
+            assert!(!seen.contains("OF/2NxAp"), "{seen}");
+        }
+    }
+
+    /// Each of them goes on to the end: read for each, it would be read thousands of times.
+    #[test]
+    fn many_keys_that_are_cut_off_are_read_once() {
+        let row = "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r";
+        let keys = format!("-----BEGIN PRIVATE KEY-----\n{row}\n").repeat(10_000);
+        let all = 0..keys.len();
+        assert_eq!(crate::filter::private_keys(&keys), [all]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::plan::{Need, Pattern, is_index, words_of};
 use super::quantity::canonical_number;
+use crate::limits::PROVENANCE_REFERENCE_BYTES_MAX;
 use crate::schema::nodes;
 use serde_json::Value;
 use std::cell::Cell;
@@ -68,8 +69,6 @@ const DEPTH_MAX: usize = 16;
 const SCHEMAS_MAX: usize = 4096;
 /// Schemas that are looked at for each value of a result beside these: one behind a reference, and a few that it may be of.
 const SCHEMAS_OF_VALUE: usize = 8;
-/// Longest reference that is followed: it is read as a whole each time. Beyond that it leads nowhere: the stricter need.
-const REFERENCE_BYTES_MAX: usize = 1_024;
 /// Bytes of a member's name that are looked up in the time of one schema.
 const NAME_BYTES_OF_SCHEMA: usize = 64;
 
@@ -194,9 +193,14 @@ fn same_place<'s>(root: &'s Value, schema: &'s Value) -> impl Iterator<Item = &'
 }
 
 fn target<'s>(root: &'s Value, schema: &Value) -> Option<&'s Value> {
-    let reference = schema.get("$ref").and_then(Value::as_str);
-    let reference = reference.filter(|reference| reference.len() <= REFERENCE_BYTES_MAX)?;
-    crate::schema::target(root, reference)
+    near(root, schema.get("$ref").and_then(Value::as_str)?)
+}
+
+/// What a reference leads to. A long one leads nowhere: the stricter need.
+pub(super) fn near<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
+    let is_short = reference.len() <= PROVENANCE_REFERENCE_BYTES_MAX;
+    let target = || crate::schema::target(root, reference);
+    is_short.then(target).flatten()
 }
 
 fn listed<'s>(schema: &'s Value, keyword: &str) -> &'s [Value] {

@@ -1,12 +1,12 @@
 //! Constants in the schema of an action: words of the intent, each for the argument that it stands at.
 
+use super::choice;
 use super::fingerprint::Fingerprinter;
 use super::index::Index;
 use super::note::put_whole;
 use super::query::{Query, Spelled};
 use super::value::Kind;
 use crate::limits::{INTENT_SUBSCHEMAS_MAX, JSON_DEPTH_MAX, ORIGINS_TEXT_BYTES_MAX};
-use crate::schema::target;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -237,7 +237,8 @@ fn same_place<'s>(root: &'s Value, members: &'s Map<String, Value>) -> Vec<&'s V
     let mut schemas: Vec<&'s Value> = Vec::new();
     for keyword in ["then", "else", "$ref"] {
         schemas.extend(members.get(keyword).and_then(|schema| match schema {
-            Value::String(reference) => target(root, reference),
+            // Constants behind a long one prove nothing.
+            Value::String(reference) => choice::near(root, reference),
             schema => Some(schema),
         }));
     }
@@ -332,6 +333,20 @@ mod tests {
         assert!(constants.has_name(&["by_name", "bob"], "bob"));
         assert!(!constants.has_name(&["by_name", "eve"], "eve"));
         assert!(!constants.has_name(&["to"], "alice"));
+    }
+
+    /// It would be read as a whole for each of thousands of schemas.
+    #[test]
+    fn a_long_reference_leads_nowhere() {
+        for (bytes, leads) in [(1_000, true), (1_100, false), (60_000, false)] {
+            let name = "a".repeat(bytes);
+            let reference = json!({"$ref": format!("#/$defs/{name}")});
+            let schema =
+                json!({"properties": {"to": reference}, "$defs": {name: {"const": "alice"}}});
+            let constants = Constants::of(&[1; 16], Some(&schema));
+            let alice = Spelled::text("alice".to_owned());
+            assert_eq!(constants.has(&["to"], &alice, true), leads, "{bytes}");
+        }
     }
 
     /// Each level has two of the next, without end.

@@ -61,6 +61,8 @@ pub(super) struct Load {
     pub(super) weight: u64,
     /// The states of their patterns, likewise.
     pub(super) states: u64,
+    /// The errors that they may make of it, likewise.
+    pub(super) errors: u64,
     /// On how many levels they are, from this part down.
     pub(super) levels: u64,
 }
@@ -71,6 +73,7 @@ impl Load {
             recursive: self.recursive.saturating_add(other.recursive),
             weight: self.weight.saturating_add(other.weight),
             states: self.states.saturating_add(other.states),
+            errors: self.errors.saturating_add(other.errors),
             levels: self.levels.max(other.levels),
         }
     }
@@ -80,6 +83,7 @@ impl Load {
             recursive: self.recursive.saturating_sub(other.recursive),
             weight: self.weight.saturating_sub(other.weight),
             states: self.states.saturating_sub(other.states),
+            errors: self.errors.saturating_sub(other.errors),
             levels: self.levels,
         }
     }
@@ -90,6 +94,7 @@ impl Load {
             recursive: self.recursive.max(other.recursive),
             weight: self.weight.max(other.weight),
             states: self.states.max(other.states),
+            errors: self.errors.max(other.errors),
             levels: self.levels.max(other.levels),
         }
     }
@@ -100,12 +105,17 @@ impl Load {
             recursive: self.recursive,
             weight: self.weight.saturating_mul(times),
             states: self.states.saturating_mul(times),
+            errors: self.errors.saturating_mul(times),
             levels: self.levels,
         }
     }
 }
 
 /// What each part of the value at one place is held against, by all subschemas there.
+///
+/// Alternatives that a `const` of a member tells apart add up like any others. The validator chooses by it where one fits, and only
+/// for some forms of it. Where none does, it holds the value against the whole of each, to say why (`collect_errors` of its
+/// `anyOf` and `oneOf`); without that choice it looks at other members before that one, long texts among them.
 #[derive(Default, Debug)]
 pub(super) struct Parts<'a> {
     elements: Load,

@@ -3,7 +3,7 @@
 use super::holds::Holds;
 use super::load::{Load, Parts, Visits};
 use super::pointer::target;
-use super::{SchemaError, compared, states};
+use super::{SchemaError, compared, states, telling};
 use crate::limits::{JSON_DEPTH_MAX, SCHEMA_WEIGHT_MAX};
 use jsonschema::Draft;
 use serde_json::{Map, Value};
@@ -58,6 +58,8 @@ pub(super) struct References<'a> {
     weights: HashMap<usize, Load>,
     /// By the address of what a keyword has: see `own`.
     own: HashMap<usize, (u64, u64)>,
+    /// By a schema's address.
+    errors: HashMap<usize, u64>,
 }
 
 /// The schemas that one place of a value is held against, and how often all together.
@@ -67,6 +69,7 @@ struct Place<'a> {
     spent: u64,
     /// Of all that reads a text.
     states: u64,
+    errors: u64,
     /// How often it is looked through for elements that are there twice.
     unique: u64,
 }
@@ -76,7 +79,8 @@ pub(super) fn address(node: &Value) -> usize {
 }
 
 impl<'a> References<'a> {
-    /// Most subschemas, and states of patterns, that one part of a value is held against.
+    /// Most subschemas, and states of patterns, that one part of a value is held against. The errors are those of one level of a
+    /// recursive schema, of which there are no more than it has, nor than the value has.
     pub(super) fn check(root: &'a Value) -> Result<Load, SchemaError> {
         let mut references = Self {
             root,
@@ -84,6 +88,7 @@ impl<'a> References<'a> {
             recursive: HashMap::new(),
             weights: HashMap::new(),
             own: HashMap::new(),
+            errors: HashMap::new(),
         };
         let renames: &[&str] = match is_of_draft_4(root) {
             true => &["$id", "id"],
@@ -113,7 +118,11 @@ impl<'a> References<'a> {
         // meets no more than so many at once.
         let levels_max = u64::try_from(JSON_DEPTH_MAX).unwrap_or(u64::MAX);
         let levels = recursive.levels.min(levels_max);
-        Ok(worst.or(recursive.times(levels)))
+        Ok(Load {
+            errors: worst.errors.max(recursive.errors),
+            levels: levels.max(1),
+            ..worst.or(recursive.times(levels))
+        })
     }
 
     fn step(&mut self) -> Result<(), SchemaError> {
@@ -161,6 +170,10 @@ impl<'a> References<'a> {
         if place.spent > EXPANSION_MAX || circle > CIRCLE_MAX {
             return Err(SchemaError::Reference);
         }
+        let errors = self.errors.entry(address(schema));
+        let errors = *errors.or_insert_with(|| telling::errors(schema));
+        let errors = errors.saturating_mul(visits.all());
+        place.errors = place.errors.saturating_add(errors);
         let Value::Object(members) = schema else {
             return Ok(());
         };
@@ -236,6 +249,7 @@ impl<'a> References<'a> {
             recursive: 0,
             weight: place.spent,
             states: place.states,
+            errors: place.errors,
             levels: parts.levels.saturating_add(1),
         };
         let nested = match parts.recursive {
@@ -493,7 +507,7 @@ mod tests {
         };
         // The list itself is one, too.
         assert_eq!(told(&heavy, most), ["/: too large for its schema"]);
-        assert_eq!(told(&heavy, most - 1), ["/: oneOf"]);
+        assert_eq!(told(&heavy, most - 1), ["/: too much to say where"]);
         assert!(told(&light, most).is_empty());
     }
 }

@@ -14,6 +14,7 @@ use crate::provenance::choice::names_members;
 use crate::provenance::decode::embedded;
 use crate::provenance::lines::lines;
 use crate::provenance::note::{Stamps, put_below, put_spelled, put_suspect};
+use crate::provenance::pair::named_in;
 use crate::provenance::part::parts_of;
 use crate::provenance::plan::push_step;
 use crate::provenance::query::Spelled;
@@ -67,6 +68,8 @@ pub(super) struct Reader<'t, 'r> {
     keys: HashMap<Option<Option<u16>>, HashSet<String>>,
     /// Names on the paths to numbers: in a list the same path comes again and again.
     on_path: NamesRead,
+    /// The name that the object which is being read gives what stands in it, and how long the path to that object is.
+    called: Option<(usize, String)>,
     /// Where in the path the JSON texts begin that are being read, one in the other.
     texts: Vec<usize>,
     /// What is being read is wrapped: a text of the result has a part of it as a document of its own.
@@ -116,6 +119,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             fields: HashMap::new(),
             keys: HashMap::new(),
             on_path: NamesRead::default(),
+            called: None,
             texts: Vec::new(),
             wrapped: false,
         }
@@ -139,6 +143,7 @@ impl<'t, 'r> Reader<'t, 'r> {
             fields: HashMap::new(),
             keys: HashMap::new(),
             on_path: NamesRead::default(),
+            called: None,
             texts: Vec::new(),
             wrapped: false,
         }
@@ -171,6 +176,8 @@ impl<'t, 'r> Reader<'t, 'r> {
                 let before = before.and_then(Value::as_object);
                 let noted = before.is_some_and(|before| before.keys().eq(members.keys()));
                 let own = !noted && self.has_own_names(path);
+                let called = named_in(members).map(|name| (length, name.to_owned()));
+                let around = std::mem::replace(&mut self.called, called);
                 for (key, member) in members {
                     if !noted {
                         self.name(key, own, path);
@@ -179,6 +186,7 @@ impl<'t, 'r> Reader<'t, 'r> {
                     self.walk(member, None, path, deeper);
                     path.truncate(length);
                 }
+                self.called = around;
             }
             Value::Null | Value::Bool(_) => {}
             scalar => {
@@ -503,11 +511,16 @@ impl<'t, 'r> Reader<'t, 'r> {
         let Some(source) = self.source(path, Trust::Untrusted) else {
             return;
         };
+        let path = path.unwrap_or_default();
+        let mut path = match &self.called {
+            // As if what the object has stood below that name.
+            Some((at, name)) if path.starts_with('/') => below(path, *at, name),
+            _ => path.to_owned(),
+        };
         let Tracker {
             keyed, untrusted, ..
         } = &mut *self.tracker;
         let stamps = untrusted.stamps(source);
-        let mut path = path.unwrap_or_default().to_owned();
         put_below(
             &mut untrusted.index,
             value,
@@ -563,6 +576,15 @@ impl<'t, 'r> Reader<'t, 'r> {
         }
         number
     }
+}
+
+/// A path with one more step, where a part of it ends.
+fn below(path: &str, at: usize, name: &str) -> String {
+    let (above, rest) = path.split_at_checked(at).unwrap_or((path, ""));
+    let mut longer = above.to_owned();
+    push_step(&mut longer, name);
+    longer.push_str(rest);
+    longer
 }
 
 /// Longest name of a field, in bytes.
