@@ -112,10 +112,7 @@ async fn leaders_change_nodes_come_and_go_and_all_hold_the_same_bytes() {
     // A fourth node learns all of it; then one is taken out.
     nodes.push(run(config(4, dir.path()), Clock::system()).await);
     let fourth = nodes[3].config.clone();
-    operate(&nodes[0].config)
-        .add_node(4, node_address(&fourth))
-        .await
-        .unwrap();
+    join(&[nodes[0].config.clone(), fourth.clone()]).await;
     agree(&configs(&nodes)).await;
     let status = operate(&fourth).status().await.unwrap();
     assert_eq!(
@@ -123,10 +120,10 @@ async fn leaders_change_nodes_come_and_go_and_all_hold_the_same_bytes() {
         4
     );
     let first = nodes.remove(0);
-    let status = operate(&fourth)
-        .remove_node(first.config.node)
-        .await
-        .unwrap();
+    let status = eventually("a node leaves", || async {
+        operate(&fourth).remove_node(first.config.node).await
+    })
+    .await;
     assert_eq!(
         status.members.iter().filter(|member| member.voter).count(),
         3
@@ -291,11 +288,7 @@ async fn a_node_that_missed_too_much_installs_the_snapshot() {
     // One comes back, one comes anew.
     nodes.push(run(late, Clock::system()).await);
     nodes.push(run(small(4), Clock::system()).await);
-    let fourth = nodes[3].config.clone();
-    operate(&nodes[0].config)
-        .add_node(4, node_address(&fourth))
-        .await
-        .unwrap();
+    join(&[nodes[0].config.clone(), nodes[3].config.clone()]).await;
     agree(&configs(&nodes)).await;
     for index in [2, 3] {
         let status = operate(&nodes[index].config).status().await.unwrap();
