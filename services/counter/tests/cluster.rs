@@ -221,7 +221,7 @@ async fn two_of_five_commit_nothing() {
         .set_limits(1, vec![rule(tenant_account(), 1_000)])
         .await
         .unwrap();
-    let before = agree(&configs(&nodes)).await;
+    agree(&configs(&nodes)).await;
     // The leader and one follower stay: the leader can still write, and the follower still acknowledges.
     let leader = leader_of(&nodes[0].config).await;
     nodes.sort_by_key(|node| node.config.node != leader);
@@ -229,6 +229,8 @@ async fn two_of_five_commit_nothing() {
     while nodes.len() > 2 {
         gone.push(nodes.pop().unwrap().end().await);
     }
+    // Only now: while there were three, the leader may have swept once more, which is the time in the book.
+    let before = agree(&configs(&nodes)).await;
     let edge = Client::new(
         &addresses(&nodes),
         edge_metadata(
