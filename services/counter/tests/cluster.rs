@@ -380,17 +380,25 @@ async fn a_full_disk_stops_the_node_and_nothing_acknowledged_is_lost() {
     };
     let counted = std::sync::atomic::AtomicU64::new(0);
     let work = async {
-        loop {
-            let asked = tokio::time::timeout(Duration::from_secs(3), edge.lease(wants()));
-            match asked.await {
-                Ok(Ok(_)) => counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-                _ => return,
-            };
+        while let Ok(v1::LeaseResponse {
+            outcome: Some(v1::lease_response::Outcome::Granted(_)),
+            ..
+        }) = edge.send_lease(edge.lease_request(wants())).await
+        {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        // Nobody answers any more.
+        std::future::pending::<()>().await;
+    };
+    let restart = node.config.clone();
+    // Not a lease that takes long, but the node says that it is over.
+    let ended = async {
+        tokio::select! {
+            ended = node.handle.stopped() => ended,
+            () = work => Ok(()),
         }
     };
-    work.await;
-    let restart = node.config.clone();
-    let stopped = tokio::time::timeout(Duration::from_secs(10), node.handle.stopped())
+    let stopped = tokio::time::timeout(Duration::from_secs(120), Box::pin(ended))
         .await
         .unwrap();
     assert!(stopped.is_err(), "the node has to say that it had to stop");
