@@ -75,8 +75,7 @@ pub const POLICY_WORK_MAX: u64 = 1_000_000;
 /// Time limit of one policy's decision, in microseconds. A backstop only, as it makes a decision depend on how busy the machine is:
 /// the two limits above end any policy within 5 ms of its thread's own time. This one is of the wall clock, and a thread that
 /// has to wait for a core waits some milliseconds at a time: at 5 or 10 ms it would refuse calls under load that cost
-/// 40 µs. What it bounds is a built-in whose cost was estimated wrongly. A decision that it ends is asked for once more: the
-/// thread may have waited for longer.
+/// 40 µs. What it bounds is a built-in whose cost was estimated wrongly.
 pub const POLICY_TIME_US_MAX: u64 = 50_000;
 /// Longest string that a built-in of more than trivial cost takes, in bytes.
 pub const POLICY_STRING_BYTES_MAX: usize = 64 * 1024;

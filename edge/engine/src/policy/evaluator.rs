@@ -118,17 +118,7 @@ impl Evaluator {
     /// # Errors
     /// [`Reason::PolicyError`] or [`Reason::PolicyTimeout`].
     pub fn ask(&mut self, policy: &CompiledPolicy, input: Value) -> Result<PolicyDecision, Reason> {
-        let said = match self.run(policy, input.clone()) {
-            // Its thread may have waited for a core. What takes so long by itself does so again.
-            Err(error) if is_by_the_clock(&error) => self.run(policy, input),
-            said => said,
-        };
-        said.map_err(|error| reason(&error))
-            .and_then(|value| PolicyDecision::read(&value, policy))
-    }
-
-    fn run(&mut self, policy: &CompiledPolicy, input: Value) -> Result<Value, VmError> {
-        let key = key(policy);
+        let key = Arc::as_ptr(&policy.program).addr();
         if !self.machines.contains_key(&key) && self.machines.len() >= EVALUATOR_MACHINES_MAX {
             self.machines.clear(); // Old configurations pile up slowly; starting over costs microseconds.
         }
@@ -138,19 +128,18 @@ impl Evaluator {
         };
         machine.set_input(input);
         harden::start();
-        let said = machine.execute_entry_point_by_name(ENTRY_POINT);
-        if said.is_err() {
+        let result = machine
+            .execute_entry_point_by_name(ENTRY_POINT)
+            .map_err(|error| reason(&error))
+            .and_then(|value| PolicyDecision::read(&value, policy));
+        if result.is_err() {
             self.machines.remove(&key); // Whatever state the error left behind goes with it.
         }
-        said
+        result
     }
 }
 
-fn key(policy: &CompiledPolicy) -> usize {
-    Arc::as_ptr(&policy.program).addr()
-}
-
-fn machine(policy: &CompiledPolicy) -> Result<RegoVM, VmError> {
+fn machine(policy: &CompiledPolicy) -> Result<RegoVM, Reason> {
     let mut machine = RegoVM::new_with_policy(policy.policy.clone());
     machine.set_max_instructions(POLICY_INSTRUCTIONS_MAX);
     machine.set_strict_builtin_errors(true);
@@ -159,13 +148,10 @@ fn machine(policy: &CompiledPolicy) -> Result<RegoVM, VmError> {
         check_interval: NonZeroU32::new(32).unwrap_or(NonZeroU32::MIN),
     }));
     machine.load_program(Arc::clone(&policy.program));
-    machine.set_data(policy.data.clone())?;
+    machine
+        .set_data(policy.data.clone())
+        .map_err(|_| Reason::PolicyError)?;
     Ok(machine)
-}
-
-/// Whether it was the limit by the clock. That on the work of built-ins, which is counted, names no time.
-fn is_by_the_clock(error: &VmError) -> bool {
-    matches!(error, VmError::TimeLimitExceeded { limit, .. } if !limit.is_zero())
 }
 
 fn reason(error: &VmError) -> Reason {
@@ -251,41 +237,5 @@ impl Judgement {
             let detail = (!rules.is_empty()).then(|| rules.join(", "));
             self.refusal = Some((reason, detail));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::policy;
-    use super::*;
-
-    #[test]
-    fn a_decision_whose_thread_had_to_wait_is_asked_for_once_more() {
-        let allows = policy("decision := {\"effect\": \"allow\"}");
-        let compiled = CompiledPolicy::compile(&allows).unwrap();
-        let late = || {
-            let mut late = machine(&compiled).unwrap();
-            late.set_execution_timer_config(Some(ExecutionTimerConfig {
-                limit: Duration::from_nanos(1),
-                check_interval: NonZeroU32::MIN,
-            }));
-            late
-        };
-        let mut evaluator = Evaluator::new();
-        evaluator.machines.insert(key(&compiled), late());
-        let error = evaluator.run(&compiled, Value::new_object()).unwrap_err();
-        assert!(is_by_the_clock(&error), "{error}");
-        assert_eq!(reason(&error), Reason::PolicyTimeout);
-        evaluator.machines.insert(key(&compiled), late());
-        assert!(evaluator.ask(&compiled, Value::new_object()).is_ok());
-
-        // What is counted comes to the same again.
-        let (elapsed, limit) = (Duration::ZERO, Duration::ZERO);
-        let pc = 0;
-        assert!(!is_by_the_clock(&VmError::TimeLimitExceeded {
-            elapsed,
-            limit,
-            pc
-        }));
     }
 }

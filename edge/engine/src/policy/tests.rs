@@ -5,7 +5,7 @@ use regorus::Value;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-pub(super) fn policy(source: &str) -> Policy {
+fn policy(source: &str) -> Policy {
     Policy {
         id: "p".parse().unwrap(),
         version: 1,
