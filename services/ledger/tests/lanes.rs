@@ -11,7 +11,7 @@ mod support;
 
 use proctor_model::audit::{AuditEvent, EventLane, Kind, LaneFault};
 use proctor_runtime::telemetry::Metrics;
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 use std::time::Duration;
 use support::{Lane, Ledger, PATIENCE, Receipts, World};
 
@@ -122,5 +122,58 @@ async fn a_lane_whose_end_has_a_flipped_bit_takes_nothing_until_it_is_mended() {
     // The edge kept its events.
     world.ship(&lane, 8, ledger.keys()).await;
     world.holds_once(&ledger, &lane).await;
+    ledger.stop().await;
+}
+
+/// The transaction that waits to append something.
+async fn appending(looking: &mut PgConnection) -> Option<String> {
+    let query = "select min(virtualtransaction) from pg_locks l join pg_database d on d.oid = l.database
+         where not l.granted and l.relation = 'ledger.entries'::regclass and d.datname = current_database()";
+    sqlx::query_scalar(query).fetch_one(looking).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_the_database_did_not_take_is_told_by_the_next_attempt() {
+    let world = World::start().await;
+    // Nothing else is to be appended meanwhile: no seal is told of.
+    let ledger = world
+        .ledger_with(|config| config.seals.interval = 2 * PATIENCE)
+        .await;
+    let lane = world.lane("acme", "edge_a").grow(3);
+    world.ship(&lane, 3, ledger.keys()).await;
+    let (mut superuser, mut looking) = (world.superuser().await, world.superuser().await);
+    superuser
+        .execute("begin; lock table ledger.entries in share mode")
+        .await
+        .unwrap();
+    let forked = world.lane("acme", "edge_a").grow(3);
+    world.send(&forked.batch(1, 3)).await;
+    let pause = Duration::from_millis(20);
+    let given_up = async {
+        let first = loop {
+            if let Some(first) = appending(&mut looking).await {
+                break first;
+            }
+            tokio::time::sleep(pause).await;
+        };
+        while appending(&mut looking).await.as_ref() == Some(&first) {
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up)
+        .await
+        .expect("the first attempt ends");
+    superuser.execute("rollback").await.unwrap();
+    let told = async {
+        loop {
+            let chain = world.chain(&ledger, "acme").await;
+            if let Some(fault) = chain.into_iter().find_map(|event| event.lane) {
+                return fault.fault;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await;
+    assert_eq!(told.expect("it is in the chain"), LaneFault::LaneFork);
     ledger.stop().await;
 }

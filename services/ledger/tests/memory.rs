@@ -21,7 +21,7 @@ use proctor_proto::v1;
 use proctor_runtime::subjects;
 use sqlx::Executor;
 use std::time::Duration;
-use support::{Lane, Ledger, World, code};
+use support::{Lane, Ledger, PATIENCE, World, code};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -157,11 +157,30 @@ async fn asked(
     Some(ledger.keys().verify(text).unwrap())
 }
 
+/// Asks until there is an answer.
+async fn told(
+    world: &World,
+    ledger: &Ledger,
+    lane: &Lane,
+    question: MemoryQuestion,
+) -> MemoryAnswer {
+    let told = async {
+        loop {
+            if let Some(answer) = asked(world, ledger, lane, question.clone()).await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("an answer")
+}
+
 async fn state(world: &World, ledger: &Ledger, lane: &Lane) -> ItemState {
     let facts = (0..10).map(fact).collect();
     let items = vec![ItemQuestion { item: ITEM, facts }];
-    let answer = asked(world, ledger, lane, question(lane, Ask::State, items)).await;
-    answer.expect("an answer").items.remove(0)
+    let mut answer = told(world, ledger, lane, question(lane, Ask::State, items)).await;
+    answer.items.remove(0)
 }
 
 /// Facts that stand, and that stood once.
@@ -233,9 +252,7 @@ async fn records_count_from_the_write_and_replace_when_it_went_well() {
         item: ITEM,
         facts: Vec::new(),
     }];
-    let told = asked(&world, &ledger, &lane, question(&lane, Ask::Lineage, items))
-        .await
-        .unwrap();
+    let told = told(&world, &ledger, &lane, question(&lane, Ask::Lineage, items)).await;
     let platform = proctor_model::signed::Verifier::new([&world.platform.public_key()]).unwrap();
     let records = &told.items[0].records;
     assert_eq!(records.len(), 7);
@@ -432,7 +449,7 @@ async fn a_tenants_memory_is_told_to_its_own_edges_and_auditors_only() {
             .is_none()
     );
     foreign.tenant = other.tenant.clone();
-    let own = asked(&world, &ledger, &other, foreign).await.unwrap();
+    let own = told(&world, &ledger, &other, foreign).await;
     assert_eq!((own.items[0].version, own.items[0].facts.len()), (0, 0));
     assert!(asked(&world, &ledger, &other, ask()).await.is_none());
     // Too much at once.

@@ -306,7 +306,8 @@ async fn what_is_deleted_in_the_database_is_missing_in_each_export() {
     let mut superuser = world.superuser().await;
     superuser
         .execute(sqlx::raw_sql(
-            "do $$ declare part regclass; begin
+            "lock table ledger.entries in access exclusive mode;
+             do $$ declare part regclass; begin
                 for part in select inhrelid::regclass from pg_inherits where inhparent = 'ledger.entries'::regclass
                 loop execute format('alter table %s disable trigger all', part); end loop;
              end $$;

@@ -328,12 +328,16 @@ fn hostile_policies_are_refused_or_bounded() {
         let Ok(compiled) = CompiledPolicy::compile(&policy(&source)) else {
             continue;
         };
-        let start = Instant::now();
-        let result = evaluator.ask(&compiled, input.clone());
-        let took = start.elapsed();
-        assert!(result.is_err(), "{body}: {result:?}");
-        // 5 ms in a release build on an idle machine; this one may be neither. The limit by the clock is a backstop: see there.
-        assert!(took < Duration::from_millis(500), "{body} took {took:?}");
+        // 5 ms in a release build on an idle machine; this one may be neither, and may stand still for a moment: what has no
+        // bound takes long each time. The limit by the clock is a backstop: see there.
+        let is_bounded = (0..3).any(|_| {
+            let start = Instant::now();
+            let result = evaluator.ask(&compiled, input.clone());
+            let took = start.elapsed();
+            assert!(result.is_err(), "{body}: {result:?}");
+            took < Duration::from_millis(500)
+        });
+        assert!(is_bounded, "{body} takes long");
     }
     let good = CompiledPolicy::compile(&policy("decision := {\"effect\": \"allow\"}")).unwrap();
     assert!(evaluator.ask(&good, input).is_ok());

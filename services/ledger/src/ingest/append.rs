@@ -64,14 +64,29 @@ pub(super) async fn append(
     tenant: &TenantId,
     batches: &[Opened],
 ) -> Result<Outcome, LedgerError> {
+    let mut faults = Vec::new();
+    let appended = append_and_tell(state, tenant, batches, &mut faults).await;
+    if appended.is_err() {
+        // None of it is in the chain: the next attempt tells of it.
+        state.faults.were_not_told(tenant, &faults);
+    }
+    appended
+}
+
+/// What it tells of lanes in the same transaction is in `faults`.
+async fn append_and_tell(
+    state: &State,
+    tenant: &TenantId,
+    batches: &[Opened],
+    faults: &mut Vec<EventLane>,
+) -> Result<Outcome, LedgerError> {
     let mut tx = state.store.tenant(tenant).await?;
     let head = match tx.lock_head(&state.holder).await? {
         Hold::Mine(head) => head,
         Hold::Foreign(holder) => return Ok(Outcome::Foreign(holder)),
     };
     let mut lanes: HashMap<EdgeId, Lane> = HashMap::new();
-    let (mut fates, mut events, mut faults) =
-        (Vec::with_capacity(batches.len()), Vec::new(), Vec::new());
+    let (mut fates, mut events) = (Vec::with_capacity(batches.len()), Vec::new());
     for batch in batches {
         if !lanes.contains_key(&batch.edge) {
             let before = tx.lane(&batch.edge).await?;
@@ -101,7 +116,7 @@ pub(super) async fn append(
         }
         fates.push(fate);
     }
-    let size = commit(state, tenant, tx, head, lanes, events, &faults).await?;
+    let size = commit(state, tenant, tx, head, lanes, events, faults).await?;
     Ok(Outcome::Done { fates, size })
 }
 
@@ -335,5 +350,15 @@ impl Faults {
             *told = Some(now);
         }
         ripe && quiet
+    }
+
+    /// Takes it back that these are in the chain.
+    fn were_not_told(&self, tenant: &TenantId, faults: &[EventLane]) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in faults {
+            if let Some(known) = lanes.get_mut(&(tenant.clone(), lane.edge.clone())) {
+                *known.told.of(lane.fault) = None;
+            }
+        }
     }
 }

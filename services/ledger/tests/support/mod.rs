@@ -177,8 +177,9 @@ impl World {
     pub(crate) async fn ship(&self, lane: &Lane, size: usize, keys: Verifier) {
         let mut receipts = self.receipts(&lane.edge, keys).await;
         let ship = async {
-            let mut done = 0;
+            let (mut done, mut rounds) = (0, 0);
             while done < lane.bodies.len() {
+                rounds += 1;
                 for from in (done..lane.bodies.len()).step_by(size) {
                     let to = lane.bodies.len().min(from + size);
                     self.send(&lane.batch(from + 1, to)).await;
@@ -187,6 +188,11 @@ impl World {
                     done = done.max(usize::try_from(receipt.edge_seq).unwrap());
                     if done == lane.bodies.len() {
                         assert_eq!(receipt.edge_hash, lane.hash(done));
+                        // What was sent again is receipted again: not while somebody waits for the receipt of what comes next.
+                        while rounds > 1
+                            && tokio::time::timeout(RESEND, receipts.next()).await.is_ok()
+                        {
+                        }
                         return;
                     }
                 }

@@ -25,7 +25,8 @@ async fn a_full_spool_refuses_calls_but_takes_outcomes() {
             Vec::new(),
         )
         .await;
-    for _ in 0..100 {
+    // The disk may stand still for a while.
+    for _ in 0..6_000 {
         spool.tick().await;
         if stored(&spool, &acme())
             .await
@@ -93,7 +94,7 @@ async fn a_spool_that_starts_on_a_full_disk_gives_what_it_holds_and_takes_nothin
     assert_eq!(attempt().await, refused);
 
     disk.trace.make_room();
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         spool.tick().await;
         if spool.flush().await {
             break;

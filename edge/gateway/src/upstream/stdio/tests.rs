@@ -49,16 +49,22 @@ async fn a_child_that_keeps_ending_is_started_ever_more_seldom() {
     let script = r#"read line; id=${line#*\"id\":}; id=${id%%[,\}]*}
         echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$RESULT}"; read line"#;
     let stdio = shell(script, result);
+    // However long one takes to end on a slow machine: none of them ran for long.
+    let ended_at_once = async |not_before: Instant| {
+        let mut start = stdio.running.lock().await;
+        (start.since, start.not_before) = (Instant::now(), not_before);
+    };
     let mut pause = Duration::ZERO;
     for _ in 0..6 {
         let begun = Instant::now();
-        stdio.running.lock().await.not_before = begun;
+        ended_at_once(begun).await;
         let running = stdio.running().await.unwrap();
         pause = stdio.running.lock().await.not_before - begun;
         ended(&running).await;
     }
     // 200 ms, doubled five times, less a half at most.
     assert!(pause >= Duration::from_millis(3_200), "{pause:?}");
+    ended_at_once(Instant::now() + pause).await;
     assert_eq!(stdio.running().await.err(), Some(Failure::Unreachable));
     // One that ran for long has nothing held against it.
     stdio.running.lock().await.not_before = Instant::now();
