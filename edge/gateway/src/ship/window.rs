@@ -4,6 +4,7 @@
 //! away, however long, neither NATS nor the ledger that comes back has the same events to carry again and again.
 
 use proctor_model::limits::BATCH_EVENTS_MAX;
+use proctor_runtime::backoff::Backoff;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +14,10 @@ const EVENTS_MAX: u64 = 16 * BATCH_EVENTS_MAX as u64;
 const RESEND: Duration = Duration::from_secs(2);
 /// … and for twice as long the next time, up to this.
 const RESEND_MAX: Duration = Duration::from_secs(16);
+/// A lane that could not be sent waits so long, and up to the second: others go on meanwhile, even where each attempt takes as
+/// long as NATS has for an answer.
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// How far a lane was sent.
 pub(super) struct Window {
@@ -24,6 +29,11 @@ pub(super) struct Window {
     since: Instant,
     /// How long without progress is too long.
     patience: Duration,
+    /// How often it was sent again without progress.
+    resent: u32,
+    /// After a failure, until something is sent: when to try again.
+    held: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Window {
@@ -33,17 +43,25 @@ impl Window {
             next: first,
             since: now,
             patience: RESEND,
+            resent: 0,
+            held: None,
+            backoff: Backoff::new(RETRY, RETRY_MAX),
         }
     }
 
     /// What is to be sent, if more may be on its way; `first` is the lane's first unconfirmed event.
     pub(super) fn open(&mut self, first: u64, now: Instant) -> Option<u64> {
+        if self.held.is_some_and(|until| now < until) {
+            return None;
+        }
         if self.first != first {
             (self.first, self.since, self.patience) = (first, now, RESEND);
+            self.resent = 0;
         }
         if self.next > first && now.duration_since(self.since) > self.patience {
             (self.next, self.since) = (first, now);
             self.patience = self.patience.saturating_mul(2).min(RESEND_MAX);
+            self.resent = self.resent.saturating_add(1);
         }
         self.next = self.next.max(first);
         (self.next.saturating_sub(first) < EVENTS_MAX).then_some(self.next)
@@ -55,6 +73,20 @@ impl Window {
             self.since = now;
         }
         self.next = last.saturating_add(1);
+        self.held = None;
+        self.backoff.reset();
+    }
+
+    /// It could not be sent, and is not tried again for a while; says whether that is news.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        let news = self.held.is_none();
+        self.held = now.checked_add(self.backoff.next_pause());
+        news
+    }
+
+    /// How often the lane was sent again since it last moved.
+    pub(super) fn resent(&self) -> u32 {
+        self.resent
     }
 }
 
@@ -98,5 +130,35 @@ mod tests {
         assert_eq!(fill(&mut window, 1 + BATCH, now + RESEND), 0);
         let later = now + RESEND + Duration::from_millis(1);
         assert_eq!(window.open(1 + BATCH, later), Some(1 + BATCH));
+    }
+
+    #[test]
+    fn after_a_failure_it_waits_for_seconds_at_most_and_only_the_first_is_news() {
+        let mut now = Instant::now();
+        let mut window = Window::new(1, now);
+        window.sent(4, now);
+        for attempt in 0..20 {
+            assert!(window.open(1, now).is_some(), "{attempt}");
+            assert_eq!(window.failed(now), attempt == 0, "only the first is news");
+            assert_eq!(window.open(1, now), None);
+            now += RETRY_MAX;
+        }
+        let next = window.open(1, now);
+        assert!(next.is_some());
+        window.sent(8, now);
+        assert_eq!(window.open(1, now), Some(9));
+        assert!(window.failed(now), "a new streak");
+    }
+
+    #[test]
+    fn it_counts_how_often_it_was_sent_again_until_it_moves() {
+        let start = Instant::now();
+        let mut window = Window::new(1, start);
+        for second in 0..=15 {
+            fill(&mut window, 1, start + Duration::from_secs(second));
+        }
+        assert_eq!(window.resent(), 2, "after more than 2 and 4 seconds");
+        fill(&mut window, 2, start + Duration::from_secs(16));
+        assert_eq!(window.resent(), 0);
     }
 }
