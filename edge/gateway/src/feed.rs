@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 /// Whose receipts count, and which certificate goes with whose lane.
 #[derive(Default)]
 pub(crate) struct Assigned {
+    /// Of the assignment that says so.
+    pub(crate) version: u64,
     pub(crate) ledgers: Verifier,
     /// The newest certificate that names the tenant: also for what is left to send of tenants that were taken away.
     pub(crate) certificates: HashMap<TenantId, String>,
@@ -203,6 +205,7 @@ impl Feed {
                 .map(|tenant| (tenant.clone(), assignment.certificate.clone())),
         );
         self.assigned.store(Arc::new(Assigned {
+            version: assignment.version,
             ledgers: Verifier::new(&assignment.ledger_keys)?,
             certificates,
             certificate: assignment.certificate.clone(),

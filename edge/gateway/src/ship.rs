@@ -18,12 +18,11 @@ use proctor_model::audit::{Batch, Receipt};
 use proctor_model::config::EdgeCertificate;
 use proctor_runtime::backoff::Backoff;
 use proctor_runtime::subjects;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use window::Window;
+use window::{Window, Windows};
 
 /// How long at most it takes to look for something to send.
 const LOOK: Duration = Duration::from_millis(250);
@@ -46,12 +45,12 @@ impl Shipper {
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let receipts = tokio::spawn(Arc::clone(&self).receive(shutdown.clone()));
         let jetstream = jetstream::new(self.nats.clone());
-        let mut lanes = HashMap::new();
+        let mut windows = Windows::default();
         while !shutdown.is_cancelled() {
             metrics::gauge!("proctor_edge_spool_events").set(f64::from(
                 u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
             ));
-            if !self.send(&jetstream, &mut lanes).await {
+            if !self.send(&jetstream, &mut windows).await {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = self.spool.changed(LOOK) => {}
@@ -64,19 +63,17 @@ impl Shipper {
     }
 
     /// One batch of each lane that has something, whatever becomes of the others'; says whether any was sent.
-    async fn send(&self, jetstream: &Context, lanes: &mut HashMap<TenantId, Window>) -> bool {
+    async fn send(&self, jetstream: &Context, windows: &mut Windows) -> bool {
         // What is published without a connection fails late, and each lane would wait for it.
         if self.nats.connection_state() != State::Connected {
             return false;
         }
         let waiting = self.spool.lanes();
-        lanes.retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
+        windows.look(self.assigned.load().version, &waiting);
         let mut any = false;
         for (tenant, first) in waiting {
             let now = Instant::now();
-            let window = lanes
-                .entry(tenant.clone())
-                .or_insert_with(|| Window::new(first, now));
+            let window = windows.of(&tenant, first, now);
             let before = window.resent();
             let next = window.open(first, now);
             if window.resent() > before {

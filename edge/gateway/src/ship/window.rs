@@ -3,8 +3,10 @@
 //! What the ledger has not confirmed stays in the spool anyway. So only a window of it is put into NATS: when the ledger is
 //! away, however long, neither NATS nor the ledger that comes back has the same events to carry again and again.
 
+use proctor_model::TenantId;
 use proctor_model::limits::BATCH_EVENTS_MAX;
 use proctor_runtime::backoff::Backoff;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +20,34 @@ const RESEND_MAX: Duration = Duration::from_secs(16);
 /// long as NATS has for an answer.
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// The lanes that have something to send.
+#[derive(Default)]
+pub(super) struct Windows {
+    /// Version of the assignment that they were opened under.
+    assignment: u64,
+    lanes: HashMap<TenantId, Window>,
+}
+
+impl Windows {
+    /// Forgets lanes with nothing to send; under another assignment, all. A receipt that came before the key of its ledger was
+    /// refused: the lane begins anew to get another at once, and not when its patience is over.
+    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)]) {
+        if self.assignment != assignment {
+            self.assignment = assignment;
+            self.lanes.clear();
+        }
+        self.lanes
+            .retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
+    }
+
+    /// The window of a lane; `first` is its first unconfirmed event.
+    pub(super) fn of(&mut self, tenant: &TenantId, first: u64, now: Instant) -> &mut Window {
+        self.lanes
+            .entry(tenant.clone())
+            .or_insert_with(|| Window::new(first, now))
+    }
+}
 
 /// How far a lane was sent.
 pub(super) struct Window {
@@ -160,5 +190,25 @@ mod tests {
         assert_eq!(window.resent(), 2, "after more than 2 and 4 seconds");
         fill(&mut window, 2, start + Duration::from_secs(16));
         assert_eq!(window.resent(), 0);
+    }
+
+    #[test]
+    fn another_assignment_has_all_lanes_sent_again_at_once() {
+        let now = Instant::now();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let (mut windows, waiting) = (Windows::default(), [(tenant.clone(), 1)]);
+        let mut next = |assignment, waiting: &[(TenantId, u64)]| {
+            windows.look(assignment, waiting);
+            let window = windows.of(&tenant, 1, now);
+            let next = window.open(1, now);
+            window.sent(4, now);
+            next
+        };
+        assert_eq!(next(7, &waiting), Some(1));
+        assert_eq!(next(7, &waiting), Some(5));
+        assert_eq!(next(8, &waiting), Some(1));
+        assert_eq!(next(8, &waiting), Some(5));
+        // Nothing is kept of a lane that had nothing to send.
+        assert_eq!(next(8, &[]), Some(1));
     }
 }
