@@ -6,6 +6,8 @@
 mod seen;
 mod space;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use crate::identity::Identity;
 use crate::world::{TenantState, Tenants};
@@ -170,6 +172,13 @@ impl Feed {
     /// Begins with the last assignment from disk: so that from the first moment on it is known into whose chain a
     /// refusal goes.
     pub(crate) fn recall(self: &Arc<Self>, shutdown: &CancellationToken) {
+        match seen::certificates(&self.dir) {
+            Ok(certificates) => self.assigned.store(Arc::new(Assigned {
+                certificates,
+                ..Assigned::default()
+            })),
+            Err(error) => report("the certificates on disk", &error.into()),
+        }
         let recalled = match seen::recall(&self.dir) {
             Ok(Some(payload)) => self.assign(&payload, shutdown),
             Ok(None) => Ok(()),
@@ -195,9 +204,14 @@ impl Feed {
         if assignment.version < followed.version {
             return Err(Refused::Older);
         }
+        let mut certificates = self.assigned.load().certificates.clone();
+        for (tenant, certificate) in &certificates {
+            if !assignment.tenants.contains(tenant) {
+                seen::keep_certificate(&self.dir, tenant, certificate)?;
+            }
+        }
         seen::keep(&self.dir, payload)?;
         followed.version = assignment.version;
-        let mut certificates = self.assigned.load().certificates.clone();
         certificates.extend(
             assignment
                 .tenants
