@@ -64,14 +64,14 @@ impl Shipper {
 
     /// One batch of each lane that has something, whatever becomes of the others'; says whether any was sent.
     async fn send(&self, jetstream: &Context, windows: &mut Windows) -> bool {
-        // What is published without a connection fails late, and each lane would wait for it.
-        if self.nats.connection_state() != State::Connected {
-            return false;
-        }
         let waiting = self.spool.lanes();
         windows.look(self.assigned.load().version, &waiting);
         let mut any = false;
         for (tenant, first) in waiting {
+            // What is published without a connection fails late, and each lane would wait for it in turn.
+            if self.nats.connection_state() != State::Connected {
+                return false;
+            }
             let now = Instant::now();
             let window = windows.of(&tenant, first, now);
             let before = window.resent();
