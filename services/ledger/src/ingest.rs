@@ -369,7 +369,7 @@ async fn settle(
                 return answer(state, nats, &tenant, batches, fates).await;
             }
             // What is stored of this chain has to be looked at by a person: the others' don't wait for that.
-            Err(error @ (LedgerError::Damaged | LedgerError::Root)) => {
+            Err(error) if error.is_about_the_chain() => {
                 return give_up(&tenant, batches, &error).await;
             }
             Err(error) if error.is_about_the_data() => {
@@ -405,7 +405,10 @@ async fn give_up(
     batches: Vec<Opened>,
     error: &LedgerError,
 ) -> Result<Waiting, Failure> {
-    tracing::error!(%tenant, %error, batches = batches.len(), "nothing can be appended to a chain");
+    let cause = std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    tracing::error!(%tenant, %error, cause, batches = batches.len(), "nothing can be appended to a chain");
     metrics::counter!("proctor_ledger_chains_damaged_total").increment(1);
     for batch in batches {
         batch.delivery.message.ack_with(AckKind::Term).await?;
