@@ -83,6 +83,43 @@ async fn a_chain_that_the_schema_refuses_stops_its_own_tenant_only() {
     ledger.stop().await;
 }
 
+/// What makes the next month's partition be missing, as it is on the first of each month.
+const NO_NEXT_MONTH: &str = r#"do $$ begin
+    execute format('drop table ledger.%I',
+        to_char(date_trunc('month', now() at time zone 'utc') + interval '1 month', '"entries_"YYYY_MM'));
+end $$"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_is_opened_beside_a_dump_of_the_database() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut superuser = world.superuser().await;
+    superuser.execute(NO_NEXT_MONTH).await.unwrap();
+    // What `pg_dump` holds as long as it runs.
+    superuser
+        .execute("begin; lock table ledger.entries in access share mode")
+        .await
+        .unwrap();
+    let lane = world.lane("acme", "edge_a").grow(3);
+    world.ship(&lane, 2, ledger.keys()).await;
+    superuser.execute("rollback").await.unwrap();
+    let (months, indexes, triggers): (i64, i64, i64) = sqlx::query_as(
+        "select count(*), min((select count(*) from pg_index where indrelid = i.inhrelid)),
+                min((select count(*) from pg_trigger where tgrelid = i.inhrelid and tgname in ('append_only', 'never_emptied')))
+         from pg_inherits i where i.inhparent = 'ledger.entries'::regclass",
+    )
+    .fetch_one(&mut superuser)
+    .await
+    .unwrap();
+    assert_eq!(
+        (months, indexes, triggers),
+        (2, 7, 2),
+        "as the month before"
+    );
+    world.holds_once(&ledger, &lane).await;
+    ledger.stop().await;
+}
+
 /// Reads of one tenant that stand at a lock, again and again.
 fn stuck_reads(world: &World, ledger: &Ledger) -> tokio::task::JoinSet<()> {
     let mut reads = tokio::task::JoinSet::new();
