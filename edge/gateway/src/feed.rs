@@ -199,17 +199,19 @@ impl Feed {
             return Err(Refused::Foreign);
         }
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        seen::Seen::load(&self.dir, "assignment")?
-            .raise(|seen| &mut seen.assignment, assignment.version)?;
+        let mut seen = seen::Seen::load(&self.dir, "assignment")?;
+        seen.check(|seen| &mut seen.assignment, assignment.version)?;
         if assignment.version < followed.version {
             return Err(Refused::Older);
         }
+        // Before the number: from then on the assignment on disk, which may be all that names them, counts as older.
         let mut certificates = self.assigned.load().certificates.clone();
         for (tenant, certificate) in &certificates {
             if !assignment.tenants.contains(tenant) {
                 seen::keep_certificate(&self.dir, tenant, certificate)?;
             }
         }
+        seen.raise(|seen| &mut seen.assignment, assignment.version)?;
         seen::keep(&self.dir, payload)?;
         followed.version = assignment.version;
         certificates.extend(

@@ -83,3 +83,24 @@ async fn what_is_left_of_a_tenant_that_was_taken_away_can_be_sent_after_a_restar
     assert_eq!(certificate(&again, "zoo").as_deref(), Some("fourth"));
     shutdown.cancel();
 }
+
+#[tokio::test]
+async fn an_end_amid_an_assignment_leaves_the_certificates_that_it_takes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let shutdown = CancellationToken::new();
+    let first = feed(dir.path(), &shutdown).await;
+    let news = assignment(1, &["acme", "zoo"], "first");
+    first.assign(&news, &shutdown).unwrap();
+    // It gets no further than to what is kept of the tenant.
+    std::fs::create_dir(dir.path().join("certificate-zoo.new")).unwrap();
+    let news = assignment(2, &["acme"], "second");
+    let failed = first.assign(&news, &shutdown);
+    assert!(matches!(failed, Err(Refused::Disk(_))));
+    drop(first);
+    std::fs::remove_dir(dir.path().join("certificate-zoo.new")).unwrap();
+    let again = feed(dir.path(), &shutdown).await;
+    again.assign(&news, &shutdown).unwrap();
+    assert_eq!(certificate(&again, "zoo").as_deref(), Some("first"));
+    assert_eq!(certificate(&again, "acme").as_deref(), Some("second"));
+    shutdown.cancel();
+}
