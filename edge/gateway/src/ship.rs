@@ -12,7 +12,8 @@ use crate::spool::Spool;
 use arc_swap::ArcSwap;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
-use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use proctor_model::TenantId;
 use proctor_model::audit::{Batch, Receipt};
 use proctor_model::config::EdgeCertificate;
@@ -33,6 +34,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// A lane, and the number of the last event of its batch that NATS has taken.
+type Attempt = (TenantId, Result<Option<u64>, Failure>);
+
 pub(crate) struct Shipper {
     pub(crate) spool: Spool,
     pub(crate) identity: Arc<Identity>,
@@ -46,15 +50,21 @@ impl Shipper {
         let receipts = tokio::spawn(Arc::clone(&self).receive(shutdown.clone()));
         let jetstream = jetstream::new(self.nats.clone());
         let mut windows = Windows::default();
+        let mut sends = FuturesUnordered::new();
         while !shutdown.is_cancelled() {
             metrics::gauge!("proctor_edge_spool_events").set(f64::from(
                 u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
             ));
-            if !self.send(&jetstream, &mut windows).await {
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = self.spool.changed(LOOK) => {}
-                }
+            for (tenant, from) in self.due(&mut windows) {
+                sends.push(self.attempt(&jetstream, tenant, from));
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Some(attempt) = sends.next() => done(&mut windows, attempt),
+                () = self.spool.changed(LOOK) => {}
+            }
+            while let Some(Some(attempt)) = sends.next().now_or_never() {
+                done(&mut windows, attempt);
             }
         }
         if receipts.await.is_err() {
@@ -62,39 +72,41 @@ impl Shipper {
         }
     }
 
-    /// One batch of each lane that has something, whatever becomes of the others'; says whether any was sent.
-    async fn send(&self, jetstream: &Context, windows: &mut Windows) -> bool {
-        let waiting = self.spool.lanes();
+    /// The lanes of which a batch is to be sent now, whatever becomes of the others', and where each batch begins.
+    fn due(&self, windows: &mut Windows) -> Vec<(TenantId, u64)> {
+        let mut waiting = self.spool.lanes();
         windows.look(self.assigned.load().version, &waiting);
-        let mut any = false;
+        let mut due = Vec::new();
+        // What is published without a connection fails late.
+        if self.nats.connection_state() != State::Connected {
+            return due;
+        }
+        windows.sort(&mut waiting);
+        let now = Instant::now();
         for (tenant, first) in waiting {
-            // What is published without a connection fails late, and each lane would wait for it in turn.
-            if self.nats.connection_state() != State::Connected {
-                return false;
+            if !windows.may_send(&tenant) {
+                continue;
             }
-            let now = Instant::now();
             let window = windows.of(&tenant, first, now);
             let before = window.resent();
             let next = window.open(first, now);
             if window.resent() > before {
                 unanswered(&tenant, window.resent());
             }
-            let Some(next) = next else {
-                continue;
-            };
-            match self.publish(jetstream, &tenant, next).await {
-                Ok(None) => {}
-                Ok(Some(last)) => {
-                    window.sent(last, now);
-                    any = true;
-                }
-                Err(error) => unsent(&tenant, window, &*error),
+            if let Some(next) = next.filter(|next| self.spool.has(&tenant, *next)) {
+                windows.begin(&tenant);
+                due.push((tenant, next));
             }
         }
-        any
+        due
     }
 
-    /// The number of the last event of the batch that NATS has taken; nothing, if there is none to send.
+    async fn attempt(&self, jetstream: &Context, tenant: TenantId, from: u64) -> Attempt {
+        let sent = self.publish(jetstream, &tenant, from).await;
+        (tenant, sent)
+    }
+
+    /// The number of the last event of the batch that NATS has taken; nothing, if none can be read.
     async fn publish(
         &self,
         jetstream: &Context,
@@ -173,6 +185,23 @@ impl Shipper {
                 }
             }
         }
+    }
+}
+
+/// Notes what became of a lane's batch.
+fn done(windows: &mut Windows, (tenant, sent): Attempt) {
+    // Under another assignment it is sent again in any case.
+    let Some(window) = windows.done(&tenant) else {
+        return;
+    };
+    let now = Instant::now();
+    match sent {
+        Ok(Some(last)) => window.sent(last, now),
+        // It was confirmed meanwhile, or is damaged, which the spool says.
+        Ok(None) => {
+            window.failed(now);
+        }
+        Err(error) => unsent(&tenant, window, &*error),
     }
 }
 

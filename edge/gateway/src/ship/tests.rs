@@ -3,7 +3,7 @@ use crate::spool::SpoolConfig;
 use proctor_devstack::TestNats;
 use proctor_model::audit::{AuditEvent, EntryHash, Kind};
 use proctor_model::signed::{Signer, Verifier};
-use proctor_model::{EventId, Timestamp};
+use proctor_model::{EdgeId, EventId, Timestamp};
 use proctor_runtime::Clock;
 use proctor_runtime::nats::{NatsSettings, connect};
 use proctor_runtime::seal::Opener;
@@ -19,6 +19,7 @@ struct World {
     ledger: Signer,
     stop: CancellationToken,
     runs: tokio::task::JoinHandle<()>,
+    _heard: Option<async_nats::Subscriber>,
     _server: TestNats,
     _dir: tempfile::TempDir,
 }
@@ -27,9 +28,17 @@ fn tenant(number: u128) -> TenantId {
     format!("t-{number}").parse().unwrap()
 }
 
+fn event(number: u128, edge: &EdgeId, id: u128) -> Box<AuditEvent> {
+    let id = EventId::from(Uuid::from_u128(id));
+    let at = Timestamp::from_secs(1_700_000_000);
+    let event = AuditEvent::new(tenant(number), edge.clone(), id, at, Kind::Refused);
+    Box::new(event)
+}
+
 impl World {
     /// With one event of each of so many tenants, and certificates for them; the stream takes what the edge sends for `taken`.
-    async fn start(tenants: u128, taken: &[u128]) -> Self {
+    /// Of the others, NATS says that nobody takes it; where somebody hears it who does not answer, it says nothing (`silent`).
+    async fn start(tenants: u128, taken: &[u128], silent: bool) -> Self {
         let server = TestNats::private().await.unwrap();
         let settings = NatsSettings::from_url(server.url().to_owned());
         let nats = connect(&settings, "test").await.unwrap();
@@ -53,6 +62,10 @@ impl World {
             ..subjects::audit_stream(1)
         };
         jetstream.create_stream(stream).await.unwrap();
+        let heard = match silent {
+            true => Some(nats.subscribe("audit.>").await.unwrap()),
+            false => None,
+        };
         let dir = tempfile::tempdir().unwrap();
         let config = SpoolConfig {
             dir: dir.path().to_owned(),
@@ -60,10 +73,8 @@ impl World {
         };
         let (spool, _) = Spool::open(config, Clock::system()).unwrap();
         for number in 1..=tenants {
-            let id = EventId::from(Uuid::from_u128(number));
-            let (of, at) = (tenant(number), Timestamp::from_secs(1_700_000_000));
-            let event = AuditEvent::new(of, identity.edge.clone(), id, at, Kind::Refused);
-            spool.record(Box::new(event)).await.unwrap();
+            let event = event(number, &identity.edge, number);
+            spool.record(event).await.unwrap();
         }
         let assigned = Assigned {
             ledgers: Verifier::new([&ledger.public_key()]).unwrap(),
@@ -85,6 +96,7 @@ impl World {
             jetstream,
             ledger,
             stop,
+            _heard: heard,
             _server: server,
             _dir: dir,
         }
@@ -134,7 +146,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_can_not_be_sent_holds_up_no_other() {
     let taken = [2, 3, 5, 7, 11, 13];
-    let world = World::start(14, &taken).await;
+    let world = World::start(14, &taken, false).await;
     for number in taken {
         let batch = world.sent(number).await;
         assert_eq!((batch.edge_seq, batch.edge_hash), (1, hash(&batch)));
@@ -147,6 +159,24 @@ async fn a_lane_that_can_not_be_sent_holds_up_no_other() {
         }
     }
     assert_eq!(world.shipper.spool.waiting(), 14 - taken.len());
+    world.stop().await;
+}
+
+/// An attempt ends after five seconds, here: one after the other, eight such lanes would leave the ninth one batch in forty.
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_that_nats_never_answers_hold_up_no_other() {
+    let world = World::start(9, &[9], true).await;
+    let began = Began::now();
+    for seq in 1..=20_u64 {
+        if seq > 1 {
+            let event = event(9, &world.shipper.identity.edge, 100 + u128::from(seq));
+            world.shipper.spool.record(event).await.unwrap();
+        }
+        while world.sent(9).await.edge_seq < seq {
+            assert!(began.elapsed() < PATIENCE, "event {seq} was not sent");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     world.stop().await;
 }
 

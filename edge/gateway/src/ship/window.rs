@@ -6,7 +6,7 @@
 use proctor_model::TenantId;
 use proctor_model::limits::BATCH_EVENTS_MAX;
 use proctor_runtime::backoff::Backoff;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +20,10 @@ const RESEND_MAX: Duration = Duration::from_secs(16);
 /// long as NATS has for an answer.
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(4);
+/// Most batches that wait for NATS' answer at once …
+const SENDS_MAX: usize = 16;
+/// … and among them, of lanes that could not be sent the last time: each may wait for seconds.
+const RETRIES_MAX: usize = 8;
 
 /// The lanes that have something to send.
 #[derive(Default)]
@@ -27,6 +31,8 @@ pub(super) struct Windows {
     /// Version of the assignment that they were opened under.
     assignment: u64,
     lanes: HashMap<TenantId, Window>,
+    /// Lanes with a batch that waits for NATS' answer, and whether the one before failed.
+    sending: HashMap<TenantId, bool>,
 }
 
 impl Windows {
@@ -37,8 +43,42 @@ impl Windows {
             self.assignment = assignment;
             self.lanes.clear();
         }
+        let waiting: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
+        self.lanes.retain(|tenant, _| waiting.contains(tenant));
+    }
+
+    /// Whose turn it is: first the lane of which nothing was sent for the longest time; those that could not be sent, last.
+    pub(super) fn sort(&self, waiting: &mut [(TenantId, u64)]) {
+        waiting.sort_by_cached_key(|(tenant, _)| {
+            let window = self.lanes.get(tenant);
+            window.map(|window| (window.held, window.last))
+        });
+    }
+
+    /// Whether a batch of a lane may be sent: there is room, and none of it waits for an answer.
+    pub(super) fn may_send(&self, tenant: &TenantId) -> bool {
+        let retries = self.sending.values().filter(|retry| **retry).count();
+        !self.sending.contains_key(tenant)
+            && self.sending.len() < SENDS_MAX
+            && (retries < RETRIES_MAX || !self.is_retry(tenant))
+    }
+
+    fn is_retry(&self, tenant: &TenantId) -> bool {
         self.lanes
-            .retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
+            .get(tenant)
+            .is_some_and(|window| window.held.is_some())
+    }
+
+    /// A batch of a lane is sent, until [`Windows::done`].
+    pub(super) fn begin(&mut self, tenant: &TenantId) {
+        let retry = self.is_retry(tenant);
+        self.sending.insert(tenant.clone(), retry);
+    }
+
+    /// The window that a batch was sent in; none, if it was given up meanwhile.
+    pub(super) fn done(&mut self, tenant: &TenantId) -> Option<&mut Window> {
+        self.sending.remove(tenant);
+        self.lanes.get_mut(tenant)
     }
 
     /// The window of a lane; `first` is its first unconfirmed event.
@@ -63,6 +103,8 @@ pub(super) struct Window {
     resent: u32,
     /// After a failure, until something is sent: when to try again.
     held: Option<Instant>,
+    /// When something was last sent.
+    last: Option<Instant>,
     backoff: Backoff,
 }
 
@@ -75,6 +117,7 @@ impl Window {
             patience: RESEND,
             resent: 0,
             held: None,
+            last: None,
             backoff: Backoff::new(RETRY, RETRY_MAX),
         }
     }
@@ -104,6 +147,7 @@ impl Window {
         }
         self.next = last.saturating_add(1);
         self.held = None;
+        self.last = Some(now);
         self.backoff.reset();
     }
 
@@ -210,5 +254,52 @@ mod tests {
         assert_eq!(next(8, &waiting), Some(5));
         // Nothing is kept of a lane that had nothing to send.
         assert_eq!(next(8, &[]), Some(1));
+    }
+
+    #[test]
+    fn lanes_take_turns_and_those_that_fail_leave_room_for_the_others() {
+        let now = Instant::now();
+        let name = |number: u64| -> TenantId { format!("t-{number:02}").parse().unwrap() };
+        let mut waiting: Vec<_> = (0..40).map(|number| (name(number), 1)).collect();
+        let mut windows = Windows::default();
+        for (number, (tenant, first)) in (0_u32..).zip(&waiting) {
+            let window = windows.of(tenant, *first, now);
+            match number {
+                0..20 => {
+                    window.failed(now);
+                }
+                // Those behind were served before.
+                _ => window.sent(4, now + Duration::from_secs((40 - number).into())),
+            }
+        }
+        let mut begin = |waiting: &mut Vec<(TenantId, u64)>| {
+            windows.sort(waiting);
+            let mut begun = Vec::new();
+            for (tenant, _) in waiting {
+                if windows.may_send(tenant) {
+                    windows.begin(tenant);
+                    begun.push(tenant.clone());
+                }
+            }
+            begun
+        };
+        let served: Vec<_> = (24..40).rev().map(name).collect();
+        assert_eq!(begin(&mut waiting), served);
+        assert!(begin(&mut waiting).is_empty(), "no room");
+        let mut windows = Windows::default();
+        for number in 0..20 {
+            windows.of(&name(number), 1, now).failed(now);
+        }
+        let retried = (0..20).filter(|number| {
+            let may = windows.may_send(&name(*number));
+            if may {
+                windows.begin(&name(*number));
+            }
+            may
+        });
+        assert_eq!(retried.count(), RETRIES_MAX);
+        assert!(windows.may_send(&name(30)), "one that did not fail");
+        assert!(windows.done(&name(0)).is_some());
+        assert!(windows.may_send(&name(0)));
     }
 }
