@@ -6,6 +6,8 @@
 mod seen;
 mod space;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use crate::identity::Identity;
 use crate::world::{TenantState, Tenants};
@@ -28,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 /// Whose receipts count, and which certificate goes with whose lane.
 #[derive(Default)]
 pub(crate) struct Assigned {
+    /// Of the assignment that says so.
+    pub(crate) version: u64,
     pub(crate) ledgers: Verifier,
     /// The newest certificate that names the tenant: also for what is left to send of tenants that were taken away.
     pub(crate) certificates: HashMap<TenantId, String>,
@@ -168,6 +172,13 @@ impl Feed {
     /// Begins with the last assignment from disk: so that from the first moment on it is known into whose chain a
     /// refusal goes.
     pub(crate) fn recall(self: &Arc<Self>, shutdown: &CancellationToken) {
+        match seen::certificates(&self.dir) {
+            Ok(certificates) => self.assigned.store(Arc::new(Assigned {
+                certificates,
+                ..Assigned::default()
+            })),
+            Err(error) => report("the certificates on disk", &error.into()),
+        }
         let recalled = match seen::recall(&self.dir) {
             Ok(Some(payload)) => self.assign(&payload, shutdown),
             Ok(None) => Ok(()),
@@ -188,14 +199,21 @@ impl Feed {
             return Err(Refused::Foreign);
         }
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        seen::Seen::load(&self.dir, "assignment")?
-            .raise(|seen| &mut seen.assignment, assignment.version)?;
+        let mut seen = seen::Seen::load(&self.dir, "assignment")?;
+        seen.check(|seen| &mut seen.assignment, assignment.version)?;
         if assignment.version < followed.version {
             return Err(Refused::Older);
         }
+        // Before the number: from then on the assignment on disk, which may be all that names them, counts as older.
+        let mut certificates = self.assigned.load().certificates.clone();
+        for (tenant, certificate) in &certificates {
+            if !assignment.tenants.contains(tenant) {
+                seen::keep_certificate(&self.dir, tenant, certificate)?;
+            }
+        }
+        seen.raise(|seen| &mut seen.assignment, assignment.version)?;
         seen::keep(&self.dir, payload)?;
         followed.version = assignment.version;
-        let mut certificates = self.assigned.load().certificates.clone();
         certificates.extend(
             assignment
                 .tenants
@@ -203,6 +221,7 @@ impl Feed {
                 .map(|tenant| (tenant.clone(), assignment.certificate.clone())),
         );
         self.assigned.store(Arc::new(Assigned {
+            version: assignment.version,
             ledgers: Verifier::new(&assignment.ledger_keys)?,
             certificates,
             certificate: assignment.certificate.clone(),

@@ -206,7 +206,8 @@ pub async fn start(
         .map_err(|_| EdgeError::Random)?;
     let shipper = Arc::new(ship::Shipper {
         spool: spool.clone(),
-        feed: Arc::clone(&feed),
+        identity: Arc::clone(&identity),
+        assigned: Arc::clone(&feed.assigned),
         nats: nats.clone(),
     });
     let lookout = {

@@ -2,33 +2,45 @@
 //!
 //! NATS is transport and may lose everything: what no receipt covers is sent again.
 
+#[cfg(test)]
+mod tests;
 mod window;
 
-use crate::feed::{Assigned, Feed};
+use crate::feed::Assigned;
 use crate::identity::Identity;
 use crate::spool::Spool;
+use arc_swap::ArcSwap;
+use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
-use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use proctor_model::TenantId;
 use proctor_model::audit::{Batch, Receipt};
 use proctor_model::config::EdgeCertificate;
 use proctor_runtime::backoff::Backoff;
 use proctor_runtime::subjects;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use window::Window;
+use window::{Window, Windows};
 
 /// How long at most it takes to look for something to send.
 const LOOK: Duration = Duration::from_millis(250);
+/// So many times a lane is sent again without an answer before the log says so: 14 seconds.
+const UNANSWERED: u32 = 3;
+/// How often the log says that receipts are refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// A lane, and the number of the last event of its batch that NATS has taken.
+type Attempt = (TenantId, Result<Option<u64>, Failure>);
+
 pub(crate) struct Shipper {
     pub(crate) spool: Spool,
-    pub(crate) feed: Arc<Feed>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) assigned: Arc<ArcSwap<Assigned>>,
     pub(crate) nats: async_nats::Client,
 }
 
@@ -37,25 +49,22 @@ impl Shipper {
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let receipts = tokio::spawn(Arc::clone(&self).receive(shutdown.clone()));
         let jetstream = jetstream::new(self.nats.clone());
-        let mut lanes = HashMap::new();
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let mut windows = Windows::default();
+        let mut sends = FuturesUnordered::new();
         while !shutdown.is_cancelled() {
             metrics::gauge!("proctor_edge_spool_events").set(f64::from(
                 u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
             ));
-            match self.send(&jetstream, &mut lanes).await {
-                Ok(true) => backoff.reset(),
-                Ok(false) => tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = self.spool.changed(LOOK) => {}
-                },
-                Err(error) => {
-                    tracing::debug!(%error, "audit batches can't be sent; trying again");
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        () = backoff.wait() => {}
-                    }
-                }
+            for (tenant, from) in self.due(&mut windows) {
+                sends.push(self.attempt(&jetstream, tenant, from));
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Some(attempt) = sends.next() => done(&mut windows, attempt),
+                () = self.spool.changed(LOOK) => {}
+            }
+            while let Some(Some(attempt)) = sends.next().now_or_never() {
+                done(&mut windows, attempt);
             }
         }
         if receipts.await.is_err() {
@@ -63,86 +72,155 @@ impl Shipper {
         }
     }
 
-    /// One batch of each lane that has something; says whether there was anything.
-    async fn send(
+    /// The lanes of which a batch is to be sent now, whatever becomes of the others', and where each batch begins.
+    fn due(&self, windows: &mut Windows) -> Vec<(TenantId, u64)> {
+        let mut waiting = self.spool.lanes();
+        windows.look(self.assigned.load().version, &waiting);
+        let mut due = Vec::new();
+        // What is published without a connection fails late.
+        if self.nats.connection_state() != State::Connected {
+            return due;
+        }
+        windows.sort(&mut waiting);
+        let now = Instant::now();
+        for (tenant, first) in waiting {
+            if !windows.may_send(&tenant) {
+                continue;
+            }
+            let window = windows.of(&tenant, first, now);
+            let before = window.resent();
+            let next = window.open(first, now);
+            if window.resent() > before {
+                unanswered(&tenant, window.resent());
+            }
+            if let Some(next) = next.filter(|next| self.spool.has(&tenant, *next)) {
+                windows.begin(&tenant);
+                due.push((tenant, next));
+            }
+        }
+        due
+    }
+
+    async fn attempt(&self, jetstream: &Context, tenant: TenantId, from: u64) -> Attempt {
+        let sent = self.publish(jetstream, &tenant, from).await;
+        (tenant, sent)
+    }
+
+    /// The number of the last event of the batch that NATS has taken; nothing, if none can be read.
+    async fn publish(
         &self,
         jetstream: &Context,
-        lanes: &mut HashMap<TenantId, Window>,
-    ) -> Result<bool, Failure> {
-        let waiting = self.spool.lanes();
-        lanes.retain(|tenant, _| waiting.iter().any(|(waiting, _)| waiting == tenant));
-        let mut any = false;
-        for (tenant, first) in waiting {
-            let now = Instant::now();
-            let window = lanes
-                .entry(tenant.clone())
-                .or_insert_with(|| Window::new(first, now));
-            let Some(next) = window.open(first, now) else {
-                continue;
-            };
-            let Some(certificate) = self.certificate(&tenant) else {
-                continue;
-            };
-            let Some(batch) = self.spool.batch(&tenant, next).await? else {
-                continue;
-            };
-            let Identity { edge, signer, .. } = &*self.feed.identity;
-            let sealed = Batch::seal(
-                tenant.clone(),
-                edge.clone(),
-                certificate,
-                &batch.events,
-                batch.last_seq,
-                signer,
-            )?;
-            let payload = serde_json::to_vec(&sealed)?;
-            jetstream
-                .publish(subjects::audit(&tenant, edge), payload.into())
-                .await?
-                .await?;
-            window.sent(batch.last_seq, now);
-            any = true;
-        }
-        Ok(any)
+        tenant: &TenantId,
+        from: u64,
+    ) -> Result<Option<u64>, Failure> {
+        let certificate = self
+            .certificate(tenant)
+            .ok_or("no certificate of this edge names the tenant")?;
+        let Some(batch) = self.spool.batch(tenant, from).await? else {
+            return Ok(None);
+        };
+        let Identity { edge, signer, .. } = &*self.identity;
+        let sealed = Batch::seal(
+            tenant.clone(),
+            edge.clone(),
+            certificate,
+            &batch.events,
+            batch.last_seq,
+            signer,
+        )?;
+        let payload = serde_json::to_vec(&sealed)?;
+        jetstream
+            .publish(subjects::audit(tenant, edge), payload.into())
+            .await?
+            .await?;
+        Ok(Some(batch.last_seq))
     }
 
     fn certificate(&self, tenant: &TenantId) -> Option<String> {
-        let assigned: Arc<Assigned> = self.feed.assigned.load_full();
+        let assigned: Arc<Assigned> = self.assigned.load_full();
         assigned.certificates.get(tenant).cloned().or_else(|| {
-            let first = &self.feed.identity.certificate;
-            let known: EdgeCertificate = self.feed.identity.platform.verify(first).ok()?;
+            let first = &self.identity.certificate;
+            let known: EdgeCertificate = self.identity.platform.verify(first).ok()?;
             known.tenants.contains(tenant).then(|| first.clone())
         })
     }
 
     async fn receive(self: Arc<Self>, shutdown: CancellationToken) {
-        let subject = subjects::receipts(&self.feed.identity.edge);
+        let subject = subjects::receipts(&self.identity.edge);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let mut told = None;
         while !shutdown.is_cancelled() {
-            if let Ok(mut receipts) = self.nats.subscribe(subject.clone()).await {
-                backoff.reset();
-                loop {
-                    tokio::select! {
-                        () = shutdown.cancelled() => return,
-                        message = receipts.next() => match message {
-                            Some(message) => self.receipt(&message.payload).await,
-                            None => break,
-                        },
+            match self.nats.subscribe(subject.clone()).await {
+                Ok(mut receipts) => {
+                    backoff.reset();
+                    loop {
+                        tokio::select! {
+                            () = shutdown.cancelled() => return,
+                            message = receipts.next() => match message {
+                                Some(message) => self.receipt(&message.payload, &mut told).await,
+                                None => break,
+                            },
+                        }
                     }
                 }
+                Err(error) => tracing::warn!(%error, "receipts can't be heard; trying again"),
             }
             backoff.wait().await;
         }
     }
 
-    async fn receipt(&self, payload: &[u8]) {
-        let assigned = self.feed.assigned.load_full();
+    /// Takes a receipt; `told` is when the log last said that one was refused.
+    async fn receipt(&self, payload: &[u8], told: &mut Option<Instant>) {
+        let assigned = self.assigned.load_full();
         let receipt = std::str::from_utf8(payload)
             .ok()
             .and_then(|text| assigned.ledgers.verify::<Receipt>(text).ok());
-        match receipt.filter(|receipt| receipt.edge == self.feed.identity.edge) {
+        match receipt.filter(|receipt| receipt.edge == self.identity.edge) {
             Some(receipt) => self.spool.settle(receipt).await,
-            None => tracing::warn!("a receipt that no ledger of ours signed for this edge"),
+            None => {
+                metrics::counter!("proctor_edge_receipts_refused_total").increment(1);
+                if told.is_none_or(|at| at.elapsed() >= REFUSED_PAUSE) {
+                    *told = Some(Instant::now());
+                    tracing::warn!("a receipt that no ledger of ours signed for this edge");
+                }
+            }
         }
+    }
+}
+
+/// Notes what became of a lane's batch.
+fn done(windows: &mut Windows, (tenant, sent): Attempt) {
+    // Under another assignment it is sent again in any case.
+    let Some(window) = windows.done(&tenant) else {
+        return;
+    };
+    let now = Instant::now();
+    match sent {
+        Ok(Some(last)) => window.sent(last, now),
+        // It was confirmed meanwhile, or is damaged, which the spool says.
+        Ok(None) => {
+            window.failed(now);
+        }
+        Err(error) => unsent(&tenant, window, &*error),
+    }
+}
+
+/// The lane is sent again, as no ledger has answered.
+fn unanswered(tenant: &TenantId, times: u32) {
+    metrics::counter!("proctor_edge_lanes_resent_total").increment(1);
+    if times == UNANSWERED {
+        tracing::warn!(%tenant, "no ledger has confirmed audit events for a while; they are sent again until one does");
+    }
+}
+
+fn unsent(
+    tenant: &TenantId,
+    window: &mut Window,
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+) {
+    metrics::counter!("proctor_edge_batches_unsent_total").increment(1);
+    if window.failed(Instant::now()) {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(%tenant, %error, cause, "audit events can't be sent; trying again");
     }
 }

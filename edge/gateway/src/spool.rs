@@ -349,6 +349,15 @@ impl Spool {
             .lanes()
     }
 
+    /// Whether a lane has an event of this number to send.
+    pub(crate) fn has(&self, tenant: &TenantId, seq: u64) -> bool {
+        self.shared
+            .backlog
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .has(tenant, seq)
+    }
+
     /// A batch of a lane from a number on; `None` if there is nothing that can be sent.
     pub(crate) async fn batch(
         &self,

@@ -19,6 +19,8 @@ use tonic::{Request, Response, Status};
 
 /// Life of a join token, seconds.
 const JOIN_TOKEN_LIFE_S: i64 = 3600;
+/// Key of the advisory lock that is held while an edge or a ledger joins ("joining" as a number).
+const JOIN_LOCK: i64 = 0x6a_6f_69_6e_69_6e_67;
 
 /// Who joins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -180,6 +182,17 @@ async fn redeem(
     .fetch_optional(tx)
     .await?;
     Ok(row)
+}
+
+/// Lets nobody else join until the end of the transaction. A ledger that registers tells all edges, and does not see one whose
+/// enrolment is not committed; if that edge's assignment is then published before the ledger is committed, it is without the
+/// ledger's key, and nothing would ever make another: the edge would believe none of its receipts.
+async fn one_joins(tx: &mut PgConnection) -> Result<(), ControlError> {
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(JOIN_LOCK)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 fn refused() -> Status {
@@ -379,6 +392,7 @@ impl EnrolmentService {
         let token = redeem(&mut tx, state, &join_token, JoinRole::Edge)
             .await?
             .ok_or_else(refused)?;
+        one_joins(&mut tx).await?;
         let id = format!("edge_{}", hex::encode(state.random.array::<6>()?));
         let row = sqlx::query(
             "insert into control.edges (id, region, tenants, signing_key, sealing_key) values ($1, $2, $3, $4, $5) returning *",
@@ -430,6 +444,7 @@ impl EnrolmentService {
         redeem(&mut tx, state, &join_token, JoinRole::Ledger)
             .await?
             .ok_or_else(refused)?;
+        one_joins(&mut tx).await?;
         let kid = proctor_model::signed::key_id(&signing_key);
         sqlx::query(
             "insert into control.ledgers (kid, signing_key) values ($1, $2) on conflict do nothing",

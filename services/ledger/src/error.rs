@@ -65,14 +65,26 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the same batch would fail again: a value that a column can't hold, or an id that the chain has
-    /// already. Everything else is the database's state, and passes.
+    /// Whether the same batch would fail again: a value that a column or an index can't hold, or an id that the chain has
+    /// already.
     pub(crate) fn is_about_the_data(&self) -> bool {
+        matches!(self, Self::Audit(_) | Self::Double)
+            || ["22", "23", "54"].iter().any(|class| self.is_of(class))
+    }
+
+    /// Whether nothing can be appended to this chain until a person has looked at it: what is stored of it does not fit
+    /// together, or a function of the schema refuses it (a month far ahead, of a clock that was wrong once). Everything that
+    /// is neither this nor about the data is the database's state, and passes.
+    pub(crate) fn is_about_the_chain(&self) -> bool {
+        matches!(self, Self::Damaged | Self::Root) || self.is_of("P0")
+    }
+
+    /// Whether Postgres says that it is of this class.
+    fn is_of(&self, class: &str) -> bool {
         match self {
-            Self::Audit(_) | Self::Double => true,
-            Self::Database(sqlx::Error::Database(cause)) => cause
-                .code()
-                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            Self::Database(sqlx::Error::Database(cause)) => {
+                cause.code().is_some_and(|code| code.starts_with(class))
+            }
             _ => false,
         }
     }

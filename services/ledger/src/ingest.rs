@@ -50,8 +50,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a ledger may take to say that it has what is passed on to it, and when to try again if it does not.
 const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
 const HOLDER_PAUSE: Duration = Duration::from_millis(300);
-/// When to try again what goes to a chain whose stored state is damaged.
-const DAMAGED_PAUSE: Duration = Duration::from_secs(10);
 /// How often it is looked whether the stream has lost its end.
 const CUT_LOOK: Duration = Duration::from_secs(5);
 /// The subject of a batch that was passed on, and where it is acknowledged.
@@ -371,8 +369,8 @@ async fn settle(
                 return answer(state, nats, &tenant, batches, fates).await;
             }
             // What is stored of this chain has to be looked at by a person: the others' don't wait for that.
-            Err(error @ (LedgerError::Damaged | LedgerError::Root)) => {
-                return park(&tenant, batches, &error).await;
+            Err(error) if error.is_about_the_chain() => {
+                return give_up(&tenant, batches, &error).await;
             }
             Err(error) if error.is_about_the_data() => {
                 return one_by_one(state, nats, tenant, batches, error).await;
@@ -399,17 +397,21 @@ async fn settle(
     }
 }
 
-/// They come again in a while, whatever of them; meanwhile their edges keep what has no receipt.
-async fn park(
+/// They don't come again: their edges keep what has no receipt, and send it again every few seconds. Were they put off instead,
+/// the batches of one such chain would in a while be all that the server lets one consumer have unacknowledged, and no other
+/// chain would get anything any more.
+async fn give_up(
     tenant: &TenantId,
     batches: Vec<Opened>,
     error: &LedgerError,
 ) -> Result<Waiting, Failure> {
-    tracing::error!(%tenant, %error, batches = batches.len(), "nothing can be appended to a chain");
+    let cause = std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    tracing::error!(%tenant, %error, cause, batches = batches.len(), "nothing can be appended to a chain");
     metrics::counter!("proctor_ledger_chains_damaged_total").increment(1);
     for batch in batches {
-        let later = AckKind::Nak(Some(DAMAGED_PAUSE));
-        batch.delivery.message.ack_with(later).await?;
+        batch.delivery.message.ack_with(AckKind::Term).await?;
     }
     Ok(Waiting::new())
 }

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use support::{Ledger, PATIENCE, World, by, code, token};
 use tonic::{Code, Request, Status, Streaming};
 
+/// Messages of one consumer that wait for an acknowledgement, as NATS has it where nothing else is said.
+const UNACKNOWLEDGED_MAX: usize = 1_000;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_head_stops_its_own_tenant_only() {
     let world = World::start().await;
@@ -32,17 +35,85 @@ async fn a_damaged_head_stops_its_own_tenant_only() {
     ] {
         superuser.execute(damage).await.unwrap();
     }
-    world.send(&hurt.batch(3, 3)).await;
+    // Again and again, as its edge does: more than NATS lets a consumer have unacknowledged.
+    for _ in 0..UNACKNOWLEDGED_MAX + 50 {
+        world.send(&hurt.batch(3, 3)).await;
+    }
     let fine = world.lane("zeta", "edge_b").grow(40);
     world.ship(&fine, 2, ledger.keys()).await;
     world.holds_once(&ledger, &fine).await;
-    // Once somebody has put it right, what was kept back comes.
+    // Once somebody has put it right, what its edge has kept comes.
     superuser
         .execute("update ledger.heads set frontier = (select frontier from ledger.kept) where tenant = 'acme'")
         .await
         .unwrap();
+    world.send(&hurt.batch(3, 3)).await;
     assert_eq!(receipts.seq().await, 3);
     world.holds_once(&ledger, &hurt).await;
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_the_schema_refuses_stops_its_own_tenant_only() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let hurt = world.lane("acme", "edge_a").grow(2);
+    let mut receipts = world.receipts(&hurt.edge, ledger.keys()).await;
+    world.send(&hurt.batch(1, 1)).await;
+    assert_eq!(receipts.seq().await, 1);
+    // As the database's clock left it that was wrong once: no such month is opened.
+    let mut superuser = world.superuser().await;
+    superuser
+        .execute("update ledger.heads set month = '2100-01-01' where tenant = 'acme'")
+        .await
+        .unwrap();
+    world.send(&hurt.batch(2, 2)).await;
+    // One after the other: the first may still be taken together with what is refused.
+    for edge in ["edge_b", "edge_c"] {
+        let fine = world.lane("zeta", edge).grow(4);
+        world.ship(&fine, 2, ledger.keys()).await;
+    }
+    superuser
+        .execute("update ledger.heads set month = date_trunc('month', now() at time zone 'utc')::date where tenant = 'acme'")
+        .await
+        .unwrap();
+    world.send(&hurt.batch(2, 2)).await;
+    assert_eq!(receipts.seq().await, 2);
+    world.holds_once(&ledger, &hurt).await;
+    ledger.stop().await;
+}
+
+/// What makes the next month's partition be missing, as it is on the first of each month.
+const NO_NEXT_MONTH: &str = r#"do $$ begin
+    execute format('drop table ledger.%I',
+        to_char(date_trunc('month', now() at time zone 'utc') + interval '1 month', '"entries_"YYYY_MM'));
+end $$"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_is_opened_beside_a_dump_of_the_database() {
+    let world = World::start().await;
+    let ledger = world.ledger().await;
+    let mut superuser = world.superuser().await;
+    superuser.execute(NO_NEXT_MONTH).await.unwrap();
+    // What `pg_dump` holds as long as it runs.
+    superuser
+        .execute("begin; lock table ledger.entries in access share mode")
+        .await
+        .unwrap();
+    let lane = world.lane("acme", "edge_a").grow(3);
+    world.ship(&lane, 2, ledger.keys()).await;
+    superuser.execute("rollback").await.unwrap();
+    let (months, indexes, triggers): (i64, i64, i64) = sqlx::query_as(
+        "select count(*), min((select count(*) from pg_index where indrelid = i.inhrelid)),
+                min((select count(*) from pg_trigger where tgrelid = i.inhrelid and tgname in ('append_only', 'never_emptied')))
+         from pg_inherits i where i.inhparent = 'ledger.entries'::regclass",
+    )
+    .fetch_one(&mut superuser)
+    .await
+    .unwrap();
+    assert!(months >= 2, "{months}");
+    assert_eq!((indexes, triggers), (7, 2), "as the month before");
+    world.holds_once(&ledger, &lane).await;
     ledger.stop().await;
 }
 

@@ -4,7 +4,9 @@
 //! sum is no number at all, and no news is taken until somebody has looked.
 
 use super::Refused;
+use proctor_model::TenantId;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -120,6 +122,49 @@ pub(super) fn recall(dir: &Path) -> std::io::Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the name of such a file begins and ends with, around the tenant's.
+const CERTIFICATE: (&str, &str) = ("certificate-", ".jws");
+
+/// Keeps the certificate under which a tenant's events go that this edge serves no more: what is left to send of them must not
+/// depend on the edge going on until it is sent.
+pub(super) fn keep_certificate(
+    dir: &Path,
+    tenant: &TenantId,
+    certificate: &str,
+) -> std::io::Result<()> {
+    let (before, behind) = CERTIFICATE;
+    let path = dir.join(format!("{before}{tenant}{behind}"));
+    if std::fs::read_to_string(&path).is_ok_and(|kept| kept == certificate) {
+        return Ok(());
+    }
+    replace(&path, certificate.as_bytes())
+}
+
+/// The certificates that were kept.
+pub(super) fn certificates(dir: &Path) -> std::io::Result<HashMap<TenantId, String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(error),
+    };
+    let (before, behind) = CERTIFICATE;
+    let mut kept = HashMap::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let tenant = name.to_str().and_then(|name| {
+            name.strip_prefix(before)?
+                .strip_suffix(behind)?
+                .parse()
+                .ok()
+        });
+        if let Some(tenant) = tenant {
+            kept.insert(tenant, std::fs::read_to_string(entry.path())?);
+        }
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! What the ledger has not confirmed stays in the spool anyway. So only a window of it is put into NATS: when the ledger is
 //! away, however long, neither NATS nor the ledger that comes back has the same events to carry again and again.
 
+use proctor_model::TenantId;
 use proctor_model::limits::BATCH_EVENTS_MAX;
+use proctor_runtime::backoff::Backoff;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +16,78 @@ const EVENTS_MAX: u64 = 16 * BATCH_EVENTS_MAX as u64;
 const RESEND: Duration = Duration::from_secs(2);
 /// … and for twice as long the next time, up to this.
 const RESEND_MAX: Duration = Duration::from_secs(16);
+/// A lane that could not be sent waits so long, and up to the second: others go on meanwhile, even where each attempt takes as
+/// long as NATS has for an answer.
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(4);
+/// Most batches that wait for NATS' answer at once …
+const SENDS_MAX: usize = 16;
+/// … and among them, of lanes that could not be sent the last time: each may wait for seconds.
+const RETRIES_MAX: usize = 8;
+
+/// The lanes that have something to send.
+#[derive(Default)]
+pub(super) struct Windows {
+    /// Version of the assignment that they were opened under.
+    assignment: u64,
+    lanes: HashMap<TenantId, Window>,
+    /// Lanes with a batch that waits for NATS' answer, and whether the one before failed.
+    sending: HashMap<TenantId, bool>,
+}
+
+impl Windows {
+    /// Forgets lanes with nothing to send; under another assignment, all. A receipt that came before the key of its ledger was
+    /// refused: the lane begins anew to get another at once, and not when its patience is over.
+    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)]) {
+        if self.assignment != assignment {
+            self.assignment = assignment;
+            self.lanes.clear();
+        }
+        let waiting: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
+        self.lanes.retain(|tenant, _| waiting.contains(tenant));
+    }
+
+    /// Whose turn it is: first the lane of which nothing was sent for the longest time; those that could not be sent, last.
+    pub(super) fn sort(&self, waiting: &mut [(TenantId, u64)]) {
+        waiting.sort_by_cached_key(|(tenant, _)| {
+            let window = self.lanes.get(tenant);
+            window.map(|window| (window.held, window.last))
+        });
+    }
+
+    /// Whether a batch of a lane may be sent: there is room, and none of it waits for an answer.
+    pub(super) fn may_send(&self, tenant: &TenantId) -> bool {
+        let retries = self.sending.values().filter(|retry| **retry).count();
+        !self.sending.contains_key(tenant)
+            && self.sending.len() < SENDS_MAX
+            && (retries < RETRIES_MAX || !self.is_retry(tenant))
+    }
+
+    fn is_retry(&self, tenant: &TenantId) -> bool {
+        self.lanes
+            .get(tenant)
+            .is_some_and(|window| window.held.is_some())
+    }
+
+    /// A batch of a lane is sent, until [`Windows::done`].
+    pub(super) fn begin(&mut self, tenant: &TenantId) {
+        let retry = self.is_retry(tenant);
+        self.sending.insert(tenant.clone(), retry);
+    }
+
+    /// The window that a batch was sent in; none, if it was given up meanwhile.
+    pub(super) fn done(&mut self, tenant: &TenantId) -> Option<&mut Window> {
+        self.sending.remove(tenant);
+        self.lanes.get_mut(tenant)
+    }
+
+    /// The window of a lane; `first` is its first unconfirmed event.
+    pub(super) fn of(&mut self, tenant: &TenantId, first: u64, now: Instant) -> &mut Window {
+        self.lanes
+            .entry(tenant.clone())
+            .or_insert_with(|| Window::new(first, now))
+    }
+}
 
 /// How far a lane was sent.
 pub(super) struct Window {
@@ -24,6 +99,13 @@ pub(super) struct Window {
     since: Instant,
     /// How long without progress is too long.
     patience: Duration,
+    /// How often it was sent again without progress.
+    resent: u32,
+    /// After a failure, until something is sent: when to try again.
+    held: Option<Instant>,
+    /// When something was last sent.
+    last: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Window {
@@ -33,17 +115,26 @@ impl Window {
             next: first,
             since: now,
             patience: RESEND,
+            resent: 0,
+            held: None,
+            last: None,
+            backoff: Backoff::new(RETRY, RETRY_MAX),
         }
     }
 
     /// What is to be sent, if more may be on its way; `first` is the lane's first unconfirmed event.
     pub(super) fn open(&mut self, first: u64, now: Instant) -> Option<u64> {
+        if self.held.is_some_and(|until| now < until) {
+            return None;
+        }
         if self.first != first {
             (self.first, self.since, self.patience) = (first, now, RESEND);
+            self.resent = 0;
         }
         if self.next > first && now.duration_since(self.since) > self.patience {
             (self.next, self.since) = (first, now);
             self.patience = self.patience.saturating_mul(2).min(RESEND_MAX);
+            self.resent = self.resent.saturating_add(1);
         }
         self.next = self.next.max(first);
         (self.next.saturating_sub(first) < EVENTS_MAX).then_some(self.next)
@@ -55,6 +146,21 @@ impl Window {
             self.since = now;
         }
         self.next = last.saturating_add(1);
+        self.held = None;
+        self.last = Some(now);
+        self.backoff.reset();
+    }
+
+    /// It could not be sent, and is not tried again for a while; says whether that is news.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        let news = self.held.is_none();
+        self.held = now.checked_add(self.backoff.next_pause());
+        news
+    }
+
+    /// How often the lane was sent again since it last moved.
+    pub(super) fn resent(&self) -> u32 {
+        self.resent
     }
 }
 
@@ -98,5 +204,102 @@ mod tests {
         assert_eq!(fill(&mut window, 1 + BATCH, now + RESEND), 0);
         let later = now + RESEND + Duration::from_millis(1);
         assert_eq!(window.open(1 + BATCH, later), Some(1 + BATCH));
+    }
+
+    #[test]
+    fn after_a_failure_it_waits_for_seconds_at_most_and_only_the_first_is_news() {
+        let mut now = Instant::now();
+        let mut window = Window::new(1, now);
+        window.sent(4, now);
+        for attempt in 0..20 {
+            assert!(window.open(1, now).is_some(), "{attempt}");
+            assert_eq!(window.failed(now), attempt == 0, "only the first is news");
+            assert_eq!(window.open(1, now), None);
+            now += RETRY_MAX;
+        }
+        let next = window.open(1, now);
+        assert!(next.is_some());
+        window.sent(8, now);
+        assert_eq!(window.open(1, now), Some(9));
+        assert!(window.failed(now), "a new streak");
+    }
+
+    #[test]
+    fn it_counts_how_often_it_was_sent_again_until_it_moves() {
+        let start = Instant::now();
+        let mut window = Window::new(1, start);
+        for second in 0..=15 {
+            fill(&mut window, 1, start + Duration::from_secs(second));
+        }
+        assert_eq!(window.resent(), 2, "after more than 2 and 4 seconds");
+        fill(&mut window, 2, start + Duration::from_secs(16));
+        assert_eq!(window.resent(), 0);
+    }
+
+    #[test]
+    fn another_assignment_has_all_lanes_sent_again_at_once() {
+        let now = Instant::now();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let (mut windows, waiting) = (Windows::default(), [(tenant.clone(), 1)]);
+        let mut next = |assignment, waiting: &[(TenantId, u64)]| {
+            windows.look(assignment, waiting);
+            let window = windows.of(&tenant, 1, now);
+            let next = window.open(1, now);
+            window.sent(4, now);
+            next
+        };
+        assert_eq!(next(7, &waiting), Some(1));
+        assert_eq!(next(7, &waiting), Some(5));
+        assert_eq!(next(8, &waiting), Some(1));
+        assert_eq!(next(8, &waiting), Some(5));
+        // Nothing is kept of a lane that had nothing to send.
+        assert_eq!(next(8, &[]), Some(1));
+    }
+
+    #[test]
+    fn lanes_take_turns_and_those_that_fail_leave_room_for_the_others() {
+        let now = Instant::now();
+        let name = |number: u64| -> TenantId { format!("t-{number:02}").parse().unwrap() };
+        let mut waiting: Vec<_> = (0..40).map(|number| (name(number), 1)).collect();
+        let mut windows = Windows::default();
+        for (number, (tenant, first)) in (0_u32..).zip(&waiting) {
+            let window = windows.of(tenant, *first, now);
+            match number {
+                0..20 => {
+                    window.failed(now);
+                }
+                // Those behind were served before.
+                _ => window.sent(4, now + Duration::from_secs((40 - number).into())),
+            }
+        }
+        let mut begin = |waiting: &mut Vec<(TenantId, u64)>| {
+            windows.sort(waiting);
+            let mut begun = Vec::new();
+            for (tenant, _) in waiting {
+                if windows.may_send(tenant) {
+                    windows.begin(tenant);
+                    begun.push(tenant.clone());
+                }
+            }
+            begun
+        };
+        let served: Vec<_> = (24..40).rev().map(name).collect();
+        assert_eq!(begin(&mut waiting), served);
+        assert!(begin(&mut waiting).is_empty(), "no room");
+        let mut windows = Windows::default();
+        for number in 0..20 {
+            windows.of(&name(number), 1, now).failed(now);
+        }
+        let retried = (0..20).filter(|number| {
+            let may = windows.may_send(&name(*number));
+            if may {
+                windows.begin(&name(*number));
+            }
+            may
+        });
+        assert_eq!(retried.count(), RETRIES_MAX);
+        assert!(windows.may_send(&name(30)), "one that did not fail");
+        assert!(windows.done(&name(0)).is_some());
+        assert!(windows.may_send(&name(0)));
     }
 }

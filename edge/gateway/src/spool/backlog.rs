@@ -247,6 +247,13 @@ impl Backlog {
             .collect()
     }
 
+    /// Whether a lane has an event of this number.
+    pub(super) fn has(&self, tenant: &TenantId, seq: u64) -> bool {
+        self.lanes
+            .get(tenant)
+            .is_some_and(|lane| lane.at(seq).is_some())
+    }
+
     /// One batch of a lane, from a number on.
     pub(super) fn extent(&self, tenant: &TenantId, from: u64) -> Option<Extent> {
         let lane = self.lanes.get(tenant)?;
