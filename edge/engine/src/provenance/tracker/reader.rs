@@ -504,8 +504,8 @@ impl<'t, 'r> Reader<'t, 'r> {
 
     /// Everything below a value, none of it believed.
     pub(super) fn suspect(&mut self, value: &Value, path: Option<&str>) {
-        // Most values are texts, which have nothing below.
-        if let Value::String(text) = value {
+        // Most values are texts, which have nothing below, in objects that say of none how it is called.
+        if let (Value::String(text), None) = (value, &self.called) {
             return self.suspect_text(text, path);
         }
         let Some(source) = self.source(path, Trust::Untrusted) else {
