@@ -27,6 +27,8 @@ use window::{Window, Windows};
 
 /// How long at most it takes to look for something to send.
 const LOOK: Duration = Duration::from_millis(250);
+/// What looks longer rests for as long before it looks again: at most half of a core is spent on that.
+const LONG_LOOK: Duration = Duration::from_millis(1);
 /// So many times a lane is sent again without an answer before the log says so: 14 seconds.
 const UNANSWERED: u32 = 3;
 /// How often the log says that receipts are refused.
@@ -55,9 +57,11 @@ impl Shipper {
             metrics::gauge!("proctor_edge_spool_events").set(f64::from(
                 u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
             ));
+            let began = Instant::now();
             for (tenant, from) in self.due(&mut windows) {
                 sends.push(self.attempt(&jetstream, tenant, from));
             }
+            let took = began.elapsed();
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 Some(attempt) = sends.next() => done(&mut windows, attempt),
@@ -65,6 +69,10 @@ impl Shipper {
             }
             while let Some(Some(attempt)) = sends.next().now_or_never() {
                 done(&mut windows, attempt);
+            }
+            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
+            if took >= LONG_LOOK {
+                tokio::time::sleep(took).await;
             }
         }
         if receipts.await.is_err() {
@@ -75,14 +83,14 @@ impl Shipper {
     /// The lanes of which a batch is to be sent now, whatever becomes of the others', and where each batch begins.
     fn due(&self, windows: &mut Windows) -> Vec<(TenantId, u64)> {
         let mut waiting = self.spool.lanes();
-        windows.look(self.assigned.load().version, &waiting);
+        let now = Instant::now();
+        windows.look(self.assigned.load().version, &waiting, now);
         let mut due = Vec::new();
         // What is published without a connection fails late.
         if self.nats.connection_state() != State::Connected {
             return due;
         }
         windows.sort(&mut waiting);
-        let now = Instant::now();
         for (tenant, first) in waiting {
             if !windows.may_send(&tenant) {
                 continue;
@@ -198,9 +206,7 @@ fn done(windows: &mut Windows, (tenant, sent): Attempt) {
     match sent {
         Ok(Some(last)) => window.sent(last, now),
         // It was confirmed meanwhile, or is damaged, which the spool says.
-        Ok(None) => {
-            window.failed(now);
-        }
+        Ok(None) => window.put_off(now),
         Err(error) => unsent(&tenant, window, &*error),
     }
 }

@@ -38,21 +38,26 @@ pub(super) struct Windows {
 impl Windows {
     /// Forgets lanes with nothing to send; under another assignment, all. A receipt that came before the key of its ledger was
     /// refused: the lane begins anew to get another at once, and not when its patience is over.
-    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)]) {
+    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)], now: Instant) {
         if self.assignment != assignment {
             self.assignment = assignment;
             self.lanes.clear();
         }
-        let waiting: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
-        self.lanes.retain(|tenant, _| waiting.contains(tenant));
+        let lanes: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
+        self.lanes.retain(|tenant, _| lanes.contains(tenant));
+        for (tenant, first) in waiting {
+            // What is on its way of a lane without a window was sent in one that was given up.
+            if !self.lanes.contains_key(tenant) && !self.sending.contains_key(tenant) {
+                let window = Window::new(*first, now);
+                self.lanes.insert(tenant.clone(), window);
+            }
+        }
     }
 
-    /// Whose turn it is: first the lane of which nothing was sent for the longest time; those that could not be sent, last.
+    /// Whose turn it is: first the lane that has waited for one for the longest time. So each has its turn, however many
+    /// come anew, and whether or not it could be sent the last time.
     pub(super) fn sort(&self, waiting: &mut [(TenantId, u64)]) {
-        waiting.sort_by_cached_key(|(tenant, _)| {
-            let window = self.lanes.get(tenant);
-            window.map(|window| (window.held, window.last))
-        });
+        waiting.sort_by_cached_key(|(tenant, _)| self.lanes.get(tenant).map(|lane| lane.turn));
     }
 
     /// Whether a batch of a lane may be sent: there is room, and none of it waits for an answer.
@@ -103,8 +108,10 @@ pub(super) struct Window {
     resent: u32,
     /// After a failure, until something is sent: when to try again.
     held: Option<Instant>,
-    /// When something was last sent.
-    last: Option<Instant>,
+    /// Whether that was told.
+    told: bool,
+    /// When it last had its turn, or began to wait for the first.
+    turn: Instant,
     backoff: Backoff,
 }
 
@@ -117,7 +124,8 @@ impl Window {
             patience: RESEND,
             resent: 0,
             held: None,
-            last: None,
+            told: false,
+            turn: now,
             backoff: Backoff::new(RETRY, RETRY_MAX),
         }
     }
@@ -147,15 +155,21 @@ impl Window {
         }
         self.next = last.saturating_add(1);
         self.held = None;
-        self.last = Some(now);
+        self.told = false;
+        self.turn = now;
         self.backoff.reset();
     }
 
     /// It could not be sent, and is not tried again for a while; says whether that is news.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
-        let news = self.held.is_none();
+        self.put_off(now);
+        !std::mem::replace(&mut self.told, true)
+    }
+
+    /// It is not tried again for a while.
+    pub(super) fn put_off(&mut self, now: Instant) {
         self.held = now.checked_add(self.backoff.next_pause());
-        news
+        self.turn = now;
     }
 
     /// How often the lane was sent again since it last moved.
@@ -221,6 +235,7 @@ mod tests {
         assert!(next.is_some());
         window.sent(8, now);
         assert_eq!(window.open(1, now), Some(9));
+        window.put_off(now);
         assert!(window.failed(now), "a new streak");
     }
 
@@ -242,7 +257,7 @@ mod tests {
         let tenant: TenantId = "acme".parse().unwrap();
         let (mut windows, waiting) = (Windows::default(), [(tenant.clone(), 1)]);
         let mut next = |assignment, waiting: &[(TenantId, u64)]| {
-            windows.look(assignment, waiting);
+            windows.look(assignment, waiting, now);
             let window = windows.of(&tenant, 1, now);
             let next = window.open(1, now);
             window.sent(4, now);
@@ -283,7 +298,8 @@ mod tests {
             }
             begun
         };
-        let served: Vec<_> = (24..40).rev().map(name).collect();
+        let failed = 0..RETRIES_MAX as u64;
+        let served: Vec<_> = failed.chain((32..40).rev()).map(name).collect();
         assert_eq!(begin(&mut waiting), served);
         assert!(begin(&mut waiting).is_empty(), "no room");
         let mut windows = Windows::default();
@@ -301,5 +317,33 @@ mod tests {
         assert!(windows.may_send(&name(30)), "one that did not fail");
         assert!(windows.done(&name(0)).is_some());
         assert!(windows.may_send(&name(0)));
+    }
+
+    #[test]
+    fn who_waits_is_overtaken_by_no_newcomers_and_not_for_a_failure() {
+        let start = Instant::now();
+        let name = |number: u64| -> TenantId { format!("t-{number}").parse().unwrap() };
+        // One with more to send than a batch, and one that NATS did not answer once.
+        let (long, failed) = ((name(1), 1), (name(2), 1));
+        let mut windows = Windows::default();
+        windows.look(1, &[long.clone(), failed.clone()], start);
+        windows.of(&long.0, 1, start).sent(4, start);
+        windows.of(&failed.0, 1, start).failed(start);
+        for turn in 1..=3_u32 {
+            let now = start + RETRY_MAX * turn;
+            let mut waiting: Vec<_> = (0..40)
+                .map(|number| (name(u64::from(turn) * 100 + number), 1))
+                .collect();
+            waiting.extend([long.clone(), failed.clone()]);
+            windows.look(1, &waiting, now);
+            windows.sort(&mut waiting);
+            assert_eq!(waiting[..2], [long.clone(), failed.clone()], "{turn}");
+            for (tenant, _) in &waiting[..2] {
+                assert!(windows.may_send(tenant));
+                let window = windows.of(tenant, 1, now);
+                assert!(window.open(1, now).is_some());
+                window.put_off(now);
+            }
+        }
     }
 }
