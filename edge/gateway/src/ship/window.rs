@@ -106,6 +106,8 @@ pub(super) struct Window {
     patience: Duration,
     /// How often it was sent again without progress.
     resent: u32,
+    /// Whether that was told.
+    silence_told: bool,
     /// After a failure, until something is sent: when to try again.
     held: Option<Instant>,
     /// Whether that was told.
@@ -123,6 +125,7 @@ impl Window {
             since: now,
             patience: RESEND,
             resent: 0,
+            silence_told: false,
             held: None,
             told: false,
             turn: now,
@@ -137,7 +140,7 @@ impl Window {
         }
         if self.first != first {
             (self.first, self.since, self.patience) = (first, now, RESEND);
-            self.resent = 0;
+            (self.resent, self.silence_told) = (0, false);
         }
         if self.next > first && now.duration_since(self.since) > self.patience {
             (self.next, self.since) = (first, now);
@@ -160,16 +163,25 @@ impl Window {
         self.backoff.reset();
     }
 
-    /// It could not be sent, and is not tried again for a while; says whether that is news.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
+    /// It could not be sent, and is not tried again for a while; says whether to tell that: it is news, and there is `room`.
+    pub(super) fn failed(&mut self, now: Instant, room: impl FnOnce() -> bool) -> bool {
         self.put_off(now);
-        !std::mem::replace(&mut self.told, true)
+        let tell = !self.told && room();
+        self.told |= tell;
+        tell
     }
 
     /// It is not tried again for a while.
     pub(super) fn put_off(&mut self, now: Instant) {
         self.held = now.checked_add(self.backoff.next_pause());
         self.turn = now;
+    }
+
+    /// Whether to tell that it was sent again so often without progress: it is news, and there is `room`.
+    pub(super) fn unanswered(&mut self, times: u32, room: impl FnOnce() -> bool) -> bool {
+        let tell = self.resent >= times && !self.silence_told && room();
+        self.silence_told |= tell;
+        tell
     }
 
     /// How often the lane was sent again since it last moved.
@@ -227,7 +239,10 @@ mod tests {
         window.sent(4, now);
         for attempt in 0..20 {
             assert!(window.open(1, now).is_some(), "{attempt}");
-            assert_eq!(window.failed(now), attempt == 0, "only the first is news");
+            // As long as there is no room to tell it, it stays news.
+            assert!(attempt > 0 || !window.failed(now, || false));
+            let told = window.failed(now, || true);
+            assert_eq!(told, attempt == 0, "only the first is news");
             assert_eq!(window.open(1, now), None);
             now += RETRY_MAX;
         }
@@ -236,7 +251,7 @@ mod tests {
         window.sent(8, now);
         assert_eq!(window.open(1, now), Some(9));
         window.put_off(now);
-        assert!(window.failed(now), "a new streak");
+        assert!(window.failed(now, || true), "a new streak");
     }
 
     #[test]
@@ -247,8 +262,14 @@ mod tests {
             fill(&mut window, 1, start + Duration::from_secs(second));
         }
         assert_eq!(window.resent(), 2, "after more than 2 and 4 seconds");
+        assert!(!window.unanswered(3, || true));
+        assert!(!window.unanswered(2, || false), "no room");
+        assert!(window.unanswered(2, || true));
+        assert!(!window.unanswered(2, || true), "told");
         fill(&mut window, 2, start + Duration::from_secs(16));
         assert_eq!(window.resent(), 0);
+        assert!(!window.unanswered(2, || true));
+        assert!(window.unanswered(0, || true), "it is news again");
     }
 
     #[test]
@@ -280,9 +301,7 @@ mod tests {
         for (number, (tenant, first)) in (0_u32..).zip(&waiting) {
             let window = windows.of(tenant, *first, now);
             match number {
-                0..20 => {
-                    window.failed(now);
-                }
+                0..20 => window.put_off(now),
                 // Those behind were served before.
                 _ => window.sent(4, now + Duration::from_secs((40 - number).into())),
             }
@@ -304,7 +323,7 @@ mod tests {
         assert!(begin(&mut waiting).is_empty(), "no room");
         let mut windows = Windows::default();
         for number in 0..20 {
-            windows.of(&name(number), 1, now).failed(now);
+            windows.of(&name(number), 1, now).put_off(now);
         }
         let retried = (0..20).filter(|number| {
             let may = windows.may_send(&name(*number));
@@ -328,7 +347,7 @@ mod tests {
         let mut windows = Windows::default();
         windows.look(1, &[long.clone(), failed.clone()], start);
         windows.of(&long.0, 1, start).sent(4, start);
-        windows.of(&failed.0, 1, start).failed(start);
+        windows.of(&failed.0, 1, start).put_off(start);
         for turn in 1..=3_u32 {
             let now = start + RETRY_MAX * turn;
             let mut waiting: Vec<_> = (0..40)
