@@ -27,10 +27,14 @@ use window::{Window, Windows};
 
 /// How long at most it takes to look for something to send.
 const LOOK: Duration = Duration::from_millis(250);
+/// What looks longer rests for as long before it looks again: at most half of a core is spent on that.
+const LONG_LOOK: Duration = Duration::from_millis(1);
 /// So many times a lane is sent again without an answer before the log says so: 14 seconds.
 const UNANSWERED: u32 = 3;
-/// How often the log says that receipts are refused.
+/// How often the log says that receipts are refused, …
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// … and how many lines about lanes it gets in that time: with thousands of them, an outage would be thousands of lines.
+const LINES_MAX: u32 = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,22 +53,28 @@ impl Shipper {
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let receipts = tokio::spawn(Arc::clone(&self).receive(shutdown.clone()));
         let jetstream = jetstream::new(self.nats.clone());
-        let mut windows = Windows::default();
+        let (mut windows, mut lines) = (Windows::default(), Lines::default());
         let mut sends = FuturesUnordered::new();
         while !shutdown.is_cancelled() {
             metrics::gauge!("proctor_edge_spool_events").set(f64::from(
                 u32::try_from(self.spool.waiting()).unwrap_or(u32::MAX),
             ));
-            for (tenant, from) in self.due(&mut windows) {
+            let began = Instant::now();
+            for (tenant, from) in self.due(&mut windows, &mut lines) {
                 sends.push(self.attempt(&jetstream, tenant, from));
             }
+            let took = began.elapsed();
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                Some(attempt) = sends.next() => done(&mut windows, attempt),
+                Some(attempt) = sends.next() => done(&mut windows, &mut lines, attempt),
                 () = self.spool.changed(LOOK) => {}
             }
             while let Some(Some(attempt)) = sends.next().now_or_never() {
-                done(&mut windows, attempt);
+                done(&mut windows, &mut lines, attempt);
+            }
+            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
+            if took >= LONG_LOOK {
+                tokio::time::sleep(took).await;
             }
         }
         if receipts.await.is_err() {
@@ -73,16 +83,16 @@ impl Shipper {
     }
 
     /// The lanes of which a batch is to be sent now, whatever becomes of the others', and where each batch begins.
-    fn due(&self, windows: &mut Windows) -> Vec<(TenantId, u64)> {
+    fn due(&self, windows: &mut Windows, lines: &mut Lines) -> Vec<(TenantId, u64)> {
         let mut waiting = self.spool.lanes();
-        windows.look(self.assigned.load().version, &waiting);
+        let now = Instant::now();
+        windows.look(self.assigned.load().version, &waiting, now);
         let mut due = Vec::new();
         // What is published without a connection fails late.
         if self.nats.connection_state() != State::Connected {
             return due;
         }
         windows.sort(&mut waiting);
-        let now = Instant::now();
         for (tenant, first) in waiting {
             if !windows.may_send(&tenant) {
                 continue;
@@ -91,7 +101,7 @@ impl Shipper {
             let before = window.resent();
             let next = window.open(first, now);
             if window.resent() > before {
-                unanswered(&tenant, window.resent());
+                unanswered(&tenant, window, lines);
             }
             if let Some(next) = next.filter(|next| self.spool.has(&tenant, *next)) {
                 windows.begin(&tenant);
@@ -188,8 +198,27 @@ impl Shipper {
     }
 }
 
+/// What the log got about lanes in this minute.
+#[derive(Default)]
+struct Lines {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Lines {
+    /// Takes room for a line, if there is any.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_over = |since| now.duration_since(since) >= REFUSED_PAUSE;
+        if self.since.is_none_or(is_over) {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= LINES_MAX
+    }
+}
+
 /// Notes what became of a lane's batch.
-fn done(windows: &mut Windows, (tenant, sent): Attempt) {
+fn done(windows: &mut Windows, lines: &mut Lines, (tenant, sent): Attempt) {
     // Under another assignment it is sent again in any case.
     let Some(window) = windows.done(&tenant) else {
         return;
@@ -198,17 +227,15 @@ fn done(windows: &mut Windows, (tenant, sent): Attempt) {
     match sent {
         Ok(Some(last)) => window.sent(last, now),
         // It was confirmed meanwhile, or is damaged, which the spool says.
-        Ok(None) => {
-            window.failed(now);
-        }
-        Err(error) => unsent(&tenant, window, &*error),
+        Ok(None) => window.put_off(now),
+        Err(error) => unsent(&tenant, window, lines, &*error),
     }
 }
 
 /// The lane is sent again, as no ledger has answered.
-fn unanswered(tenant: &TenantId, times: u32) {
+fn unanswered(tenant: &TenantId, window: &mut Window, lines: &mut Lines) {
     metrics::counter!("proctor_edge_lanes_resent_total").increment(1);
-    if times == UNANSWERED {
+    if window.unanswered(UNANSWERED, || lines.take(Instant::now())) {
         tracing::warn!(%tenant, "no ledger has confirmed audit events for a while; they are sent again until one does");
     }
 }
@@ -216,10 +243,12 @@ fn unanswered(tenant: &TenantId, times: u32) {
 fn unsent(
     tenant: &TenantId,
     window: &mut Window,
+    lines: &mut Lines,
     error: &(dyn std::error::Error + Send + Sync + 'static),
 ) {
     metrics::counter!("proctor_edge_batches_unsent_total").increment(1);
-    if window.failed(Instant::now()) {
+    let now = Instant::now();
+    if window.failed(now, || lines.take(now)) {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::warn!(%tenant, %error, cause, "audit events can't be sent; trying again");
     }

@@ -1,5 +1,6 @@
 //! What can go wrong in the ledger.
 
+use sqlx::postgres::PgDatabaseError;
 use tonic::Status;
 
 /// The ledger could not do it.
@@ -69,17 +70,32 @@ impl LedgerError {
     /// already.
     pub(crate) fn is_about_the_data(&self) -> bool {
         matches!(self, Self::Audit(_) | Self::Double)
-            || ["22", "23", "54"].iter().any(|class| self.is_of(class))
+            || self.is_of("22")
+            || self.is_of("23")
+            || (self.is_of("54") && !self.is_wraparound())
     }
 
     /// Whether nothing can be appended to this chain until a person has looked at it: what is stored of it does not fit
-    /// together, or a function of the schema refuses it (a month far ahead, of a clock that was wrong once). Everything that
-    /// is neither this nor about the data is the database's state, and passes.
+    /// together, Postgres can't read it (a page or an index is corrupted), or a function of the schema refuses it (a month far
+    /// ahead, of a clock that was wrong once). Everything that is neither this nor about the data is the database's state, and
+    /// passes.
     pub(crate) fn is_about_the_chain(&self) -> bool {
-        matches!(self, Self::Damaged | Self::Root) || self.is_of("P0")
+        matches!(self, Self::Damaged | Self::Root)
+            || ["P0", "XX001", "XX002"].iter().any(|code| self.is_of(code))
     }
 
-    /// Whether Postgres says that it is of this class.
+    /// Whether Postgres gives out no transaction ids until it is vacuumed. The code is that of values that are too large.
+    fn is_wraparound(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(cause)) = self else {
+            return false;
+        };
+        cause
+            .try_downcast_ref::<PgDatabaseError>()
+            .and_then(PgDatabaseError::routine)
+            .is_some_and(|routine| ["GetNewTransactionId", "GetNewMultiXactId"].contains(&routine))
+    }
+
+    /// Whether Postgres says that it is of this class, or has this code.
     fn is_of(&self, class: &str) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(cause)) => {

@@ -53,30 +53,46 @@ async fn a_damaged_head_stops_its_own_tenant_only() {
     ledger.stop().await;
 }
 
+/// As the database's clock left it that was wrong once: no such month is opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_the_schema_refuses_stops_its_own_tenant_only() {
+    stops_its_own_tenant_only(
+        "update ledger.heads set month = '2100-01-01' where tenant = 'acme'",
+        "update ledger.heads set month = date_trunc('month', now() at time zone 'utc')::date where tenant = 'acme'",
+    )
+    .await;
+}
+
+/// As Postgres says it of a page that is not as it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_postgres_can_not_read_stops_its_own_tenant_only() {
+    stops_its_own_tenant_only(
+        "create function ledger.unreadable() returns trigger language plpgsql as
+             $$ begin raise exception 'invalid page' using errcode = 'XX001'; end $$;
+         create trigger unreadable before update on ledger.heads for each row
+             when (old.tenant = 'acme') execute function ledger.unreadable()",
+        "drop trigger unreadable on ledger.heads",
+    )
+    .await;
+}
+
+/// Nothing can be appended to a tenant's chain between these two.
+async fn stops_its_own_tenant_only(damage: &'static str, repair: &'static str) {
     let world = World::start().await;
     let ledger = world.ledger().await;
     let hurt = world.lane("acme", "edge_a").grow(2);
     let mut receipts = world.receipts(&hurt.edge, ledger.keys()).await;
     world.send(&hurt.batch(1, 1)).await;
     assert_eq!(receipts.seq().await, 1);
-    // As the database's clock left it that was wrong once: no such month is opened.
     let mut superuser = world.superuser().await;
-    superuser
-        .execute("update ledger.heads set month = '2100-01-01' where tenant = 'acme'")
-        .await
-        .unwrap();
+    superuser.execute(damage).await.unwrap();
     world.send(&hurt.batch(2, 2)).await;
     // One after the other: the first may still be taken together with what is refused.
     for edge in ["edge_b", "edge_c"] {
         let fine = world.lane("zeta", edge).grow(4);
         world.ship(&fine, 2, ledger.keys()).await;
     }
-    superuser
-        .execute("update ledger.heads set month = date_trunc('month', now() at time zone 'utc')::date where tenant = 'acme'")
-        .await
-        .unwrap();
+    superuser.execute(repair).await.unwrap();
     world.send(&hurt.batch(2, 2)).await;
     assert_eq!(receipts.seq().await, 2);
     world.holds_once(&ledger, &hurt).await;

@@ -142,6 +142,16 @@ impl World {
     }
 }
 
+#[test]
+fn the_log_gets_some_lines_a_minute_however_many_lanes_there_are() {
+    let start = Instant::now();
+    let mut lines = Lines::default();
+    let mut said = |now| (0..10_000).filter(|_| lines.take(now)).count();
+    assert_eq!(said(start), 20);
+    assert_eq!(said(start + Duration::from_secs(59)), 0);
+    assert_eq!(said(start + Duration::from_secs(60)), 20);
+}
+
 /// Whatever NATS says of one lane, or never says: a right that was forgotten, a stream with other subjects.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_can_not_be_sent_holds_up_no_other() {

@@ -38,21 +38,26 @@ pub(super) struct Windows {
 impl Windows {
     /// Forgets lanes with nothing to send; under another assignment, all. A receipt that came before the key of its ledger was
     /// refused: the lane begins anew to get another at once, and not when its patience is over.
-    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)]) {
+    pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)], now: Instant) {
         if self.assignment != assignment {
             self.assignment = assignment;
             self.lanes.clear();
         }
-        let waiting: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
-        self.lanes.retain(|tenant, _| waiting.contains(tenant));
+        let lanes: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
+        self.lanes.retain(|tenant, _| lanes.contains(tenant));
+        for (tenant, first) in waiting {
+            // What is on its way of a lane without a window was sent in one that was given up.
+            if !self.lanes.contains_key(tenant) && !self.sending.contains_key(tenant) {
+                let window = Window::new(*first, now);
+                self.lanes.insert(tenant.clone(), window);
+            }
+        }
     }
 
-    /// Whose turn it is: first the lane of which nothing was sent for the longest time; those that could not be sent, last.
+    /// Whose turn it is: first the lane that has waited for one for the longest time. So each has its turn, however many
+    /// come anew, and whether or not it could be sent the last time.
     pub(super) fn sort(&self, waiting: &mut [(TenantId, u64)]) {
-        waiting.sort_by_cached_key(|(tenant, _)| {
-            let window = self.lanes.get(tenant);
-            window.map(|window| (window.held, window.last))
-        });
+        waiting.sort_by_cached_key(|(tenant, _)| self.lanes.get(tenant).map(|lane| lane.turn));
     }
 
     /// Whether a batch of a lane may be sent: there is room, and none of it waits for an answer.
@@ -101,10 +106,14 @@ pub(super) struct Window {
     patience: Duration,
     /// How often it was sent again without progress.
     resent: u32,
+    /// Whether that was told.
+    silence_told: bool,
     /// After a failure, until something is sent: when to try again.
     held: Option<Instant>,
-    /// When something was last sent.
-    last: Option<Instant>,
+    /// Whether that was told.
+    told: bool,
+    /// When it last had its turn, or began to wait for the first.
+    turn: Instant,
     backoff: Backoff,
 }
 
@@ -116,8 +125,10 @@ impl Window {
             since: now,
             patience: RESEND,
             resent: 0,
+            silence_told: false,
             held: None,
-            last: None,
+            told: false,
+            turn: now,
             backoff: Backoff::new(RETRY, RETRY_MAX),
         }
     }
@@ -129,7 +140,7 @@ impl Window {
         }
         if self.first != first {
             (self.first, self.since, self.patience) = (first, now, RESEND);
-            self.resent = 0;
+            (self.resent, self.silence_told) = (0, false);
         }
         if self.next > first && now.duration_since(self.since) > self.patience {
             (self.next, self.since) = (first, now);
@@ -147,15 +158,30 @@ impl Window {
         }
         self.next = last.saturating_add(1);
         self.held = None;
-        self.last = Some(now);
+        self.told = false;
+        self.turn = now;
         self.backoff.reset();
     }
 
-    /// It could not be sent, and is not tried again for a while; says whether that is news.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
-        let news = self.held.is_none();
+    /// It could not be sent, and is not tried again for a while; says whether to tell that: it is news, and there is `room`.
+    pub(super) fn failed(&mut self, now: Instant, room: impl FnOnce() -> bool) -> bool {
+        self.put_off(now);
+        let tell = !self.told && room();
+        self.told |= tell;
+        tell
+    }
+
+    /// It is not tried again for a while.
+    pub(super) fn put_off(&mut self, now: Instant) {
         self.held = now.checked_add(self.backoff.next_pause());
-        news
+        self.turn = now;
+    }
+
+    /// Whether to tell that it was sent again so often without progress: it is news, and there is `room`.
+    pub(super) fn unanswered(&mut self, times: u32, room: impl FnOnce() -> bool) -> bool {
+        let tell = self.resent >= times && !self.silence_told && room();
+        self.silence_told |= tell;
+        tell
     }
 
     /// How often the lane was sent again since it last moved.
@@ -213,7 +239,10 @@ mod tests {
         window.sent(4, now);
         for attempt in 0..20 {
             assert!(window.open(1, now).is_some(), "{attempt}");
-            assert_eq!(window.failed(now), attempt == 0, "only the first is news");
+            // As long as there is no room to tell it, it stays news.
+            assert!(attempt > 0 || !window.failed(now, || false));
+            let told = window.failed(now, || true);
+            assert_eq!(told, attempt == 0, "only the first is news");
             assert_eq!(window.open(1, now), None);
             now += RETRY_MAX;
         }
@@ -221,7 +250,8 @@ mod tests {
         assert!(next.is_some());
         window.sent(8, now);
         assert_eq!(window.open(1, now), Some(9));
-        assert!(window.failed(now), "a new streak");
+        window.put_off(now);
+        assert!(window.failed(now, || true), "a new streak");
     }
 
     #[test]
@@ -232,8 +262,14 @@ mod tests {
             fill(&mut window, 1, start + Duration::from_secs(second));
         }
         assert_eq!(window.resent(), 2, "after more than 2 and 4 seconds");
+        assert!(!window.unanswered(3, || true));
+        assert!(!window.unanswered(2, || false), "no room");
+        assert!(window.unanswered(2, || true));
+        assert!(!window.unanswered(2, || true), "told");
         fill(&mut window, 2, start + Duration::from_secs(16));
         assert_eq!(window.resent(), 0);
+        assert!(!window.unanswered(2, || true));
+        assert!(window.unanswered(0, || true), "it is news again");
     }
 
     #[test]
@@ -242,7 +278,7 @@ mod tests {
         let tenant: TenantId = "acme".parse().unwrap();
         let (mut windows, waiting) = (Windows::default(), [(tenant.clone(), 1)]);
         let mut next = |assignment, waiting: &[(TenantId, u64)]| {
-            windows.look(assignment, waiting);
+            windows.look(assignment, waiting, now);
             let window = windows.of(&tenant, 1, now);
             let next = window.open(1, now);
             window.sent(4, now);
@@ -265,9 +301,7 @@ mod tests {
         for (number, (tenant, first)) in (0_u32..).zip(&waiting) {
             let window = windows.of(tenant, *first, now);
             match number {
-                0..20 => {
-                    window.failed(now);
-                }
+                0..20 => window.put_off(now),
                 // Those behind were served before.
                 _ => window.sent(4, now + Duration::from_secs((40 - number).into())),
             }
@@ -283,12 +317,13 @@ mod tests {
             }
             begun
         };
-        let served: Vec<_> = (24..40).rev().map(name).collect();
+        let failed = 0..RETRIES_MAX as u64;
+        let served: Vec<_> = failed.chain((32..40).rev()).map(name).collect();
         assert_eq!(begin(&mut waiting), served);
         assert!(begin(&mut waiting).is_empty(), "no room");
         let mut windows = Windows::default();
         for number in 0..20 {
-            windows.of(&name(number), 1, now).failed(now);
+            windows.of(&name(number), 1, now).put_off(now);
         }
         let retried = (0..20).filter(|number| {
             let may = windows.may_send(&name(*number));
@@ -301,5 +336,33 @@ mod tests {
         assert!(windows.may_send(&name(30)), "one that did not fail");
         assert!(windows.done(&name(0)).is_some());
         assert!(windows.may_send(&name(0)));
+    }
+
+    #[test]
+    fn who_waits_is_overtaken_by_no_newcomers_and_not_for_a_failure() {
+        let start = Instant::now();
+        let name = |number: u64| -> TenantId { format!("t-{number}").parse().unwrap() };
+        // One with more to send than a batch, and one that NATS did not answer once.
+        let (long, failed) = ((name(1), 1), (name(2), 1));
+        let mut windows = Windows::default();
+        windows.look(1, &[long.clone(), failed.clone()], start);
+        windows.of(&long.0, 1, start).sent(4, start);
+        windows.of(&failed.0, 1, start).put_off(start);
+        for turn in 1..=3_u32 {
+            let now = start + RETRY_MAX * turn;
+            let mut waiting: Vec<_> = (0..40)
+                .map(|number| (name(u64::from(turn) * 100 + number), 1))
+                .collect();
+            waiting.extend([long.clone(), failed.clone()]);
+            windows.look(1, &waiting, now);
+            windows.sort(&mut waiting);
+            assert_eq!(waiting[..2], [long.clone(), failed.clone()], "{turn}");
+            for (tenant, _) in &waiting[..2] {
+                assert!(windows.may_send(tenant));
+                let window = windows.of(tenant, 1, now);
+                assert!(window.open(1, now).is_some());
+                window.put_off(now);
+            }
+        }
     }
 }
