@@ -99,9 +99,10 @@ async fn stops_its_own_tenant_only(damage: &'static str, repair: &'static str) {
     ledger.stop().await;
 }
 
-/// What makes the next month's partition be missing, as it is on the first of each month.
+/// What makes the next month's partition be missing, as it is on the first of each month: also if a month has begun since
+/// the last append.
 const NO_NEXT_MONTH: &str = r#"do $$ begin
-    execute format('drop table ledger.%I',
+    execute format('drop table if exists ledger.%I',
         to_char(date_trunc('month', now() at time zone 'utc') + interval '1 month', '"entries_"YYYY_MM'));
 end $$"#;
 
