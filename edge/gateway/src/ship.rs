@@ -63,18 +63,23 @@ impl Shipper {
             for (tenant, from) in self.due(&mut windows, &mut lines) {
                 sends.push(self.attempt(&jetstream, tenant, from));
             }
-            let took = began.elapsed();
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                Some(attempt) = sends.next() => done(&mut windows, &mut lines, attempt),
-                () = self.spool.changed(LOOK) => {}
+            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
+            let rest = rest_until(began, Instant::now());
+            let mut is_news = false;
+            while !shutdown.is_cancelled() && (!is_news || Instant::now() < rest) {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    // Batches go on while it rests: they move only as this is waited for.
+                    Some(attempt) = sends.next() => {
+                        done(&mut windows, &mut lines, attempt);
+                        is_news = true;
+                    }
+                    () = self.spool.changed(LOOK), if !is_news => is_news = true,
+                    () = tokio::time::sleep_until(rest), if is_news => {}
+                }
             }
             while let Some(Some(attempt)) = sends.next().now_or_never() {
                 done(&mut windows, &mut lines, attempt);
-            }
-            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
-            if took >= LONG_LOOK {
-                tokio::time::sleep(took).await;
             }
         }
         if receipts.await.is_err() {
@@ -215,6 +220,16 @@ impl Lines {
         self.count = self.count.saturating_add(1);
         self.count <= LINES_MAX
     }
+}
+
+/// Until when a look rests.
+fn rest_until(began: Instant, ended: Instant) -> Instant {
+    let took = ended.duration_since(began);
+    if took < LONG_LOOK {
+        return ended;
+    }
+    // Where the whole machine stood still meanwhile, that says nothing of the next look.
+    ended.checked_add(took.min(LOOK)).unwrap_or(ended)
 }
 
 /// Notes what became of a lane's batch.

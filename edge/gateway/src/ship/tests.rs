@@ -152,6 +152,19 @@ fn the_log_gets_some_lines_a_minute_however_many_lanes_there_are() {
     assert_eq!(said(start + Duration::from_secs(60)), 20);
 }
 
+#[test]
+fn a_long_look_rests_for_as_long_as_it_took_and_never_for_longer_than_it_waits_for_news() {
+    let began = Instant::now();
+    for (took, rest) in [
+        (Duration::from_micros(900), Duration::ZERO),
+        (Duration::from_millis(5), Duration::from_millis(5)),
+        (Duration::from_secs(3_600), LOOK),
+    ] {
+        let ended = began + took;
+        assert_eq!(rest_until(began, ended), ended + rest, "{took:?}");
+    }
+}
+
 /// Whatever NATS says of one lane, or never says: a right that was forgotten, a stream with other subjects.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_can_not_be_sent_holds_up_no_other() {
