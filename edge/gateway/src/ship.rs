@@ -234,7 +234,7 @@ fn rest_until(began: Instant, ended: Instant) -> Instant {
 
 /// Notes what became of a lane's batch.
 fn done(windows: &mut Windows, lines: &mut Lines, (tenant, sent): Attempt) {
-    // Under another assignment it is sent again in any case.
+    // All of the lane was confirmed meanwhile.
     let Some(window) = windows.done(&tenant) else {
         return;
     };
