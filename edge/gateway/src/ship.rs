@@ -18,6 +18,7 @@ use proctor_model::TenantId;
 use proctor_model::audit::{Batch, Receipt};
 use proctor_model::config::EdgeCertificate;
 use proctor_runtime::backoff::Backoff;
+use proctor_runtime::lines::Lines;
 use proctor_runtime::subjects;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LONG_LOOK: Duration = Duration::from_millis(1);
 /// So many times a lane is sent again without an answer before the log says so: 14 seconds.
 const UNANSWERED: u32 = 3;
-/// How often the log says that receipts are refused, …
+/// How often the log says that receipts are refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// … and how many lines about lanes it gets in that time: with thousands of them, an outage would be thousands of lines.
-const LINES_MAX: u32 = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -200,25 +199,6 @@ impl Shipper {
                 }
             }
         }
-    }
-}
-
-/// What the log got about lanes in this minute.
-#[derive(Default)]
-struct Lines {
-    since: Option<Instant>,
-    count: u32,
-}
-
-impl Lines {
-    /// Takes room for a line, if there is any.
-    fn take(&mut self, now: Instant) -> bool {
-        let is_over = |since| now.duration_since(since) >= REFUSED_PAUSE;
-        if self.since.is_none_or(is_over) {
-            (self.since, self.count) = (Some(now), 0);
-        }
-        self.count = self.count.saturating_add(1);
-        self.count <= LINES_MAX
     }
 }
 
