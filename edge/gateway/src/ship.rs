@@ -18,6 +18,7 @@ use proctor_model::TenantId;
 use proctor_model::audit::{Batch, Receipt};
 use proctor_model::config::EdgeCertificate;
 use proctor_runtime::backoff::Backoff;
+use proctor_runtime::lines::Lines;
 use proctor_runtime::subjects;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LONG_LOOK: Duration = Duration::from_millis(1);
 /// So many times a lane is sent again without an answer before the log says so: 14 seconds.
 const UNANSWERED: u32 = 3;
-/// How often the log says that receipts are refused, …
+/// How often the log says that receipts are refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// … and how many lines about lanes it gets in that time: with thousands of them, an outage would be thousands of lines.
-const LINES_MAX: u32 = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,18 +62,23 @@ impl Shipper {
             for (tenant, from) in self.due(&mut windows, &mut lines) {
                 sends.push(self.attempt(&jetstream, tenant, from));
             }
-            let took = began.elapsed();
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                Some(attempt) = sends.next() => done(&mut windows, &mut lines, attempt),
-                () = self.spool.changed(LOOK) => {}
+            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
+            let rest = rest_until(began, Instant::now());
+            let mut is_news = false;
+            while !shutdown.is_cancelled() && (!is_news || Instant::now() < rest) {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    // Batches go on while it rests: they move only as this is waited for.
+                    Some(attempt) = sends.next() => {
+                        done(&mut windows, &mut lines, attempt);
+                        is_news = true;
+                    }
+                    () = self.spool.changed(LOOK), if !is_news => is_news = true,
+                    () = tokio::time::sleep_until(rest), if is_news => {}
+                }
             }
             while let Some(Some(attempt)) = sends.next().now_or_never() {
                 done(&mut windows, &mut lines, attempt);
-            }
-            // With thousands of lanes a look takes milliseconds, and who writes events waits meanwhile.
-            if took >= LONG_LOOK {
-                tokio::time::sleep(took).await;
             }
         }
         if receipts.await.is_err() {
@@ -198,28 +202,19 @@ impl Shipper {
     }
 }
 
-/// What the log got about lanes in this minute.
-#[derive(Default)]
-struct Lines {
-    since: Option<Instant>,
-    count: u32,
-}
-
-impl Lines {
-    /// Takes room for a line, if there is any.
-    fn take(&mut self, now: Instant) -> bool {
-        let is_over = |since| now.duration_since(since) >= REFUSED_PAUSE;
-        if self.since.is_none_or(is_over) {
-            (self.since, self.count) = (Some(now), 0);
-        }
-        self.count = self.count.saturating_add(1);
-        self.count <= LINES_MAX
+/// Until when a look rests.
+fn rest_until(began: Instant, ended: Instant) -> Instant {
+    let took = ended.duration_since(began);
+    if took < LONG_LOOK {
+        return ended;
     }
+    // Where the whole machine stood still meanwhile, that says nothing of the next look.
+    ended.checked_add(took.min(LOOK)).unwrap_or(ended)
 }
 
 /// Notes what became of a lane's batch.
 fn done(windows: &mut Windows, lines: &mut Lines, (tenant, sent): Attempt) {
-    // Under another assignment it is sent again in any case.
+    // All of the lane was confirmed meanwhile.
     let Some(window) = windows.done(&tenant) else {
         return;
     };

@@ -22,9 +22,10 @@ use proctor_model::config::{EdgeCertificate, PublicKey};
 use proctor_model::signed::Verifier;
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::backoff::Backoff;
+use proctor_runtime::lines::Lines;
 use proctor_runtime::subjects::{self, AUDIT_STREAM};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -321,7 +322,7 @@ async fn take(
     for batch in opened.await? {
         match batch {
             Ok((tenant, batch)) => tenants.entry(tenant).or_default().push(batch),
-            Err(refused) => refuse(&refused.0, &refused.1).await?,
+            Err(refused) => refuse(state, &refused.0, &refused.1).await?,
         }
     }
     let mut turns = futures::stream::iter(tenants)
@@ -334,12 +335,27 @@ async fn take(
     Ok(waiting)
 }
 
+/// What the log got about batches: their edges send them again every few seconds. Those that are refused keep quiet about no chain.
+#[derive(Default)]
+pub(crate) struct Said {
+    refused: Mutex<Lines>,
+    given_up: Mutex<Lines>,
+}
+
+/// Takes room for a line about a lane or a chain, if there is any.
+fn has_room(lines: &Mutex<Lines>, what: &str) -> bool {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.take_about(what, tokio::time::Instant::now())
+}
+
 /// It never comes again; the edge, which gets no receipt, keeps its events.
-async fn refuse(delivery: &Delivery, why: &Rejected) -> Result<(), Failure> {
-    let cause = std::error::Error::source(why)
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    tracing::error!(subject = %delivery.subject, %why, cause, "a batch was refused");
+async fn refuse(state: &State, delivery: &Delivery, why: &Rejected) -> Result<(), Failure> {
+    if has_room(&state.said.refused, delivery.subject.as_str()) {
+        let cause = std::error::Error::source(why)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(subject = %delivery.subject, %why, cause, "a batch was refused");
+    }
     metrics::counter!("proctor_ledger_batches_refused_total").increment(1);
     delivery.message.ack_with(AckKind::Term).await
 }
@@ -370,7 +386,7 @@ async fn settle(
             }
             // What is stored of this chain has to be looked at by a person: the others' don't wait for that.
             Err(error) if error.is_about_the_chain() => {
-                return give_up(&tenant, batches, &error).await;
+                return give_up(state, &tenant, batches, &error).await;
             }
             Err(error) if error.is_about_the_data() => {
                 return one_by_one(state, nats, tenant, batches, error).await;
@@ -401,14 +417,17 @@ async fn settle(
 /// the batches of one such chain would in a while be all that the server lets one consumer have unacknowledged, and no other
 /// chain would get anything any more.
 async fn give_up(
+    state: &State,
     tenant: &TenantId,
     batches: Vec<Opened>,
     error: &LedgerError,
 ) -> Result<Waiting, Failure> {
-    let cause = std::error::Error::source(error)
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    tracing::error!(%tenant, %error, cause, batches = batches.len(), "nothing can be appended to a chain");
+    if has_room(&state.said.given_up, tenant.as_str()) {
+        let cause = std::error::Error::source(error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(%tenant, %error, cause, batches = batches.len(), "nothing can be appended to a chain");
+    }
     metrics::counter!("proctor_ledger_chains_damaged_total").increment(1);
     for batch in batches {
         batch.delivery.message.ack_with(AckKind::Term).await?;
@@ -426,7 +445,7 @@ async fn one_by_one(
 ) -> Result<Waiting, Failure> {
     let mut waiting = Waiting::new();
     if let [batch] = batches.as_slice() {
-        refuse(&batch.delivery, &Rejected::Refused(error)).await?;
+        refuse(state, &batch.delivery, &Rejected::Refused(error)).await?;
         return Ok(waiting);
     }
     for batch in batches {
@@ -488,7 +507,7 @@ async fn answer(
             }
             Fate::Committed(at) | Fate::Gap(at) => at,
             Fate::Rejected(why) => {
-                refuse(&batch.delivery, &why).await?;
+                refuse(state, &batch.delivery, &why).await?;
                 continue;
             }
         };

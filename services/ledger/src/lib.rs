@@ -95,6 +95,7 @@ pub(crate) struct State {
     /// The key before the present one, while both sign.
     pub(crate) previous: Option<Signer>,
     pub(crate) faults: ingest::Faults,
+    pub(crate) said: ingest::Said,
     /// Chains that we have written.
     pub(crate) held: Mutex<HashSet<TenantId>>,
     /// Wakes the sealer.
@@ -205,6 +206,7 @@ pub async fn start(
         gap_patience: config.gap_patience,
         previous,
         faults: ingest::Faults::default(),
+        said: ingest::Said::default(),
         held: Mutex::default(),
         ripe: Notify::new(),
         appended: Notify::new(),

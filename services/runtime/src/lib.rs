@@ -7,6 +7,7 @@
 //! - Names on the wire between the roles are typed functions, in one place ([`subjects`]).
 //! - Keys are made on first use and kept in files only their owner reads ([`keyfile`]); secrets
 //!   for an edge are sealed to its key ([`seal`]).
+//! - What may go wrong thousands of times at once is some lines a minute in a log ([`lines`]).
 //! - Connections come back by themselves and never write credentials to a log ([`nats`], [`grpc`]).
 //!
 //! What it must never know: any role, its tables or its decisions.
@@ -21,6 +22,7 @@ mod fair;
 mod frames;
 pub mod grpc;
 pub mod keyfile;
+pub mod lines;
 pub mod nats;
 pub mod peers;
 pub mod random;

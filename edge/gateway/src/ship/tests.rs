@@ -143,13 +143,16 @@ impl World {
 }
 
 #[test]
-fn the_log_gets_some_lines_a_minute_however_many_lanes_there_are() {
-    let start = Instant::now();
-    let mut lines = Lines::default();
-    let mut said = |now| (0..10_000).filter(|_| lines.take(now)).count();
-    assert_eq!(said(start), 20);
-    assert_eq!(said(start + Duration::from_secs(59)), 0);
-    assert_eq!(said(start + Duration::from_secs(60)), 20);
+fn a_long_look_rests_for_as_long_as_it_took_and_never_for_longer_than_it_waits_for_news() {
+    let began = Instant::now();
+    for (took, rest) in [
+        (Duration::from_micros(900), Duration::ZERO),
+        (Duration::from_millis(5), Duration::from_millis(5)),
+        (Duration::from_secs(3_600), LOOK),
+    ] {
+        let ended = began + took;
+        assert_eq!(rest_until(began, ended), ended + rest, "{took:?}");
+    }
 }
 
 /// Whatever NATS says of one lane, or never says: a right that was forgotten, a stream with other subjects.

@@ -36,12 +36,14 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Forgets lanes with nothing to send; under another assignment, all. A receipt that came before the key of its ledger was
-    /// refused: the lane begins anew to get another at once, and not when its patience is over.
+    /// Forgets lanes with nothing to send; under another assignment, all begin anew. A receipt that came before the key of its
+    /// ledger was refused: so they get another at once, and not when their patience is over.
     pub(super) fn look(&mut self, assignment: u64, waiting: &[(TenantId, u64)], now: Instant) {
         if self.assignment != assignment {
             self.assignment = assignment;
-            self.lanes.clear();
+            for (tenant, window) in &mut self.lanes {
+                window.begin_anew(now, self.sending.contains_key(tenant));
+            }
         }
         let lanes: HashSet<&TenantId> = waiting.iter().map(|(tenant, _)| tenant).collect();
         self.lanes.retain(|tenant, _| lanes.contains(tenant));
@@ -112,6 +114,8 @@ pub(super) struct Window {
     held: Option<Instant>,
     /// Whether that was told.
     told: bool,
+    /// Whether the batch that waits for NATS' answer is sent once more, as the lane began anew.
+    is_stale: bool,
     /// When it last had its turn, or began to wait for the first.
     turn: Instant,
     backoff: Backoff,
@@ -128,9 +132,18 @@ impl Window {
             silence_told: false,
             held: None,
             told: false,
+            is_stale: false,
             turn: now,
             backoff: Backoff::new(RETRY, RETRY_MAX),
         }
+    }
+
+    /// All that is unconfirmed is sent again at once. What was told stays told, how often nobody answered is counted on, and a lane
+    /// that could not be sent is still one: assignments may come often.
+    fn begin_anew(&mut self, now: Instant, is_sending: bool) {
+        (self.next, self.since, self.patience) = (self.first, now, RESEND);
+        self.held = self.held.map(|_| now);
+        self.is_stale = is_sending;
     }
 
     /// What is to be sent, if more may be on its way; `first` is the lane's first unconfirmed event.
@@ -153,10 +166,12 @@ impl Window {
 
     /// A batch that begins where [`Window::open`] said, and ends with this event, is on its way.
     pub(super) fn sent(&mut self, last: u64, now: Instant) {
-        if self.next == self.first {
-            self.since = now;
+        if !std::mem::take(&mut self.is_stale) {
+            if self.next == self.first {
+                self.since = now;
+            }
+            self.next = last.saturating_add(1);
         }
-        self.next = last.saturating_add(1);
         self.held = None;
         self.told = false;
         self.turn = now;
@@ -174,6 +189,7 @@ impl Window {
     /// It is not tried again for a while.
     pub(super) fn put_off(&mut self, now: Instant) {
         self.held = now.checked_add(self.backoff.next_pause());
+        self.is_stale = false;
         self.turn = now;
     }
 
@@ -290,6 +306,37 @@ mod tests {
         assert_eq!(next(8, &waiting), Some(5));
         // Nothing is kept of a lane that had nothing to send.
         assert_eq!(next(8, &[]), Some(1));
+    }
+
+    #[test]
+    fn another_assignment_forgets_neither_what_was_told_nor_who_failed() {
+        let start = Instant::now();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let (mut windows, waiting) = (Windows::default(), [(tenant.clone(), 1)]);
+        windows.look(7, &waiting, start);
+        assert!(windows.of(&tenant, 1, start).failed(start, || true));
+        windows.look(8, &waiting, start);
+        assert!(windows.is_retry(&tenant));
+        let window = windows.of(&tenant, 1, start);
+        assert_eq!(window.open(1, start), Some(1), "at once");
+        assert!(!window.failed(start, || true), "told");
+        // One that was on its way as the assignment came is sent again as well.
+        windows.look(9, &waiting, start);
+        for (assignment, next) in [(10, 1), (10, 5)] {
+            windows.begin(&tenant);
+            windows.look(assignment, &waiting, start);
+            windows.done(&tenant).unwrap().sent(4, start);
+            assert_eq!(windows.of(&tenant, 1, start).open(1, start), Some(next));
+        }
+        // A ledger that never answers is noticed, though assignments come more often than that takes.
+        let mut now = start;
+        for assignment in 11..14 {
+            windows.look(assignment, &waiting, now);
+            windows.of(&tenant, 1, now).sent(4, now);
+            now += RESEND + Duration::from_millis(1);
+            assert_eq!(windows.of(&tenant, 1, now).open(1, now), Some(1));
+        }
+        assert!(windows.of(&tenant, 1, now).unanswered(3, || true));
     }
 
     #[test]
