@@ -8,11 +8,11 @@
 
 mod append;
 mod event;
+mod stream;
 
 use crate::{LedgerError, State};
 use append::{Fate, Outcome};
 pub(crate) use append::{Faults, Own, own_events};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind, Context, Message};
 use async_nats::{HeaderMap, Subject};
 use futures::stream::{BoxStream, select};
@@ -23,14 +23,12 @@ use proctor_model::signed::Verifier;
 use proctor_model::{EdgeId, TenantId};
 use proctor_runtime::backoff::Backoff;
 use proctor_runtime::lines::Lines;
-use proctor_runtime::subjects::{self, AUDIT_STREAM};
+use proctor_runtime::subjects;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// The durable consumer that all ledger processes share.
-const CONSUMER: &str = "ledger";
 /// How long a message may be worked on before another process gets it.
 const ACK_WAIT: Duration = Duration::from_secs(10);
 /// Most messages that are worked on at once: far fewer than can be worked through in `ACK_WAIT`.
@@ -141,8 +139,7 @@ async fn consume(
         let chunk = tokio::select! {
             () = state.shutdown.cancelled() => break,
             _ = look.tick() => {
-                let consumer = jetstream.get_consumer_from_stream(CONSUMER, AUDIT_STREAM).await?;
-                if cut_at(jetstream, &consumer).await?.is_some() {
+                if stream::is_cut(jetstream).await? {
                     return Err("the audit stream lost its end".into());
                 }
                 continue;
@@ -174,15 +171,8 @@ async fn deliveries(
     nats: &async_nats::Client,
     jetstream: &Context,
 ) -> Result<BoxStream<'static, Result<Delivery, Failure>>, Failure> {
-    subjects::ensure_streams(jetstream, 1).await?;
-    let config = pull::Config {
-        durable_name: Some(CONSUMER.to_owned()),
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
-        ..pull::Config::default()
-    };
-    let consumer = consumer(jetstream, config).await?;
-    let fetched = consumer
+    let fetched = stream::consumer(jetstream)
+        .await?
         .stream()
         .max_messages_per_batch(CHUNK_MAX)
         .expires(PULL)
@@ -204,42 +194,6 @@ async fn deliveries(
         async move { Some(Ok(accept(message, context, &client).await?)) }
     });
     Ok(select(fetched, passed).boxed())
-}
-
-/// The consumer; made anew, with the stream emptied, if it is ahead of it: a stream that lost its end, on a disk that was
-/// damaged, gives numbers again that the consumer takes for delivered. What was in it, edges send again.
-async fn consumer(jetstream: &Context, config: pull::Config) -> Result<PullConsumer, Failure> {
-    let stream = jetstream.get_stream(AUDIT_STREAM).await?;
-    let consumer: PullConsumer = stream
-        .get_or_create_consumer(CONSUMER, config.clone())
-        .await?;
-    let Some(last) = cut_at(jetstream, &consumer).await? else {
-        return Ok(consumer);
-    };
-    tracing::error!(
-        last,
-        "the audit stream lost its end; it is read on from there"
-    );
-    metrics::counter!("proctor_ledger_streams_cut_total").increment(1);
-    // What is written behind the damage is not delivered either, until the server begins another file.
-    stream.purge().await?;
-    stream.delete_consumer(CONSUMER).await?;
-    let config = pull::Config {
-        deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: last.saturating_add(1),
-        },
-        ..config
-    };
-    Ok(stream.get_or_create_consumer(CONSUMER, config).await?)
-}
-
-/// Where the stream ends, if that is before what the consumer has delivered.
-async fn cut_at(jetstream: &Context, consumer: &PullConsumer) -> Result<Option<u64>, Failure> {
-    // The consumer first: in between, the stream only grows.
-    let delivered = consumer.get_info().await?.delivered.stream_sequence;
-    let stream = jetstream.get_stream(AUDIT_STREAM).await?;
-    let last = stream.cached_info().state.last_sequence;
-    Ok((delivered > last).then_some(last))
 }
 
 /// What another ledger passes on: from now on it is ours. `None` if it is no such thing.

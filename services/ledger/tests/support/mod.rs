@@ -70,6 +70,9 @@ impl World {
     async fn on(stack: TestStack) -> Self {
         let world = Self::unmigrated(stack).await;
         world.migrate().await;
+        // As control makes them.
+        let jetstream = jetstream::new(world.nats.clone());
+        subjects::ensure_streams(&jetstream, 1).await.unwrap();
         world
     }
 
