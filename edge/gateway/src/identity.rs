@@ -166,4 +166,18 @@ impl Identity {
             nats_url: enrolment.nats_url.into(),
         })
     }
+
+    /// Edge `edge_1` of an installation whose platform has this key.
+    #[cfg(test)]
+    pub(crate) fn of(platform: &Signer) -> Self {
+        Self {
+            edge: "edge_1".parse().unwrap(),
+            region: "local".parse().unwrap(),
+            certificate: String::new(),
+            signer: Signer::from_seed(&[3; 32]).unwrap(),
+            opener: Opener::from_private_key(&[4; 32]),
+            platform: Verifier::new([&platform.public_key()]).unwrap(),
+            nats_url: String::new().into(),
+        }
+    }
 }

@@ -171,7 +171,7 @@ async fn deliveries(
     nats: &async_nats::Client,
     jetstream: &Context,
 ) -> Result<BoxStream<'static, Result<Delivery, Failure>>, Failure> {
-    let fetched = stream::consumer(jetstream)
+    let fetched = stream::consumer(nats, jetstream)
         .await?
         .stream()
         .max_messages_per_batch(CHUNK_MAX)

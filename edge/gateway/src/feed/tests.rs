@@ -4,7 +4,6 @@ use crate::upstream::Upstreams;
 use proctor_model::signed::Signer;
 use proctor_runtime::admin::Readiness;
 use proctor_runtime::nats::{NatsSettings, connect};
-use proctor_runtime::seal::Opener;
 use std::path::Path;
 
 fn platform() -> Signer {
@@ -13,19 +12,10 @@ fn platform() -> Signer {
 
 /// An edge's feed that starts on this directory, and hears nothing.
 async fn feed(dir: &Path, shutdown: &CancellationToken) -> Arc<Feed> {
-    let identity = Identity {
-        edge: "edge_1".parse().unwrap(),
-        region: "local".parse().unwrap(),
-        certificate: String::new(),
-        signer: Signer::from_seed(&[3; 32]).unwrap(),
-        opener: Opener::from_private_key(&[4; 32]),
-        platform: Verifier::new([&platform().public_key()]).unwrap(),
-        nats_url: String::new().into(),
-    };
     let nowhere = NatsSettings::from_url("nats://127.0.0.1:1");
     let upstreams = Upstreams::new(None, shutdown.clone()).unwrap();
     let feed = Feed::new(
-        Arc::new(identity),
+        Arc::new(Identity::of(&platform())),
         Arc::new(Tenants::new(upstreams, ControlTime::default())),
         Clock::system(),
         connect(&nowhere, "test").await.unwrap(),

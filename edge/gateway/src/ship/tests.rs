@@ -6,7 +6,6 @@ use proctor_model::signed::{Signer, Verifier};
 use proctor_model::{EdgeId, EventId, Timestamp};
 use proctor_runtime::Clock;
 use proctor_runtime::nats::{NatsSettings, connect};
-use proctor_runtime::seal::Opener;
 use std::time::Instant as Began;
 use uuid::Uuid;
 
@@ -47,15 +46,7 @@ impl World {
             Signer::from_seed(&[1; 32]).unwrap(),
             Signer::from_seed(&[2; 32]).unwrap(),
         );
-        let identity = Identity {
-            edge: "edge_1".parse().unwrap(),
-            region: "local".parse().unwrap(),
-            certificate: String::new(),
-            signer: Signer::from_seed(&[3; 32]).unwrap(),
-            opener: Opener::from_private_key(&[4; 32]),
-            platform: Verifier::new([&platform.public_key()]).unwrap(),
-            nats_url: String::new().into(),
-        };
+        let identity = Identity::of(&platform);
         let lane = |number: &u128| subjects::audit(&tenant(*number), &identity.edge);
         let stream = jetstream::stream::Config {
             subjects: taken.iter().map(lane).collect(),
