@@ -101,10 +101,12 @@ mod tests {
         let settings = NatsSettings::from_url(server.url().to_owned());
         let nats = connect(&settings, "test").await.unwrap();
         let jetstream = jetstream::new(nats.clone());
-        // Control makes it as soon as the ledger has looked for it in vain.
+        // Control makes it a moment after the ledger has looked for it in vain.
         let mut looked = nats.subscribe("$JS.API.STREAM.INFO.AUDIT").await.unwrap();
         let control = async {
             looked.next().await.unwrap();
+            let again = timeout(MAKER_PATIENCE / 4, looked.next()).await;
+            assert!(again.is_err(), "it waits");
             let stream = jetstream::stream::Config {
                 description: Some("control's".into()),
                 ..audit_stream(1)
