@@ -105,7 +105,7 @@ mod tests {
         let mut looked = nats.subscribe("$JS.API.STREAM.INFO.AUDIT").await.unwrap();
         let control = async {
             looked.next().await.unwrap();
-            let again = timeout(MAKER_PATIENCE / 4, looked.next()).await;
+            let again = timeout(MAKER_PATIENCE / 10, looked.next()).await;
             assert!(again.is_err(), "it waits");
             let stream = jetstream::stream::Config {
                 description: Some("control's".into()),
